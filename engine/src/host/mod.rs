@@ -1,0 +1,68 @@
+//! What the engine asks of the system that it runs on: memory, locks, time.
+
+#[cfg(feature = "std")]
+pub mod heap;
+
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
+
+/// Bytes in a frame, the unit in which the pool takes memory from the host.
+pub const FRAME_SIZE: usize = 64 * 1024;
+
+/// Locks, time and wake-ups.
+pub trait Host: Send + Sync {
+    /// The lock that guards an arena of the pool. Held for well under a microsecond and
+    /// never over I/O or an allocation of memory.
+    type Lock: lock_api::RawMutex + Send + Sync;
+
+    /// A monotonic clock in nanoseconds, for the latency histograms only.
+    fn now_ns(&self) -> u64;
+
+    /// Called while waiting for another thread's short hold of a slot, with the count of
+    /// calls so far: spin first, then yield, then sleep.
+    fn relax(&self, attempt: u32);
+
+    /// Wakes the keeper, the background thread that calls [`crate::Store::keep`]: the
+    /// reserve runs low, or the pool's overhead has passed its threshold. Must not block.
+    fn wake_keeper(&self);
+}
+
+/// The host has no more memory to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no more memory for the pool")]
+pub struct NoMemory;
+
+/// Memory for the pool: a fixed number of frames of [`FRAME_SIZE`] bytes, each given and
+/// taken back by the host on demand.
+///
+/// # Safety
+/// - `frame(i)` for `i < capacity()` returns the same pointer every time, aligned to 4096
+///   bytes, valid for [`FRAME_SIZE`] bytes of reads and writes whenever the frame is
+///   populated, for as long as `self` lives; frames do not overlap.
+/// - Nothing but the pool that owns `self` touches the frames.
+pub unsafe trait FrameMemory: Send + Sync {
+    /// The number of frames.
+    fn capacity(&self) -> u32;
+
+    /// Where frame `index` lies.
+    fn frame(&self, index: u32) -> NonNull<u8>;
+
+    /// Makes frame `index` resident, so that touching it neither faults nor fails.
+    ///
+    /// # Errors
+    /// [`NoMemory`] where the system refuses; the frame must then not be touched.
+    fn populate(&self, index: u32) -> Result<(), NoMemory>;
+
+    /// Gives the memory of frame `index` back to the system. Its contents are lost, and it
+    /// must be populated again before use.
+    fn release(&self, index: u32);
+}
+
+/// Memory for a slot table: one 64-bit word a page, zero at first.
+///
+/// # Safety
+/// `slots()` returns the same slice every time, and nothing but the engine writes to it.
+pub unsafe trait SlotMemory: Send + Sync {
+    /// The slots, one a page.
+    fn slots(&self) -> &[AtomicU64];
+}

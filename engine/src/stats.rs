@@ -1,0 +1,70 @@
+//! What a store has done and holds.
+
+use crate::codec::CodecId;
+
+/// Buckets of a latency histogram: bucket `i` counts operations of `2^i..2^(i+1)` ns
+/// (bucket 0 also those of 0 ns, the last one all longer ones).
+pub const LATENCY_BUCKETS: usize = 32;
+
+/// A latency histogram with powers of two as bounds, in nanoseconds.
+pub type Latency = [u64; LATENCY_BUCKETS];
+
+/// Pages and bytes held in one codec's chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodecStats {
+    /// Chunks held now.
+    pub pages: u64,
+    /// Bytes of these chunks, without headers.
+    pub bytes: u64,
+}
+
+/// A snapshot of a store's counters. Counters never go back; gauges say what is held now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Counter: pages read.
+    pub reads: u64,
+    /// Counter: pages written.
+    pub writes: u64,
+    /// Counter: pages whose read failed.
+    pub failed_reads: u64,
+    /// Counter: pages whose write failed.
+    pub failed_writes: u64,
+    /// Counter: pages whose slot was freed by a discard.
+    pub notify_free: u64,
+    /// Counter: chunks that failed their checksum or did not decode.
+    pub corrupt: u64,
+    /// Counter: pages read from the backing store.
+    pub backing_reads: u64,
+    /// Counter: pages written to the backing store.
+    pub backing_writes: u64,
+    /// Counter: pages moved by the evacuator.
+    pub evacuated: u64,
+    /// Counter: frames taken although the reserve was empty.
+    pub reserve_misses: u64,
+    /// Gauge: pages of zeros.
+    pub zero_pages: u64,
+    /// Gauge: same-filled pages other than zeros that live in their slot.
+    pub same_pages: u64,
+    /// Gauge: pages held in the pool.
+    pub pages_stored: u64,
+    /// Gauge: of these, pages compressed to half a page or less.
+    pub good_compress: u64,
+    /// Gauge: of these, pages stored as they are.
+    pub no_compress: u64,
+    /// Gauge: pages that live in the backing store.
+    pub backing_pages: u64,
+    /// Gauge: bytes of all chunks, without headers.
+    pub compr_bytes: u64,
+    /// Gauge: bytes of memory that the pool holds, its own bookkeeping and reserve included.
+    pub pool_bytes: u64,
+    /// Gauge: of these, bytes of the reserve of ready frames.
+    pub reserve_bytes: u64,
+    /// Gauge: bytes of the slot table.
+    pub table_bytes: u64,
+    /// Gauge: what each codec's chunks hold, indexed by [`CodecId`] number.
+    pub codecs: [CodecStats; CodecId::ALL.len()],
+    /// Time of storing a page.
+    pub store_latency: Latency,
+    /// Time of loading a page.
+    pub load_latency: Latency,
+}
