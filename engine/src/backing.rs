@@ -16,11 +16,12 @@ pub struct BackingError {
 
 /// A store of pages by index, slower than memory: a backing swap file or partition.
 pub trait Backing: Send + Sync {
-    /// Reads page `index`.
+    /// Reads pages `first..first + pages.len()`, in one transfer where it can.
     ///
     /// # Errors
-    /// [`BackingError`] where the page cannot be read whole.
-    fn read(&self, index: u64, page: &mut Page) -> Result<(), BackingError>;
+    /// [`BackingError`] where any of them cannot be read whole; the contents of `pages` are
+    /// then undefined.
+    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError>;
 
     /// Writes pages `first..first + pages.len()`, in one transfer where it can.
     ///
