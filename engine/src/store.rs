@@ -106,7 +106,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Working memory for one thread.
     pub fn worker(&self) -> Worker {
-        Worker { _scratch: Scratch::default() }
+        Worker {
+            _scratch: Scratch::default(),
+        }
     }
 
     /// The codec for new pages.
@@ -133,12 +135,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     ///
     /// # Errors
     /// That of the first page that could not be read; all others are read.
-    pub fn read(
-        &self,
-        _w: &mut Worker,
-        first: u64,
-        pages: &mut [Page],
-    ) -> Result<(), ReadError> {
+    pub fn read(&self, _w: &mut Worker, first: u64, pages: &mut [Page]) -> Result<(), ReadError> {
         for (i, page) in (first..).zip(pages) {
             match self.pages.lock().get(&i) {
                 Some(p) => page.copy_from_slice(&p[..]),

@@ -20,6 +20,8 @@ impl Codec for Lz4 {
     }
 
     fn decompress(&self, _: &[u8], _: &mut Scratch, _: &mut Page) -> Result<(), Corrupt> {
-        Err(Corrupt { codec: CodecId::Lz4 })
+        Err(Corrupt {
+            codec: CodecId::Lz4,
+        })
     }
 }

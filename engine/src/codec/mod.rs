@@ -49,7 +49,11 @@ impl CodecId {
     /// The codec of a number as found in a slot; `None` for a number that no codec has.
     #[must_use]
     pub const fn from_number(n: u8) -> Option<CodecId> {
-        if (n as usize) < Self::ALL.len() { Some(Self::ALL[n as usize]) } else { None }
+        if (n as usize) < Self::ALL.len() {
+            Some(Self::ALL[n as usize])
+        } else {
+            None
+        }
     }
 
     /// The name a user gives and statistics show.
@@ -85,8 +89,13 @@ pub trait Codec: Sync {
     /// does not fit into `out`. Bytes of `out` past the chunk are left undefined.
     ///
     /// `level` is meaningful to codecs that have levels (see [`CodecSpec`]); others ignore it.
-    fn compress(&self, page: &Page, level: i8, scratch: &mut Scratch, out: &mut [u8])
-    -> Option<usize>;
+    fn compress(
+        &self,
+        page: &Page,
+        level: i8,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Option<usize>;
 
     /// Restores the page of a chunk.
     ///

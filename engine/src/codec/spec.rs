@@ -24,7 +24,10 @@ impl CodecSpec {
     /// [`UnknownCodec`] where this build does not have the codec or it can't be chosen.
     pub fn new(id: CodecId) -> Result<Self, UnknownCodec> {
         match by_id(id) {
-            Some(_) => Ok(CodecSpec { id, level: i8::from(id == CodecId::Zstd) }),
+            Some(_) => Ok(CodecSpec {
+                id,
+                level: i8::from(id == CodecId::Zstd),
+            }),
             None => Err(UnknownCodec::of(id.name())),
         }
     }
@@ -59,14 +62,21 @@ impl CodecSpec {
 
 impl Default for CodecSpec {
     fn default() -> Self {
-        CodecSpec { id: CodecId::Lz4, level: 0 }
+        CodecSpec {
+            id: CodecId::Lz4,
+            level: 0,
+        }
     }
 }
 
 impl fmt::Display for CodecSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id.name())?;
-        if self.id == CodecId::Zstd { write!(f, ":{}", self.level) } else { Ok(()) }
+        if self.id == CodecId::Zstd {
+            write!(f, ":{}", self.level)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -78,7 +88,9 @@ impl FromStr for CodecSpec {
             Some((name, level)) => (name, Some(level)),
             None => (s, None),
         };
-        let id = selectable().find(|id| id.name() == name).ok_or_else(|| UnknownCodec::of(s))?;
+        let id = selectable()
+            .find(|id| id.name() == name)
+            .ok_or_else(|| UnknownCodec::of(s))?;
         let mut spec = CodecSpec::new(id)?;
         if let Some(level) = level {
             if id != CodecId::Zstd {
@@ -111,7 +123,10 @@ impl UnknownCodec {
             }
             known.push_str(id.name());
         }
-        UnknownCodec { given: given.to_string(), known }
+        UnknownCodec {
+            given: given.to_string(),
+            known,
+        }
     }
 }
 

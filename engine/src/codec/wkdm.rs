@@ -20,6 +20,8 @@ impl Codec for Wkdm {
     }
 
     fn decompress(&self, _: &[u8], _: &mut Scratch, _: &mut Page) -> Result<(), Corrupt> {
-        Err(Corrupt { codec: CodecId::Wkdm })
+        Err(Corrupt {
+            codec: CodecId::Wkdm,
+        })
     }
 }

@@ -30,12 +30,21 @@ impl HeapFrames {
     /// Where `capacity` frames exceed the address space.
     #[must_use]
     pub fn new(capacity: u32) -> Self {
-        let size = (capacity.max(1) as usize).checked_mul(FRAME_SIZE).expect("fits memory");
+        let size = (capacity.max(1) as usize)
+            .checked_mul(FRAME_SIZE)
+            .expect("fits memory");
         let layout = Layout::from_size_align(size, FRAME_SIZE).expect("a valid layout");
         // SAFETY: the layout's size is not zero.
         let base = unsafe { alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        HeapFrames { base, layout, capacity, fail: AtomicBool::new(false) }
+        let Some(base) = NonNull::new(base) else {
+            handle_alloc_error(layout)
+        };
+        HeapFrames {
+            base,
+            layout,
+            capacity,
+            fail: AtomicBool::new(false),
+        }
     }
 
     /// Makes every later `populate` fail (or work again), as a system without memory would.
@@ -65,7 +74,11 @@ unsafe impl FrameMemory for HeapFrames {
     }
 
     fn populate(&self, _index: u32) -> Result<(), NoMemory> {
-        if self.fail.load(Ordering::Relaxed) { Err(NoMemory) } else { Ok(()) }
+        if self.fail.load(Ordering::Relaxed) {
+            Err(NoMemory)
+        } else {
+            Ok(())
+        }
     }
 
     fn release(&self, _index: u32) {}

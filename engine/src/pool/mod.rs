@@ -1,1 +1,3 @@
 //! Pool.
+
+pub mod checksum;
