@@ -1,0 +1,81 @@
+//! The daemon's command line.
+
+use std::path::PathBuf;
+
+/// Where the daemon keeps its socket, lock and mounts unless told otherwise.
+pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
+/// Where device nodes appear unless told otherwise.
+pub const DEFAULT_DEV_DIR: &str = "/dev";
+/// The most devices that one daemon serves.
+pub const MAX_DEVICES: u32 = 64;
+
+/// What `compcached` and the hidden `compcache daemon` take. An option that is given here
+/// wins over the configuration files.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DaemonArgs {
+    /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1]
+    #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEVICES)))]
+    pub num_devices: Option<u32>,
+
+    /// Initialise device 0 with this disk size in kB [default: 25% of RAM]
+    #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N")]
+    pub disksize_kb: Option<u64>,
+
+    /// Initialise device 0 with this memory limit in kB; needs a backing swap
+    /// [default: 15% of RAM, or the backing swap's size if that is smaller]
+    #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N")]
+    pub memlimit_kb: Option<u64>,
+
+    /// Initialise device 0 with this file or partition, a swap area, as its backing swap
+    #[arg(long = "backing_swap", alias = "backing-swap", value_name = "PATH")]
+    pub backing_swap: Option<PathBuf>,
+
+    /// Initialise device 0 with this codec, `NAME` or `NAME:LEVEL`
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<String>,
+
+    /// Read this file instead of /etc/compcache.toml, with its drop-ins in PATH.d/*.toml
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+
+    /// Directory of the control socket, the lock file and the mounts [default: /run/compcache]
+    #[arg(
+        long = "runtime-dir",
+        value_name = "PATH",
+        env = "COMPCACHE_RUNTIME_DIR"
+    )]
+    pub runtime_dir: Option<PathBuf>,
+
+    /// Directory where device nodes appear [default: /dev]
+    #[arg(long = "dev-dir", value_name = "PATH", env = "COMPCACHE_DEV_DIR")]
+    pub dev_dir: Option<PathBuf>,
+
+    /// Log more: once for debug, twice for trace
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// On a second SIGTERM exit although pages could not be swapped back in. LOSES DATA:
+    /// processes whose pages are on a device are killed when they touch them
+    #[arg(long)]
+    pub force: bool,
+
+    /// Exit once a device was initialised and none is any more, and no client is connected
+    #[arg(long, hide = true)]
+    pub exit_when_idle: bool,
+
+    /// Start a new session, and close standard output once the socket is ready
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+impl DaemonArgs {
+    /// Whether any of the parameters that initialise device 0 was given.
+    #[must_use]
+    pub fn initialises_device(&self) -> bool {
+        self.disksize_kb.is_some()
+            || self.memlimit_kb.is_some()
+            || self.backing_swap.is_some()
+            || self.codec.is_some()
+    }
+}

@@ -1,0 +1,154 @@
+//! The client's end of the control socket.
+
+mod spawn;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::protocol::{self, ProtocolError, Refusal, Request, Response};
+
+/// Name of the control socket in the runtime directory.
+pub const SOCKET_NAME: &str = "control.sock";
+/// Name of the log of a daemon that a client started, in the runtime directory.
+pub const LOG_NAME: &str = "compcached.log";
+
+/// How long [`Client::connect`] keeps trying: the historic scripts start the daemon in the
+/// background and call `rzscontrol` at once.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause between two tries.
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why a client got no proper answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing listens on the socket.
+    #[error(
+        "no daemon is running at {}: start it with `compcached --num-devices 1` or \
+         `systemctl start compcached`", .0.display()
+    )]
+    NoDaemon(PathBuf),
+    /// The socket or its directory is closed to this user.
+    #[error(
+        "not allowed to speak to the daemon at {}: run this as root, or as a member of the \
+         group that the daemon's configuration names", .0.display()
+    )]
+    NotAllowed(PathBuf),
+    /// The socket could not be reached for another reason.
+    #[error("cannot connect to the daemon at {}: {source}", .path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A daemon could not be started.
+    #[error("cannot start the daemon: {0}")]
+    Spawn(String),
+    /// The daemon's answer, where that is an error.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The daemon closed the connection before it answered.
+    #[error("the daemon closed the connection without an answer: see its log")]
+    Disconnected,
+    /// The connection failed or carried something else than the protocol.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+}
+
+/// A connection to the daemon. A lease that was taken over it ends when it is dropped.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+}
+
+impl Client {
+    /// Connects to the daemon of `runtime_dir`. Where nothing listens there yet, it tries
+    /// again for up to one second.
+    ///
+    /// # Errors
+    /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`].
+    pub fn connect(runtime_dir: &Path) -> Result<Client, ClientError> {
+        let start = Instant::now();
+        loop {
+            match Client::connect_now(runtime_dir) {
+                Err(ClientError::NoDaemon(_)) if start.elapsed() < CONNECT_PATIENCE => {
+                    thread::sleep(CONNECT_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Connects to the daemon of `runtime_dir`, or fails at once where nothing listens there.
+    ///
+    /// # Errors
+    /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`].
+    pub fn connect_now(runtime_dir: &Path) -> Result<Client, ClientError> {
+        let path = runtime_dir.join(SOCKET_NAME);
+        match UnixStream::connect(&path) {
+            Ok(stream) => Ok(Client { stream }),
+            Err(source) => Err(match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NoDaemon(path)
+                }
+                io::ErrorKind::PermissionDenied => ClientError::NotAllowed(path),
+                _ => ClientError::Connect { path, source },
+            }),
+        }
+    }
+
+    /// Connects to the daemon of `runtime_dir`; where there is none, starts this very program
+    /// again as `PROGRAM daemon --exit-when-idle` and connects to that. The new daemon runs
+    /// in a session of its own and logs to [`LOG_NAME`] in `runtime_dir`. It does not exit
+    /// while this connection lives.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], and [`ClientError::Spawn`] with the end of the daemon's log
+    /// where it did not come up.
+    pub fn connect_or_spawn(runtime_dir: &Path, dev_dir: &Path) -> Result<Client, ClientError> {
+        match Client::connect_now(runtime_dir).and_then(Client::greeted) {
+            Err(ClientError::NoDaemon(_) | ClientError::Disconnected) => {}
+            result => return result,
+        }
+        let spawned = spawn::daemon(runtime_dir, dev_dir);
+        // Another client may have been quicker: then our daemon refused to start beside the
+        // one that now listens.
+        match Client::connect_now(runtime_dir).and_then(Client::greeted) {
+            Ok(client) => Ok(client),
+            Err(error) => Err(spawned.err().unwrap_or(error)),
+        }
+    }
+
+    /// Sends a request and waits for its response, for as long as that takes (a swap-off may
+    /// take minutes). A response is never [`Response::Error`]; that becomes
+    /// [`ClientError::Refused`].
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Disconnected`] or [`ClientError::Protocol`].
+    pub fn request(&mut self, request: &Request) -> Result<Response, ClientError> {
+        // A daemon that refuses a connection answers before it has read the request, and
+        // closes: its answer is then there although the request could not be sent.
+        let sent = protocol::write(&mut self.stream, request);
+        match (protocol::read(&mut self.stream), sent) {
+            (Ok(Some(Response::Error(refusal))), _) => Err(refusal.into()),
+            (Ok(Some(response)), Ok(())) => Ok(response),
+            (Ok(None), Ok(())) => Err(ClientError::Disconnected),
+            (Err(error), Ok(())) | (_, Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// This connection, once the daemon has answered on it: a daemon that is about to exit
+    /// does not answer, one that answers does not exit before the connection ends.
+    fn greeted(mut self) -> Result<Client, ClientError> {
+        match self.request(&Request::Status { device: None }) {
+            Ok(_) => Ok(self),
+            Err(ClientError::Protocol(ProtocolError::Io(_) | ProtocolError::Truncated)) => {
+                Err(ClientError::Disconnected)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

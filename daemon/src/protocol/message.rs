@@ -1,0 +1,203 @@
+//! Requests and responses.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::frame::Kind;
+use crate::types::{DeviceStatus, ParamsUpdate};
+
+/// A type that travels in a frame.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The frame's kind.
+    const KIND: Kind;
+}
+
+/// What a client asks of the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// The daemon's state and that of one device, or of all. Answer: [`Response::Status`].
+    Status {
+        /// The device's number; `None`: all.
+        device: Option<u32>,
+    },
+    /// Sets parameters of a device that is not initialised, then initialises it if `init`.
+    /// Either all of it happens or nothing. Answer: [`Response::Done`].
+    Configure {
+        /// The device's number.
+        device: u32,
+        /// The parameters to change; what is `None` stays.
+        params: ParamsUpdate,
+        /// Whether to initialise the device as well.
+        init: bool,
+    },
+    /// Takes a device back to its state before it was initialised; all its pages are
+    /// forgotten. Refused with `EBUSY` while it is swapped on. Answer: [`Response::Done`].
+    Reset {
+        /// The device's number.
+        device: u32,
+    },
+    /// Compresses new pages of a live device with another codec. Answer: [`Response::Done`].
+    SetCodec {
+        /// The device's number.
+        device: u32,
+        /// `NAME` or `NAME:LEVEL`.
+        codec: String,
+    },
+    /// Initialises a device (unless it is already) and swaps on it. Answer:
+    /// [`Response::SwappedOn`].
+    SwapOn {
+        /// The device's number; `None`: the first that is not initialised.
+        device: Option<u32>,
+        /// Parameters to set first; refused if the device is initialised and any is given.
+        params: ParamsUpdate,
+        /// 0 to 32767; `None`: one above every active swap.
+        priority: Option<i32>,
+    },
+    /// Swaps a device off and resets it. Answer: [`Response::Done`].
+    SwapOff {
+        /// The device's number; `None`: every device that is swapped on.
+        device: Option<u32>,
+    },
+    /// Swaps on a device for as long as this connection lives. Connections share one leased
+    /// device; when the last of them is gone it is swapped off and reset. Answer:
+    /// [`Response::SwappedOn`].
+    Lease {
+        /// Parameters of the leased device; ignored, with a warning, if there is one already.
+        params: ParamsUpdate,
+    },
+    /// Swaps every device off, resets all, and ends the daemon. Answer: [`Response::Done`],
+    /// sent when that has worked, just before the daemon exits.
+    Shutdown {
+        /// Exit even if the pages of a device could not be swapped back in. Loses data:
+        /// processes whose pages are there are killed when they touch them.
+        force: bool,
+    },
+}
+
+impl Message for Request {
+    const KIND: Kind = Kind::Request;
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "response", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Response {
+    /// It was done.
+    Done {
+        /// What the user should know all the same, one sentence each.
+        warnings: Vec<String>,
+    },
+    /// The state of the daemon and of the devices asked for, in the order of their numbers.
+    Status {
+        /// The daemon.
+        daemon: DaemonStatus,
+        /// The devices.
+        devices: Vec<DeviceStatus>,
+    },
+    /// A device takes swapped pages now.
+    SwappedOn {
+        /// The device's number.
+        device: u32,
+        /// The device node as shown to users, `/dev/ramzswapN`.
+        node: PathBuf,
+        /// The priority with which it was swapped on.
+        priority: i32,
+        /// What the user should know all the same, one sentence each.
+        warnings: Vec<String>,
+    },
+    /// It was refused or failed, and nothing was changed.
+    Error(Refusal),
+}
+
+impl Message for Response {
+    const KIND: Kind = Kind::Response;
+}
+
+/// The daemon's own state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DaemonStatus {
+    /// Version of the daemon, as in its `--version`.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Number of devices it serves, initialised or not.
+    pub num_devices: u32,
+    /// Number of connections that hold a lease.
+    pub leases: u32,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// What it could not set up at its start, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(deny_unknown_fields)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of error, for programs.
+    pub code: ErrorCode,
+    /// What is wrong, the limit and the remedy, for people.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with this code and message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
+        Refusal {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// Kinds of errors, named after errno values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ErrorCode {
+    /// The caller may not do this.
+    Eperm,
+    /// A file that was named is not there.
+    Enoent,
+    /// Input or output failed.
+    Eio,
+    /// There is no such device, or the system lacks what a device needs.
+    Enodev,
+    /// The daemon's device node is taken, or a thing exists that must not.
+    Eexist,
+    /// A value is not allowed.
+    Einval,
+    /// In use: swapped on, initialised, or claimed by somebody else.
+    Ebusy,
+    /// Not enough memory; pages do not fit back.
+    Enomem,
+    /// No room, or no free device.
+    Enospc,
+    /// The message does not follow the protocol.
+    Eproto,
+    /// The daemon is shutting down.
+    Eshutdown,
+}
+
+impl ErrorCode {
+    /// The name of the errno value, as in `EBUSY`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ErrorCode::Eperm => "EPERM",
+            ErrorCode::Enoent => "ENOENT",
+            ErrorCode::Eio => "EIO",
+            ErrorCode::Enodev => "ENODEV",
+            ErrorCode::Eexist => "EEXIST",
+            ErrorCode::Einval => "EINVAL",
+            ErrorCode::Ebusy => "EBUSY",
+            ErrorCode::Enomem => "ENOMEM",
+            ErrorCode::Enospc => "ENOSPC",
+            ErrorCode::Eproto => "EPROTO",
+            ErrorCode::Eshutdown => "ESHUTDOWN",
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The control protocol: what clients ask, what the daemon answers, and how both look on the
+//! wire.
+//!
+//! A connection carries requests one way and one response to each the other way, in order.
+//! Every message is one [`frame`]: a header of 12 bytes and a JSON document.
+
+pub mod frame;
+mod message;
+
+pub use frame::{Kind, ProtocolError, decode, encode, read, write};
+pub use message::{DaemonStatus, ErrorCode, Message, Refusal, Request, Response};
