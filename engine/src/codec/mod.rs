@@ -12,6 +12,8 @@ pub mod wkdm;
 pub mod zstd;
 
 mod spec;
+#[cfg(test)]
+mod testing;
 
 pub use spec::{CodecSpec, UnknownCodec};
 
