@@ -6,6 +6,7 @@
 //! out of bounds.
 
 pub mod lz4;
+mod lz77;
 pub mod lzo;
 pub mod wkdm;
 #[cfg(feature = "zstd")]

@@ -1,0 +1,216 @@
+//! Restoring a page from literals and matches.
+
+use super::bytes::{copy, load64};
+use crate::page::{PAGE_SIZE, Page};
+
+/// A page that is being restored from its start.
+///
+/// Writes may run past the end of what they append, but never past the page's: what is
+/// behind the end is overwritten later.
+pub(in crate::codec) struct Output<'a> {
+    page: &'a mut Page,
+    len: usize,
+}
+
+impl<'a> Output<'a> {
+    /// Starts a page.
+    #[inline(always)]
+    pub(in crate::codec) fn new(page: &'a mut Page) -> Self {
+        Output { page, len: 0 }
+    }
+
+    /// Whether the page is complete.
+    #[inline(always)]
+    pub(in crate::codec) fn is_full(&self) -> bool {
+        self.len == PAGE_SIZE
+    }
+
+    /// Whether `bytes` more bytes fit, be they wanted or only written past the end.
+    #[inline(always)]
+    pub(in crate::codec) fn has_room(&self, bytes: usize) -> bool {
+        bytes <= PAGE_SIZE - self.len
+    }
+
+    /// Whether a match can be `distance` back.
+    #[inline(always)]
+    pub(in crate::codec) fn reaches(&self, distance: usize) -> bool {
+        // Zero becomes the largest number, so one comparison covers both bounds.
+        distance.wrapping_sub(1) < self.len
+    }
+
+    /// Appends `length` literals that stand at `at` in `chunk`; `None` where either ends
+    /// before.
+    #[inline(always)]
+    pub(in crate::codec) fn literals(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        length: usize,
+    ) -> Option<()> {
+        let given = chunk.get(at..)?;
+        if length > given.len() || !self.has_room(length) {
+            return None;
+        }
+        let (from, to) = (given.as_ptr(), self.end());
+        let room = (PAGE_SIZE - self.len).min(given.len());
+        let mut done = 0;
+        while done < length {
+            if done + 16 > room {
+                // SAFETY: `done` < `length`, which both `given` and the page have left.
+                unsafe {
+                    to.add(done)
+                        .copy_from_nonoverlapping(from.add(done), length - done)
+                };
+                break;
+            }
+            // SAFETY: `done` + 16 is within both `given` and the rest of the page.
+            unsafe { copy::<16>(from.add(done), to.add(done)) };
+            done += 16;
+        }
+        self.len += length;
+        Some(())
+    }
+
+    /// Appends up to 16 literals without a check.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading 16 bytes, `length` at most 16, and
+    /// [`has_room(16)`](Self::has_room) true.
+    #[inline(always)]
+    pub(in crate::codec) unsafe fn few_literals(&mut self, from: *const u8, length: usize) {
+        debug_assert!(length <= 16 && self.has_room(16));
+        // SAFETY: the caller vouches for 16 bytes at `from` and in the page.
+        unsafe { copy::<16>(from, self.end()) };
+        self.len += length;
+    }
+
+    /// Appends a match of up to 24 bytes from at least 8 back, without a check.
+    ///
+    /// # Safety
+    /// `length` must be at most 24, `distance` at least 8, and
+    /// [`reaches(distance)`](Self::reaches) and [`has_room(24)`](Self::has_room) true.
+    #[inline(always)]
+    pub(in crate::codec) unsafe fn short_match(&mut self, distance: usize, length: usize) {
+        debug_assert!(length <= 24 && distance >= 8);
+        debug_assert!(self.reaches(distance) && self.has_room(24));
+        let to = self.end();
+        // SAFETY: the page has 24 bytes left after its end and `distance` before it. Eight
+        // bytes at a time from at least eight back read what is already written.
+        unsafe {
+            let from = to.sub(distance).cast_const();
+            copy::<8>(from, to);
+            copy::<8>(from.add(8), to.add(8));
+            copy::<8>(from.add(16), to.add(16));
+        }
+        self.len += length;
+    }
+
+    /// Appends a match of up to 8 bytes from at least 8 back, without a check.
+    ///
+    /// # Safety
+    /// `length` must be at most 8, `distance` at least 8, and
+    /// [`reaches(distance)`](Self::reaches) and [`has_room(8)`](Self::has_room) true.
+    #[inline(always)]
+    pub(in crate::codec) unsafe fn tiny_match(&mut self, distance: usize, length: usize) {
+        debug_assert!(length <= 8 && distance >= 8);
+        debug_assert!(self.reaches(distance) && self.has_room(8));
+        let to = self.end();
+        // SAFETY: the page has 8 bytes left after its end and `distance` before it.
+        unsafe { copy::<8>(to.sub(distance), to) };
+        self.len += length;
+    }
+
+    /// Appends a match of any length and distance; `None` where it starts before the page or
+    /// passes its end.
+    #[inline(always)]
+    pub(in crate::codec) fn copy_match(&mut self, distance: usize, length: usize) -> Option<()> {
+        if !self.reaches(distance) || !self.has_room(length) {
+            return None;
+        }
+        let mut at = self.len;
+        self.len += length;
+        let end = self.len;
+        let base = self.page.as_mut_ptr();
+        let mut back = distance;
+        if distance < 16 && at + 16 <= PAGE_SIZE {
+            // SAFETY: the 16 bytes from `at` lie in the page, `distance` bytes before `at` too.
+            unsafe { seed_period(base.add(at), distance) };
+            at += 16;
+            back = WHOLE_PERIODS[distance];
+        }
+        if back >= 16 {
+            while at < end && at + 16 <= PAGE_SIZE {
+                // SAFETY: `at` + 16 is in the page. `back` is either `distance`, which lies in
+                // the page, or at most 16 + 14 after 16 bytes and `distance` (see
+                // `WHOLE_PERIODS`); being 16 or more, it reads only what is already written.
+                unsafe { copy::<16>(base.add(at - back), base.add(at)) };
+                at += 16;
+            }
+        }
+        while at < end {
+            self.page[at] = self.page[at - back];
+            at += 1;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn end(&mut self) -> *mut u8 {
+        // SAFETY: `len` never passes the page's size.
+        unsafe { self.page.as_mut_ptr().add(self.len) }
+    }
+}
+
+/// For each distance below 16 the smallest multiple of it that is at least 16.
+///
+/// After [`seed_period`] the match goes on so many bytes back. The multiple is less than
+/// 16 + distance, so the bytes there belong to the match or to its source.
+const WHOLE_PERIODS: [usize; 16] = {
+    let mut table = [16; 16];
+    let mut distance = 1;
+    while distance < 16 {
+        table[distance] = 16usize.div_ceil(distance) * distance;
+        distance += 1;
+    }
+    table
+};
+
+/// Writes 16 bytes at `to`, repeating the `distance` bytes before it.
+///
+/// # Safety
+/// `distance` must be 1 to 15; the `distance` bytes before `to` must be valid for reading and
+/// the 16 bytes at `to` for reading and writing.
+#[inline(always)]
+unsafe fn seed_period(to: *mut u8, distance: usize) {
+    /// A word times this repeats its lowest `distance` bytes, if the others are zero.
+    const REPEAT: [u64; 8] = {
+        let mut table = [0; 8];
+        let mut distance = 1;
+        while distance < 8 {
+            let mut shift = 0;
+            while shift < 64 {
+                table[distance] |= 1 << shift;
+                shift += 8 * distance;
+            }
+            distance += 1;
+        }
+        table
+    };
+    debug_assert!((1..16).contains(&distance));
+    // SAFETY: reads start `distance` bytes before `to` and end before `to` + 16, as do the
+    // writes, which start at `to`. Each word is read after the bytes it repeats were written:
+    // the second comes from 8 or more bytes back, whole periods before it.
+    unsafe {
+        let from = to.sub(distance).cast_const();
+        if distance < 8 {
+            let period = load64(from) & ((1 << (8 * distance)) - 1);
+            let word = period.wrapping_mul(REPEAT[distance]).to_le();
+            to.cast::<u64>().write_unaligned(word);
+            let back = 8usize.div_ceil(distance) * distance;
+            copy::<8>(to.add(8).sub(back), to.add(8));
+        } else {
+            copy::<8>(from, to);
+            copy::<8>(from.add(8), to.add(8));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading LZO1X streams.
+
+use super::{END, M2_DISTANCE};
+use crate::codec::lz77::{Output, zero_run};
+use crate::page::Page;
+
+/// The number of literals after which an instruction below 16 is a match of three bytes.
+const MANY: usize = 4;
+
+/// Restores a page; `None` where `chunk` is not a stream of exactly 4096 bytes.
+pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
+    let mut out = Output::new(page);
+    let mut at = 0;
+    let mut state = 0;
+    match usize::from(*chunk.first()?) {
+        17 => return None,
+        first @ 18.. => {
+            let literals = first - 17;
+            out.literals(chunk, 1, literals)?;
+            at = 1 + literals;
+            state = literals.min(MANY);
+        }
+        _ => {}
+    }
+    loop {
+        let byte = usize::from(*chunk.get(at)?);
+        // M2 is the most frequent by far; it and three literals are short.
+        if byte >= 64 && chunk.len() - at >= 2 + 16 && out.has_room(24 + 16) {
+            // SAFETY: `chunk` has 18 bytes at `at`.
+            let high = usize::from(unsafe { *chunk.get_unchecked(at + 1) });
+            let distance = (high << 3) + (byte >> 2 & 7) + 1;
+            if distance >= 8 && out.reaches(distance) {
+                state = byte & 3;
+                // SAFETY: the match has at most 8 bytes, from at least 8 back and in reach;
+                // then come at most 3 literals, with 16 bytes at `at` + 2 in `chunk`. The page
+                // has room for 24 bytes, and for 16 after the first 8 of them.
+                unsafe {
+                    out.tiny_match(distance, (byte >> 5) + 1);
+                    out.few_literals(chunk.as_ptr().add(at + 2), state);
+                }
+                at += 2 + state;
+                continue;
+            }
+        }
+        at += 1;
+        let (distance, length, literals);
+        if byte >= 64 {
+            let high = take(chunk, &mut at)?;
+            distance = (high << 3) + (byte >> 2 & 7) + 1;
+            length = (byte >> 5) + 1;
+            literals = byte & 3;
+        } else if byte >= 32 {
+            length = 2 + field(chunk, &mut at, byte, 31)?;
+            let word = take(chunk, &mut at)? | take(chunk, &mut at)? << 8;
+            distance = (word >> 2) + 1;
+            literals = word & 3;
+        } else if byte >= 16 {
+            // An M4 match lies 16385 bytes back or more, which no page has.
+            let end = chunk.get(at - 1..)? == END;
+            return (end && out.is_full()).then_some(());
+        } else if state == 0 {
+            let run = 3 + field(chunk, &mut at, byte, 15)?;
+            out.literals(chunk, at, run)?;
+            at += run;
+            state = MANY;
+            continue;
+        } else {
+            let high = take(chunk, &mut at)?;
+            literals = byte & 3;
+            (distance, length) = if state == MANY {
+                ((high << 2) + (byte >> 2) + 1 + M2_DISTANCE, 3)
+            } else {
+                ((high << 2) + (byte >> 2) + 1, 2)
+            };
+        }
+        out.copy_match(distance, length)?;
+        out.literals(chunk, at, literals)?;
+        at += literals;
+        state = literals;
+    }
+}
+
+/// Reads one byte.
+#[inline(always)]
+fn take(chunk: &[u8], at: &mut usize) -> Option<usize> {
+    let byte = *chunk.get(*at)?;
+    *at += 1;
+    Some(usize::from(byte))
+}
+
+/// The length in an instruction's low bits, `most` and more in bytes that follow.
+#[inline(always)]
+fn field(chunk: &[u8], at: &mut usize, byte: usize, most: usize) -> Option<usize> {
+    match byte & most {
+        0 => Some(most + zero_run(chunk, at)?),
+        length => Some(length),
+    }
+}
