@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The ramzswap block device: a compressed swap disk over the engine of compcache.
+//!
+//! A [`Device`] is configured, initialised and reset by the rules of the original ramzswap
+//! ([`params`]). Once it is ready, a [`transport`] shows its [`disk`] to the kernel as a
+//! block device, and the symlink `DEV_DIR/ramzswapN` leads to it. Pages that do not compress
+//! or do not fit go to a [`backing_swap`]. [`swap`] speaks to the kernel's swap code, and
+//! [`recover`] removes what a crashed process left behind.
+#![cfg(target_os = "linux")]
+
+pub mod backing_swap;
+pub mod device;
+pub mod disk;
+pub mod error;
+mod host;
+mod keeper;
+pub mod params;
+pub mod status;
+pub mod swap;
+pub mod swap_header;
+pub mod transport;
+
+pub use device::{Device, Env};
+pub use error::DeviceError;
+pub use params::{Params, ParamsUpdate};
+pub use status::DeviceStatus;

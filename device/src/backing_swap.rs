@@ -1,0 +1,246 @@
+//! The backing swap: a swap file or partition that takes pages which do not compress or do
+//! not fit. Page `i` of the device has page `i` of the backing swap to itself; page 0, the
+//! header, is left alone.
+//!
+//! All its data moves by direct I/O, past the page cache: no memory is needed to free memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page};
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, SeekFrom};
+
+use crate::error::DeviceError;
+use crate::params::PAGE;
+use crate::swap;
+use crate::swap_header::{HeaderError, SwapHeader};
+
+/// What this process uses as backing swaps. The kernel's locks keep other processes out; this
+/// tells the user apart.
+static CLAIMED: Mutex<BTreeSet<Identity>> = Mutex::new(BTreeSet::new());
+
+/// A file or block device, however it is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    File { dev: u64, ino: u64 },
+    Block { rdev: u64 },
+}
+
+/// A claim that ends when it is dropped.
+#[derive(Debug)]
+struct Claim(Identity);
+
+impl Claim {
+    fn new(identity: Identity) -> Option<Self> {
+        CLAIMED.lock().insert(identity).then_some(Claim(identity))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        CLAIMED.lock().remove(&self.0);
+    }
+}
+
+/// A page at a page's place in memory, for callers whose pages lie elsewhere.
+#[repr(C, align(4096))]
+struct Aligned(Page);
+
+/// An open backing swap that nobody else uses while it lives.
+#[derive(Debug)]
+pub struct BackingSwap {
+    // Closed (and so unlocked) before the claim ends.
+    file: File,
+    pages: u64,
+    _claim: Claim,
+}
+
+impl BackingSwap {
+    /// Opens the swap area at `path`, checks it and claims it.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where it can't be opened, is not a swap area of whole, allocated pages
+    /// without bad ones, or is in use by `swapon`, by another device or another program.
+    pub fn open(path: &Path) -> Result<Self, DeviceError> {
+        let failed = |action| {
+            move |source: io::Error| DeviceError::BackingIo {
+                path: path.to_owned(),
+                action,
+                source,
+            }
+        };
+        let busy = |user: &str| DeviceError::BackingBusy {
+            path: path.to_owned(),
+            user: user.to_owned(),
+        };
+        let unfit = |reason: &str| DeviceError::BackingUnfit {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let metadata = std::fs::metadata(path).map_err(failed("opening it"))?;
+        let kind = metadata.file_type();
+        let identity = if kind.is_file() {
+            Identity::File {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+            }
+        } else if kind.is_block_device() {
+            Identity::Block {
+                rdev: metadata.rdev(),
+            }
+        } else {
+            return Err(unfit(
+                "it is neither a file nor a block device: give a swap area",
+            ));
+        };
+        let swaps = swap::active().map_err(failed("reading /proc/swaps"))?;
+        if swaps.iter().any(|entry| swap::same_file(&entry.path, path)) {
+            return Err(busy("swapon"));
+        }
+        let claim = Claim::new(identity).ok_or_else(|| busy("another ramzswap device"))?;
+        let exclusive = if kind.is_block_device() {
+            libc::O_EXCL
+        } else {
+            0
+        };
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC | libc::O_NONBLOCK | exclusive)
+            .open(path)
+            .map_err(|e| match e.raw_os_error() {
+                Some(libc::EBUSY) => busy("another program (swap, a mount or another device)"),
+                Some(libc::ETXTBSY) => busy("swapon"),
+                Some(libc::EINVAL) => unfit(
+                    "its file system has no direct I/O: put it on one that has (ext4, xfs, btrfs)",
+                ),
+                _ => failed("opening it")(e),
+            })?;
+        let opened = file.metadata().map_err(failed("reading its size"))?;
+        if (opened.dev(), opened.ino()) != (metadata.dev(), metadata.ino()) {
+            return Err(busy("someone who replaced it just now"));
+        }
+        if kind.is_file() {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(busy("another program (locked)")),
+                Err(e) => return Err(failed("locking it")(e.into())),
+            }
+        }
+        let size = rustix::fs::seek(&file, SeekFrom::End(0))
+            .map_err(|e| failed("reading its size")(e.into()))?;
+        let pages = usable_pages(&file, size / PAGE).map_err(|e| match e {
+            Unusable::Io(e) => failed("reading its header")(e),
+            Unusable::Header(source) => DeviceError::BackingHeader {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        if kind.is_file()
+            && let Some(at) =
+                first_hole(&file, pages * PAGE).map_err(failed("looking for holes"))?
+        {
+            return Err(unfit(&format!(
+                "it has a hole at byte {at}, a write there could fail for want of space: fill \
+                 it with dd, not truncate, and prepare it with mkswap",
+            )));
+        }
+        Ok(BackingSwap {
+            file,
+            pages,
+            _claim: claim,
+        })
+    }
+
+    /// Its pages, the header included: as many as the device will have.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+}
+
+/// Why a file has no usable pages.
+enum Unusable {
+    Io(io::Error),
+    Header(HeaderError),
+}
+
+/// The pages of the swap area in `file`, which has room for `room` of them.
+fn usable_pages(file: &File, room: u64) -> Result<u64, Unusable> {
+    let mut start = Box::new([Aligned([0; PAGE_SIZE])]);
+    let page = &mut start[0].0;
+    match file.read_exact_at(page, 0) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(Unusable::Header(HeaderError::NoSignature));
+        }
+        Err(e) => return Err(Unusable::Io(e)),
+    }
+    match SwapHeader::check(page, room) {
+        Ok(header) => Ok(u64::from(header.last_page) + 1),
+        Err(error) => Err(Unusable::Header(error)),
+    }
+}
+
+/// Where the first hole within the first `len` bytes is.
+fn first_hole(file: &File, len: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file.as_fd(), SeekFrom::Hole(0)) {
+        Ok(at) => Ok((at < len).then_some(at)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The error of the engine for a failed transfer.
+fn error(kind: &'static str, index: u64, e: &io::Error) -> BackingError {
+    BackingError {
+        kind,
+        index,
+        errno: e.raw_os_error().unwrap_or(libc::EIO),
+    }
+}
+
+/// Whether memory lies where direct I/O can use it.
+fn aligned<T>(at: *const T) -> bool {
+    at.addr().is_multiple_of(PAGE_SIZE)
+}
+
+impl Backing for BackingSwap {
+    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError> {
+        if aligned(pages.as_ptr()) {
+            let at = first.saturating_mul(PAGE);
+            let bytes = pages.as_flattened_mut();
+            return self.file.read_exact_at(bytes, at).map_err(|e| error("read", first, &e));
+        }
+        for (index, page) in (first..).zip(pages) {
+            let mut copy = Aligned([0; PAGE_SIZE]);
+            self.file
+                .read_exact_at(&mut copy.0, index.saturating_mul(PAGE))
+                .map_err(|e| error("read", index, &e))?;
+            page.copy_from_slice(&copy.0);
+        }
+        Ok(())
+    }
+
+    fn write(&self, first: u64, pages: &[Page]) -> Result<(), BackingError> {
+        if aligned(pages.as_ptr()) {
+            let at = first.saturating_mul(PAGE);
+            let bytes = pages.as_flattened();
+            return self
+                .file
+                .write_all_at(bytes, at)
+                .map_err(|e| error("write", first, &e));
+        }
+        for (index, page) in (first..).zip(pages) {
+            let copy = Aligned(*page);
+            self.file
+                .write_all_at(&copy.0, index.saturating_mul(PAGE))
+                .map_err(|e| error("write", index, &e))?;
+        }
+        Ok(())
+    }
+}

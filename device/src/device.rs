@@ -1,0 +1,413 @@
+//! A ramzswap device: parameters, initialisation, status, reset.
+
+mod env;
+mod pool_size;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use compcache_engine::{CodecSpec, Store, StoreConfig};
+use parking_lot::Mutex;
+
+pub use env::Env;
+
+use crate::backing_swap::BackingSwap;
+use crate::disk::{Disk, StoreDisk};
+use crate::error::DeviceError;
+use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
+use crate::keeper::{Keeper, Wake};
+use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
+use crate::status::{DeviceStats, DeviceStatus, State, SwapUse};
+use crate::swap;
+use crate::swap_header::SwapHeader;
+use crate::transport::{Attachment, DetachError};
+
+type MemfdDisk = StoreDisk<LinuxHost, MemfdFrames, MemfdSlots>;
+
+/// One ramzswap device. All methods may be called from many threads at once; those that
+/// change the device wait for each other.
+pub struct Device {
+    number: u32,
+    env: Arc<Env>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    params: Params,
+    /// Warnings that `configure` has given, so that `init` does not repeat them.
+    warned: Vec<String>,
+    active: Option<Active>,
+}
+
+/// An initialised device. The fields are dropped in this order: nothing may reach the store
+/// after the attachment has gone.
+struct Active {
+    attachment: Box<dyn Attachment>,
+    _keeper: Keeper,
+    disk: Arc<MemfdDisk>,
+    resolved: Resolved,
+}
+
+impl Device {
+    /// Device `ramzswap<number>`, not initialised.
+    #[must_use]
+    pub fn new(number: u32, env: Arc<Env>) -> Self {
+        Device {
+            number,
+            env,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// The `N` of `ramzswapN`.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The symlink by which users name the device; it exists while the device is ready.
+    #[must_use]
+    pub fn node(&self) -> PathBuf {
+        self.env.dev_dir.join(self.name())
+    }
+
+    fn name(&self) -> String {
+        format!("ramzswap{}", self.number)
+    }
+
+    /// Whether the device is initialised.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.inner.lock().active.is_some()
+    }
+
+    /// Sets parameters. They are checked as far as they can be now, and take effect with
+    /// [`Device::init`]. Returns warnings for the user.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where a value or a rule refuses them, where the backing swap is unfit,
+    /// or where the device is initialised already. Nothing is changed then.
+    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+        let mut inner = self.inner.lock();
+        if inner.active.is_some() {
+            return Err(DeviceError::AlreadyInitialised {
+                number: self.number,
+                action: "change its parameters",
+            });
+        }
+        let params = inner.params.with(update)?;
+        let backing = params
+            .backing_swap
+            .as_deref()
+            .map(BackingSwap::open)
+            .transpose()?;
+        let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
+        let (_, warnings) = params.resolve(self.env.ram_bytes, backing_size)?;
+        inner.params = params;
+        inner.warned.clone_from(&warnings);
+        Ok(warnings)
+    }
+
+    /// Makes the device ready: memory is reserved, the swap header written, the block device
+    /// and its symlink made. Returns warnings for the user.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; the device is then not initialised and nothing is left behind.
+    pub fn init(&self) -> Result<Vec<String>, DeviceError> {
+        let mut inner = self.inner.lock();
+        if inner.active.is_some() {
+            return Err(DeviceError::AlreadyInitialised {
+                number: self.number,
+                action: "initialise it anew",
+            });
+        }
+        let backing = inner
+            .params
+            .backing_swap
+            .as_deref()
+            .map(BackingSwap::open)
+            .transpose()?;
+        let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
+        let (resolved, mut warnings) = inner.params.resolve(self.env.ram_bytes, backing_size)?;
+        warnings.retain(|w| !inner.warned.contains(w));
+        inner.active = Some(self.activate(resolved, backing, &mut warnings)?);
+        inner.warned.clear();
+        for warning in &warnings {
+            tracing::warn!(device = %self.name(), "{warning}");
+        }
+        tracing::info!(
+            device = %self.name(),
+            disksize = resolved.disksize,
+            memlimit = resolved.memlimit,
+            codec = %resolved.codec,
+            "initialised"
+        );
+        Ok(warnings)
+    }
+
+    fn activate(
+        &self,
+        resolved: Resolved,
+        backing: Option<BackingSwap>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Active, DeviceError> {
+        let pages = resolved.disksize / PAGE;
+        let sizes = pool_size::for_device(pages, resolved.memlimit, self.env.workers);
+        let table_bytes = pages * 8;
+        let resident = table_bytes <= self.env.ram_bytes / 16;
+        if !resident {
+            warnings.push(format!(
+                "the slot table ({} kB) is more than 1/16 of the RAM: it is not made resident \
+                 beforehand, so that first writes may have to wait for memory",
+                table_bytes / 1024
+            ));
+        }
+        let frames = MemfdFrames::new(sizes.frames, warnings)?;
+        let slots = MemfdSlots::new(pages, resident, &mut Vec::new())?;
+        let wake = Arc::new(Wake::default());
+        let store = Store::new(
+            LinuxHost::new(Arc::clone(&wake)),
+            frames,
+            slots,
+            backing.map(|b| Box::new(b) as Box<_>),
+            StoreConfig {
+                memlimit: resolved.memlimit,
+                codec: resolved.codec,
+                arenas: sizes.arenas,
+                reserve_bytes: sizes.reserve_bytes,
+            },
+        );
+        // The reserve is filled before the first write comes.
+        while store.keep() {}
+        let disk = Arc::new(StoreDisk::new(store));
+        self.write_swap_header(&disk, pages)?;
+        let kept = Arc::clone(&disk);
+        let keeper = Keeper::start(&self.name(), wake, move || kept.store().keep())
+            .map_err(|e| DeviceError::system("start the keeper thread", e, ""))?;
+        let served: Arc<dyn Disk> = Arc::clone(&disk) as Arc<dyn Disk>;
+        let mut attachment = self.env.transport.attach(served, &self.name(), warnings)?;
+        if let Err(error) = self.link(attachment.block_device()) {
+            if let Err(leftover) = attachment.detach() {
+                tracing::error!(device = %self.name(), "{leftover}");
+            }
+            return Err(error);
+        }
+        Ok(Active {
+            attachment,
+            _keeper: keeper,
+            disk,
+            resolved,
+        })
+    }
+
+    /// Gives the disk a ready swap header, as `mkswap` would.
+    fn write_swap_header(&self, disk: &MemfdDisk, pages: u64) -> Result<(), DeviceError> {
+        let failed = |e: std::io::Error| DeviceError::system("write the swap header", e, "");
+        let mut uuid = [0; 16];
+        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| failed(e.into()))?;
+        // Version 4 (random), variant 1: RFC 9562, section 5.4.
+        uuid[6] = uuid[6] & 0x0f | 0x40;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        let last_page = u32::try_from(pages - 1).unwrap_or(u32::MAX);
+        let header = SwapHeader::new(last_page, uuid, &self.name());
+        disk.write(&mut disk.worker(), 0, &header.to_page())
+            .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
+    }
+
+    /// Makes the symlink to the block device. One that is there already is replaced: under
+    /// the lock of the daemon only a crashed one can have left it.
+    fn link(&self, block_device: &Path) -> Result<(), DeviceError> {
+        let node = self.node();
+        let failed = |e| {
+            DeviceError::system(
+                format!("link {} to {}", node.display(), block_device.display()),
+                e,
+                "remove what stands in its place, or choose another --dev-dir",
+            )
+        };
+        if std::fs::symlink_metadata(&node).is_ok_and(|m| m.is_symlink()) {
+            std::fs::remove_file(&node).map_err(failed)?;
+        }
+        std::os::unix::fs::symlink(block_device, &node).map_err(failed)
+    }
+
+    /// Takes the block device away, frees all memory, and forgets all parameters. Pages that
+    /// were written are lost. Of a device that is not initialised, it forgets the parameters.
+    ///
+    /// # Errors
+    /// [`DeviceError::Busy`] while the device is swapped on or mounted; nothing is changed
+    /// then. Other errors say what could not be cleaned away; the device is reset all the same.
+    pub fn reset(&self) -> Result<(), DeviceError> {
+        let mut inner = self.inner.lock();
+        let Some(active) = &mut inner.active else {
+            *inner = Inner::default();
+            return Ok(());
+        };
+        if self.swap_use(active)?.is_some() {
+            return Err(self.busy("it is swapped on; swapoff first"));
+        }
+        let detached = match active.attachment.detach() {
+            Err(DetachError::Busy) => {
+                return Err(self.busy(
+                    "its block device is swapped on, mounted or otherwise held; free it first",
+                ));
+            }
+            Err(DetachError::Leftover(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        *inner = Inner::default();
+        let unlinked = match std::fs::remove_file(self.node()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(DeviceError::system(
+                format!("remove {}", self.node().display()),
+                e,
+                "remove it by hand",
+            )),
+            _ => Ok(()),
+        };
+        tracing::info!(device = %self.name(), "reset");
+        detached.and(unlinked)
+    }
+
+    fn busy(&self, reason: &str) -> DeviceError {
+        DeviceError::Busy {
+            number: self.number,
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Changes the codec for new pages, on a live device too. Pages stored before stay as
+    /// they are and readable.
+    pub fn set_codec(&self, codec: CodecSpec) {
+        let mut inner = self.inner.lock();
+        inner.params.codec = Some(codec);
+        if let Some(active) = &mut inner.active {
+            active.disk.store().set_codec(codec);
+            active.resolved.codec = codec;
+        }
+    }
+
+    /// Swaps on the device, with discard. `None` takes a priority above every active swap.
+    /// Returns the priority.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where the device is not initialised, is swapped on already, or where
+    /// the kernel refuses.
+    pub fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
+        let inner = self.inner.lock();
+        let active = inner.active.as_ref().ok_or(self.not_initialised())?;
+        if self.swap_use(active)?.is_some() {
+            return Err(self.busy("it is swapped on already"));
+        }
+        let failed = |e| {
+            DeviceError::system(
+                format!("swap on ramzswap{}", self.number),
+                e,
+                &format!(
+                    "the priority must lie between 0 and {}, and only root may do this",
+                    swap::MAX_PRIORITY
+                ),
+            )
+        };
+        let priority = match priority {
+            Some(priority) => priority,
+            None => swap::priority_above_all().map_err(failed)?,
+        };
+        swap::on(active.attachment.block_device(), Some(priority), true).map_err(failed)?;
+        tracing::info!(device = %self.name(), priority, "swapped on");
+        Ok(priority)
+    }
+
+    /// Swaps off the device: its pages go back to memory or to other swap, which may take
+    /// long. A device that is not swapped on stays as it is.
+    ///
+    /// # Errors
+    /// [`DeviceError::SwapoffNoMemory`] where the pages do not fit back; the device then
+    /// stays in use. [`DeviceError::System`] where the kernel refuses.
+    pub fn swap_off(&self) -> Result<(), DeviceError> {
+        let block_device = {
+            let inner = self.inner.lock();
+            let Some(active) = &inner.active else {
+                return Ok(());
+            };
+            if self.swap_use(active)?.is_none() {
+                return Ok(());
+            }
+            active.attachment.block_device().to_owned()
+        };
+        // Without the lock: the status must be there to see while pages come back.
+        match swap::off(&block_device) {
+            Ok(()) => {
+                tracing::info!(device = %self.name(), "swapped off");
+                Ok(())
+            }
+            Err(source) if source.raw_os_error() == Some(libc::ENOMEM) => {
+                Err(DeviceError::SwapoffNoMemory {
+                    number: self.number,
+                    source,
+                })
+            }
+            // Another swapoff was faster.
+            Err(source) if source.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            Err(source) => Err(DeviceError::system(
+                format!("swap off ramzswap{}", self.number),
+                source,
+                "only root may do this",
+            )),
+        }
+    }
+
+    fn not_initialised(&self) -> DeviceError {
+        DeviceError::NotInitialised {
+            number: self.number,
+        }
+    }
+
+    /// The use of the device as swap, by the kernel's table.
+    fn swap_use(&self, active: &Active) -> Result<Option<SwapUse>, DeviceError> {
+        let entry = swap::find(active.attachment.block_device())
+            .map_err(|e| DeviceError::system("read /proc/swaps", e, "mount /proc"))?;
+        Ok(entry.map(|entry| SwapUse {
+            priority: entry.priority,
+            used_bytes: entry.used_bytes,
+            size_bytes: entry.size_bytes,
+        }))
+    }
+
+    /// The device as it is now.
+    #[must_use]
+    pub fn status(&self) -> DeviceStatus {
+        let inner = self.inner.lock();
+        let active = inner.active.as_ref();
+        let swap = active.and_then(|active| {
+            self.swap_use(active).unwrap_or_else(|error| {
+                tracing::warn!(device = %self.name(), "{error}");
+                None
+            })
+        });
+        let params = &inner.params;
+        DeviceStatus {
+            number: self.number,
+            state: if active.is_some() {
+                State::Ready
+            } else {
+                State::New
+            },
+            node: self.node(),
+            block_device: active.map(|a| a.attachment.block_device().to_owned()),
+            transport: active.map(|_| self.env.transport.name().to_owned()),
+            swap,
+            params: params.to_update(),
+            disksize: active.map_or(params.disksize.unwrap_or(0), |a| a.resolved.disksize),
+            memlimit: active.map_or(params.memlimit, |a| a.resolved.memlimit),
+            backing_swap: params.backing_swap.clone(),
+            codec: active
+                .map_or(params.codec.unwrap_or_default(), |a| a.resolved.codec)
+                .to_string(),
+            stats: active.map_or_else(DeviceStats::default, |a| {
+                DeviceStats::new(&a.disk.store().stats(), a.disk.invalid_io())
+            }),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Where and by what devices are made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::transport::Transport;
+use crate::transport::fuse_loop::FuseLoop;
+
+/// What all devices of a process share.
+#[derive(Clone)]
+pub struct Env {
+    /// Where mount points are made; default `/run/compcache`.
+    pub runtime_dir: PathBuf,
+    /// Where the symlinks `ramzswapN` are made; default `/dev`.
+    pub dev_dir: PathBuf,
+    /// Threads that serve one device.
+    pub workers: usize,
+    /// The machine's memory in bytes, of which defaults and warnings are shares.
+    pub ram_bytes: u64,
+    /// How the kernel reaches the devices.
+    pub transport: Arc<dyn Transport>,
+}
+
+impl Env {
+    /// The runtime directory, where nothing else was chosen.
+    pub const RUNTIME_DIR: &str = "/run/compcache";
+    /// The directory of the symlinks, where nothing else was chosen.
+    pub const DEV_DIR: &str = "/dev";
+
+    /// The default but for the directories: as many workers as CPUs but 2 to 8, the memory of
+    /// this machine, the FUSE and loop transport.
+    pub fn new(runtime_dir: impl Into<PathBuf>, dev_dir: impl Into<PathBuf>) -> Self {
+        let runtime_dir = runtime_dir.into();
+        let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
+        let info = rustix::system::sysinfo();
+        Env {
+            transport: Arc::new(FuseLoop::new(runtime_dir.clone(), workers)),
+            runtime_dir,
+            dev_dir: dev_dir.into(),
+            workers,
+            ram_bytes: u64::from(info.mem_unit).saturating_mul(info.totalram as u64),
+        }
+    }
+}
+
+impl Default for Env {
+    fn default() -> Self {
+        Env::new(Self::RUNTIME_DIR, Self::DEV_DIR)
+    }
+}

@@ -1,0 +1,153 @@
+//! A disk: what a transport serves, in bytes and whole pages.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use compcache_engine::store::{ReadError, WriteError};
+use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
+
+use crate::params::PAGE;
+
+/// Why a request to a disk failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiskError {
+    /// Not whole pages at a page's place.
+    #[error("a request of {len} bytes at byte {offset} is not made of whole pages of 4096 bytes")]
+    Unaligned {
+        /// Where, in bytes.
+        offset: u64,
+        /// How much, in bytes.
+        len: u64,
+    },
+    /// Past the end.
+    #[error("a request of {len} bytes at byte {offset} passes the end of the disk ({size} bytes)")]
+    OutOfRange {
+        /// Where, in bytes.
+        offset: u64,
+        /// How much, in bytes.
+        len: u64,
+        /// The disk's size in bytes.
+        size: u64,
+    },
+    /// A page could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A page could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl DiskError {
+    /// The error number for the kernel.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            DiskError::Unaligned { .. } => libc::EINVAL,
+            DiskError::OutOfRange { .. }
+            | DiskError::Write(WriteError::OutOfRange { .. })
+            | DiskError::Read(ReadError::OutOfRange { .. } | ReadError::Corrupt { .. }) => {
+                libc::EIO
+            }
+            DiskError::Write(WriteError::NoSpace { .. }) => libc::ENOSPC,
+            DiskError::Write(WriteError::Backing(e)) | DiskError::Read(ReadError::Backing(e)) => {
+                e.errno
+            }
+        }
+    }
+}
+
+/// What a transport serves. Every method but [`Disk::worker`] may be called from many threads
+/// at once and neither allocates nor waits for memory.
+pub trait Disk: Send + Sync {
+    /// The disk's size in bytes: whole pages.
+    fn size_bytes(&self) -> u64;
+
+    /// Working memory for one thread.
+    fn worker(&self) -> Worker;
+
+    /// Reads the bytes from `offset` on. Pages never written read as zeros.
+    ///
+    /// # Errors
+    /// [`DiskError`]; what `data` holds is undefined then.
+    fn read(&self, worker: &mut Worker, offset: u64, data: &mut [u8]) -> Result<(), DiskError>;
+
+    /// Writes `data` from `offset` on. Data at a multiple of 4096 in memory spares a copy
+    /// where it goes to a backing swap.
+    ///
+    /// # Errors
+    /// [`DiskError`]; pages that could be written are written all the same.
+    fn write(&self, worker: &mut Worker, offset: u64, data: &[u8]) -> Result<(), DiskError>;
+
+    /// Frees the pages of `offset..offset + len`; they read as zeros after.
+    ///
+    /// # Errors
+    /// [`DiskError::Unaligned`], [`DiskError::OutOfRange`].
+    fn discard(&self, worker: &mut Worker, offset: u64, len: u64) -> Result<(), DiskError>;
+}
+
+/// A disk over a store.
+pub struct StoreDisk<H: Host, F, S> {
+    store: Store<H, F, S>,
+    invalid_io: AtomicU64,
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
+    /// A disk of all the store's pages.
+    pub fn new(store: Store<H, F, S>) -> Self {
+        StoreDisk {
+            store,
+            invalid_io: AtomicU64::new(0),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store<H, F, S> {
+        &self.store
+    }
+
+    /// How many requests were refused because they were not whole pages of the disk.
+    pub fn invalid_io(&self) -> u64 {
+        self.invalid_io.load(Ordering::Relaxed)
+    }
+
+    /// The first page of a request; counts a request that is refused.
+    fn check(&self, offset: u64, len: u64) -> Result<u64, DiskError> {
+        let size = self.size_bytes();
+        let error = if offset % PAGE != 0 || len % PAGE != 0 {
+            DiskError::Unaligned { offset, len }
+        } else if offset.checked_add(len).is_none_or(|end| end > size) {
+            DiskError::OutOfRange { offset, len, size }
+        } else {
+            return Ok(offset / PAGE);
+        };
+        self.invalid_io.fetch_add(1, Ordering::Relaxed);
+        Err(error)
+    }
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
+    fn size_bytes(&self) -> u64 {
+        self.store.pages() * PAGE
+    }
+
+    fn worker(&self) -> Worker {
+        self.store.worker()
+    }
+
+    fn read(&self, worker: &mut Worker, offset: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        let first = self.check(offset, data.len() as u64)?;
+        let (pages, _): (&mut [Page], _) = data.as_chunks_mut();
+        Ok(self.store.read(worker, first, pages)?)
+    }
+
+    fn write(&self, worker: &mut Worker, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        let first = self.check(offset, data.len() as u64)?;
+        let (pages, _): (&[Page], _) = data.as_chunks();
+        Ok(self.store.write(worker, first, pages)?)
+    }
+
+    fn discard(&self, worker: &mut Worker, offset: u64, len: u64) -> Result<(), DiskError> {
+        let first = self.check(offset, len)?;
+        self.store.discard(worker, first, len / PAGE);
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! Why a device refused or failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use compcache_engine::codec::UnknownCodec;
+
+use crate::swap_header::HeaderError;
+
+/// Why a request to a device was refused or failed. The device is then as it was before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// A size of zero.
+    #[error("{what} 0 is refused: give a size of at least {min_kb} kB")]
+    SizeZero {
+        /// `disksize` or `memlimit`.
+        what: &'static str,
+        /// The smallest size, in kB.
+        min_kb: u64,
+    },
+    /// A size under the smallest one.
+    #[error("{what} of {bytes} bytes is too small: give at least {min_kb} kB")]
+    SizeTooSmall {
+        /// `disksize` or `memlimit`.
+        what: &'static str,
+        /// What was given, in bytes.
+        bytes: u64,
+        /// The smallest size, in kB.
+        min_kb: u64,
+    },
+    /// A size past the largest one.
+    #[error("{what} of {bytes} bytes is too large: the limit is 2^44 bytes (16 TiB)")]
+    SizeTooLarge {
+        /// `disksize` or `memlimit`.
+        what: &'static str,
+        /// What was given, in bytes.
+        bytes: u64,
+    },
+    /// A memory limit without a backing swap.
+    #[error(
+        "memlimit of {memlimit_kb} kB is refused without a backing swap: pages over the limit \
+         would have nowhere to go; give a backing swap first or with it, or no memlimit"
+    )]
+    MemlimitWithoutBacking {
+        /// What was given, in kB.
+        memlimit_kb: u64,
+    },
+    /// A memory limit over the disk's size.
+    #[error(
+        "memlimit of {memlimit_kb} kB is larger than the disk ({disksize_kb} kB): give at most \
+         the disk's size"
+    )]
+    MemlimitOverDisksize {
+        /// The limit, in kB.
+        memlimit_kb: u64,
+        /// The disk's size, in kB.
+        disksize_kb: u64,
+    },
+    /// A codec that this build does not have.
+    #[error(transparent)]
+    UnknownCodec(#[from] UnknownCodec),
+    /// Initialised twice, or configured after it was initialised.
+    #[error("device ramzswap{number} is already initialised: reset it first to {action}")]
+    AlreadyInitialised {
+        /// The device's number.
+        number: u32,
+        /// What was asked for.
+        action: &'static str,
+    },
+    /// Not initialised yet.
+    #[error("device ramzswap{number} is not initialised: initialise it first (--init)")]
+    NotInitialised {
+        /// The device's number.
+        number: u32,
+    },
+    /// In use as swap, or held open exclusively.
+    #[error("device ramzswap{number} is busy: {reason}")]
+    Busy {
+        /// The device's number.
+        number: u32,
+        /// Who holds it, and what to do.
+        reason: String,
+    },
+    /// The backing swap can't be opened, read or locked.
+    #[error("backing swap {}: {action} failed: {source}", .path.display())]
+    BackingIo {
+        /// The backing swap.
+        path: PathBuf,
+        /// What failed.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The backing swap is not what a backing swap must be.
+    #[error("backing swap {}: {reason}", .path.display())]
+    BackingUnfit {
+        /// The backing swap.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The backing swap's header is not one to use.
+    #[error("backing swap {}: {source}", .path.display())]
+    BackingHeader {
+        /// The backing swap.
+        path: PathBuf,
+        /// What is wrong with its header.
+        source: HeaderError,
+    },
+    /// The backing swap is in use.
+    #[error("backing swap {} is in use by {user}: choose another, or free it first", .path.display())]
+    BackingBusy {
+        /// The backing swap.
+        path: PathBuf,
+        /// Who uses it.
+        user: String,
+    },
+    /// Memory for the device can't be reserved.
+    #[error("no memory for {what} ({bytes} bytes): {source}")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How many bytes.
+        bytes: u64,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A step of making or removing the block device failed.
+    #[error("cannot {action}: {source}{remedy}")]
+    System {
+        /// What failed, with its object.
+        action: String,
+        /// The system's reason.
+        source: io::Error,
+        /// What to do, with a leading `; `, or empty.
+        remedy: String,
+    },
+    /// `swapoff` failed for want of memory.
+    #[error(
+        "swapoff of ramzswap{number} failed: its pages do not fit back into memory ({source}); \
+         stop programs or add other swap, then try again; the device stays in use"
+    )]
+    SwapoffNoMemory {
+        /// The device's number.
+        number: u32,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl DeviceError {
+    /// The error number that stands nearest to this error, for callers that speak errno.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            DeviceError::SizeZero { .. }
+            | DeviceError::SizeTooSmall { .. }
+            | DeviceError::SizeTooLarge { .. }
+            | DeviceError::MemlimitWithoutBacking { .. }
+            | DeviceError::MemlimitOverDisksize { .. }
+            | DeviceError::UnknownCodec(_)
+            | DeviceError::BackingUnfit { .. }
+            | DeviceError::BackingHeader { .. }
+            | DeviceError::NotInitialised { .. } => libc::EINVAL,
+            DeviceError::AlreadyInitialised { .. }
+            | DeviceError::Busy { .. }
+            | DeviceError::BackingBusy { .. } => libc::EBUSY,
+            DeviceError::BackingIo { source, .. }
+            | DeviceError::Memory { source, .. }
+            | DeviceError::System { source, .. }
+            | DeviceError::SwapoffNoMemory { source, .. } => {
+                source.raw_os_error().unwrap_or(libc::EIO)
+            }
+        }
+    }
+
+    /// A failed system call, with what it was for and (where there is one) the remedy.
+    pub(crate) fn system(
+        action: impl Into<String>,
+        source: impl Into<io::Error>,
+        remedy: &str,
+    ) -> Self {
+        let remedy = if remedy.is_empty() {
+            String::new()
+        } else {
+            format!("; {remedy}")
+        };
+        DeviceError::System {
+            action: action.into(),
+            source: source.into(),
+            remedy,
+        }
+    }
+}

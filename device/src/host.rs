@@ -1,0 +1,317 @@
+//! The engine's host on Linux: memory in memfds, locks of parking_lot, the monotonic clock.
+//!
+//! Pool frames and slot table each live in a memfd of mode 0600, so that a later process can
+//! inherit them. Both are mapped in full but hold memory only where they were touched.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use compcache_engine::host::heap::StdTime;
+use compcache_engine::host::{FRAME_SIZE, NoMemory};
+use compcache_engine::{FrameMemory, Host, SlotMemory};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode};
+use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
+
+use crate::error::DeviceError;
+use crate::keeper::Wake;
+
+/// Locks, time and the keeper's wake-up.
+pub(crate) struct LinuxHost {
+    time: StdTime,
+    wake: Arc<Wake>,
+}
+
+impl LinuxHost {
+    /// A host whose keeper listens to `wake`.
+    pub(crate) fn new(wake: Arc<Wake>) -> Self {
+        LinuxHost {
+            time: StdTime::default(),
+            wake,
+        }
+    }
+}
+
+impl Host for LinuxHost {
+    type Lock = parking_lot::RawMutex;
+
+    fn now_ns(&self) -> u64 {
+        self.time.now_ns()
+    }
+
+    fn relax(&self, attempt: u32) {
+        StdTime::relax(attempt);
+    }
+
+    fn wake_keeper(&self) {
+        self.wake.wake();
+    }
+}
+
+/// A memfd and its mapping.
+struct Mapping {
+    fd: OwnedFd,
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone; who touches its memory is the business of
+// the types below.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `&self` gives no access to the mapped bytes.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is
+    /// touched later stays locked in memory; where the system refuses that, a warning is
+    /// added.
+    fn new(what: &'static str, len: u64, warnings: &mut Vec<String>) -> Result<Self, DeviceError> {
+        let failed = |source: rustix::io::Errno| DeviceError::Memory {
+            what,
+            bytes: len,
+            source: source.into(),
+        };
+        let size = usize::try_from(len).map_err(|_| failed(rustix::io::Errno::NOMEM))?;
+        let fd = rustix::fs::memfd_create(what, MemfdFlags::CLOEXEC).map_err(failed)?;
+        rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        rustix::fs::ftruncate(&fd, len).map_err(failed)?;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
+        let base = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                size,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+                &fd,
+                0,
+            )
+        }
+        .map_err(failed)?;
+        let Some(base) = NonNull::new(base.cast()) else {
+            return Err(failed(rustix::io::Errno::NOMEM));
+        };
+        let mapping = Mapping {
+            fd,
+            base,
+            len: size,
+        };
+        // SAFETY: advice about a mapping of our own; it does not change what the bytes are.
+        // A kernel without huge pages refuses it, which is as good.
+        let _ = unsafe { rustix::mm::madvise(base.as_ptr().cast(), size, Advice::LinuxNoHugepage) };
+        // SAFETY: locking a mapping of our own does not change what the bytes are.
+        let locked =
+            unsafe { rustix::mm::mlock_with(base.as_ptr().cast(), size, MlockFlags::ONFAULT) };
+        if let Err(errno) = locked {
+            warnings.push(format!(
+                "the {what} could not be locked in memory ({}): under memory pressure it may \
+                 itself be swapped; run as root or raise RLIMIT_MEMLOCK",
+                io::Error::from(errno)
+            ));
+        }
+        Ok(mapping)
+    }
+
+    /// Makes a part of the mapping resident.
+    fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len),
+            "within the mapping"
+        );
+        loop {
+            // SAFETY: the range lies within the mapping, and populating it leaves its bytes as
+            // they are.
+            let done = unsafe {
+                let start = self.base.as_ptr().add(offset).cast();
+                rustix::mm::madvise(start, len, Advice::LinuxPopulateWrite)
+            };
+            match done {
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Bytes of memory that the memfd holds.
+    #[cfg(test)]
+    fn resident(&self) -> u64 {
+        u64::try_from(rustix::fs::fstat(&self.fd).unwrap().st_blocks).unwrap() * 512
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly the mapping made in `new`; what borrowed from it
+        // borrowed from `self`, so nothing refers to it any more.
+        if let Err(errno) = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) } {
+            tracing::error!(
+                "munmap of {} bytes failed: {}",
+                self.len,
+                io::Error::from(errno)
+            );
+        }
+    }
+}
+
+/// Pool frames in a memfd.
+pub(crate) struct MemfdFrames {
+    mapping: Mapping,
+    capacity: u32,
+}
+
+impl MemfdFrames {
+    /// `capacity` frames, at least one. None of them holds memory yet.
+    pub(crate) fn new(capacity: u32, warnings: &mut Vec<String>) -> Result<Self, DeviceError> {
+        let capacity = capacity.max(1);
+        let len = u64::from(capacity) * FRAME_SIZE as u64;
+        Ok(MemfdFrames {
+            mapping: Mapping::new("ramzswap pool", len, warnings)?,
+            capacity,
+        })
+    }
+}
+
+// SAFETY: frames are disjoint parts of one mapping that lives as long as `self`; mappings
+// start at a page boundary and frames are whole pages. The mapping is private to `self`, which
+// does not touch its bytes.
+unsafe impl FrameMemory for MemfdFrames {
+    fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    fn frame(&self, index: u32) -> NonNull<u8> {
+        assert!(index < self.capacity, "frame {index} of {}", self.capacity);
+        // SAFETY: the offset lies within the mapping, as just checked.
+        unsafe { self.mapping.base.add(index as usize * FRAME_SIZE) }
+    }
+
+    fn populate(&self, index: u32) -> Result<(), NoMemory> {
+        assert!(index < self.capacity, "frame {index} of {}", self.capacity);
+        self.mapping
+            .populate(index as usize * FRAME_SIZE, FRAME_SIZE)
+            .map_err(|_| NoMemory)
+    }
+
+    fn release(&self, index: u32) {
+        assert!(index < self.capacity, "frame {index} of {}", self.capacity);
+        let offset = u64::from(index) * FRAME_SIZE as u64;
+        // Not MADV_REMOVE: that refuses locked mappings.
+        let punched = rustix::fs::fallocate(
+            &self.mapping.fd,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            offset,
+            FRAME_SIZE as u64,
+        );
+        if let Err(errno) = punched {
+            tracing::error!(
+                "the memory of pool frame {index} could not be given back: {}",
+                io::Error::from(errno)
+            );
+        }
+    }
+}
+
+/// A slot table in a memfd.
+pub(crate) struct MemfdSlots {
+    mapping: Mapping,
+    pages: usize,
+}
+
+impl MemfdSlots {
+    /// `pages` empty slots, at least one, all resident if `resident`.
+    pub(crate) fn new(
+        pages: u64,
+        resident: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, DeviceError> {
+        let len = pages.max(1) * size_of::<AtomicU64>() as u64;
+        let mapping = Mapping::new("ramzswap slot table", len, warnings)?;
+        if resident {
+            mapping
+                .populate(0, mapping.len)
+                .map_err(|source| DeviceError::Memory {
+                    what: "ramzswap slot table",
+                    bytes: len,
+                    source,
+                })?;
+        }
+        // The mapping has the length of the table, so the count fits too.
+        let pages = mapping.len / size_of::<AtomicU64>();
+        Ok(MemfdSlots { mapping, pages })
+    }
+}
+
+// SAFETY: the mapping is made once, is private to `self`, lives as long, is aligned to a page
+// and holds `pages` words of zeros at first, which are valid atomics.
+unsafe impl SlotMemory for MemfdSlots {
+    fn slots(&self) -> &[AtomicU64] {
+        // SAFETY: see above; all access to the bytes goes through these atomics.
+        unsafe { std::slice::from_raw_parts(self.mapping.base.as_ptr().cast(), self.pages) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn frames_hold_memory_only_from_populate_to_release() {
+        let frames = MemfdFrames::new(1 << 20, &mut Vec::new()).unwrap();
+        assert_eq!(
+            frames.mapping.resident(),
+            0,
+            "64 GiB are reserved, none is taken"
+        );
+        let indices = [0, 1, 77, (1 << 20) - 1];
+        for (n, index) in (1..).zip(indices) {
+            frames.populate(index).unwrap();
+            // SAFETY: the frame is populated and FRAME_SIZE bytes long.
+            unsafe { frames.frame(index).write_bytes(0xa5, FRAME_SIZE) };
+            assert_eq!(frames.mapping.resident(), n * FRAME_SIZE as u64);
+        }
+        for (n, index) in indices.iter().enumerate() {
+            frames.release(*index);
+            assert_eq!(frames.mapping.resident(), ((3 - n) * FRAME_SIZE) as u64);
+        }
+        frames.populate(77).unwrap();
+        // SAFETY: the frame is populated; a byte of it may be read.
+        assert_eq!(
+            unsafe { frames.frame(77).read() },
+            0,
+            "what was released is gone"
+        );
+    }
+
+    #[test]
+    fn slots_are_zero_and_shared() {
+        for resident in [false, true] {
+            let slots = MemfdSlots::new(100_000, resident, &mut Vec::new()).unwrap();
+            assert_eq!(slots.slots().len(), 100_000);
+            assert!(slots.slots().iter().all(|s| s.load(Ordering::Relaxed) == 0));
+            slots.slots()[99_999].store(7, Ordering::Relaxed);
+            assert_eq!(slots.slots()[99_999].load(Ordering::Relaxed), 7);
+            assert_eq!(slots.mapping.resident(), 800_000_u64.next_multiple_of(4096));
+        }
+    }
+
+    #[test]
+    fn memory_files_are_for_their_owner_only() {
+        let slots = MemfdSlots::new(1, false, &mut Vec::new()).unwrap();
+        assert_eq!(
+            rustix::fs::fstat(&slots.mapping.fd).unwrap().st_mode & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_refused() {
+        let refused = MemfdSlots::new(1 << 60, false, &mut Vec::new());
+        let message = refused.err().unwrap().to_string();
+        assert!(
+            message.contains("no memory for ramzswap slot table"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,394 @@
+//! The parameters of a device and their rules, those of the original ramzswap:
+//!
+//! - without a backing swap, the disk's size is what was set, else 25 % of the RAM; there is
+//!   no memory limit, and setting one is refused;
+//! - with a backing swap, the disk has the size of the backing swap; the memory limit is what
+//!   was set, else 15 % of the RAM or the backing swap's size if that is smaller; a limit
+//!   over the disk's size is refused;
+//! - a disk of more than twice the RAM gives a warning.
+
+use std::path::PathBuf;
+
+use compcache_engine::{CodecSpec, PAGE_SIZE};
+use serde::{Deserialize, Serialize};
+
+use crate::error::DeviceError;
+
+/// Bytes in a page, as sizes are counted.
+pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
+
+/// The smallest disk in bytes: ten pages, the least that `mkswap` takes.
+pub const MIN_DISKSIZE: u64 = 10 * PAGE;
+
+/// The largest disk in bytes: 2^32 pages, the most that a swap header can name.
+pub const MAX_DISKSIZE: u64 = 1 << 44;
+
+/// The smallest memory limit in bytes: under one frame of the pool no page can be kept.
+pub const MIN_MEMLIMIT: u64 = compcache_engine::host::FRAME_SIZE as u64;
+
+/// The disk's default size, in per cent of the RAM.
+pub const DEFAULT_DISKSIZE_PERCENT: u64 = 25;
+
+/// The memory limit's default with a backing swap, in per cent of the RAM.
+pub const DEFAULT_MEMLIMIT_PERCENT: u64 = 15;
+
+/// Parameters to set; those that are `None` stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParamsUpdate {
+    /// Size of the disk in bytes, rounded down to whole pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disksize: Option<u64>,
+    /// Most bytes of memory for pages, rounded down to whole pages; needs a backing swap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memlimit: Option<u64>,
+    /// The swap file or partition that takes what is not kept in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backing_swap: Option<PathBuf>,
+    /// The codec for new pages, such as `lz4` or `zstd:3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+}
+
+impl ParamsUpdate {
+    /// Whether nothing is to be set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == ParamsUpdate::default()
+    }
+}
+
+/// The parameters that a user has set on a device that is not initialised yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// Size of the disk in bytes: whole pages.
+    pub disksize: Option<u64>,
+    /// Most bytes of memory for pages: whole pages.
+    pub memlimit: Option<u64>,
+    /// The backing swap.
+    pub backing_swap: Option<PathBuf>,
+    /// The codec for new pages.
+    pub codec: Option<CodecSpec>,
+}
+
+/// What a device is made with, after every rule was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Size of the disk in bytes: whole pages.
+    pub disksize: u64,
+    /// Most bytes of memory for pages; only with a backing swap.
+    pub memlimit: Option<u64>,
+    /// The codec for new pages.
+    pub codec: CodecSpec,
+}
+
+impl Params {
+    /// These parameters with `update` laid over them. `backing` is the size in bytes of the
+    /// backing swap, where there will be one.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where a value is out of range or breaks a rule.
+    pub fn with(&self, update: &ParamsUpdate) -> Result<Params, DeviceError> {
+        let mut params = self.clone();
+        if let Some(bytes) = update.disksize {
+            params.disksize = Some(size("disksize", bytes, MIN_DISKSIZE)?);
+        }
+        if let Some(bytes) = update.memlimit {
+            params.memlimit = Some(size("memlimit", bytes, MIN_MEMLIMIT)?);
+        }
+        if let Some(path) = &update.backing_swap {
+            params.backing_swap = Some(path.clone());
+        }
+        if let Some(codec) = &update.codec {
+            params.codec = Some(codec.parse()?);
+        }
+        if let (Some(memlimit), None) = (params.memlimit, &params.backing_swap) {
+            return Err(DeviceError::MemlimitWithoutBacking {
+                memlimit_kb: memlimit / 1024,
+            });
+        }
+        Ok(params)
+    }
+
+    /// Applies the rules. `ram` is the machine's memory in bytes, `backing` the size of the
+    /// backing swap in bytes, page 0 included, where there is one.
+    ///
+    /// The second value are warnings for the user.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where a rule refuses the parameters.
+    pub fn resolve(
+        &self,
+        ram: u64,
+        backing: Option<u64>,
+    ) -> Result<(Resolved, Vec<String>), DeviceError> {
+        let mut warnings = Vec::new();
+        let (disksize, memlimit) = match backing {
+            Some(backing) => {
+                if let Some(set) = self.disksize.filter(|set| *set != backing) {
+                    warnings.push(format!(
+                        "disksize {} kB is ignored: with a backing swap the disk has its size, \
+                         {} kB",
+                        set / 1024,
+                        backing / 1024
+                    ));
+                }
+                let memlimit = self.memlimit.unwrap_or_else(|| {
+                    let share = percent(ram, DEFAULT_MEMLIMIT_PERCENT).max(MIN_MEMLIMIT);
+                    share.min(backing)
+                });
+                (backing, Some(memlimit))
+            }
+            None => {
+                let share = || percent(ram, DEFAULT_DISKSIZE_PERCENT);
+                let disksize = self.disksize.unwrap_or_else(share);
+                (disksize.clamp(MIN_DISKSIZE, MAX_DISKSIZE), None)
+            }
+        };
+        if let Some(memlimit_set) = self.memlimit {
+            if memlimit.is_none() {
+                return Err(DeviceError::MemlimitWithoutBacking {
+                    memlimit_kb: memlimit_set / 1024,
+                });
+            }
+            if memlimit_set > disksize {
+                return Err(DeviceError::MemlimitOverDisksize {
+                    memlimit_kb: memlimit_set / 1024,
+                    disksize_kb: disksize / 1024,
+                });
+            }
+        }
+        if disksize > ram.saturating_mul(2) {
+            warnings.push(format!(
+                "disksize {} kB is more than twice the RAM ({} kB): pages seldom compress to \
+                 less than a third, so that swap could fill the memory before the disk is full; \
+                 its slot table alone takes {} kB (0.2 % of the disk)",
+                disksize / 1024,
+                ram / 1024,
+                disksize / PAGE * 8 / 1024
+            ));
+        }
+        Ok((
+            Resolved {
+                disksize,
+                memlimit,
+                codec: self.codec.unwrap_or_default(),
+            },
+            warnings,
+        ))
+    }
+
+    /// These parameters in the form in which a user sets them.
+    #[must_use]
+    pub fn to_update(&self) -> ParamsUpdate {
+        ParamsUpdate {
+            disksize: self.disksize,
+            memlimit: self.memlimit,
+            backing_swap: self.backing_swap.clone(),
+            codec: self.codec.map(|codec| codec.to_string()),
+        }
+    }
+}
+
+/// A size of at least `min` bytes, rounded down to pages.
+fn size(what: &'static str, bytes: u64, min: u64) -> Result<u64, DeviceError> {
+    match bytes {
+        0 => Err(DeviceError::SizeZero {
+            what,
+            min_kb: min / 1024,
+        }),
+        b if b > MAX_DISKSIZE => Err(DeviceError::SizeTooLarge { what, bytes }),
+        b if b < min => Err(DeviceError::SizeTooSmall {
+            what,
+            bytes,
+            min_kb: min / 1024,
+        }),
+        b => Ok(b / PAGE * PAGE),
+    }
+}
+
+/// A share of the RAM, in whole pages.
+fn percent(ram: u64, percent: u64) -> u64 {
+    ram / 100 * percent / PAGE * PAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const RAM: u64 = 1000 * MIB;
+
+    fn set(update: ParamsUpdate) -> Result<Params, DeviceError> {
+        Params::default().with(&update)
+    }
+
+    fn disksize(bytes: u64) -> ParamsUpdate {
+        ParamsUpdate {
+            disksize: Some(bytes),
+            ..Default::default()
+        }
+    }
+
+    fn memlimit(bytes: u64) -> ParamsUpdate {
+        ParamsUpdate {
+            memlimit: Some(bytes),
+            backing_swap: Some("/swap".into()),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_default_disk_is_a_quarter_of_the_ram() {
+        let (resolved, warnings) = Params::default().resolve(RAM, None).unwrap();
+        assert_eq!(resolved.disksize, 250 * MIB);
+        assert_eq!(resolved.memlimit, None);
+        assert_eq!(resolved.codec, CodecSpec::default());
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_tiny_machine_still_gets_the_smallest_disk() {
+        assert_eq!(
+            Params::default().resolve(0, None).unwrap().0.disksize,
+            MIN_DISKSIZE
+        );
+    }
+
+    #[test]
+    fn sizes_are_rounded_down_to_pages() {
+        assert_eq!(
+            set(disksize(MIN_DISKSIZE + 4095)).unwrap().disksize,
+            Some(MIN_DISKSIZE)
+        );
+        assert_eq!(
+            set(disksize(MAX_DISKSIZE)).unwrap().disksize,
+            Some(MAX_DISKSIZE)
+        );
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused_by_name() {
+        for (bytes, words) in [
+            (0, "disksize 0 is refused: give a size of at least 40 kB"),
+            (1, "disksize of 1 bytes is too small: give at least 40 kB"),
+            (MIN_DISKSIZE - 1, "too small"),
+            (
+                MAX_DISKSIZE + 1,
+                "disksize of 17592186044417 bytes is too large: the limit is 2^44",
+            ),
+            (u64::MAX, "too large"),
+        ] {
+            let message = set(disksize(bytes)).unwrap_err().to_string();
+            assert!(message.contains(words), "{bytes}: {message}");
+        }
+        let message = set(memlimit(0)).unwrap_err().to_string();
+        assert!(message.contains("memlimit 0 is refused"), "{message}");
+    }
+
+    #[test]
+    fn with_a_backing_swap_the_disk_has_its_size() {
+        let params = set(memlimit(10 * MIB)).unwrap();
+        let (resolved, warnings) = params.resolve(RAM, Some(64 * MIB)).unwrap();
+        assert_eq!(resolved.disksize, 64 * MIB);
+        assert_eq!(resolved.memlimit, Some(10 * MIB));
+        assert!(warnings.is_empty());
+
+        let params = params.with(&disksize(32 * MIB)).unwrap();
+        let (resolved, warnings) = params.resolve(RAM, Some(64 * MIB)).unwrap();
+        assert_eq!(resolved.disksize, 64 * MIB);
+        assert!(
+            warnings[0].contains("disksize 32768 kB is ignored"),
+            "{warnings:?}"
+        );
+        assert!(warnings[0].contains("65536 kB"), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_default_limit_is_a_share_of_the_ram_or_the_backing_swap() {
+        let limit = |backing| {
+            Params::default()
+                .resolve(RAM, Some(backing))
+                .unwrap()
+                .0
+                .memlimit
+        };
+        assert_eq!(limit(500 * MIB), Some(150 * MIB));
+        assert_eq!(limit(64 * MIB), Some(64 * MIB));
+    }
+
+    #[test]
+    fn a_limit_without_backing_or_over_the_disk_is_refused() {
+        let mut update = memlimit(10 * MIB);
+        update.backing_swap = None;
+        let message = set(update.clone()).unwrap_err().to_string();
+        assert!(
+            message.contains("memlimit of 10240 kB is refused without a backing"),
+            "{message}"
+        );
+        // Set earlier, a backing swap is enough.
+        update.memlimit = None;
+        update.backing_swap = Some("/swap".into());
+        let earlier = set(update).unwrap();
+        let only_limit = ParamsUpdate {
+            memlimit: Some(10 * MIB),
+            ..Default::default()
+        };
+        let params = earlier.with(&only_limit).unwrap();
+        assert!(params.resolve(RAM, Some(10 * MIB)).is_ok());
+        let message = params.resolve(RAM, Some(9 * MIB)).unwrap_err().to_string();
+        assert!(
+            message.contains("10240 kB is larger than the disk (9216 kB)"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn more_than_twice_the_ram_is_warned_of() {
+        let warnings = |bytes| set(disksize(bytes)).unwrap().resolve(RAM, None).unwrap().1;
+        assert!(warnings(2 * RAM).is_empty());
+        let warning = warnings(2 * RAM + PAGE).join("");
+        assert!(
+            warning.contains("more than twice the RAM (1024000 kB)"),
+            "{warning}"
+        );
+        assert!(warning.contains("4000 kB (0.2 % of the disk)"), "{warning}");
+    }
+
+    #[test]
+    fn a_codec_is_set_or_the_known_ones_named() {
+        let codec = |name: &str| {
+            set(ParamsUpdate {
+                codec: Some(name.into()),
+                ..Default::default()
+            })
+        };
+        assert_eq!(
+            codec("zstd:3").unwrap().to_update().codec.as_deref(),
+            Some("zstd:3")
+        );
+        let message = codec("lzma").unwrap_err().to_string();
+        assert!(
+            message.contains("'lzma'") && message.contains("wkdm"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_update_reads_back_and_unknown_fields_are_refused() {
+        let update = ParamsUpdate {
+            disksize: Some(1 << 20),
+            memlimit: Some(1 << 19),
+            backing_swap: Some("/swap".into()),
+            codec: Some("lzo".into()),
+        };
+        let text = serde_json::to_string(&update).unwrap();
+        assert_eq!(serde_json::from_str::<ParamsUpdate>(&text).unwrap(), update);
+        assert_eq!(set(update.clone()).unwrap().to_update(), update);
+        assert_eq!(
+            serde_json::to_string(&ParamsUpdate::default()).unwrap(),
+            "{}"
+        );
+        assert!(serde_json::from_str::<ParamsUpdate>("{\"disk\":1}").is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! The swap header: the first page of a swap area, as `mkswap` writes it.
+//!
+//! The layout is `union swap_header` of the Linux kernel's `include/linux/swap.h`, all
+//! numbers in the machine's own byte order:
+//!
+//! ```text
+//! 0     boot block, not ours
+//! 1024  u32 version (1)
+//! 1028  u32 last_page: index of the last usable page
+//! 1032  u32 nr_badpages
+//! 1036  u8[16] uuid
+//! 1052  u8[16] volume label, padded with zeros
+//! 1068  u32[117] padding, then the list of bad pages
+//! 4086  "SWAPSPACE2"
+//! ```
+
+use compcache_engine::{PAGE_SIZE, Page};
+
+/// The signature of a swap area of version 1.
+const SIGNATURE: &[u8; 10] = b"SWAPSPACE2";
+/// The signature that a hibernated system leaves: the area holds its memory image.
+const HIBERNATED: &[u8; 10] = b"S1SUSPEND\0";
+const SIGNATURE_AT: usize = PAGE_SIZE - SIGNATURE.len();
+const VERSION_AT: usize = 1024;
+const LAST_PAGE_AT: usize = 1028;
+const BAD_PAGES_AT: usize = 1032;
+const UUID_AT: usize = 1036;
+const LABEL_AT: usize = 1052;
+/// Most bytes of a label.
+pub const LABEL_LEN: usize = 16;
+
+/// What a swap header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwapHeader {
+    /// Index of the last usable page: the area has one page more than this, page 0 included.
+    pub last_page: u32,
+    /// The area's UUID.
+    pub uuid: [u8; 16],
+    /// The area's label, padded with zeros.
+    pub label: [u8; LABEL_LEN],
+}
+
+/// Why a first page is not the header of a swap area that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// No signature where a page of 4096 bytes has it.
+    #[error("it is not a swap area: no SWAPSPACE2 signature; prepare it with mkswap")]
+    NoSignature,
+    /// A signature where another page size would have it.
+    #[error(
+        "its swap header is for pages of {0} bytes, this machine's have 4096: prepare it anew \
+         with mkswap"
+    )]
+    PageSize(usize),
+    /// It holds the image of a hibernated system.
+    #[error("it holds the memory of a hibernated system: resume or discard that first (mkswap)")]
+    Hibernated,
+    /// Another version.
+    #[error("its swap header has version {0}, only version 1 is known: prepare it with mkswap")]
+    Version(u32),
+    /// Another byte order.
+    #[error("its swap header has the other byte order: prepare it on this machine with mkswap")]
+    ByteOrder,
+    /// Bad pages.
+    #[error("it lists {0} bad pages, none are allowed: make one on a sound medium with mkswap")]
+    BadPages(u32),
+    /// Nothing but the header.
+    #[error("it has no usable page (last page 0): prepare a larger one with mkswap")]
+    Empty,
+    /// The file is shorter than the header says.
+    #[error(
+        "it is truncated: its header names page {last_page} as the last, but it has only \
+         {pages} pages; prepare it anew with mkswap"
+    )]
+    Truncated {
+        /// The last page by the header.
+        last_page: u32,
+        /// The pages that are there.
+        pages: u64,
+    },
+}
+
+impl SwapHeader {
+    /// The header of an area of `last_page + 1` pages, header included. A label longer than
+    /// [`LABEL_LEN`] bytes is cut.
+    #[must_use]
+    pub fn new(last_page: u32, uuid: [u8; 16], label: &str) -> Self {
+        let mut padded = [0; LABEL_LEN];
+        for (to, from) in padded.iter_mut().zip(label.as_bytes()) {
+            *to = *from;
+        }
+        SwapHeader {
+            last_page,
+            uuid,
+            label: padded,
+        }
+    }
+
+    /// The first page of the area.
+    #[must_use]
+    pub fn to_page(&self) -> Page {
+        let mut page = [0; PAGE_SIZE];
+        page[VERSION_AT..VERSION_AT + 4].copy_from_slice(&1_u32.to_ne_bytes());
+        page[LAST_PAGE_AT..LAST_PAGE_AT + 4].copy_from_slice(&self.last_page.to_ne_bytes());
+        page[UUID_AT..UUID_AT + 16].copy_from_slice(&self.uuid);
+        page[LABEL_AT..LABEL_AT + LABEL_LEN].copy_from_slice(&self.label);
+        page[SIGNATURE_AT..].copy_from_slice(SIGNATURE);
+        page
+    }
+
+    /// Reads and checks the first page of an area that is `pages` pages long.
+    ///
+    /// # Errors
+    /// [`HeaderError`] says what is wrong with it.
+    pub fn check(page: &Page, pages: u64) -> Result<Self, HeaderError> {
+        let number = |at: usize| {
+            let mut bytes = [0; 4];
+            bytes.copy_from_slice(&page[at..at + 4]);
+            u32::from_ne_bytes(bytes)
+        };
+        match &page[SIGNATURE_AT..] {
+            s if s == SIGNATURE => {}
+            s if s == HIBERNATED => return Err(HeaderError::Hibernated),
+            _ => return Err(HeaderError::NoSignature),
+        }
+        match number(VERSION_AT) {
+            1 => {}
+            v if v.swap_bytes() == 1 => return Err(HeaderError::ByteOrder),
+            v => return Err(HeaderError::Version(v)),
+        }
+        let bad = number(BAD_PAGES_AT);
+        if bad != 0 {
+            return Err(HeaderError::BadPages(bad));
+        }
+        let last_page = number(LAST_PAGE_AT);
+        if last_page == 0 {
+            return Err(HeaderError::Empty);
+        }
+        if u64::from(last_page) >= pages {
+            return Err(HeaderError::Truncated { last_page, pages });
+        }
+        let mut header = SwapHeader {
+            last_page,
+            uuid: [0; 16],
+            label: [0; LABEL_LEN],
+        };
+        header.uuid.copy_from_slice(&page[UUID_AT..UUID_AT + 16]);
+        header
+            .label
+            .copy_from_slice(&page[LABEL_AT..LABEL_AT + LABEL_LEN]);
+        Ok(header)
+    }
+
+    /// The page size of a swap area whose start is `bytes`, if it is one of another page size
+    /// than 4096 (8, 16, 32 or 64 KiB). `bytes` may be shorter than the largest of these.
+    #[must_use]
+    pub fn foreign_page_size(bytes: &[u8]) -> Option<usize> {
+        [8192, 16384, 32768, 65536].into_iter().find(|&size| {
+            bytes
+                .get(size - SIGNATURE.len()..size)
+                .is_some_and(|s| s == SIGNATURE)
+        })
+    }
+}

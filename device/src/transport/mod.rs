@@ -1,0 +1,53 @@
+//! Transports: how the kernel reaches a disk that this process serves.
+
+pub mod fuse_loop;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::error::DeviceError;
+
+/// Makes block devices of disks.
+pub trait Transport: Send + Sync {
+    /// Its name, as users see it.
+    fn name(&self) -> &'static str;
+
+    /// Serves `disk` as a block device until it is detached. `name` (`ramzswap0`) names what
+    /// the transport must name: mounts, threads. What the user should know and is not an
+    /// error is added to `warnings`.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; nothing is left behind then.
+    fn attach(
+        &self,
+        disk: Arc<dyn Disk>,
+        name: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Box<dyn Attachment>, DeviceError>;
+}
+
+/// A disk that is served as a block device.
+pub trait Attachment: Send + Sync {
+    /// The block device, such as `/dev/loop3`.
+    fn block_device(&self) -> &Path;
+
+    /// Takes the block device away: requests in flight are finished, later ones fail, and
+    /// threads, mounts and memory are given back. Call it once; after [`DetachError::Busy`]
+    /// it may be called again.
+    ///
+    /// # Errors
+    /// [`DetachError`].
+    fn detach(&mut self) -> Result<(), DetachError>;
+}
+
+/// A block device that could not be taken away, or not without a trace.
+#[derive(Debug, thiserror::Error)]
+pub enum DetachError {
+    /// Swap or a mount holds it exclusively; it is still served.
+    #[error("the block device is in use")]
+    Busy,
+    /// It is no longer served, but something was left behind.
+    #[error("something was left behind: {0}")]
+    Leftover(DeviceError),
+}
