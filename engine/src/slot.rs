@@ -1,1 +1,288 @@
-//! Slots.
+//! Slots: the 64-bit word that says where a page is, and the protocol by which many threads
+//! change it.
+//!
+//! ```text
+//!  63                          28 27        16 15  12 11      4 3    1 0
+//! +------------------------------+------------+------+---------+------+-+
+//! | place (16-byte granules)     | length - 1 | codec| age     | kind |L|  chunk
+//! +------------------------------+------------+------+---------+------+-+
+//! | value, sign-extended from 52 bits                | 0       | kind |L|  same-filled, word
+//! +---------------------------+----------------------+---------+------+-+
+//! | value, repeated twice     | 0                    | 0       | kind |L|  same-filled, half
+//! +---------------------------+----------------------+---------+------+-+
+//! | checksum of the page      | 0                    | 0       | kind |L|  backing store
+//! +---------------------------+----------------------+---------+------+-+
+//! ```
+//!
+//! An empty slot is 0. `L` is the lock bit, held by whoever reads the chunk, moves it, or
+//! writes the page to the backing store; it keeps the chunk from being freed meanwhile.
+//! Whoever changes what the slot says does so with one atomic store ([`replace`] or
+//! [`unlock`]), and only then frees what the slot said before.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::codec::CodecId;
+
+const LOCK: u64 = 1;
+const KIND_SHIFT: u32 = 1;
+const KIND_MASK: u64 = 0b111;
+const CODEC_SHIFT: u32 = 12;
+const CODEC_MASK: u64 = 0xf;
+const LENGTH_SHIFT: u32 = 16;
+const LENGTH_MASK: u64 = 0xfff;
+const PLACE_SHIFT: u32 = 28;
+const WORD_SHIFT: u32 = 12;
+const HIGH_SHIFT: u32 = 32;
+
+const KIND_EMPTY: u64 = 0;
+const KIND_SAME_WORD: u64 = 1;
+const KIND_SAME_HALF: u64 = 2;
+const KIND_CHUNK: u64 = 3;
+const KIND_BACKING: u64 = 4;
+
+/// Bits of a place: pools of up to 2^36 granules of 16 bytes, 1 TiB.
+pub const PLACE_BITS: u32 = 64 - PLACE_SHIFT;
+
+/// A slot's value, without the lock bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Slot(u64);
+
+/// What a slot says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The page was never written, or was discarded: it reads as zeros.
+    Empty,
+    /// The page repeats this 64-bit word.
+    Same(u64),
+    /// The page is a chunk in the pool.
+    Chunk(ChunkRef),
+    /// The page lies in the backing store.
+    Backing {
+        /// CRC-32C of the whole page.
+        checksum: u32,
+    },
+}
+
+/// Where a chunk lies and how to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRef {
+    /// Place of the chunk's header, in granules of the pool; below 2^[`PLACE_BITS`].
+    pub place: u64,
+    /// Bytes of the chunk without its header, 1..=4096.
+    pub length: usize,
+    /// The codec that reads it.
+    pub codec: CodecId,
+}
+
+impl Slot {
+    /// The slot of a page that holds nothing.
+    pub const EMPTY: Slot = Slot(0);
+
+    /// The slot of a page that repeats `word`, or `None` where the word does not fit: it
+    /// must be a sign-extended 52-bit value or repeat its lower half.
+    #[must_use]
+    pub const fn same(word: u64) -> Option<Slot> {
+        let widened = ((word << WORD_SHIFT) as i64 >> WORD_SHIFT) as u64;
+        if widened == word {
+            Some(Slot(word << WORD_SHIFT | KIND_SAME_WORD << KIND_SHIFT))
+        } else if word >> 32 == word & 0xffff_ffff {
+            Some(Slot(word << HIGH_SHIFT | KIND_SAME_HALF << KIND_SHIFT))
+        } else {
+            None
+        }
+    }
+
+    /// The slot of a chunk.
+    #[must_use]
+    pub const fn chunk(chunk: ChunkRef) -> Slot {
+        debug_assert!(chunk.place >> PLACE_BITS == 0);
+        debug_assert!(chunk.length >= 1 && chunk.length <= 4096);
+        Slot(
+            chunk.place << PLACE_SHIFT
+                | (chunk.length as u64 - 1) << LENGTH_SHIFT
+                | (chunk.codec as u64) << CODEC_SHIFT
+                | KIND_CHUNK << KIND_SHIFT,
+        )
+    }
+
+    /// The slot of a page in the backing store.
+    #[must_use]
+    pub const fn backing(checksum: u32) -> Slot {
+        Slot((checksum as u64) << HIGH_SHIFT | KIND_BACKING << KIND_SHIFT)
+    }
+
+    /// What the slot says; `None` for a word that this version never writes.
+    #[must_use]
+    pub fn entry(self) -> Option<Entry> {
+        let high = self.0 >> HIGH_SHIFT;
+        match self.0 >> KIND_SHIFT & KIND_MASK {
+            KIND_EMPTY => Some(Entry::Empty),
+            KIND_SAME_WORD => Some(Entry::Same((self.0 as i64 >> WORD_SHIFT) as u64)),
+            KIND_SAME_HALF => Some(Entry::Same(high << 32 | high)),
+            KIND_CHUNK => {
+                let codec = CodecId::from_number((self.0 >> CODEC_SHIFT & CODEC_MASK) as u8)?;
+                let length = (self.0 >> LENGTH_SHIFT & LENGTH_MASK) as usize + 1;
+                Some(Entry::Chunk(ChunkRef {
+                    place: self.0 >> PLACE_SHIFT,
+                    length,
+                    codec,
+                }))
+            }
+            KIND_BACKING => Some(Entry::Backing {
+                checksum: high as u32,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The slot of the same chunk at another place.
+    #[must_use]
+    pub const fn moved_to(self, place: u64) -> Slot {
+        Slot(self.0 & ((1 << PLACE_SHIFT) - 1) | place << PLACE_SHIFT)
+    }
+
+    /// The chunk that the slot names, if it names one.
+    #[must_use]
+    pub fn as_chunk(self) -> Option<ChunkRef> {
+        match self.entry() {
+            Some(Entry::Chunk(chunk)) => Some(chunk),
+            _ => None,
+        }
+    }
+}
+
+/// The atomic operations that the protocol needs: those of [`AtomicU64`], or of a model
+/// checker's stand-in for it.
+pub trait Word {
+    /// Loads with acquire ordering.
+    fn load_acquire(&self) -> u64;
+    /// Replaces `old` by `new` with acquire and release ordering; says whether it did.
+    fn swap_if(&self, old: u64, new: u64) -> bool;
+    /// Stores with release ordering.
+    fn store_release(&self, value: u64);
+}
+
+impl Word for AtomicU64 {
+    #[inline]
+    fn load_acquire(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn swap_if(&self, old: u64, new: u64) -> bool {
+        self.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    #[inline]
+    fn store_release(&self, value: u64) {
+        self.store(value, Ordering::Release);
+    }
+}
+
+/// Reads a slot once nobody holds it. `relax` is called while waiting.
+#[inline]
+pub fn peek<W: Word>(word: &W, mut relax: impl FnMut(u32)) -> Slot {
+    let mut attempt = 0;
+    loop {
+        let value = word.load_acquire();
+        if value & LOCK == 0 {
+            return Slot(value);
+        }
+        relax(attempt);
+        attempt += 1;
+    }
+}
+
+/// Reads a slot at once: its value, and whether somebody holds it.
+#[inline]
+pub fn glance<W: Word>(word: &W) -> (Slot, bool) {
+    let value = word.load_acquire();
+    (Slot(value & !LOCK), value & LOCK != 0)
+}
+
+/// Takes hold of a slot, waiting for others to let go, and returns what it says.
+#[inline]
+pub fn lock<W: Word>(word: &W, mut relax: impl FnMut(u32)) -> Slot {
+    let mut attempt = 0;
+    loop {
+        let value = word.load_acquire();
+        if value & LOCK == 0 && word.swap_if(value, value | LOCK) {
+            return Slot(value);
+        }
+        relax(attempt);
+        attempt += 1;
+    }
+}
+
+/// Takes hold of a slot if it says `expected` and nobody holds it.
+#[inline]
+pub fn try_lock<W: Word>(word: &W, expected: Slot) -> bool {
+    word.swap_if(expected.0, expected.0 | LOCK)
+}
+
+/// Lets go of a held slot, which from now on says `value`: the commit.
+#[inline]
+pub fn unlock<W: Word>(word: &W, value: Slot) {
+    word.store_release(value.0);
+}
+
+/// Makes a slot say `new` once nobody holds it, and returns what it said: the commit of a
+/// store or a discard. What was returned belongs to the caller, who frees it.
+#[inline]
+pub fn replace<W: Word>(word: &W, new: Slot, mut relax: impl FnMut(u32)) -> Slot {
+    let mut attempt = 0;
+    loop {
+        let value = word.load_acquire();
+        if value & LOCK == 0 && word.swap_if(value, new.0) {
+            return Slot(value);
+        }
+        relax(attempt);
+        attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_chunk_reads_back(place in 0u64..1 << PLACE_BITS, length in 1usize..=4096, codec in 0u8..6) {
+            let codec = CodecId::from_number(codec).unwrap();
+            let chunk = ChunkRef { place, length, codec };
+            prop_assert_eq!(Slot::chunk(chunk).entry(), Some(Entry::Chunk(chunk)));
+        }
+
+        #[test]
+        fn a_checksum_reads_back(checksum: u32) {
+            prop_assert_eq!(Slot::backing(checksum).entry(), Some(Entry::Backing { checksum }));
+        }
+
+        #[test]
+        fn a_word_that_fits_reads_back(small in -(1i64 << 51)..1i64 << 51, half: u32) {
+            let repeated = u64::from(half) << 32 | u64::from(half);
+            for word in [small as u64, repeated] {
+                prop_assert_eq!(Slot::same(word).and_then(Slot::entry), Some(Entry::Same(word)));
+            }
+        }
+
+        #[test]
+        fn any_word_is_either_kept_or_refused(word: u64) {
+            if let Some(slot) = Slot::same(word) {
+                prop_assert_eq!(slot.entry(), Some(Entry::Same(word)));
+            }
+        }
+
+        #[test]
+        fn no_word_panics(value: u64) {
+            let _ = Slot(value & !LOCK).entry();
+        }
+    }
+
+    #[test]
+    fn a_wide_word_is_refused() {
+        assert_eq!(Slot::same(0x0123_4567_89ab_cdef), None);
+    }
+}

@@ -14,6 +14,12 @@ pub struct CodecSpec {
 }
 
 impl CodecSpec {
+    /// LZ4, the default.
+    pub const LZ4: CodecSpec = CodecSpec {
+        id: CodecId::Lz4,
+        level: 0,
+    };
+
     /// The levels of zstd that are offered: below −7 nothing gets faster, above 9 nothing
     /// on a page of 4096 bytes gets smaller that would pay for the time.
     pub const ZSTD_LEVELS: core::ops::RangeInclusive<i8> = -7..=9;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "std")]
 pub mod heap;
+#[cfg(all(test, feature = "std"))]
+pub(crate) mod testing;
 
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;

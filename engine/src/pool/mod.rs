@@ -1,3 +1,331 @@
-//! Pool.
+//! The pool: memory that holds chunks.
+//!
+//! ```text
+//! frame (64 KiB) = 4096 granules of 16 bytes
+//! +--------------------+-------------+-----------------+-------------+- - -+
+//! | bitmap, 32 granules| chunk       | free run        | chunk       |     |
+//! | 1 bit a granule    | header|bytes| next|prev|  ...  | header|bytes|     |
+//! +--------------------+-------------+-----------------+-------------+- - -+
+//!                        owner (32) | checksum (32)
+//! ```
+//!
+//! Frames belong to arenas, each with a lock and lists of its free runs by size; a thread
+//! places its chunks through one arena and frees them in whichever they lie. The evacuator
+//! empties the sparsest frame of an arena when more than a few per cent of it is free. Frames
+//! without chunks go to a reserve of ready ones, and from there back to the host.
+//!
+//! A *place* is the index of a granule, counted over all frames.
 
 pub mod checksum;
+
+mod arena;
+mod bitmap;
+mod evacuate;
+mod frames;
+mod free_lists;
+mod memory;
+
+#[cfg(all(test, feature = "std"))]
+mod tests;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use lock_api::Mutex;
+
+use crate::host::{FRAME_SIZE, FrameMemory, Host};
+use arena::{Arena, Frames};
+use bitmap::{GRANULE, GRANULES};
+use frames::{FrameInfo, Stack, frame_infos};
+use memory::{CHUNK_HEADER, Header, Memory, frame_of, granule_of};
+
+pub use evacuate::Owners;
+
+/// Frames that the keeper readies or gives back in one round, so that it looks at its other
+/// work in between.
+const FRAMES_A_ROUND: u32 = 32;
+
+/// Reserve for a pool of any size, in frames: 512 KiB.
+const RESERVE_MIN: u32 = 8;
+
+/// Share of the pool's frames that the reserve may have above [`RESERVE_MIN`].
+const RESERVE_SHARE: u32 = 256;
+
+/// The pool has no room for a chunk: it is at its limit, or the host has no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pool is full")]
+pub struct Full;
+
+/// A chunk's bytes do not match its checksum, or it is another page's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chunk does not match its checksum")]
+pub struct Mismatch;
+
+/// Keeps two arenas' locks from sharing a cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// Memory that holds chunks. See the module's documentation.
+#[derive(Debug)]
+pub struct Pool<H: Host, F> {
+    memory: Memory<F>,
+    infos: Box<[FrameInfo]>,
+    arenas: Box<[Padded<Mutex<H::Lock, Arena>>]>,
+    /// Populated frames without chunks.
+    ready: Stack,
+    /// Frames that the host holds.
+    absent: Stack,
+    /// Populated frames, ready ones included.
+    held: AtomicU32,
+    /// Most frames to hold.
+    limit: u32,
+    reserve_max: u32,
+    keeper_called: AtomicBool,
+    reserve_misses: AtomicU64,
+    evacuated: AtomicU64,
+}
+
+/// Granules that a chunk of `length` bytes takes with its header.
+#[inline]
+const fn granules(length: usize) -> usize {
+    (CHUNK_HEADER + length).div_ceil(GRANULE)
+}
+
+impl<H: Host, F: FrameMemory> Pool<H, F> {
+    /// An empty pool of at most `limit` bytes (`None`: of all frames that `memory` has), with
+    /// `arenas` arenas and up to `reserve` bytes of ready frames.
+    pub fn new(memory: F, arenas: usize, limit: Option<u64>, reserve: u64) -> Self {
+        let capacity = memory.capacity();
+        let frames = |bytes: u64| u32::try_from(bytes / FRAME_SIZE as u64).unwrap_or(u32::MAX);
+        let infos = frame_infos(capacity);
+        let absent = Stack::new();
+        // Pushed from the top so that the lowest frames are used first.
+        (0..capacity)
+            .rev()
+            .for_each(|frame| absent.push(&infos, frame));
+        Pool {
+            memory: Memory(memory),
+            infos,
+            arenas: (0..arenas.max(1) as u32)
+                .map(|number| Padded(Mutex::new(Arena::new(number))))
+                .collect(),
+            ready: Stack::new(),
+            absent,
+            held: AtomicU32::new(0),
+            limit: limit.map_or(capacity, frames).min(capacity),
+            reserve_max: frames(reserve),
+            keeper_called: AtomicBool::new(false),
+            reserve_misses: AtomicU64::new(0),
+            evacuated: AtomicU64::new(0),
+        }
+    }
+
+    fn frames(&self) -> Frames<'_, F> {
+        Frames {
+            memory: &self.memory,
+            infos: &self.infos,
+        }
+    }
+
+    /// Stores a chunk and returns its place, which the caller commits to the owner's slot.
+    ///
+    /// `arena` is the arena to try first, modulo their number. With `over_limit` the pool may
+    /// grow past its limit, for the few pages that must stay in memory.
+    ///
+    /// # Errors
+    /// [`Full`] where no arena has room and no frame may be added or can be had.
+    pub fn insert(
+        &self,
+        host: &H,
+        arena: usize,
+        owner: u32,
+        bytes: &[u8],
+        over_limit: bool,
+    ) -> Result<u64, Full> {
+        let header = Header {
+            owner,
+            checksum: checksum::crc32c(owner, bytes),
+        };
+        let place = self.allocate(host, arena, granules(bytes.len()), over_limit)?;
+        // SAFETY: these granules were just allocated for this chunk, with room for it.
+        unsafe { self.memory.write_chunk(place, header, bytes) };
+        Ok(place)
+    }
+
+    fn allocate(&self, host: &H, arena: usize, size: usize, over_limit: bool) -> Result<u64, Full> {
+        let home = arena % self.arenas.len();
+        if let Some(place) = self.arenas[home].0.lock().allocate(&self.frames(), size) {
+            return Ok(place);
+        }
+        if let Some(frame) = self.take_frame(host, over_limit) {
+            let mut arena = self.arenas[home].0.lock();
+            arena.add_frame(&self.frames(), frame);
+            return arena.allocate(&self.frames(), size).ok_or(Full);
+        }
+        // Full: what is left lies in the other arenas.
+        (1..self.arenas.len())
+            .find_map(|i| {
+                let other = &self.arenas[(home + i) % self.arenas.len()].0;
+                other.lock().allocate(&self.frames(), size)
+            })
+            .ok_or(Full)
+    }
+
+    /// Frees a chunk that no slot names any more.
+    ///
+    /// # Safety
+    /// The chunk was returned by [`Pool::insert`] for `length` bytes (or moved there by the
+    /// evacuator), the caller has taken it out of its slot, and frees it once.
+    pub unsafe fn remove(&self, host: &H, place: u64, length: usize) {
+        let owner = &self.infos[frame_of(place) as usize].arena;
+        let (emptied, sparse) = {
+            let mut arena = self.arenas[owner.load(Relaxed) as usize].0.lock();
+            let emptied = arena.free(&self.frames(), place, granules(length));
+            (emptied, arena.is_sparse())
+        };
+        if let Some(frame) = emptied {
+            self.ready.push(&self.infos, frame);
+        }
+        if sparse || self.has_surplus() {
+            self.call_keeper(host);
+        }
+    }
+
+    /// The bytes of a chunk, once they match their checksum.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the slot that names this chunk with this length, for as
+    /// long as the reference lives.
+    ///
+    /// # Errors
+    /// [`Mismatch`] where the chunk is not `owner`'s or was changed.
+    pub unsafe fn get(&self, place: u64, length: usize, owner: u32) -> Result<&[u8], Mismatch> {
+        let fits = granule_of(place) + granules(length) <= GRANULES;
+        if frame_of(place) >= self.memory.0.capacity() || !fits {
+            return Err(Mismatch);
+        }
+        // SAFETY: by this function's contract the chunk is complete and stays.
+        let (header, bytes) =
+            unsafe { (self.memory.header(place), self.memory.chunk(place, length)) };
+        if header
+            != (Header {
+                owner,
+                checksum: checksum::crc32c(owner, bytes),
+            })
+        {
+            return Err(Mismatch);
+        }
+        Ok(bytes)
+    }
+
+    /// A populated frame for an arena.
+    fn take_frame(&self, host: &H, over_limit: bool) -> Option<u32> {
+        let frame = match self.ready.pop(&self.infos) {
+            Some(frame) => frame,
+            None => {
+                let frame = self.populate_frame(over_limit)?;
+                self.reserve_misses.fetch_add(1, Relaxed);
+                frame
+            }
+        };
+        if self.ready.count() < self.reserve_target() / 2 {
+            self.call_keeper(host);
+        }
+        Some(frame)
+    }
+
+    /// Takes a frame from the host.
+    fn populate_frame(&self, over_limit: bool) -> Option<u32> {
+        let limit = if over_limit { u32::MAX } else { self.limit };
+        self.held
+            .fetch_update(Relaxed, Relaxed, |held| (held < limit).then_some(held + 1))
+            .ok()?;
+        let frame = self.absent.pop(&self.infos);
+        if let Some(frame) = frame {
+            if self.memory.0.populate(frame).is_ok() {
+                return Some(frame);
+            }
+            self.absent.push(&self.infos, frame);
+        }
+        self.held.fetch_sub(1, Relaxed);
+        None
+    }
+
+    fn reserve_target(&self) -> u32 {
+        (self.held.load(Relaxed) / RESERVE_SHARE)
+            .max(RESERVE_MIN)
+            .min(self.reserve_max)
+    }
+
+    fn has_surplus(&self) -> bool {
+        self.ready.count() > self.reserve_target() + FRAMES_A_ROUND / 2
+    }
+
+    fn call_keeper(&self, host: &H) {
+        if !self.keeper_called.load(Relaxed) && !self.keeper_called.swap(true, Relaxed) {
+            host.wake_keeper();
+        }
+    }
+
+    /// One round of the keeper: readies frames, gives surplus ones back, and evacuates a
+    /// frame of each arena that is sparse. Returns whether there is more to do at once.
+    ///
+    /// Meant for one thread at a time; `owners` finds the slot of a chunk's owner.
+    pub fn keep(&self, host: &H, owners: &impl Owners) -> bool {
+        self.keeper_called.store(false, Relaxed);
+        let mut more = false;
+        for arena in 0..self.arenas.len() {
+            more |= self.evacuate_frame(host, arena, owners);
+        }
+        let target = self.reserve_target();
+        for _ in 0..FRAMES_A_ROUND {
+            if self.ready.count() >= target {
+                break;
+            }
+            let Some(frame) = self.populate_frame(false) else {
+                return more;
+            };
+            self.ready.push(&self.infos, frame);
+        }
+        for _ in 0..FRAMES_A_ROUND {
+            if self.ready.count() <= target {
+                break;
+            }
+            let Some(frame) = self.ready.pop(&self.infos) else {
+                break;
+            };
+            self.memory.0.release(frame);
+            self.absent.push(&self.infos, frame);
+            self.held.fetch_sub(1, Relaxed);
+        }
+        more || self.ready.count() != target
+    }
+
+    /// Bytes of memory that the pool holds, ready frames and its own tables included.
+    pub fn bytes(&self) -> u64 {
+        let tables = self.infos.len() * size_of::<FrameInfo>()
+            + self.arenas.len() * size_of::<Padded<Mutex<H::Lock, Arena>>>();
+        u64::from(self.held.load(Relaxed)) * FRAME_SIZE as u64 + tables as u64
+    }
+
+    /// Bytes of ready frames.
+    pub fn reserve_bytes(&self) -> u64 {
+        u64::from(self.ready.count()) * FRAME_SIZE as u64
+    }
+
+    /// How many frames were taken from the host by a thread that had a chunk to store.
+    pub fn reserve_misses(&self) -> u64 {
+        self.reserve_misses.load(Relaxed)
+    }
+
+    /// The memory that the pool was made with.
+    pub fn frame_memory(&self) -> &F {
+        &self.memory.0
+    }
+
+    /// How many chunks the evacuator has moved.
+    pub fn evacuated(&self) -> u64 {
+        self.evacuated.load(Relaxed)
+    }
+}

@@ -1,1 +1,5 @@
-//! Address spaces.
+//! Address spaces: from a page's index to its slot.
+
+mod table;
+
+pub use table::Table;

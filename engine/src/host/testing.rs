@@ -1,0 +1,51 @@
+//! A host for the engine's own tests.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Host;
+use super::heap::StdTime;
+
+/// Locks of `parking_lot`, the real clock, and a count of calls for the keeper.
+#[derive(Debug, Default)]
+pub(crate) struct TestHost {
+    time: StdTime,
+    pub(crate) keeper_calls: AtomicU32,
+}
+
+impl Host for TestHost {
+    type Lock = parking_lot::RawMutex;
+
+    fn now_ns(&self) -> u64 {
+        self.time.now_ns()
+    }
+
+    fn relax(&self, attempt: u32) {
+        StdTime::relax(attempt);
+    }
+
+    fn wake_keeper(&self) {
+        self.keeper_calls.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A small, fast generator of pseudo-random numbers (xorshift64*; Vigna 2016).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        ((self.next() >> 32) * bound as u64 >> 32) as usize
+    }
+}

@@ -1,0 +1,125 @@
+//! Frames that belong to no arena: those ready for use, and those that the host holds.
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// No frame: the end of a list.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What the pool knows of a frame, beside the bitmap in the frame itself.
+///
+/// `next` belongs to the [`Stack`] that the frame is on; all else is read and written by the
+/// holder of the lock of the frame's arena, but for `arena`, which the owner of a chunk in
+/// the frame may read: it cannot change while there is a chunk.
+#[derive(Debug)]
+pub(super) struct FrameInfo {
+    /// Next frame on the stack, or in the arena's list of frames about as full.
+    pub(super) next: AtomicU32,
+    /// Previous frame in the arena's list of frames about as full.
+    pub(super) prev: AtomicU32,
+    /// The arena that the frame belongs to.
+    pub(super) arena: AtomicU32,
+    /// Granules in use by chunks; the topmost bit is set while the frame is closed.
+    pub(super) used: AtomicU32,
+}
+
+/// Makes the table of frames, all on no list.
+pub(super) fn frame_infos(capacity: u32) -> Box<[FrameInfo]> {
+    (0..capacity)
+        .map(|_| FrameInfo {
+            next: AtomicU32::new(NONE),
+            prev: AtomicU32::new(NONE),
+            arena: AtomicU32::new(0),
+            used: AtomicU32::new(0),
+        })
+        .collect()
+}
+
+/// A stack of frames without a lock (Treiber 1986); the upper half of the head counts
+/// changes, so that a frame popped and pushed again meanwhile is noticed.
+#[derive(Debug)]
+pub(super) struct Stack {
+    head: AtomicU64,
+    count: AtomicU32,
+}
+
+impl Stack {
+    pub(super) const fn new() -> Self {
+        Stack {
+            head: AtomicU64::new(NONE as u64),
+            count: AtomicU32::new(0),
+        }
+    }
+
+    /// Frames on the stack; exact only while nobody else changes it.
+    pub(super) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn push(&self, infos: &[FrameInfo], frame: u32) {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            infos[frame as usize]
+                .next
+                .store(head as u32, Ordering::Relaxed);
+            let new = (head >> 32).wrapping_add(1) << 32 | u64::from(frame);
+            match self
+                .head
+                .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn pop(&self, infos: &[FrameInfo]) -> Option<u32> {
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let frame = head as u32;
+            if frame == NONE {
+                return None;
+            }
+            let next = infos[frame as usize].next.load(Ordering::Relaxed);
+            let new = (head >> 32).wrapping_add(1) << 32 | u64::from(next);
+            match self
+                .head
+                .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(head as u32)
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn frames_are_neither_lost_nor_doubled() {
+        const FRAMES: u32 = 64;
+        let infos = frame_infos(FRAMES);
+        let stack = Stack::new();
+        (0..FRAMES).for_each(|f| stack.push(&infos, f));
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..20_000 {
+                        let held: Vec<_> = (0..3).filter_map(|_| stack.pop(&infos)).collect();
+                        held.iter().for_each(|f| stack.push(&infos, *f));
+                    }
+                });
+            }
+        });
+        assert_eq!(stack.count(), FRAMES);
+        let mut seen: Vec<_> = core::iter::from_fn(|| stack.pop(&infos)).collect();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..FRAMES));
+    }
+}

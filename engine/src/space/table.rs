@@ -1,0 +1,107 @@
+//! The address space of a swap device: a dense table of slots.
+
+use alloc::boxed::Box;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::host::SlotMemory;
+
+/// Slots to one page of the table's own memory.
+const SLOTS_PER_PAGE: usize = 512;
+
+/// A dense table of slots, with a note of which of its own pages were ever written, so that
+/// a discard or a read of a large empty range touches no memory.
+#[derive(Debug)]
+pub struct Table<S> {
+    memory: S,
+    written: Box<[AtomicU64]>,
+}
+
+impl<S: SlotMemory> Table<S> {
+    /// A table over memory that is all zero.
+    pub fn new(memory: S) -> Self {
+        let table_pages = memory.slots().len().div_ceil(SLOTS_PER_PAGE);
+        let written = (0..table_pages.div_ceil(64))
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        Table { memory, written }
+    }
+
+    /// The number of slots.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.memory.slots().len() as u64
+    }
+
+    /// Bytes of the slots.
+    pub fn bytes(&self) -> u64 {
+        self.len() * 8
+    }
+
+    /// The slot of a page to read, or `None` where it was never written or is past the end.
+    #[inline]
+    pub fn get(&self, index: u64) -> Option<&AtomicU64> {
+        let index = usize::try_from(index).ok()?;
+        let page = index / SLOTS_PER_PAGE;
+        let written = self.written.get(page / 64)?.load(Ordering::Acquire);
+        if written >> (page % 64) & 1 == 0 {
+            None
+        } else {
+            self.memory.slots().get(index)
+        }
+    }
+
+    /// The slot of a page to write, or `None` past the end.
+    #[inline]
+    pub fn get_to_write(&self, index: u64) -> Option<&AtomicU64> {
+        let index = usize::try_from(index).ok()?;
+        let slot = self.memory.slots().get(index)?;
+        let page = index / SLOTS_PER_PAGE;
+        let bit = 1 << (page % 64);
+        let word = self.written.get(page / 64)?;
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::AcqRel);
+        }
+        Some(slot)
+    }
+
+    /// The slots of `range` that may hold something, in order; those past the end are left
+    /// out.
+    pub fn written_in(&self, range: Range<u64>) -> impl Iterator<Item = &AtomicU64> {
+        let end = range.end.min(self.len()) as usize;
+        let start = (range.start.min(end as u64)) as usize;
+        let slots = self.memory.slots();
+        (start / SLOTS_PER_PAGE..end.div_ceil(SLOTS_PER_PAGE))
+            .filter(|page| {
+                let word = self.written.get(page / 64);
+                word.is_some_and(|w| w.load(Ordering::Acquire) >> (page % 64) & 1 == 1)
+            })
+            .flat_map(move |page| {
+                let first = (page * SLOTS_PER_PAGE).max(start);
+                let past = ((page + 1) * SLOTS_PER_PAGE).min(end);
+                slots.get(first..past).unwrap_or_default()
+            })
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::host::heap::HeapSlots;
+
+    #[test]
+    fn only_written_parts_are_visited() {
+        let table = Table::new(HeapSlots::new(100_000));
+        assert_eq!(table.written_in(0..u64::MAX).count(), 0);
+        assert!(table.get(5).is_none());
+        assert!(table.get_to_write(5).is_some());
+        assert!(table.get_to_write(99_999).is_some());
+        assert!(table.get_to_write(100_000).is_none());
+        assert!(table.get(6).is_some(), "its neighbours share the page");
+        // The last page of the table holds 100_000 - 195 * 512 = 160 slots.
+        assert_eq!(table.written_in(0..u64::MAX).count(), 512 + 160);
+        assert_eq!(table.written_in(510..99_841).count(), 2 + 1);
+        assert_eq!(table.written_in(512..99_840).count(), 0);
+        assert_eq!(table.written_in(7..3).count(), 0);
+    }
+}

@@ -1,0 +1,200 @@
+//! Loading pages.
+
+use super::counters::{Shard, add};
+use super::{ReadError, Store, Worker};
+use crate::backing::Backing;
+use crate::codec::{self, CodecId, Scratch};
+use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::page::{PAGE_SIZE, Page, fill};
+use crate::pool::checksum::crc32c;
+use crate::slot::{self, ChunkRef, Entry, Slot};
+
+/// Where a page was found.
+enum Found {
+    /// It is restored.
+    Here,
+    /// The backing store has it; this is what its slot said.
+    InBacking(Slot),
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
+    /// Reads pages `first..first + pages.len()`. Those never written, or discarded, are zero.
+    ///
+    /// Neighbouring pages that lie in the backing store come from there in one transfer.
+    ///
+    /// # Errors
+    /// That of the first page that could not be read; the others are read all the same. What
+    /// `pages` then holds of those that failed is undefined.
+    pub fn read(
+        &self,
+        worker: &mut Worker,
+        first: u64,
+        pages: &mut [Page],
+    ) -> Result<(), ReadError> {
+        let mut outcome = Ok(());
+        let mut at = 0;
+        let mut before = self.host.now_ns();
+        while at < pages.len() {
+            let index = first.saturating_add(at as u64);
+            let (result, done) = match self.load(worker, index, &mut pages[at]) {
+                Ok(Found::Here) => (Ok(()), 1),
+                Ok(Found::InBacking(_)) => {
+                    let run = self.backing_run(index, pages.len() - at);
+                    let shard = self.counters.shard(worker.number);
+                    let pages = &mut pages[at..at + run];
+                    (self.read_from_backing(shard, worker, index, pages), run)
+                }
+                Err(error) => (Err(error), 1),
+            };
+            let shard = self.counters.shard(worker.number);
+            let now = self.host.now_ns();
+            let each = now.saturating_sub(before) / done as u64;
+            (0..done).for_each(|_| shard.loaded(each));
+            before = now;
+            add(&shard.reads, done as u64);
+            at += done;
+            if outcome.is_ok() {
+                outcome = result;
+            }
+            if result.is_err() {
+                add(&shard.failed_reads, 1);
+            }
+        }
+        outcome
+    }
+
+    /// Restores a page that is held in memory, or says that it is not.
+    fn load(&self, worker: &mut Worker, index: u64, page: &mut Page) -> Result<Found, ReadError> {
+        let pages = self.pages();
+        let Some(owner) = u32::try_from(index).ok().filter(|_| index < pages) else {
+            return Err(ReadError::OutOfRange { index, pages });
+        };
+        let Some(word) = self.table.get(index) else {
+            page.fill(0);
+            return Ok(Found::Here);
+        };
+        let relax = |attempt| self.host.relax(attempt);
+        let mut said = slot::peek(word, relax);
+        if said.as_chunk().is_some() {
+            said = slot::lock(word, relax);
+            let restored = said
+                .as_chunk()
+                .map(|chunk| self.restore(&mut worker.scratch, owner, chunk, page));
+            slot::unlock(word, said);
+            match restored {
+                Some(Some(())) => return Ok(Found::Here),
+                Some(None) => {
+                    add(&self.counters.shard(worker.number).corrupt, 1);
+                    return Err(ReadError::Corrupt { index });
+                }
+                // It became something else between the look and the lock.
+                None => {}
+            }
+        }
+        match said.entry() {
+            Some(Entry::Empty) => page.fill(0),
+            Some(Entry::Same(word)) => fill(page, word),
+            Some(Entry::Backing { .. }) => return Ok(Found::InBacking(said)),
+            // A chunk was restored above; any other word was never written by this engine.
+            Some(Entry::Chunk(_)) | None => return Err(ReadError::Corrupt { index }),
+        }
+        Ok(Found::Here)
+    }
+
+    /// Restores a page from a chunk whose slot the caller holds; `None` where it is corrupt.
+    fn restore(
+        &self,
+        scratch: &mut Scratch,
+        owner: u32,
+        chunk: ChunkRef,
+        page: &mut Page,
+    ) -> Option<()> {
+        // SAFETY: the caller holds the lock of the slot that names this chunk.
+        let bytes = unsafe { self.pool.get(chunk.place, chunk.length, owner) }.ok()?;
+        match chunk.codec {
+            CodecId::Raw => page.copy_from_slice(bytes.get(..PAGE_SIZE)?),
+            CodecId::Fill => fill(page, u64::from_ne_bytes(bytes.try_into().ok()?)),
+            id => codec::by_id(id)?.decompress(bytes, scratch, page).ok()?,
+        }
+        Some(())
+    }
+
+    /// How many pages from `index` on, at most `limit`, lie in the backing store.
+    fn backing_run(&self, index: u64, limit: usize) -> usize {
+        (index..)
+            .take(limit)
+            .skip(1)
+            .take_while(|i| {
+                let said = self.table.get(*i).map(slot::glance);
+                matches!(
+                    said.map(|(s, held)| (s.entry(), held)),
+                    Some((Some(Entry::Backing { .. }), false))
+                )
+            })
+            .count()
+            + 1
+    }
+
+    /// Reads a run of pages that their slots said lie in the backing store.
+    fn read_from_backing(
+        &self,
+        shard: &Shard,
+        worker: &mut Worker,
+        first: u64,
+        pages: &mut [Page],
+    ) -> Result<(), ReadError> {
+        let Some(backing) = &self.backing else {
+            return Err(ReadError::Corrupt { index: first });
+        };
+        let run = backing.read(first, pages);
+        add(&shard.backing_reads, pages.len() as u64);
+        let mut outcome = Ok(());
+        for (index, page) in (first..).zip(pages) {
+            let result = match run {
+                Ok(()) if self.is_current(index, page) => Ok(()),
+                // It was written anew meanwhile, or the transfer failed at another page.
+                _ => self.read_again(shard, &**backing, worker, index, page),
+            };
+            if outcome.is_ok() {
+                outcome = result;
+            }
+        }
+        outcome
+    }
+
+    /// Whether a page that came from the backing store is what its slot still says.
+    fn is_current(&self, index: u64, page: &Page) -> bool {
+        let checksum = crc32c(PAGE_SIZE as u32, page);
+        self.table.get(index).is_some_and(|word| {
+            slot::peek(word, |attempt| self.host.relax(attempt)) == Slot::backing(checksum)
+        })
+    }
+
+    /// Reads one page from wherever it is, until what was read is what its slot says.
+    fn read_again(
+        &self,
+        shard: &Shard,
+        backing: &dyn Backing,
+        worker: &mut Worker,
+        index: u64,
+        page: &mut Page,
+    ) -> Result<(), ReadError> {
+        let mut seen = None;
+        loop {
+            let Found::InBacking(said) = self.load(worker, index, page)? else {
+                return Ok(());
+            };
+            if seen == Some(said) {
+                // Nobody wrote it since the last try, which had it wrong.
+                add(&shard.corrupt, 1);
+                return Err(ReadError::Corrupt { index });
+            }
+            seen = Some(said);
+            backing.read(index, core::slice::from_mut(page))?;
+            add(&shard.backing_reads, 1);
+            if self.is_current(index, page) {
+                return Ok(());
+            }
+        }
+    }
+}

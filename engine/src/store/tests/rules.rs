@@ -1,0 +1,140 @@
+//! Single rules of the store.
+
+use std::vec;
+
+use super::*;
+
+fn store(pages: usize, backing: Option<MemoryBacking>, memlimit: Option<u64>) -> TestStore {
+    Store::new(
+        TestHost::default(),
+        HeapFrames::new(64),
+        HeapSlots::new(pages),
+        backing.map(|b| Box::new(b) as Box<dyn Backing>),
+        StoreConfig { memlimit, ..CONFIG },
+    )
+}
+
+fn read(store: &TestStore, worker: &mut Worker, index: u64) -> Result<Page, ReadError> {
+    let mut pages = [[0xa5; PAGE_SIZE]];
+    store.read(worker, index, &mut pages)?;
+    Ok(pages[0])
+}
+
+#[test]
+fn incompressible_pages_go_to_the_backing_store_but_for_page_0() {
+    let backing = MemoryBacking::default();
+    let store = store(100, Some(backing.clone()), None);
+    let mut worker = store.worker();
+    let pages: std::vec::Vec<Page> = (0..8).map(|i| page(5, i)).collect();
+    store.write(&mut worker, 0, &pages).unwrap();
+    let stats = store.stats();
+    assert_eq!(
+        (stats.no_compress, stats.backing_pages, stats.backing_writes),
+        (1, 7, 7)
+    );
+    assert_eq!(backing.0.pages.lock().len(), 7);
+    let mut back = vec![[0; PAGE_SIZE]; 8];
+    store.read(&mut worker, 0, &mut back).unwrap();
+    assert!(back == pages);
+    assert_eq!(store.stats().backing_reads, 7);
+}
+
+#[test]
+fn without_a_backing_store_they_are_kept_as_they_are() {
+    let store = store(100, None, None);
+    let mut worker = store.worker();
+    store.write(&mut worker, 7, &[page(5, 1)]).unwrap();
+    let stats = store.stats();
+    assert_eq!((stats.no_compress, stats.compr_bytes), (1, 4096));
+    assert!(read(&store, &mut worker, 7).unwrap() == page(5, 1));
+}
+
+#[test]
+fn page_0_stays_in_memory_even_past_the_limit() {
+    let backing = MemoryBacking::default();
+    let store = store(100, Some(backing), Some(65536));
+    let mut worker = store.worker();
+    for i in 1..100 {
+        store.write(&mut worker, i, &[page(4, i)]).unwrap();
+    }
+    let full = store.stats();
+    assert!(
+        full.backing_pages > 50 && full.pool_bytes < 2 * 65536 + 8192,
+        "{full:?}"
+    );
+    store.write(&mut worker, 0, &[page(5, 3)]).unwrap();
+    assert!(read(&store, &mut worker, 0).unwrap() == page(5, 3));
+}
+
+#[test]
+fn a_changed_page_in_the_backing_store_is_an_error() {
+    let backing = MemoryBacking::default();
+    let store = store(100, Some(backing.clone()), None);
+    let mut worker = store.worker();
+    store.write(&mut worker, 5, &[page(5, 1)]).unwrap();
+    backing.0.pages.lock().get_mut(&5).unwrap()[100] ^= 1;
+    assert_eq!(
+        read(&store, &mut worker, 5),
+        Err(ReadError::Corrupt { index: 5 })
+    );
+    assert_eq!((store.stats().corrupt, store.stats().failed_reads), (1, 1));
+}
+
+#[test]
+fn a_corrupted_chunk_is_an_error_and_never_wrong_bytes() {
+    let store = store(100, None, None);
+    let mut worker = store.worker();
+    store.write(&mut worker, 5, &[page(4, 1)]).unwrap();
+    // The chunk of page 5 under page 6: what a stray pointer would do.
+    let said = slot::glance(store.table.get(5).unwrap()).0;
+    slot::unlock(store.table.get_to_write(6).unwrap(), said);
+    assert_eq!(
+        read(&store, &mut worker, 6),
+        Err(ReadError::Corrupt { index: 6 })
+    );
+    assert!(read(&store, &mut worker, 5).unwrap() == page(4, 1));
+    assert_eq!(store.stats().corrupt, 1);
+}
+
+#[test]
+fn what_lies_past_the_end_is_refused() {
+    let store = store(10, None, None);
+    let mut worker = store.worker();
+    let beyond = WriteError::OutOfRange {
+        index: 10,
+        pages: 10,
+    };
+    assert_eq!(
+        store.write(&mut worker, 9, &[page(3, 1), page(3, 2)]),
+        Err(beyond)
+    );
+    assert!(
+        read(&store, &mut worker, 9).unwrap() == page(3, 1),
+        "its neighbour is written"
+    );
+    let beyond = ReadError::OutOfRange {
+        index: u64::MAX,
+        pages: 10,
+    };
+    assert_eq!(read(&store, &mut worker, u64::MAX), Err(beyond));
+    assert_eq!(store.discard(&mut worker, 5, u64::MAX), 1);
+}
+
+#[test]
+fn pages_of_an_old_codec_stay_readable() {
+    let store = store(100, None, None);
+    let mut worker = store.worker();
+    let codecs: std::vec::Vec<_> = crate::codec::selectable().collect();
+    for (i, id) in (0..).zip(&codecs) {
+        store.set_codec(CodecSpec::new(*id).unwrap());
+        store.write(&mut worker, i, &[page(3, i)]).unwrap();
+    }
+    let stats = store.stats();
+    for (i, id) in (0..).zip(&codecs) {
+        assert_eq!(stats.codecs[*id as usize].pages, 1, "{id:?}");
+        assert!(
+            read(&store, &mut worker, i).unwrap() == page(3, i),
+            "{id:?}"
+        );
+    }
+}
