@@ -214,7 +214,10 @@ impl Backing for BackingSwap {
         if aligned(pages.as_ptr()) {
             let at = first.saturating_mul(PAGE);
             let bytes = pages.as_flattened_mut();
-            return self.file.read_exact_at(bytes, at).map_err(|e| error("read", first, &e));
+            return self
+                .file
+                .read_exact_at(bytes, at)
+                .map_err(|e| error("read", first, &e));
         }
         for (index, page) in (first..).zip(pages) {
             let mut copy = Aligned([0; PAGE_SIZE]);

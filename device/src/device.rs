@@ -411,3 +411,13 @@ impl Device {
         }
     }
 }
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Err(error) = self.reset() {
+            tracing::error!("{error}");
+            // While it is in use it must be served as long as the process lives.
+            std::mem::forget(self.inner.get_mut().active.take());
+        }
+    }
+}

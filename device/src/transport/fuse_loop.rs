@@ -1,9 +1,13 @@
-//! The FUSE and loop transport.
+//! The FUSE and loop transport: the disk is a file of a FUSE mount, which a loop device with
+//! direct I/O makes a block device. It works on every kernel from 5.8 on, without modules
+//! beyond `fuse` and `loop`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Attachment, Transport};
+use super::fuse::Server;
+use super::loopdev::LoopDevice;
+use super::{Attachment, DetachError, Transport};
 use crate::disk::Disk;
 use crate::error::DeviceError;
 
@@ -14,7 +18,7 @@ pub struct FuseLoop {
 }
 
 impl FuseLoop {
-    /// Mounts under `runtime_dir` and serves each disk with `workers` threads.
+    /// Mounts under `runtime_dir` and serves each disk with `workers` threads (at least one).
     #[must_use]
     pub fn new(runtime_dir: PathBuf, workers: usize) -> Self {
         FuseLoop {
@@ -31,18 +35,46 @@ impl Transport for FuseLoop {
 
     fn attach(
         &self,
-        _disk: Arc<dyn Disk>,
-        _name: &str,
+        disk: Arc<dyn Disk>,
+        name: &str,
         _warnings: &mut Vec<String>,
     ) -> Result<Box<dyn Attachment>, DeviceError> {
-        Err(DeviceError::system(
-            format!(
-                "mount {} for {} workers",
-                self.runtime_dir.display(),
-                self.workers
-            ),
-            std::io::Error::from_raw_os_error(libc::ENOSYS),
-            "",
-        ))
+        let path = self.runtime_dir.join(name);
+        let server = Server::start(&disk, &path, name, self.workers)?;
+        let file = server.open_file()?;
+        let device = LoopDevice::attach(&file, name)?;
+        let path = device.path().to_owned();
+        Ok(Box::new(Attached {
+            device: Some(device),
+            server,
+            path,
+        }))
+    }
+}
+
+/// A served disk. The fields are dropped in this order: the loop device lets go of the file
+/// before it is unmounted.
+struct Attached {
+    /// `None` once it is detached.
+    device: Option<LoopDevice>,
+    server: Server,
+    path: PathBuf,
+}
+
+impl Attachment for Attached {
+    fn block_device(&self) -> &Path {
+        &self.path
+    }
+
+    fn detach(&mut self) -> Result<(), DetachError> {
+        let detached = match self.device.as_mut().map_or(Ok(()), LoopDevice::detach) {
+            Err(DetachError::Busy) => return Err(DetachError::Busy),
+            other => other,
+        };
+        // The last close: the kernel lets go of the file before it returns, unless the block
+        // device is open elsewhere. Requests of such a user fail from here on.
+        self.device = None;
+        let stopped = self.server.stop().map_err(DetachError::Leftover);
+        detached.and(stopped)
     }
 }

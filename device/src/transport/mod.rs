@@ -1,6 +1,8 @@
 //! Transports: how the kernel reaches a disk that this process serves.
 
+pub(crate) mod fuse;
 pub mod fuse_loop;
+pub(crate) mod loopdev;
 
 use std::path::Path;
 use std::sync::Arc;

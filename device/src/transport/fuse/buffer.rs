@@ -1,0 +1,96 @@
+//! The memory into which one worker receives requests.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use compcache_engine::PAGE_SIZE;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use super::MAX_IO;
+use super::abi::BEFORE_DATA;
+
+/// Where a request starts, so that a WRITE's data starts at a page boundary.
+pub(super) const REQUEST_AT: usize = PAGE_SIZE - BEFORE_DATA;
+
+/// Where a WRITE's data starts.
+pub(super) const DATA_AT: usize = PAGE_SIZE;
+
+const LEN: usize = DATA_AT + MAX_IO;
+
+/// A page for a request's head and [`MAX_IO`] bytes for data, resident and (where the system
+/// allows) locked from the start.
+pub(super) struct Buffer {
+    base: NonNull<u8>,
+}
+
+// SAFETY: the mapping belongs to this value alone.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    /// Maps and touches the memory.
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                LEN,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::POPULATE,
+            )?
+        };
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut buffer = Buffer { base };
+        // Under mlockall(MCL_ONFAULT) MAP_POPULATE does nothing: only writing helps.
+        buffer.fill(0xff);
+        // SAFETY: locking a mapping of our own does not change what the bytes are.
+        if let Err(errno) = unsafe { rustix::mm::mlock(base.as_ptr().cast(), LEN) } {
+            tracing::warn!(
+                "a worker's buffer could not be locked in memory: {}",
+                io::Error::from(errno)
+            );
+        }
+        Ok(buffer)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the mapping has LEN initialised bytes and is ours alone.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), LEN) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), LEN) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly the mapping made in `new`, and slices of it borrowed
+        // from `self`.
+        if let Err(errno) = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), LEN) } {
+            tracing::error!("munmap of {LEN} bytes failed: {}", io::Error::from(errno));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_starts_at_a_page() {
+        let buffer = Buffer::new().unwrap();
+        assert_eq!(buffer.len(), DATA_AT + MAX_IO);
+        assert_eq!(
+            buffer[REQUEST_AT + BEFORE_DATA..].as_ptr().addr() % PAGE_SIZE,
+            0
+        );
+    }
+}
