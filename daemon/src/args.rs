@@ -60,13 +60,17 @@ pub struct DaemonArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Exit once a device was initialised and none is any more, and no client is connected
+    /// Exit once no device is initialised and no client is connected
     #[arg(long, hide = true)]
     pub exit_when_idle: bool,
 
-    /// Start a new session, and close standard output once the socket is ready
+    /// Start a new session, and write a byte to standard output and close it when ready
     #[arg(long, hide = true)]
     pub detached: bool,
+
+    /// Swap this block device off and exit; how the daemon calls itself
+    #[arg(long, hide = true, value_name = "PATH", conflicts_with_all = ["detached", "config"])]
+    pub swapoff: Option<PathBuf>,
 }
 
 impl DaemonArgs {

@@ -3,18 +3,28 @@
 //! `compcached` owns the ramzswap devices and the memory behind them, and does what clients
 //! ask for on its control socket ([`protocol`], [`client`]). Programs of compcache speak to
 //! it through [`client::Client`] only.
+//!
+//! [`daemon`] starts and ends it; [`server`] answers clients; [`registry`] holds the devices
+//! and [`lease`] those of them that live as long as a program does.
+#![cfg(target_os = "linux")]
 
 pub mod args;
+pub mod backend;
 pub mod client;
+pub mod config;
+pub mod daemon;
+pub mod lease;
+pub mod logging;
+pub mod process;
 pub mod protocol;
+pub mod ramzswap;
+pub mod registry;
+pub mod runtime_dir;
+pub mod server;
+pub mod settings;
+pub mod swapoff;
 pub mod types;
 
 pub use args::DaemonArgs;
 pub use client::{Client, ClientError};
-
-/// Runs the daemon until it is told to end.
-pub fn run(args: DaemonArgs) -> std::process::ExitCode {
-    let _ = args;
-    eprintln!("compcached: the server is not part of this build");
-    std::process::ExitCode::FAILURE
-}
+pub use daemon::run;

@@ -46,6 +46,7 @@ fn request() -> impl Strategy<Value = Request> {
         ),
         any::<Option<u32>>().prop_map(|device| Request::SwapOff { device }),
         params().prop_map(|params| Request::Lease { params }),
+        Just(Request::Release),
         any::<bool>().prop_map(|force| Request::Shutdown { force }),
     ]
 }
@@ -60,6 +61,7 @@ fn response() -> impl Strategy<Value = Response> {
         ErrorCode::Eexist,
         ErrorCode::Einval,
         ErrorCode::Ebusy,
+        ErrorCode::Eintr,
         ErrorCode::Enomem,
         ErrorCode::Enospc,
         ErrorCode::Eproto,

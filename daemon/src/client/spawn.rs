@@ -1,12 +1,13 @@
 //! Starts a daemon for a client that found none.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{ClientError, LOG_NAME};
+use crate::runtime_dir::make_dir;
 
 /// Lines of the log that an error shows.
 const LOG_TAIL: usize = 4;
@@ -53,10 +54,7 @@ pub(super) fn daemon(runtime_dir: &Path, dev_dir: &Path) -> Result<(), ClientErr
 
 /// A fresh log, in a runtime directory that is made if it is not there.
 fn open_log(runtime_dir: &Path, log_path: &Path) -> io::Result<File> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(runtime_dir)?;
+    make_dir(runtime_dir)?;
     OpenOptions::new()
         .create(true)
         .append(true)

@@ -55,7 +55,8 @@ pub enum Request {
         /// 0 to 32767; `None`: one above every active swap.
         priority: Option<i32>,
     },
-    /// Swaps a device off and resets it. Answer: [`Response::Done`].
+    /// Swaps a device off and resets it. A device that other connections lease is not touched:
+    /// `EBUSY` where it was named, a warning otherwise. Answer: [`Response::Done`].
     SwapOff {
         /// The device's number; `None`: every device that is swapped on.
         device: Option<u32>,
@@ -67,6 +68,9 @@ pub enum Request {
         /// Parameters of the leased device; ignored, with a warning, if there is one already.
         params: ParamsUpdate,
     },
+    /// Ends this connection's lease before the connection ends, so that the caller knows when
+    /// it is over. Does nothing where there is none. Answer: [`Response::Done`].
+    Release,
     /// Swaps every device off, resets all, and ends the daemon. Answer: [`Response::Done`],
     /// sent when that has worked, just before the daemon exits.
     Shutdown {
@@ -172,6 +176,8 @@ pub enum ErrorCode {
     Einval,
     /// In use: swapped on, initialised, or claimed by somebody else.
     Ebusy,
+    /// Interrupted before it was done.
+    Eintr,
     /// Not enough memory; pages do not fit back.
     Enomem,
     /// No room, or no free device.
@@ -183,6 +189,23 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The code of an errno value; [`ErrorCode::Eio`] for those that have none.
+    #[must_use]
+    pub const fn from_errno(errno: i32) -> ErrorCode {
+        match errno {
+            libc::EPERM | libc::EACCES => ErrorCode::Eperm,
+            libc::ENOENT => ErrorCode::Enoent,
+            libc::ENODEV | libc::ENXIO => ErrorCode::Enodev,
+            libc::EEXIST => ErrorCode::Eexist,
+            libc::EINVAL => ErrorCode::Einval,
+            libc::EBUSY => ErrorCode::Ebusy,
+            libc::EINTR => ErrorCode::Eintr,
+            libc::ENOMEM => ErrorCode::Enomem,
+            libc::ENOSPC => ErrorCode::Enospc,
+            _ => ErrorCode::Eio,
+        }
+    }
+
     /// The name of the errno value, as in `EBUSY`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -194,6 +217,7 @@ impl ErrorCode {
             ErrorCode::Eexist => "EEXIST",
             ErrorCode::Einval => "EINVAL",
             ErrorCode::Ebusy => "EBUSY",
+            ErrorCode::Eintr => "EINTR",
             ErrorCode::Enomem => "ENOMEM",
             ErrorCode::Enospc => "ENOSPC",
             ErrorCode::Eproto => "EPROTO",

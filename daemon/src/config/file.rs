@@ -1,0 +1,183 @@
+//! The form of one configuration file.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use compcache_engine::CodecSpec;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::{Config, ConfigError};
+use crate::args::MAX_DEVICES;
+use crate::logging;
+use crate::types::MAX_PRIORITY;
+
+/// The largest number of a device.
+const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
+/// The largest size in kB: 2^44 bytes.
+const MAX_KB: i64 = 1 << 34;
+/// The largest priority of a swap area.
+const PRIORITY: i64 = MAX_PRIORITY as i64;
+
+/// A file. Keys that are not there change nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(
+        default,
+        deserialize_with = "within::<_, u32, 1, { MAX_DEVICES as i64 }>"
+    )]
+    num_devices: Option<u32>,
+    group: Option<String>,
+    #[serde(default, deserialize_with = "log_filter")]
+    log: Option<String>,
+    #[serde(default, deserialize_with = "within::<_, usize, 0, 64>")]
+    workers: Option<usize>,
+    process: Option<Process>,
+    #[serde(default)]
+    device: Vec<Spanned<Device>>,
+}
+
+/// The table `[process]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Process {
+    lock_memory: Option<bool>,
+    io_flusher: Option<bool>,
+    #[serde(default, deserialize_with = "within::<_, i16, -1000, 1000>")]
+    oom_score_adj: Option<i16>,
+}
+
+/// A table `[[device]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Device {
+    #[serde(deserialize_with = "device_number")]
+    number: u32,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
+    disksize_kb: Option<u64>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
+    memlimit_kb: Option<u64>,
+    #[serde(default, deserialize_with = "absolute_path")]
+    backing_swap: Option<PathBuf>,
+    #[serde(default, deserialize_with = "codec")]
+    codec: Option<String>,
+    swap_on: Option<bool>,
+    #[serde(default, deserialize_with = "within::<_, i32, 0, PRIORITY>")]
+    priority: Option<i32>,
+}
+
+/// Lays a file over a configuration.
+pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
+    let fail = |span: Option<Range<usize>>, message: &str| {
+        let (line, key) = locate(text, span.map_or(0, |span| span.start));
+        let message = match key {
+            Some(key) if !message.contains(&format!("`{key}`")) => {
+                format!("key `{key}`: {message}")
+            }
+            _ => message.to_owned(),
+        };
+        ConfigError::Content {
+            path: path.to_owned(),
+            line,
+            message,
+        }
+    };
+    let file: File = toml::from_str(text).map_err(|e| fail(e.span(), e.message()))?;
+    let mut numbers = BTreeSet::new();
+    for device in &file.device {
+        let number = device.get_ref().number;
+        if !numbers.insert(number) {
+            let message = format!("a second [[device]] with number {number} in this file");
+            return Err(fail(Some(device.span()), &message));
+        }
+    }
+    config.num_devices = file.num_devices.or(config.num_devices);
+    config.group = file.group.filter(|g| !g.is_empty()).or(config.group.take());
+    if let Some(log) = file.log {
+        config.log = log;
+    }
+    if let Some(workers) = file.workers {
+        config.workers = Some(workers).filter(|n| *n > 0);
+    }
+    if let Some(process) = file.process {
+        let into = &mut config.process;
+        into.lock_memory = process.lock_memory.unwrap_or(into.lock_memory);
+        into.io_flusher = process.io_flusher.unwrap_or(into.io_flusher);
+        into.oom_score_adj = process.oom_score_adj.unwrap_or(into.oom_score_adj);
+    }
+    for device in file.device {
+        let (line, _) = locate(text, device.span().start);
+        let origin = format!("{}, line {line}", path.display());
+        add_device(config, device.into_inner(), origin);
+    }
+    Ok(())
+}
+
+fn add_device(config: &mut Config, device: Device, origin: String) {
+    let into = config.devices.entry(device.number).or_default();
+    let bytes = |kb: u64| kb << 10;
+    into.params.disksize = device.disksize_kb.map(bytes).or(into.params.disksize);
+    into.params.memlimit = device.memlimit_kb.map(bytes).or(into.params.memlimit);
+    into.params.backing_swap = device.backing_swap.or(into.params.backing_swap.take());
+    into.params.codec = device.codec.or(into.params.codec.take());
+    into.swap_on = device.swap_on.unwrap_or(into.swap_on);
+    into.priority = device.priority.or(into.priority);
+    into.origin = origin;
+}
+
+/// The number of the line with this offset, and the key that is set there, if one is.
+fn locate(text: &str, offset: usize) -> (usize, Option<&str>) {
+    let before = text.get(..offset).unwrap_or(text);
+    let number = before.matches('\n').count() + 1;
+    let line = text.lines().nth(number - 1).unwrap_or_default();
+    let key = line.split_once('=').map(|(key, _)| key.trim());
+    (
+        number,
+        key.filter(|key| !key.is_empty() && !key.starts_with(['#', '['])),
+    )
+}
+
+/// An integer from `MIN` to `MAX`.
+fn within<'de, D, T, const MIN: i64, const MAX: i64>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    let value = i64::deserialize(from)?;
+    match T::try_from(value) {
+        Ok(fits) if (MIN..=MAX).contains(&value) => Ok(Some(fits)),
+        _ => Err(D::Error::custom(format!(
+            "{value} is out of range: give an integer from {MIN} to {MAX}"
+        ))),
+    }
+}
+
+fn device_number<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    Ok(within::<D, u32, 0, LAST_DEVICE>(from)?.unwrap_or_default())
+}
+
+fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    logging::parse(&text).map_err(D::Error::custom)?;
+    Ok(Some(text))
+}
+
+fn codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse::<CodecSpec>().map_err(D::Error::custom)?;
+    Ok(Some(text))
+}
+
+fn absolute_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    Err(D::Error::custom(format!(
+        "\"{}\" is not an absolute path",
+        path.display()
+    )))
+}

@@ -1,0 +1,214 @@
+//! One run of the daemon, from its arguments to its exit status.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use compcache_device::Env;
+use compcache_device::transport::fuse_loop::FuseLoop;
+use rustix::fs::Mode;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::args::DaemonArgs;
+use crate::backend::DeviceBackend;
+use crate::config::DeviceConfig;
+use crate::protocol::Refusal;
+use crate::ramzswap::Ramzswap;
+use crate::registry::Registry;
+use crate::runtime_dir::{RuntimeDir, RuntimeDirError};
+use crate::server::access::{Access, group_number};
+use crate::server::{Handle, Options, Outcome, Server};
+use crate::settings::{Settings, SettingsError};
+use crate::{logging, process, swapoff};
+
+/// Exit status where another daemon has the runtime directory already (`EX_TEMPFAIL` of
+/// sysexits.h).
+pub const ALREADY_RUNNING: u8 = 75;
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(
+        "must run as root, because it makes block devices and swaps on them; you are \
+         uid {0}: try `sudo compcached`"
+    )]
+    NotRoot(u32),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("{0}")]
+    Log(String),
+    #[error("group: {0}")]
+    Group(io::Error),
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    #[error("ramzswap{number}: {refusal}")]
+    Device { number: u32, refusal: Refusal },
+    #[error("cannot {0}: {1}")]
+    System(&'static str, io::Error),
+}
+
+/// Runs the daemon until it is told to end; gives its exit status: 0 for a clean end, 1 for
+/// an error or lost pages, [`ALREADY_RUNNING`].
+pub fn run(args: DaemonArgs) -> ExitCode {
+    if let Some(block_device) = &args.swapoff {
+        return swapoff::child(block_device);
+    }
+    match start(&args) {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::Forced) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("compcached: {error}");
+            match error {
+                StartError::RuntimeDir(RuntimeDirError::AlreadyRunning { .. }) => {
+                    ExitCode::from(ALREADY_RUNNING)
+                }
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
+    let uid = rustix::process::geteuid();
+    if !uid.is_root() {
+        return Err(StartError::NotRoot(uid.as_raw()));
+    }
+    let settings = Settings::new(args)?;
+    logging::begin(args.verbose, &settings.config.log).map_err(StartError::Log)?;
+    let group = settings
+        .config
+        .group
+        .as_deref()
+        .map(group_number)
+        .transpose();
+    let access = Access::new(group.map_err(StartError::Group)?);
+    if args.detached {
+        // Fails only where this process leads a session already.
+        let _ = rustix::process::setsid();
+        std::env::set_current_dir("/").map_err(|e| StartError::System("go to /", e))?;
+    }
+    // What this process makes is for its user alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    let runtime_dir = RuntimeDir::claim(&settings.runtime_dir)?;
+    // Before any thread is started, as threads inherit it.
+    let warnings = process::set_up(&settings.config.process);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+        .map_err(|e| StartError::System("catch signals", e))?;
+    let (listener, _socket_name) = runtime_dir.listen(access.group())?;
+
+    let env = Arc::new(environment(&settings));
+    let registry = Arc::new(registry(&settings, &env));
+    if let Err(error) = bring_up(&settings, &registry) {
+        take_down(&registry);
+        return Err(error);
+    }
+    let options = Options {
+        access,
+        exit_when_idle: args.exit_when_idle,
+        force: args.force,
+        warnings,
+    };
+    let server = Server::new(listener, registry, options);
+    if let Err(error) = terminate_on(signals, server.handle()) {
+        return Err(StartError::System("start a thread", error));
+    }
+    announce(args, &settings);
+    let outcome = server
+        .run()
+        .map_err(|e| StartError::System("start a thread", e))?;
+    // Without a service manager this does nothing; with one that is deaf, exiting tells it.
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    Ok(outcome)
+}
+
+/// Where and by what devices are made.
+fn environment(settings: &Settings) -> Env {
+    let mut env = Env::new(&settings.runtime_dir, &settings.dev_dir);
+    if let Some(workers) = settings.config.workers {
+        env.workers = workers;
+        env.transport = Arc::new(FuseLoop::new(settings.runtime_dir.clone(), workers));
+    }
+    env
+}
+
+fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
+    let device = |number| Box::new(Ramzswap::new(number, env.clone())) as Box<dyn DeviceBackend>;
+    Registry::new((0..settings.num_devices).map(device).collect())
+}
+
+/// Brings up the devices of the configuration and the command line.
+fn bring_up(settings: &Settings, registry: &Registry) -> Result<(), StartError> {
+    for (&number, device) in &settings.config.devices {
+        let DeviceConfig {
+            params,
+            swap_on,
+            priority,
+            ..
+        } = device;
+        let done = if *swap_on {
+            registry
+                .swap_on(Some(number), params, *priority)
+                .map(|s| s.warnings)
+        } else {
+            registry.configure(number, params, true)
+        };
+        let warnings = done.map_err(|refusal| StartError::Device { number, refusal })?;
+        for warning in warnings {
+            tracing::warn!("ramzswap{number}: {warning}");
+        }
+    }
+    Ok(())
+}
+
+/// Takes down what was brought up before the start failed.
+fn take_down(registry: &Registry) {
+    for (_, refusal) in registry.close().err().unwrap_or_default() {
+        tracing::error!("{refusal}");
+    }
+}
+
+/// Ends the server on each of these signals.
+fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<()> {
+    let wait = move || {
+        for signal in signals.forever() {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+            server.terminate(&format!("{name} received"));
+        }
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(wait)
+        .map(drop)
+}
+
+/// Tells whoever started this daemon that its socket is there.
+fn announce(args: &DaemonArgs, settings: &Settings) {
+    tracing::info!(
+        "compcached {} serves {} device(s); control socket in {}",
+        env!("CARGO_PKG_VERSION"),
+        settings.num_devices,
+        settings.runtime_dir.display()
+    );
+    if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
+        tracing::warn!("cannot tell the service manager that this daemon is ready: {e}");
+    }
+    if args.detached {
+        let told = io::stdout()
+            .write_all(b"\n")
+            .and_then(|()| io::stdout().flush());
+        let closed = File::options()
+            .write(true)
+            .open("/dev/null")
+            .and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?));
+        if let Err(e) = told.and(closed) {
+            tracing::warn!("cannot tell the client that started this daemon that it is ready: {e}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The daemon's log: the journal where systemd gave one, standard error elsewhere.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Overrides the level, in the notation of `EnvFilter`: `debug`, `compcached=trace,warn`.
+pub const VARIABLE: &str = "COMPCACHE_LOG";
+
+/// Begins to log. `verbose` counts the `-v` given and wins over `configured`, which comes from
+/// the configuration; [`VARIABLE`] wins over both. Does nothing when called again.
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn begin(verbose: u8, configured: &str) -> Result<(), String> {
+    let (source, text) = match (std::env::var(VARIABLE), verbose) {
+        (Ok(text), _) if !text.is_empty() => (VARIABLE, text),
+        (_, 0) => ("log", configured.to_owned()),
+        (_, 1) => ("-v", "debug".to_owned()),
+        (_, _) => ("-vv", "trace".to_owned()),
+    };
+    let filter = parse(&text).map_err(|e| format!("{source}: {e}"))?;
+    let journal = if stderr_is_journal() {
+        tracing_journald::layer().ok()
+    } else {
+        None
+    };
+    let plain = journal.is_none().then(|| {
+        tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+    });
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(journal)
+        .with(plain);
+    // Fails only where this process logs already.
+    let _ = subscriber.try_init();
+    Ok(())
+}
+
+/// Reads a filter.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(text)
+        .map_err(|e| {
+            format!("\"{text}\" is not a log filter ({e}): give `warn`, `info`, `debug`, …")
+        })
+}
+
+/// Whether standard error is the journal's socket, by `JOURNAL_STREAM` = `DEVICE:INODE`
+/// (systemd.exec(5)).
+fn stderr_is_journal() -> bool {
+    let Ok(stat) = rustix::fs::fstat(io::stderr()) else {
+        return false;
+    };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == journal_name(&stat))
+}
+
+fn journal_name(stat: &rustix::fs::Stat) -> String {
+    format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn filters() {
+        for good in ["info", "warn", "compcached=trace,warn", "debug"] {
+            parse(good).unwrap();
+        }
+        let error = parse("compcached=loud").unwrap_err();
+        assert!(error.contains("compcached=loud"), "{error}");
+    }
+
+    #[test]
+    fn the_journal_is_known_by_its_inode() {
+        let file = tempfile::tempfile().unwrap();
+        let metadata = file.metadata().unwrap();
+        let name = journal_name(&rustix::fs::fstat(&file).unwrap());
+        assert_eq!(name, format!("{}:{}", metadata.dev(), metadata.ino()));
+    }
+}

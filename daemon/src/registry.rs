@@ -1,0 +1,326 @@
+//! The daemon's devices by number, and the operations that take more than one step.
+//!
+//! Each device has a lock of its own that its changes take in turn. No lock is held over more
+//! than one device, and [`Registry::statuses`] takes none: a swap-off that lasts minutes holds
+//! up nobody but those who want to change the same device.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::backend::DeviceBackend;
+use crate::protocol::{ErrorCode, Refusal};
+use crate::types::{DeviceStatus, MAX_PRIORITY, ParamsUpdate, State};
+
+/// A device that was swapped on.
+#[derive(Clone, Debug)]
+pub struct SwappedOn {
+    /// The device then.
+    pub status: DeviceStatus,
+    /// Its priority.
+    pub priority: i32,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// All devices of a daemon.
+pub struct Registry {
+    devices: Vec<Entry>,
+    /// Set while the daemon takes its devices down: no change by clients any more.
+    closing: AtomicBool,
+}
+
+struct Entry {
+    backend: Box<dyn DeviceBackend>,
+    changing: Mutex<()>,
+}
+
+/// One device, and the right to change it.
+struct Changing<'a> {
+    backend: &'a dyn DeviceBackend,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Registry {
+    /// A registry of these devices; the first is number 0.
+    #[must_use]
+    pub fn new(devices: Vec<Box<dyn DeviceBackend>>) -> Registry {
+        let entry = |backend| Entry {
+            backend,
+            changing: Mutex::new(()),
+        };
+        Registry {
+            devices: devices.into_iter().map(entry).collect(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Number of devices, initialised or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether it has no device at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// One device's state, or all.
+    ///
+    /// # Errors
+    /// `ENODEV` for a number out of range.
+    pub fn statuses(&self, number: Option<u32>) -> Result<Vec<DeviceStatus>, Refusal> {
+        match number {
+            Some(number) => Ok(vec![self.entry(number)?.backend.status()]),
+            None => Ok(self.devices.iter().map(|d| d.backend.status()).collect()),
+        }
+    }
+
+    /// Whether any device is initialised.
+    #[must_use]
+    pub fn any_ready(&self) -> bool {
+        self.devices
+            .iter()
+            .any(|d| d.backend.status().state == State::Ready)
+    }
+
+    /// Sets parameters, and initialises the device if `init`; gives warnings.
+    ///
+    /// # Errors
+    /// The device then has the state and the parameters that it had before.
+    pub fn configure(
+        &self,
+        number: u32,
+        params: &ParamsUpdate,
+        init: bool,
+    ) -> Result<Vec<String>, Refusal> {
+        self.change(number)?.configure(params, init)
+    }
+
+    /// Takes a device back to new.
+    ///
+    /// # Errors
+    /// `EBUSY` while it is swapped on or open.
+    pub fn reset(&self, number: u32) -> Result<(), Refusal> {
+        self.change(number)?.backend.reset()
+    }
+
+    /// Changes the codec for new pages.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unknown codec.
+    pub fn set_codec(&self, number: u32, codec: &str) -> Result<(), Refusal> {
+        self.change(number)?.backend.set_codec(codec)
+    }
+
+    /// Initialises a device where it is not yet, and swaps on it. `None` chooses the first
+    /// device that is not initialised and that nobody is changing, one without parameters
+    /// before one that somebody gave some.
+    ///
+    /// # Errors
+    /// The device then has the state and the parameters that it had before.
+    pub fn swap_on(
+        &self,
+        number: Option<u32>,
+        params: &ParamsUpdate,
+        priority: Option<i32>,
+    ) -> Result<SwappedOn, Refusal> {
+        if let Some(p) = priority.filter(|p| !(0..=MAX_PRIORITY).contains(p)) {
+            let message =
+                format!("priority {p} is out of range: give one from 0 to {MAX_PRIORITY}");
+            return Err(Refusal::new(ErrorCode::Einval, message));
+        }
+        match number {
+            Some(number) => self.change(number)?.swap_on(params, priority),
+            None => self.first_free()?.swap_on(params, priority),
+        }
+    }
+
+    /// Swaps a device off and resets it.
+    ///
+    /// # Errors
+    /// `EINVAL` where it is not swapped on; those of the swap-off, and it stays on.
+    pub fn swap_off(&self, number: u32) -> Result<(), Refusal> {
+        let device = self.change(number)?;
+        if device.backend.status().swap.is_none() {
+            let message = format!(
+                "ramzswap{number} is not swapped on: to forget what it holds, use \
+                 `rzscontrol /dev/ramzswap{number} --reset`"
+            );
+            return Err(Refusal::new(ErrorCode::Einval, message));
+        }
+        device.retire()
+    }
+
+    /// Swaps a device off where it is swapped on, and resets it. Works while closing too.
+    ///
+    /// # Errors
+    /// Those of the swap-off, and it stays on.
+    pub fn retire(&self, number: u32) -> Result<(), Refusal> {
+        self.entry(number)?.lock().retire()
+    }
+
+    /// Takes down every device, and lets clients change none from here on.
+    ///
+    /// # Errors
+    /// One refusal for each device that is still up, by number. Clients may then change devices
+    /// again.
+    pub fn close(&self) -> Result<(), Vec<(u32, Refusal)>> {
+        self.closing.store(true, Ordering::SeqCst);
+        let failed: Vec<_> = (0..)
+            .zip(&self.devices)
+            .filter_map(|(number, d)| d.lock().retire().err().map(|e| (number, e)))
+            .collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        self.closing.store(false, Ordering::SeqCst);
+        Err(failed)
+    }
+
+    fn entry(&self, number: u32) -> Result<&Entry, Refusal> {
+        let found = usize::try_from(number)
+            .ok()
+            .and_then(|n| self.devices.get(n));
+        found.ok_or_else(|| {
+            let count = self.devices.len();
+            let last = count.saturating_sub(1);
+            let range = if count == 1 {
+                "1 (ramzswap0)".to_owned()
+            } else {
+                format!("{count} (ramzswap0 to ramzswap{last})")
+            };
+            let message = format!(
+                "no such device: ramzswap{number}; this daemon has {range}: start it with a \
+                 larger --num-devices"
+            );
+            Refusal::new(ErrorCode::Enodev, message)
+        })
+    }
+
+    /// Waits for the right to change a device.
+    fn change(&self, number: u32) -> Result<Changing<'_>, Refusal> {
+        let device = self.entry(number)?.lock();
+        self.refuse_if_closing()?;
+        Ok(device)
+    }
+
+    fn first_free(&self) -> Result<Changing<'_>, Refusal> {
+        self.refuse_if_closing()?;
+        let mut second_best = None;
+        for entry in &self.devices {
+            let Some(guard) = entry.changing.try_lock() else {
+                continue;
+            };
+            let device = Changing {
+                backend: &*entry.backend,
+                _guard: guard,
+            };
+            let status = device.backend.status();
+            if status.state != State::New {
+                continue;
+            }
+            if status.params == ParamsUpdate::default() {
+                return Ok(device);
+            }
+            second_best.get_or_insert(device);
+        }
+        second_best.ok_or_else(|| {
+            let message = format!(
+                "all devices of this daemon are in use ({}): swap one off, or start the daemon \
+                 with a larger --num-devices",
+                self.devices.len()
+            );
+            Refusal::new(ErrorCode::Enospc, message)
+        })
+    }
+
+    fn refuse_if_closing(&self) -> Result<(), Refusal> {
+        if self.closing.load(Ordering::SeqCst) {
+            let message = "the daemon is shutting down: start it again, or wait until it has \
+                           given up (its log says so)";
+            return Err(Refusal::new(ErrorCode::Eshutdown, message));
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn lock(&self) -> Changing<'_> {
+        Changing {
+            backend: &*self.backend,
+            _guard: self.changing.lock(),
+        }
+    }
+}
+
+impl Changing<'_> {
+    fn configure(&self, params: &ParamsUpdate, init: bool) -> Result<Vec<String>, Refusal> {
+        let before = self.backend.status();
+        let mut warnings = self.backend.configure(params)?;
+        if init {
+            match self.backend.init() {
+                Ok(more) => warnings.extend(more),
+                Err(refusal) => {
+                    self.restore(&before);
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(warnings)
+    }
+
+    fn swap_on(&self, params: &ParamsUpdate, priority: Option<i32>) -> Result<SwappedOn, Refusal> {
+        let before = self.backend.status();
+        let number = before.number;
+        if before.swap.is_some() {
+            let message = format!("ramzswap{number} is already swapped on: swap it off first");
+            return Err(Refusal::new(ErrorCode::Ebusy, message));
+        }
+        let new = before.state == State::New;
+        let warnings = if new || *params != ParamsUpdate::default() {
+            self.configure(params, new)?
+        } else {
+            Vec::new()
+        };
+        match self.backend.swap_on(priority) {
+            Ok(priority) => Ok(SwappedOn {
+                status: self.backend.status(),
+                priority,
+                warnings,
+            }),
+            Err(refusal) => {
+                if new {
+                    self.restore(&before);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Takes a device that was new before back to that.
+    fn restore(&self, before: &DeviceStatus) {
+        if before.state != State::New {
+            return;
+        }
+        let undone = self
+            .backend
+            .reset()
+            .and_then(|()| self.backend.configure(&before.params).map(drop));
+        if let Err(e) = undone {
+            tracing::error!(
+                "ramzswap{}: could not undo a failed change: {e}",
+                before.number
+            );
+        }
+    }
+
+    fn retire(&self) -> Result<(), Refusal> {
+        if self.backend.status().swap.is_some() {
+            self.backend.swap_off()?;
+        }
+        self.backend.reset()
+    }
+}

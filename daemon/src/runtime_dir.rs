@@ -1,0 +1,236 @@
+//! The runtime directory: one daemon at a time, its lock and its socket.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::client::SOCKET_NAME;
+
+/// Name of the lock file. It stays when the daemon ends: removing it would let two daemons
+/// each lock a file of that name.
+const LOCK_NAME: &str = "compcached.lock";
+
+/// Why the runtime directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeDirError {
+    /// Another daemon has it.
+    #[error(
+        "already running (pid {pid}) with the runtime directory {}: use that one, end it, or \
+         give another --runtime-dir", .path.display()
+    )]
+    AlreadyRunning {
+        /// Its process id, `?` where it has not written it yet.
+        pid: String,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Others could put their own files there.
+    #[error(
+        "the runtime directory {} can be written by others than its owner (mode {mode:o}): name \
+         a directory of its own with --runtime-dir", .path.display()
+    )]
+    Unsafe {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Something in it could not be made.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A runtime directory that is this process's for as long as this value lives.
+#[derive(Debug)]
+pub struct RuntimeDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// The control socket; its name goes when this value does.
+#[derive(Debug)]
+pub struct SocketName(PathBuf);
+
+impl RuntimeDir {
+    /// Makes the directory if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// [`RuntimeDirError`].
+    pub fn claim(path: &Path) -> Result<RuntimeDir, RuntimeDirError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| RuntimeDirError::Io {
+                action,
+                path,
+                source,
+            }
+        };
+        make_dir(path).map_err(failed("make the runtime directory", path))?;
+        let metadata = fs::metadata(path).map_err(failed("examine", path))?;
+        let mode = metadata.mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(RuntimeDirError::Unsafe {
+                path: path.to_owned(),
+                mode,
+            });
+        }
+        let lock_path = path.join(LOCK_NAME);
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(failed("open the lock file", &lock_path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(RuntimeDirError::AlreadyRunning {
+                    pid: read_pid(&mut lock),
+                    path: path.to_owned(),
+                });
+            }
+            Err(e) => return Err(failed("lock", &lock_path)(e.into())),
+        }
+        write_pid(&mut lock).map_err(failed("write", &lock_path))?;
+        Ok(RuntimeDir {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Listens on the control socket: mode 0600, or 0660 for a group. A socket that a crashed
+    /// daemon left is replaced; the lock says that nobody listens on it.
+    ///
+    /// # Errors
+    /// [`RuntimeDirError::Io`].
+    pub fn listen(
+        &self,
+        group: Option<u32>,
+    ) -> Result<(UnixListener, SocketName), RuntimeDirError> {
+        let path = self.path.join(SOCKET_NAME);
+        let failed = |action| {
+            let path = path.clone();
+            move |source| RuntimeDirError::Io {
+                action,
+                path,
+                source,
+            }
+        };
+        match fs::remove_file(&path) {
+            Ok(()) => tracing::info!("removed the control socket that a crashed daemon left"),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failed("remove the stale control socket")(e)),
+        }
+        let listener = UnixListener::bind(&path).map_err(failed("listen on"))?;
+        let name = SocketName(path.clone());
+        // Nobody gets in before: each connection's peer is checked, too.
+        if group.is_some() {
+            chown(&path, None, group).map_err(failed("change the group of"))?;
+        }
+        let mode = if group.is_some() { 0o660 } else { 0o600 };
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+            .map_err(failed("change the mode of"))?;
+        Ok((listener, name))
+    }
+}
+
+impl Drop for SocketName {
+    fn drop(&mut self) {
+        if let Err(e) = fs::remove_file(&self.0) {
+            tracing::warn!("cannot remove {}: {e}", self.0.display());
+        }
+    }
+}
+
+/// Makes the directory and its parents; the last one with mode 0755 whatever the umask says,
+/// so that others are told that they may not, and not that there is no daemon.
+pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+fn read_pid(lock: &mut File) -> String {
+    let mut text = String::new();
+    let read = lock.take(16).read_to_string(&mut text);
+    match text.trim() {
+        "" => "?".to_owned(),
+        pid if read.is_ok() => pid.to_owned(),
+        _ => "?".to_owned(),
+    }
+}
+
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_claim_is_refused_and_names_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let first = RuntimeDir::claim(&path).unwrap();
+        let error = RuntimeDir::claim(&path).unwrap_err();
+        let pid = std::process::id();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("already running (pid {pid})")),
+            "{error}"
+        );
+        drop(first);
+        RuntimeDir::claim(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
+        let error = RuntimeDir::claim(dir.path()).unwrap_err();
+        assert!(
+            matches!(error, RuntimeDirError::Unsafe { mode: 0o1777, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_the_new_one_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = RuntimeDir::claim(dir.path()).unwrap();
+        let path = dir.path().join(SOCKET_NAME);
+        drop(UnixListener::bind(&path).unwrap());
+        let (_listener, name) = runtime.listen(None).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        drop(name);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        let error = RuntimeDir::claim(&path).unwrap_err().to_string();
+        assert!(error.contains("make the runtime directory"), "{error}");
+    }
+}

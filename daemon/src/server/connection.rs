@@ -1,0 +1,192 @@
+//! One connection: its requests, in turn, and the lease that it may hold.
+
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
+
+use super::{Event, Shared};
+use crate::protocol::{self, ErrorCode, ProtocolError, Refusal, Request, Response};
+use crate::registry::SwappedOn;
+use crate::types::ParamsUpdate;
+
+/// Serves a connection until its peer closes it or breaks the protocol.
+pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
+    match shared.access.allows(&stream) {
+        Ok(true) => {}
+        refused => {
+            tracing::warn!("a connection by somebody who may not speak here was refused");
+            let message = match refused {
+                Err(e) => format!("cannot tell who you are: {e}"),
+                Ok(_) => "only root may control this daemon, and the members of the group that \
+                          its configuration names (key `group`)"
+                    .to_owned(),
+            };
+            return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
+        }
+    }
+    let mut connection = Connection {
+        shared,
+        leasing: false,
+    };
+    loop {
+        let request = match protocol::read::<Request>(&mut stream) {
+            Ok(Some(request)) => request,
+            Ok(None) => break,
+            Err(ProtocolError::Io(_) | ProtocolError::Truncated) => break,
+            Err(e) => return turn_away(stream, Refusal::new(ErrorCode::Eproto, e.to_string())),
+        };
+        tracing::debug!(?request);
+        if connection.answer(request, &mut stream).is_err() {
+            break;
+        }
+    }
+}
+
+/// Sends a refusal as the last word on a connection.
+pub(super) fn turn_away(mut stream: UnixStream, refusal: Refusal) {
+    // The peer may be gone; it is turned away either way.
+    let _ = protocol::write(&mut stream, &Response::Error(refusal));
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    leasing: bool,
+}
+
+impl Connection<'_> {
+    fn answer(&mut self, request: Request, stream: &mut UnixStream) -> Result<(), ProtocolError> {
+        if let Request::Shutdown { force } = request {
+            return self.shutdown(force, stream);
+        }
+        let response = self.handle(request).unwrap_or_else(|refusal| {
+            tracing::warn!("refused: {refusal}");
+            Response::Error(refusal)
+        });
+        protocol::write(stream, &response)
+    }
+
+    fn handle(&mut self, request: Request) -> Result<Response, Refusal> {
+        let registry = &self.shared.registry;
+        let mut warnings = Vec::new();
+        match request {
+            Request::Status { device } => {
+                let devices = registry.statuses(device)?;
+                return Ok(Response::Status {
+                    daemon: self.shared.daemon_status(),
+                    devices,
+                });
+            }
+            Request::Configure {
+                device,
+                params,
+                init,
+            } => {
+                warnings = registry.configure(device, &params, init)?;
+            }
+            Request::Reset { device } => registry.reset(device)?,
+            Request::SetCodec { device, codec } => {
+                registry.set_codec(device, &codec)?;
+                tracing::info!("ramzswap{device}: codec {codec} for new pages");
+            }
+            Request::SwapOn {
+                device,
+                params,
+                priority,
+            } => {
+                return Ok(swapped_on(registry.swap_on(device, &params, priority)?));
+            }
+            Request::SwapOff {
+                device: Some(device),
+            } => {
+                self.shared.leases.swap_off(registry, device)?;
+            }
+            Request::SwapOff { device: None } => warnings = self.swap_off_all()?,
+            Request::Lease { params } => return self.lease(&params).map(swapped_on),
+            Request::Release => self.release()?,
+            Request::Shutdown { .. } => {}
+        }
+        Ok(Response::Done { warnings })
+    }
+
+    /// Swaps off every device that is swapped on and not leased.
+    fn swap_off_all(&self) -> Result<Vec<String>, Refusal> {
+        let mut warnings = Vec::new();
+        let mut failed: Option<Refusal> = None;
+        let swapped_on = self
+            .shared
+            .registry
+            .statuses(None)?
+            .into_iter()
+            .filter(|s| s.swap.is_some());
+        let mut any = false;
+        for status in swapped_on {
+            any = true;
+            match self
+                .shared
+                .leases
+                .swap_off(&self.shared.registry, status.number)
+            {
+                Ok(()) => {}
+                Err(e) if e.code == ErrorCode::Ebusy => warnings.push(e.message),
+                Err(e) => match &mut failed {
+                    Some(first) => first.message = format!("{}; {}", first.message, e.message),
+                    None => failed = Some(e),
+                },
+            }
+        }
+        if !any {
+            warnings.push("no device was swapped on".into());
+        }
+        failed.map_or(Ok(warnings), Err)
+    }
+
+    fn lease(&mut self, params: &ParamsUpdate) -> Result<SwappedOn, Refusal> {
+        if self.leasing {
+            let message = "this connection holds a lease already: open another connection";
+            return Err(Refusal::new(ErrorCode::Ebusy, message));
+        }
+        let swapped_on = self.shared.leases.take(&self.shared.registry, params)?;
+        self.leasing = true;
+        Ok(swapped_on)
+    }
+
+    fn release(&mut self) -> Result<(), Refusal> {
+        if std::mem::take(&mut self.leasing) {
+            tracing::info!("a lease ended");
+            self.shared.leases.release(&self.shared.registry)?;
+        }
+        Ok(())
+    }
+
+    fn shutdown(&self, force: bool, stream: &mut UnixStream) -> Result<(), ProtocolError> {
+        let (answer, answered) = channel();
+        // A server that is ending cannot be told; then the channel is closed and so is the
+        // connection, when the process ends.
+        let _ = self.shared.events.send(Event::Shutdown { force, answer });
+        match answered.recv() {
+            Ok(last) => protocol::write(stream, &last.response),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = self.release() {
+            tracing::error!("{e}; it stays swapped on although its lease is over");
+        }
+    }
+}
+
+fn swapped_on(done: SwappedOn) -> Response {
+    let SwappedOn {
+        status,
+        priority,
+        warnings,
+    } = done;
+    Response::SwappedOn {
+        device: status.number,
+        node: status.node,
+        priority,
+        warnings,
+    }
+}

@@ -1,0 +1,330 @@
+//! The control socket's server: one thread accepts, each connection has one of its own, and
+//! the thread that calls [`Server::run`] decides when all of it ends.
+
+pub mod access;
+mod connection;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::lease::Leases;
+use crate::protocol::{DaemonStatus, ErrorCode, Refusal, Response};
+use crate::registry::Registry;
+use access::Access;
+
+/// The most connections at once; more are turned away with `EBUSY`.
+pub const MAX_CONNECTIONS: u32 = 256;
+/// Stack of a connection's thread in bytes: requests are small, and threads may be many.
+const STACK: usize = 256 << 10;
+/// How long a daemon that exits when idle waits for its first client.
+const FIRST_CLIENT: Duration = Duration::from_secs(30);
+
+/// How a server behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who may connect.
+    pub access: Access,
+    /// Whether to end once no device is initialised and no client connected.
+    pub exit_when_idle: bool,
+    /// Whether a second request to end loses pages rather than stay.
+    pub force: bool,
+    /// What the daemon could not set up, for its status.
+    pub warnings: Vec<String>,
+}
+
+/// A server that has not begun yet.
+pub struct Server {
+    listener: Arc<UnixListener>,
+    shared: Arc<Shared>,
+    events: Receiver<Event>,
+    options: Options,
+}
+
+/// Tells a server to end.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    events: Sender<Event>,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every device was swapped off and reset.
+    Clean,
+    /// Some device was still in use: its pages are lost.
+    Forced,
+}
+
+/// What all threads of a server use.
+struct Shared {
+    registry: Arc<Registry>,
+    leases: Leases,
+    access: Access,
+    events: Sender<Event>,
+    life: Mutex<Life>,
+    started: Instant,
+    warnings: Vec<String>,
+}
+
+#[derive(Default)]
+struct Life {
+    connections: u32,
+    /// No new connection is served any more.
+    ending: bool,
+}
+
+/// What the deciding thread is told.
+#[derive(Debug)]
+enum Event {
+    /// A connection ended.
+    Disconnected,
+    /// A signal came.
+    Terminate { why: String },
+    /// A client asked for the end.
+    Shutdown {
+        force: bool,
+        answer: Sender<FinalAnswer>,
+    },
+}
+
+/// The answer to a shutdown request. The daemon exits once `sent` is dropped.
+struct FinalAnswer {
+    response: Response,
+    _sent: Sender<()>,
+}
+
+impl Server {
+    /// A server of these devices behind a listening socket.
+    #[must_use]
+    pub fn new(listener: UnixListener, registry: Arc<Registry>, options: Options) -> Server {
+        let (sender, events) = channel();
+        let shared = Shared {
+            registry,
+            leases: Leases::default(),
+            access: options.access,
+            events: sender,
+            life: Mutex::default(),
+            started: Instant::now(),
+            warnings: options.warnings.clone(),
+        };
+        Server {
+            listener: Arc::new(listener),
+            shared: Arc::new(shared),
+            events,
+            options,
+        }
+    }
+
+    /// A handle by which another thread ends this server.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            events: self.shared.events.clone(),
+        }
+    }
+
+    /// Serves until told to end and every device is down, or until forced.
+    ///
+    /// # Errors
+    /// Where the accepting thread could not be started.
+    pub fn run(self) -> std::io::Result<Outcome> {
+        let acceptor = {
+            let (listener, shared) = (self.listener.clone(), self.shared.clone());
+            thread::Builder::new()
+                .name("accept".into())
+                .stack_size(STACK)
+                .spawn(move || accept(&listener, &shared))?
+        };
+        let outcome = self.decide();
+        // Wakes the acceptor, whose accept(2) fails from here on.
+        let _ = rustix::net::shutdown(self.listener.as_fd(), rustix::net::Shutdown::Both);
+        let _ = acceptor.join();
+        Ok(outcome)
+    }
+
+    /// Waits for events until one of them is the last.
+    fn decide(&self) -> Outcome {
+        let mut asked_before = false;
+        let mut event = self.first_event();
+        loop {
+            match event {
+                Event::Disconnected => {
+                    if self.options.exit_when_idle && self.shared.end_if_idle() {
+                        tracing::info!("no device is in use and no client connected: exiting");
+                        return Outcome::Clean;
+                    }
+                }
+                Event::Terminate { why } => {
+                    tracing::info!("{why}: swapping devices off");
+                    match self.close() {
+                        Ok(()) => return Outcome::Clean,
+                        Err(_) if asked_before && self.options.force => {
+                            tracing::error!("exiting all the same (--force): pages are lost");
+                            return Outcome::Forced;
+                        }
+                        Err(_) => self.explain_stay(asked_before),
+                    }
+                    asked_before = true;
+                }
+                Event::Shutdown { force, answer } => {
+                    tracing::info!("a client asked to shut down: swapping devices off");
+                    let (response, outcome) = match self.close() {
+                        Ok(()) => (Response::Done { warnings: vec![] }, Some(Outcome::Clean)),
+                        Err(refusal) if force => {
+                            tracing::error!("exiting all the same (force): pages are lost");
+                            let warnings = vec![format!("pages were lost: {refusal}")];
+                            (Response::Done { warnings }, Some(Outcome::Forced))
+                        }
+                        Err(refusal) => (Response::Error(refusal), None),
+                    };
+                    let (sent, wait) = channel();
+                    // Where the client is gone by now, nothing is to be sent or waited for.
+                    let _ = answer.send(FinalAnswer {
+                        response,
+                        _sent: sent,
+                    });
+                    drop(answer);
+                    let _ = wait.recv();
+                    if let Some(outcome) = outcome {
+                        return outcome;
+                    }
+                }
+            }
+            event = self.next_event();
+        }
+    }
+
+    fn first_event(&self) -> Event {
+        if !self.options.exit_when_idle {
+            return self.next_event();
+        }
+        match self.events.recv_timeout(FIRST_CLIENT) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Event::Disconnected,
+        }
+    }
+
+    fn next_event(&self) -> Event {
+        let gone = || Event::Terminate {
+            why: "nobody can reach this server".into(),
+        };
+        self.events.recv().unwrap_or_else(|_| gone())
+    }
+
+    /// Takes every device down.
+    fn close(&self) -> Result<(), Refusal> {
+        self.shared.registry.close().map_err(|failed| {
+            for (_, refusal) in &failed {
+                tracing::error!("{refusal}");
+            }
+            let code = failed
+                .first()
+                .map_or(ErrorCode::Ebusy, |(_, refusal)| refusal.code);
+            let messages: Vec<_> = failed.into_iter().map(|(_, r)| r.message).collect();
+            Refusal::new(code, messages.join("; "))
+        })
+    }
+
+    fn explain_stay(&self, asked_before: bool) {
+        let force = match (self.options.force, asked_before) {
+            (true, _) => " (the next signal ends this daemon all the same, and loses pages)",
+            (false, _) => " (only with --force would a second signal end it, and lose pages)",
+        };
+        tracing::error!(
+            "staying, because memory of running programs is on these devices: stop programs or \
+             add other swap, then send the signal again{force}"
+        );
+    }
+}
+
+impl Handle {
+    /// Ends the server, as far as every device can be swapped off; `why` goes to the log.
+    pub fn terminate(&self, why: &str) {
+        // A server that is gone needs no end.
+        let _ = self.events.send(Event::Terminate {
+            why: why.to_owned(),
+        });
+    }
+}
+
+impl Shared {
+    fn daemon_status(&self) -> DaemonStatus {
+        DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            num_devices: u32::try_from(self.registry.len()).unwrap_or(u32::MAX),
+            leases: self.leases.count(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// Ends this server for new connections if there is no connection and no device.
+    fn end_if_idle(&self) -> bool {
+        let mut life = self.life.lock();
+        life.ending = life.connections == 0 && !self.registry.any_ready();
+        life.ending
+    }
+}
+
+/// Accepts connections until the listener is shut down.
+fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => begin(stream, shared),
+            Err(e) => match e.raw_os_error() {
+                // The peer was gone before it was accepted.
+                Some(libc::EINTR | libc::ECONNABORTED) => {}
+                Some(libc::EINVAL) => return,
+                _ => {
+                    tracing::error!("the control socket is out of order: {e}");
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// Starts a thread for a connection.
+fn begin(stream: UnixStream, shared: &Arc<Shared>) {
+    let full = {
+        let mut life = shared.life.lock();
+        if life.ending {
+            return;
+        }
+        let full = life.connections >= MAX_CONNECTIONS;
+        life.connections += u32::from(!full);
+        full
+    };
+    if full {
+        let message =
+            format!("the daemon serves {MAX_CONNECTIONS} connections at most: close some");
+        connection::turn_away(stream, Refusal::new(ErrorCode::Ebusy, message));
+        return;
+    }
+    let presence = Presence(shared.clone());
+    let started = thread::Builder::new()
+        .name("client".into())
+        .stack_size(STACK)
+        .spawn(move || connection::serve(stream, &presence.0));
+    if let Err(e) = started {
+        tracing::error!("no thread for a connection: {e}");
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Presence(Arc<Shared>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.life.lock().connections -= 1;
+        // A server that is gone needs not know.
+        let _ = self.0.events.send(Event::Disconnected);
+    }
+}

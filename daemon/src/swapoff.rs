@@ -1,0 +1,76 @@
+//! Swap-off in a process of its own.
+//!
+//! While a process is in `swapoff(2)`, the kernel's OOM killer takes it before any other
+//! (`set_current_oom_origin` in `mm/swapfile.c`), whatever its `oom_score_adj` says. The daemon
+//! must not be that process: it holds the pages. So it calls its own program once more, which
+//! may be killed: the swap-off then fails, and every page is still where it was.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use compcache_device::swap;
+
+/// Swaps off a block device in a child process, and waits for it.
+///
+/// # Errors
+/// What `swapoff(2)` said; `ENOMEM` also where the child was killed for want of memory, `EINTR`
+/// where another signal ended it.
+pub fn in_child(block_device: &Path) -> io::Result<()> {
+    // The link leads to this program even where its file was replaced since.
+    let status = Command::new("/proc/self/exe")
+        .args(subcommand(std::env::args_os().nth(1)))
+        .arg("--swapoff")
+        .arg(block_device)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        // Ctrl-C in the daemon's terminal must not interrupt it.
+        .process_group(0)
+        .status()?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(errno), _) => Err(io::Error::from_raw_os_error(errno)),
+        (None, Some(libc::SIGKILL)) => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+        (None, _) => Err(io::Error::from_raw_os_error(libc::EINTR)),
+    }
+}
+
+/// What stands before the daemon's options on this program's command line: `daemon` in the
+/// `compcache` program, nothing in `compcached`, whose options it follows directly.
+fn subcommand(first: Option<OsString>) -> Option<OsString> {
+    first.filter(|word| word == "daemon")
+}
+
+/// The child: swaps off `block_device`; the exit status is 0 or the errno value.
+pub fn child(block_device: &Path) -> ExitCode {
+    // Inherited from the daemon, where they are needed. Here they would forbid the kernel to
+    // swap out to other areas while it brings pages in, and to free the memory of this process.
+    // Where they were never allowed they are not set.
+    let _ = rustix::process::configure_io_flusher_behavior(false);
+    let _ = std::fs::write("/proc/self/oom_score_adj", "0");
+    match swap::off(block_device) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            let errno = e
+                .raw_os_error()
+                .and_then(|n| u8::try_from(n).ok())
+                .filter(|n| *n != 0);
+            ExitCode::from(errno.unwrap_or(libc::EIO as u8))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subcommand_is_kept() {
+        assert_eq!(subcommand(Some("daemon".into())), Some("daemon".into()));
+        assert_eq!(subcommand(Some("--num-devices".into())), None);
+        assert_eq!(subcommand(None), None);
+    }
+}
