@@ -57,6 +57,7 @@ impl<F: FrameMemory> Frames<'_, F> {
     /// # Safety
     /// The caller holds the lock of the frame's arena, and no other reference to the bitmap.
     #[inline]
+    #[allow(clippy::mut_from_ref)] // exclusive by the arena's lock, as demanded above
     unsafe fn bitmap(&self, frame: u32) -> &mut Bitmap {
         // SAFETY: frames of an arena are populated; exclusive by this function's contract.
         unsafe { self.memory.bitmap(frame) }

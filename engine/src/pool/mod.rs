@@ -66,12 +66,15 @@ pub struct Mismatch;
 #[repr(align(128))]
 struct Padded<T>(T);
 
+/// An arena behind its lock.
+type LockedArena<L> = Padded<Mutex<L, Arena>>;
+
 /// Memory that holds chunks. See the module's documentation.
 #[derive(Debug)]
 pub struct Pool<H: Host, F> {
     memory: Memory<F>,
     infos: Box<[FrameInfo]>,
-    arenas: Box<[Padded<Mutex<H::Lock, Arena>>]>,
+    arenas: Box<[LockedArena<H::Lock>]>,
     /// Populated frames without chunks.
     ready: Stack,
     /// Frames that the host holds.
@@ -305,7 +308,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// Bytes of memory that the pool holds, ready frames and its own tables included.
     pub fn bytes(&self) -> u64 {
         let tables = self.infos.len() * size_of::<FrameInfo>()
-            + self.arenas.len() * size_of::<Padded<Mutex<H::Lock, Arena>>>();
+            + self.arenas.len() * size_of::<LockedArena<H::Lock>>();
         u64::from(self.held.load(Relaxed)) * FRAME_SIZE as u64 + tables as u64
     }
 

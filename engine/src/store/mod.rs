@@ -111,7 +111,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// The number of pages that the store can hold.
     pub fn pages(&self) -> u64 {
-        self.table.len().min(MAX_PAGES)
+        self.table.pages().min(MAX_PAGES)
     }
 
     /// The host that the store was made with.
