@@ -16,9 +16,12 @@ mod decompress;
 #[cfg(test)]
 mod tests;
 
-use super::lz77::Table;
+use super::lz77::{self, Table};
 use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::Page;
+
+/// A token's field that says: more bytes follow.
+const MORE: usize = 15;
 
 /// Working memory: the hash table of the compressor, 16 KiB.
 #[derive(Debug, Default)]
@@ -36,7 +39,7 @@ impl Codec for Lz4 {
     }
 
     fn compress(&self, page: &Page, _: i8, scratch: &mut Scratch, out: &mut [u8]) -> Option<usize> {
-        compress::compress(&mut scratch.lz4.table, page, out)
+        lz77::compress::<compress::Blocks>(&mut scratch.lz4.table, page, out)
     }
 
     fn decompress(&self, chunk: &[u8], _: &mut Scratch, page: &mut Page) -> Result<(), Corrupt> {

@@ -1,7 +1,7 @@
 //! The search for repeated strings within one page: greedy, one candidate for each hash.
 //!
-//! This is the parse of LZ4's and LZO1X-1's fast compressors, with the table fitted to
-//! pages: positions take 16 bits, and a page costs no clearing of the table.
+//! This is the parse of LZ4's and LZO1X-1's fast compressors, with positions of
+//! 16 bits.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -36,108 +36,102 @@ pub(in crate::codec) struct Sequence {
     pub(in crate::codec) length: usize,
 }
 
-/// What a format does with each sequence that the search finds.
-pub(in crate::codec) trait Emit {
-    /// Writes one sequence; `None` where the output is full.
-    fn emit(&mut self, sequence: Sequence) -> Option<()>;
+/// How a format writes what the search finds.
+///
+/// Lengths go in and out by value, so that they stay in registers.
+pub(in crate::codec) trait Format {
+    /// How patient the search is: after `1 << SKIP` positions without a match it looks at every
+    /// second one only, after as many again at every third, and so on.
+    const SKIP: u32;
+
+    /// Writes a sequence of `page` to `out` after the first `len` bytes, which hold what was
+    /// written before. Returns how many bytes are written then, `None` where `out` is full.
+    fn sequence(page: &Page, out: &mut [u8], len: usize, sequence: Sequence) -> Option<usize>;
+
+    /// Writes the literals from `at` to the page's end, which no match follows, and whatever
+    /// ends a chunk. Returns as [`sequence`](Self::sequence) does.
+    fn end(page: &Page, out: &mut [u8], len: usize, at: usize) -> Option<usize>;
 }
 
-/// The hash table, which stays valid from page to page.
+/// The position that last held a word, by the word's hash; at most [`LAST_START`].
 ///
-/// An entry is `epoch + position`. The epoch grows by 4096 with each page, so that entries
-/// of earlier pages look further away than the start of this page and are ignored. Only
-/// every fifteenth page clears the table.
-pub(in crate::codec) struct Table {
-    entries: Box<[u16; 1 << HASH_BITS]>,
-    epoch: u16,
-}
+/// It is cleared for each page. Telling the entries of earlier pages from this page's instead,
+/// by an epoch in each, was measured to cost an eighth of the speed: it lengthens the chain
+/// from a word to its candidate, and clearing takes only a fiftieth.
+pub(in crate::codec) struct Table(Box<[u16; 1 << HASH_BITS]>);
 
 impl Default for Table {
     fn default() -> Self {
-        Table {
-            entries: Box::new([0; 1 << HASH_BITS]),
-            epoch: 0,
-        }
+        Table(Box::new([0; 1 << HASH_BITS]))
     }
 }
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table")
-            .field("epoch", &self.epoch)
-            .finish_non_exhaustive()
+        f.debug_tuple("Table").finish_non_exhaustive()
     }
 }
 
-impl Table {
-    /// Forgets the previous page.
-    #[inline]
-    fn begin_page(&mut self) {
-        match self.epoch.checked_add(PAGE_SIZE as u16) {
-            Some(epoch) => self.epoch = epoch,
-            None => {
-                self.entries.fill(0);
-                self.epoch = PAGE_SIZE as u16;
-            }
-        }
-    }
-
-    /// Puts `position` in the place of `word` and returns how far before it the place's last
-    /// holder stands. The distance passes `position` if that was not in this page.
-    #[inline(always)]
-    fn replace(&mut self, word: u32, position: usize) -> usize {
-        let hash = (word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize;
-        let now = self.epoch.wrapping_add(position as u16);
-        let entry = &mut self.entries[hash];
-        usize::from(now.wrapping_sub(core::mem::replace(entry, now)))
-    }
-}
-
-/// Cuts a page into sequences and gives each to `out`; returns where the last literals,
-/// which no match follows, start. `None` as soon as `out` is full.
-///
-/// `SKIP` is how patient the search is: after `1 << SKIP` bytes without a match it looks at
-/// every second position only, after twice as many at every third, and so on.
+/// The place of a word in the table.
 #[inline(always)]
-pub(in crate::codec) fn parse<const SKIP: u32>(
+fn hash(word: u32) -> usize {
+    (word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
+}
+
+/// Compresses `page` to `out`; returns the chunk's length, or `None` as soon as `out` is full.
+#[inline(always)]
+pub(in crate::codec) fn compress<F: Format>(
     table: &mut Table,
     page: &Page,
-    out: &mut impl Emit,
+    out: &mut [u8],
 ) -> Option<usize> {
+    // An empty entry is the page's first position, whose own entry is thus made.
+    let entries = &mut *table.0;
+    entries.fill(0);
     let base = page.as_ptr();
-    table.begin_page();
-    // SAFETY: the first 4 bytes of a page.
-    table.replace(unsafe { load32(base) }, 0);
+    let mut len = 0;
     let mut anchor = 0;
     let mut at = 1;
     loop {
+        if at > LAST_START {
+            return F::end(page, out, len, anchor);
+        }
+        // SAFETY: `at` <= LAST_START, 12 bytes before the page's end.
+        let mut word = unsafe { load32(base.add(at)) };
+        let mut place = hash(word);
+        let mut tries: usize = 1 << F::SKIP;
         let distance = loop {
-            if at > LAST_START {
-                return Some(anchor);
+            let next = at + (tries >> F::SKIP);
+            tries += 1;
+            let before = usize::from(core::mem::replace(&mut entries[place], at as u16));
+            // SAFETY: an entry is a position, at most LAST_START.
+            let candidate = unsafe { load32(base.add(before)) };
+            if candidate == word {
+                break at - before;
             }
-            // SAFETY: `at` <= LAST_START, 12 bytes before the page's end.
-            let word = unsafe { load32(base.add(at)) };
-            let distance = table.replace(word, at);
-            // SAFETY: `distance` <= `at`, so the candidate lies in the page, at or before `at`.
-            if distance <= at && unsafe { load32(base.add(at - distance)) } == word {
-                break distance;
+            if next > LAST_START {
+                return F::end(page, out, len, anchor);
             }
-            at += 1 + ((at - anchor) >> SKIP);
+            // SAFETY: `next` <= LAST_START, 12 bytes before the page's end.
+            word = unsafe { load32(base.add(next)) };
+            place = hash(word);
+            at = next;
         };
         let start = match_start(page, anchor, at, distance);
         let end = match_end(page, at + MIN_MATCH, distance);
-        out.emit(Sequence {
+        let sequence = Sequence {
             literals_at: anchor,
             literals: start - anchor,
             distance,
             length: end - start,
-        })?;
+        };
+        len = F::sequence(page, out, len, sequence)?;
         anchor = end;
         at = end;
         if end <= LAST_START {
             // SAFETY: `end` - 2 >= 3 and `end` is 12 bytes before the page's end.
             let word = unsafe { load32(base.add(end - 2)) };
-            table.replace(word, end - 2);
+            entries[hash(word)] = (end - 2) as u16;
         }
     }
 }

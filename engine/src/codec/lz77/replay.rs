@@ -71,36 +71,41 @@ impl<'a> Output<'a> {
         Some(())
     }
 
-    /// Appends up to 16 literals without a check.
+    /// Appends up to `N` literals without a check.
     ///
     /// # Safety
-    /// `from` must be valid for reading 16 bytes, `length` at most 16, and
-    /// [`has_room(16)`](Self::has_room) true.
+    /// `from` must be valid for reading `N` bytes, `length` at most `N`, and
+    /// [`has_room(N)`](Self::has_room) true.
     #[inline(always)]
-    pub(in crate::codec) unsafe fn few_literals(&mut self, from: *const u8, length: usize) {
-        debug_assert!(length <= 16 && self.has_room(16));
-        // SAFETY: the caller vouches for 16 bytes at `from` and in the page.
-        unsafe { copy::<16>(from, self.end()) };
+    pub(in crate::codec) unsafe fn few_literals<const N: usize>(
+        &mut self,
+        from: *const u8,
+        length: usize,
+    ) {
+        debug_assert!(length <= N && self.has_room(N));
+        // SAFETY: the caller vouches for `N` bytes at `from` and in the page.
+        unsafe { copy::<N>(from, self.end()) };
         self.len += length;
     }
 
-    /// Appends a match of up to 24 bytes from at least 8 back, without a check.
+    /// Appends a match of up to 18 bytes from at least 8 back, without a check.
     ///
     /// # Safety
-    /// `length` must be at most 24, `distance` at least 8, and
-    /// [`reaches(distance)`](Self::reaches) and [`has_room(24)`](Self::has_room) true.
+    /// `length` must be at most 18, `distance` at least 8, and
+    /// [`reaches(distance)`](Self::reaches) and [`has_room(18)`](Self::has_room) true.
     #[inline(always)]
     pub(in crate::codec) unsafe fn short_match(&mut self, distance: usize, length: usize) {
-        debug_assert!(length <= 24 && distance >= 8);
-        debug_assert!(self.reaches(distance) && self.has_room(24));
+        debug_assert!(length <= 18 && distance >= 8);
+        debug_assert!(self.reaches(distance) && self.has_room(18));
         let to = self.end();
-        // SAFETY: the page has 24 bytes left after its end and `distance` before it. Eight
+        // SAFETY: the page has 18 bytes left after its end and `distance` before it. Eight
         // bytes at a time from at least eight back read what is already written.
         unsafe {
             let from = to.sub(distance).cast_const();
             copy::<8>(from, to);
             copy::<8>(from.add(8), to.add(8));
-            copy::<8>(from.add(16), to.add(16));
+            // No more than can be wanted: a load that straddles fresh stores has to wait.
+            copy::<2>(from.add(16), to.add(16));
         }
         self.len += length;
     }

@@ -1,7 +1,7 @@
 //! Reading LZO1X streams.
 
 use super::{END, M2_DISTANCE};
-use crate::codec::lz77::{Output, zero_run};
+use crate::codec::lz77::{Output, load16, zero_run};
 use crate::page::Page;
 
 /// The number of literals after which an instruction below 16 is a match of three bytes.
@@ -24,21 +24,48 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     }
     loop {
         let byte = usize::from(*chunk.get(at)?);
-        // M2 is the most frequent by far; it and three literals are short.
-        if byte >= 64 && chunk.len() - at >= 2 + 16 && out.has_room(24 + 16) {
-            // SAFETY: `chunk` has 18 bytes at `at`.
-            let high = usize::from(unsafe { *chunk.get_unchecked(at + 1) });
-            let distance = (high << 3) + (byte >> 2 & 7) + 1;
-            if distance >= 8 && out.reaches(distance) {
-                state = byte & 3;
-                // SAFETY: the match has at most 8 bytes, from at least 8 back and in reach;
-                // then come at most 3 literals, with 16 bytes at `at` + 2 in `chunk`. The page
-                // has room for 24 bytes, and for 16 after the first 8 of them.
-                unsafe {
-                    out.tiny_match(distance, (byte >> 5) + 1);
-                    out.few_literals(chunk.as_ptr().add(at + 2), state);
+        // Far from both ends, most instructions need no further check: they read 3 bytes and
+        // up to 18 literals, and write at most 18 bytes and 4 more for the literals behind.
+        if chunk.len() - at >= 3 + 18 && out.has_room(18 + 4) {
+            // SAFETY: `chunk` has 21 bytes at `at`.
+            let next = unsafe { chunk.as_ptr().add(at + 1) };
+            if byte >= 64 {
+                // SAFETY: as above.
+                let high = usize::from(unsafe { *next });
+                let distance = (high << 3) + (byte >> 2 & 7) + 1;
+                if distance >= 8 && out.reaches(distance) {
+                    state = byte & 3;
+                    // SAFETY: the match has at most 8 bytes, from at least 8 back and in
+                    // reach; at most 3 literals follow, of which 4 bytes are there.
+                    unsafe {
+                        out.tiny_match(distance, (byte >> 5) + 1);
+                        out.few_literals::<4>(next.add(1), state);
+                    }
+                    at += 2 + state;
+                    continue;
                 }
-                at += 2 + state;
+            } else if byte > 32 {
+                // SAFETY: as above.
+                let word = unsafe { load16(next) };
+                let (distance, length) = ((word >> 2) + 1, byte - 32 + 2);
+                if length <= 18 && distance >= 8 && out.reaches(distance) {
+                    state = word & 3;
+                    // SAFETY: the match has at most 18 bytes, from at least 8 back and in
+                    // reach; at most 3 literals follow, of which 4 bytes are there.
+                    unsafe {
+                        out.short_match(distance, length);
+                        out.few_literals::<4>(next.add(2), state);
+                    }
+                    at += 3 + state;
+                    continue;
+                }
+            } else if state == 0 && byte.wrapping_sub(1) < 15 {
+                let literals = byte + 3;
+                // SAFETY: at most 18 literals, as many as `chunk` has after the first byte and
+                // the page has room for.
+                unsafe { out.few_literals::<18>(next, literals) };
+                at += 1 + literals;
+                state = MANY;
                 continue;
             }
         }

@@ -24,7 +24,7 @@ mod decompress;
 #[cfg(test)]
 mod tests;
 
-use super::lz77::Table;
+use super::lz77::{self, Table};
 use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::Page;
 
@@ -50,7 +50,7 @@ impl Codec for Lzo {
     }
 
     fn compress(&self, page: &Page, _: i8, scratch: &mut Scratch, out: &mut [u8]) -> Option<usize> {
-        compress::compress(&mut scratch.lzo.table, page, out)
+        lz77::compress::<compress::Streams>(&mut scratch.lzo.table, page, out)
     }
 
     fn decompress(&self, chunk: &[u8], _: &mut Scratch, page: &mut Page) -> Result<(), Corrupt> {
