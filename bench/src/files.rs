@@ -1,0 +1,86 @@
+//! Files whose pages are worth measuring.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::capture::{self, Kind, Source};
+
+/// Where each kind of file is looked for, and its names' end.
+const PLACES: [(&str, &[&str], &str); 3] = [
+    (
+        "objects",
+        &[
+            "/usr/lib/x86_64-linux-gnu",
+            "/usr/lib/aarch64-linux-gnu",
+            "/usr/lib64",
+        ],
+        ".so",
+    ),
+    ("C text", &["/usr/include"], ".h"),
+    (
+        "py text",
+        &[
+            "/usr/lib/python3",
+            "/usr/lib/python3.11",
+            "/usr/lib/python3.13",
+        ],
+        ".py",
+    ),
+];
+
+/// No more than so many files of a kind are read, and none larger than this.
+const MOST_FILES: usize = 600;
+const MOST_BYTES: u64 = 32 << 20;
+
+/// Captures up to `most` pages of each kind of file; kinds that are not there are left out.
+pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for (name, places, end) in PLACES
+        .into_iter()
+        .take(if quick { 1 } else { PLACES.len() })
+    {
+        let mut found = Vec::new();
+        for place in places {
+            find(Path::new(place), end, &mut found);
+        }
+        found.sort();
+        let pages = capture::of_files(&found, most);
+        if pages.is_empty() {
+            eprintln!("{name}: left out, no such file in {}", places.join(", "));
+        } else {
+            sources.push(Source {
+                name: name.into(),
+                kind: Kind::File,
+                pages,
+            });
+        }
+    }
+    sources
+}
+
+/// Adds the regular files below `place` whose name ends, or goes on after, `end`.
+fn find(place: &Path, end: &str, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(place) else {
+        return;
+    };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if found.len() >= MOST_FILES {
+            return;
+        }
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if metadata.is_dir() {
+            find(&entry.path(), end, found);
+        } else if metadata.is_file()
+            && metadata.len() <= MOST_BYTES
+            && (name.ends_with(end) || name.contains(&format!("{end}.")))
+        {
+            found.push(entry.path());
+        }
+    }
+}
