@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spawn::SpawnError;
+
 use crate::protocol::{self, ProtocolError, Refusal, Request, Response};
 
 /// Name of the control socket in the runtime directory.
@@ -18,6 +20,8 @@ pub const LOG_NAME: &str = "compcached.log";
 /// How long [`Client::connect`] keeps trying: the historic scripts start the daemon in the
 /// background and call `rzscontrol` at once.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long [`Client::connect_or_spawn`] waits for a daemon that neither serves nor has gone.
+const SPAWN_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two tries.
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -109,16 +113,22 @@ impl Client {
     /// As [`Client::connect`], and [`ClientError::Spawn`] with the end of the daemon's log
     /// where it did not come up.
     pub fn connect_or_spawn(runtime_dir: &Path, dev_dir: &Path) -> Result<Client, ClientError> {
-        match Client::connect_now(runtime_dir).and_then(Client::greeted) {
-            Err(ClientError::NoDaemon(_) | ClientError::Disconnected) => {}
-            result => return result,
-        }
-        let spawned = spawn::daemon(runtime_dir, dev_dir);
-        // Another client may have been quicker: then our daemon refused to start beside the
-        // one that now listens.
-        match Client::connect_now(runtime_dir).and_then(Client::greeted) {
-            Ok(client) => Ok(client),
-            Err(error) => Err(spawned.err().unwrap_or(error)),
+        let start = Instant::now();
+        loop {
+            match Client::connect_now(runtime_dir).and_then(Client::greeted) {
+                Err(ClientError::NoDaemon(_) | ClientError::Disconnected) => {}
+                result => return result,
+            }
+            match spawn::daemon(runtime_dir, dev_dir) {
+                Ok(()) => {}
+                // Another client's daemon comes up, or the last one is about to exit.
+                Err(SpawnError::AlreadyRunning(_)) if start.elapsed() < SPAWN_PATIENCE => {
+                    thread::sleep(CONNECT_PAUSE);
+                }
+                Err(SpawnError::AlreadyRunning(why) | SpawnError::Failed(why)) => {
+                    return Err(ClientError::Spawn(why));
+                }
+            }
         }
     }
 

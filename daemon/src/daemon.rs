@@ -29,6 +29,9 @@ use crate::{logging, process, swapoff};
 /// sysexits.h).
 pub const ALREADY_RUNNING: u8 = 75;
 
+/// What stands before the message with which a daemon that can't start exits.
+pub const MESSAGE_PREFIX: &str = "compcached: ";
+
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
@@ -61,7 +64,7 @@ pub fn run(args: DaemonArgs) -> ExitCode {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::Forced) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("compcached: {error}");
+            eprintln!("{MESSAGE_PREFIX}{error}");
             match error {
                 StartError::RuntimeDir(RuntimeDirError::AlreadyRunning { .. }) => {
                     ExitCode::from(ALREADY_RUNNING)

@@ -1,27 +1,40 @@
 //! Starts a daemon for a client that found none.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use super::{ClientError, LOG_NAME};
+use super::LOG_NAME;
+use crate::daemon::{ALREADY_RUNNING, MESSAGE_PREFIX};
 use crate::runtime_dir::make_dir;
 
-/// Lines of the log that an error shows.
+/// Lines of the log that an error shows where the daemon gave no message.
 const LOG_TAIL: usize = 4;
+/// A log of more bytes is begun anew.
+const LOG_MAX: u64 = 1 << 20;
+
+/// Why a daemon did not come up.
+#[derive(Debug)]
+pub(super) enum SpawnError {
+    /// Another one has the runtime directory.
+    AlreadyRunning(String),
+    /// Anything else.
+    Failed(String),
+}
 
 /// Starts this program as a daemon and waits until its socket is ready.
 ///
 /// The daemon's standard output is a pipe: it writes a byte there when it is ready. The end
 /// of the pipe without it means that it exited; its log says why.
-pub(super) fn daemon(runtime_dir: &Path, dev_dir: &Path) -> Result<(), ClientError> {
-    let error = |what: &str, e: io::Error| ClientError::Spawn(format!("{what}: {e}"));
-    let program = std::env::current_exe().map_err(|e| error("path of this program", e))?;
+pub(super) fn daemon(runtime_dir: &Path, dev_dir: &Path) -> Result<(), SpawnError> {
+    let failed = |what: &str, e: io::Error| SpawnError::Failed(format!("{what}: {e}"));
+    let program = std::env::current_exe().map_err(|e| failed("path of this program", e))?;
     let log_path = runtime_dir.join(LOG_NAME);
-    let log = open_log(runtime_dir, &log_path)
-        .map_err(|e| error(&format!("log file {}", log_path.display()), e))?;
+    let log_failed = |e| failed(&format!("log file {}", log_path.display()), e);
+    make_dir(runtime_dir).map_err(log_failed)?;
+    let (log, begin) = open_log(&log_path).map_err(log_failed)?;
     let mut child = Command::new(&program)
         .arg("daemon")
         .args(["--exit-when-idle", "--detached", "--runtime-dir"])
@@ -30,41 +43,96 @@ pub(super) fn daemon(runtime_dir: &Path, dev_dir: &Path) -> Result<(), ClientErr
         .arg(dev_dir)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(log)
+        .stderr(log.try_clone().map_err(log_failed)?)
         .spawn()
-        .map_err(|e| error(&program.display().to_string(), e))?;
-    let mut ready = [0];
-    let pipe = child.stdout.take();
-    match pipe.map_or(Ok(0), |mut pipe| pipe.read(&mut ready)) {
-        Ok(1) => Ok(()),
-        _ => {
-            let status = child.wait().map_err(|e| error("waiting for it", e))?;
-            let said = tail(&log_path);
-            Err(ClientError::Spawn(if said.is_empty() {
-                format!(
-                    "it ended with {status} and left nothing in {}",
-                    log_path.display()
-                )
-            } else {
-                format!("{said} (log: {})", log_path.display())
-            }))
-        }
+        .map_err(|e| failed(&program.display().to_string(), e))?;
+    if is_ready(&mut child) {
+        return Ok(());
+    }
+    let status = child.wait().map_err(|e| failed("waiting for it", e))?;
+    let why = match complaint(log, begin) {
+        Some(complaint) => complaint,
+        None => format!(
+            "it ended with {status} and left nothing in {}",
+            log_path.display()
+        ),
+    };
+    match status.code() {
+        Some(code) if code == i32::from(ALREADY_RUNNING) => Err(SpawnError::AlreadyRunning(why)),
+        _ => Err(SpawnError::Failed(why)),
     }
 }
 
-/// A fresh log, in a runtime directory that is made if it is not there.
-fn open_log(runtime_dir: &Path, log_path: &Path) -> io::Result<File> {
-    make_dir(runtime_dir)?;
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(log_path)
+/// Waits until the daemon is ready (true) or has closed its end of the pipe (false).
+fn is_ready(child: &mut Child) -> bool {
+    let Some(mut pipe) = child.stdout.take() else {
+        return false;
+    };
+    let mut byte = [0];
+    pipe.read_exact(&mut byte).is_ok()
 }
 
-/// The last lines of the log.
-fn tail(log_path: &Path) -> String {
-    let text = fs::read_to_string(log_path).unwrap_or_default();
+/// The log, and where a new daemon's part of it begins.
+fn open_log(path: &Path) -> io::Result<(File, u64)> {
+    let log = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    let length = log.metadata()?.len();
+    if length <= LOG_MAX {
+        return Ok((log, length));
+    }
+    log.set_len(0)?;
+    Ok((log, 0))
+}
+
+/// What the daemon said in its part of the log: its message, else the last lines.
+fn complaint(mut log: File, begin: u64) -> Option<String> {
+    let mut text = Vec::new();
+    log.seek(SeekFrom::Start(begin)).ok()?;
+    log.take(LOG_MAX).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    if let Some(message) = text
+        .lines()
+        .find_map(|line| line.strip_prefix(MESSAGE_PREFIX))
+    {
+        return Some(message.to_owned());
+    }
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+    let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n");
+    (!tail.is_empty()).then_some(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_complaint_is_the_new_message_or_the_last_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let (mut log, begin) = open_log(&path).unwrap();
+        assert_eq!(complaint(log.try_clone().unwrap(), begin), None);
+        writeln!(log, "INFO a\nINFO b\nINFO c\nINFO d\nINFO e").unwrap();
+        assert_eq!(
+            complaint(log, begin).unwrap(),
+            "INFO b\nINFO c\nINFO d\nINFO e"
+        );
+        let (mut log, begin) = open_log(&path).unwrap();
+        writeln!(log, "WARN x\ncompcached: no such thing").unwrap();
+        assert_eq!(complaint(log, begin).unwrap(), "no such thing");
+    }
+
+    #[test]
+    fn a_long_log_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        File::create(&path).unwrap().set_len(LOG_MAX + 1).unwrap();
+        assert_eq!(open_log(&path).unwrap().1, 0);
+        assert_eq!(path.metadata().unwrap().len(), 0);
+    }
 }

@@ -95,7 +95,9 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
         }
     }
     config.num_devices = file.num_devices.or(config.num_devices);
-    config.group = file.group.filter(|g| !g.is_empty()).or(config.group.take());
+    if let Some(group) = file.group {
+        config.group = Some(group).filter(|g| !g.is_empty());
+    }
     if let Some(log) = file.log {
         config.log = log;
     }
@@ -128,15 +130,19 @@ fn add_device(config: &mut Config, device: Device, origin: String) {
     into.origin = origin;
 }
 
-/// The number of the line with this offset, and the key that is set there, if one is.
+/// The number of the line with this offset, and the key or table that is set there, if any.
 fn locate(text: &str, offset: usize) -> (usize, Option<&str>) {
     let before = text.get(..offset).unwrap_or(text);
     let number = before.matches('\n').count() + 1;
-    let line = text.lines().nth(number - 1).unwrap_or_default();
-    let key = line.split_once('=').map(|(key, _)| key.trim());
+    let line = text.lines().nth(number - 1).unwrap_or_default().trim();
+    let key = match line.strip_prefix('[') {
+        Some(header) => header.trim_start_matches('[').split(']').next(),
+        None => line.split_once('=').map(|(key, _)| key),
+    };
     (
         number,
-        key.filter(|key| !key.is_empty() && !key.starts_with(['#', '['])),
+        key.map(str::trim)
+            .filter(|key| !key.is_empty() && !key.starts_with('#')),
     )
 }
 

@@ -1,0 +1,371 @@
+//! Configuration files: what they set, and what is wrong with bad ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use compcached::DaemonArgs;
+use compcached::config::{Config, ConfigError};
+use compcached::settings::Settings;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    config.add(Path::new("test.toml"), text)?;
+    Ok(config)
+}
+
+/// A file `compcache.toml` with drop-ins in a directory that lives as long as the first value.
+fn files(main: &str, drop_ins: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("compcache.toml");
+    fs::write(&path, main).unwrap();
+    let drop_in_dir = dir.path().join("compcache.toml.d");
+    fs::create_dir(&drop_in_dir).unwrap();
+    for (name, text) in drop_ins {
+        fs::write(drop_in_dir.join(name), text).unwrap();
+    }
+    (dir, path)
+}
+
+fn args(config: &Path) -> DaemonArgs {
+    DaemonArgs {
+        config: Some(config.to_owned()),
+        ..DaemonArgs::default()
+    }
+}
+
+#[test]
+fn the_example_parses_and_shows_the_defaults() {
+    let text = fs::read_to_string(EXAMPLE).unwrap();
+    assert_eq!(
+        parse(&text).unwrap(),
+        Config::default(),
+        "all of it is commented out"
+    );
+
+    let is_value = |line: &&str| {
+        line.strip_prefix('#')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    };
+    let values: Vec<&str> = text
+        .lines()
+        .filter(is_value)
+        .map(|line| &line[1..])
+        .collect();
+    let mut expected = Config::default();
+    // The built-in default, which depends on how the daemon was started.
+    expected.num_devices = Some(1);
+    assert_eq!(parse(&values.join("\n")).unwrap(), expected);
+
+    for key in [
+        "num_devices",
+        "group",
+        "log",
+        "workers",
+        "lock_memory",
+        "io_flusher",
+        "oom_score_adj",
+    ] {
+        assert!(
+            values.iter().any(|v| v.starts_with(&format!("{key} = "))),
+            "{key} not shown"
+        );
+    }
+}
+
+#[test]
+fn the_examples_in_the_example_parse() {
+    let text = fs::read_to_string(EXAMPLE).unwrap();
+    let block: Vec<&str> = text
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("#   ")
+                .filter(|rest| !rest.starts_with(' '))
+        })
+        .collect();
+    let config = parse(&block.join("\n")).unwrap();
+    let device = &config.devices[&0];
+    assert_eq!(device.params.disksize, Some(1 << 30));
+    assert_eq!(device.params.codec.as_deref(), Some("zstd:1"));
+    assert!(device.swap_on);
+    assert_eq!(device.priority, Some(100));
+
+    // Each "Example: KEY = VALUE" is one of its table.
+    let mut process = String::from("[process]\n");
+    let mut device = String::from("[[device]]\n");
+    let mut top = String::new();
+    for line in text.lines() {
+        let Some((_, example)) = line.split_once("Example: ") else {
+            continue;
+        };
+        let key = example.split_once(' ').unwrap().0;
+        let table = match key {
+            "lock_memory" | "io_flusher" | "oom_score_adj" => &mut process,
+            "num_devices" | "group" | "log" | "workers" => &mut top,
+            _ => &mut device,
+        };
+        table.push_str(example);
+        table.push('\n');
+    }
+    let config = parse(&format!("{top}{process}{device}")).unwrap();
+    assert_eq!(config.num_devices, Some(4));
+    assert!(!config.process.lock_memory && !config.process.io_flusher);
+    let device = &config.devices[&0];
+    assert_eq!(device.params.memlimit, Some(256 << 20));
+    assert!(device.params.backing_swap.is_some() && device.priority.is_some());
+}
+
+#[test]
+fn every_bad_value_is_named_with_file_line_and_key() {
+    let cases: &[(&str, usize, &[&str])] = &[
+        (
+            "numdevices = 4",
+            1,
+            &["numdevices", "unknown field", "num_devices"],
+        ),
+        (
+            "\n\nnum_devices = \"four\"",
+            3,
+            &["num_devices", "string", "four"],
+        ),
+        (
+            "num_devices = 0",
+            1,
+            &["num_devices", "0 is out of range", "1 to 64"],
+        ),
+        ("num_devices = 65", 1, &["num_devices", "65", "1 to 64"]),
+        ("num_devices = -1", 1, &["num_devices", "-1"]),
+        ("num_devices = 1.5", 1, &["num_devices", "1.5"]),
+        (
+            "num_devices = 1\nnum_devices = 2",
+            2,
+            &["num_devices", "duplicate"],
+        ),
+        ("num_devices =", 1, &["num_devices"]),
+        ("group = 7", 1, &["group", "integer"]),
+        ("log = \"compcached=loud\"", 1, &["log", "compcached=loud"]),
+        ("workers = 1000", 1, &["workers", "1000", "0 to 64"]),
+        (
+            "[process]\nmlock = true",
+            2,
+            &["mlock", "unknown field", "lock_memory"],
+        ),
+        ("[process]\nlock_memory = 1", 2, &["lock_memory", "integer"]),
+        (
+            "[process]\noom_score_adj = -1001",
+            2,
+            &["oom_score_adj", "-1001", "-1000"],
+        ),
+        ("process = 1", 1, &["process"]),
+        ("[[device]]\ncodec = \"lz4\"", 1, &["number", "missing"]),
+        ("[[device]]\nnumber = 64", 2, &["number", "64", "0 to 63"]),
+        (
+            "[[device]]\nnumber = 0\ndisksize_kb = 0",
+            3,
+            &["disksize_kb", "0 is out of range"],
+        ),
+        (
+            "[[device]]\nnumber = 0\ndisksize_kb = -4",
+            3,
+            &["disksize_kb", "-4"],
+        ),
+        (
+            "[[device]]\nnumber = 0\ndisksize_kb = 17179869185",
+            3,
+            &["disksize_kb", "17179869184"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nmemlimit_kb = \"1G\"",
+            3,
+            &["memlimit_kb", "1G"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nbacking_swap = \"swap\"",
+            3,
+            &["backing_swap", "absolute"],
+        ),
+        (
+            "[[device]]\nnumber = 0\ncodec = \"gzip\"",
+            3,
+            &["codec", "gzip", "lzo", "zstd"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nswap_on = \"yes\"",
+            3,
+            &["swap_on", "yes"],
+        ),
+        (
+            "[[device]]\nnumber = 0\npriority = 32768",
+            3,
+            &["priority", "32768", "32767"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nsize = 1",
+            3,
+            &["size", "unknown field"],
+        ),
+        (
+            "[[device]]\nnumber = 0\n\n[[device]]\nnumber = 0",
+            4,
+            &["second", "number 0"],
+        ),
+        ("[device]\nnumber = 0", 1, &["device"]),
+        ("this is not TOML", 1, &[]),
+        ("log = \"unterminated", 1, &["log"]),
+    ];
+    for (text, line, words) in cases {
+        let error = parse(text).expect_err(text);
+        let ConfigError::Content { line: found, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(found, line, "{text:?}: {error}");
+        let message = error.to_string();
+        assert!(
+            message.starts_with(&format!("configuration test.toml, line {line}: ")),
+            "{message}"
+        );
+        for word in *words {
+            assert!(
+                message.contains(word),
+                "{text:?}: {word:?} is not in: {message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_bad_file_changes_nothing() {
+    let mut config = Config::default();
+    config.add(Path::new("good"), "num_devices = 3").unwrap();
+    let before = config.clone();
+    config
+        .add(Path::new("bad"), "num_devices = 5\nworkers = \"x\"")
+        .unwrap_err();
+    config
+        .add(
+            Path::new("bad"),
+            "num_devices = 5\n[[device]]\nnumber=1\n[[device]]\nnumber=1",
+        )
+        .unwrap_err();
+    assert_eq!(config, before);
+}
+
+#[test]
+fn later_files_win_key_by_key() {
+    let (_dir, path) = files(
+        "num_devices = 2\nlog = \"warn\"\n[process]\nlock_memory = false\n\
+         [[device]]\nnumber = 0\ndisksize_kb = 4096\ncodec = \"lzo\"",
+        &[
+            (
+                "20-b.toml",
+                "num_devices = 4\n[[device]]\nnumber = 0\ncodec = \"wkdm\"\nswap_on = true",
+            ),
+            (
+                "10-a.toml",
+                "num_devices = 3\ngroup = \"adm\"\n[process]\noom_score_adj = 5",
+            ),
+            ("30-c.toml", "[[device]]\nnumber = 3"),
+            ("40-ignored.conf", "nonsense"),
+        ],
+    );
+    let config = Config::load(Some(&path)).unwrap();
+    assert_eq!(config.num_devices, Some(4));
+    assert_eq!(config.group.as_deref(), Some("adm"));
+    assert_eq!(config.log, "warn");
+    assert!(!config.process.lock_memory && config.process.io_flusher);
+    assert_eq!(config.process.oom_score_adj, 5);
+    let device = &config.devices[&0];
+    assert_eq!(device.params.disksize, Some(4 << 20));
+    assert_eq!(device.params.codec.as_deref(), Some("wkdm"));
+    assert!(device.swap_on);
+    assert!(config.devices.contains_key(&3));
+}
+
+#[test]
+fn the_command_line_wins_over_the_files() {
+    let (_dir, path) = files(
+        "num_devices = 2\n[[device]]\nnumber = 0\ndisksize_kb = 4096\ncodec = \"lzo\"",
+        &[],
+    );
+    let args = DaemonArgs {
+        num_devices: Some(5),
+        disksize_kb: Some(8192),
+        backing_swap: Some("relative".into()),
+        runtime_dir: Some("rt".into()),
+        ..args(&path)
+    };
+    let settings = Settings::new(&args).unwrap();
+    assert_eq!(settings.num_devices, 5);
+    let params = &settings.config.devices[&0].params;
+    assert_eq!(params.disksize, Some(8 << 20));
+    assert_eq!(params.codec.as_deref(), Some("lzo"));
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(
+        params.backing_swap.as_deref(),
+        Some(&*here.join("relative"))
+    );
+    assert_eq!(settings.runtime_dir, here.join("rt"));
+    assert_eq!(settings.dev_dir, Path::new("/dev"));
+}
+
+#[test]
+fn defaults_without_a_word() {
+    let (_dir, path) = files("", &[]);
+    let settings = Settings::new(&args(&path)).unwrap();
+    assert_eq!(settings.num_devices, 1);
+    assert!(settings.config.devices.is_empty());
+    let spawned = DaemonArgs {
+        exit_when_idle: true,
+        ..args(&path)
+    };
+    assert!(Settings::new(&spawned).unwrap().num_devices > 1);
+}
+
+#[test]
+fn a_device_past_the_last_is_refused() {
+    let (_dir, path) = files("num_devices = 2\n[[device]]\nnumber = 2", &[]);
+    let error = Settings::new(&args(&path)).unwrap_err().to_string();
+    assert!(
+        error.contains("line 2") && error.contains("number 2"),
+        "{error}"
+    );
+    assert!(error.contains("num_devices to 3"), "{error}");
+}
+
+#[test]
+fn sizes_on_the_command_line_do_not_overflow() {
+    let (_dir, path) = files("", &[]);
+    let args = DaemonArgs {
+        disksize_kb: Some(u64::MAX),
+        ..args(&path)
+    };
+    let error = Settings::new(&args).unwrap_err().to_string();
+    assert!(
+        error.contains("disksize_kb") && error.contains("out of range"),
+        "{error}"
+    );
+}
+
+#[test]
+fn files_that_can_not_be_read_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing.toml");
+    let error = Config::load(Some(&missing)).unwrap_err().to_string();
+    assert!(
+        error.contains("missing.toml") && error.contains("cannot be read"),
+        "{error}"
+    );
+
+    let error = Config::load(Some(dir.path())).unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "{error}");
+
+    let binary = dir.path().join("binary.toml");
+    fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
+    let error = Config::load(Some(&binary)).unwrap_err().to_string();
+    assert!(error.contains("binary.toml"), "{error}");
+
+    let (_dir, path) = files("", &[("1.toml", "num_devices = 0")]);
+    let error = Config::load(Some(&path)).unwrap_err().to_string();
+    assert!(error.contains("compcache.toml.d/1.toml, line 1"), "{error}");
+}

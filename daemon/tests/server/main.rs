@@ -1,0 +1,586 @@
+//! The server over a real socket, with devices that need no kernel and no root.
+
+mod fake;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use compcached::backend::DeviceBackend;
+use compcached::client::{Client, ClientError, SOCKET_NAME};
+use compcached::protocol::{self, DaemonStatus, ErrorCode, Refusal, Request, Response};
+use compcached::registry::Registry;
+use compcached::runtime_dir::RuntimeDir;
+use compcached::server::access::Access;
+use compcached::server::{Handle, MAX_CONNECTIONS, Options, Outcome, Server};
+use compcached::types::{DeviceStatus, ParamsUpdate, State};
+use fake::Fake;
+
+/// A server in a thread, over a runtime directory of its own.
+struct Running {
+    dir: tempfile::TempDir,
+    devices: Vec<Fake>,
+    handle: Handle,
+    thread: JoinHandle<Outcome>,
+}
+
+fn start(count: u32) -> Running {
+    start_with(count, |_| {})
+}
+
+fn start_with(count: u32, change: impl FnOnce(&mut Options)) -> Running {
+    let dir = tempfile::tempdir().unwrap();
+    let devices: Vec<Fake> = (0..count).map(Fake::new).collect();
+    let backends = devices
+        .iter()
+        .cloned()
+        .map(|d| Box::new(d) as Box<dyn DeviceBackend>);
+    let registry = Arc::new(Registry::new(backends.collect()));
+    let mut options = Options {
+        access: Access::new(None),
+        exit_when_idle: false,
+        force: false,
+        warnings: vec!["a warning of the start".into()],
+    };
+    change(&mut options);
+    let runtime = RuntimeDir::claim(dir.path()).unwrap();
+    let (listener, name) = runtime.listen(None).unwrap();
+    let server = Server::new(listener, registry, options);
+    let handle = server.handle();
+    let thread = thread::spawn(move || {
+        let outcome = server.run().unwrap();
+        drop((name, runtime));
+        outcome
+    });
+    Running {
+        dir,
+        devices,
+        handle,
+        thread,
+    }
+}
+
+impl Running {
+    fn client(&self) -> Client {
+        Client::connect(self.dir.path()).unwrap()
+    }
+
+    fn raw(&self) -> UnixStream {
+        UnixStream::connect(self.dir.path().join(SOCKET_NAME)).unwrap()
+    }
+
+    fn end(self) -> Outcome {
+        self.handle.terminate("the test ends");
+        self.thread.join().unwrap()
+    }
+}
+
+fn done(client: &mut Client, request: Request) -> Vec<String> {
+    match client.request(&request).unwrap() {
+        Response::Done { warnings } => warnings,
+        other => panic!("{request:?}: {other:?}"),
+    }
+}
+
+fn refused(client: &mut Client, request: Request) -> Refusal {
+    match client.request(&request) {
+        Err(ClientError::Refused(refusal)) => refusal,
+        other => panic!("{request:?}: {other:?}"),
+    }
+}
+
+fn status(client: &mut Client) -> (DaemonStatus, Vec<DeviceStatus>) {
+    match client.request(&Request::Status { device: None }).unwrap() {
+        Response::Status { daemon, devices } => (daemon, devices),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn params(disksize: u64) -> ParamsUpdate {
+    ParamsUpdate {
+        disksize: Some(disksize),
+        ..ParamsUpdate::default()
+    }
+}
+
+fn configure(device: u32, disksize: u64, init: bool) -> Request {
+    Request::Configure {
+        device,
+        params: params(disksize),
+        init,
+    }
+}
+
+fn init(device: u32) -> Request {
+    Request::Configure {
+        device,
+        params: ParamsUpdate::default(),
+        init: true,
+    }
+}
+
+fn swap_on(device: Option<u32>) -> Request {
+    Request::SwapOn {
+        device,
+        params: ParamsUpdate::default(),
+        priority: None,
+    }
+}
+
+fn lease() -> Request {
+    Request::Lease {
+        params: ParamsUpdate::default(),
+    }
+}
+
+#[test]
+fn a_device_from_new_to_swapped_on_and_back() {
+    let server = start(4);
+    let mut client = server.client();
+    let (daemon, devices) = status(&mut client);
+    assert_eq!(daemon.pid, std::process::id());
+    assert_eq!(daemon.num_devices, 4);
+    assert_eq!(daemon.warnings, ["a warning of the start"]);
+    assert_eq!(
+        devices.iter().map(|d| d.number).collect::<Vec<_>>(),
+        [0, 1, 2, 3]
+    );
+
+    assert_eq!(done(&mut client, configure(1, 4096, false)), [""; 0]);
+    assert_eq!(done(&mut client, init(1)), ["a warning of init"]);
+    done(
+        &mut client,
+        Request::SetCodec {
+            device: 1,
+            codec: "zstd".into(),
+        },
+    );
+    match client.request(&swap_on(Some(1))).unwrap() {
+        Response::SwappedOn {
+            device: 1,
+            priority: 7,
+            node,
+            ..
+        } => {
+            assert_eq!(node, Path::new("/dev/ramzswap1"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let (_, devices) = status(&mut client);
+    assert_eq!(devices[1].state, State::Ready);
+    assert_eq!(devices[1].disksize, 4096);
+    assert_eq!(devices[1].codec, "zstd");
+    assert!(devices[1].swap.is_some());
+    done(&mut client, Request::SwapOff { device: Some(1) });
+    assert_eq!(status(&mut client).1[1].state, State::New);
+    assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn bad_requests_have_codes_and_remedies() {
+    let server = start(4);
+    let mut client = server.client();
+    let cases = [
+        (
+            Request::Status { device: Some(7) },
+            ErrorCode::Enodev,
+            "ramzswap7; this daemon has 4",
+        ),
+        (
+            init(4),
+            ErrorCode::Enodev,
+            "(ramzswap0 to ramzswap3): start it with a larger --num-devices",
+        ),
+        (
+            Request::Reset { device: u32::MAX },
+            ErrorCode::Enodev,
+            "no such device",
+        ),
+        (swap_on(Some(9)), ErrorCode::Enodev, "no such device"),
+        (
+            Request::SwapOff { device: Some(9) },
+            ErrorCode::Enodev,
+            "no such device",
+        ),
+        (configure(0, 0, true), ErrorCode::Einval, "disksize 0"),
+        (
+            Request::SetCodec {
+                device: 0,
+                codec: "gzip".into(),
+            },
+            ErrorCode::Einval,
+            "gzip",
+        ),
+        (
+            Request::SwapOff { device: Some(0) },
+            ErrorCode::Einval,
+            "not swapped on",
+        ),
+        (
+            Request::SwapOn {
+                device: None,
+                params: params(1),
+                priority: Some(-1),
+            },
+            ErrorCode::Einval,
+            "0 to 32767",
+        ),
+        (
+            Request::SwapOn {
+                device: None,
+                params: params(1),
+                priority: Some(32768),
+            },
+            ErrorCode::Einval,
+            "32768",
+        ),
+    ];
+    for (request, code, words) in cases {
+        let refusal = refused(&mut client, request.clone());
+        assert_eq!(refusal.code, code, "{request:?}");
+        assert!(refusal.message.contains(words), "{request:?}: {refusal}");
+    }
+    assert!(
+        status(&mut client)
+            .1
+            .iter()
+            .all(|d| d.state == State::New && d.params.is_empty())
+    );
+
+    done(&mut client, init(0));
+    for request in [init(0), configure(0, 4096, false), configure(0, 4096, true)] {
+        assert_eq!(refused(&mut client, request).code, ErrorCode::Ebusy);
+    }
+    client.request(&swap_on(Some(0))).unwrap();
+    for request in [
+        Request::Reset { device: 0 },
+        swap_on(Some(0)),
+        configure(0, 1, true),
+    ] {
+        assert_eq!(refused(&mut client, request).code, ErrorCode::Ebusy);
+    }
+    assert_eq!(
+        server.devices[0].model().swap,
+        Some(7),
+        "nothing was changed"
+    );
+}
+
+#[test]
+fn a_configuration_that_fails_changes_nothing() {
+    let server = start(1);
+    let mut client = server.client();
+    done(&mut client, configure(0, 8192, false));
+    server.devices[0].set(|m| m.fail_init = true);
+    assert_eq!(
+        refused(&mut client, configure(0, 4096, true)).code,
+        ErrorCode::Enospc
+    );
+    let model = server.devices[0].model();
+    assert!(!model.ready);
+    assert_eq!(model.params, params(8192));
+
+    server.devices[0].set(|m| (m.fail_init, m.fail_swap_on) = (false, true));
+    let request = Request::SwapOn {
+        device: None,
+        params: params(4096),
+        priority: None,
+    };
+    assert_eq!(refused(&mut client, request).code, ErrorCode::Eperm);
+    let model = server.devices[0].model();
+    assert!(!model.ready);
+    assert_eq!(model.params, params(8192));
+
+    // A device that was ready before stays so.
+    done(&mut client, init(0));
+    refused(&mut client, swap_on(Some(0)));
+    assert!(server.devices[0].model().ready);
+}
+
+#[test]
+fn swap_on_without_a_number_takes_the_first_untouched_device() {
+    let server = start(3);
+    let mut client = server.client();
+    done(&mut client, configure(0, 8192, false));
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        match client.request(&swap_on(None)).unwrap() {
+            Response::SwappedOn { device, .. } => taken.push(device),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(taken, [1, 2, 0]);
+    let refusal = refused(&mut client, swap_on(None));
+    assert_eq!(refusal.code, ErrorCode::Enospc);
+    assert!(refusal.message.contains("--num-devices"), "{refusal}");
+    assert_eq!(
+        done(&mut client, Request::SwapOff { device: None }),
+        [""; 0]
+    );
+    assert!(server.devices.iter().all(|d| !d.model().ready));
+    assert_eq!(
+        done(&mut client, Request::SwapOff { device: None }),
+        ["no device was swapped on"]
+    );
+}
+
+#[test]
+fn a_long_swap_off_holds_up_nobody_else() {
+    let server = start(2);
+    let mut client = server.client();
+    client.request(&swap_on(Some(0))).unwrap();
+    server.devices[0].set(|m| m.hold_swap_off = true);
+    let mut other = server.client();
+    let slow = thread::spawn(move || done(&mut other, Request::SwapOff { device: Some(0) }));
+    server.devices[0].wait_for(|m| m.waiting == 1);
+
+    assert!(status(&mut client).1[0].swap.is_some());
+    client.request(&swap_on(Some(1))).unwrap();
+    done(&mut client, Request::SwapOff { device: Some(1) });
+    // The same device is changed in turn: a reset waits, and finds it reset already.
+    let mut third = server.client();
+    let waiting = thread::spawn(move || done(&mut third, Request::Reset { device: 0 }));
+
+    server.devices[0].set(|m| m.hold_swap_off = false);
+    slow.join().unwrap();
+    waiting.join().unwrap();
+    assert!(!server.devices[0].model().ready);
+}
+
+#[test]
+fn leases_share_a_device_until_the_last_ends() {
+    let server = start(2);
+    let (mut first, mut second, mut watcher) = (server.client(), server.client(), server.client());
+    let device = |response| match response {
+        Response::SwappedOn {
+            device, warnings, ..
+        } => (device, warnings),
+        other => panic!("{other:?}"),
+    };
+    let request = Request::Lease {
+        params: params(4096),
+    };
+    assert_eq!(
+        device(first.request(&request).unwrap()),
+        (0, vec!["a warning of init".into()])
+    );
+    let (number, warnings) = device(second.request(&request).unwrap());
+    assert_eq!(number, 0);
+    assert!(warnings[0].contains("not used"), "{warnings:?}");
+    assert_eq!(status(&mut watcher).0.leases, 2);
+    assert_eq!(refused(&mut first, lease()).code, ErrorCode::Ebusy);
+
+    let refusal = refused(&mut watcher, Request::SwapOff { device: Some(0) });
+    assert_eq!(refusal.code, ErrorCode::Ebusy);
+    assert!(refusal.message.contains("leased by 2"), "{refusal}");
+    let warnings = done(&mut watcher, Request::SwapOff { device: None });
+    assert!(warnings[0].contains("leased by 2"), "{warnings:?}");
+
+    // One ends by a request, the other because its connection does.
+    done(&mut first, Request::Release);
+    done(&mut first, Request::Release);
+    assert_eq!(status(&mut watcher).0.leases, 1);
+    assert!(server.devices[0].model().swap.is_some());
+    drop(second);
+    server.devices[0].wait_for(|m| m.swap.is_none() && !m.ready);
+    assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn a_lease_whose_swap_off_fails_leaves_the_device_to_the_next() {
+    let server = start(2);
+    let (mut first, mut second) = (server.client(), server.client());
+    first.request(&lease()).unwrap();
+    server.devices[0].set(|m| m.fail_swap_off = true);
+    assert_eq!(
+        refused(&mut first, Request::Release).code,
+        ErrorCode::Enomem
+    );
+    assert!(server.devices[0].model().swap.is_some());
+    match second.request(&lease()).unwrap() {
+        Response::SwappedOn { device: 0, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    server.devices[0].set(|m| m.fail_swap_off = false);
+    done(&mut second, Request::Release);
+    assert!(!server.devices[0].model().ready);
+}
+
+#[test]
+fn shutdown_swaps_off_and_answers_first() {
+    let server = start(2);
+    let mut client = server.client();
+    client.request(&swap_on(Some(1))).unwrap();
+    done(&mut client, Request::Shutdown { force: false });
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+    assert!(server.devices.iter().all(|d| !d.model().ready));
+    assert!(!server.dir.path().join(SOCKET_NAME).exists());
+}
+
+#[test]
+fn a_daemon_whose_pages_do_not_fit_back_stays() {
+    let server = start(2);
+    let mut client = server.client();
+    client.request(&swap_on(Some(0))).unwrap();
+    server.devices[0].set(|m| m.fail_swap_off = true);
+    let refusal = refused(&mut client, Request::Shutdown { force: false });
+    assert_eq!(refusal.code, ErrorCode::Enomem);
+    // Signals, first and second, do no more without --force; it still serves.
+    for _ in 0..2 {
+        server.handle.terminate("a signal");
+        server.devices[0].wait_for(|m| m.waiting == 0);
+    }
+    client.request(&swap_on(Some(1))).unwrap();
+    let warnings = done(&mut client, Request::Shutdown { force: true });
+    assert!(warnings[0].contains("pages were lost"), "{warnings:?}");
+    assert_eq!(server.thread.join().unwrap(), Outcome::Forced);
+}
+
+#[test]
+fn only_with_force_a_second_signal_loses_pages() {
+    let server = start_with(1, |options| options.force = true);
+    let mut client = server.client();
+    client.request(&swap_on(Some(0))).unwrap();
+    server.devices[0].set(|m| m.fail_swap_off = true);
+    server.handle.terminate("the first signal");
+    // Answered after the first signal was dealt with.
+    assert_eq!(
+        refused(&mut client, Request::Shutdown { force: false }).code,
+        ErrorCode::Enomem
+    );
+    assert_eq!(server.end(), Outcome::Forced);
+}
+
+#[test]
+fn a_second_signal_is_fine_once_pages_fit_back() {
+    let server = start_with(1, |options| options.force = true);
+    let mut client = server.client();
+    client.request(&swap_on(Some(0))).unwrap();
+    server.devices[0].set(|m| m.fail_swap_off = true);
+    server.handle.terminate("the first signal");
+    refused(&mut client, Request::Shutdown { force: false });
+    server.devices[0].set(|m| m.fail_swap_off = false);
+    assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn nothing_is_changed_while_shutting_down() {
+    let server = start(2);
+    let mut client = server.client();
+    client.request(&swap_on(Some(0))).unwrap();
+    server.devices[0].set(|m| m.hold_swap_off = true);
+    server.handle.terminate("a signal");
+    server.devices[0].wait_for(|m| m.waiting == 1);
+    for request in [swap_on(None), swap_on(Some(1)), init(1), lease()] {
+        assert_eq!(refused(&mut client, request).code, ErrorCode::Eshutdown);
+    }
+    assert!(status(&mut client).1[0].swap.is_some());
+    server.devices[0].set(|m| m.hold_swap_off = false);
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
+fn an_idle_daemon_exits_when_the_last_client_goes() {
+    let server = start_with(1, |options| options.exit_when_idle = true);
+    let (mut first, second) = (server.client(), server.client());
+    first.request(&swap_on(None)).unwrap();
+    drop(second);
+    drop(first);
+    // A device is in use: it stays, whoever comes and goes.
+    let mut client = server.client();
+    status(&mut client);
+    done(&mut client, Request::SwapOff { device: None });
+    status(&mut client);
+    drop(client);
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
+fn an_idle_daemon_exits_after_a_lease() {
+    let server = start_with(1, |options| options.exit_when_idle = true);
+    let mut client = server.client();
+    client.request(&lease()).unwrap();
+    drop(client);
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+    assert!(!server.devices[0].model().ready);
+}
+
+#[test]
+fn what_is_not_the_protocol_is_refused_and_harms_nobody() {
+    let server = start(1);
+    let mut other_version = protocol::encode(&Request::Status { device: None }).unwrap();
+    other_version[4] = 9;
+    let mut too_long = other_version.clone();
+    too_long[4] = 1;
+    too_long[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    let response = protocol::encode(&Response::Done { warnings: vec![] }).unwrap();
+    let mut not_json = protocol::encode(&Request::Reset { device: 0 }).unwrap();
+    not_json[13] = b'!';
+    for bytes in [
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        other_version,
+        too_long,
+        response,
+        not_json,
+    ] {
+        let mut stream = server.raw();
+        stream.write_all(&bytes).unwrap();
+        match protocol::read::<Response>(&mut stream).unwrap() {
+            Some(Response::Error(Refusal {
+                code: ErrorCode::Eproto,
+                ..
+            })) => {}
+            other => panic!("{bytes:02x?}: {other:?}"),
+        }
+        // What was sent and not read makes the close a reset; either is an end.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    // Ends in the middle of a message.
+    server.raw().write_all(b"RZSC\x01\x00").unwrap();
+    status(&mut server.client());
+    assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn too_many_connections_are_turned_away() {
+    let server = start(1);
+    let mut clients: Vec<Client> = (0..MAX_CONNECTIONS).map(|_| server.client()).collect();
+    status(clients.last_mut().unwrap());
+    let refusal = refused(&mut server.client(), Request::Status { device: None });
+    assert_eq!(refusal.code, ErrorCode::Ebusy);
+    assert!(refusal.message.contains("256"), "{refusal}");
+    status(&mut clients[0]);
+}
+
+#[test]
+fn without_a_daemon_the_error_says_how_to_start_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Client::connect(dir.path()).unwrap_err().to_string();
+    let socket = dir.path().join(SOCKET_NAME);
+    assert_eq!(
+        error,
+        format!(
+            "no daemon is running at {}: start it with `compcached --num-devices 1` or \
+             `systemctl start compcached`",
+            socket.display()
+        )
+    );
+    // A socket that a crashed daemon left is no daemon either.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(matches!(
+        Client::connect_now(dir.path()),
+        Err(ClientError::NoDaemon(_))
+    ));
+}
+
+#[test]
+fn a_client_waits_for_a_daemon_that_is_coming_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_owned();
+    let client = thread::spawn(move || Client::connect(&path));
+    let runtime = RuntimeDir::claim(dir.path()).unwrap();
+    let (_listener, _name) = runtime.listen(None).unwrap();
+    client.join().unwrap().unwrap();
+}
