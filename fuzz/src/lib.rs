@@ -1,0 +1,173 @@
+//! What the fuzz targets do with their input, and tests that do it with a fixed one.
+//!
+//! Each function here is one target: it takes any bytes and panics only where compcache is
+//! wrong. The programs in `fuzz_targets/` hand them the inputs of libFuzzer; the tests of this
+//! crate, which need neither a nightly compiler nor cargo-fuzz, those of a fixed random
+//! generator.
+
+use std::cell::RefCell;
+
+use compcache_device::swap_header::SwapHeader;
+use compcache_engine::codec::{self, CodecId, Scratch};
+use compcache_engine::{CodecSpec, PAGE_SIZE, Page};
+use compcached::protocol::{self, Message, Request, Response};
+
+#[cfg(test)]
+mod tests;
+
+thread_local! {
+    /// One worker's memory, kept from input to input as a daemon does.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Any chunk for the lz4 decoder. See [`decode`] for what must hold.
+pub fn decode_lz4(data: &[u8]) {
+    decode(CodecId::Lz4, data);
+}
+
+/// Any chunk for the lzo decoder. See [`decode`] for what must hold.
+pub fn decode_lzo(data: &[u8]) {
+    decode(CodecId::Lzo, data);
+}
+
+/// Any chunk for the wkdm decoder. See [`decode`] for what must hold.
+pub fn decode_wkdm(data: &[u8]) {
+    decode(CodecId::Wkdm, data);
+}
+
+/// Any chunk for the zstd decoder. See [`decode`] for what must hold.
+pub fn decode_zstd(data: &[u8]) {
+    decode(CodecId::Zstd, data);
+}
+
+/// A decoder refuses a chunk or decodes it, and does the same with it the next time, whatever
+/// it has decoded in between and whatever was in the page before: nothing of another page can
+/// show through a damaged chunk.
+pub fn decode(id: CodecId, chunk: &[u8]) {
+    let Some(codec) = codec::by_id(id) else {
+        return;
+    };
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut first = [0x00; PAGE_SIZE];
+        let mut second = [0xFF; PAGE_SIZE];
+        let decoded = codec.decompress(chunk, scratch, &mut first);
+        let mut other = [0; PAGE_SIZE];
+        if let Some(len) = codec.compress(&OTHER_PAGE, 1, scratch, &mut other) {
+            let restored = codec.decompress(&other[..len].to_vec(), scratch, &mut other);
+            assert!(
+                restored.is_ok() && other == OTHER_PAGE,
+                "{id:?} after {decoded:?}"
+            );
+        }
+        let again = codec.decompress(chunk, scratch, &mut second);
+        assert_eq!(decoded, again, "{id:?} changed its mind");
+        assert!(
+            decoded.is_err() || first == second,
+            "{id:?} showed what was there before"
+        );
+    });
+}
+
+/// A page that leaves something in every corner of a decoder's memory.
+const OTHER_PAGE: Page = {
+    let mut page = [0; PAGE_SIZE];
+    let mut i = 0;
+    while i < PAGE_SIZE {
+        page[i] = if i % 16 < 9 {
+            (i * i / 7 % 251) as u8
+        } else {
+            (i / 64) as u8
+        };
+        i += 1;
+    }
+    page
+};
+
+/// Every codec gives back any page, from a chunk as long as it said, if it fits.
+///
+/// The first byte of `data` chooses the level and whether the rest is repeated or followed by
+/// zeros until it fills the page.
+pub fn roundtrip(data: &[u8]) {
+    let Some((&choice, data)) = data.split_first() else {
+        return;
+    };
+    let mut page = [0; PAGE_SIZE];
+    if choice & 1 == 0 {
+        for (to, from) in page.iter_mut().zip(data) {
+            *to = *from;
+        }
+    } else {
+        for (to, from) in page.iter_mut().zip(data.iter().cycle()) {
+            *to = *from;
+        }
+    }
+    let levels = CodecSpec::ZSTD_LEVELS;
+    let level = levels.start() + (choice >> 1) as i8 % (levels.end() - levels.start() + 1);
+    for id in codec::selectable() {
+        round_trip(id, level, &page);
+    }
+}
+
+fn round_trip(id: CodecId, level: i8, page: &Page) {
+    const GUARD: u8 = 0xA5;
+    let Some(codec) = codec::by_id(id) else {
+        return;
+    };
+    SCRATCH.with_borrow_mut(|scratch| {
+        // Buffers as the store has them: a whole page, and the limit for incompressible ones.
+        for room in [PAGE_SIZE, PAGE_SIZE * 3 / 4, 100] {
+            let mut out = [GUARD; PAGE_SIZE + 64];
+            let len = codec.compress(page, level, scratch, &mut out[..room]);
+            assert!(
+                out[room..].iter().all(|b| *b == GUARD),
+                "{id:?} wrote past its buffer"
+            );
+            let Some(len) = len else { continue };
+            assert!(len <= room, "{id:?}: {len} bytes in {room}");
+            let mut back = [0xDD; PAGE_SIZE];
+            assert_eq!(codec.decompress(&out[..len], scratch, &mut back), Ok(()));
+            assert!(
+                back == *page,
+                "{id:?} at level {level}: another page came back"
+            );
+        }
+    });
+}
+
+/// A swap header is refused or understood; what is understood lies within the area and can be
+/// written again. The first two bytes of `data` are the number of pages of the area.
+pub fn swap_header(data: &[u8]) {
+    let Some((pages, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let pages = u64::from(u16::from_le_bytes(*pages));
+    let mut page = [0; PAGE_SIZE];
+    for (to, from) in page.iter_mut().zip(data) {
+        *to = *from;
+    }
+    let _ = SwapHeader::foreign_page_size(data);
+    if let Ok(header) = SwapHeader::check(&page, pages) {
+        assert!(header.last_page > 0 && u64::from(header.last_page) < pages);
+        assert_eq!(SwapHeader::check(&header.to_page(), pages), Ok(header));
+    }
+}
+
+/// Bytes on the control socket are refused, wait for more, or are a message, which then reads
+/// back from its own frame. A frame's beginning is never refused if the frame is not.
+pub fn control_protocol(data: &[u8]) {
+    message::<Request>(data);
+    message::<Response>(data);
+}
+
+fn message<M: Message + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    let Ok(Some((message, used))) = protocol::decode::<M>(data) else {
+        return;
+    };
+    assert!(used <= data.len());
+    assert!(matches!(protocol::decode::<M>(&data[..used - 1]), Ok(None)));
+    let frame = protocol::encode(&message).expect("a decoded message has a frame");
+    let (again, len) = protocol::decode::<M>(&frame)
+        .expect("a frame decodes")
+        .expect("whole");
+    assert_eq!((again, len), (message, frame.len()));
+}

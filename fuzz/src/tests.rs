@@ -1,0 +1,199 @@
+//! Runs every target over mutations of valid inputs, the same in every run.
+
+use compcache_device::ParamsUpdate;
+use compcached::protocol::encode;
+
+use super::*;
+
+/// splitmix64.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+/// Changes an input as libFuzzer would: bits, bytes, extreme values, cuts, copies, insertions,
+/// another seed's part; one to four times.
+fn mutate(rng: &mut Rng, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+    for _ in 0..1 + rng.below(4) {
+        let at = rng.below(input.len());
+        let len = rng.below(input.len() - at).min(1 << rng.below(12));
+        match rng.below(8) {
+            0 if !input.is_empty() => input[at] ^= 1 << rng.below(8),
+            1 if !input.is_empty() => input[at] = rng.next() as u8,
+            2 if !input.is_empty() => input[at] = [0, 1, 0x7F, 0x80, 0xFF][rng.below(5)],
+            3 => input.truncate(at),
+            4 => drop(input.drain(at..at + len)),
+            5 => {
+                let to = rng.below(input.len() - len);
+                input.copy_within(at..at + len, to);
+            }
+            6 => {
+                let byte = if rng.below(2) == 0 {
+                    0xFF
+                } else {
+                    rng.next() as u8
+                };
+                let many = rng.below(300);
+                input.splice(at..at, std::iter::repeat_n(byte, many));
+            }
+            _ => {
+                let other = &seeds[rng.below(seeds.len())];
+                let from = rng.below(other.len());
+                let to = from + rng.below(other.len() - from);
+                input.splice(at..at + len, other[from..to].iter().copied());
+            }
+        }
+    }
+}
+
+fn run(target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
+    let mut rng = Rng(2006);
+    for seed in seeds {
+        target(seed);
+    }
+    for _ in 0..rounds {
+        let mut input = seeds[rng.below(seeds.len())].clone();
+        mutate(&mut rng, &mut input, seeds);
+        target(&input);
+    }
+}
+
+/// Pages of growing disorder: constants, counters, records, text, noise.
+fn pages() -> Vec<Page> {
+    let mut rng = Rng(1999);
+    let text = b"the page is kept in memory, compressed, and the page comes back when it is due; ";
+    let mut pages = vec![OTHER_PAGE, [0; PAGE_SIZE], [0x20; PAGE_SIZE]];
+    for disorder in 0..12 {
+        let mut page = [0; PAGE_SIZE];
+        for (i, byte) in page.iter_mut().enumerate() {
+            *byte = match disorder {
+                0 => (i / 4 >> (8 * (i % 4))) as u8,
+                1..=4 => text[(i + i / 97 * disorder) % text.len()],
+                5..=8 if i % 8 > 2 => 0x7F ^ (i % 8) as u8,
+                _ if rng.below(12) < disorder => rng.next() as u8,
+                _ => 0,
+            };
+        }
+        pages.push(page);
+    }
+    pages
+}
+
+fn chunks(id: CodecId) -> Vec<Vec<u8>> {
+    let codec = codec::by_id(id).unwrap();
+    let mut scratch = Scratch::default();
+    let compress = |page: &Page| {
+        let mut out = vec![0; 2 * PAGE_SIZE];
+        let len = codec.compress(page, 1, &mut scratch, &mut out)?;
+        out.truncate(len);
+        Some(out)
+    };
+    pages().iter().filter_map(compress).collect()
+}
+
+/// Inputs for each decoder: together, over 10⁵.
+const CHUNKS: usize = 40_000;
+
+#[test]
+fn lz4_decodes_or_refuses_damaged_chunks() {
+    run(decode_lz4, &chunks(CodecId::Lz4), CHUNKS);
+}
+
+#[test]
+fn lzo_decodes_or_refuses_damaged_chunks() {
+    run(decode_lzo, &chunks(CodecId::Lzo), CHUNKS);
+}
+
+#[test]
+fn wkdm_decodes_or_refuses_damaged_chunks() {
+    run(decode_wkdm, &chunks(CodecId::Wkdm), CHUNKS);
+}
+
+#[test]
+fn zstd_decodes_or_refuses_damaged_chunks() {
+    run(decode_zstd, &chunks(CodecId::Zstd), CHUNKS);
+}
+
+#[test]
+fn every_codec_gives_back_mutated_pages() {
+    let seeds: Vec<_> = pages()
+        .iter()
+        .map(|page| [&[15], &page[..]].concat())
+        .collect();
+    run(roundtrip, &seeds, 3_000);
+}
+
+#[test]
+fn swap_headers_are_understood_or_refused() {
+    let seed = |last: u32, pages: u16| {
+        let page = SwapHeader::new(last, [7; 16], "label").to_page();
+        [&pages.to_le_bytes(), &page[..]].concat()
+    };
+    let mut seeds = vec![seed(1, 2), seed(99, 100), seed(100, 100), seed(u32::MAX, 9)];
+    let mut hibernated = seed(9, 10);
+    hibernated.truncate(2 + PAGE_SIZE - 10);
+    hibernated.extend(b"S1SUSPEND\0");
+    seeds.push(hibernated);
+    run(swap_header, &seeds, CHUNKS);
+}
+
+#[test]
+fn control_messages_are_understood_or_refused() {
+    let params = ParamsUpdate {
+        disksize: Some(1 << 30),
+        ..ParamsUpdate::default()
+    };
+    let requests = [
+        Request::Status { device: None },
+        Request::Configure {
+            device: 3,
+            params: params.clone(),
+            init: true,
+        },
+        Request::SetCodec {
+            device: 0,
+            codec: "zstd:3".into(),
+        },
+        Request::SwapOn {
+            device: Some(1),
+            params,
+            priority: Some(100),
+        },
+        Request::Shutdown { force: false },
+    ];
+    let responses = [
+        Response::Done {
+            warnings: vec!["larger than twice the memory".into()],
+        },
+        Response::SwappedOn {
+            device: 0,
+            node: "/dev/ramzswap0".into(),
+            priority: 5,
+            warnings: vec![],
+        },
+    ];
+    let mut seeds: Vec<_> = requests.iter().map(|r| encode(r).unwrap()).collect();
+    seeds.extend(responses.iter().map(|r| encode(r).unwrap()));
+    run(control_protocol, &seeds, CHUNKS);
+    // Damage in the document only, with a header that stays true to it.
+    let documents: Vec<_> = seeds.iter().map(|frame| frame[12..].to_vec()).collect();
+    let mut rng = Rng(2008);
+    for _ in 0..CHUNKS {
+        let which = rng.below(seeds.len());
+        let mut document = documents[which].clone();
+        mutate(&mut rng, &mut document, &documents);
+        let length = (document.len() as u32).to_le_bytes();
+        control_protocol(&[&seeds[which][..8], &length, &document].concat());
+    }
+}
