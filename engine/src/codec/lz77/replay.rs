@@ -52,20 +52,18 @@ impl<'a> Output<'a> {
             return None;
         }
         let (from, to) = (given.as_ptr(), self.end());
-        let room = (PAGE_SIZE - self.len).min(given.len());
-        let mut done = 0;
-        while done < length {
-            if done + 16 > room {
-                // SAFETY: `done` < `length`, which both `given` and the page have left.
-                unsafe {
-                    to.add(done)
-                        .copy_from_nonoverlapping(from.add(done), length - done)
-                };
-                break;
+        if given.len() >= length + 32 && self.has_room(length + 32) {
+            let mut done = 0;
+            while done < length {
+                // SAFETY: `done` + 32 is less than `length` + 32, which both `given` and the
+                // page have left.
+                unsafe { copy::<32>(from.add(done), to.add(done)) };
+                done += 32;
             }
-            // SAFETY: `done` + 16 is within both `given` and the rest of the page.
-            unsafe { copy::<16>(from.add(done), to.add(done)) };
-            done += 16;
+        } else {
+            // SAFETY: both `given` and the page have `length` bytes left, and `given` is
+            // borrowed while the page is borrowed mutably: they do not overlap.
+            unsafe { to.copy_from_nonoverlapping(from, length) };
         }
         self.len += length;
         Some(())
@@ -132,31 +130,47 @@ impl<'a> Output<'a> {
         if !self.reaches(distance) || !self.has_room(length) {
             return None;
         }
-        let mut at = self.len;
-        self.len += length;
-        let end = self.len;
-        let base = self.page.as_mut_ptr();
+        if !self.has_room(length + 32) {
+            self.last_match(distance, length);
+            return Some(());
+        }
+        let to = self.end();
         let mut back = distance;
-        if distance < 16 && at + 16 <= PAGE_SIZE {
-            // SAFETY: the 16 bytes from `at` lie in the page, `distance` bytes before `at` too.
-            unsafe { seed_period(base.add(at), distance) };
-            at += 16;
-            back = WHOLE_PERIODS[distance];
+        let mut done = 0;
+        if distance < 16 {
+            // SAFETY: the page has 16 bytes left, and `distance` before its end.
+            unsafe { seed_period(to, distance) };
+            back = WHOLE_PERIODS[distance].into();
+            done = 16;
         }
-        if back >= 16 {
-            while at < end && at + 16 <= PAGE_SIZE {
-                // SAFETY: `at` + 16 is in the page. `back` is either `distance`, which lies in
-                // the page, or at most 16 + 14 after 16 bytes and `distance` (see
-                // `WHOLE_PERIODS`); being 16 or more, it reads only what is already written.
-                unsafe { copy::<16>(base.add(at - back), base.add(at)) };
-                at += 16;
+        while done < length {
+            // SAFETY: the page has room for `length` + 32 bytes. `back` is either `distance`,
+            // which lies in the page, or less than 16 + `distance` after 16 bytes; being 16 or
+            // more, both loads read only what is already written.
+            unsafe {
+                let at = to.add(done);
+                let from = at.sub(back).cast_const();
+                copy::<16>(from, at);
+                copy::<16>(from.add(16), at.add(16));
             }
+            done += 32;
         }
-        while at < end {
-            self.page[at] = self.page[at - back];
-            at += 1;
-        }
+        self.len += length;
         Some(())
+    }
+
+    /// Appends a match that reaches up to the page's last bytes, without a check of its own.
+    #[cold]
+    fn last_match(&mut self, distance: usize, length: usize) {
+        let end = self.len + length;
+        // Bytes up to the match itself do not overlap: at most `distance` at once, which
+        // doubles as whole periods pile up.
+        let start = self.len - distance;
+        while self.len < end {
+            let chunk = (end - self.len).min(self.len - start);
+            self.page.copy_within(start..start + chunk, self.len);
+            self.len += chunk;
+        }
     }
 
     #[inline(always)]
@@ -170,11 +184,31 @@ impl<'a> Output<'a> {
 ///
 /// After [`seed_period`] the match goes on so many bytes back. The multiple is less than
 /// 16 + distance, so the bytes there belong to the match or to its source.
-const WHOLE_PERIODS: [usize; 16] = {
-    let mut table = [16; 16];
+static WHOLE_PERIODS: [u8; 16] = whole_periods(16);
+
+/// The same for the words of [`seed_period`].
+static WHOLE_PERIODS_OF_A_WORD: [u8; 16] = whole_periods(8);
+
+const fn whole_periods(least: u8) -> [u8; 16] {
+    let mut table = [least; 16];
     let mut distance = 1;
     while distance < 16 {
-        table[distance] = 16usize.div_ceil(distance) * distance;
+        table[distance as usize] = least.div_ceil(distance) * distance;
+        distance += 1;
+    }
+    table
+}
+
+/// A word times the entry repeats its lowest so many bytes, if the others are zero.
+static REPEAT: [u64; 8] = {
+    let mut table = [0; 8];
+    let mut distance = 1;
+    while distance < 8 {
+        let mut shift = 0;
+        while shift < 64 {
+            table[distance] |= 1 << shift;
+            shift += 8 * distance;
+        }
         distance += 1;
     }
     table
@@ -187,35 +221,20 @@ const WHOLE_PERIODS: [usize; 16] = {
 /// the 16 bytes at `to` for reading and writing.
 #[inline(always)]
 unsafe fn seed_period(to: *mut u8, distance: usize) {
-    /// A word times this repeats its lowest `distance` bytes, if the others are zero.
-    const REPEAT: [u64; 8] = {
-        let mut table = [0; 8];
-        let mut distance = 1;
-        while distance < 8 {
-            let mut shift = 0;
-            while shift < 64 {
-                table[distance] |= 1 << shift;
-                shift += 8 * distance;
-            }
-            distance += 1;
-        }
-        table
-    };
     debug_assert!((1..16).contains(&distance));
     // SAFETY: reads start `distance` bytes before `to` and end before `to` + 16, as do the
-    // writes, which start at `to`. Each word is read after the bytes it repeats were written:
-    // the second comes from 8 or more bytes back, whole periods before it.
+    // writes, which start at `to`. The second word is read from at least 8 bytes before it,
+    // whole periods back, but less than 8 + `distance`: from what is written by then.
     unsafe {
         let from = to.sub(distance).cast_const();
         if distance < 8 {
             let period = load64(from) & ((1 << (8 * distance)) - 1);
             let word = period.wrapping_mul(REPEAT[distance]).to_le();
             to.cast::<u64>().write_unaligned(word);
-            let back = 8usize.div_ceil(distance) * distance;
-            copy::<8>(to.add(8).sub(back), to.add(8));
         } else {
             copy::<8>(from, to);
-            copy::<8>(from.add(8), to.add(8));
         }
+        let back = WHOLE_PERIODS_OF_A_WORD[distance].into();
+        copy::<8>(to.add(8).sub(back), to.add(8));
     }
 }

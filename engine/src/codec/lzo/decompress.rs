@@ -7,9 +7,16 @@ use crate::page::Page;
 /// The number of literals after which an instruction below 16 is a match of three bytes.
 const MANY: usize = 4;
 
+/// What an instruction without a long length reads at most, up to 18 literals included, and
+/// what it writes at most: a match of 18 bytes and 4 for the literals behind it.
+const READ: usize = 3 + 18;
+const WRITTEN: usize = 18 + 4;
+
 /// Restores a page; `None` where `chunk` is not a stream of exactly 4096 bytes.
 pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
+    // Before this, READ bytes can be read without a check.
+    let careful = (chunk.len() + 1).saturating_sub(READ);
     let mut at = 0;
     let mut state = 0;
     match usize::from(*chunk.first()?) {
@@ -23,12 +30,11 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
         _ => {}
     }
     loop {
-        let byte = usize::from(*chunk.get(at)?);
-        // Far from both ends, most instructions need no further check: they read 3 bytes and
-        // up to 18 literals, and write at most 18 bytes and 4 more for the literals behind.
-        if chunk.len() - at >= 3 + 18 && out.has_room(18 + 4) {
-            // SAFETY: `chunk` has 21 bytes at `at`.
+        if at < careful && out.has_room(WRITTEN) {
+            // SAFETY: `chunk` has READ bytes at `at`.
             let next = unsafe { chunk.as_ptr().add(at + 1) };
+            // SAFETY: as above.
+            let byte = usize::from(unsafe { *next.sub(1) });
             if byte >= 64 {
                 // SAFETY: as above.
                 let high = usize::from(unsafe { *next });
@@ -69,7 +75,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
                 continue;
             }
         }
-        at += 1;
+        let byte = take(chunk, &mut at)?;
         let (distance, length, literals);
         if byte >= 64 {
             let high = take(chunk, &mut at)?;
