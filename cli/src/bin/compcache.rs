@@ -1,0 +1,7 @@
+//! The program `compcache`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    compcache::command::main()
+}

@@ -1,0 +1,7 @@
+//! The program `rzscontrol`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    compcache::rzscontrol::main()
+}

@@ -1,0 +1,368 @@
+//! One cgroup: made, limited, measured, emptied, removed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
+
+use super::{CgroupError, Parent, Version};
+
+/// What the groups' names begin with; the process id of their maker follows.
+const PREFIX: &str = "compcache-run-";
+
+/// How long processes left in a group get to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a group may take to be emptied and removed in all.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a group used. Everything in bytes but `oom_kills`; `None` where the kernel does not say.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Memory now, page cache included.
+    pub memory: Option<u64>,
+    /// The most memory at any time.
+    pub memory_peak: Option<u64>,
+    /// Swap now.
+    pub swap: Option<u64>,
+    /// The most swap at any time; in version 1 a lower bound of it, made from the peaks of memory
+    /// and of memory and swap together.
+    pub swap_peak: Option<u64>,
+    /// Processes killed because the limit left no memory for them.
+    pub oom_kills: u64,
+}
+
+/// A group with a memory limit. Dropping it kills what runs in it and removes it, as far as that
+/// goes without waiting long; [`Group::remove`] does so with an answer.
+#[derive(Debug)]
+pub(crate) struct Group {
+    directory: PathBuf,
+    version: Version,
+    removed: bool,
+}
+
+impl Group {
+    /// Makes `compcache-run-PID`, with PID that of this process, and limits its memory to `limit`
+    /// bytes; swap stays unlimited. Removes the empty groups that dead processes left behind.
+    ///
+    /// # Errors
+    /// [`CgroupError::Io`] where the kernel refuses, for lack of rights most of the time.
+    pub(crate) fn create(parent: &Parent, limit: u64) -> Result<Self, CgroupError> {
+        remove_stale(&parent.directory);
+        let directory = parent
+            .directory
+            .join(format!("{PREFIX}{}", std::process::id()));
+        fs::create_dir(&directory)
+            .map_err(|source| CgroupError::io("cannot create the cgroup", &directory, source))?;
+        let group = Group {
+            directory,
+            version: parent.version,
+            removed: false,
+        };
+        match group.version {
+            Version::V1 => {
+                group.set("memory.limit_in_bytes", &limit.to_string())?;
+                // A group that never swaps would be killed at its limit.
+                if group.get("memory.swappiness").as_deref() == Some("0") {
+                    group.set("memory.swappiness", "60")?;
+                }
+            }
+            Version::V2 => {
+                group.set("memory.max", &limit.to_string())?;
+                // Not there where the kernel has no swap accounting, and then there is no limit.
+                if group.directory.join("memory.swap.max").exists() {
+                    group.set("memory.swap.max", "max")?;
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    /// The file through which a process enters the group by writing `0`.
+    ///
+    /// # Errors
+    /// [`CgroupError::Io`] where it can't be opened for writing.
+    pub(crate) fn entrance(&self) -> Result<File, CgroupError> {
+        let path = self.directory.join("cgroup.procs");
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|source| CgroupError::io("cannot open", &path, source))
+    }
+
+    /// What the group used so far.
+    #[must_use]
+    pub(crate) fn usage(&self) -> Usage {
+        match self.version {
+            Version::V1 => {
+                let memory = self.number("memory.usage_in_bytes");
+                let memory_peak = self.number("memory.max_usage_in_bytes");
+                let minus =
+                    |both: Option<u64>, memory: Option<u64>| Some(both?.saturating_sub(memory?));
+                Usage {
+                    memory,
+                    memory_peak,
+                    swap: minus(self.number("memory.memsw.usage_in_bytes"), memory),
+                    swap_peak: minus(self.number("memory.memsw.max_usage_in_bytes"), memory_peak),
+                    oom_kills: self.keyed("memory.oom_control", "oom_kill"),
+                }
+            }
+            Version::V2 => Usage {
+                memory: self.number("memory.current"),
+                memory_peak: self.number("memory.peak"),
+                swap: self.number("memory.swap.current"),
+                swap_peak: self.number("memory.swap.peak"),
+                oom_kills: self.keyed("memory.events", "oom_kill"),
+            },
+        }
+    }
+
+    /// Ends what still runs in the group (SIGTERM, two seconds later SIGKILL), waits for it and
+    /// removes the group. Gives the number of processes that had to be ended.
+    ///
+    /// # Errors
+    /// [`CgroupError::Io`] where processes do not end within 15 s or the kernel refuses.
+    pub(crate) fn remove(mut self) -> Result<usize, CgroupError> {
+        self.removed = true;
+        self.empty_and_remove(GRACE)
+    }
+
+    fn empty_and_remove(&self, grace: Duration) -> Result<usize, CgroupError> {
+        let start = Instant::now();
+        let mut ended = 0;
+        loop {
+            let processes = self.processes();
+            ended = ended.max(processes.len());
+            let (signal, until) = if start.elapsed() < grace {
+                (Signal::TERM, start + grace)
+            } else {
+                (Signal::KILL, start + PATIENCE)
+            };
+            end(&processes, signal, until);
+            match self.remove_directories() {
+                Ok(()) => return Ok(ended),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ended),
+                Err(error)
+                    if error.raw_os_error() != Some(libc::EBUSY) || start.elapsed() > PATIENCE =>
+                {
+                    return Err(CgroupError::io(
+                        "cannot remove the cgroup",
+                        &self.directory,
+                        error,
+                    ));
+                }
+                // A process was born meanwhile, or is on its last steps after its pidfd became
+                // ready: version 1 has no event for "now empty".
+                Err(_) => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
+    /// Processes of the group and of groups below it.
+    fn processes(&self) -> Vec<Member> {
+        self.directories()
+            .into_iter()
+            .flat_map(|directory| members(&directory))
+            .collect()
+    }
+
+    fn remove_directories(&self) -> io::Result<()> {
+        self.directories().iter().try_for_each(fs::remove_dir)
+    }
+
+    /// The group's directory and those below it, the deepest first.
+    fn directories(&self) -> Vec<PathBuf> {
+        let mut found = vec![self.directory.clone()];
+        let mut at = 0;
+        while let Some(directory) = found.get(at) {
+            let below: Vec<_> = fs::read_dir(directory)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path())
+                .collect();
+            found.extend(below);
+            at += 1;
+        }
+        found.reverse();
+        found
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<(), CgroupError> {
+        let path = self.directory.join(file);
+        fs::write(&path, value).map_err(|source| CgroupError::io("cannot set", &path, source))
+    }
+
+    fn get(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.directory.join(file))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        self.get(file)?.parse().ok()
+    }
+
+    /// The number behind `key` in a file of `key number` lines; 0 where there is none.
+    fn keyed(&self, file: &str, key: &str) -> u64 {
+        let text = self.get(file).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| line.split_once(' '))
+            .find_map(|(name, value)| (name == key).then(|| value.trim().parse().ok())?)
+            .unwrap_or(0)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.removed {
+            // Nobody can be told any more; the next start removes an empty group.
+            let _ = self.empty_and_remove(Duration::ZERO);
+        }
+    }
+}
+
+/// A process of a group, held by a descriptor that can't come to mean another process.
+struct Member(OwnedFd);
+
+/// Opens the processes that are in the group now. One that leaves between being listed and being
+/// opened is looked up again, so that a recycled process id is never taken for a member.
+fn members(directory: &Path) -> Vec<Member> {
+    let list = || -> Vec<i32> {
+        fs::read_to_string(directory.join("cgroup.procs"))
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect()
+    };
+    let opened: Vec<_> = list()
+        .into_iter()
+        .filter_map(|pid| {
+            let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+            Some((pid, handle))
+        })
+        .collect();
+    if opened.is_empty() {
+        return Vec::new();
+    }
+    let still = list();
+    opened
+        .into_iter()
+        .filter(|(pid, _)| still.contains(pid))
+        .map(|(_, fd)| Member(fd))
+        .collect()
+}
+
+/// Sends `signal` to all of them and waits until each has ended, or for `until`.
+fn end(members: &[Member], signal: Signal, until: Instant) {
+    for Member(handle) in members {
+        // One that has ended meanwhile needs no signal.
+        let _ = pidfd_send_signal(handle, signal);
+    }
+    for Member(handle) in members {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], timeout.as_ref());
+    }
+}
+
+/// Removes the groups of makers that are dead. Those with processes in them stay: the kernel
+/// refuses to remove them.
+fn remove_stale(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let maker = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|pid| pid.parse().ok())
+            .and_then(Pid::from_raw);
+        let Some(maker) = maker else { continue };
+        let own = maker == rustix::process::getpid();
+        if own || test_kill_process(maker) == Err(rustix::io::Errno::SRCH) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group over plain files, for what needs no kernel.
+    fn fake(version: Version, files: &[(&str, &str)]) -> (tempfile::TempDir, Group) {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(root.path().join(name), text).unwrap();
+        }
+        let group = Group {
+            directory: root.path().to_owned(),
+            version,
+            removed: true,
+        };
+        (root, group)
+    }
+
+    #[test]
+    fn usage_of_version_1() {
+        let (_root, group) = fake(
+            Version::V1,
+            &[
+                ("memory.usage_in_bytes", "100\n"),
+                ("memory.max_usage_in_bytes", "300\n"),
+                ("memory.memsw.usage_in_bytes", "150\n"),
+                ("memory.memsw.max_usage_in_bytes", "700\n"),
+                (
+                    "memory.oom_control",
+                    "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+                ),
+            ],
+        );
+        let expected = Usage {
+            memory: Some(100),
+            memory_peak: Some(300),
+            swap: Some(50),
+            swap_peak: Some(400),
+            oom_kills: 2,
+        };
+        assert_eq!(group.usage(), expected);
+    }
+
+    #[test]
+    fn usage_of_version_2_on_an_old_kernel() {
+        let (_root, group) = fake(
+            Version::V2,
+            &[
+                ("memory.current", "100\n"),
+                ("memory.events", "low 0\noom 3\noom_kill 1\n"),
+            ],
+        );
+        let expected = Usage {
+            memory: Some(100),
+            oom_kills: 1,
+            ..Usage::default()
+        };
+        assert_eq!(group.usage(), expected);
+    }
+
+    #[test]
+    fn stale_groups_of_the_dead_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let dead = root.path().join(format!("{PREFIX}{}", child.id()));
+        let alive = root.path().join(format!("{PREFIX}1"));
+        let other = root.path().join("other");
+        for directory in [&dead, &alive, &other] {
+            fs::create_dir(directory).unwrap();
+        }
+        remove_stale(root.path());
+        assert!(!dead.exists());
+        assert!(alive.exists() && other.exists());
+    }
+}

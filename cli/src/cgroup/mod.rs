@@ -1,0 +1,236 @@
+//! A memory cgroup of our own for one program: version 2 where the memory controller is there,
+//! else version 1.
+
+mod group;
+mod mounts;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use group::{Group, Usage};
+use mounts::{Mount, Mounts};
+
+/// What went wrong with a cgroup.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CgroupError {
+    /// No hierarchy has the memory controller.
+    #[error(
+        "no memory cgroup can be used: neither a cgroup v2 hierarchy with the memory controller \
+         enabled nor a v1 memory hierarchy is mounted; mount one, for example with \
+         `mount -t cgroup2 none /sys/fs/cgroup`, and check that the kernel was not started with \
+         cgroup_disable=memory"
+    )]
+    NoController,
+    /// The kernel refused to make or set up the group.
+    #[error("{doing} {path:?}: {source}{remedy}")]
+    Io {
+        /// What was tried, as in "cannot create".
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+        /// What the user can do about it; empty where nothing is known to help.
+        remedy: &'static str,
+    },
+}
+
+impl CgroupError {
+    fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        let remedy = match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "; run as root, or inside a delegated group: \
+                 systemd-run --user --scope -p Delegate=yes …"
+            }
+            _ => "",
+        };
+        CgroupError::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+            remedy,
+        }
+    }
+}
+
+/// Which interface a group has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Version 1: `memory.limit_in_bytes` and its like.
+    V1,
+    /// Version 2: `memory.max` and its like.
+    V2,
+}
+
+/// The directory in which new groups are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parent {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The interface of groups made there.
+    pub version: Version,
+}
+
+impl Parent {
+    /// Finds where this process may make a group with a memory limit.
+    ///
+    /// # Errors
+    /// [`CgroupError::NoController`] where there is no memory controller,
+    /// [`CgroupError::Io`] where /proc can't be read or the controller can't be enabled.
+    pub(crate) fn find() -> Result<Self, CgroupError> {
+        let read = |path: &str| {
+            fs::read_to_string(path)
+                .map_err(|source| CgroupError::io("cannot read", Path::new(path), source))
+        };
+        Self::choose(&mounts::find(
+            &read("/proc/self/mountinfo")?,
+            &read("/proc/self/cgroup")?,
+        ))
+    }
+
+    fn choose(mounts: &Mounts) -> Result<Self, CgroupError> {
+        if let Some(mount) = &mounts.v2
+            && let Some(directory) = nearest_with_memory(mount)?
+        {
+            return Ok(Parent {
+                directory,
+                version: Version::V2,
+            });
+        }
+        match &mounts.v1 {
+            // The group may be gone from the visible tree, or be that of another namespace.
+            Some(mount) if mount.own.is_dir() => Ok(Parent {
+                directory: mount.own.clone(),
+                version: Version::V1,
+            }),
+            Some(mount) => Ok(Parent {
+                directory: mount.top.clone(),
+                version: Version::V1,
+            }),
+            None => Err(CgroupError::NoController),
+        }
+    }
+}
+
+/// The nearest group, from our own upwards, whose children get the memory controller.
+///
+/// Our own group has processes in it, so that (but for the root) it may not have children with
+/// controllers ("no internal processes", cgroups(7)). A machine whose init set up nothing gets the
+/// controller enabled at the top of the tree, where the kernel allows it.
+fn nearest_with_memory(mount: &Mount) -> Result<Option<PathBuf>, CgroupError> {
+    let has_memory = |directory: &Path, file: &str| {
+        fs::read_to_string(directory.join(file)).is_ok_and(|text| {
+            text.split_whitespace()
+                .any(|controller| controller == "memory")
+        })
+    };
+    let within = mount
+        .own
+        .ancestors()
+        .take_while(|directory| directory.starts_with(&mount.top));
+    for directory in within {
+        if has_memory(directory, "cgroup.subtree_control") {
+            return Ok(Some(directory.to_owned()));
+        }
+    }
+    if !has_memory(&mount.top, "cgroup.controllers") {
+        return Ok(None);
+    }
+    let control = mount.top.join("cgroup.subtree_control");
+    fs::write(&control, "+memory").map_err(|source| {
+        CgroupError::io("cannot enable the memory controller in", &control, source)
+    })?;
+    Ok(Some(mount.top.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    fn mount(root: &Path, own: &str) -> Mount {
+        Mount {
+            top: root.to_owned(),
+            own: root.join(own),
+        }
+    }
+
+    #[test]
+    fn v2_group_is_made_in_the_nearest_delegated_group() {
+        let root = tree(&[
+            ("cgroup.subtree_control", "cpu memory pids\n"),
+            ("cgroup.controllers", "cpu memory pids\n"),
+            ("user.slice/cgroup.subtree_control", "memory pids\n"),
+            ("user.slice/session/cgroup.subtree_control", "\n"),
+        ]);
+        let mounts = Mounts {
+            v2: Some(mount(root.path(), "user.slice/session")),
+            v1: None,
+        };
+        let parent = Parent::choose(&mounts).unwrap();
+        assert_eq!(parent.version, Version::V2);
+        assert_eq!(parent.directory, root.path().join("user.slice"));
+    }
+
+    #[test]
+    fn v2_controller_is_enabled_at_the_top_where_nobody_did() {
+        let root = tree(&[
+            ("cgroup.subtree_control", "\n"),
+            ("cgroup.controllers", "memory\n"),
+        ]);
+        let mounts = Mounts {
+            v2: Some(mount(root.path(), "")),
+            v1: None,
+        };
+        assert_eq!(Parent::choose(&mounts).unwrap().directory, root.path());
+        let control = fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap();
+        assert_eq!(control, "+memory");
+    }
+
+    #[test]
+    fn v1_is_used_where_v2_has_no_memory_controller() {
+        let v2 = tree(&[
+            ("cgroup.subtree_control", "\n"),
+            ("cgroup.controllers", "\n"),
+        ]);
+        let v1 = tree(&[("own/memory.limit_in_bytes", "1\n")]);
+        let mounts = Mounts {
+            v2: Some(mount(v2.path(), "")),
+            v1: Some(mount(v1.path(), "own")),
+        };
+        let parent = Parent::choose(&mounts).unwrap();
+        assert_eq!(
+            parent,
+            Parent {
+                directory: v1.path().join("own"),
+                version: Version::V1
+            }
+        );
+    }
+
+    #[test]
+    fn own_group_out_of_sight_falls_back_to_the_top() {
+        let v1 = tree(&[("memory.limit_in_bytes", "1\n")]);
+        let mounts = Mounts {
+            v2: None,
+            v1: Some(mount(v1.path(), "gone")),
+        };
+        assert_eq!(Parent::choose(&mounts).unwrap().directory, v1.path());
+    }
+
+    #[test]
+    fn no_controller_says_what_to_do() {
+        let error = Parent::choose(&Mounts::default()).unwrap_err();
+        assert!(error.to_string().contains("mount -t cgroup2"), "{error}");
+    }
+}

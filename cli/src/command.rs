@@ -1,0 +1,223 @@
+//! `compcache` and its commands.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use compcached::DaemonArgs;
+
+use crate::env::{Places, print};
+use crate::error::CliError;
+use crate::{demo, hog, man, run, rzscontrol, status, swap};
+
+/// What to try, shown by `--help` and in the man page.
+pub(crate) const EXAMPLES: &str = "\
+compcache demo
+compcache swap on --size 50%
+compcache status
+compcache run --memory 512M -- make -j8
+compcache swap off";
+
+/// What to try with `completions`.
+pub(crate) const COMPLETIONS_EXAMPLES: &str =
+    "compcache completions bash > /etc/bash_completion.d/compcache";
+
+/// Compressed memory: swap devices whose pages are compressed and kept in RAM
+///
+/// A page that is swapped out to a ramzswap device is compressed to about a third and stays in
+/// memory, so that programs can have more memory than there is. Needs root.
+#[derive(Debug, Parser)]
+#[command(name = "compcache", version, after_help = crate::examples(EXAMPLES))]
+struct Args {
+    /// Directory of the daemon's control socket [default: /run/compcache]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "COMPCACHE_RUNTIME_DIR",
+        hide_env_values = true
+    )]
+    runtime_dir: Option<PathBuf>,
+
+    /// Directory of device nodes [default: /dev]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "COMPCACHE_DEV_DIR",
+        hide_env_values = true
+    )]
+    dev_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Swap on and off ramzswap devices
+    #[command(subcommand, after_help = crate::examples(swap::EXAMPLES))]
+    Swap(swap::SwapCommand),
+
+    /// Show the daemon and its devices
+    ///
+    /// NAME is the device's node, BLOCK the block device behind it; SIZE is what it holds when
+    /// full, DATA what it holds now (pages of zeros included) and COMPR its compressed size; TOTAL
+    /// is the memory that the device takes, slot table and reserve included; RATIO is that of the
+    /// compressed pages; SWAP is what the kernel has in use there, and PRIO the swap priority.
+    #[command(after_help = crate::examples(status::EXAMPLES))]
+    Status(status::StatusArgs),
+
+    /// Run a program with limited memory whose overflow goes to compressed swap
+    ///
+    /// The program runs in a memory cgroup of its own, in this terminal and process group. It gets
+    /// the signals that are sent to compcache, and compcache exits with its exit status. A swap
+    /// device is there for as long as the program runs. When it has ended, what it saved is
+    /// printed to standard error.
+    #[command(after_help = crate::examples(run::EXAMPLES))]
+    Run(run::RunArgs),
+
+    /// Show on this machine that it works: a program that needs twice its memory
+    ///
+    /// Runs a built-in program with enough memory, then with half of it and compressed swap for
+    /// the rest, verifies every page that it wrote and compares. Leaves the machine as it was,
+    /// also when interrupted.
+    #[command(after_help = crate::examples(demo::EXAMPLES))]
+    Demo(demo::DemoArgs),
+
+    /// Print the completions of `compcache` and `rzscontrol` for a shell
+    #[command(after_help = crate::examples(COMPLETIONS_EXAMPLES))]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Be the daemon
+    #[command(hide = true)]
+    Daemon(DaemonArgs),
+
+    /// Write the man pages
+    #[command(hide = true)]
+    Man {
+        /// Directory to write them to
+        #[arg(long, value_name = "PATH")]
+        dir: PathBuf,
+    },
+
+    /// Be the demo's program
+    #[command(hide = true)]
+    Hog {
+        /// Bytes of memory
+        #[arg(long, value_name = "N")]
+        size: u64,
+        /// What its content is made from
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+/// The clap command of `compcache`, from which help, man pages and completions are made.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+/// The program `compcache`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        // Reads its places itself: they are in its configuration too.
+        Command::Daemon(daemon) => return compcached::run(daemon),
+        Command::Hog { size, seed } => return hog_main(size, seed),
+        command => dispatch(command, &Places::new(args.runtime_dir, args.dev_dir)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("compcache: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(command: Command, places: &Places) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Swap(args) => swap::main(&args, places)?,
+        Command::Status(args) => status::main(&args, places)?,
+        Command::Run(args) => return Ok(run::main(&args, places)),
+        Command::Demo(args) => return demo::main(&args, places),
+        Command::Completions { shell } => print(&completions(shell)?)?,
+        Command::Man { dir } => {
+            man::write(&dir).map_err(|e| CliError::io(format!("cannot write to {dir:?}"), e))?;
+        }
+        // Done by `main` already.
+        Command::Daemon(_) | Command::Hog { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hog_main(size: u64, seed: u64) -> ExitCode {
+    match hog::run(size, seed, &mut io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("compcache: hog: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The completion scripts of both programs.
+fn completions(shell: Shell) -> Result<String, CliError> {
+    let mut out = Vec::new();
+    for (name, mut command) in [
+        ("compcache", command()),
+        ("rzscontrol", rzscontrol::command()),
+    ] {
+        // zsh takes one function a file, and this file's name is that of the first one.
+        if shell == Shell::Zsh && name != "compcache" {
+            continue;
+        }
+        clap_complete::generate(shell, &mut command, name, &mut out);
+    }
+    String::from_utf8(out).map_err(|e| CliError::Failed(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        command().debug_assert();
+        rzscontrol::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_is_shown_has_examples() {
+        let command = command();
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let nested: Vec<_> = sub.get_subcommands().collect();
+            for leaf in if nested.is_empty() { vec![sub] } else { nested } {
+                assert!(leaf.get_after_help().is_some(), "{}", leaf.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn completions_of_every_shell() {
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::Elvish,
+            Shell::PowerShell,
+        ] {
+            let text = completions(shell).unwrap();
+            assert!(text.contains("status"), "{shell}");
+            // The command's description names it once or twice.
+            let with_rzscontrol = text.matches("rzscontrol").count() > 4;
+            assert_eq!(with_rzscontrol, shell != Shell::Zsh, "{shell}");
+        }
+    }
+}

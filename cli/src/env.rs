@@ -1,0 +1,144 @@
+//! Where this program finds the daemon, and what machine it runs on.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
+use compcached::{Client, ClientError};
+
+use crate::error::CliError;
+
+/// The two directories that daemon and clients must agree on.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The daemon's runtime directory, with its control socket.
+    pub runtime_dir: PathBuf,
+    /// The directory of device nodes.
+    pub dev_dir: PathBuf,
+}
+
+impl Places {
+    /// What was given, else `COMPCACHE_RUNTIME_DIR` and `COMPCACHE_DEV_DIR`, else the defaults.
+    #[must_use]
+    pub(crate) fn new(runtime_dir: Option<PathBuf>, dev_dir: Option<PathBuf>) -> Self {
+        let choose = |given: Option<PathBuf>, variable: &str, default: &str| {
+            given
+                .or_else(|| {
+                    std::env::var_os(variable)
+                        .filter(|v| !v.is_empty())
+                        .map(PathBuf::from)
+                })
+                .unwrap_or_else(|| PathBuf::from(default))
+        };
+        Places {
+            runtime_dir: choose(runtime_dir, "COMPCACHE_RUNTIME_DIR", DEFAULT_RUNTIME_DIR),
+            dev_dir: choose(dev_dir, "COMPCACHE_DEV_DIR", DEFAULT_DEV_DIR),
+        }
+    }
+
+    /// Connects to the running daemon.
+    ///
+    /// # Errors
+    /// [`CliError::Client`], among others where none runs.
+    pub(crate) fn connect(&self) -> Result<Client, CliError> {
+        Ok(Client::connect(&self.runtime_dir)?)
+    }
+
+    /// Connects to the running daemon, and starts one first where there is none. `what` names the
+    /// command in the message to a user who may not start one.
+    ///
+    /// # Errors
+    /// [`CliError::NotRoot`] or [`CliError::Client`].
+    pub(crate) fn connect_or_spawn(&self, what: &'static str) -> Result<Client, CliError> {
+        if !rustix::process::geteuid().is_root() {
+            return Client::connect_now(&self.runtime_dir).map_err(|error| match error {
+                ClientError::NoDaemon(_) => CliError::NotRoot(what),
+                error => error.into(),
+            });
+        }
+        Ok(Client::connect_or_spawn(&self.runtime_dir, &self.dev_dir)?)
+    }
+}
+
+/// Bytes of RAM (`MemTotal`) and how many of them are free for use without swapping
+/// (`MemAvailable`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// All of it.
+    pub total: u64,
+    /// Available now.
+    pub available: u64,
+}
+
+impl Memory {
+    /// Reads `/proc/meminfo`.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] where it can't be read or is not as proc(5) says.
+    pub(crate) fn read() -> Result<Self, CliError> {
+        let doing = "cannot read /proc/meminfo";
+        let text = fs::read_to_string("/proc/meminfo").map_err(|e| CliError::io(doing, e))?;
+        Self::parse(&text)
+            .ok_or_else(|| CliError::io(doing, io::Error::from(io::ErrorKind::InvalidData)))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = |key: &str| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+            line.trim()
+                .strip_suffix(" kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()?
+                .checked_mul(1024)
+        };
+        Some(Memory {
+            total: bytes("MemTotal")?,
+            available: bytes("MemAvailable")?,
+        })
+    }
+}
+
+/// Prints to standard output. A reader that has gone (`| head`) is no error.
+///
+/// # Errors
+/// [`CliError::Io`] where writing fails otherwise.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::io("cannot write to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints each of the daemon's warnings to standard error, as `PROGRAM: warning: …`.
+pub(crate) fn warn(program: &str, warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("{program}: warning: {warning}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo() {
+        let text = "MemTotal:       24684308 kB\nMemFree:  1 kB\nMemAvailable:   24378000 kB\n";
+        let expected = Memory {
+            total: 24_684_308 << 10,
+            available: 24_378_000 << 10,
+        };
+        assert_eq!(Memory::parse(text), Some(expected));
+        assert_eq!(
+            Memory::parse("MemTotal: many kB\nMemAvailable: 1 kB\n"),
+            None
+        );
+        assert!(Memory::read().is_ok());
+    }
+}

@@ -1,0 +1,156 @@
+//! A ramzswap device that is swapped on for as long as a program of ours runs.
+
+use std::path::{Path, PathBuf};
+
+use compcache_device::ParamsUpdate;
+use compcache_device::status::DeviceStats;
+use compcached::Client;
+use compcached::protocol::{Request, Response};
+
+use crate::env::{Places, warn};
+use crate::error::CliError;
+
+/// A leased device. It is swapped off and reset by [`Lease::end`], and also when this process
+/// dies, since the daemon then sees the connection close.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// Holds the lease; used for nothing else, since its end may take long.
+    holder: Client,
+    /// For questions while the lease lasts.
+    client: Client,
+    device: u32,
+    node: PathBuf,
+    peak: Sample,
+    first: DeviceStats,
+}
+
+/// What a device held at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// Pages kept, those of one repeated word included.
+    pub pages: u64,
+    /// Bytes of their compressed form.
+    pub compressed: u64,
+    /// Bytes of memory that the device took for them: the pool, without its reserve.
+    pub memory: u64,
+}
+
+impl Sample {
+    fn of(stats: &DeviceStats) -> Self {
+        Sample {
+            pages: stats.pages_stored + stats.zero_pages + stats.same_pages + stats.backing_pages,
+            compressed: stats.compr_bytes,
+            memory: stats.pool_bytes.saturating_sub(stats.reserve_bytes),
+        }
+    }
+
+    /// Bytes of the pages before they were compressed.
+    #[must_use]
+    pub(crate) fn original(&self) -> u64 {
+        self.pages * 4096
+    }
+
+    /// How many times smaller the pages became; `None` where nothing was compressed.
+    #[must_use]
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        (self.compressed > 0).then(|| self.original() as f64 / self.compressed as f64)
+    }
+}
+
+impl Lease {
+    /// Has the daemon (started if need be) swap on a device; `what` is the command's name for
+    /// messages. A device that other leases use already is shared with them.
+    ///
+    /// # Errors
+    /// [`CliError::NotRoot`], [`CliError::Client`].
+    pub(crate) fn take(
+        places: &Places,
+        what: &'static str,
+        params: ParamsUpdate,
+    ) -> Result<Self, CliError> {
+        let mut holder = places.connect_or_spawn(what)?;
+        let Response::SwappedOn {
+            device,
+            node,
+            warnings,
+            ..
+        } = holder.request(&Request::Lease { params })?
+        else {
+            return Err(CliError::Answer);
+        };
+        warn("compcache", &warnings);
+        let mut client = places.connect()?;
+        let first = stats(&mut client, device)?;
+        Ok(Lease {
+            holder,
+            client,
+            device,
+            node,
+            peak: Sample::default(),
+            first,
+        })
+    }
+
+    /// The device's node.
+    #[must_use]
+    pub(crate) fn node(&self) -> &Path {
+        &self.node
+    }
+
+    /// Asks what the device holds now, and remembers it if it is more than ever before.
+    ///
+    /// # Errors
+    /// [`CliError::Client`] where the daemon does not answer.
+    pub(crate) fn sample(&mut self) -> Result<Sample, CliError> {
+        let sample = Sample::of(&stats(&mut self.client, self.device)?);
+        if sample.pages > self.peak.pages {
+            self.peak = sample.clone();
+        }
+        Ok(sample)
+    }
+
+    /// What the device held when [`Lease::sample`] saw it fullest.
+    #[must_use]
+    pub(crate) fn peak(&self) -> &Sample {
+        &self.peak
+    }
+
+    /// Pages read from and written to the device since the lease began.
+    ///
+    /// # Errors
+    /// [`CliError::Client`] where the daemon does not answer.
+    pub(crate) fn traffic(&mut self) -> Result<(u64, u64), CliError> {
+        let now = stats(&mut self.client, self.device)?;
+        Ok((
+            now.reads.saturating_sub(self.first.reads),
+            now.writes.saturating_sub(self.first.writes),
+        ))
+    }
+
+    /// Swaps the device off and resets it, unless others lease it too, and waits for that.
+    ///
+    /// # Errors
+    /// [`CliError::Client`], among others where its pages do not fit back into memory.
+    pub(crate) fn end(mut self) -> Result<(), CliError> {
+        match self.holder.request(&Request::Release)? {
+            Response::Done { warnings } => {
+                warn("compcache", &warnings);
+                Ok(())
+            }
+            _ => Err(CliError::Answer),
+        }
+    }
+}
+
+fn stats(client: &mut Client, device: u32) -> Result<DeviceStats, CliError> {
+    match client.request(&Request::Status {
+        device: Some(device),
+    })? {
+        Response::Status { devices, .. } => devices
+            .into_iter()
+            .find(|status| status.number == device)
+            .map(|status| status.stats)
+            .ok_or(CliError::Answer),
+        _ => Err(CliError::Answer),
+    }
+}

@@ -1,0 +1,306 @@
+//! What the man pages say beyond the options.
+
+use super::Extra;
+use crate::{command, demo, run, rzscontrol, status, swap};
+
+/// Description of compcached(8).
+pub(super) const DAEMON: &str = "\
+Serves ramzswap devices: swap disks whose pages are compressed and kept in memory.
+
+A page that the kernel swaps out to /dev/ramzswapN is compressed and kept in this process's \
+memory; one that does not compress, or does not fit, goes to the backing swap, if the device has \
+one. Devices are set up by the configuration, by rzscontrol(1) and by compcache(1).
+
+While a device is used as swap the daemon must not end: whoever touches a page that is there \
+would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
+that it must itself free, and asks to be spared when memory is short. Where the kernel refuses \
+one of these, a warning is logged.";
+
+const EXIT_STATUS: &str = "\
+0\tDone.
+
+1\tFailed; the reason is on standard error, and nothing was changed.
+
+2\tThe command line is wrong.";
+
+const STATUS_EXIT: &str = "\
+0\tThe daemon runs.
+
+1\tNo daemon runs, or there is no such device, or this user may not ask. With --json a document \
+whose daemon is null is printed in the first case.
+
+2\tThe command line is wrong.";
+
+const RUN_EXIT: &str = "\
+125\tcompcache itself failed, for example because it may not create a cgroup.
+
+126\tThe command was found and could not be executed.
+
+127\tThe command was not found.
+
+128 + N\tThe command was killed by signal N.
+
+otherwise\tThe exit status of the command.";
+
+const DEMO_EXIT: &str = "\
+0\tEvery page held what was written to it.
+
+1\tA page did not, or the demo failed; the reason is on standard error.
+
+2\tThe command line is wrong.
+
+128 + N\tStopped by signal N; 130 for Ctrl-C. The machine is as it was before.";
+
+const ENVIRONMENT: &str = "\
+COMPCACHE_RUNTIME_DIR\tDirectory of the daemon's control socket, instead of /run/compcache.
+
+COMPCACHE_DEV_DIR\tDirectory of device nodes, instead of /dev.";
+
+const FILES: &str = "\
+/dev/ramzswapN\tThe devices, links to the block devices behind them.
+
+/run/compcache/control.sock\tThe daemon's control socket.
+
+/run/compcache/compcached.log\tLog of a daemon that was started by compcache because none ran.";
+
+const DAEMON_FILES: &str = "\
+/etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration; a later file wins key by key. \
+Unknown keys are errors.
+
+/run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group.
+
+/run/compcache/compcached.lock\tHeld while the daemon runs; a second one refuses to start.
+
+/dev/ramzswapN\tThe devices, links to the block devices behind them.";
+
+const DAEMON_SIGNALS: &str = "\
+SIGTERM, SIGINT\tSwap off every device, which brings its pages back into memory, reset all, exit. \
+If the pages do not fit, the daemon stays and says so in its log: stop programs or add other swap, \
+then send the signal again. Only with --force it exits at the second signal all the same, and the \
+pages are lost.";
+
+const DAEMON_EXIT: &str = "\
+0\tIt was told to end, and did.
+
+1\tIt could not start, for example because another daemon runs or the configuration is wrong; the \
+reason is in the log.
+
+2\tThe command line is wrong.";
+
+const RZSCONTROL_STATS: &str = "\
+--stats prints one line for each of these: the label, a colon, a tab, and the value right-aligned \
+in 8 columns. Sizes are in kB of 1024 bytes.
+
+BackingSwap\tThe backing swap; only with one.
+
+DiskSize\tSize of the disk, before compression.
+
+MemLimit\tMost memory for pages; only with a backing swap.
+
+NumReads, NumWrites\tPages read and written since --init.
+
+FailedReads, FailedWrites\tPages whose read or write failed.
+
+InvalidIO\tRequests refused because they were not whole pages of the disk.
+
+NotifyFree\tPages that the kernel told were no longer needed.
+
+ZeroPages\tPages of zeros, which take no memory.
+
+GoodCompress\tShare of the stored pages that compressed to half a page or less.
+
+NoCompress\tShare of the stored pages that compressed to more than 3/4 of a page and are kept as \
+they are.
+
+PagesStored\tPages kept in memory, pages of one repeated word not counted.
+
+PagesUsed\tMemUsedTotal in pages.
+
+OrigDataSize\tSize of the stored pages before compression.
+
+ComprDataSize\tTheir size after compression.
+
+MemUsedTotal\tMemory that they take, with overhead and the reserve of free memory.
+
+BDevNumReads, BDevNumWrites\tPages read from and written to the backing swap; only with one.
+
+With --verbose more lines of the same form follow.";
+
+const JSON: &str = "\
+The document is an object with the keys daemon and devices. Keys may be added in later versions; \
+none goes or changes its meaning. Sizes are in bytes.
+
+daemon\tnull where no daemon runs, else an object: version, pid, num_devices, leases (programs \
+that hold a device: compcache run and demo), uptime_seconds, warnings (texts).
+
+devices\tAn array of objects, one a device, in the order of their numbers: number, state (\"new\" or \
+\"ready\"), node, block_device, transport, swap (null, or an object with priority, used_bytes, \
+size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, stats.
+
+stats\tAn object of counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \
+notify_free, corrupt, backing_reads, backing_writes, evacuated, reserve_misses; of what is held \
+now: zero_pages, same_pages, pages_stored, good_compress, no_compress, backing_pages (pages), \
+compr_bytes, pool_bytes, reserve_bytes, table_bytes; codecs, an array of objects with codec, pages, \
+bytes; and store_latency and load_latency, arrays in which element i counts pages that took \
+2^i up to 2^(i+1) ns.";
+
+const RUN_NOTES: &str = "\
+The cgroup is made below the nearest cgroup that allows it: in version 2 one whose \
+cgroup.subtree_control has the memory controller, in version 1 our own. It is named \
+compcache-run-PID. Processes that the command leaves behind are ended with it.
+
+SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP and SIGCONT are \
+passed on to the command, unless the terminal has sent them, since the command then has them too. \
+When the command is stopped, compcache stops with it.
+
+If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
+the kernel may then kill it for lack of memory.";
+
+const SWAP_NOTES: &str = "\
+swap on initialises the device if need be and starts a daemon where none runs; that one exits \
+when its last device was swapped off. swap off brings all pages back into memory. If they do not \
+fit, the device stays in use: stop programs or add other swap, then try again.";
+
+pub(super) const EXTRA: &[Extra] = &[
+    Extra {
+        name: "compcache",
+        section: "1",
+        parts: &[
+            ("EXIT STATUS", EXIT_STATUS),
+            ("ENVIRONMENT", ENVIRONMENT),
+            ("FILES", FILES),
+        ],
+        examples: command::EXAMPLES,
+        see_also: &[
+            "compcache-demo(1)",
+            "compcache-run(1)",
+            "compcache-status(1)",
+            "compcache-swap(1)",
+            "rzscontrol(1)",
+            "compcached(8)",
+            "swapon(8)",
+        ],
+    },
+    Extra {
+        name: "compcache-swap",
+        section: "1",
+        parts: &[
+            ("NOTES", SWAP_NOTES),
+            ("EXIT STATUS", EXIT_STATUS),
+            ("FILES", FILES),
+        ],
+        examples: swap::EXAMPLES,
+        see_also: &[
+            "compcache-swap-on(1)",
+            "compcache-swap-off(1)",
+            "compcache(1)",
+            "swapon(8)",
+        ],
+    },
+    Extra {
+        name: "compcache-swap-on",
+        section: "1",
+        parts: &[
+            ("NOTES", SWAP_NOTES),
+            ("EXIT STATUS", EXIT_STATUS),
+            ("FILES", FILES),
+        ],
+        examples: swap::EXAMPLES,
+        see_also: &[
+            "compcache-swap-off(1)",
+            "compcache(1)",
+            "compcached(8)",
+            "swapon(8)",
+        ],
+    },
+    Extra {
+        name: "compcache-swap-off",
+        section: "1",
+        parts: &[
+            ("NOTES", SWAP_NOTES),
+            ("EXIT STATUS", EXIT_STATUS),
+            ("FILES", FILES),
+        ],
+        examples: swap::OFF_EXAMPLES,
+        see_also: &[
+            "compcache-swap-on(1)",
+            "compcache(1)",
+            "compcached(8)",
+            "swapoff(8)",
+        ],
+    },
+    Extra {
+        name: "compcache-status",
+        section: "1",
+        parts: &[
+            ("JSON", JSON),
+            ("EXIT STATUS", STATUS_EXIT),
+            ("FILES", FILES),
+        ],
+        examples: status::EXAMPLES,
+        see_also: &[
+            "compcache(1)",
+            "rzscontrol(1)",
+            "compcached(8)",
+            "swapon(8)",
+        ],
+    },
+    Extra {
+        name: "compcache-run",
+        section: "1",
+        parts: &[
+            ("NOTES", RUN_NOTES),
+            ("EXIT STATUS", RUN_EXIT),
+            ("FILES", FILES),
+        ],
+        examples: run::EXAMPLES,
+        see_also: &[
+            "compcache(1)",
+            "compcached(8)",
+            "cgroups(7)",
+            "systemd-run(1)",
+        ],
+    },
+    Extra {
+        name: "compcache-demo",
+        section: "1",
+        parts: &[("EXIT STATUS", DEMO_EXIT), ("FILES", FILES)],
+        examples: demo::EXAMPLES,
+        see_also: &["compcache(1)", "compcache-run(1)", "cgroups(7)"],
+    },
+    Extra {
+        name: "compcache-completions",
+        section: "1",
+        parts: &[("EXIT STATUS", EXIT_STATUS)],
+        examples: command::COMPLETIONS_EXAMPLES,
+        see_also: &["compcache(1)"],
+    },
+    Extra {
+        name: "rzscontrol",
+        section: "1",
+        parts: &[
+            ("STATISTICS", RZSCONTROL_STATS),
+            ("EXIT STATUS", EXIT_STATUS),
+            ("ENVIRONMENT", ENVIRONMENT),
+            ("FILES", FILES),
+        ],
+        examples: rzscontrol::EXAMPLES,
+        see_also: &["compcache(1)", "compcached(8)", "mkswap(8)", "swapon(8)"],
+    },
+    Extra {
+        name: "compcached",
+        section: "8",
+        parts: &[
+            ("SIGNALS", DAEMON_SIGNALS),
+            ("EXIT STATUS", DAEMON_EXIT),
+            ("ENVIRONMENT", ENVIRONMENT),
+            ("FILES", DAEMON_FILES),
+        ],
+        examples: "\
+compcached --num-devices 4
+compcached --disksize_kb=1048576
+compcached --backing_swap=/dev/sda2 --memlimit_kb=262144
+systemctl enable --now compcached",
+        see_also: &["compcache(1)", "rzscontrol(1)", "swapon(8)", "systemd(1)"],
+    },
+];

@@ -1,0 +1,294 @@
+//! `compcache run`: a program in a memory cgroup whose overflow goes to compressed swap.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
+
+use compcache_device::ParamsUpdate;
+
+use crate::cgroup::{Group, Parent, Usage};
+use crate::child::{self, SpawnError};
+use crate::env::{Memory, Places};
+use crate::error::CliError;
+use crate::lease::{Lease, Sample};
+use crate::signals::Signals;
+use crate::size::{Size, human};
+
+/// Exit status where compcache itself failed, as env(1) and timeout(1) have it.
+const FAILED: u8 = 125;
+/// Exit status where the program is there and can't be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// Exit status where there is no such program.
+const NOT_FOUND: u8 = 127;
+
+/// How often the device is asked what it holds.
+const SAMPLING: Duration = Duration::from_millis(200);
+
+/// What to try, shown by `--help` and in the man page.
+pub(crate) const EXAMPLES: &str = "\
+compcache run --memory 512M -- make -j8
+compcache run --memory 1G --codec zstd -- python3 train.py
+compcache run --memory 25% --quiet -- qemu-system-x86_64 -m 4G -accel kvm disk.img";
+
+/// Options of `compcache run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Memory that the program may have, page cache included: bytes, or with K, M, G, T or % (of RAM)
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    memory: Size,
+
+    /// Size of the swap device before compression
+    ///
+    /// It limits how much more than --memory the program can have. Ignored, with a warning, where
+    /// another `compcache run` has a device already: both share it.
+    /// [default: 25% of RAM, or twice --memory if that is more]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    size: Option<Size>,
+
+    /// Codec of the swap device: NAME or NAME:LEVEL [default: lz4]
+    #[arg(short, long, value_name = "CODEC")]
+    codec: Option<String>,
+
+    /// Do not print at the end what was saved
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    command: Vec<OsString>,
+}
+
+/// Runs the program and gives the exit status that stands for its end.
+#[must_use]
+pub(crate) fn main(args: &RunArgs, places: &Places) -> ExitCode {
+    match run(args, places) {
+        Ok(status) => ExitCode::from(child::exit_code(status)),
+        Err(error) => {
+            eprintln!("compcache: run: {error}");
+            ExitCode::from(match error {
+                CliError::Spawn(SpawnError::NotFound { .. }) => NOT_FOUND,
+                CliError::Spawn(SpawnError::NotExecutable { .. }) => NOT_EXECUTABLE,
+                _ => FAILED,
+            })
+        }
+    }
+}
+
+fn run(args: &RunArgs, places: &Places) -> Result<ExitStatus, CliError> {
+    let ram = Memory::read()?.total;
+    let limit = args.memory.resolve(ram)?;
+    let size = match args.size {
+        Some(size) => size.resolve(ram)?,
+        None => default_size(ram, limit),
+    };
+    let params = ParamsUpdate {
+        disksize: Some(size),
+        codec: args.codec.clone(),
+        ..Default::default()
+    };
+    let group = Group::create(&Parent::find()?, limit)?;
+    let entrance = group.entrance()?;
+    // A daemon that is started here must not inherit blocked signals, so these come after it.
+    let mut lease = Lease::take(places, "compcache run", params)?;
+    let signals =
+        Signals::block(&child::PASSED_ON).map_err(|e| CliError::io("cannot receive signals", e))?;
+
+    let end = supervise(args, limit, entrance, &signals, &group, &mut lease);
+    if let Ok(end) = &end {
+        if !args.quiet {
+            eprint!("{}", end.report());
+        } else if end.usage.oom_kills > 0 {
+            eprintln!("compcache: {}", end.oom_line());
+        }
+    }
+    clean_up(group, lease);
+    Ok(end?.status)
+}
+
+/// Runs the program in the group from its start to its end.
+fn supervise(
+    args: &RunArgs,
+    limit: u64,
+    entrance: File,
+    signals: &Signals,
+    group: &Group,
+    lease: &mut Lease,
+) -> Result<End, CliError> {
+    let start = Instant::now();
+    let child = child::spawn(&mut child::command(&args.command), Some(entrance), signals)?;
+    let mut lost = None;
+    let status = child::supervise(&child, signals, SAMPLING, || {
+        if lost.is_none() {
+            lost = lease.sample().err();
+        }
+    })
+    .map_err(|e| CliError::io("cannot wait for the program", e))?;
+    if let Some(error) = lost {
+        eprintln!("compcache: warning: the device could not be watched to the end: {error}");
+    }
+    Ok(End {
+        program: args.command[0].to_string_lossy().into_owned(),
+        status,
+        took: start.elapsed(),
+        limit,
+        usage: group.usage(),
+        written: lease.traffic().map_or(0, |(_, written)| written),
+        peak: lease.peak().clone(),
+    })
+}
+
+/// Removes the group and gives the device back. The program has ended and its exit status is what
+/// counts, so that failures are told and no more.
+fn clean_up(group: Group, lease: Lease) {
+    match group.remove() {
+        Ok(0) => {}
+        Ok(ended) => eprintln!(
+            "compcache: warning: ended {ended} process(es) that the program had left running"
+        ),
+        Err(error) => eprintln!("compcache: warning: {error}"),
+    }
+    if let Err(error) = lease.end() {
+        eprintln!("compcache: warning: {error}");
+    }
+}
+
+/// A quarter of the RAM as in the original, or what lets a program have three times its limit.
+fn default_size(ram: u64, limit: u64) -> u64 {
+    let quarter = ram / 4;
+    quarter.max(limit.saturating_mul(2).min(ram)) & !4095
+}
+
+/// How a run ended.
+struct End {
+    program: String,
+    status: ExitStatus,
+    took: Duration,
+    limit: u64,
+    usage: Usage,
+    /// Pages that were written to the device.
+    written: u64,
+    peak: Sample,
+}
+
+impl End {
+    fn report(&self) -> String {
+        let how = match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => format!("exit status {code}"),
+            (None, signal) => format!("killed by {}", child::signal_name(signal.unwrap_or(0))),
+        };
+        let mut lines = vec![format!(
+            "{}: {how} after {:.1} s",
+            self.program,
+            self.took.as_secs_f64()
+        )];
+        if self.usage.oom_kills > 0 {
+            lines.push(self.oom_line());
+        }
+        let memory = self.usage.memory_peak.map_or_else(|| "?".to_owned(), human);
+        if self.written == 0 {
+            lines.push(format!(
+                "memory: at most {memory} of {} used, nothing was swapped",
+                human(self.limit)
+            ));
+        } else {
+            let swap = match self.usage.swap_peak {
+                Some(swap) if swap > 0 => format!(" and {} of swap", human(swap)),
+                _ => String::new(),
+            };
+            lines.push(format!(
+                "memory: at most {memory} of {} used{swap}; {} swapped out in all",
+                human(self.limit),
+                human(self.written * 4096),
+            ));
+            if let Some(ratio) = self.peak.ratio() {
+                lines.push(format!(
+                    "device: at most {} of pages, compressed to {} (ratio {ratio:.2}), in {} of \
+                     memory: {} saved",
+                    human(self.peak.original()),
+                    human(self.peak.compressed),
+                    human(self.peak.memory),
+                    human(self.peak.original().saturating_sub(self.peak.memory)),
+                ));
+            }
+        }
+        lines
+            .iter()
+            .map(|line| format!("compcache: {line}\n"))
+            .collect()
+    }
+
+    fn oom_line(&self) -> String {
+        format!(
+            "out of memory: the kernel killed {} process(es) of it, since memory ({}) and swap \
+             device were full; give it more with --memory or --size",
+            self.usage.oom_kills,
+            human(self.limit)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn end(raw_status: i32) -> End {
+        End {
+            program: "make".into(),
+            status: ExitStatus::from_raw(raw_status),
+            took: Duration::from_millis(12_340),
+            limit: 128 * MIB,
+            usage: Usage {
+                memory_peak: Some(128 * MIB),
+                swap_peak: Some(64 * MIB),
+                ..Usage::default()
+            },
+            written: 25_600,
+            peak: Sample {
+                pages: 16_384,
+                compressed: 16 * MIB,
+                memory: 17 * MIB,
+            },
+        }
+    }
+
+    #[test]
+    fn report_of_a_run_that_swapped() {
+        assert_eq!(
+            end(3 << 8).report(),
+            "compcache: make: exit status 3 after 12.3 s\n\
+             compcache: memory: at most 128M of 128M used and 64M of swap; 100M swapped out in all\n\
+             compcache: device: at most 64M of pages, compressed to 16M (ratio 4.00), in 17M of \
+             memory: 47M saved\n"
+        );
+    }
+
+    #[test]
+    fn report_of_a_run_that_was_killed_without_swapping() {
+        let mut end = end(9);
+        end.written = 0;
+        end.usage.oom_kills = 1;
+        assert_eq!(
+            end.report(),
+            "compcache: make: killed by SIGKILL after 12.3 s\n\
+             compcache: out of memory: the kernel killed 1 process(es) of it, since memory (128M) \
+             and swap device were full; give it more with --memory or --size\n\
+             compcache: memory: at most 128M of 128M used, nothing was swapped\n"
+        );
+    }
+
+    #[test]
+    fn default_sizes() {
+        assert_eq!(default_size(16 << 30, 512 * MIB), 4 << 30);
+        assert_eq!(default_size(1 << 30, 256 * MIB), 512 * MIB);
+        assert_eq!(default_size(1 << 30, 900 * MIB), 1 << 30);
+    }
+}

@@ -1,0 +1,182 @@
+//! `rzscontrol`: the control program of the original ramzswap, with its options word for word.
+
+pub mod stats;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser};
+use compcache_device::status::State;
+use compcache_device::{DeviceStatus, ParamsUpdate};
+use compcached::Client;
+use compcached::protocol::{Request, Response};
+
+use crate::device_name;
+use crate::env::{Places, print, warn};
+use crate::error::CliError;
+use crate::size::parse_kilobytes;
+
+const NAME: &str = "rzscontrol";
+
+/// What to try, shown by `--help` and in the man page.
+pub const EXAMPLES: &str = "\
+rzscontrol /dev/ramzswap0 --disksize_kb=1048576 --init
+rzscontrol /dev/ramzswap0 --backing_swap=/dev/sda2 --memlimit_kb=262144 --init
+rzscontrol /dev/ramzswap0 --stats
+rzscontrol /dev/ramzswap0 --reset";
+
+/// The options word for word as the original had them.
+const USAGE: &str = "rzscontrol DEVICE [-b|--backing_swap=PATH] [-m|--memlimit_kb=N] \
+    [-d|--disksize_kb=N] [-i|--init] [-r|--reset] [-s|--stats] [-v|--verbose] [-h|--help]";
+
+/// Sets up ramzswap devices: swap disks whose pages are compressed and kept in memory
+///
+/// Parameters are set while the device is not initialised, in one call or several; --init then
+/// initialises it, and swapon(8) puts it to use. --reset takes the device back and frees all its
+/// memory. The devices are served by compcached(8), which must be running.
+#[derive(Debug, Parser)]
+#[command(name = NAME, version, override_usage = USAGE)]
+#[command(after_help = crate::examples(EXAMPLES))]
+#[command(group = clap::ArgGroup::new("action").multiple(true).required(true)
+    .args(["backing_swap", "memlimit_kb", "disksize_kb", "init", "reset", "stats"]))]
+struct Args {
+    /// The device: /dev/ramzswapN or ramzswapN
+    #[arg(value_name = "DEVICE")]
+    device: String,
+
+    /// Send pages that do not compress, or do not fit, to this swap area: a partition or a file
+    ///
+    /// It must be made by mkswap(8) and not be in use. The disk then has the size of the backing
+    /// swap.
+    #[arg(short = 'b', long = "backing_swap", value_name = "PATH")]
+    backing_swap: Option<PathBuf>,
+
+    /// Keep at most N kB of pages in memory, the rest in the backing swap; needs --backing_swap
+    ///
+    /// [default: 15% of RAM, or the size of the backing swap if that is smaller]
+    #[arg(short = 'm', long = "memlimit_kb", value_name = "N", value_parser = parse_kilobytes,
+          allow_negative_numbers = true)]
+    memlimit_kb: Option<u64>,
+
+    /// Make the disk N kB large, before compression
+    ///
+    /// [default: 25% of RAM; with --backing_swap always the size of the backing swap]
+    #[arg(short = 'd', long = "disksize_kb", value_name = "N", value_parser = parse_kilobytes,
+          allow_negative_numbers = true)]
+    disksize_kb: Option<u64>,
+
+    /// Initialise the device; its parameters are fixed from then on
+    #[arg(short = 'i', long, conflicts_with = "reset")]
+    init: bool,
+
+    /// Take the device back to its state before --init; refused while it is used as swap
+    #[arg(short = 'r', long, conflicts_with_all = ["backing_swap", "memlimit_kb", "disksize_kb", "stats"])]
+    reset: bool,
+
+    /// Show the device's statistics
+    #[arg(short = 's', long)]
+    stats: bool,
+
+    /// Say what is done, and show more statistics after those of --stats
+    #[arg(short = 'v', long)]
+    verbose: bool,
+}
+
+impl Args {
+    fn params(&self) -> ParamsUpdate {
+        ParamsUpdate {
+            disksize: self.disksize_kb,
+            memlimit: self.memlimit_kb,
+            backing_swap: self.backing_swap.as_deref().map(absolute),
+            codec: None,
+        }
+    }
+}
+
+/// The path as the daemon, whose working directory is another, must be told it.
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The clap command of `rzscontrol`, from which help, man page and completions are made.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+/// The program `rzscontrol`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args, &Places::new(None, None)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{NAME}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args, places: &Places) -> Result<(), CliError> {
+    let device = device_name::number(&args.device, &places.dev_dir)?;
+    let mut client = places.connect()?;
+    let say = |text: &str| {
+        if args.verbose {
+            eprintln!("{NAME}: {}: {text}", args.device);
+        }
+    };
+    let params = args.params();
+    if args.init || params != ParamsUpdate::default() {
+        done(
+            &mut client,
+            &Request::Configure {
+                device,
+                params,
+                init: args.init,
+            },
+        )?;
+        say(if args.init {
+            "initialised"
+        } else {
+            "parameters set"
+        });
+    }
+    if args.reset {
+        done(&mut client, &Request::Reset { device })?;
+        say("reset");
+    }
+    if args.stats {
+        let status = status(&mut client, device)?;
+        if status.state != State::Ready {
+            return Err(CliError::NotInitialised(args.device.clone()));
+        }
+        let mut text = stats::format(&status);
+        if args.verbose {
+            text.push_str(&stats::format_more(&status));
+        }
+        print(&text)?;
+    }
+    Ok(())
+}
+
+fn done(client: &mut Client, request: &Request) -> Result<(), CliError> {
+    match client.request(request)? {
+        Response::Done { warnings } => {
+            warn(NAME, &warnings);
+            Ok(())
+        }
+        _ => Err(CliError::Answer),
+    }
+}
+
+fn status(client: &mut Client, device: u32) -> Result<DeviceStatus, CliError> {
+    match client.request(&Request::Status {
+        device: Some(device),
+    })? {
+        Response::Status { devices, .. } => devices
+            .into_iter()
+            .find(|d| d.number == device)
+            .ok_or(CliError::Answer),
+        _ => Err(CliError::Answer),
+    }
+}

@@ -1,0 +1,192 @@
+//! The status as a table, in the manner of zramctl(8) and `swapon --show`.
+
+use std::fmt::Write as _;
+
+use compcache_device::status::State;
+use compcache_device::{DeviceStatus, ParamsUpdate};
+use compcached::protocol::DaemonStatus;
+
+use crate::rzscontrol::stats;
+use crate::size::human;
+
+const HEAD: [&str; 10] = [
+    "NAME", "BLOCK", "CODEC", "SIZE", "DATA", "COMPR", "TOTAL", "RATIO", "SWAP", "PRIO",
+];
+
+/// Columns that are numbers and stand to the right.
+const RIGHT: [bool; 10] = [
+    false, false, false, true, true, true, true, true, true, true,
+];
+
+/// The daemon's line, the table of devices, and with `verbose` all about each device.
+pub(super) fn format(daemon: &DaemonStatus, devices: &[DeviceStatus], verbose: bool) -> String {
+    let mut out = format!(
+        "compcached {}, process {}, up {}, {} device(s), {} lease(s)\n",
+        daemon.version,
+        daemon.pid,
+        duration(daemon.uptime_seconds),
+        daemon.num_devices,
+        daemon.leases,
+    );
+    for warning in &daemon.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    // Those that were not touched yet have nothing to show.
+    let shown: Vec<_> = devices
+        .iter()
+        .filter(|device| device.state == State::Ready || device.params != ParamsUpdate::default())
+        .collect();
+    if shown.is_empty() {
+        out.push_str("no device is initialised\n");
+    } else {
+        out.push('\n');
+        out.push_str(&rows(&shown));
+    }
+    if verbose {
+        for device in devices.iter().filter(|device| device.state == State::Ready) {
+            let _ = write!(
+                out,
+                "\n{}\n{}{}",
+                device.node.display(),
+                stats::format(device),
+                stats::format_more(device)
+            );
+        }
+    }
+    out
+}
+
+fn rows(devices: &[&DeviceStatus]) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(devices.iter().copied().map(row));
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for ((cell, &width), right) in row.iter().zip(&widths).zip(RIGHT) {
+            let _ = if right {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn row(device: &DeviceStatus) -> [String; HEAD.len()] {
+    let none = || "-".to_owned();
+    let stats = &device.stats;
+    let ready = device.state == State::Ready;
+    let when_ready = |text: String| if ready { text } else { none() };
+    let pages = stats.pages_stored + stats.zero_pages + stats.same_pages + stats.backing_pages;
+    let original = stats.pages_stored * 4096;
+    let ratio = if stats.compr_bytes > 0 {
+        format!("{:.2}", original as f64 / stats.compr_bytes as f64)
+    } else {
+        none()
+    };
+    [
+        device.node.display().to_string(),
+        device
+            .block_device
+            .as_ref()
+            .map_or_else(none, |path| path.display().to_string()),
+        when_ready(device.codec.clone()),
+        if device.disksize > 0 {
+            human(device.disksize)
+        } else {
+            none()
+        },
+        when_ready(human(pages * 4096)),
+        when_ready(human(stats.compr_bytes)),
+        when_ready(human(stats.pool_bytes + stats.table_bytes)),
+        ratio,
+        device.swap.map_or_else(none, |swap| human(swap.used_bytes)),
+        device
+            .swap
+            .map_or_else(none, |swap| swap.priority.to_string()),
+    ]
+}
+
+/// A time in its two largest units: `3d 4h`, `5m 6s`, `7s`.
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{daemon_status, device_status};
+
+    #[test]
+    fn a_device_in_use_and_one_that_is_new() {
+        let mut used = device_status(0);
+        used.stats.pages_stored = 30_000;
+        used.stats.zero_pages = 720;
+        used.stats.compr_bytes = 40_960_000;
+        used.stats.pool_bytes = 42 << 20;
+        used.stats.table_bytes = 2 << 20;
+        let mut new = device_status(1);
+        new.state = State::New;
+        new.block_device = None;
+        new.swap = None;
+        new.disksize = 0;
+        let untouched = new.clone();
+        new.params.codec = Some("zstd".into());
+        let expected = "\
+compcached 0.1.0, process 77, up 1h 1m, 2 device(s), 0 lease(s)
+
+NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
+/dev/ramzswap0  /dev/loop3  lz4      1G  120M  39.1M    44M   3.00    5M     1
+/dev/ramzswap1  -           -         -     -      -      -      -     -     -
+";
+        assert_eq!(
+            format(&daemon_status(), &[used, new, untouched], false),
+            expected
+        );
+    }
+
+    #[test]
+    fn nothing_in_use() {
+        let mut new = device_status(0);
+        new.state = State::New;
+        let text = format(&daemon_status(), &[new], false);
+        assert!(
+            text.ends_with("lease(s)\nno device is initialised\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn details_and_warnings() {
+        let mut daemon = daemon_status();
+        daemon.warnings.push("mlockall was refused".into());
+        let text = format(&daemon, &[device_status(0)], true);
+        assert!(text.contains("\nwarning: mlockall was refused\n"), "{text}");
+        assert!(
+            text.contains("\n/dev/ramzswap0\nDiskSize:\t 1048576 kB\n"),
+            "{text}"
+        );
+        assert!(text.contains("SwapPriority:\t       1\n"), "{text}");
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration(59), "59s");
+        assert_eq!(duration(61), "1m 1s");
+        assert_eq!(duration(90_061), "1d 1h");
+    }
+}

@@ -1,0 +1,237 @@
+//! `compcache swap on` and `compcache swap off`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use compcache_device::ParamsUpdate;
+use compcache_device::swap;
+use compcached::Client;
+use compcached::protocol::{Request, Response};
+
+use crate::device_name;
+use crate::env::{Memory, Places, print, warn};
+use crate::error::CliError;
+use crate::size::{Size, human};
+
+/// How long a swap-off may take before progress is shown.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Time between two looks at /proc/swaps.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// What to try, shown by `--help` and in the man pages.
+pub(crate) const EXAMPLES: &str = "\
+compcache swap on --size 50%
+compcache swap on --size 4G --codec zstd:3
+compcache swap on --backing-swap /dev/sda2 --memlimit 512M
+compcache swap off";
+
+/// Options of `compcache swap`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum SwapCommand {
+    /// Swap on a ramzswap device; starts the daemon where none runs
+    #[command(after_help = crate::examples(EXAMPLES))]
+    On(OnArgs),
+    /// Swap off ramzswap devices and free their memory
+    #[command(after_help = crate::examples(OFF_EXAMPLES))]
+    Off(OffArgs),
+}
+
+/// What to try with `swap off`.
+pub(crate) const OFF_EXAMPLES: &str = "compcache swap off\ncompcache swap off /dev/ramzswap1";
+
+/// Options of `compcache swap on`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnArgs {
+    /// The device, /dev/ramzswapN or ramzswapN [default: the first one that is not in use]
+    #[arg(value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// Size before compression: bytes, or with K, M, G, T or % (of RAM)
+    /// [default: 25%; with --backing-swap always the size of the backing swap]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    size: Option<Size>,
+
+    /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3 [default: lz4]
+    #[arg(short, long, value_name = "CODEC")]
+    codec: Option<String>,
+
+    /// Keep at most this much of it in memory, the rest in the backing swap
+    /// [default: 15% of RAM, or the size of the backing swap if that is smaller]
+    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    memlimit: Option<Size>,
+
+    /// A swap area, partition or file, for pages that do not compress or do not fit
+    #[arg(short, long, value_name = "PATH")]
+    backing_swap: Option<PathBuf>,
+
+    /// Swap priority, 0 to 32767; higher ones fill first [default: above every active swap]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=32767),
+          allow_negative_numbers = true)]
+    priority: Option<i32>,
+}
+
+/// Options of `compcache swap off`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OffArgs {
+    /// The device, /dev/ramzswapN or ramzswapN [default: all that are swapped on]
+    #[arg(value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+/// Does what the user asked for.
+///
+/// # Errors
+/// Those of the daemon, and sizes that do not fit this machine.
+pub(crate) fn main(command: &SwapCommand, places: &Places) -> Result<(), CliError> {
+    match command {
+        SwapCommand::On(args) => on(args, places),
+        SwapCommand::Off(args) => off(args, places),
+    }
+}
+
+fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
+    let ram = Memory::read()?.total;
+    let bytes = |size: Option<Size>| size.map(|size| size.resolve(ram)).transpose();
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let request = Request::SwapOn {
+        device: device(args.device.as_deref(), places)?,
+        params: ParamsUpdate {
+            disksize: bytes(args.size)?,
+            memlimit: bytes(args.memlimit)?,
+            backing_swap: args.backing_swap.as_ref().map(absolute),
+            codec: args.codec.clone(),
+        },
+        priority: args.priority,
+    };
+    match places
+        .connect_or_spawn("compcache swap on")?
+        .request(&request)?
+    {
+        Response::SwappedOn {
+            node,
+            priority,
+            warnings,
+            ..
+        } => {
+            warn("compcache", &warnings);
+            print(&format!(
+                "{}: swapped on with priority {priority}\n",
+                node.display()
+            ))
+        }
+        _ => Err(CliError::Answer),
+    }
+}
+
+fn off(args: &OffArgs, places: &Places) -> Result<(), CliError> {
+    let number = device(args.device.as_deref(), places)?;
+    let mut client = places.connect()?;
+    let in_use = swapped_on(&mut client, number)?;
+    let (send, answer) = channel();
+    // The daemon answers when all pages are back, which may take minutes.
+    let asking = thread::spawn(move || {
+        // The receiver waits until this is sent.
+        let _ = send.send(client.request(&Request::SwapOff { device: number }));
+    });
+    let first = in_use.used();
+    let mut progress = Progress::default();
+    let mut wait = PATIENCE;
+    let response = loop {
+        match answer.recv_timeout(wait) {
+            Ok(response) => break response,
+            Err(RecvTimeoutError::Timeout) => {
+                progress.show(first, in_use.used());
+                wait = PERIOD;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(CliError::Answer),
+        }
+    };
+    progress.end();
+    drop(asking);
+    match response? {
+        Response::Done { warnings } => {
+            warn("compcache", &warnings);
+            print(&in_use.report())
+        }
+        _ => Err(CliError::Answer),
+    }
+}
+
+fn device(name: Option<&str>, places: &Places) -> Result<Option<u32>, CliError> {
+    name.map(|name| device_name::number(name, &places.dev_dir))
+        .transpose()
+}
+
+/// Devices that are to be swapped off: node and block device.
+struct InUse(Vec<(PathBuf, PathBuf)>);
+
+/// Asks the daemon which devices are swapped on, of all or of the one that is named.
+fn swapped_on(client: &mut Client, number: Option<u32>) -> Result<InUse, CliError> {
+    match client.request(&Request::Status { device: number })? {
+        Response::Status { devices, .. } => Ok(InUse(
+            devices
+                .into_iter()
+                .filter(|device| device.swap.is_some())
+                .filter_map(|device| Some((device.node, device.block_device?)))
+                .collect(),
+        )),
+        _ => Err(CliError::Answer),
+    }
+}
+
+impl InUse {
+    /// Bytes of swap in use on them.
+    fn used(&self) -> u64 {
+        self.0
+            .iter()
+            .filter_map(|(_, block_device)| swap::find(block_device).ok().flatten())
+            .map(|entry| entry.used_bytes)
+            .sum()
+    }
+
+    fn report(&self) -> String {
+        match self.0.as_slice() {
+            [] => "no ramzswap device was swapped on\n".to_owned(),
+            devices => devices
+                .iter()
+                .map(|(node, _)| format!("{}: swapped off\n", node.display()))
+                .collect(),
+        }
+    }
+}
+
+/// A line that is written over on a terminal; elsewhere one line now and then.
+#[derive(Default)]
+struct Progress {
+    shown: u32,
+}
+
+impl Progress {
+    fn show(&mut self, first: u64, left: u64) {
+        let terminal = std::io::stderr().is_terminal();
+        let text = format!(
+            "compcache: swapping off: {} of {} left",
+            human(left),
+            human(first)
+        );
+        let mut out = std::io::stderr().lock();
+        // Progress that can't be shown is no reason to stop.
+        let _ = if terminal {
+            write!(out, "\r\x1b[K{text}")
+        } else if self.shown.is_multiple_of(20) {
+            writeln!(out, "{text}")
+        } else {
+            Ok(())
+        };
+        self.shown += 1;
+    }
+
+    fn end(&self) {
+        if self.shown > 0 && std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Values for tests.
+
+use compcache_device::status::{DeviceStats, State, SwapUse};
+use compcache_device::{DeviceStatus, ParamsUpdate};
+use compcached::protocol::DaemonStatus;
+
+/// A device of 1 GiB that is swapped on and has done nothing yet.
+pub(crate) fn device_status(number: u32) -> DeviceStatus {
+    DeviceStatus {
+        number,
+        state: State::Ready,
+        node: format!("/dev/ramzswap{number}").into(),
+        block_device: Some("/dev/loop3".into()),
+        transport: Some("fuse-loop".into()),
+        swap: Some(SwapUse {
+            priority: 1,
+            used_bytes: 5 << 20,
+            size_bytes: (1 << 30) - 4096,
+        }),
+        params: ParamsUpdate::default(),
+        disksize: 1 << 30,
+        memlimit: None,
+        backing_swap: None,
+        codec: "lz4".into(),
+        stats: DeviceStats::default(),
+    }
+}
+
+/// A daemon with two devices.
+pub(crate) fn daemon_status() -> DaemonStatus {
+    DaemonStatus {
+        version: "0.1.0".into(),
+        pid: 77,
+        num_devices: 2,
+        leases: 0,
+        uptime_seconds: 3660,
+        warnings: Vec::new(),
+    }
+}
