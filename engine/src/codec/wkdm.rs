@@ -387,7 +387,7 @@ fn pack(flags: [u8; 8]) -> u8 {
 #[inline(always)]
 fn unpack(bits: u8) -> [u8; 8] {
     // Byte i keeps only bit i; adding 0x7f carries it to the byte's top bit, unless it is there.
-    let each = u64::from(bits) * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201;
+    let each = (u64::from(bits) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
     let top = each + 0x007f_7f7f_7f7f_7f7f;
     ((top >> 7) & 0x0101_0101_0101_0101).to_le_bytes()
 }
