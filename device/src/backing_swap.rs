@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -50,6 +49,10 @@ impl Drop for Claim {
 /// A page at a page's place in memory, for callers whose pages lie elsewhere.
 #[repr(C, align(4096))]
 struct Aligned(Page);
+
+/// The start of a swap area, where direct I/O can read it.
+#[repr(C, align(4096))]
+struct Start([Page; 16]);
 
 /// An open backing swap that nobody else uses while it lives.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl BackingSwap {
         let file = File::options()
             .read(true)
             .write(true)
-            .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC | libc::O_NONBLOCK | exclusive)
+            .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC | exclusive)
             .open(path)
             .map_err(|e| match e.raw_os_error() {
                 Some(libc::EBUSY) => busy("another program (swap, a mount or another device)"),
@@ -147,7 +150,7 @@ impl BackingSwap {
         {
             return Err(unfit(&format!(
                 "it has a hole at byte {at}, a write there could fail for want of space: fill \
-                 it with dd, not truncate, and prepare it with mkswap",
+                 it with dd or fallocate, not truncate, and prepare it with mkswap",
             )));
         }
         Ok(BackingSwap {
@@ -172,27 +175,29 @@ enum Unusable {
 
 /// The pages of the swap area in `file`, which has room for `room` of them.
 fn usable_pages(file: &File, room: u64) -> Result<u64, Unusable> {
-    let mut start = Box::new([Aligned([0; PAGE_SIZE])]);
-    let page = &mut start[0].0;
-    match file.read_exact_at(page, 0) {
-        Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(Unusable::Header(HeaderError::NoSignature));
+    // As much as the largest page size that there is.
+    let mut start = Box::new(Start([[0; PAGE_SIZE]; 16]));
+    let read = file
+        .read_at(start.0.as_flattened_mut(), 0)
+        .map_err(Unusable::Io)?;
+    let header = match SwapHeader::check(&start.0[0], room) {
+        Err(HeaderError::NoSignature) => {
+            let known = start.0.as_flattened().get(..read).unwrap_or_default();
+            Err(SwapHeader::foreign_page_size(known)
+                .map_or(HeaderError::NoSignature, HeaderError::PageSize))
         }
-        Err(e) => return Err(Unusable::Io(e)),
-    }
-    match SwapHeader::check(page, room) {
-        Ok(header) => Ok(u64::from(header.last_page) + 1),
-        Err(error) => Err(Unusable::Header(error)),
-    }
+        other => other,
+    };
+    Ok(u64::from(header.map_err(Unusable::Header)?.last_page) + 1)
 }
 
-/// Where the first hole within the first `len` bytes is.
+/// Where the first hole within the first `len` bytes is. Space that is allocated but was
+/// never written (`fallocate`) is no hole, though some file systems list it as one: a file of
+/// as many blocks as it needs has none.
 fn first_hole(file: &File, len: u64) -> io::Result<Option<u64>> {
-    match rustix::fs::seek(file.as_fd(), SeekFrom::Hole(0)) {
-        Ok(at) => Ok((at < len).then_some(at)),
-        Err(e) => Err(e.into()),
-    }
+    let at = rustix::fs::seek(file, SeekFrom::Hole(0))?;
+    let allocated = file.metadata()?.blocks().saturating_mul(512);
+    Ok((at < len && allocated < len).then_some(at))
 }
 
 /// The error of the engine for a failed transfer.

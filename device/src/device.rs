@@ -2,6 +2,8 @@
 
 mod env;
 mod pool_size;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

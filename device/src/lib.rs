@@ -14,6 +14,7 @@ pub mod error;
 mod host;
 mod keeper;
 pub mod params;
+pub mod recover;
 pub mod status;
 pub mod swap;
 pub mod swap_header;

@@ -63,7 +63,7 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
 }
 
 /// Undoes the octal escapes of `seq_path` (`\040` for a blank).
-fn unescape(field: &[u8]) -> PathBuf {
+pub(crate) fn unescape(field: &[u8]) -> PathBuf {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [first, tail @ ..] = rest {

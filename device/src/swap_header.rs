@@ -162,3 +162,122 @@ impl SwapHeader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn page() -> Page {
+        SwapHeader::new(9, [7; 16], "label").to_page()
+    }
+
+    /// Sets the number at byte `at`.
+    fn with(at: usize, n: u32) -> Page {
+        let mut page = page();
+        page[at..at + 4].copy_from_slice(&n.to_ne_bytes());
+        page
+    }
+
+    #[test]
+    fn the_layout_is_that_of_mkswap() {
+        let page = page();
+        assert_eq!(&page[4086..], b"SWAPSPACE2");
+        assert_eq!(page[1024..1028], 1_u32.to_ne_bytes());
+        assert_eq!(page[1028..1032], 9_u32.to_ne_bytes());
+        assert_eq!(page[1036..1052], [7; 16]);
+        assert_eq!(&page[1052..1060], b"label\0\0\0");
+        assert!(
+            page[..1024]
+                .iter()
+                .chain(&page[1068..4086])
+                .all(|b| *b == 0)
+        );
+    }
+
+    #[test]
+    fn a_long_label_is_cut() {
+        let header = SwapHeader::new(9, [0; 16], "a label of more than 16 bytes");
+        assert_eq!(&header.label, b"a label of more ");
+    }
+
+    #[test]
+    fn unfit_headers_are_told_apart() {
+        let mut unsigned = page();
+        unsigned[4090] ^= 1;
+        let mut old = page();
+        old[4086..].copy_from_slice(b"SWAP-SPACE");
+        let mut hibernated = page();
+        hibernated[4086..].copy_from_slice(HIBERNATED);
+        for (page, error) in [
+            ([0; PAGE_SIZE], HeaderError::NoSignature),
+            (unsigned, HeaderError::NoSignature),
+            (old, HeaderError::NoSignature),
+            (hibernated, HeaderError::Hibernated),
+            (with(VERSION_AT, 0), HeaderError::Version(0)),
+            (with(VERSION_AT, 2), HeaderError::Version(2)),
+            (with(VERSION_AT, 1_u32.swap_bytes()), HeaderError::ByteOrder),
+            (with(BAD_PAGES_AT, 3), HeaderError::BadPages(3)),
+            (with(LAST_PAGE_AT, 0), HeaderError::Empty),
+            (
+                with(LAST_PAGE_AT, 10),
+                HeaderError::Truncated {
+                    last_page: 10,
+                    pages: 10,
+                },
+            ),
+            (
+                with(LAST_PAGE_AT, u32::MAX),
+                HeaderError::Truncated {
+                    last_page: u32::MAX,
+                    pages: 10,
+                },
+            ),
+        ] {
+            assert_eq!(SwapHeader::check(&page, 10), Err(error));
+        }
+        let message = HeaderError::Truncated {
+            last_page: 10,
+            pages: 10,
+        }
+        .to_string();
+        assert!(
+            message.contains("page 10 as the last, but it has only 10 pages"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn another_page_size_is_recognised() {
+        for size in [8192, 16384, 32768, 65536] {
+            let mut bytes = vec![0; 65536];
+            bytes[size - 10..size].copy_from_slice(SIGNATURE);
+            assert_eq!(SwapHeader::foreign_page_size(&bytes), Some(size));
+            assert_eq!(SwapHeader::foreign_page_size(&bytes[..size - 1]), None);
+        }
+        assert_eq!(SwapHeader::foreign_page_size(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_reads_back(last_page in 1_u32.., uuid: [u8; 16], label in "[ -~]{0,16}") {
+            let header = SwapHeader::new(last_page, uuid, &label);
+            let pages = u64::from(last_page) + 1;
+            prop_assert_eq!(SwapHeader::check(&header.to_page(), pages), Ok(header));
+        }
+
+        #[test]
+        fn any_page_is_checked_without_a_panic(
+            flips in prop::collection::vec((0..PAGE_SIZE, any::<u8>()), 0..40),
+            pages: u64,
+        ) {
+            let mut page = page();
+            for (at, value) in flips {
+                page[at] = value;
+            }
+            if let Ok(header) = SwapHeader::check(&page, pages) {
+                prop_assert!(u64::from(header.last_page) < pages);
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The state machine over a transport that needs no kernel.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::params::MIN_DISKSIZE;
+use crate::swap_header::SwapHeader;
+use crate::transport::Transport;
+
+/// What the transport does next, and what it serves now.
+#[derive(Default)]
+struct Kernel {
+    refuse: AtomicBool,
+    busy: AtomicBool,
+    leftover: AtomicBool,
+    served: Mutex<Option<Arc<dyn Disk>>>,
+}
+
+struct FakeTransport(Arc<Kernel>);
+
+struct FakeAttachment(Arc<Kernel>);
+
+fn broken(action: &str) -> DeviceError {
+    DeviceError::system(action, io::Error::from_raw_os_error(libc::ENODEV), "remedy")
+}
+
+impl Transport for FakeTransport {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn attach(
+        &self,
+        disk: Arc<dyn Disk>,
+        _name: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Box<dyn Attachment>, DeviceError> {
+        if self.0.refuse.load(Ordering::Relaxed) {
+            return Err(broken("attach"));
+        }
+        warnings.push("it is a fake".to_owned());
+        *self.0.served.lock() = Some(disk);
+        Ok(Box::new(FakeAttachment(Arc::clone(&self.0))))
+    }
+}
+
+impl Attachment for FakeAttachment {
+    fn block_device(&self) -> &Path {
+        Path::new("/dev/null")
+    }
+
+    fn detach(&mut self) -> Result<(), DetachError> {
+        if self.0.busy.load(Ordering::Relaxed) {
+            return Err(DetachError::Busy);
+        }
+        *self.0.served.lock() = None;
+        if self.0.leftover.load(Ordering::Relaxed) {
+            return Err(DetachError::Leftover(broken("unmount")));
+        }
+        Ok(())
+    }
+}
+
+struct Fixture {
+    device: Device,
+    kernel: Arc<Kernel>,
+    dir: TempDir,
+}
+
+fn fixture() -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = Arc::new(Kernel::default());
+    let mut env = Env::new(dir.path(), dir.path());
+    env.transport = Arc::new(FakeTransport(Arc::clone(&kernel)));
+    env.workers = 2;
+    env.ram_bytes = 64 << 20;
+    Fixture {
+        device: Device::new(3, Arc::new(env)),
+        kernel,
+        dir,
+    }
+}
+
+fn disksize(bytes: u64) -> ParamsUpdate {
+    ParamsUpdate {
+        disksize: Some(bytes),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_device_is_configured_initialised_and_reset() {
+    let Fixture {
+        device,
+        kernel,
+        dir,
+    } = fixture();
+    let new = device.status();
+    assert_eq!((new.number, new.state, new.disksize), (3, State::New, 0));
+    assert_eq!(new.node, dir.path().join("ramzswap3"));
+
+    assert!(device.configure(&disksize(1 << 20)).unwrap().is_empty());
+    assert_eq!(device.status().disksize, 1 << 20);
+    let warnings = device.init().unwrap();
+    assert!(
+        warnings.contains(&"it is a fake".to_owned()),
+        "{warnings:?}"
+    );
+    let ready = device.status();
+    assert_eq!((ready.state, ready.disksize), (State::Ready, 1 << 20));
+    assert_eq!(ready.block_device.as_deref(), Some(Path::new("/dev/null")));
+    assert_eq!(ready.transport.as_deref(), Some("fake"));
+    assert_eq!(
+        std::fs::read_link(device.node()).unwrap(),
+        Path::new("/dev/null")
+    );
+    let text = serde_json::to_string(&ready).unwrap();
+    assert_eq!(serde_json::from_str::<DeviceStatus>(&text).unwrap(), ready);
+
+    device.reset().unwrap();
+    assert!(kernel.served.lock().is_none());
+    assert_eq!(device.status(), new);
+    assert!(device.node().symlink_metadata().is_err());
+}
+
+#[test]
+fn the_disk_carries_a_swap_header_and_zeros() {
+    let Fixture { device, kernel, .. } = fixture();
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.init().unwrap();
+    let disk = kernel.served.lock().clone().unwrap();
+    assert_eq!(disk.size_bytes(), 1 << 20);
+    let mut worker = disk.worker();
+    let mut pages = vec![1; 1 << 20];
+    disk.read(&mut worker, 0, &mut pages).unwrap();
+    let header = SwapHeader::check(pages.first_chunk().unwrap(), 256).unwrap();
+    assert_eq!(header.last_page, 255);
+    assert_eq!(&header.label, b"ramzswap3\0\0\0\0\0\0\0");
+    assert_eq!(
+        (header.uuid[6] >> 4, header.uuid[8] >> 6),
+        (4, 2),
+        "a UUID of version 4"
+    );
+    assert!(pages[4096..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn requests_that_are_not_pages_of_the_disk_are_refused_and_counted() {
+    let Fixture { device, kernel, .. } = fixture();
+    device.configure(&disksize(MIN_DISKSIZE)).unwrap();
+    device.init().unwrap();
+    let disk = kernel.served.lock().clone().unwrap();
+    let mut worker = disk.worker();
+    let mut data = vec![0; 8192];
+    assert_eq!(
+        disk.read(&mut worker, 1, &mut data).unwrap_err().errno(),
+        libc::EINVAL
+    );
+    assert_eq!(
+        disk.write(&mut worker, 0, &data[..512])
+            .unwrap_err()
+            .errno(),
+        libc::EINVAL
+    );
+    assert_eq!(
+        disk.discard(&mut worker, 0, 4095).unwrap_err().errno(),
+        libc::EINVAL
+    );
+    for offset in [MIN_DISKSIZE - 4096, MIN_DISKSIZE, u64::MAX - 4095] {
+        assert_eq!(
+            disk.write(&mut worker, offset, &data).unwrap_err().errno(),
+            libc::EIO
+        );
+        assert_eq!(
+            disk.read(&mut worker, offset, &mut data)
+                .unwrap_err()
+                .errno(),
+            libc::EIO
+        );
+    }
+    assert_eq!(device.status().stats.invalid_io, 9);
+    assert_eq!(
+        disk.read(&mut worker, MIN_DISKSIZE - 8192, &mut data),
+        Ok(())
+    );
+    assert_eq!(disk.read(&mut worker, MIN_DISKSIZE, &mut []), Ok(()));
+    assert_eq!(device.status().stats.invalid_io, 9);
+}
+
+#[test]
+fn after_initialisation_parameters_are_refused_until_reset() {
+    let Fixture { device, .. } = fixture();
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.init().unwrap();
+    let before = device.status();
+    let message = device
+        .configure(&disksize(2 << 20))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("ramzswap3 is already initialised: reset it first"),
+        "{message}"
+    );
+    let error = device.init().unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY);
+    assert_eq!(device.status().disksize, before.disksize);
+    device.reset().unwrap();
+    device.configure(&disksize(2 << 20)).unwrap();
+}
+
+#[test]
+fn a_refused_configuration_changes_nothing() {
+    let Fixture { device, .. } = fixture();
+    device.configure(&disksize(1 << 20)).unwrap();
+    let before = device.status();
+    let mut both = disksize(2 << 20);
+    both.codec = Some("nosuch".into());
+    assert!(device.configure(&both).is_err());
+    assert!(device.configure(&disksize(0)).is_err());
+    let limit = ParamsUpdate {
+        memlimit: Some(1 << 19),
+        ..Default::default()
+    };
+    assert!(device.configure(&limit).is_err());
+    let mut backing = disksize(2 << 20);
+    backing.backing_swap = Some("/nonexistent/swap".into());
+    let message = device.configure(&backing).unwrap_err().to_string();
+    assert!(
+        message.contains("/nonexistent/swap: opening it failed: No such file"),
+        "{message}"
+    );
+    assert_eq!(device.status(), before);
+}
+
+#[test]
+fn a_warning_is_given_once() {
+    let Fixture { device, .. } = fixture();
+    let warnings = device.configure(&disksize(256 << 20)).unwrap();
+    assert!(
+        warnings[0].contains("more than twice the RAM"),
+        "{warnings:?}"
+    );
+    let warnings = device.init().unwrap();
+    assert!(
+        !warnings.iter().any(|w| w.contains("twice")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_failed_initialisation_leaves_nothing() {
+    let Fixture { device, kernel, .. } = fixture();
+    device.configure(&disksize(1 << 20)).unwrap();
+    let before = device.status();
+    kernel.refuse.store(true, Ordering::Relaxed);
+    assert!(device.init().is_err());
+    assert_eq!(device.status(), before);
+
+    kernel.refuse.store(false, Ordering::Relaxed);
+    std::fs::write(device.node(), "somebody's file").unwrap();
+    let message = device.init().unwrap_err().to_string();
+    assert!(
+        message.contains("remove what stands in its place"),
+        "{message}"
+    );
+    assert_eq!(std::fs::read(device.node()).unwrap(), b"somebody's file");
+    assert!(
+        kernel.served.lock().is_none(),
+        "what was attached is detached again"
+    );
+    assert_eq!(device.status(), before);
+}
+
+#[test]
+fn a_stale_link_is_replaced() {
+    let Fixture { device, .. } = fixture();
+    std::os::unix::fs::symlink("/dev/loop987654", device.node()).unwrap();
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.init().unwrap();
+    assert_eq!(
+        std::fs::read_link(device.node()).unwrap(),
+        Path::new("/dev/null")
+    );
+}
+
+#[test]
+fn a_busy_device_stays_and_a_leftover_is_reported() {
+    let Fixture { device, kernel, .. } = fixture();
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.init().unwrap();
+    kernel.busy.store(true, Ordering::Relaxed);
+    let error = device.reset().unwrap_err();
+    assert!(
+        matches!(error, DeviceError::Busy { number: 3, .. }),
+        "{error}"
+    );
+    assert!(device.is_ready());
+    assert!(device.node().symlink_metadata().is_ok());
+
+    kernel.busy.store(false, Ordering::Relaxed);
+    kernel.leftover.store(true, Ordering::Relaxed);
+    let message = device.reset().unwrap_err().to_string();
+    assert!(message.contains("cannot unmount"), "{message}");
+    assert!(!device.is_ready());
+    assert!(device.node().symlink_metadata().is_err());
+}
+
+#[test]
+fn the_codec_changes_on_a_live_device() {
+    let Fixture { device, .. } = fixture();
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.set_codec("lzo".parse().unwrap());
+    assert_eq!(device.status().codec, "lzo");
+    device.init().unwrap();
+    assert_eq!(device.status().codec, "lzo");
+    device.set_codec("zstd:3".parse().unwrap());
+    assert_eq!(device.status().codec, "zstd:3");
+}
+
+#[test]
+fn what_is_not_initialised_cannot_be_swapped_on() {
+    let Fixture { device, .. } = fixture();
+    let error = device.swap_on(None).unwrap_err();
+    assert!(
+        matches!(error, DeviceError::NotInitialised { number: 3 }),
+        "{error}"
+    );
+    device.swap_off().unwrap();
+    device.reset().unwrap();
+}

@@ -1,0 +1,237 @@
+//! Removes what a crashed process left behind: swap on a device that nobody serves, its loop
+//! device, its mount, its symlink.
+//!
+//! Call this only while holding whatever lock says that no other process serves devices with
+//! the same runtime directory: it would take theirs away.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::UnmountFlags;
+
+use crate::device::Env;
+use crate::error::DeviceError;
+use crate::swap;
+use crate::transport::fuse::FSTYPE;
+use crate::transport::loopdev;
+
+/// Cleans up under the directories of `env`, and returns what was done, one line each.
+///
+/// # Errors
+/// [`DeviceError`] where something could not be removed; what came before it is removed.
+pub fn recover(env: &Env) -> Result<Vec<String>, DeviceError> {
+    let mut done = Vec::new();
+    let runtime_dir = std::path::absolute(&env.runtime_dir).map_err(|e| {
+        DeviceError::system(format!("resolve {}", env.runtime_dir.display()), e, "")
+    })?;
+    // The kernel names files by their real path.
+    let runtime_dir = std::fs::canonicalize(&runtime_dir).unwrap_or(runtime_dir);
+    for path in loop_devices(&runtime_dir)? {
+        release_loop(&path, &mut done)?;
+    }
+    for path in mounts(&runtime_dir)? {
+        unmount(&path, &mut done)?;
+    }
+    remove_named(&runtime_dir, &mut done, |metadata, _| metadata.is_file())?;
+    remove_named(&env.dev_dir, &mut done, |metadata, path| {
+        metadata.is_symlink() && std::fs::read_link(path).is_ok_and(|to| is_free_loop(&to))
+    })?;
+    Ok(done)
+}
+
+/// Whether a file name is that of a device: `ramzswap` and a number.
+fn is_device_name(name: &OsStr) -> bool {
+    name.as_bytes()
+        .strip_prefix(b"ramzswap")
+        .is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit))
+}
+
+/// Whether `path` is where a device of this runtime directory is mounted.
+fn is_ours(path: &Path, runtime_dir: &Path) -> bool {
+    path.parent() == Some(runtime_dir) && path.file_name().is_some_and(is_device_name)
+}
+
+/// The loop devices whose file lies in the runtime directory.
+fn loop_devices(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
+    let failed = |e| DeviceError::system("list /sys/block", e, "mount /sys");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/sys/block").map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if backing_file(&entry.path()).is_some_and(|file| is_ours(&file, runtime_dir)) {
+            found.push(Path::new("/dev").join(entry.file_name()));
+        }
+    }
+    Ok(found)
+}
+
+/// The file of the loop device that `/sys/block/loopN` describes, where it has one.
+fn backing_file(sys_block: &Path) -> Option<PathBuf> {
+    let text = std::fs::read(sys_block.join("loop/backing_file")).ok()?;
+    let text = text.strip_suffix(b"\n").unwrap_or(&text);
+    let text = text.strip_suffix(b" (deleted)").unwrap_or(text);
+    Some(PathBuf::from(OsStr::from_bytes(text)))
+}
+
+/// Whether `path` names a loop device that has no file, or is not there at all.
+fn is_free_loop(path: &Path) -> bool {
+    let Some(name) = path
+        .file_name()
+        .filter(|n| n.as_bytes().starts_with(b"loop"))
+    else {
+        return false;
+    };
+    path.parent() == Some(Path::new("/dev"))
+        && backing_file(&Path::new("/sys/block").join(name)).is_none()
+}
+
+/// Takes swap off a loop device and detaches it.
+fn release_loop(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> {
+    let shown = path.display();
+    let read = |e| DeviceError::system("read /proc/swaps", e, "mount /proc");
+    if let Some(entry) = swap::find(path).map_err(read)? {
+        swap::off(path).map_err(|e| {
+            DeviceError::system(
+                format!("swap off {shown}, whose server crashed"),
+                e,
+                "end the programs that have pages there, or restart the machine",
+            )
+        })?;
+        done.push(format!(
+            "swapped off {shown}, whose server crashed: {} kB of pages are lost, and programs \
+             that need them are ended (SIGBUS)",
+            entry.used_bytes / 1024
+        ));
+    }
+    let failed = |e| DeviceError::system(format!("detach {shown}"), e, "detach it by hand");
+    let device = File::open(path).map_err(failed)?;
+    loopdev::clear(&device).map_err(failed)?;
+    done.push(format!("detached {shown}"));
+    Ok(())
+}
+
+/// The mount points in the runtime directory.
+fn mounts(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
+    let table = std::fs::read("/proc/self/mountinfo")
+        .map_err(|e| DeviceError::system("read /proc/self/mountinfo", e, "mount /proc"))?;
+    Ok(parse_mountinfo(&table)
+        .filter(|path| is_ours(path, runtime_dir))
+        .collect())
+}
+
+/// The mount points of our file system's type: `id parent dev root MOUNTPOINT options
+/// [tags…] - TYPE source options`, blanks within a field escaped.
+fn parse_mountinfo(table: &[u8]) -> impl Iterator<Item = PathBuf> {
+    table.split(|&b| b == b'\n').filter_map(|line| {
+        let mut fields = line.split(|&b| b == b' ');
+        let path = fields.nth(4)?;
+        fields.find(|f| *f == b"-")?;
+        (fields.next()? == FSTYPE.as_bytes()).then(|| swap::unescape(path))
+    })
+}
+
+fn unmount(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> {
+    let shown = path.display();
+    rustix::mount::unmount(path, UnmountFlags::FORCE | UnmountFlags::DETACH)
+        .map_err(|e| DeviceError::system(format!("unmount {shown}"), e, "unmount it by hand"))?;
+    done.push(format!("unmounted {shown}"));
+    Ok(())
+}
+
+/// Removes the entries of `dir` that have a device's name and that `which` chooses.
+fn remove_named(
+    dir: &Path,
+    done: &mut Vec<String>,
+    which: impl Fn(&std::fs::Metadata, &Path) -> bool,
+) -> Result<(), DeviceError> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => {
+            return Err(DeviceError::system(
+                format!("list {}", dir.display()),
+                e,
+                "",
+            ));
+        }
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let chosen = is_device_name(&entry.file_name())
+            && std::fs::symlink_metadata(&path).is_ok_and(|m| which(&m, &path));
+        if chosen {
+            std::fs::remove_file(&path).map_err(|e| {
+                DeviceError::system(format!("remove {}", path.display()), e, "remove it by hand")
+            })?;
+            done.push(format!("removed {}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_devices_are_ours() {
+        for name in ["ramzswap0", "ramzswap17"] {
+            assert!(is_device_name(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "ramzswap",
+            "ramzswap1x",
+            "ramzswapx",
+            "xramzswap0",
+            "loop0",
+            "",
+        ] {
+            assert!(!is_device_name(OsStr::new(name)), "{name}");
+        }
+        let dir = Path::new("/run/compcache");
+        assert!(is_ours(Path::new("/run/compcache/ramzswap0"), dir));
+        assert!(!is_ours(Path::new("/run/compcache/x/ramzswap0"), dir));
+        assert!(!is_ours(Path::new("/run/compcache2/ramzswap0"), dir));
+    }
+
+    #[test]
+    fn mounts_of_our_type_are_found() {
+        let table = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+            42 27 0:39 / /run/my\\040dir/ramzswap0 rw,nosuid shared:7 - fuse.ramzswap ramzswap rw\n\
+            43 27 0:40 / /mnt rw - fuse.sshfs ramzswap rw\n\
+            44 27 0:41 / /other rw\n\n";
+        let found: Vec<_> = parse_mountinfo(table).collect();
+        assert_eq!(found, [Path::new("/run/my dir/ramzswap0")]);
+    }
+
+    #[test]
+    fn leftover_files_and_dangling_links_go_and_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path().join("run"), dir.path().join("dev"));
+        assert!(
+            recover(&env).unwrap().is_empty(),
+            "directories that do not exist are clean"
+        );
+        std::fs::create_dir(&env.runtime_dir).unwrap();
+        std::fs::create_dir(&env.dev_dir).unwrap();
+        for name in ["ramzswap0", "compcached.log"] {
+            std::fs::write(env.runtime_dir.join(name), "").unwrap();
+        }
+        for (name, to) in [
+            ("ramzswap0", "/dev/loop987654"),
+            ("ramzswap1", "/dev/null"),
+            ("x", "/dev/loop987654"),
+        ] {
+            std::os::unix::fs::symlink(to, env.dev_dir.join(name)).unwrap();
+        }
+        let done = recover(&env).unwrap();
+        assert_eq!(done.len(), 2, "{done:?}");
+        assert!(env.runtime_dir.join("compcached.log").exists());
+        assert!(!env.runtime_dir.join("ramzswap0").exists());
+        assert!(env.dev_dir.join("ramzswap0").symlink_metadata().is_err());
+        assert!(env.dev_dir.join("ramzswap1").symlink_metadata().is_ok());
+        assert!(env.dev_dir.join("x").symlink_metadata().is_ok());
+    }
+}

@@ -1,0 +1,400 @@
+//! Devices that the kernel uses: each test attaches one of its own and leaves no trace.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use common::{
+    PAGE, Random, buffer, can_attach, discard, fixture, make_swap_file, open_direct, wait_until,
+};
+use compcache_device::swap_header::SwapHeader;
+use compcache_device::{DeviceError, ParamsUpdate, swap};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_disk_behaves_like_a_disk() {
+    if !can_attach("a_disk_behaves_like_a_disk") {
+        return;
+    }
+    let fixture = fixture();
+    fixture.init(4 * MIB);
+    let pages = 4 * MIB / PAGE;
+    let disk = open_direct(&fixture.device.node());
+    let mut io = buffer();
+    disk.read_exact_at(&mut io.0, 0).unwrap();
+    let header = SwapHeader::check(io.0.first_chunk().unwrap(), pages as u64).unwrap();
+    assert_eq!(header.last_page as usize, pages - 1);
+    assert!(
+        io.0[PAGE..].iter().all(|b| *b == 0),
+        "never written, so zeros"
+    );
+
+    let mut model: HashMap<usize, [u8; PAGE]> = HashMap::new();
+    let mut random = Random(0x5eed);
+    for _ in 0..3000 {
+        let count = 1 + random.below(64);
+        let first = 1 + random.below(pages - count);
+        let at = (first * PAGE) as u64;
+        let bytes = &mut io.0[..count * PAGE];
+        match random.below(5) {
+            0 | 1 => {
+                for (i, page) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
+                    *page = random.page();
+                    model.insert(first + i, *page);
+                }
+                disk.write_all_at(bytes, at).unwrap();
+            }
+            2 | 3 => {
+                disk.read_exact_at(bytes, at).unwrap();
+                for (i, page) in bytes.as_chunks::<PAGE>().0.iter().enumerate() {
+                    let expected = model.get(&(first + i)).unwrap_or(&[0; PAGE]);
+                    assert!(page == expected, "page {}", first + i);
+                }
+            }
+            _ => {
+                discard(&disk, at, bytes.len() as u64).unwrap();
+                model.retain(|i, _| !(first..first + count).contains(i));
+            }
+        }
+    }
+    let stats = fixture.device.status().stats;
+    assert!(
+        stats.notify_free > 0 && stats.reads > 0 && stats.writes > 0,
+        "{stats:?}"
+    );
+    assert_eq!(
+        (stats.failed_reads, stats.failed_writes, stats.invalid_io),
+        (0, 0, 0)
+    );
+    drop(disk);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn large_requests_from_many_threads_keep_apart() {
+    if !can_attach("large_requests_from_many_threads_keep_apart") {
+        return;
+    }
+    let fixture = fixture();
+    fixture.init(16 * MIB);
+    let disk = open_direct(&fixture.device.node());
+    std::thread::scope(|scope| {
+        for n in 0..4_u64 {
+            let disk = &disk;
+            scope.spawn(move || {
+                let (mut io, mut random) = (buffer(), Random(n + 1));
+                let base = n * 4 * MIB as u64 + PAGE as u64;
+                let mut held = buffer();
+                for round in 0..60 {
+                    let at = base + (round % 8) * 256 * 1024;
+                    for page in held.0.as_chunks_mut().0 {
+                        *page = random.page();
+                    }
+                    disk.write_all_at(&held.0, at).unwrap();
+                    disk.read_exact_at(&mut io.0, at).unwrap();
+                    assert!(io.0 == held.0, "thread {n}, round {round}");
+                }
+            });
+        }
+    });
+    drop(disk);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn the_block_device_is_what_swap_wants() {
+    if !can_attach("the_block_device_is_what_swap_wants") {
+        return;
+    }
+    let fixture = fixture();
+    fixture.init(MIB);
+    let device = fixture.block_device();
+    let name = device.file_name().unwrap().to_str().unwrap();
+    let read = |file: &str| {
+        let path = format!("/sys/block/{name}/{file}");
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    assert_eq!(read("queue/logical_block_size"), "4096");
+    assert_eq!(read("queue/rotational"), "0");
+    assert_eq!(read("loop/dio"), "1");
+    assert_eq!(read("size"), (MIB / 512).to_string());
+    assert_ne!(read("queue/discard_max_bytes"), "0");
+    assert_eq!(read("queue/discard_granularity"), "4096");
+    for path in [&device, &fixture.mount_point()] {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
+    let run = std::fs::metadata(fixture.dir.path().join("run")).unwrap();
+    assert_eq!(run.permissions().mode() & 0o777, 0o700);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn unaligned_requests_are_refused_and_counted() {
+    if !can_attach("unaligned_requests_are_refused_and_counted") {
+        return;
+    }
+    let fixture = fixture();
+    fixture.init(MIB);
+    // The block layer lets none through; the file itself shows that the server refuses too.
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(fixture.mount_point())
+        .unwrap();
+    let einval = |result: std::io::Result<usize>| {
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    };
+    let mut io = [7; 2 * PAGE];
+    einval(file.read_at(&mut io[..512], 0));
+    einval(file.read_at(&mut io[..PAGE], 512));
+    einval(file.write_at(&io[..100], PAGE as u64));
+    einval(file.write_at(&io[..PAGE], 100));
+    assert_eq!(
+        file.write_at(&io, MIB as u64).unwrap_err().raw_os_error(),
+        Some(libc::EIO)
+    );
+    assert_eq!(fixture.device.status().stats.invalid_io, 5);
+    assert!(
+        file.set_len(PAGE as u64).is_err(),
+        "the size does not change"
+    );
+    file.read_exact_at(&mut io[..PAGE], PAGE as u64).unwrap();
+    assert_eq!(io[..PAGE], [0; PAGE]);
+    drop(file);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn discard_gives_memory_back() {
+    if !can_attach("discard_gives_memory_back") {
+        return;
+    }
+    let fixture = fixture();
+    fixture.init(64 * MIB);
+    let disk = open_direct(&fixture.device.node());
+    let (mut io, mut random) = (buffer(), Random(9));
+    for page in io.0.as_chunks_mut().0 {
+        *page = random.noise();
+    }
+    for at in (0..64 * MIB as u64).step_by(io.0.len()).skip(1) {
+        disk.write_all_at(&io.0, at).unwrap();
+    }
+    let full = fixture.device.status().stats;
+    assert!(full.pool_bytes > 63 * MIB as u64, "{full:?}");
+    discard(&disk, 1 << 20, 63 << 20).unwrap();
+    wait_until("the pool shrinks", || {
+        let stats = fixture.device.status().stats;
+        stats.pool_bytes < 24 * MIB as u64
+    });
+    assert_eq!(fixture.device.status().stats.notify_free, 63 * 256);
+    drop(disk);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn reset_in_the_middle_of_requests() {
+    if !can_attach("reset_in_the_middle_of_requests") {
+        return;
+    }
+    let fixture = fixture();
+    for round in 0..5 {
+        fixture.init(16 * MIB);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (done, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let threads: Vec<_> = (0..4_u64)
+            .map(|n| {
+                let disk = open_direct(&fixture.device.node());
+                let (stop, done, failed) =
+                    (Arc::clone(&stop), Arc::clone(&done), Arc::clone(&failed));
+                std::thread::spawn(move || {
+                    let (mut io, mut random) = (buffer(), Random(n + 77));
+                    let at = PAGE as u64 + n * 4 * MIB as u64;
+                    let mut held = buffer();
+                    while !stop.load(Ordering::Relaxed) {
+                        for page in held.0.as_chunks_mut().0 {
+                            *page = random.page();
+                        }
+                        let came_back = disk
+                            .write_all_at(&held.0, at)
+                            .and_then(|()| disk.read_exact_at(&mut io.0, at));
+                        match came_back {
+                            Ok(()) => assert!(io.0 == held.0, "never a wrong answer"),
+                            Err(_) => _ = failed.fetch_add(1, Ordering::Relaxed),
+                        }
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        wait_until("requests flow", || {
+            done.load(Ordering::Relaxed) > 20 * (round + 1)
+        });
+        fixture.device.reset().unwrap();
+        wait_until("later requests fail", || {
+            failed.load(Ordering::Relaxed) >= 4
+        });
+        stop.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        wait_until("the kernel lets go of the loop device", || {
+            std::panic::catch_unwind(|| common::assert_no_trace(fixture.dir.path())).is_ok()
+        });
+        fixture.assert_clean();
+    }
+    let leaked: Vec<_> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|to| to.starts_with(fixture.dir.path()))
+        .collect();
+    assert!(leaked.is_empty(), "{leaked:?}");
+}
+
+#[test]
+fn a_device_in_use_is_not_reset() {
+    if !can_attach("a_device_in_use_is_not_reset") {
+        return;
+    }
+    let fixture = fixture();
+    fixture.init(MIB);
+    let holder = File::options()
+        .read(true)
+        .custom_flags(libc::O_EXCL)
+        .open(fixture.device.node())
+        .unwrap();
+    let error = fixture.device.reset().unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY, "{error}");
+    assert!(fixture.device.is_ready());
+    let mut page = [0; PAGE];
+    holder.read_exact_at(&mut page, 0).unwrap();
+    assert!(SwapHeader::check(&page, 256).is_ok(), "it still works");
+    drop(holder);
+
+    let priority = fixture.device.swap_on(None).unwrap();
+    let status = fixture.device.status();
+    let used = status.swap.expect("it is swapped on");
+    assert_eq!(
+        (used.priority, used.size_bytes),
+        (priority, (MIB - PAGE) as u64)
+    );
+    let error = fixture.device.reset().unwrap_err();
+    assert!(matches!(error, DeviceError::Busy { .. }), "{error}");
+    assert!(error.to_string().contains("swapoff first"), "{error}");
+    assert_eq!(
+        fixture.device.swap_on(None).unwrap_err().errno(),
+        libc::EBUSY
+    );
+    fixture.device.swap_off().unwrap();
+    fixture.device.swap_off().unwrap();
+    assert!(fixture.device.status().swap.is_none());
+    let error = fixture
+        .device
+        .swap_on(Some(swap::MAX_PRIORITY + 1))
+        .unwrap_err();
+    assert!(error.to_string().contains("between 0 and 32767"), "{error}");
+    assert_eq!(fixture.device.swap_on(Some(5)).unwrap(), 5);
+    fixture.device.swap_off().unwrap();
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn a_failed_attach_leaves_nothing() {
+    if !can_attach("a_failed_attach_leaves_nothing") {
+        return;
+    }
+    let fixture = fixture();
+    let update = ParamsUpdate {
+        disksize: Some(MIB as u64),
+        ..Default::default()
+    };
+    fixture.device.configure(&update).unwrap();
+    // The mount point can't be made.
+    std::fs::write(fixture.dir.path().join("run"), "").unwrap();
+    let error = fixture.device.init().unwrap_err();
+    assert!(error.to_string().contains("make the directory"), "{error}");
+    std::fs::remove_file(fixture.dir.path().join("run")).unwrap();
+    // The link can't be made.
+    std::fs::create_dir(fixture.device.node()).unwrap();
+    let error = fixture.device.init().unwrap_err();
+    assert!(
+        error.to_string().contains("ramzswap0 to /dev/loop"),
+        "{error}"
+    );
+    std::fs::remove_dir(fixture.device.node()).unwrap();
+    fixture.assert_clean();
+    fixture.device.init().unwrap();
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+#[test]
+fn what_does_not_fit_goes_to_the_backing_swap() {
+    if !can_attach("what_does_not_fit_goes_to_the_backing_swap") {
+        return;
+    }
+    let fixture = fixture();
+    let path = fixture.dir.path().join("swap");
+    make_swap_file(&path, 1024);
+    let update = ParamsUpdate {
+        memlimit: Some(MIB as u64),
+        backing_swap: Some(path.clone()),
+        ..Default::default()
+    };
+    fixture.device.configure(&update).unwrap();
+    fixture.device.init().unwrap();
+    let status = fixture.device.status();
+    assert_eq!(
+        (status.disksize, status.memlimit),
+        (4 * MIB as u64, Some(MIB as u64))
+    );
+    assert_eq!(status.backing_swap.as_ref(), Some(&path));
+
+    let disk = open_direct(&fixture.device.node());
+    let (mut io, mut random) = (buffer(), Random(3));
+    let mut held = Vec::new();
+    for run in 0..15 {
+        for page in io.0.as_chunks_mut().0 {
+            *page = if run % 3 == 0 {
+                random.noise()
+            } else {
+                random.page()
+            };
+        }
+        disk.write_all_at(&io.0, ((1 + run * 64) * PAGE) as u64)
+            .unwrap();
+        held.push(io.clone());
+    }
+    for (run, expected) in held.iter().enumerate() {
+        disk.read_exact_at(&mut io.0, ((1 + run * 64) * PAGE) as u64)
+            .unwrap();
+        assert!(io.0 == expected.0, "run {run}");
+    }
+    let stats = fixture.device.status().stats;
+    assert!(
+        stats.backing_writes > 300 && stats.backing_reads > 300,
+        "{stats:?}"
+    );
+    assert!(
+        stats.backing_pages > 0 && stats.pool_bytes <= MIB as u64,
+        "{stats:?}"
+    );
+    drop(disk);
+    // Its own header is still there, and after the reset it is free again.
+    let second = compcache_device::Device::new(1, Arc::clone(&fixture.env));
+    assert_eq!(second.configure(&update).unwrap_err().errno(), libc::EBUSY);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+    second.configure(&update).unwrap();
+}

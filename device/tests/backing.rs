@@ -1,0 +1,218 @@
+//! The backing swap: what is accepted, what is refused and why, and that pages come back.
+
+mod common;
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+
+use common::{Aligned, PAGE, Random, buffer, can_attach, make_swap_file, tempdir};
+use compcache_device::backing_swap::BackingSwap;
+use compcache_device::swap_header::SwapHeader;
+use compcache_device::{DeviceError, swap};
+use compcache_engine::Backing;
+
+fn refusal(path: &Path) -> String {
+    BackingSwap::open(path).unwrap_err().to_string()
+}
+
+#[test]
+fn pages_come_back_whether_aligned_or_not() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 64);
+    let backing = BackingSwap::open(&path).unwrap();
+    assert_eq!(backing.pages(), 64);
+    let mut random = Random(1);
+    let mut written = buffer();
+    for page in written.0.as_chunks_mut().0.iter_mut().skip(1) {
+        *page = random.page();
+    }
+    let (pages, _) = written.0.as_chunks::<PAGE>();
+    backing.write(1, &pages[1..40]).unwrap();
+    // Moved by a byte, the rest is not where direct I/O can use it.
+    let moved: Vec<u8> = std::iter::once(0)
+        .chain(written.0[40 * PAGE..].to_vec())
+        .collect();
+    backing.write(40, moved[1..].as_chunks().0).unwrap();
+
+    let mut read = buffer();
+    backing.read(1, &mut read.0.as_chunks_mut().0[1..]).unwrap();
+    assert!(read.0 == written.0);
+    let mut moved = vec![0; 63 * PAGE + 1];
+    backing.read(1, moved[1..].as_chunks_mut().0).unwrap();
+    assert!(moved[1..] == written.0[PAGE..]);
+    let header = SwapHeader::check(&File::open(&path).map(|f| first_page(&f)).unwrap(), 64);
+    assert_eq!(header.unwrap().last_page, 63, "the header is left alone");
+}
+
+fn first_page(file: &File) -> [u8; PAGE] {
+    let mut page = [0; PAGE];
+    file.read_exact_at(&mut page, 0).unwrap();
+    page
+}
+
+#[test]
+fn a_failed_transfer_is_reported_with_its_page() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    let backing = BackingSwap::open(&path).unwrap();
+    let Aligned(bytes) = &mut *buffer();
+    let error = backing
+        .read(10, &mut bytes.as_chunks_mut().0[..1])
+        .unwrap_err();
+    assert_eq!(
+        (error.kind, error.index, error.errno),
+        ("read", 10, libc::EIO)
+    );
+    let error = backing
+        .read(u64::MAX, &mut bytes.as_chunks_mut().0[..1])
+        .unwrap_err();
+    assert_eq!(error.index, u64::MAX);
+    let error = backing
+        .write(u64::MAX / 4096, &bytes.as_chunks().0[..1])
+        .unwrap_err();
+    assert_eq!(error.kind, "write");
+}
+
+#[test]
+fn what_is_not_a_file_or_partition_is_refused() {
+    let dir = tempdir();
+    let message = refusal(&dir.path().join("missing"));
+    assert!(
+        message.contains("missing: opening it failed: No such file"),
+        "{message}"
+    );
+    for path in [dir.path(), Path::new("/dev/null")] {
+        let message = refusal(path);
+        assert!(
+            message.contains("neither a file nor a block device"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_a_swap_area_is_refused() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    for len in [0, 1, PAGE - 1, PAGE, 20 * PAGE] {
+        std::fs::write(&path, vec![b'x'; len]).unwrap();
+        let message = refusal(&path);
+        assert!(
+            message.contains("not a swap area") && message.contains("mkswap"),
+            "{message}"
+        );
+    }
+    let mut foreign = vec![0; 20 * PAGE];
+    foreign[16374..16384].copy_from_slice(b"SWAPSPACE2");
+    std::fs::write(&path, foreign).unwrap();
+    let message = refusal(&path);
+    assert!(message.contains("pages of 16384 bytes"), "{message}");
+}
+
+#[test]
+fn an_unfit_header_is_refused() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    for (at, value, words) in [
+        (1024, 2_u32, "version 2"),
+        (
+            1028,
+            10,
+            "truncated: its header names page 10 as the last, but it has only 10 pages",
+        ),
+        (1028, 0, "no usable page"),
+        (1032, 1, "lists 1 bad pages"),
+    ] {
+        make_swap_file(&path, 10);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(words), "{message}");
+    }
+    make_swap_file(&path, 10);
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(9 * PAGE as u64 + 4095)
+        .unwrap();
+    let message = refusal(&path);
+    assert!(message.contains("it has only 9 pages"), "{message}");
+}
+
+#[test]
+fn holes_are_refused_and_reserved_space_is_not() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    let file = File::create(&path).unwrap();
+    file.set_len(64 * PAGE as u64).unwrap();
+    file.write_all_at(&SwapHeader::new(63, [0; 16], "").to_page(), 0)
+        .unwrap();
+    let message = refusal(&path);
+    assert!(message.contains("it has a hole at byte 4096"), "{message}");
+    if rustix::fs::fallocate(
+        &file,
+        rustix::fs::FallocateFlags::empty(),
+        0,
+        64 * PAGE as u64,
+    )
+    .is_ok()
+    {
+        BackingSwap::open(&path).unwrap();
+    }
+}
+
+#[test]
+fn it_is_claimed_as_long_as_it_is_open() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let backing = BackingSwap::open(&path).unwrap();
+    let error = BackingSwap::open(&link).unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY);
+    let message = error.to_string();
+    assert!(
+        message.contains("in use by another ramzswap device"),
+        "{message}"
+    );
+    drop(backing);
+
+    let other = File::open(&path).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockShared).unwrap();
+    let message = refusal(&path);
+    assert!(
+        message.contains("in use by another program (locked)"),
+        "{message}"
+    );
+    drop(other);
+    BackingSwap::open(&path).unwrap();
+}
+
+#[test]
+fn an_active_swap_file_is_refused() {
+    if !can_attach("an_active_swap_file_is_refused") {
+        return;
+    }
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    swap::on(&path, Some(0), false).unwrap();
+    let entry = swap::find(&path).unwrap().expect("it is listed");
+    let result = BackingSwap::open(&path);
+    swap::off(&path).unwrap();
+    assert_eq!(
+        (entry.partition, entry.priority, entry.size_bytes),
+        (false, 0, 9 * 4096)
+    );
+    let error = result.unwrap_err();
+    assert!(matches!(error, DeviceError::BackingBusy { .. }), "{error}");
+    assert!(error.to_string().contains("in use by swapon"), "{error}");
+    assert!(swap::find(&path).unwrap().is_none());
+    BackingSwap::open(&path).unwrap();
+}

@@ -1,0 +1,212 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use compcache_device::{Device, Env, ParamsUpdate};
+use tempfile::TempDir;
+
+pub const PAGE: usize = 4096;
+
+/// A directory on a file system with direct I/O: that of the build.
+pub fn tempdir() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Whether devices can be attached here. If not, says so, or fails where the environment
+/// variable COMPCACHE_REQUIRE_ROOT_TESTS is 1.
+pub fn can_attach(test: &str) -> bool {
+    let missing = if !rustix::process::geteuid().is_root() {
+        "root"
+    } else if !Path::new("/dev/fuse").exists() {
+        "/dev/fuse"
+    } else if !Path::new("/dev/loop-control").exists() {
+        "/dev/loop-control"
+    } else {
+        return true;
+    };
+    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
+    assert!(
+        !required,
+        "{test} needs {missing}, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
+    );
+    eprintln!("SKIPPED: {test} needs {missing}");
+    false
+}
+
+/// A device with directories of its own.
+pub struct Fixture {
+    pub device: Arc<Device>,
+    pub env: Arc<Env>,
+    pub dir: TempDir,
+}
+
+pub fn fixture() -> Fixture {
+    let dir = tempdir();
+    std::fs::create_dir(dir.path().join("dev")).unwrap();
+    let env = Arc::new(Env::new(dir.path().join("run"), dir.path().join("dev")));
+    Fixture {
+        device: Arc::new(Device::new(0, Arc::clone(&env))),
+        env,
+        dir,
+    }
+}
+
+impl Fixture {
+    /// Initialises the device with a disk of so many bytes.
+    pub fn init(&self, disksize: usize) {
+        let update = ParamsUpdate {
+            disksize: Some(disksize as u64),
+            ..Default::default()
+        };
+        self.device.configure(&update).unwrap();
+        self.device.init().unwrap();
+    }
+
+    /// The file that is mounted.
+    pub fn mount_point(&self) -> PathBuf {
+        self.dir.path().join("run/ramzswap0")
+    }
+
+    pub fn block_device(&self) -> PathBuf {
+        self.device.status().block_device.unwrap()
+    }
+
+    /// Fails where anything is left of the device.
+    pub fn assert_clean(&self) {
+        assert!(
+            std::fs::symlink_metadata(self.device.node()).is_err(),
+            "the link is gone"
+        );
+        assert!(
+            std::fs::symlink_metadata(self.mount_point()).is_err(),
+            "the mount point is gone"
+        );
+        assert_no_trace(self.dir.path());
+    }
+}
+
+/// Fails where something is mounted, looped or swapped on from under `dir`.
+pub fn assert_no_trace(dir: &Path) {
+    let dir = dir.to_str().unwrap();
+    for table in ["/proc/self/mountinfo", "/proc/swaps"] {
+        let text = std::fs::read_to_string(table).unwrap();
+        assert!(!text.contains(dir), "{table}:\n{text}");
+    }
+    for entry in std::fs::read_dir("/sys/block").unwrap() {
+        let file = entry.unwrap().path().join("loop/backing_file");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(!text.contains(dir), "{}: {text}", file.display());
+    }
+}
+
+/// Waits until something holds, at most ten seconds.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{what}: not within ten seconds"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Opens for direct I/O.
+pub fn open_direct(path: &Path) -> File {
+    File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)
+        .unwrap()
+}
+
+/// Memory that direct I/O can use.
+#[repr(C, align(4096))]
+#[derive(Clone)]
+pub struct Aligned(pub [u8; 64 * PAGE]);
+
+pub fn buffer() -> Box<Aligned> {
+    Box::new(Aligned([0; 64 * PAGE]))
+}
+
+/// Frees a range of a block device.
+pub fn discard(device: &File, offset: u64, len: u64) -> std::io::Result<()> {
+    const BLKDISCARD: libc::Ioctl = 0x1277;
+    let range = [offset, len];
+    // SAFETY: the ioctl reads two u64 at the address given, which live until it returns.
+    let done = unsafe {
+        libc::ioctl(
+            std::os::fd::AsRawFd::as_raw_fd(device),
+            BLKDISCARD,
+            range.as_ptr(),
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+/// A sequence of numbers that looks random and is the same every time (xorshift64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// A page by its kind: zeros, one word, text, noise.
+    pub fn page(&mut self) -> [u8; PAGE] {
+        let mut page = [0; PAGE];
+        let seed = self.next();
+        match seed % 4 {
+            0 => {}
+            1 => page.as_chunks_mut().0.fill(seed.to_ne_bytes()),
+            2 => {
+                for (i, b) in page.iter_mut().enumerate() {
+                    *b = b"the quick brown fox "[(i * (1 + seed as usize % 7)) % 20];
+                }
+                page[..8].copy_from_slice(&seed.to_ne_bytes());
+            }
+            _ => page
+                .as_chunks_mut()
+                .0
+                .fill_with(|| self.next().to_ne_bytes()),
+        }
+        page
+    }
+
+    pub fn noise(&mut self) -> [u8; PAGE] {
+        let mut page = [0; PAGE];
+        page.as_chunks_mut()
+            .0
+            .fill_with(|| self.next().to_ne_bytes());
+        page
+    }
+}
+
+/// Makes a swap file of so many pages.
+pub fn make_swap_file(path: &Path, pages: u32) {
+    use compcache_device::swap_header::SwapHeader;
+    let file = File::create(path).unwrap();
+    for i in 0..u64::from(pages) {
+        file.write_all_at(&[0; PAGE], i * PAGE as u64).unwrap();
+    }
+    file.write_all_at(&SwapHeader::new(pages - 1, [1; 16], "backing").to_page(), 0)
+        .unwrap();
+    file.sync_all().unwrap();
+}
