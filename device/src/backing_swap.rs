@@ -36,7 +36,9 @@ struct Claim(Identity);
 
 impl Claim {
     fn new(identity: Identity) -> Option<Self> {
-        CLAIMED.lock().insert(identity).then_some(Claim(identity))
+        let new = CLAIMED.lock().insert(identity);
+        // Lazily: a claim that is made and dropped would end the one that there is.
+        new.then(|| Claim(identity))
     }
 }
 

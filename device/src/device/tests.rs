@@ -128,7 +128,11 @@ fn a_device_is_configured_initialised_and_reset() {
 
 #[test]
 fn the_disk_carries_a_swap_header_and_zeros() {
-    let Fixture { device, kernel, .. } = fixture();
+    let Fixture {
+        device,
+        kernel,
+        dir: _dir,
+    } = fixture();
     device.configure(&disksize(1 << 20)).unwrap();
     device.init().unwrap();
     let disk = kernel.served.lock().clone().unwrap();
@@ -149,7 +153,11 @@ fn the_disk_carries_a_swap_header_and_zeros() {
 
 #[test]
 fn requests_that_are_not_pages_of_the_disk_are_refused_and_counted() {
-    let Fixture { device, kernel, .. } = fixture();
+    let Fixture {
+        device,
+        kernel,
+        dir: _dir,
+    } = fixture();
     device.configure(&disksize(MIN_DISKSIZE)).unwrap();
     device.init().unwrap();
     let disk = kernel.served.lock().clone().unwrap();
@@ -192,7 +200,9 @@ fn requests_that_are_not_pages_of_the_disk_are_refused_and_counted() {
 
 #[test]
 fn after_initialisation_parameters_are_refused_until_reset() {
-    let Fixture { device, .. } = fixture();
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
     device.configure(&disksize(1 << 20)).unwrap();
     device.init().unwrap();
     let before = device.status();
@@ -213,7 +223,9 @@ fn after_initialisation_parameters_are_refused_until_reset() {
 
 #[test]
 fn a_refused_configuration_changes_nothing() {
-    let Fixture { device, .. } = fixture();
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
     device.configure(&disksize(1 << 20)).unwrap();
     let before = device.status();
     let mut both = disksize(2 << 20);
@@ -237,7 +249,9 @@ fn a_refused_configuration_changes_nothing() {
 
 #[test]
 fn a_warning_is_given_once() {
-    let Fixture { device, .. } = fixture();
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
     let warnings = device.configure(&disksize(256 << 20)).unwrap();
     assert!(
         warnings[0].contains("more than twice the RAM"),
@@ -252,7 +266,11 @@ fn a_warning_is_given_once() {
 
 #[test]
 fn a_failed_initialisation_leaves_nothing() {
-    let Fixture { device, kernel, .. } = fixture();
+    let Fixture {
+        device,
+        kernel,
+        dir: _dir,
+    } = fixture();
     device.configure(&disksize(1 << 20)).unwrap();
     let before = device.status();
     kernel.refuse.store(true, Ordering::Relaxed);
@@ -276,7 +294,9 @@ fn a_failed_initialisation_leaves_nothing() {
 
 #[test]
 fn a_stale_link_is_replaced() {
-    let Fixture { device, .. } = fixture();
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
     std::os::unix::fs::symlink("/dev/loop987654", device.node()).unwrap();
     device.configure(&disksize(1 << 20)).unwrap();
     device.init().unwrap();
@@ -288,7 +308,11 @@ fn a_stale_link_is_replaced() {
 
 #[test]
 fn a_busy_device_stays_and_a_leftover_is_reported() {
-    let Fixture { device, kernel, .. } = fixture();
+    let Fixture {
+        device,
+        kernel,
+        dir: _dir,
+    } = fixture();
     device.configure(&disksize(1 << 20)).unwrap();
     device.init().unwrap();
     kernel.busy.store(true, Ordering::Relaxed);
@@ -310,7 +334,9 @@ fn a_busy_device_stays_and_a_leftover_is_reported() {
 
 #[test]
 fn the_codec_changes_on_a_live_device() {
-    let Fixture { device, .. } = fixture();
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
     device.configure(&disksize(1 << 20)).unwrap();
     device.set_codec("lzo".parse().unwrap());
     assert_eq!(device.status().codec, "lzo");
@@ -322,7 +348,9 @@ fn the_codec_changes_on_a_live_device() {
 
 #[test]
 fn what_is_not_initialised_cannot_be_swapped_on() {
-    let Fixture { device, .. } = fixture();
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
     let error = device.swap_on(None).unwrap_err();
     assert!(
         matches!(error, DeviceError::NotInitialised { number: 3 }),

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use compcache_device::{Device, Env, ParamsUpdate};
 use tempfile::TempDir;
 
-pub const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 /// A directory on a file system with direct I/O: that of the build.
-pub fn tempdir() -> TempDir {
+pub(crate) fn tempdir() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 /// Whether devices can be attached here. If not, says so, or fails where the environment
 /// variable COMPCACHE_REQUIRE_ROOT_TESTS is 1.
-pub fn can_attach(test: &str) -> bool {
+pub(crate) fn can_attach(test: &str) -> bool {
     let missing = if !rustix::process::geteuid().is_root() {
         "root"
     } else if !Path::new("/dev/fuse").exists() {
@@ -39,13 +39,13 @@ pub fn can_attach(test: &str) -> bool {
 }
 
 /// A device with directories of its own.
-pub struct Fixture {
-    pub device: Arc<Device>,
-    pub env: Arc<Env>,
-    pub dir: TempDir,
+pub(crate) struct Fixture {
+    pub(crate) device: Arc<Device>,
+    pub(crate) env: Arc<Env>,
+    pub(crate) dir: TempDir,
 }
 
-pub fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     let dir = tempdir();
     std::fs::create_dir(dir.path().join("dev")).unwrap();
     let env = Arc::new(Env::new(dir.path().join("run"), dir.path().join("dev")));
@@ -58,7 +58,7 @@ pub fn fixture() -> Fixture {
 
 impl Fixture {
     /// Initialises the device with a disk of so many bytes.
-    pub fn init(&self, disksize: usize) {
+    pub(crate) fn init(&self, disksize: usize) {
         let update = ParamsUpdate {
             disksize: Some(disksize as u64),
             ..Default::default()
@@ -68,16 +68,16 @@ impl Fixture {
     }
 
     /// The file that is mounted.
-    pub fn mount_point(&self) -> PathBuf {
+    pub(crate) fn mount_point(&self) -> PathBuf {
         self.dir.path().join("run/ramzswap0")
     }
 
-    pub fn block_device(&self) -> PathBuf {
+    pub(crate) fn block_device(&self) -> PathBuf {
         self.device.status().block_device.unwrap()
     }
 
     /// Fails where anything is left of the device.
-    pub fn assert_clean(&self) {
+    pub(crate) fn assert_clean(&self) {
         assert!(
             std::fs::symlink_metadata(self.device.node()).is_err(),
             "the link is gone"
@@ -91,7 +91,7 @@ impl Fixture {
 }
 
 /// Fails where something is mounted, looped or swapped on from under `dir`.
-pub fn assert_no_trace(dir: &Path) {
+pub(crate) fn assert_no_trace(dir: &Path) {
     let dir = dir.to_str().unwrap();
     for table in ["/proc/self/mountinfo", "/proc/swaps"] {
         let text = std::fs::read_to_string(table).unwrap();
@@ -105,7 +105,7 @@ pub fn assert_no_trace(dir: &Path) {
 }
 
 /// Waits until something holds, at most ten seconds.
-pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(
@@ -117,7 +117,7 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Opens for direct I/O.
-pub fn open_direct(path: &Path) -> File {
+pub(crate) fn open_direct(path: &Path) -> File {
     File::options()
         .read(true)
         .write(true)
@@ -129,14 +129,14 @@ pub fn open_direct(path: &Path) -> File {
 /// Memory that direct I/O can use.
 #[repr(C, align(4096))]
 #[derive(Clone)]
-pub struct Aligned(pub [u8; 64 * PAGE]);
+pub(crate) struct Aligned(pub(crate) [u8; 64 * PAGE]);
 
-pub fn buffer() -> Box<Aligned> {
+pub(crate) fn buffer() -> Box<Aligned> {
     Box::new(Aligned([0; 64 * PAGE]))
 }
 
 /// Frees a range of a block device.
-pub fn discard(device: &File, offset: u64, len: u64) -> std::io::Result<()> {
+pub(crate) fn discard(device: &File, offset: u64, len: u64) -> std::io::Result<()> {
     const BLKDISCARD: libc::Ioctl = 0x1277;
     let range = [offset, len];
     // SAFETY: the ioctl reads two u64 at the address given, which live until it returns.
@@ -155,22 +155,22 @@ pub fn discard(device: &File, offset: u64, len: u64) -> std::io::Result<()> {
 }
 
 /// A sequence of numbers that looks random and is the same every time (xorshift64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
     /// A page by its kind: zeros, one word, text, noise.
-    pub fn page(&mut self) -> [u8; PAGE] {
+    pub(crate) fn page(&mut self) -> [u8; PAGE] {
         let mut page = [0; PAGE];
         let seed = self.next();
         match seed % 4 {
@@ -190,7 +190,7 @@ impl Random {
         page
     }
 
-    pub fn noise(&mut self) -> [u8; PAGE] {
+    pub(crate) fn noise(&mut self) -> [u8; PAGE] {
         let mut page = [0; PAGE];
         page.as_chunks_mut()
             .0
@@ -200,7 +200,7 @@ impl Random {
 }
 
 /// Makes a swap file of so many pages.
-pub fn make_swap_file(path: &Path, pages: u32) {
+pub(crate) fn make_swap_file(path: &Path, pages: u32) {
     use compcache_device::swap_header::SwapHeader;
     let file = File::create(path).unwrap();
     for i in 0..u64::from(pages) {
