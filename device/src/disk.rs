@@ -112,7 +112,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
     /// The first page of a request; counts a request that is refused.
     fn check(&self, offset: u64, len: u64) -> Result<u64, DiskError> {
         let size = self.size_bytes();
-        let error = if offset % PAGE != 0 || len % PAGE != 0 {
+        let error = if !offset.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) {
             DiskError::Unaligned { offset, len }
         } else if offset.checked_add(len).is_none_or(|end| end > size) {
             DiskError::OutOfRange { offset, len, size }

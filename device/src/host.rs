@@ -277,11 +277,8 @@ mod tests {
         }
         frames.populate(77).unwrap();
         // SAFETY: the frame is populated; a byte of it may be read.
-        assert_eq!(
-            unsafe { frames.frame(77).read() },
-            0,
-            "what was released is gone"
-        );
+        let byte = unsafe { frames.frame(77).read() };
+        assert_eq!(byte, 0, "what was released is gone");
     }
 
     #[test]

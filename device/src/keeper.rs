@@ -48,10 +48,10 @@ impl Keeper {
             .spawn(move || {
                 shared.thread.get_or_init(std::thread::current);
                 while !shared.stop.load(Ordering::Acquire) {
-                    if shared.wanted.swap(false, Ordering::AcqRel) {
-                        while keep() && !shared.stop.load(Ordering::Acquire) {}
-                    } else {
+                    if !shared.wanted.swap(false, Ordering::AcqRel) {
                         std::thread::park();
+                    } else if keep() {
+                        shared.wanted.store(true, Ordering::Release);
                     }
                 }
             })?;
