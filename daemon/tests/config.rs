@@ -53,9 +53,11 @@ fn the_example_parses_and_shows_the_defaults() {
         .filter(is_value)
         .map(|line| &line[1..])
         .collect();
-    let mut expected = Config::default();
     // The built-in default, which depends on how the daemon was started.
-    expected.num_devices = Some(1);
+    let expected = Config {
+        num_devices: Some(1),
+        ..Config::default()
+    };
     assert_eq!(parse(&values.join("\n")).unwrap(), expected);
 
     for key in [

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 /// Where groups are looked up.
@@ -31,21 +31,31 @@ impl Access {
         self.group
     }
 
-    /// Whether the peer of this connection, as it was when it connected, may speak.
+    /// Who is at the other end of this connection, as it was when it connected.
     ///
     /// # Errors
     /// Where the kernel does not tell who it is.
-    pub fn allows(&self, stream: &UnixStream) -> io::Result<bool> {
-        let peer = rustix::net::sockopt::socket_peercred(stream.as_fd())?;
-        let uid = peer.uid.as_raw();
-        if uid == 0 || uid == self.uid {
-            return Ok(true);
-        }
-        match self.group {
-            Some(group) => Ok(peer.gid.as_raw() == group || peer_groups(stream)?.contains(&group)),
-            None => Ok(false),
-        }
+    pub fn peer(&self, stream: &UnixStream) -> io::Result<Peer> {
+        let [pid, uid, gid] = peer_credentials(stream)?;
+        let allowed = uid == 0
+            || uid == self.uid
+            || match self.group {
+                Some(group) => gid == group || peer_groups(stream)?.contains(&group),
+                None => false,
+            };
+        Ok(Peer { uid, pid, allowed })
     }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its process; 0 where it is none that this one can see.
+    pub pid: u32,
+    /// Whether it may speak.
+    pub allowed: bool,
 }
 
 /// The number of a group: the number itself, or a name in `/etc/group`.
@@ -72,34 +82,60 @@ fn find_group(table: &str, name: &str) -> Option<u32> {
     })
 }
 
+/// Process, user and group of a connection's peer (`SO_PEERCRED`; `struct ucred`).
+fn peer_credentials(stream: &UnixStream) -> io::Result<[u32; 3]> {
+    let mut credentials = [0; 3];
+    match socket_option(stream, libc::SO_PEERCRED, &mut credentials)? {
+        Fill::Words(3) => Ok(credentials),
+        Fill::Words(_) | Fill::Needs(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// The supplementary groups of a connection's peer (`SO_PEERGROUPS`, Linux 4.13).
 fn peer_groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
-    let mut groups = vec![0_u32; 64];
+    let mut groups = vec![0; 64];
     loop {
-        let mut bytes = (groups.len() * size_of::<u32>()) as libc::socklen_t;
-        // SAFETY: the buffer holds `bytes` bytes and outlives the call, and the kernel writes
-        // at most that many; every bit pattern is a u32.
-        let result = unsafe {
-            libc::getsockopt(
-                stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERGROUPS,
-                groups.as_mut_ptr().cast(),
-                &mut bytes,
-            )
-        };
-        let length = bytes as usize / size_of::<u32>();
-        if result == 0 {
-            groups.truncate(length);
-            return Ok(groups);
+        match socket_option(stream, libc::SO_PEERGROUPS, &mut groups)? {
+            Fill::Words(count) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            Fill::Needs(count) => groups.resize(count, 0),
         }
-        let error = io::Error::last_os_error();
-        // ERANGE tells the length that is needed.
-        if error.raw_os_error() != Some(libc::ERANGE) || length <= groups.len() {
-            return Err(error);
-        }
-        groups.resize(length, 0);
     }
+}
+
+/// What the kernel did with the buffer for a socket option.
+enum Fill {
+    /// Filled so many words of it.
+    Words(usize),
+    /// Needs one of so many words, more than it had.
+    Needs(usize),
+}
+
+/// Reads a socket option that is an array of 32-bit words.
+fn socket_option(stream: &UnixStream, option: i32, words: &mut [u32]) -> io::Result<Fill> {
+    let mut bytes = libc::socklen_t::try_from(size_of_val(words)).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the buffer holds at least `bytes` bytes and outlives the call, and the kernel
+    // writes at most that many; every bit pattern is a u32.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            words.as_mut_ptr().cast(),
+            &mut bytes,
+        )
+    };
+    let count = bytes as usize / size_of::<u32>();
+    if result == 0 {
+        return Ok(Fill::Words(count));
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ERANGE) && count > words.len() {
+        return Ok(Fill::Needs(count));
+    }
+    Err(error)
 }
 
 #[cfg(test)]
@@ -125,7 +161,7 @@ mod tests {
     #[test]
     fn own_process_is_allowed_and_its_groups_are_known() {
         let (a, b) = UnixStream::pair().unwrap();
-        assert!(Access::new(None).allows(&a).unwrap());
+        assert!(Access::new(None).peer(&a).unwrap().allowed);
         let own: Vec<u32> = rustix::process::getgroups()
             .unwrap()
             .into_iter()
@@ -137,23 +173,25 @@ mod tests {
     #[test]
     fn others_need_the_group() {
         let (a, _b) = UnixStream::pair().unwrap();
-        let peer = rustix::net::sockopt::socket_peercred(&a).unwrap();
-        if peer.uid.is_root() {
+        let [pid, uid, own] = peer_credentials(&a).unwrap();
+        assert_eq!(pid, std::process::id());
+        assert_eq!(uid, rustix::process::geteuid().as_raw());
+        if uid == 0 {
             return;
         }
-        let own = peer.gid.as_raw();
         let stranger = Access {
             uid: u32::MAX - 1,
             group: None,
         };
-        assert!(!stranger.allows(&a).unwrap());
+        assert!(!stranger.peer(&a).unwrap().allowed);
         assert!(
             Access {
                 group: Some(own),
                 ..stranger
             }
-            .allows(&a)
+            .peer(&a)
             .unwrap()
+            .allowed
         );
     }
 }

@@ -10,16 +10,16 @@ use crate::types::ParamsUpdate;
 
 /// Serves a connection until its peer closes it or breaks the protocol.
 pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
-    match shared.access.allows(&stream) {
-        Ok(true) => {}
-        refused => {
-            tracing::warn!("a connection by somebody who may not speak here was refused");
-            let message = match refused {
-                Err(e) => format!("cannot tell who you are: {e}"),
-                Ok(_) => "only root may control this daemon, and the members of the group that \
-                          its configuration names (key `group`)"
-                    .to_owned(),
-            };
+    match shared.access.peer(&stream) {
+        Ok(peer) if peer.allowed => {}
+        Ok(peer) => {
+            tracing::warn!(uid = peer.uid, pid = peer.pid, "a connection was refused");
+            let message = "only root may control this daemon, and the members of the group that \
+                           its configuration names (key `group`)";
+            return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
+        }
+        Err(e) => {
+            let message = format!("cannot tell who you are: {e}");
             return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
         }
     }
