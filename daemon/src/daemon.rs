@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use compcache_device::Env;
+use compcache_device::recover::recover;
 use compcache_device::transport::fuse_loop::FuseLoop;
+use compcache_device::{DeviceError, Env};
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -48,6 +49,8 @@ enum StartError {
     Group(io::Error),
     #[error(transparent)]
     RuntimeDir(#[from] RuntimeDirError),
+    #[error("cannot clean up after a daemon that crashed: {0}")]
+    Recover(DeviceError),
     #[error("ramzswap{number}: {refusal}")]
     Device { number: u32, refusal: Refusal },
     #[error("cannot {0}: {1}")]
@@ -107,6 +110,9 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let (listener, _socket_name) = runtime_dir.listen(access.group())?;
 
     let env = Arc::new(environment(&settings));
+    for line in recover(&env).map_err(StartError::Recover)? {
+        tracing::warn!("left by a daemon that crashed: {line}");
+    }
     let registry = Arc::new(registry(&settings, &env));
     if let Err(error) = bring_up(&settings, &registry) {
         take_down(&registry);

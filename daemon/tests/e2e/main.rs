@@ -294,6 +294,32 @@ fn a_second_daemon_is_refused() {
     assert_eq!(status(&mut place.client(), 0).state, State::New);
 }
 
+#[test]
+fn a_crash_is_recovered_from() {
+    let Some(_root) = root() else { return };
+    let place = Place::new();
+    // Initialised but not swapped on: nobody loses pages.
+    let daemon = place.start(&["--disksize_kb", "32768"]);
+    daemon.signal(Signal::KILL);
+    assert!(!daemon.wait().success());
+    assert!(place.runtime().join(SOCKET_NAME).exists());
+    assert!(matches!(
+        Client::connect_now(&place.runtime()),
+        Err(ClientError::NoDaemon(_))
+    ));
+
+    let daemon = place.start(&[]);
+    let mut client = place.client();
+    assert_eq!(status(&mut client, 0).state, State::New);
+    assert!(
+        fs::symlink_metadata(place.node(0)).is_err(),
+        "the node was left"
+    );
+    done(&mut client, &init(0, 32 * MIB));
+    drop((client, daemon));
+    place.assert_clean();
+}
+
 /// Not a test of its own: what [`Place::play`] runs to be a client that holds a lease.
 #[test]
 fn plays_a_lease_holder() {
