@@ -166,6 +166,7 @@ impl Device {
             ));
         }
         let frames = MemfdFrames::new(sizes.frames, warnings)?;
+        // What keeps the frames from being locked has been warned of already.
         let slots = MemfdSlots::new(pages, resident, &mut Vec::new())?;
         let wake = Arc::new(Wake::default());
         let store = Store::new(

@@ -325,6 +325,18 @@ fn a_failed_attach_leaves_nothing() {
     let error = fixture.device.init().unwrap_err();
     assert!(error.to_string().contains("make the directory"), "{error}");
     std::fs::remove_file(fixture.dir.path().join("run")).unwrap();
+    // Somebody else's mount point is there.
+    std::fs::create_dir(fixture.dir.path().join("run")).unwrap();
+    std::fs::write(fixture.mount_point(), "theirs").unwrap();
+    let error = fixture.device.init().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("another process uses this runtime dir"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(fixture.mount_point()).unwrap(), b"theirs");
+    std::fs::remove_file(fixture.mount_point()).unwrap();
     // The link can't be made.
     std::fs::create_dir(fixture.device.node()).unwrap();
     let error = fixture.device.init().unwrap_err();

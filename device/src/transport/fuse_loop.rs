@@ -37,10 +37,10 @@ impl Transport for FuseLoop {
         &self,
         disk: Arc<dyn Disk>,
         name: &str,
-        _warnings: &mut Vec<String>,
+        warnings: &mut Vec<String>,
     ) -> Result<Box<dyn Attachment>, DeviceError> {
         let path = self.runtime_dir.join(name);
-        let server = Server::start(&disk, &path, name, self.workers)?;
+        let server = Server::start(&disk, &path, name, self.workers, warnings)?;
         let file = server.open_file()?;
         let device = LoopDevice::attach(&file, name)?;
         let path = device.path().to_owned();

@@ -28,8 +28,9 @@ pub(super) struct Buffer {
 unsafe impl Send for Buffer {}
 
 impl Buffer {
-    /// Maps and touches the memory.
-    pub(super) fn new() -> io::Result<Self> {
+    /// Maps and touches the memory. Where the system refuses to lock it, a warning is added
+    /// unless it is there already.
+    pub(super) fn new(warnings: &mut Vec<String>) -> io::Result<Self> {
         // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
         let base = unsafe {
             rustix::mm::mmap_anonymous(
@@ -45,10 +46,14 @@ impl Buffer {
         buffer.fill(0xff);
         // SAFETY: locking a mapping of our own does not change what the bytes are.
         if let Err(errno) = unsafe { rustix::mm::mlock(base.as_ptr().cast(), LEN) } {
-            tracing::warn!(
-                "a worker's buffer could not be locked in memory: {}",
+            let warning = format!(
+                "the buffers of the workers could not be locked in memory ({}): under memory \
+                 pressure they may be swapped; run as root or raise RLIMIT_MEMLOCK",
                 io::Error::from(errno)
             );
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
         }
         Ok(buffer)
     }
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn data_starts_at_a_page() {
-        let buffer = Buffer::new().unwrap();
+        let buffer = Buffer::new(&mut Vec::new()).unwrap();
         assert_eq!(buffer.len(), DATA_AT + MAX_IO);
         assert_eq!(
             buffer[REQUEST_AT + BEFORE_DATA..].as_ptr().addr() % PAGE_SIZE,

@@ -22,9 +22,12 @@ const FUSE_DEV_IOC_CLONE: libc::Ioctl = 0x8004_e500_u32 as libc::Ioctl;
 /// A mount, undone on drop.
 pub(super) struct Mount {
     path: PathBuf,
-    session: File,
     mounted: bool,
 }
+
+/// The descriptor with which the file system was mounted. When it and its clones are closed,
+/// the kernel fails all requests.
+pub(super) struct Connection(File);
 
 /// Opens `/dev/fuse`.
 fn open_fuse() -> Result<File, DeviceError> {
@@ -43,10 +46,10 @@ fn open_fuse() -> Result<File, DeviceError> {
 }
 
 impl Mount {
-    /// Mounts at `path`, a regular file that is made for it (and its directories of mode 0700
-    /// with it), and shakes hands with the kernel. Nobody serves requests yet.
-    pub(super) fn new(path: &Path) -> Result<Self, DeviceError> {
-        let session = open_fuse()?;
+    /// Mounts at `path`, a new regular file that is made for it (and its directories of mode
+    /// 0700 with it), and shakes hands with the kernel. Nobody serves requests yet.
+    pub(super) fn new(path: &Path) -> Result<(Self, Connection), DeviceError> {
+        let connection = Connection(open_fuse()?);
         let shown = path.display().to_string();
         if let Some(parent) = path.parent() {
             std::fs::DirBuilder::new()
@@ -57,12 +60,11 @@ impl Mount {
                     DeviceError::system(format!("make the directory {}", parent.display()), e, "")
                 })?;
         }
-        let in_the_way = "another process uses this runtime directory, or a crashed one left it: \
-                          choose another directory or unmount it";
+        let in_the_way = "another process uses this runtime directory, or a crashed one left the \
+                          file: choose another directory, or unmount and remove it";
         File::options()
             .write(true)
-            .create(true)
-            .truncate(false)
+            .create_new(true)
             .mode(0o600)
             .open(path)
             .map_err(|e| {
@@ -70,12 +72,11 @@ impl Mount {
             })?;
         let mut mount = Mount {
             path: path.to_owned(),
-            session,
             mounted: false,
         };
         let options = format!(
             "fd={},rootmode={:o},user_id={},group_id={},max_read={MAX_IO}",
-            mount.session.as_raw_fd(),
+            connection.0.as_raw_fd(),
             libc::S_IFREG | 0o600,
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
@@ -98,48 +99,8 @@ impl Mount {
             DeviceError::system(format!("mount {shown}"), e, remedy)
         })?;
         mount.mounted = true;
-        mount.handshake()?;
-        Ok(mount)
-    }
-
-    /// Answers INIT, which the kernel has queued with the mount.
-    fn handshake(&self) -> Result<(), DeviceError> {
-        let failed =
-            |e: io::Error| DeviceError::system("shake hands with the kernel's FUSE", e, "");
-        // The least that the kernel lets a reader bring.
-        let mut request = vec![0; 8192 + MAX_IO];
-        let len = loop {
-            match rustix::io::read(&self.session, &mut request) {
-                Ok(len) => break len,
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(e) => return Err(failed(e.into())),
-            }
-        };
-        let refused = |e: HandshakeError| {
-            failed(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("the kernel is unfit: {e}"),
-            ))
-        };
-        let reply = Reply::init(&request[..len], MAX_IO as u32).map_err(refused)?;
-        rustix::io::write(&self.session, reply.bytes()).map_err(|e| failed(e.into()))?;
-        Ok(())
-    }
-
-    /// Another descriptor of the same mount, with a queue of its own for requests that its
-    /// reader works on.
-    pub(super) fn clone_session(&self) -> Result<OwnedFd, DeviceError> {
-        let clone = open_fuse()?;
-        let session = self.session.as_raw_fd().cast_unsigned();
-        // SAFETY: the ioctl reads one u32 at the address given, which lives until it returns.
-        let done =
-            unsafe { libc::ioctl(clone.as_raw_fd(), FUSE_DEV_IOC_CLONE, &raw const session) };
-        if done == 0 {
-            Ok(clone.into())
-        } else {
-            let error = io::Error::last_os_error();
-            Err(DeviceError::system("clone the FUSE descriptor", error, ""))
-        }
+        connection.handshake()?;
+        Ok((mount, connection))
     }
 
     /// Opens the file.
@@ -179,6 +140,48 @@ impl Mount {
                 "remove it by hand",
             )),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Connection {
+    /// Answers INIT, which the kernel has queued with the mount.
+    fn handshake(&self) -> Result<(), DeviceError> {
+        let failed =
+            |e: io::Error| DeviceError::system("shake hands with the kernel's FUSE", e, "");
+        // The least that the kernel lets a reader bring.
+        let mut request = vec![0; 8192 + MAX_IO];
+        let len = loop {
+            match rustix::io::read(&self.0, &mut request) {
+                Ok(len) => break len,
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(e) => return Err(failed(e.into())),
+            }
+        };
+        let refused = |e: HandshakeError| {
+            failed(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("the kernel is unfit: {e}"),
+            ))
+        };
+        let reply = Reply::init(&request[..len], MAX_IO as u32).map_err(refused)?;
+        rustix::io::write(&self.0, reply.bytes()).map_err(|e| failed(e.into()))?;
+        Ok(())
+    }
+
+    /// Another descriptor of the same mount, with a queue of its own for requests that its
+    /// reader works on.
+    pub(super) fn try_clone(&self) -> Result<OwnedFd, DeviceError> {
+        let clone = open_fuse()?;
+        let session = self.0.as_raw_fd().cast_unsigned();
+        // SAFETY: the ioctl reads one u32 at the address given, which lives until it returns.
+        let done =
+            unsafe { libc::ioctl(clone.as_raw_fd(), FUSE_DEV_IOC_CLONE, &raw const session) };
+        if done == 0 {
+            Ok(clone.into())
+        } else {
+            let error = io::Error::last_os_error();
+            Err(DeviceError::system("clone the FUSE descriptor", error, ""))
         }
     }
 }

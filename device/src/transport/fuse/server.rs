@@ -33,19 +33,21 @@ impl Server {
         path: &Path,
         name: &str,
         workers: usize,
+        warnings: &mut Vec<String>,
     ) -> Result<Self, DeviceError> {
+        let (mount, connection) = Mount::new(path)?;
         let mut server = Server {
-            mount: Mount::new(path)?,
+            mount,
             threads: Vec::new(),
         };
         for n in 0..workers {
-            let buffer = Buffer::new().map_err(|source| DeviceError::Memory {
+            let buffer = Buffer::new(warnings).map_err(|source| DeviceError::Memory {
                 what: "a worker's buffer",
                 bytes: (DATA_AT + MAX_IO) as u64,
                 source,
             })?;
             let session = Session {
-                fuse: server.mount.clone_session()?,
+                fuse: connection.try_clone()?,
                 worker: disk.worker(),
                 disk: Arc::clone(disk),
                 uid: rustix::process::geteuid().as_raw(),
@@ -57,6 +59,9 @@ impl Server {
                 .map_err(|e| DeviceError::system("start a worker thread", e, ""))?;
             server.threads.push(thread);
         }
+        // Only the workers hold the connection now: requests would fail, not wait for ever,
+        // if all of them ended.
+        drop(connection);
         Ok(server)
     }
 
