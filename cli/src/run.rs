@@ -226,7 +226,7 @@ impl End {
 
     fn oom_line(&self) -> String {
         format!(
-            "out of memory: the kernel killed {} process(es) of it, since memory ({}) and swap \
+            "out of memory: the kernel killed {} of its processes, since its memory ({}) and the swap \
              device were full; give it more with --memory or --size",
             self.usage.oom_kills,
             human(self.limit)
@@ -279,8 +279,8 @@ mod tests {
         assert_eq!(
             end.report(),
             "compcache: make: killed by SIGKILL after 12.3 s\n\
-             compcache: out of memory: the kernel killed 1 process(es) of it, since memory (128M) \
-             and swap device were full; give it more with --memory or --size\n\
+             compcache: out of memory: the kernel killed 1 of its processes, since its memory \
+             (128M) and the swap device were full; give it more with --memory or --size\n\
              compcache: memory: at most 128M of 128M used, nothing was swapped\n"
         );
     }

@@ -165,7 +165,6 @@ pub(crate) fn main(args: &DemoArgs, places: &Places) -> Result<ExitCode, CliErro
         lease,
     };
     let result = stage.play(&parent);
-    stage.screen.clear();
     let ended = stage.lease.end();
     match result {
         Ok(summary) => {
@@ -199,13 +198,13 @@ struct Stage {
 impl Stage {
     fn play(&mut self, parent: &Parent) -> Result<Summary, Stopped> {
         let Plan { size, limit } = self.plan;
-        self.screen.say(&format!(
+        self.screen.start(&format!(
             "A program that needs {}, with enough memory:",
             human(size)
         ));
         let (_, enough) = self.program(None, None)?;
 
-        self.screen.say(&format!(
+        self.screen.start(&format!(
             "The same with {} of memory, the rest on {}:",
             human(limit),
             self.lease.node().display()
@@ -251,8 +250,9 @@ impl Stage {
                 Ok(sample) => screen.device(&sample, group.usage().memory, plan.size - plan.limit),
                 Err(error) => lost = Some(error),
             }
-        })?;
+        });
         screen.finish();
+        let ended = ended?;
         if let Some(error) = lost {
             return Err(error.into());
         }

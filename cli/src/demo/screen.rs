@@ -24,38 +24,32 @@ pub(super) struct Screen {
 }
 
 struct Bars {
-    all: MultiProgress,
     program: ProgressBar,
     device: ProgressBar,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| {
-            let all = MultiProgress::new();
-            Bars {
-                program: all.add(bar("{prefix:>10} [{bar:32}] {percent:>3}%  {msg}")),
-                device: all.add(bar("{prefix:>10} [{bar:32.cyan}] {msg}")),
-                all,
-            }
-        });
         Screen {
-            bars,
+            bars: None,
             phase: None,
             last: Instant::now(),
             device: String::new(),
         }
     }
 
-    /// A line of text that stays.
-    pub(super) fn say(&mut self, text: &str) {
+    /// A line of text that stays, and what follows is below it.
+    pub(super) fn start(&mut self, text: &str) {
         self.phase = None;
         self.device.clear();
-        match &self.bars {
-            // It fails where standard error does, and nobody can be told then.
-            Some(bars) => drop(bars.all.println(text)),
-            None => eprintln!("{text}"),
-        }
+        eprintln!("{text}");
+        self.bars = std::io::stderr().is_terminal().then(|| {
+            let all = MultiProgress::new();
+            Bars {
+                program: all.add(bar("{prefix:>10} [{bar:32}] {percent:>3}%  {msg}")),
+                device: all.add(bar("{prefix:>10} [{bar:32.cyan}] {msg}")),
+            }
+        });
     }
 
     /// How far the program is.
@@ -101,21 +95,11 @@ impl Screen {
         }
     }
 
-    /// The program has ended.
+    /// The program has ended: takes the bars away.
     pub(super) fn finish(&mut self) {
-        self.clear();
-        if let Some(bars) = &self.bars {
-            bars.program.reset();
-            bars.program.set_message("");
-            bars.device.reset();
-        }
-    }
-
-    /// Takes the bars away.
-    pub(super) fn clear(&self) {
-        if let Some(bars) = &self.bars {
-            // As with `say`.
-            let _ = bars.all.clear();
+        if let Some(bars) = self.bars.take() {
+            bars.program.finish_and_clear();
+            bars.device.finish_and_clear();
         }
     }
 }

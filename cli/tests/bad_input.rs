@@ -1,0 +1,177 @@
+//! Bad input gets a clear error and the right exit status. None of this needs root.
+
+mod common;
+
+use common::{Places, run};
+
+/// Runs `rzscontrol`, which must fail with `status` and say each of `words`.
+fn rzscontrol_fails(args: &[&str], status: i32, words: &[&str]) {
+    let (code, out, err) = run(&mut Places::new().rzscontrol(args));
+    assert_eq!(code, status, "{args:?}: {err}");
+    assert_eq!(out, "", "{args:?}");
+    for word in words {
+        assert!(err.contains(word), "{args:?}: {word:?} not in {err:?}");
+    }
+}
+
+fn compcache_fails(args: &[&str], status: i32, words: &[&str]) {
+    let (code, out, err) = run(&mut Places::new().compcache(args));
+    assert_eq!(code, status, "{args:?}: {err}");
+    assert_eq!(out, "", "{args:?}");
+    for word in words {
+        assert!(err.contains(word), "{args:?}: {word:?} not in {err:?}");
+    }
+}
+
+#[test]
+fn no_daemon() {
+    let words = [
+        "no daemon is running at",
+        "control.sock",
+        "compcached --num-devices",
+    ];
+    rzscontrol_fails(&["/dev/ramzswap0", "--init"], 1, &words);
+    compcache_fails(&["status"], 1, &words);
+    compcache_fails(&["swap", "off"], 1, &words);
+}
+
+#[test]
+fn status_in_json_without_a_daemon() {
+    let (code, out, err) = run(&mut Places::new().compcache(&["status", "--json"]));
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document, serde_json::json!({"daemon": null, "devices": []}));
+    assert_eq!(code, 1);
+    assert!(err.contains("no daemon is running"), "{err}");
+}
+
+#[test]
+fn devices_that_are_none() {
+    for device in [
+        "/dev/sda",
+        "/dev/ramzswap",
+        "/dev/ramzswap-1",
+        "ramzswap0x",
+        "/tmp/ramzswap0",
+    ] {
+        rzscontrol_fails(&[device, "--stats"], 1, &[device, "no such device"]);
+    }
+}
+
+#[test]
+fn sizes() {
+    for (value, word) in [
+        ("0", "zero"),
+        ("-4", "negative"),
+        ("4M", "not a number of kilobytes"),
+        ("1.5", "not a number of kilobytes"),
+        ("17179869185", "the limit is 17179869184 kB"),
+        ("99999999999999999999", "the limit is 17179869184 kB"),
+    ] {
+        for option in ["--disksize_kb", "--memlimit_kb"] {
+            let argument = format!("{option}={value}");
+            rzscontrol_fails(&["ramzswap0", &argument], 2, &[value, word, option]);
+        }
+        rzscontrol_fails(&["ramzswap0", "-d", value], 2, &[value, word]);
+    }
+    for (value, word) in [
+        ("0", "zero"),
+        ("-1G", "negative"),
+        ("many", "not a size"),
+        ("17T", "the limit is 16T"),
+        ("1001%", "the limit is 1000%"),
+    ] {
+        for args in [
+            &["swap", "on", "--size"][..],
+            &["demo", "--limit"],
+            &["run", "--memory"],
+        ] {
+            let option = *args.last().unwrap();
+            let argument = format!("{option}={value}");
+            let args = [&args[..args.len() - 1], &[&argument, "true"]].concat();
+            // `true` is one word too many for two of them; the size is looked at first.
+            let args = if args[0] == "run" {
+                &args[..]
+            } else {
+                &args[..args.len() - 1]
+            };
+            compcache_fails(args, 2, &[value, word, option]);
+        }
+    }
+    compcache_fails(&["swap", "on", "--priority=-1"], 2, &["-1", "0..=32767"]);
+}
+
+#[test]
+fn usage() {
+    rzscontrol_fails(&[], 2, &["DEVICE"]);
+    rzscontrol_fails(&["ramzswap0"], 2, &["--init", "--stats"]);
+    rzscontrol_fails(
+        &["ramzswap0", "--init", "--reset"],
+        2,
+        &["cannot be used with"],
+    );
+    rzscontrol_fails(
+        &["ramzswap0", "--reset", "--disksize_kb=4096"],
+        2,
+        &["cannot be used with"],
+    );
+    rzscontrol_fails(&["ramzswap0", "--no-such"], 2, &["--no-such"]);
+    compcache_fails(&["run", "--memory", "64M"], 2, &["COMMAND"]);
+    compcache_fails(&["swap"], 2, &["on", "off"]);
+    compcache_fails(&["frobnicate"], 2, &["frobnicate"]);
+}
+
+#[test]
+fn demo_sizes() {
+    if !rustix::process::geteuid().is_root() {
+        compcache_fails(&["demo"], 1, &["needs root"]);
+        return;
+    }
+    compcache_fails(&["demo", "--size", "1M"], 1, &["1M", "at least 32M"]);
+    compcache_fails(
+        &["demo", "--size", "64M", "--limit", "64M"],
+        1,
+        &["64M", "--limit from 8M"],
+    );
+    compcache_fails(&["demo", "--size", "1000%"], 1, &["does not fit"]);
+}
+
+#[test]
+fn help_goes_to_standard_output() {
+    let places = Places::new();
+    for (code, out, err) in [
+        run(&mut places.rzscontrol(&["-h"])),
+        run(&mut places.rzscontrol(&["--help"])),
+    ] {
+        assert_eq!((code, err.as_str()), (0, ""));
+        for option in [
+            "-b, --backing_swap",
+            "-m, --memlimit_kb",
+            "-d, --disksize_kb",
+            "-i, --init",
+            "-r, --reset",
+            "-s, --stats",
+            "-v, --verbose",
+            "-h, --help",
+            "Examples:",
+        ] {
+            assert!(out.contains(option), "{option} not in {out}");
+        }
+    }
+    let (code, out, _) = run(&mut places.compcache(&["run", "--help"]));
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("compcache run --memory 512M -- make -j8"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let mut command = Places::new().compcache(&["completions", "bash"]);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
