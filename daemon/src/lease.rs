@@ -25,6 +25,12 @@ struct Leased {
     holders: u32,
 }
 
+impl Leased {
+    fn is_orphan(&self) -> bool {
+        self.device.is_some() && self.holders == 0
+    }
+}
+
 impl Leases {
     /// Number of holders.
     #[must_use]
@@ -52,7 +58,7 @@ impl Leases {
     ///
     /// # Errors
     /// Those of the swap-off. The holder is gone all the same; the device stays, and the next
-    /// holder or [`swap_off`](Self::swap_off) finds it.
+    /// holder, [`retire_orphan`](Self::retire_orphan) or [`swap_off`](Self::swap_off) finds it.
     pub fn release(&self, registry: &Registry) -> Result<(), Refusal> {
         let mut leased = self.leased.lock();
         self.set_holders(&mut leased, |n| n.saturating_sub(1));
@@ -64,6 +70,27 @@ impl Leases {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a device stays swapped on although its last holder is gone: its pages did not
+    /// fit back. A holder that was killed is often gone before its program's memory is free.
+    #[must_use]
+    pub fn has_orphan(&self) -> bool {
+        // Where somebody is at it right now, the next look is early enough.
+        self.leased.try_lock().is_some_and(|leased| leased.is_orphan())
+    }
+
+    /// Swaps off and resets the device that [`has_orphan`](Self::has_orphan) tells of.
+    ///
+    /// # Errors
+    /// Those of the swap-off; the device stays.
+    pub fn retire_orphan(&self, registry: &Registry) -> Result<(), Refusal> {
+        let mut leased = self.leased.lock();
+        if let (true, Some(number)) = (leased.is_orphan(), leased.device) {
+            registry.retire(number)?;
+            leased.device = None;
+        }
+        Ok(())
     }
 
     /// Swaps a device off and resets it, unless it is leased.

@@ -25,6 +25,10 @@ const STACK: usize = 256 << 10;
 /// How long a daemon that exits when idle waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(30);
 
+/// Time between two tries to swap off a device that is leased no more. Nothing tells when its
+/// pages fit back into memory.
+const ORPHAN_RETRY: Duration = Duration::from_secs(1);
+
 /// How a server behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -210,10 +214,25 @@ impl Server {
         }
     }
 
+    /// The next event. While it waits, it gives back a device whose lease ended when its pages
+    /// did not fit back; that is an event too, since the server may be idle then.
     fn next_event(&self) -> Event {
         let gone = || Event::Terminate {
             why: "nobody can reach this server".into(),
         };
+        let Shared {
+            leases, registry, ..
+        } = &*self.shared;
+        while leases.has_orphan() {
+            match self.events.recv_timeout(ORPHAN_RETRY) {
+                Ok(event) => return event,
+                Err(RecvTimeoutError::Disconnected) => return gone(),
+                Err(RecvTimeoutError::Timeout) => match leases.retire_orphan(registry) {
+                    Ok(()) => return Event::Disconnected,
+                    Err(refusal) => tracing::debug!("{refusal}"),
+                },
+            }
+        }
         self.events.recv().unwrap_or_else(|_| gone())
     }
 
