@@ -263,6 +263,23 @@ fn a_killed_demo_does_not_hinder_the_next_one() {
     assert_eq!(places.devices_left(), Vec::<String>::new());
 }
 
+#[test]
+fn a_killed_demo_leaves_nothing_for_long() {
+    let Some(_turn) = turn("a_killed_demo_leaves_nothing_for_long") else {
+        return;
+    };
+    let places = Places::new();
+    let (mut child, _err) = demo_that_swaps(&places);
+    signal(&child, Signal::KILL);
+    child.wait().unwrap();
+    // The connection may end before the program's memory is free; then the daemon tries again.
+    let start = std::time::Instant::now();
+    while !places.devices_left().is_empty() {
+        assert!(start.elapsed().as_secs() < 30, "the device is still there");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 /// The daemon, ended by SIGTERM when dropped.
 struct Daemon(Child);
 
