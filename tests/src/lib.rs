@@ -1,1 +1,38 @@
-//! Placeholder.
+//! What the end-to-end tests share: a private daemon ([`Bed`]), programs in memory cgroups
+//! ([`Cgroup`], [`Hog`]), and the machine's state before and after ([`Machine`]).
+//!
+//! The tests are in `tests/`, one subject a file. They need root, `/dev/fuse`, a loop driver and
+//! a memory cgroup (version 1 or 2). A test whose needs are not met prints a line that begins
+//! with `SKIPPED:` and passes; with `COMPCACHE_REQUIRE_ROOT_TESTS=1` it fails instead, as in
+//! `.ci/run`.
+//!
+//! Each test has a runtime and a device directory of its own, so that a daemon that serves the
+//! machine is not disturbed. Swap is one for the whole machine: tests take a lock
+//! ([`Machine::take`]) and run one after the other. Everything a test made is taken down when it
+//! ends, and when it panics: swap first, then the daemon, then cgroups and mounts.
+//!
+//! The programs under test are built by the harness itself ([`binary`]).
+
+mod bed;
+mod binaries;
+mod cgroup;
+pub mod content;
+mod hog;
+mod machine;
+mod outcome;
+mod swap_area;
+mod wait;
+
+pub use bed::{Bed, stats};
+pub use binaries::binary;
+pub use cgroup::Cgroup;
+pub use hog::Hog;
+pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
+pub use outcome::{Outcome, Running};
+pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
+pub use wait::{DEADLINE, until};
+
+/// Bytes in a mebibyte.
+pub const MIB: u64 = 1 << 20;
+/// Bytes in a page.
+pub const PAGE: u64 = 4096;

@@ -1,0 +1,259 @@
+//! A private daemon, and the programs that speak to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use compcache_device::DeviceStatus;
+use compcache_device::status::DeviceStats;
+use compcached::Client;
+use compcached::protocol::{DaemonStatus, Request, Response};
+use tempfile::TempDir;
+
+use crate::binaries::binary;
+use crate::cgroup;
+use crate::machine::{Machine, loops_under, mounts_under, processes_with};
+use crate::outcome::{Outcome, Running, try_signal};
+use crate::wait::{until, until_or};
+
+/// How long a daemon may take to end when the test is over.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A runtime and a device directory of the test's own, and the daemon that serves there once it is
+/// started. All of it is taken down when this is dropped, with swap first.
+#[derive(Debug)]
+pub struct Bed {
+    daemon: Option<Running>,
+    directory: TempDir,
+    _machine: Machine,
+}
+
+impl Bed {
+    /// A bed without a daemon; `None`, after saying so, where this machine can't have one.
+    ///
+    /// # Panics
+    /// As [`Machine::take`].
+    #[must_use]
+    pub fn new() -> Option<Bed> {
+        let machine = Machine::take()?;
+        let directory = tempfile::Builder::new()
+            .prefix("compcache-test-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .expect("a temporary directory");
+        fs::create_dir(directory.path().join("dev")).expect("a new directory");
+        Some(Bed {
+            daemon: None,
+            directory,
+            _machine: machine,
+        })
+    }
+
+    /// A bed whose daemon serves `devices` devices.
+    ///
+    /// # Panics
+    /// Where the daemon does not start.
+    #[must_use]
+    pub fn with_devices(devices: u32) -> Option<Bed> {
+        let mut bed = Bed::new()?;
+        bed.start(&["--num-devices", &devices.to_string()]);
+        Some(bed)
+    }
+
+    /// Starts the daemon and waits until it answers.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub fn start(&mut self, arguments: &[&str]) {
+        assert!(self.daemon.is_none(), "a daemon runs already");
+        let daemon = Running::start(self.command("compcached").args(arguments));
+        self.daemon = Some(daemon);
+        until("the daemon's socket", || {
+            if let Some(daemon) = &mut self.daemon
+                && daemon.has_ended()
+            {
+                panic!("the daemon does not start: {}", daemon.stderr());
+            }
+            Client::connect_now(&self.runtime_dir()).ok()
+        });
+    }
+
+    /// The daemon that [`Bed::start`] started.
+    ///
+    /// # Panics
+    /// Where none was.
+    pub fn daemon(&mut self) -> &mut Running {
+        self.daemon.as_mut().expect("a daemon")
+    }
+
+    /// As [`Bed::daemon`], for the test to see its end. The bed has none then.
+    ///
+    /// # Panics
+    /// Where none was started.
+    pub fn take_daemon(&mut self) -> Running {
+        self.daemon.take().expect("a daemon")
+    }
+
+    /// A directory for the test's files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the daemon has its socket.
+    #[must_use]
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.directory().join("run")
+    }
+
+    /// Where device nodes appear.
+    #[must_use]
+    pub fn dev_dir(&self) -> PathBuf {
+        self.directory().join("dev")
+    }
+
+    /// The node of a device.
+    #[must_use]
+    pub fn node(&self, number: u32) -> PathBuf {
+        self.dev_dir().join(format!("ramzswap{number}"))
+    }
+
+    /// The command that runs one of our programs on this bed.
+    ///
+    /// # Panics
+    /// Where it is not there.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(binary(program));
+        self.set_environment(&mut command);
+        command
+    }
+
+    /// Makes any program find this bed.
+    pub fn set_environment(&self, command: &mut Command) {
+        command
+            .env("COMPCACHE_RUNTIME_DIR", self.runtime_dir())
+            .env("COMPCACHE_DEV_DIR", self.dev_dir());
+    }
+
+    /// Runs `rzscontrol` on this bed.
+    #[must_use]
+    pub fn rzscontrol(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.command("rzscontrol").args(arguments))
+    }
+
+    /// Runs `compcache` on this bed.
+    #[must_use]
+    pub fn compcache(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.command("compcache").args(arguments))
+    }
+
+    /// Asks the daemon something over its socket.
+    ///
+    /// # Panics
+    /// Where it refuses.
+    #[track_caller]
+    pub fn ask(&self, request: &Request) -> Response {
+        self.client()
+            .request(request)
+            .unwrap_or_else(|error| panic!("{request:?}: {error}"))
+    }
+
+    /// A connection to the daemon.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(&self.runtime_dir()).expect("a daemon")
+    }
+
+    /// The daemon's state and that of all its devices.
+    ///
+    /// # Panics
+    /// Where the daemon does not answer.
+    #[track_caller]
+    #[must_use]
+    pub fn status(&self) -> (DaemonStatus, Vec<DeviceStatus>) {
+        match self.ask(&Request::Status { device: None }) {
+            Response::Status { daemon, devices } => (daemon, devices),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The state of one device.
+    ///
+    /// # Panics
+    /// Where the daemon does not answer.
+    #[track_caller]
+    #[must_use]
+    pub fn device(&self, number: u32) -> DeviceStatus {
+        let (_, devices) = self.status();
+        devices
+            .into_iter()
+            .find(|device| device.number == number)
+            .expect("a device")
+    }
+
+    /// Asserts that nothing of this bed is left: no process, no swap, no loop device, no mount.
+    ///
+    /// # Panics
+    /// Where something is.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let directory = self.directory();
+        until("the end of every process", || {
+            processes_with(directory).is_empty().then_some(())
+        });
+        assert_eq!(loops_under(directory), Vec::<PathBuf>::new());
+        assert_eq!(mounts_under(directory), Vec::<PathBuf>::new());
+        let nodes: Vec<_> = fs::read_dir(self.dev_dir())
+            .expect("the device directory")
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        assert_eq!(nodes, Vec::<PathBuf>::new());
+        assert_eq!(cgroup::left_behind(), Vec::<PathBuf>::new());
+    }
+}
+
+/// What a device has done.
+#[must_use]
+pub fn stats(bed: &Bed, number: u32) -> DeviceStats {
+    bed.device(number).stats
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let directory = self.directory.path().to_owned();
+        for device in loops_under(&directory) {
+            if compcache_device::swap::find(&device).is_ok_and(|entry| entry.is_some()) {
+                // Where it fails the daemon stays, which the next lines show.
+                let _ = compcache_device::swap::off(&device);
+            }
+        }
+        // The daemon that was started here, and those that `compcache` started.
+        for pid in processes_with(&directory) {
+            try_signal(pid, libc::SIGTERM);
+        }
+        if let Some(daemon) = &mut self.daemon
+            && (daemon.wait(PATIENCE).is_none() || std::thread::panicking())
+        {
+            eprintln!("the daemon's log:\n{}", daemon.stderr());
+        }
+        let ended = until_or(PATIENCE, &mut || {
+            processes_with(&directory).is_empty().then_some(())
+        });
+        if ended.is_none() {
+            eprintln!("still running: {:?}", processes_with(&directory));
+        }
+        for device in loops_under(&directory) {
+            let _ = Command::new("losetup").arg("--detach").arg(device).status();
+        }
+        for mount in mounts_under(&directory).into_iter().rev() {
+            let _ = Command::new("umount").arg("--lazy").arg(mount).status();
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The programs under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The path of one of the workspace's programs: `compcached`, `compcache` or `rzscontrol`.
+///
+/// `cargo test` builds the programs of a package only for that package's own tests. So the first
+/// call runs `cargo build` for the whole workspace, in the profile and target directory of this
+/// test (found by its own path, `TARGET/PROFILE/deps/NAME`); where all is fresh that takes a
+/// fraction of a second. With `COMPCACHE_BIN_DIR` set, the programs in that directory are tested
+/// instead and nothing is built.
+///
+/// # Panics
+/// Where the build fails or the program is not there.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    let path = DIRECTORY.get_or_init(directory).join(name);
+    assert!(path.is_file(), "{} is missing", path.display());
+    path
+}
+
+fn directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("COMPCACHE_BIN_DIR") {
+        return directory.into();
+    }
+    let own = std::env::current_exe().expect("the test's own path");
+    let profile = own
+        .parent()
+        .and_then(Path::parent)
+        .expect("a test lies in TARGET/PROFILE/deps");
+    let target = profile.parent().expect("PROFILE lies in TARGET");
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--workspace", "--bins", "--target-dir"])
+        .arg(target)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => {}
+        Some(name) => {
+            build.args(["--profile", name]);
+        }
+    }
+    let status = build.status().expect("cargo runs");
+    assert!(status.success(), "{build:?} failed");
+    profile.to_owned()
+}

@@ -1,0 +1,172 @@
+//! Memory cgroups for the programs of a test, version 1 or 2.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::wait::until_or;
+
+/// How the names of all cgroups begin that compcache and its tests make.
+const PREFIX: &str = "compcache-";
+
+/// A cgroup with a memory limit. Whatever runs in it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Cgroup {
+    directory: PathBuf,
+    v2: bool,
+}
+
+impl Cgroup {
+    /// Makes a cgroup whose processes have at most `limit` bytes of memory together, and swap
+    /// without limit.
+    ///
+    /// # Panics
+    /// Where the kernel refuses.
+    #[must_use]
+    pub fn new(limit: u64) -> Cgroup {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (parent, v2) = parent().expect("a memory cgroup");
+        let directory = parent.join(format!(
+            "{PREFIX}test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
+        if v2 {
+            fs::write(parent.join("cgroup.subtree_control"), "+memory")
+                .expect("the memory controller");
+        }
+        fs::create_dir(&directory).expect("a new cgroup");
+        let group = Cgroup { directory, v2 };
+        group.set_limit(limit);
+        if !v2 {
+            group.set("memory.swappiness", 100);
+        }
+        group
+    }
+
+    /// Changes the limit.
+    ///
+    /// # Panics
+    /// Where the kernel refuses.
+    pub fn set_limit(&self, limit: u64) {
+        self.set(
+            if self.v2 {
+                "memory.max"
+            } else {
+                "memory.limit_in_bytes"
+            },
+            limit,
+        );
+    }
+
+    fn set(&self, file: &str, value: u64) {
+        fs::write(self.directory.join(file), value.to_string())
+            .unwrap_or_else(|error| panic!("{file} = {value}: {error}"));
+    }
+
+    /// The command that runs `program` in this cgroup; arguments can be added to it.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+            .arg(self.directory.join("cgroup.procs"))
+            .arg(program);
+        command
+    }
+
+    /// Bytes of swap that its processes have in use; 0 where the kernel does not account swap.
+    #[must_use]
+    pub fn swap(&self) -> u64 {
+        let number = |file: &str| {
+            let text = fs::read_to_string(self.directory.join(file)).ok()?;
+            text.trim().parse::<u64>().ok()
+        };
+        if self.v2 {
+            return number("memory.swap.current").unwrap_or(0);
+        }
+        let both = number("memory.memsw.usage_in_bytes").unwrap_or(0);
+        both.saturating_sub(number("memory.usage_in_bytes").unwrap_or(0))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let removed = until_or(Duration::from_secs(20), &mut || {
+            let processes =
+                fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
+            for pid in processes.lines().filter_map(|pid| pid.parse::<i32>().ok()) {
+                // SAFETY: kill(2) touches no memory of ours; the process is one of this cgroup,
+                // which only this test fills.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+            match fs::remove_dir(&self.directory) {
+                Ok(()) => Some(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Some(()),
+                Err(_) => None,
+            }
+        });
+        if removed.is_none() {
+            eprintln!("cannot remove {}", self.directory.display());
+        }
+    }
+}
+
+/// Whether there is a memory cgroup to make groups in.
+pub(crate) fn exists() -> bool {
+    parent().is_some()
+}
+
+/// The groups that compcache or its tests made and left behind: the process whose number is in
+/// the group's name has ended, or is this one.
+pub(crate) fn left_behind() -> Vec<PathBuf> {
+    let Some((top, _)) = parent() else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut left = vec![top];
+    while let Some(directory) = left.pop() {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.path().is_dir()) {
+            if is_left_behind(&entry.file_name().to_string_lossy()) {
+                found.push(entry.path());
+            }
+            left.push(entry.path());
+        }
+    }
+    found
+}
+
+fn is_left_behind(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        return false;
+    };
+    let maker = rest.split('-').find_map(|part| part.parse::<u32>().ok());
+    maker
+        .is_none_or(|pid| pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists())
+}
+
+/// The top of the hierarchy with the memory controller, and whether that is version 2.
+fn parent() -> Option<(PathBuf, bool)> {
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mut v1 = None;
+    for line in table.lines() {
+        let (front, back) = line.split_once(" - ")?;
+        let place = PathBuf::from(front.split(' ').nth(4)?);
+        let mut back = back.split(' ');
+        let (kind, options) = (back.next()?, back.nth(1)?);
+        if kind == "cgroup2" {
+            let controllers =
+                fs::read_to_string(place.join("cgroup.controllers")).unwrap_or_default();
+            if controllers.split_whitespace().any(|name| name == "memory") {
+                return Some((place, true));
+            }
+        } else if kind == "cgroup" && options.split(',').any(|option| option == "memory") {
+            v1 = Some((place, false));
+        }
+    }
+    v1
+}

@@ -1,0 +1,107 @@
+//! Pages whose content can be computed anew from a seed, their index and a version, so that a
+//! page that comes back wrong, old or in another's place is noticed.
+
+/// A page of 64-bit words, at a page's place in memory.
+#[derive(Clone, PartialEq, Eq)]
+#[repr(C, align(4096))]
+pub struct Page(pub [u64; WORDS]);
+
+impl Page {
+    /// A page of zeros.
+    #[must_use]
+    pub fn zeros() -> Box<Page> {
+        Box::new(Page([0; WORDS]))
+    }
+
+    /// Its bytes, placed as direct I/O needs them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: a page is 4096 initialised bytes, borrowed for as long as the slice.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), size_of::<Page>()) }
+    }
+
+    /// Its bytes, for direct I/O to read into.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: a page is 4096 initialised bytes, borrowed for as long as the slice, and any
+        // bytes make a page.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), size_of::<Page>()) }
+    }
+}
+
+/// Words in a page.
+pub const WORDS: usize = 512;
+
+/// What pages are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Compresses to less than half with every codec: pointers that lie close together, and
+    /// small numbers.
+    Structured,
+    /// Does not compress.
+    Random,
+    /// A quarter random, some pages of zeros and of one repeated word, the rest structured.
+    Mixed,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 3] = [Kind::Structured, Kind::Random, Kind::Mixed];
+
+    /// Its name, as the test's program takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Structured => "structured",
+            Kind::Random => "random",
+            Kind::Mixed => "mixed",
+        }
+    }
+
+    /// Writes the content of page `index` in its version `version` to `page`.
+    pub fn fill(self, page: &mut Page, seed: u64, index: u64, version: u64) {
+        let mut random = Random::new(seed, index, version);
+        match (self, index % 16) {
+            (Kind::Mixed, 0) => page.0.fill(0),
+            (Kind::Mixed, 1) => page.0.fill(random.next()),
+            (Kind::Random, _) | (Kind::Mixed, 2..6) => {
+                page.0.fill_with(|| random.next());
+            }
+            _ => structured(page, &mut random),
+        }
+    }
+}
+
+/// A quarter pointers into one area, the rest small numbers.
+fn structured(page: &mut Page, random: &mut Random) {
+    let area = 0x7f00_0000_0000 | random.next() & 0xff_ffff_f000;
+    let small = random.next() & 0xff;
+    for (at, word) in page.0.iter_mut().enumerate() {
+        *word = if at % 16 < 4 {
+            area | random.next() & 0x3f8
+        } else {
+            small
+        };
+    }
+}
+
+/// The generator splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64, index: u64, version: u64) -> Self {
+        let mut random = Random(seed);
+        for part in [index, version] {
+            random.0 ^= part.wrapping_mul(0xd134_2543_de82_ef95);
+            random.0 = random.next();
+        }
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+}

@@ -1,0 +1,130 @@
+//! A program that needs more memory than its cgroup allows.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use crate::PAGE;
+use crate::cgroup::Cgroup;
+use crate::content::Kind;
+use crate::wait::DEADLINE;
+
+/// A running `compcache-test-hog`. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Hog {
+    child: Child,
+    input: ChildStdin,
+    answers: Receiver<String>,
+}
+
+impl Hog {
+    /// Starts a hog with `bytes` of memory in `group`; it takes them with [`Hog::fill`]. The
+    /// `seed` makes its content another than that of other hogs.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[must_use]
+    pub fn start(group: &Cgroup, kind: Kind, bytes: u64, seed: u64) -> Hog {
+        let mut child = group
+            .command(&program())
+            .args([kind.name(), &(bytes / PAGE).to_string(), &seed.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a hog");
+        let input = child.stdin.take().expect("its standard input");
+        let output = BufReader::new(child.stdout.take().expect("its standard output"));
+        let (send, answers) = channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Hog {
+            child,
+            input,
+            answers,
+        }
+    }
+
+    /// Writes every page.
+    ///
+    /// # Panics
+    /// Where it dies or takes longer than [`DEADLINE`], as with the other commands.
+    #[track_caller]
+    pub fn fill(&mut self) {
+        self.tell("fill");
+    }
+
+    /// Checks every page and writes its next version.
+    ///
+    /// # Panics
+    /// Where a page is not what it should be.
+    #[track_caller]
+    pub fn change(&mut self) {
+        self.tell("change");
+    }
+
+    /// As [`Hog::change`], but in an order that jumps through memory.
+    ///
+    /// # Panics
+    /// Where a page is not what it should be.
+    #[track_caller]
+    pub fn change_at_random(&mut self) {
+        self.tell("random");
+    }
+
+    /// Checks every page.
+    ///
+    /// # Panics
+    /// Where a page is not what it should be.
+    #[track_caller]
+    pub fn verify(&mut self) {
+        self.tell("verify");
+    }
+
+    /// Gives a command; gives its answer, or how the hog ended instead.
+    ///
+    /// # Panics
+    /// Where it neither answers nor ends within [`DEADLINE`].
+    #[track_caller]
+    pub fn ask(&mut self, command: &str) -> String {
+        // Where it has died, the answer says so.
+        let _ = writeln!(self.input, "{command}");
+        match self.answers.recv_timeout(DEADLINE) {
+            Ok(answer) => answer,
+            Err(_) => match self.child.try_wait().expect("waitpid") {
+                Some(status) => format!("ended: {status}"),
+                None => panic!("the hog does not answer"),
+            },
+        }
+    }
+
+    #[track_caller]
+    fn tell(&mut self, command: &str) {
+        let answer = self.ask(command);
+        assert_eq!(answer, "ok", "the hog's answer to {command}");
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        // Both do nothing where it has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Beside the tests' own directory, where Cargo puts the binaries of this package.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().expect("the test's own path");
+    let profile = own
+        .parent()
+        .and_then(Path::parent)
+        .expect("a test lies in TARGET/PROFILE/deps");
+    profile.join("compcache-test-hog")
+}

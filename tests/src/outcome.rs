@@ -1,0 +1,199 @@
+//! Programs that are run, and how they ended.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+use crate::wait::{DEADLINE, until_or};
+
+/// How a program ended and what it printed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The command line.
+    pub command: String,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Runs a program to its end, with no standard input unless that is set.
+    ///
+    /// # Panics
+    /// Where it does not start, or does not end within [`DEADLINE`].
+    pub fn of(command: &mut Command) -> Outcome {
+        Running::start(command.stdin(Stdio::null())).finish()
+    }
+
+    /// Asserts that it succeeded, and gives its standard output.
+    ///
+    /// # Panics
+    /// Where it did not.
+    #[track_caller]
+    pub fn success(self) -> String {
+        assert!(self.status.success(), "{self}");
+        self.stdout
+    }
+
+    /// Asserts that it failed with a status other than 0, not by a signal, and that it printed to
+    /// standard error each of `words`.
+    ///
+    /// # Panics
+    /// Where it did not.
+    #[track_caller]
+    pub fn refused(&self, words: &[&str]) {
+        assert!(
+            self.status.code().is_some_and(|code| code != 0),
+            "should be refused: {self}"
+        );
+        assert!(!self.stderr.contains("panicked"), "{self}");
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "no {word:?} in the message: {self}"
+            );
+        }
+    }
+
+    /// The exit status as a shell has it.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` ended with {}\n--- stdout\n{}--- stderr\n{}---",
+            self.command, self.status, self.stdout, self.stderr
+        )
+    }
+}
+
+/// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    command: String,
+    stdout: NamedTempFile,
+    stderr: NamedTempFile,
+}
+
+impl Running {
+    /// Starts a program, its output going to files that [`Running::finish`] reads.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start(command: &mut Command) -> Running {
+        let text = format!("{command:?}");
+        let [stdout, stderr] = [(); 2].map(|()| NamedTempFile::new().expect("a temporary file"));
+        let child = command
+            .stdout(stdout.reopen().expect("a descriptor"))
+            .stderr(stderr.reopen().expect("a descriptor"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        Running {
+            child,
+            command: text,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// Where the kernel does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("waitpid").is_some()
+    }
+
+    /// What it has printed to standard output so far.
+    ///
+    /// # Panics
+    /// Where that can't be read.
+    pub fn stdout(&self) -> String {
+        content(&self.stdout)
+    }
+
+    /// What it has printed to standard error so far.
+    ///
+    /// # Panics
+    /// Where that can't be read.
+    pub fn stderr(&self) -> String {
+        content(&self.stderr)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// Where it has ended already.
+    pub fn signal(&self, signal: i32) {
+        assert!(
+            try_signal(self.pid(), signal),
+            "signal {signal} to {}",
+            self.command
+        );
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// Where it has not ended after [`DEADLINE`].
+    pub fn finish(mut self) -> Outcome {
+        let status = self.wait(DEADLINE).unwrap_or_else(|| {
+            let (out, err) = (self.stdout(), self.stderr());
+            panic!(
+                "{} does not end\n--- stdout\n{out}\n--- stderr\n{err}",
+                self.command
+            )
+        });
+        Outcome {
+            command: self.command.clone(),
+            status,
+            stdout: content(&self.stdout),
+            stderr: content(&self.stderr),
+        }
+    }
+
+    /// Waits for its end; `None` where that takes longer than `patience`.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        until_or(patience, &mut || self.child.try_wait().ok().flatten())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both do nothing where it has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process; gives whether there is such a process.
+pub(crate) fn try_signal(pid: u32, signal: i32) -> bool {
+    // SAFETY: kill(2) touches no memory of ours.
+    unsafe { libc::kill(pid.cast_signed(), signal) == 0 }
+}
+
+fn content(file: &NamedTempFile) -> String {
+    let bytes = fs::read(file.path()).expect("the output");
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,35 @@
+//! Waiting for a condition, with a deadline.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the test fails. Far more than needed: the machine may be
+/// busy with other things.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+/// Time between two looks.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// Waits until `condition` gives a value, and gives that.
+///
+/// # Panics
+/// Where it has not after [`DEADLINE`]; the message names `what`.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    until_or(DEADLINE, &mut condition).unwrap_or_else(|| panic!("waited too long for {what}"))
+}
+
+/// Waits until `condition` gives a value; `None` where it has not after `patience`.
+pub(crate) fn until_or<T>(
+    patience: Duration,
+    condition: &mut dyn FnMut() -> Option<T>,
+) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return Some(value);
+        }
+        if start.elapsed() > patience {
+            return None;
+        }
+        thread::sleep(PERIOD);
+    }
+}

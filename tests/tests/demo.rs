@@ -1,0 +1,109 @@
+//! `compcache demo`: works, and leaves the machine as it was, however it ends.
+
+use compcache_tests::{Bed, Outcome, Running, until};
+
+fn demo(bed: &Bed) -> Running {
+    let mut command = bed.command("compcache");
+    command.args(["demo", "--size", "64M"]);
+    Running::start(&mut command)
+}
+
+fn assert_summary(out: Outcome) {
+    let text = out.success();
+    for word in ["verified", "ratio"] {
+        assert!(text.to_lowercase().contains(word), "{text}");
+    }
+}
+
+#[test]
+fn with_every_codec() {
+    let Some(bed) = Bed::new() else { return };
+    for codec in ["lzo", "wkdm", "lz4", "zstd"] {
+        let out = bed.compcache(&["demo", "--size", "64M", "--limit", "24M", "--codec", codec]);
+        assert_summary(out);
+        bed.assert_nothing_left();
+    }
+}
+
+/// Waits until the demo's program runs in its cgroup and pages are on the device.
+fn wait_for_swap(bed: &Bed, running: &mut Running) {
+    until("pages on the device", || {
+        assert!(!running.has_ended(), "{}", running.stderr());
+        let mut client = compcached::Client::connect_now(&bed.runtime_dir()).ok()?;
+        let request = compcached::protocol::Request::Status { device: None };
+        match client.request(&request).ok()? {
+            compcached::protocol::Response::Status { devices, .. } => devices
+                .iter()
+                .any(|device| device.stats.writes > 1000)
+                .then_some(()),
+            _ => None,
+        }
+    });
+}
+
+#[test]
+fn interrupted_in_the_middle() {
+    let Some(bed) = Bed::new() else { return };
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let mut running = demo(&bed);
+        wait_for_swap(&bed, &mut running);
+        running.signal(signal);
+        let out = running.finish();
+        assert_eq!(out.code(), 128 + signal, "{out}");
+        bed.assert_nothing_left();
+    }
+}
+
+#[test]
+fn interrupted_at_the_start() {
+    let Some(bed) = Bed::new() else { return };
+    let running = demo(&bed);
+    until("the daemon", || {
+        compcached::Client::connect_now(&bed.runtime_dir()).ok()
+    });
+    running.signal(libc::SIGINT);
+    assert_ne!(running.finish().code(), 0);
+    bed.assert_nothing_left();
+}
+
+/// The demo is killed with its program on the device: the daemon sees it, cleans up and ends. The
+/// next run works.
+#[test]
+fn killed_in_the_middle() {
+    let Some(bed) = Bed::new() else { return };
+    let mut running = demo(&bed);
+    wait_for_swap(&bed, &mut running);
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.finish().code(), 128 + 9);
+    assert_summary(bed.compcache(&["demo", "--size", "64M"]));
+    bed.assert_nothing_left();
+}
+
+/// The daemon itself is killed: the pages on the device are lost, and the demo says so. The next
+/// run finds what is left and takes it down.
+#[test]
+fn daemon_killed_in_the_middle() {
+    let Some(bed) = Bed::new() else { return };
+    let mut running = demo(&bed);
+    wait_for_swap(&bed, &mut running);
+    let (daemon, _) = bed.status();
+    let pid = rustix::process::Pid::from_raw(daemon.pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let out = running.finish();
+    assert_ne!(out.code(), 0, "{out}");
+    assert_summary(bed.compcache(&["demo", "--size", "64M"]));
+    bed.assert_nothing_left();
+}
+
+/// A demo beside a daemon that serves already uses that one, and leaves it alone.
+#[test]
+fn beside_a_daemon() {
+    let Some(bed) = Bed::with_devices(2) else {
+        return;
+    };
+    let before = bed.status().0.pid;
+    assert_summary(bed.compcache(&["demo", "--size", "64M"]));
+    let (daemon, devices) = bed.status();
+    assert_eq!(daemon.pid, before);
+    assert!(devices.iter().all(|device| device.block_device.is_none()));
+}
