@@ -127,6 +127,33 @@ pub struct Scratch {
     pub zstd: zstd::State,
 }
 
+impl Scratch {
+    /// Working memory that every codec has used once, both ways, so that it is resident: the
+    /// first page that comes does not wait for memory.
+    ///
+    /// `chunk` is a buffer to compress into, and `page` one to restore into; both are left
+    /// undefined.
+    #[must_use]
+    pub fn warmed(page: &mut Page, chunk: &mut [u8]) -> Self {
+        let mut scratch = Scratch::default();
+        for codec in selectable().filter_map(by_id) {
+            // Literals, repeats and counters: something of all that a codec looks for.
+            for (i, byte) in (0..).zip(page.iter_mut()) {
+                *byte = if i < 256 {
+                    (i * 37 % 251) as u8
+                } else {
+                    (i / 16 % 7) as u8
+                };
+            }
+            if let Some(length) = codec.compress(page, 1, &mut scratch, chunk) {
+                // A chunk of our own decodes; what counts here is that memory was used.
+                let _ = codec.decompress(&chunk[..length], &mut scratch, page);
+            }
+        }
+        scratch
+    }
+}
+
 /// The codec of a number, or `None` where this build has none for it ([`CodecId::Zstd`]
 /// without the feature; [`CodecId::Raw`] and [`CodecId::Fill`], which the store itself reads).
 #[must_use]
@@ -144,4 +171,19 @@ pub fn by_id(id: CodecId) -> Option<&'static dyn Codec> {
 /// The codecs that a user can choose in this build, in the order that help texts list them.
 pub fn selectable() -> impl Iterator<Item = CodecId> {
     CodecId::ALL.into_iter().filter(|id| by_id(*id).is_some())
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::page::PAGE_SIZE;
+
+    #[test]
+    fn warming_uses_every_codec_both_ways() {
+        let (mut page, mut chunk) = ([0; PAGE_SIZE], [0; PAGE_SIZE]);
+        let _ = Scratch::warmed(&mut page, &mut chunk);
+        // What the last codec restored is the page that it was given.
+        assert_eq!((page[1], page[255], page[256], page[4095]), (37, 148, 2, 3));
+        assert_ne!(chunk, [0; PAGE_SIZE]);
+    }
 }

@@ -119,12 +119,15 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         &self.host
     }
 
-    /// Working memory for one thread.
+    /// Working memory for one thread, all of it resident.
     pub fn worker(&self) -> Worker {
+        let mut chunk = Box::new([0; PAGE_SIZE]);
+        let mut page = Box::new([0; PAGE_SIZE]);
+        let scratch = Scratch::warmed(&mut page, &mut chunk[..]);
         Worker {
             number: self.workers.fetch_add(1, Relaxed),
-            scratch: Scratch::default(),
-            chunk: Box::new([0; PAGE_SIZE]),
+            scratch,
+            chunk,
         }
     }
 
