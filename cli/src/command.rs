@@ -35,6 +35,7 @@ struct Args {
     #[arg(
         long,
         global = true,
+        display_order = 900,
         value_name = "PATH",
         env = "COMPCACHE_RUNTIME_DIR",
         hide_env_values = true
@@ -45,6 +46,7 @@ struct Args {
     #[arg(
         long,
         global = true,
+        display_order = 900,
         value_name = "PATH",
         env = "COMPCACHE_DEV_DIR",
         hide_env_values = true

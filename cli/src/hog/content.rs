@@ -86,7 +86,7 @@ impl Content {
             return;
         }
         let mut random = Random::new(self.seed ^ index ^ u64::from(version) << 40);
-        for _ in 0..8 {
+        for _ in 0..5 {
             let at = 1 + random.below(WORDS as u64 - 1) as usize;
             words[at] = words[at].rotate_left(8);
         }
@@ -101,7 +101,7 @@ fn text(words: &mut [u64; WORDS], random: &mut Random) {
     let first = random.below(PHRASES.len() as u64) as usize;
     let mut at = 0;
     while at < PAGE_SIZE {
-        let phrase = PHRASES[(first + random.below(7) as usize) % PHRASES.len()].as_bytes();
+        let phrase = PHRASES[(first + random.below(5) as usize) % PHRASES.len()].as_bytes();
         buffer[at..at + phrase.len()].copy_from_slice(phrase);
         at += phrase.len();
         let bits = 4 + random.below(20);
