@@ -214,7 +214,7 @@ impl End {
                     human(self.peak.original()),
                     human(self.peak.compressed),
                     human(self.peak.memory),
-                    human(self.peak.original().saturating_sub(self.peak.memory)),
+                    human(self.saved()),
                 ));
             }
         }
@@ -222,6 +222,13 @@ impl End {
             .iter()
             .map(|line| format!("compcache: {line}\n"))
             .collect()
+    }
+
+    /// Bytes by which the program's swap was larger than the memory that it took on the device,
+    /// which also holds copies of pages that are back in memory. A lower bound in cgroup version 1.
+    fn saved(&self) -> u64 {
+        let swap = self.usage.swap_peak.unwrap_or(self.peak.original());
+        swap.saturating_sub(self.peak.memory)
     }
 
     fn oom_line(&self) -> String {

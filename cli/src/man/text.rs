@@ -153,6 +153,9 @@ SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP a
 passed on to the command, unless the terminal has sent them, since the command then has them too. \
 When the command is stopped, compcache stops with it.
 
+The kernel keeps a page that it has swapped in on the device too, for as long as less than half of \
+all swap is used. A smaller --size therefore takes less memory, and more time.
+
 If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
 the kernel may then kill it for lack of memory.";
 
