@@ -36,7 +36,7 @@ compcache run --memory 25% --quiet -- qemu-system-x86_64 -m 4G -accel kvm disk.i
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// Memory that the program may have, page cache included: bytes, or with K, M, G, T or % (of RAM)
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     memory: Size,
 
     /// Size of the swap device before compression
@@ -44,7 +44,7 @@ pub(crate) struct RunArgs {
     /// It limits how much more than --memory the program can have. Ignored, with a warning, where
     /// another `compcache run` has a device already: both share it.
     /// [default: 25% of RAM, or twice --memory if that is more]
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     size: Option<Size>,
 
     /// Codec of the swap device: NAME or NAME:LEVEL [default: lz4]

@@ -51,7 +51,7 @@ pub(crate) struct OnArgs {
 
     /// Size before compression: bytes, or with K, M, G, T or % (of RAM)
     /// [default: 25%; with --backing-swap always the size of the backing swap]
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     size: Option<Size>,
 
     /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3 [default: lz4]
@@ -60,7 +60,7 @@ pub(crate) struct OnArgs {
 
     /// Keep at most this much of it in memory, the rest in the backing swap
     /// [default: 15% of RAM, or the size of the backing swap if that is smaller]
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     memlimit: Option<Size>,
 
     /// A swap area, partition or file, for pages that do not compress or do not fit

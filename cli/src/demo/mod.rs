@@ -49,11 +49,11 @@ const SIGNALS: [i32; 5] = [
 pub(crate) struct DemoArgs {
     /// Memory that the program needs: bytes, or with K, M, G, T or % (of RAM), from 32M on
     /// [default: 512M, or half of the available memory if that is less]
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     size: Option<Size>,
 
     /// Memory that it gets, from 8M on [default: half of --size]
-    #[arg(short, long, value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     limit: Option<Size>,
 
     /// Codec of the swap device: NAME or NAME:LEVEL [default: lz4]
