@@ -1,0 +1,69 @@
+//! A virtual machine is a program like any other: its RAM is larger than the memory it may have,
+//! and the guest notices nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use compcache_tests::{Bed, MIB, Outcome, PAGE, Running, need, until};
+
+const QEMU: &str = "qemu-system-x86_64";
+/// Memory that the guest has, in MiB.
+const RAM: u64 = 320;
+/// Memory that QEMU may have for that and for itself, in MiB.
+const LIMIT: u64 = 128;
+
+/// Compiles `guest/guest.c`: writes nearly all its memory, checks it twice, tells on the serial
+/// port.
+fn guest(directory: &Path) -> PathBuf {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");
+    let kernel = directory.join("guest.elf");
+    Outcome::of(
+        Command::new("gcc")
+            .args(["-m32", "-O2", "-Wall", "-Wextra", "-ffreestanding"])
+            .args(["-fno-pie", "-fno-stack-protector", "-mgeneral-regs-only"])
+            .args(["-fno-asynchronous-unwind-tables", "-nostdlib", "-static"])
+            .args(["-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-T"])
+            .args([sources.join("link.ld"), "-o".into(), kernel.clone()])
+            .arg(sources.join("guest.c")),
+    )
+    .success();
+    kernel
+}
+
+#[test]
+fn guest_with_more_ram_than_its_limit() {
+    let found = Command::new(QEMU).arg("--version").output().is_ok();
+    if !need(found, "needs qemu-system-x86_64") {
+        return;
+    }
+    let Some(bed) = Bed::with_devices(1) else {
+        return;
+    };
+    let kernel = guest(bed.directory());
+    let mut running = Running::start(
+        bed.command("compcache")
+            .args(["run", "--memory", &format!("{LIMIT}M"), "--"])
+            .args([QEMU, "-accel", "tcg,tb-size=16", "-m", &RAM.to_string()])
+            .args(["-nodefaults", "-display", "none", "-no-reboot"])
+            .args(["-serial", "stdio", "-device"])
+            .args(["isa-debug-exit,iobase=0xf4,iosize=1", "-kernel"])
+            .arg(kernel)
+            .stdin(std::process::Stdio::null()),
+    );
+    let mut peak = (0, 0);
+    until("the end of the guest", || {
+        let stats = bed.device(0).stats;
+        peak = (peak.0.max(stats.reads), peak.1.max(stats.writes));
+        running.has_ended().then_some(())
+    });
+    let out = running.finish();
+    assert!(out.stdout.contains("verified twice"), "{out}");
+    // What isa-debug-exit makes of 0x10.
+    assert_eq!(out.code(), 0x10 << 1 | 1, "{out}");
+    assert!(out.stderr.contains("swapped out in all"), "{out}");
+    // All that did not fit went out at least once, and came back twice.
+    let overflow = (RAM - LIMIT) * MIB / PAGE;
+    assert!(peak.1 >= overflow, "{peak:?} pages read and written: {out}");
+    assert!(peak.0 >= overflow, "{peak:?} pages read and written: {out}");
+    assert!(bed.device(0).block_device.is_none());
+}
