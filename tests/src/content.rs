@@ -105,3 +105,43 @@ impl Random {
         z ^ z >> 31
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(kind: Kind, seed: u64, index: u64, version: u64) -> Box<Page> {
+        let mut page = Page::zeros();
+        kind.fill(&mut page, seed, index, version);
+        page
+    }
+
+    #[test]
+    fn every_page_and_version_is_another() {
+        for kind in Kind::ALL {
+            let one = page(kind, 1, 7, 0);
+            assert!(one == page(kind, 1, 7, 0), "{kind:?}");
+            for other in [(2, 7, 0), (1, 8, 0), (1, 7, 1)] {
+                assert!(one != page(kind, other.0, other.1, other.2), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn mixed_pages_have_their_shares() {
+        let same = |page: &Page| page.0.iter().all(|word| *word == page.0[0]);
+        let distinct = |page: &Page| {
+            let mut words = page.0.to_vec();
+            words.sort_unstable();
+            words.dedup();
+            words.len()
+        };
+        let pages: Vec<_> = (0..16)
+            .map(|index| page(Kind::Mixed, 1, index, 3))
+            .collect();
+        assert_eq!(pages[0].0, [0; WORDS]);
+        assert!(same(&pages[1]) && pages[1].0[0] != 0);
+        let random = pages.iter().filter(|page| distinct(page) == WORDS).count();
+        assert_eq!(random, 4);
+    }
+}
