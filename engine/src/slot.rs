@@ -17,7 +17,7 @@
 //! An empty slot is 0. `L` is the lock bit, held by whoever reads the chunk, moves it, or
 //! writes the page to the backing store; it keeps the chunk from being freed meanwhile.
 //! Whoever changes what the slot says does so with one atomic store ([`replace`] or
-//! [`unlock`]), and only then frees what the slot said before.
+//! [`Held::commit`]), gets what it said before as [`Taken`], and only then frees that.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -201,14 +201,70 @@ pub fn glance<W: Word>(word: &W) -> (Slot, bool) {
     (Slot(value & !LOCK), value & LOCK != 0)
 }
 
-/// Takes hold of a slot, waiting for others to let go, and returns what it says.
+/// A slot that this thread holds, and what it says. Dropped, it lets go and leaves that as
+/// it is.
+#[derive(Debug)]
+pub struct Held<'a, W: Word> {
+    word: &'a W,
+    said: Slot,
+}
+
+impl<W: Word> Held<'_, W> {
+    /// What the slot says.
+    #[inline]
+    pub fn said(&self) -> Slot {
+        self.said
+    }
+
+    /// Lets go of the slot, which from now on says `new`: the commit. What it said belongs to
+    /// the caller, who frees it.
+    #[inline]
+    pub fn commit(self, new: Slot) -> Taken {
+        let taken = Taken(self.said);
+        self.word.store_release(new.0);
+        core::mem::forget(self);
+        taken
+    }
+
+    /// Keeps the slot locked until [`resume`].
+    #[inline]
+    pub fn leave(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<W: Word> Drop for Held<'_, W> {
+    #[inline]
+    fn drop(&mut self) {
+        self.word.store_release(self.said.0);
+    }
+}
+
+/// What a slot said until this thread made it say something else. Whoever has this owns the
+/// chunk that it names.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the chunk that a slot named is lost unless it is freed"]
+pub struct Taken(Slot);
+
+impl Taken {
+    /// What the slot said.
+    #[inline]
+    pub fn slot(&self) -> Slot {
+        self.0
+    }
+}
+
+/// Takes hold of a slot, waiting for others to let go.
 #[inline]
-pub fn lock<W: Word>(word: &W, mut relax: impl FnMut(u32)) -> Slot {
+pub fn lock<W: Word>(word: &W, mut relax: impl FnMut(u32)) -> Held<'_, W> {
     let mut attempt = 0;
     loop {
         let value = word.load_acquire();
         if value & LOCK == 0 && word.swap_if(value, value | LOCK) {
-            return Slot(value);
+            return Held {
+                word,
+                said: Slot(value),
+            };
         }
         relax(attempt);
         attempt += 1;
@@ -217,25 +273,37 @@ pub fn lock<W: Word>(word: &W, mut relax: impl FnMut(u32)) -> Slot {
 
 /// Takes hold of a slot if it says `expected` and nobody holds it.
 #[inline]
-pub fn try_lock<W: Word>(word: &W, expected: Slot) -> bool {
-    word.swap_if(expected.0, expected.0 | LOCK)
+pub fn try_lock<W: Word>(word: &W, expected: Slot) -> Option<Held<'_, W>> {
+    // Made only where it was taken: dropping it lets go.
+    word.swap_if(expected.0, expected.0 | LOCK).then(|| Held {
+        word,
+        said: expected,
+    })
 }
 
-/// Lets go of a held slot, which from now on says `value`: the commit.
+/// Takes up a slot again that this thread left locked with [`Held::leave`].
 #[inline]
-pub fn unlock<W: Word>(word: &W, value: Slot) {
-    word.store_release(value.0);
+pub fn resume<W: Word>(word: &W) -> Held<'_, W> {
+    let value = word.load_acquire();
+    debug_assert!(
+        value & LOCK != 0,
+        "only a slot that was left locked is resumed"
+    );
+    Held {
+        word,
+        said: Slot(value & !LOCK),
+    }
 }
 
-/// Makes a slot say `new` once nobody holds it, and returns what it said: the commit of a
-/// store or a discard. What was returned belongs to the caller, who frees it.
+/// Makes a slot say `new` once nobody holds it: the commit of a store or a discard. What it
+/// said belongs to the caller, who frees it.
 #[inline]
-pub fn replace<W: Word>(word: &W, new: Slot, mut relax: impl FnMut(u32)) -> Slot {
+pub fn replace<W: Word>(word: &W, new: Slot, mut relax: impl FnMut(u32)) -> Taken {
     let mut attempt = 0;
     loop {
         let value = word.load_acquire();
         if value & LOCK == 0 && word.swap_if(value, new.0) {
-            return Slot(value);
+            return Taken(Slot(value));
         }
         relax(attempt);
         attempt += 1;

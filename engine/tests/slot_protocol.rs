@@ -6,7 +6,7 @@
 //! read it, loom would report the race.
 
 use compcache_engine::codec::CodecId;
-use compcache_engine::slot::{self, ChunkRef, Slot, Word};
+use compcache_engine::slot::{self, ChunkRef, Slot, Taken, Word};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,9 @@ impl Model {
             places: std::array::from_fn(|_| UnsafeCell::new(FREED)),
         };
         model.write(1, 10);
-        slot::unlock(&model.slot, chunk(1));
+        model.slot.store_release(1);
+        let empty = slot::resume(&model.slot).commit(chunk(1));
+        assert_eq!(empty.slot(), Slot::EMPTY);
         Arc::new(model)
     }
 
@@ -71,8 +73,8 @@ impl Model {
     }
 
     /// Frees what a slot said, as the pool does: the place may be written from now on.
-    fn free(&self, old: Slot) {
-        if let Some(chunk) = old.as_chunk() {
+    fn free(&self, old: Taken) {
+        if let Some(chunk) = old.slot().as_chunk() {
             self.write(chunk.place as usize, FREED);
         }
     }
@@ -89,10 +91,10 @@ impl Model {
     }
 
     fn load(&self) -> Option<u64> {
-        let said = slot::lock(&self.slot, relax);
-        let value = said.as_chunk().map(|chunk| self.read(chunk.place as usize));
-        slot::unlock(&self.slot, said);
-        value
+        let held = slot::lock(&self.slot, relax);
+        held.said()
+            .as_chunk()
+            .map(|chunk| self.read(chunk.place as usize))
     }
 
     /// Every place but the one that the slot names is free: nothing leaks.
@@ -112,11 +114,10 @@ impl Model {
         if held || said.as_chunk().is_none_or(|chunk| chunk.place != from) {
             return;
         }
-        if slot::try_lock(&self.slot, said) {
+        if let Some(held) = slot::try_lock(&self.slot, said) {
             let value = self.read(from as usize);
             self.write(to, value);
-            slot::unlock(&self.slot, said.moved_to(to as u64));
-            self.write(from as usize, FREED);
+            self.free(held.commit(said.moved_to(to as u64)));
         }
     }
 }

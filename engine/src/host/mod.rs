@@ -1,7 +1,7 @@
 //! What the engine asks of the system that it runs on: memory, locks, time.
 
 #[cfg(feature = "std")]
-pub mod heap;
+pub use crate::pool::heap;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
 

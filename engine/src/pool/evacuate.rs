@@ -98,22 +98,22 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             Some(chunk) if chunk.place == place && !held => chunk,
             _ => return Moved::Busy,
         };
-        if !slot::try_lock(word, said) {
+        let Some(held_slot) = slot::try_lock(word, said) else {
             return Moved::Busy;
-        }
-        // SAFETY: the slot names the chunk and is held until `unlock` below.
+        };
+        // SAFETY: the slot names the chunk and is held until the commit below.
         let bytes = unsafe { self.memory.chunk(place, chunk.length) };
         // SAFETY: as above.
         let header = unsafe { self.memory.header(place) };
         let size = granules(chunk.length);
         let Ok(to) = self.allocate(host, arena, size, false) else {
-            slot::unlock(word, said);
             return Moved::NoRoom;
         };
         // SAFETY: the granules at `to` were just allocated for this chunk. Its bytes are
         // copied unread: a corrupted chunk stays corrupted, and its checksum says so.
         unsafe { self.memory.write_chunk(to, header, bytes) };
-        slot::unlock(word, said.moved_to(to));
+        let old = held_slot.commit(said.moved_to(to));
+        debug_assert_eq!(old.slot(), said);
         self.arenas[arena]
             .0
             .lock()

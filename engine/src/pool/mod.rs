@@ -17,6 +17,8 @@
 //! A *place* is the index of a granule, counted over all frames.
 
 pub mod checksum;
+#[cfg(feature = "std")]
+pub mod heap;
 
 mod arena;
 mod bitmap;
@@ -34,6 +36,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use lock_api::Mutex;
 
 use crate::host::{FRAME_SIZE, FrameMemory, Host};
+use crate::slot::{ChunkRef, Held, Taken};
 use arena::{Arena, Frames};
 use bitmap::{GRANULE, GRANULES};
 use frames::{FrameInfo, Stack, frame_infos};
@@ -175,12 +178,11 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             .ok_or(Full)
     }
 
-    /// Frees a chunk that no slot names any more.
-    ///
-    /// # Safety
-    /// The chunk was returned by [`Pool::insert`] for `length` bytes (or moved there by the
-    /// evacuator), the caller has taken it out of its slot, and frees it once.
-    pub unsafe fn remove(&self, host: &H, place: u64, length: usize) {
+    /// Frees the chunk that a slot named, if it named one.
+    pub(crate) fn remove(&self, host: &H, taken: Taken) {
+        let Some(ChunkRef { place, length, .. }) = taken.slot().as_chunk() else {
+            return;
+        };
         let owner = &self.infos[frame_of(place) as usize].arena;
         let (emptied, sparse) = {
             let mut arena = self.arenas[owner.load(Relaxed) as usize].0.lock();
@@ -195,20 +197,26 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         }
     }
 
-    /// The bytes of a chunk, once they match their checksum.
-    ///
-    /// # Safety
-    /// The caller holds the lock of the slot that names this chunk with this length, for as
-    /// long as the reference lives.
+    /// The bytes of the chunk that a slot of this pool's table names, once they match their
+    /// checksum. They stay for as long as the slot is held.
     ///
     /// # Errors
     /// [`Mismatch`] where the chunk is not `owner`'s or was changed.
-    pub unsafe fn get(&self, place: u64, length: usize, owner: u32) -> Result<&[u8], Mismatch> {
+    pub(crate) fn get<'a>(
+        &'a self,
+        held: &'a Held<'_, AtomicU64>,
+        owner: u32,
+    ) -> Result<&'a [u8], Mismatch> {
+        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+            return Err(Mismatch);
+        };
         let fits = granule_of(place) + granules(length) <= GRANULES;
         if frame_of(place) >= self.memory.0.capacity() || !fits {
             return Err(Mismatch);
         }
-        // SAFETY: by this function's contract the chunk is complete and stays.
+        // SAFETY: a chunk is committed to a slot only when it is complete, and is freed or
+        // moved only by whoever holds the slot or has replaced what it says, which the hold
+        // that `held` proves rules out for as long as the bytes are borrowed.
         let (header, bytes) =
             unsafe { (self.memory.header(place), self.memory.chunk(place, length)) };
         if header

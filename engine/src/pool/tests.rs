@@ -54,7 +54,8 @@ impl Rig {
             codec: CodecId::Raw,
         });
         let word = self.table.get_to_write(owner.into()).unwrap();
-        crate::slot::replace(word, slot, |_| ());
+        let empty = crate::slot::replace(word, slot, |_| ());
+        assert_eq!(empty.slot(), Slot::EMPTY);
         self.bytes += length as u64;
         Ok(())
     }
@@ -64,11 +65,8 @@ impl Rig {
             return;
         };
         let old = crate::slot::replace(word, Slot::EMPTY, |_| ());
-        if let Some(chunk) = old.as_chunk() {
-            // SAFETY: the slot named it until just now.
-            unsafe { self.pool.remove(&self.host, chunk.place, chunk.length) };
-            self.bytes -= chunk.length as u64;
-        }
+        self.bytes -= old.slot().as_chunk().map_or(0, |chunk| chunk.length as u64);
+        self.pool.remove(&self.host, old);
     }
 
     /// What the background thread does, until it has nothing left.
@@ -87,8 +85,8 @@ impl Rig {
         let Some(chunk) = self.chunk_of(owner) else {
             return;
         };
-        // SAFETY: nobody else is at work.
-        let bytes = unsafe { self.pool.get(chunk.place, chunk.length, owner) };
+        let held = crate::slot::lock(self.table.get(owner.into()).unwrap(), |_| ());
+        let bytes = self.pool.get(&held, owner);
         assert_eq!(
             bytes.unwrap(),
             Self::content(owner, chunk.length),
@@ -213,22 +211,38 @@ fn a_changed_byte_or_a_wrong_owner_is_noticed() {
     let mut rig = Rig::new(10, 4, None);
     rig.put(3, 1000).unwrap();
     let chunk = rig.chunk_of(3).unwrap();
-    // SAFETY: nobody else is at work; the chunk's bytes are the test's to change.
-    unsafe {
-        assert_eq!(rig.pool.get(chunk.place, 1000, 4), Err(Mismatch));
-        assert_eq!(rig.pool.get(chunk.place, 999, 3), Err(Mismatch));
-        assert_eq!(rig.pool.get(u64::MAX >> 30, 1000, 3), Err(Mismatch));
-        let byte = rig
-            .pool
+    let whole = Slot::chunk(chunk);
+    let get = |slot: Slot, owner| {
+        let word = AtomicU64::new(0);
+        let _ = crate::slot::replace(&word, slot, |_| ());
+        let held = crate::slot::lock(&word, |_| ());
+        rig.pool.get(&held, owner).map(<[u8]>::len)
+    };
+    assert_eq!(get(whole, 3), Ok(1000));
+    assert_eq!(get(whole, 4), Err(Mismatch));
+    let other = |place, length| {
+        Slot::chunk(ChunkRef {
+            place,
+            length,
+            ..chunk
+        })
+    };
+    assert_eq!(get(other(chunk.place, 999), 3), Err(Mismatch));
+    assert_eq!(get(other(u64::MAX >> 28, 1000), 3), Err(Mismatch));
+    assert_eq!(get(other(4095, 4096), 3), Err(Mismatch));
+    // SAFETY: nobody else is at work, and the chunk's bytes are the test's to change.
+    let byte = unsafe {
+        rig.pool
             .memory
             .chunk(chunk.place, 1000)
             .as_ptr()
             .cast_mut()
-            .add(500);
-        *byte ^= 1;
-        assert_eq!(rig.pool.get(chunk.place, 1000, 3), Err(Mismatch));
-        *byte ^= 1;
-        assert!(rig.pool.get(chunk.place, 1000, 3).is_ok());
+            .add(500)
+    };
+    for (flip, expected) in [(1, Err(Mismatch)), (0, Err(Mismatch)), (1, Ok(1000))] {
+        // SAFETY: as above.
+        unsafe { *byte ^= flip };
+        assert_eq!(get(whole, 3), expected);
     }
 }
 
@@ -240,7 +254,7 @@ fn chunks_that_somebody_holds_are_left_alone_by_the_evacuator() {
     }
     let held: Vec<u32> = (0..20_000).filter(|o| o % 100 == 0).collect();
     for owner in &held {
-        crate::slot::lock(rig.table.get(u64::from(*owner)).unwrap(), |_| ());
+        crate::slot::lock(rig.table.get(u64::from(*owner)).unwrap(), |_| ()).leave();
     }
     let before: Vec<_> = held.iter().map(|o| rig.chunk_of(*o)).collect();
     (0..20_000)
@@ -251,7 +265,7 @@ fn chunks_that_somebody_holds_are_left_alone_by_the_evacuator() {
     assert!(held.iter().map(|o| rig.chunk_of(*o)).eq(before));
     for owner in &held {
         let word = rig.table.get(u64::from(*owner)).unwrap();
-        crate::slot::unlock(word, crate::slot::glance(word).0);
+        drop(crate::slot::resume(word));
     }
     (0..20_000).for_each(|owner| rig.check(owner));
 }

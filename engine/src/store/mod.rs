@@ -22,7 +22,7 @@ use crate::codec::{CodecSpec, Scratch};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page};
 use crate::pool::{Owners, Pool};
-use crate::slot::{self, Entry, Slot};
+use crate::slot::{self, Slot, Taken};
 use crate::space::Table;
 use crate::stats::Stats;
 use counters::{Counters, Shard, add};
@@ -151,7 +151,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 continue;
             }
             let old = slot::replace(word, Slot::EMPTY, |attempt| self.host.relax(attempt));
-            freed += u64::from(old != Slot::EMPTY);
+            freed += u64::from(old.slot() != Slot::EMPTY);
             self.free(shard, old);
         }
         add(&shard.notify_free, freed);
@@ -183,14 +183,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.pool.frame_memory()
     }
 
-    /// Frees what a slot said that this thread has just taken it out of.
-    fn free(&self, shard: &Shard, old: Slot) {
-        let Some(entry) = old.entry() else { return };
-        shard.lost(entry);
-        if let Entry::Chunk(chunk) = entry {
-            // SAFETY: the slot named this chunk until this thread replaced its value; nobody
-            // else got that value from it.
-            unsafe { self.pool.remove(&self.host, chunk.place, chunk.length) };
+    /// Frees what a slot said.
+    fn free(&self, shard: &Shard, taken: Taken) {
+        if let Some(entry) = taken.slot().entry() {
+            shard.lost(entry);
         }
+        self.pool.remove(&self.host, taken);
     }
 }

@@ -1,5 +1,7 @@
 //! Loading pages.
 
+use core::sync::atomic::AtomicU64;
+
 use super::counters::{Shard, add};
 use super::{ReadError, Store, Worker};
 use crate::backing::Backing;
@@ -7,7 +9,7 @@ use crate::codec::{self, CodecId, Scratch};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
 use crate::pool::checksum::crc32c;
-use crate::slot::{self, ChunkRef, Entry, Slot};
+use crate::slot::{self, Entry, Held, Slot};
 
 /// Where a page was found.
 enum Found {
@@ -76,11 +78,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let relax = |attempt| self.host.relax(attempt);
         let mut said = slot::peek(word, relax);
         if said.as_chunk().is_some() {
-            said = slot::lock(word, relax);
+            let held = slot::lock(word, relax);
+            said = held.said();
             let restored = said
                 .as_chunk()
-                .map(|chunk| self.restore(&mut worker.scratch, owner, chunk, page));
-            slot::unlock(word, said);
+                .map(|chunk| self.restore(&mut worker.scratch, owner, chunk.codec, &held, page));
+            drop(held);
             match restored {
                 Some(Some(())) => return Ok(Found::Here),
                 Some(None) => {
@@ -101,17 +104,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         Ok(Found::Here)
     }
 
-    /// Restores a page from a chunk whose slot the caller holds; `None` where it is corrupt.
+    /// Restores a page from the chunk that a slot names; `None` where it is corrupt.
     fn restore(
         &self,
         scratch: &mut Scratch,
         owner: u32,
-        chunk: ChunkRef,
+        codec: CodecId,
+        held: &Held<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
-        // SAFETY: the caller holds the lock of the slot that names this chunk.
-        let bytes = unsafe { self.pool.get(chunk.place, chunk.length, owner) }.ok()?;
-        match chunk.codec {
+        let bytes = self.pool.get(held, owner).ok()?;
+        match codec {
             CodecId::Raw => page.copy_from_slice(bytes.get(..PAGE_SIZE)?),
             CodecId::Fill => fill(page, u64::from_ne_bytes(bytes.try_into().ok()?)),
             id => codec::by_id(id)?.decompress(bytes, scratch, page).ok()?,

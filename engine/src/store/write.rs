@@ -184,19 +184,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 .filter_map(|(i, _)| self.table.get_to_write(i))
         };
         for word in words() {
-            slot::lock(word, |attempt| self.host.relax(attempt));
+            slot::lock(word, |attempt| self.host.relax(attempt)).leave();
         }
         let result = backing.write(first, pages);
         for (word, page) in words().zip(pages) {
-            let (old, _) = slot::glance(word);
-            if result.is_err() {
-                slot::unlock(word, old);
-                continue;
+            let held = slot::resume(word);
+            if result.is_ok() {
+                let checksum = crc32c(PAGE_SIZE as u32, page);
+                shard.gained(Entry::Backing { checksum });
+                self.free(shard, held.commit(Slot::backing(checksum)));
             }
-            let checksum = crc32c(PAGE_SIZE as u32, page);
-            shard.gained(Entry::Backing { checksum });
-            slot::unlock(word, Slot::backing(checksum));
-            self.free(shard, old);
         }
         Ok(result?)
     }

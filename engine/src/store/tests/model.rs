@@ -6,6 +6,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::slot::Entry;
 
 const PAGES: u64 = 96;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-use super::{FRAME_SIZE, FrameMemory, NoMemory, SlotMemory};
+use crate::host::{FRAME_SIZE, FrameMemory, NoMemory, SlotMemory};
 
 /// Frames on the heap.
 #[derive(Debug)]
