@@ -28,7 +28,7 @@ pub use binaries::binary;
 pub use cgroup::Cgroup;
 pub use hog::Hog;
 pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
-pub use outcome::{Outcome, Running};
+pub use outcome::{OnTerminal, Outcome, Running};
 pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
 pub use wait::{DEADLINE, until};
 

@@ -56,7 +56,8 @@ pub fn need(met: bool, why: &str) -> bool {
             "this test {why}, and {REQUIRE} is 1"
         );
         // The test harness captures what a test prints; this line must be seen all the same.
-        let line = format!("SKIPPED: {why}");
+        let test = std::thread::current();
+        let line = format!("SKIPPED: {}: {why}", test.name().unwrap_or("a test"));
         let told = Command::new("sh")
             .args(["-c", "printf '%s\\n' \"$0\" >&2", &line])
             .stdin(Stdio::null())

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
@@ -78,6 +80,47 @@ impl fmt::Display for Outcome {
             "`{}` ended with {}\n--- stdout\n{}--- stderr\n{}---",
             self.command, self.status, self.stdout, self.stderr
         )
+    }
+}
+
+/// A program on a terminal of its own, made by script(1), whose keys can be pressed.
+#[derive(Debug)]
+pub struct OnTerminal {
+    /// script(1), whose status and output are the program's.
+    pub running: Running,
+    keys: ChildStdin,
+}
+
+impl OnTerminal {
+    /// Starts a program on a new terminal.
+    ///
+    /// # Panics
+    /// Where it does not start, or an argument is not a plain word.
+    pub fn start(program: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        // Not beside a shell, which the key would end.
+        let mut line = format!("exec {}", program.to_str().expect("UTF-8"));
+        for argument in arguments {
+            assert!(!argument.contains('\''), "{argument}");
+            line.push_str(&format!(" '{argument}'"));
+        }
+        let mut command = Command::new("script");
+        command
+            .args(["--quiet", "--flush", "--return", "--command", &line])
+            .arg("/dev/null")
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped());
+        prepare(&mut command);
+        let mut running = Running::start(&mut command);
+        let keys = running.child.stdin.take().expect("the terminal's keys");
+        OnTerminal { running, keys }
+    }
+
+    /// Presses Ctrl-C.
+    ///
+    /// # Panics
+    /// Where the terminal has gone.
+    pub fn interrupt(&mut self) {
+        self.keys.write_all(b"\x03").expect("the terminal");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `compcache demo`: works, and leaves the machine as it was, however it ends.
 
-use compcache_tests::{Bed, Outcome, Running, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, until};
 
 fn demo(bed: &Bed) -> Running {
     let mut command = bed.command("compcache");
@@ -52,6 +52,21 @@ fn interrupted_in_the_middle() {
         assert_eq!(out.code(), 128 + signal, "{out}");
         bed.assert_nothing_left();
     }
+}
+
+/// Ctrl-C on a terminal reaches the demo and its program at once.
+#[test]
+fn ctrl_c_on_a_terminal() {
+    let Some(bed) = Bed::new() else { return };
+    let program = binary("compcache");
+    let mut terminal = OnTerminal::start(&program, &["demo", "--size", "64M"], |command| {
+        bed.set_environment(command);
+    });
+    wait_for_swap(&bed, &mut terminal.running);
+    terminal.interrupt();
+    let out = terminal.running.finish();
+    assert_eq!(out.code(), 128 + libc::SIGINT, "{out}");
+    bed.assert_nothing_left();
 }
 
 #[test]

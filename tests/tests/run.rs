@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use compcache_tests::{Bed, Outcome, Running, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, until};
 
 /// Builds twice the 48 MiB that it may have in pages of its own, and checks them three times.
 const PROGRAM: &str = "
@@ -99,6 +99,28 @@ fn signals_are_passed_on() {
     let out = running.finish();
     assert_eq!(out.stdout, "ready\nUSR1\nTERM\n", "{out}");
     assert_eq!(out.code(), 3, "{out}");
+    bed.assert_nothing_left();
+}
+
+/// Ctrl-C on the terminal reaches the program once, not a second time through us; and the program
+/// has the terminal.
+#[test]
+fn ctrl_c_on_a_terminal() {
+    let Some(bed) = Bed::new() else { return };
+    let script = "tty >/dev/null || exit 9; trap \"echo caught\" INT; echo ready
+        n=0; while [ $n -lt 40 ]; do sleep 0.05 || :; n=$((n+1)); done; exit 6";
+    let mut terminal = OnTerminal::start(
+        &binary("compcache"),
+        &["run", "-m", "32M", "-q", "--", "sh", "-c", script],
+        |command| bed.set_environment(command),
+    );
+    until("ready", || {
+        terminal.running.stdout().contains("ready").then_some(())
+    });
+    terminal.interrupt();
+    let out = terminal.running.finish();
+    assert_eq!(out.stdout.matches("caught").count(), 1, "{out}");
+    assert_eq!(out.code(), 6, "{out}");
     bed.assert_nothing_left();
 }
 
