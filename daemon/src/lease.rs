@@ -77,7 +77,9 @@ impl Leases {
     #[must_use]
     pub fn has_orphan(&self) -> bool {
         // Where somebody is at it right now, the next look is early enough.
-        self.leased.try_lock().is_some_and(|leased| leased.is_orphan())
+        self.leased
+            .try_lock()
+            .is_some_and(|leased| leased.is_orphan())
     }
 
     /// Swaps off and resets the device that [`has_orphan`](Self::has_orphan) tells of.

@@ -172,7 +172,9 @@ impl Connection<'_> {
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
         if let Err(e) = self.release() {
-            tracing::error!("{e}; it stays swapped on although its lease is over, until that works");
+            tracing::error!(
+                "{e}; it stays swapped on although its lease is over, until that works"
+            );
         }
     }
 }
