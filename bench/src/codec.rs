@@ -1,6 +1,6 @@
 //! `codec`: how fast and how small each codec makes real pages.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::capture::{Kind, Source};
 use crate::contender::{self, Contender, REFERENCE, ROOM};
+use crate::report::{Common, Report, positive};
 use crate::stat::{mean, median};
 use crate::{files, programs};
 
@@ -18,12 +19,8 @@ use crate::{files, programs};
 /// programs and files
 #[derive(Debug, Args)]
 pub(crate) struct CodecArgs {
-    /// Prints JSON instead of tables
-    #[arg(long)]
-    json: bool,
-    /// Shows that everything works, in a second; the numbers mean nothing
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// Pages of each source
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = positive)]
     pages: usize,
@@ -33,14 +30,6 @@ pub(crate) struct CodecArgs {
     /// Only codecs whose name contains this, beside the C lz4
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be 1 or more".into()),
-        Ok(n) => Ok(n),
-        Err(error) => Err(format!("{error}")),
-    }
 }
 
 /// A chunk longer than this is incompressible: stored as a whole page.
@@ -76,18 +65,25 @@ struct Row {
     over_limit: f64,
 }
 
-/// Runs the comparison and prints it.
+/// The rows.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct CodecReport {
+    rows: Vec<Row>,
+}
+
+/// Runs the comparison.
 ///
 /// # Errors
 /// Where no page could be captured, or a codec does not give a page back.
-pub(crate) fn run(args: &CodecArgs) -> Result<()> {
-    let (pages, rounds) = if args.quick {
+pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
+    let (pages, rounds) = if args.common.quick {
         (64, 1)
     } else {
         (args.pages, args.rounds)
     };
-    let mut sources = programs::sources(pages, args.quick);
-    sources.extend(files::sources(pages, args.quick));
+    let mut sources = programs::sources(pages, args.common.quick);
+    sources.extend(files::sources(pages, args.common.quick));
     ensure!(
         !sources.is_empty(),
         "no program and no file to take pages from: install python3"
@@ -119,14 +115,13 @@ pub(crate) fn run(args: &CodecArgs) -> Result<()> {
             );
         }
     }
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        serde_json::to_writer_pretty(&mut out, &rows)?;
-        writeln!(out)?;
-    } else {
-        print(&mut out, &rows)?;
+    Ok(CodecReport { rows })
+}
+
+impl Report for CodecReport {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        print(out, &self.rows)
     }
-    Ok(())
 }
 
 /// Lets every contender do every page of a source, once a round and each in its turn.
@@ -241,7 +236,7 @@ fn row(name: &str, index: usize, kind: Kind, sources: &[(&Source, &[Run])]) -> R
 }
 
 /// Prints a table for each kind of memory: speeds, then the ratio on each source.
-fn print(out: &mut impl Write, rows: &[Row]) -> std::io::Result<()> {
+fn print(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
     for kind in [Kind::Anonymous, Kind::File] {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.kind == kind).collect();
         let Some(first) = rows.first() else { continue };

@@ -6,13 +6,22 @@
 mod capture;
 mod codec;
 mod contender;
+mod direct;
 mod files;
+mod interrupt;
+mod machine;
+mod pool;
 mod programs;
+mod random;
+mod report;
 mod stat;
+mod zram;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use report::show;
 
 /// Measures compcache beside its peers
 #[derive(Debug, Parser)]
@@ -25,17 +34,23 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Subject {
     Codec(codec::CodecArgs),
+    Pool(pool::PoolArgs),
 }
 
 fn main() -> ExitCode {
-    let result = match Args::parse().subject {
-        Subject::Codec(args) => codec::run(&args),
-    };
-    match result {
+    match run(&Args::parse().subject) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compcache-bench: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(subject: &Subject) -> Result<()> {
+    interrupt::catch()?;
+    match subject {
+        Subject::Codec(args) => show(&codec::run(args)?, args.common.json),
+        Subject::Pool(args) => show(&pool::run(args)?, args.common.json),
     }
 }

@@ -29,10 +29,33 @@ fn codecs_are_compared() {
 }
 
 #[test]
+fn pools_are_compared() {
+    let run = Command::new(env!("CARGO_BIN_EXE_compcache-bench"))
+        .args(["pool", "--quick", "--json"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{errors}");
+    let rows: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    // As root there are rows of zram too.
+    for pool in ["ours lz4", "ours lzo", "ours wkdm", "ours zstd:1"] {
+        let rows = rows.as_array().unwrap();
+        let row = rows.iter().find(|row| row["pool"] == pool).expect(pool);
+        let moments = row["moments"].as_array().unwrap();
+        assert_eq!(moments.len(), 5, "{pool}");
+        for moment in moments {
+            let overhead = moment[1]["overhead"].as_f64().unwrap();
+            assert!(overhead > 0.0, "{pool}: {moment}");
+        }
+    }
+}
+
+#[test]
 fn nonsense_is_refused() {
     for args in [
         &["codec", "--pages", "0"][..],
         &["codec", "--rounds", "x"],
+        &["pool", "--pages", "-1"],
         &["nothing"],
         &[],
     ] {

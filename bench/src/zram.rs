@@ -1,0 +1,177 @@
+//! zram devices of our own.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use compcache_engine::PAGE_SIZE;
+
+/// Where devices are added and removed.
+const CONTROL: &str = "/sys/class/zram-control";
+
+/// What zram keeps for each page of a device beside its pool: `struct zram_table_entry` of
+/// `drivers/block/zram/zram_drv.h` on a 64-bit machine (a handle, and flags with a lock).
+const TABLE_ENTRY: u64 = 16;
+
+/// A zram device; reset and, where it was added, removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Zram {
+    name: String,
+    added: bool,
+    /// The algorithm of a device that was there before.
+    before: Option<String>,
+    pages: u64,
+}
+
+/// What a zram device holds, from its `mm_stat` (the kernel's
+/// `Documentation/admin-guide/blockdev/zram.rst`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// Bytes of the pages.
+    pub(crate) original: u64,
+    /// Bytes that they were compressed to.
+    pub(crate) compressed: u64,
+    /// Bytes of memory for these, with the allocator's own.
+    pub(crate) used: u64,
+    /// Bytes of the table.
+    pub(crate) table: u64,
+}
+
+impl Zram {
+    /// A device of `bytes`, whole pages, that compresses with `algorithm`.
+    ///
+    /// # Errors
+    /// Where the kernel has no zram or not this algorithm, or no device is free.
+    pub(crate) fn new(algorithm: &str, bytes: u64) -> Result<Zram> {
+        let zram = Zram::unset(bytes.div_ceil(PAGE_SIZE as u64))?;
+        zram.set("comp_algorithm", algorithm)?;
+        zram.set("disksize", &bytes.to_string())?;
+        Ok(zram)
+    }
+
+    /// A device that has no size yet: a new one, or zram0 where none can be added.
+    fn unset(pages: u64) -> Result<Zram> {
+        if Path::new(CONTROL).join("hot_add").exists() {
+            let mut number = [0; 16];
+            let path = Path::new(CONTROL).join("hot_add");
+            // One read: each of them may add a device.
+            let length = File::open(&path)
+                .and_then(|mut file| file.read(&mut number))
+                .with_context(|| format!("cannot add a zram device by {}", path.display()))?;
+            let number = String::from_utf8_lossy(&number[..length]);
+            return Ok(Zram {
+                name: format!("zram{}", number.trim()),
+                added: true,
+                before: None,
+                pages,
+            });
+        }
+        let found = |file: &str| fs::read_to_string(Path::new("/sys/block/zram0").join(file));
+        let Ok(size) = found("disksize") else {
+            bail!("this kernel has no zram (modprobe zram)");
+        };
+        if size.trim() != "0" {
+            bail!("zram0 is in use, and this kernel can add no other zram device");
+        }
+        Ok(Zram {
+            name: "zram0".into(),
+            before: chosen(&found("comp_algorithm")?).map(str::to_owned),
+            added: false,
+            pages,
+        })
+    }
+
+    /// Its block device.
+    pub(crate) fn node(&self) -> PathBuf {
+        Path::new("/dev").join(&self.name)
+    }
+
+    /// What it holds now.
+    ///
+    /// # Errors
+    /// Where `mm_stat` cannot be read.
+    pub(crate) fn held(&self) -> Result<Held> {
+        let path = self.file("mm_stat");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        let mut next = || -> Result<u64> { Ok(numbers.next().context("mm_stat is too short")??) };
+        Ok(Held {
+            original: next()?,
+            compressed: next()?,
+            used: next()?,
+            table: self.pages * TABLE_ENTRY,
+        })
+    }
+
+    /// Has it compact its memory, which it never does of itself.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn compact(&self) -> Result<()> {
+        self.set("compact", "1")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        Path::new("/sys/block").join(&self.name).join(name)
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<()> {
+        let path = self.file(name);
+        fs::write(&path, value)
+            .with_context(|| format!("cannot write {value} to {}", path.display()))
+    }
+}
+
+impl Drop for Zram {
+    fn drop(&mut self) {
+        let mut result = self.set("reset", "1");
+        if let Some(before) = &self.before {
+            result = result.and(self.set("comp_algorithm", before));
+        }
+        if self.added {
+            let path = Path::new(CONTROL).join("hot_remove");
+            let number = self.name.trim_start_matches("zram");
+            result = result.and(
+                fs::write(&path, number).with_context(|| format!("cannot remove {}", self.name)),
+            );
+        }
+        if let Err(error) = result {
+            eprintln!("compcache-bench: {error:#}");
+        }
+    }
+}
+
+/// The algorithms that this kernel's zram has, its default first.
+///
+/// # Errors
+/// Where there is no zram.
+pub(crate) fn algorithms() -> Result<Vec<String>> {
+    let zram = Zram::unset(0)?;
+    let text = fs::read_to_string(zram.file("comp_algorithm"))?;
+    let default = chosen(&text);
+    let all = text
+        .split_whitespace()
+        .map(|name| name.trim_matches(['[', ']']));
+    let mut names: Vec<String> = all.map(str::to_owned).collect();
+    names.sort_by_key(|name| Some(name.as_str()) != default);
+    Ok(names)
+}
+
+/// The name in brackets of `[lzo-rle] lzo lz4`.
+fn chosen(list: &str) -> Option<&str> {
+    list.split_whitespace()
+        .find_map(|name| name.strip_prefix('[')?.strip_suffix(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chosen_algorithm_is_in_brackets() {
+        assert_eq!(chosen("lzo [lz4] zstd\n"), Some("lz4"));
+        assert_eq!(chosen("\n"), None);
+    }
+}
