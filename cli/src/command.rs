@@ -59,7 +59,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Swap on and off ramzswap devices
+    /// Swap on and off ramzswap devices, and change them
     #[command(subcommand, after_help = crate::examples(swap::EXAMPLES))]
     Swap(swap::SwapCommand),
 

@@ -1,4 +1,4 @@
-//! `compcache swap on` and `compcache swap off`.
+//! `compcache swap on`, `swap off` and `swap set`.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -37,10 +37,31 @@ pub(crate) enum SwapCommand {
     /// Swap off ramzswap devices and free their memory
     #[command(after_help = crate::examples(OFF_EXAMPLES))]
     Off(OffArgs),
+    /// Change a device while it is in use
+    ///
+    /// Pages that the device holds stay as they are, and readable; new ones are compressed with
+    /// the new codec.
+    #[command(after_help = crate::examples(SET_EXAMPLES))]
+    Set(SetArgs),
 }
 
 /// What to try with `swap off`.
 pub(crate) const OFF_EXAMPLES: &str = "compcache swap off\ncompcache swap off /dev/ramzswap1";
+
+/// What to try with `swap set`.
+pub(crate) const SET_EXAMPLES: &str = "compcache swap set --codec zstd:3 /dev/ramzswap0";
+
+/// Options of `compcache swap set`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetArgs {
+    /// The device, /dev/ramzswapN or ramzswapN
+    #[arg(value_name = "DEVICE")]
+    device: String,
+
+    /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3
+    #[arg(short, long, value_name = "CODEC")]
+    codec: String,
+}
 
 /// Options of `compcache swap on`.
 #[derive(Debug, clap::Args)]
@@ -89,6 +110,7 @@ pub(crate) fn main(command: &SwapCommand, places: &Places) -> Result<(), CliErro
     match command {
         SwapCommand::On(args) => on(args, places),
         SwapCommand::Off(args) => off(args, places),
+        SwapCommand::Set(args) => set(args, places),
     }
 }
 
@@ -121,6 +143,20 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
                 "{}: swapped on with priority {priority}\n",
                 node.display()
             ))
+        }
+        _ => Err(CliError::Answer),
+    }
+}
+
+fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
+    let request = Request::SetCodec {
+        device: device_name::number(&args.device, &places.dev_dir)?,
+        codec: args.codec.clone(),
+    };
+    match places.connect()?.request(&request)? {
+        Response::Done { warnings } => {
+            warn("compcache", &warnings);
+            Ok(())
         }
         _ => Err(CliError::Answer),
     }

@@ -422,3 +422,24 @@ fn swap_on_and_off() {
     assert_eq!(out, format!("{}: swapped off\n", places.node(0)));
     assert_eq!(places.devices_left(), Vec::<String>::new());
 }
+
+#[test]
+fn the_codec_is_changed_while_swapped_on() {
+    let Some(_turn) = turn("the_codec_is_changed_while_swapped_on") else {
+        return;
+    };
+    let places = Places::new();
+    let _daemon = daemon(&places);
+    succeed(&mut places.compcache(&["swap", "on", "--size", "64M"]));
+    let node = places.node(0);
+    succeed(&mut places.compcache(&["swap", "set", "--codec", "zstd:3", &node]));
+    let status = succeed(&mut places.compcache(&["status", "--json", &node]));
+    assert!(status.contains("\"codec\": \"zstd:3\""), "{status}");
+    let (code, _, err) = run(&mut places.compcache(&["swap", "set", "--codec", "lzma", &node]));
+    assert_eq!(code, 1);
+    assert!(err.contains("unknown codec 'lzma'"), "{err}");
+    let status = succeed(&mut places.compcache(&["status", "--json", &node]));
+    assert!(status.contains("\"codec\": \"zstd:3\""), "{status}");
+    succeed(&mut places.compcache(&["swap", "off"]));
+    assert_eq!(places.devices_left(), Vec::<String>::new());
+}

@@ -175,6 +175,7 @@ mod tests {
             "compcache-swap.1",
             "compcache-swap-on.1",
             "compcache-swap-off.1",
+            "compcache-swap-set.1",
             "compcache-status.1",
             "compcache-run.1",
             "compcache-demo.1",

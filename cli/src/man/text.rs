@@ -196,6 +196,7 @@ pub(super) const EXTRA: &[Extra] = &[
         see_also: &[
             "compcache-swap-on(1)",
             "compcache-swap-off(1)",
+            "compcache-swap-set(1)",
             "compcache(1)",
             "swapon(8)",
         ],
@@ -230,6 +231,18 @@ pub(super) const EXTRA: &[Extra] = &[
             "compcache(1)",
             "compcached(8)",
             "swapoff(8)",
+        ],
+    },
+    Extra {
+        name: "compcache-swap-set",
+        section: "1",
+        parts: &[("EXIT STATUS", EXIT_STATUS), ("FILES", FILES)],
+        examples: swap::SET_EXAMPLES,
+        see_also: &[
+            "compcache-swap-on(1)",
+            "compcache-status(1)",
+            "compcache(1)",
+            "compcached(8)",
         ],
     },
     Extra {
