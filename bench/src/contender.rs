@@ -35,8 +35,9 @@ pub(crate) fn all() -> Vec<Box<dyn Contender>> {
             decompressor: DCtx::create(),
         }),
     ];
-    for id in codec::selectable() {
-        if let (Ok(spec), Some(codec)) = (CodecSpec::new(id), codec::by_id(id)) {
+    let defaults = codec::selectable().filter_map(|id| CodecSpec::new(id).ok());
+    for spec in defaults.chain([CodecSpec::WKS_FAST]) {
+        if let Some(codec) = codec::by_id(spec.id()) {
             all.push(Box::new(Ours {
                 spec,
                 codec,

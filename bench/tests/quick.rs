@@ -19,6 +19,8 @@ fn codecs_are_compared() {
         "lz4",
         "lzo",
         "wkdm",
+        "wks:fast",
+        "wks:balanced",
         "zstd:1",
     ] {
         let row = rows.iter().find(|row| row["codec"] == codec).expect(codec);

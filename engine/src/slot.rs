@@ -317,7 +317,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_chunk_reads_back(place in 0u64..1 << PLACE_BITS, length in 1usize..=4096, codec in 0u8..6) {
+        fn a_chunk_reads_back(place in 0u64..1 << PLACE_BITS, length in 1usize..=4096, codec in 0u8..7) {
             let codec = CodecId::from_number(codec).unwrap();
             let chunk = ChunkRef { place, length, codec };
             prop_assert_eq!(Slot::chunk(chunk).entry(), Some(Entry::Chunk(chunk)));

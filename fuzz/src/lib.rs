@@ -35,6 +35,11 @@ pub fn decode_wkdm(data: &[u8]) {
     decode(CodecId::Wkdm, data);
 }
 
+/// Any chunk for the wks decoder. See [`decode`] for what must hold.
+pub fn decode_wks(data: &[u8]) {
+    decode(CodecId::Wks, data);
+}
+
 /// Any chunk for the zstd decoder. See [`decode`] for what must hold.
 pub fn decode_zstd(data: &[u8]) {
     decode(CodecId::Zstd, data);

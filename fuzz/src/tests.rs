@@ -121,6 +121,11 @@ fn wkdm_decodes_or_refuses_damaged_chunks() {
 }
 
 #[test]
+fn wks_decodes_or_refuses_damaged_chunks() {
+    run(decode_wks, &chunks(CodecId::Wks), CHUNKS);
+}
+
+#[test]
 fn zstd_decodes_or_refuses_damaged_chunks() {
     run(decode_zstd, &chunks(CodecId::Zstd), CHUNKS);
 }

@@ -9,6 +9,7 @@ pub mod lz4;
 mod lz77;
 pub mod lzo;
 pub mod wkdm;
+pub mod wks;
 #[cfg(feature = "zstd")]
 pub mod zstd;
 
@@ -36,17 +37,20 @@ pub enum CodecId {
     Lz4 = 4,
     /// Zstandard, magicless frames without checksum.
     Zstd = 5,
+    /// Words and strides, or LZ4: see [`wks`].
+    Wks = 6,
 }
 
 impl CodecId {
     /// Every codec, in the order of their numbers.
-    pub const ALL: [CodecId; 6] = [
+    pub const ALL: [CodecId; 7] = [
         CodecId::Raw,
         CodecId::Fill,
         CodecId::Lzo,
         CodecId::Wkdm,
         CodecId::Lz4,
         CodecId::Zstd,
+        CodecId::Wks,
     ];
 
     /// The codec of a number as found in a slot; `None` for a number that no codec has.
@@ -69,6 +73,7 @@ impl CodecId {
             CodecId::Wkdm => "wkdm",
             CodecId::Lz4 => "lz4",
             CodecId::Zstd => "zstd",
+            CodecId::Wks => "wks",
         }
     }
 }
@@ -122,6 +127,8 @@ pub struct Scratch {
     pub lzo: lzo::State,
     /// WKdm's dictionary and queues.
     pub wkdm: wkdm::State,
+    /// Wks's streams and table.
+    pub wks: wks::State,
     /// Zstandard's contexts.
     #[cfg(feature = "zstd")]
     pub zstd: zstd::State,
@@ -162,6 +169,7 @@ pub fn by_id(id: CodecId) -> Option<&'static dyn Codec> {
         CodecId::Lzo => Some(&lzo::Lzo),
         CodecId::Wkdm => Some(&wkdm::Wkdm),
         CodecId::Lz4 => Some(&lz4::Lz4),
+        CodecId::Wks => Some(&wks::Wks),
         #[cfg(feature = "zstd")]
         CodecId::Zstd => Some(&zstd::Zstd),
         _ => None,

@@ -1,9 +1,10 @@
-//! What a user writes to choose a codec: `lz4`, `zstd`, `zstd:3`.
+//! What a user writes to choose a codec: `lz4`, `zstd`, `zstd:3`, `wks:fast`.
 
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
+use super::wks::Wks;
 use super::{CodecId, by_id, selectable};
 
 /// A codec and its level, as a device is told to use it for new pages.
@@ -24,6 +25,18 @@ impl CodecSpec {
     /// on a page of 4096 bytes gets smaller that would pay for the time.
     pub const ZSTD_LEVELS: core::ops::RangeInclusive<i8> = -7..=9;
 
+    /// `wks:fast`: strides only.
+    pub const WKS_FAST: CodecSpec = CodecSpec {
+        id: CodecId::Wks,
+        level: Wks::FAST,
+    };
+
+    /// `wks:balanced`: strides and far words; what `wks` alone means.
+    pub const WKS_BALANCED: CodecSpec = CodecSpec {
+        id: CodecId::Wks,
+        level: Wks::BALANCED,
+    };
+
     /// A selectable codec at its default level.
     ///
     /// # Errors
@@ -32,7 +45,11 @@ impl CodecSpec {
         match by_id(id) {
             Some(_) => Ok(CodecSpec {
                 id,
-                level: i8::from(id == CodecId::Zstd),
+                level: match id {
+                    CodecId::Zstd => 1,
+                    CodecId::Wks => Wks::BALANCED,
+                    _ => 0,
+                },
             }),
             None => Err(UnknownCodec::of(id.name())),
         }
@@ -78,10 +95,11 @@ impl Default for CodecSpec {
 impl fmt::Display for CodecSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id.name())?;
-        if self.id == CodecId::Zstd {
-            write!(f, ":{}", self.level)
-        } else {
-            Ok(())
+        match self.id {
+            CodecId::Zstd => write!(f, ":{}", self.level),
+            CodecId::Wks if self.level == Wks::FAST => f.write_str(":fast"),
+            CodecId::Wks => f.write_str(":balanced"),
+            _ => Ok(()),
         }
     }
 }
@@ -99,14 +117,15 @@ impl FromStr for CodecSpec {
             .ok_or_else(|| UnknownCodec::of(s))?;
         let mut spec = CodecSpec::new(id)?;
         if let Some(level) = level {
-            if id != CodecId::Zstd {
-                return Err(UnknownCodec::of(s));
-            }
-            spec.level = level
-                .parse()
-                .ok()
-                .filter(|l| Self::ZSTD_LEVELS.contains(l))
-                .ok_or_else(|| UnknownCodec::of(s))?;
+            let level = match (id, level) {
+                (CodecId::Zstd, level) => {
+                    level.parse().ok().filter(|l| Self::ZSTD_LEVELS.contains(l))
+                }
+                (CodecId::Wks, "fast") => Some(Wks::FAST),
+                (CodecId::Wks, "balanced") => Some(Wks::BALANCED),
+                _ => None,
+            };
+            spec.level = level.ok_or_else(|| UnknownCodec::of(s))?;
         }
         Ok(spec)
     }
@@ -114,7 +133,9 @@ impl FromStr for CodecSpec {
 
 /// A codec's name that this build does not know, or a level that its codec does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown codec '{given}': choose one of {known} (zstd takes a level, zstd:-7 to zstd:9)")]
+#[error(
+    "unknown codec '{given}': choose one of {known} (zstd takes a level, zstd:-7 to zstd:9; wks is wks:fast or wks:balanced)"
+)]
 pub struct UnknownCodec {
     given: String,
     known: String,
@@ -142,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_spec_reads_back_what_it_prints() {
-        for text in ["lz4", "lzo", "wkdm"] {
+        for text in ["lz4", "lzo", "wkdm", "wks:fast", "wks:balanced"] {
             let spec: CodecSpec = text.parse().unwrap();
             assert_eq!(spec.to_string(), text);
             assert_eq!(CodecSpec::from_bits(spec.to_bits()), spec);
@@ -159,6 +180,16 @@ mod tests {
             assert_eq!(CodecSpec::from_bits(spec.to_bits()), spec);
         }
         for bad in ["zstd:10", "zstd:-8", "zstd:", "zstd:x", "zstd:1:2"] {
+            assert!(bad.parse::<CodecSpec>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn wks_has_two_names_and_is_balanced_without_one() {
+        assert_eq!("wks".parse(), Ok(CodecSpec::WKS_BALANCED));
+        assert_eq!("wks:fast".parse(), Ok(CodecSpec::WKS_FAST));
+        assert_eq!(CodecSpec::new(CodecId::Wks), Ok(CodecSpec::WKS_BALANCED));
+        for bad in ["wks:", "wks:1", "wks:Fast", "wks:fast:"] {
             assert!(bad.parse::<CodecSpec>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,128 @@
+//! `wks`: "WK with strides", a word codec in the family of [`wkdm`](super::wkdm), with lz4 for
+//! pages that are not made of words. `docs/wks.md` describes the format byte by byte.
+//!
+//! A page goes to lz4 at once if it is text, or if no stride makes enough of a sample of it equal
+//! ([`choose`]). Otherwise its words are put into classes and streams ([`scalar`]), which make up
+//! the chunk ([`format`]). Nothing there branches on the page's data at the fast level.
+
+mod choose;
+mod format;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+
+use self::format::{Chunk, KIND_LZ4, Parts};
+use super::{Codec, CodecId, Corrupt, Scratch};
+use crate::page::Page;
+
+/// Entries of the table that finds far words.
+const ENTRIES: usize = 1024;
+
+/// How many words before its block a far word may be.
+const FAR_REACH: usize = 256;
+
+/// The last place before the present block of a word, by a hash of its upper 24 bits.
+type Table = [u32; ENTRIES];
+
+/// The place of a word in [`Table`].
+#[inline(always)]
+fn place(word: u32) -> usize {
+    ((word >> 8).wrapping_mul(0x9e37_79b1) >> 22) as usize % ENTRIES
+}
+
+/// Below so many equal halves, of [`choose::MOST`], the page goes to lz4.
+const FEW_EQUAL: usize = choose::MOST * 35 / 100;
+
+/// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
+const LARGE: [usize; 2] = [2800, 2048];
+
+/// Working memory: 16 KiB.
+#[derive(Debug)]
+pub struct State {
+    parts: Box<Parts>,
+    table: Box<Table>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            parts: Box::default(),
+            table: Box::new([0; ENTRIES]),
+        }
+    }
+}
+
+/// The codec.
+#[derive(Debug)]
+pub struct Wks;
+
+impl Wks {
+    /// The level at which only strides are searched.
+    pub const FAST: i8 = 0;
+
+    /// The level, and all above it, at which far words are searched too.
+    pub const BALANCED: i8 = 1;
+}
+
+fn compress_lz4(page: &Page, scratch: &mut Scratch, out: &mut [u8]) -> Option<usize> {
+    let (kind, out) = out.split_first_mut()?;
+    *kind = KIND_LZ4;
+    super::lz4::Lz4
+        .compress(page, 0, scratch, out)
+        .map(|n| n + 1)
+}
+
+impl Codec for Wks {
+    fn id(&self) -> CodecId {
+        CodecId::Wks
+    }
+
+    fn compress(
+        &self,
+        page: &Page,
+        level: i8,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        if choose::is_text(page) {
+            return compress_lz4(page, scratch, out);
+        }
+        let (stride, equal) = choose::stride(page);
+        if equal < FEW_EQUAL {
+            return compress_lz4(page, scratch, out);
+        }
+        let State { parts, table } = &mut scratch.wks;
+        let balanced = level >= Wks::BALANCED;
+        let far = balanced.then_some(&mut **table);
+        scalar::encode(page, stride, far, parts);
+        let len = parts.chunk_len();
+        if len > LARGE[usize::from(balanced)] {
+            let most = out.len().min(len);
+            if let Some(lz4) = compress_lz4(page, scratch, &mut out[..most]) {
+                return Some(lz4);
+            }
+        }
+        scratch.wks.parts.write(stride, out)
+    }
+
+    fn decompress(
+        &self,
+        chunk: &[u8],
+        scratch: &mut Scratch,
+        page: &mut Page,
+    ) -> Result<(), Corrupt> {
+        const CORRUPT: Corrupt = Corrupt {
+            codec: CodecId::Wks,
+        };
+        match chunk.split_first() {
+            Some((&KIND_LZ4, block)) => super::lz4::Lz4
+                .decompress(block, scratch, page)
+                .map_err(|_| CORRUPT),
+            _ => Chunk::parse(chunk)
+                .and_then(|chunk| scalar::decode(&chunk, page))
+                .ok_or(CORRUPT),
+        }
+    }
+}
