@@ -13,11 +13,11 @@ const FIRST: usize = MAX_STRIDE / LANES;
 const STEP: usize = 8;
 
 /// How many blocks are in the sample.
-const SAMPLES: usize = (BLOCKS - FIRST).div_ceil(STEP);
+pub(super) const SAMPLES: usize = (BLOCKS - FIRST).div_ceil(STEP);
 
 /// The places of the sample in the page, in bytes.
 #[inline(always)]
-fn sample() -> impl Iterator<Item = usize> {
+pub(super) fn sample() -> impl Iterator<Item = usize> {
     (FIRST..BLOCKS).step_by(STEP).map(|b| b * BLOCK_BYTES)
 }
 

@@ -1,5 +1,6 @@
 //! The layout of a chunk, as `docs/wks.md` describes it byte by byte.
 
+use super::classes::Classes;
 use crate::page::PAGE_SIZE;
 
 /// 32-bit words in a page.
@@ -28,6 +29,10 @@ const HEAD: usize = 2;
 
 /// Bytes of the first two planes of all blocks.
 pub(super) const PLANES: usize = BLOCKS * 4;
+
+/// Bytes of all words and of one block more. The streams of a chunk fit too, with room for
+/// a vector behind them.
+pub(super) const STREAM_ROOM: usize = 4 * (WORDS + LANES);
 
 /// How many words, halves and bytes the streams hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +144,7 @@ pub(super) struct Parts {
     /// A bit for each block: it has a third plane.
     pub(super) with_third: u64,
     /// The words, 4 bytes each.
-    pub(super) words: [u8; 4 * (WORDS + LANES)],
+    pub(super) words: [u8; STREAM_ROOM],
     /// The halves, 2 bytes each.
     pub(super) halves: [u8; 2 * (WORDS + LANES)],
     /// The bytes.
@@ -154,7 +159,7 @@ impl Default for Parts {
             planes: [0; PLANES],
             thirds: [0; 2 * BLOCKS],
             with_third: 0,
-            words: [0; 4 * (WORDS + LANES)],
+            words: [0; STREAM_ROOM],
             halves: [0; 2 * (WORDS + LANES)],
             bytes: [0; WORDS + LANES],
             counts: Counts::default(),
@@ -163,6 +168,29 @@ impl Default for Parts {
 }
 
 impl Parts {
+    /// Empties the streams and forgets the third planes.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        self.with_third = 0;
+        self.counts = Counts::default();
+    }
+
+    /// Sets a block's planes; its third one is the last.
+    #[inline(always)]
+    pub(super) fn put_planes(&mut self, block: usize, classes: Classes) {
+        let planes = u32::from(classes.p0) | u32::from(classes.p1) << 16;
+        if let Some(to) = self.planes.as_chunks_mut::<4>().0.get_mut(block) {
+            *to = planes.to_le_bytes();
+        }
+        if classes.with_third {
+            let thirds = self.with_third.count_ones() as usize;
+            if let Some(to) = self.thirds.as_chunks_mut::<2>().0.get_mut(thirds) {
+                *to = classes.p2.to_le_bytes();
+            }
+            self.with_third |= 1 << block;
+        }
+    }
+
     /// How long the chunk will be.
     pub(super) fn chunk_len(&self) -> usize {
         let far = if self.with_third == 0 {

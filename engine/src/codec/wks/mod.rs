@@ -5,15 +5,22 @@
 //! ([`choose`]). Otherwise its words are put into classes and streams ([`scalar`]), which make up
 //! the chunk ([`format`]). Nothing there branches on the page's data at the fast level.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx2;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx512;
 mod choose;
+mod classes;
 mod format;
+mod path;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
 
-use self::format::{Chunk, KIND_LZ4, Parts};
+use self::format::{KIND_LZ4, Parts};
+use self::path::Path;
 use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::Page;
 
@@ -21,7 +28,7 @@ use crate::page::Page;
 const ENTRIES: usize = 1024;
 
 /// How many words before its block a far word may be.
-const FAR_REACH: usize = 256;
+const FAR_REACH: u32 = 256;
 
 /// The last place before the present block of a word, by a hash of its upper 24 bits.
 type Table = [u32; ENTRIES];
@@ -41,6 +48,7 @@ const LARGE: [usize; 2] = [2800, 2048];
 /// Working memory: 16 KiB.
 #[derive(Debug)]
 pub struct State {
+    path: Path,
     parts: Box<Parts>,
     table: Box<Table>,
 }
@@ -48,6 +56,7 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         State {
+            path: Path::best(),
             parts: Box::default(),
             table: Box::new([0; ENTRIES]),
         }
@@ -86,17 +95,18 @@ impl Codec for Wks {
         scratch: &mut Scratch,
         out: &mut [u8],
     ) -> Option<usize> {
-        if choose::is_text(page) {
+        let path = scratch.wks.path;
+        if path.is_text(page) {
             return compress_lz4(page, scratch, out);
         }
-        let (stride, equal) = choose::stride(page);
+        let (stride, equal) = path.stride(page);
         if equal < FEW_EQUAL {
             return compress_lz4(page, scratch, out);
         }
-        let State { parts, table } = &mut scratch.wks;
+        let State { parts, table, .. } = &mut scratch.wks;
         let balanced = level >= Wks::BALANCED;
         let far = balanced.then_some(&mut **table);
-        scalar::encode(page, stride, far, parts);
+        path.encode(page, stride, far, parts);
         let len = parts.chunk_len();
         if len > LARGE[usize::from(balanced)] {
             let most = out.len().min(len);
@@ -120,9 +130,10 @@ impl Codec for Wks {
             Some((&KIND_LZ4, block)) => super::lz4::Lz4
                 .decompress(block, scratch, page)
                 .map_err(|_| CORRUPT),
-            _ => Chunk::parse(chunk)
-                .and_then(|chunk| scalar::decode(&chunk, page))
-                .ok_or(CORRUPT),
+            _ => {
+                let State { path, parts, .. } = &mut scratch.wks;
+                path.decode(chunk, parts, page).ok_or(CORRUPT)
+            }
         }
     }
 }

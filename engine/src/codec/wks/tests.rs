@@ -2,18 +2,115 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::Wks;
 use super::format::{BLOCKS, KIND_FAR, KIND_PLAIN, PLANES};
-use crate::codec::testing::{any_page, check_damage, check_round_trips, chunk_of};
+use super::path::Path;
+use super::{State, Wks, choose};
+use crate::codec::testing::{
+    any_page, check_damage, check_round_trips, chunk_of, made_pages, real_pages,
+};
 use crate::codec::{Codec, Scratch};
 use crate::page::{PAGE_SIZE, Page};
 
 const LEVELS: [i8; 2] = [Wks::FAST, Wks::BALANCED];
 
+/// Working memory for each path of this processor, the portable one first.
+fn scratches() -> Vec<Scratch> {
+    let scratch = |path| {
+        let mut scratch = Scratch::default();
+        scratch.wks.path = path;
+        scratch
+    };
+    Path::all().map(scratch).collect()
+}
+
+/// The page of a chunk; panics where the paths disagree.
 fn page_of(chunk: &[u8]) -> Option<Page> {
-    let mut page = [0xEE; PAGE_SIZE];
-    let decoded = Wks.decompress(chunk, &mut Scratch::default(), &mut page);
-    decoded.is_ok().then_some(page)
+    let decode = |mut scratch: Scratch| {
+        let mut page = [0xEE; PAGE_SIZE];
+        let decoded = Wks.decompress(chunk, &mut scratch, &mut page);
+        decoded.is_ok().then_some(page)
+    };
+    let mut pages = scratches().into_iter().map(decode);
+    let first = pages.next().unwrap();
+    assert!(pages.all(|page| page == first), "the paths disagree");
+    first
+}
+
+/// Panics unless all paths write the same chunks for a page, and read it from all of them.
+fn check_paths(name: &str, page: &Page, scratches: &mut [Scratch]) {
+    for level in LEVELS {
+        let [portable, others @ ..] = &mut *scratches else {
+            return;
+        };
+        let chunk = chunk_of(&Wks, level, page, portable);
+        for other in others {
+            let path = other.wks.path;
+            assert_eq!(
+                path.is_text(page),
+                choose::is_text(page),
+                "{name}: {path:?}"
+            );
+            assert_eq!(path.stride(page), choose::stride(page), "{name}: {path:?}");
+            assert!(
+                chunk_of(&Wks, level, page, other) == chunk,
+                "{name}: another chunk by {path:?}"
+            );
+        }
+        // All strides, also those that this page would not get.
+        for stride in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64] {
+            let mut first = None;
+            for scratch in &mut *scratches {
+                let State { path, parts, table } = &mut scratch.wks;
+                let far = (level == Wks::BALANCED).then_some(&mut **table);
+                path.encode(page, stride, far, parts);
+                let mut chunk = alloc::vec![0; 2 * PAGE_SIZE];
+                let len = parts.write(stride, &mut chunk).unwrap();
+                chunk.truncate(len);
+                let chunk = first.get_or_insert(chunk.clone()) == &chunk;
+                assert!(chunk, "{name}: another chunk by {path:?}, stride {stride}");
+            }
+            let chunk = first.unwrap_or_default();
+            for scratch in &mut *scratches {
+                let mut back = [0xEE; PAGE_SIZE];
+                let decoded = Wks.decompress(&chunk, scratch, &mut back);
+                let path = scratch.wks.path;
+                assert_eq!(decoded, Ok(()), "{name}: {path:?}, stride {stride}");
+                assert!(back == *page, "{name}: {path:?}, stride {stride}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_paths_write_and_read_the_same() {
+    let mut scratches = scratches();
+    for (name, page) in made_pages().iter().chain(&real_pages()) {
+        check_paths(name, page, &mut scratches);
+    }
+}
+
+#[test]
+fn all_paths_refuse_the_same_damage() {
+    let mut scratch = Scratch::default();
+    for (name, page) in made_pages() {
+        if ![
+            "records, seed 2",
+            "pointers, seed 1",
+            "small numbers, seed 3",
+        ]
+        .contains(&&*name)
+        {
+            continue;
+        }
+        let Some(mut chunk) = chunk_of(&Wks, Wks::BALANCED, &page, &mut scratch) else {
+            continue;
+        };
+        for bit in (0..chunk.len() * 8).step_by(3) {
+            chunk[bit / 8] ^= 1 << (bit % 8);
+            page_of(&chunk);
+            chunk[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
 }
 
 #[test]
@@ -147,6 +244,7 @@ proptest! {
                 prop_assert!(page_of(&chunk) == Some(*page));
             }
         }
+        check_paths("any page", &page, &mut scratches());
     }
 
     #[test]

@@ -1,0 +1,527 @@
+//! The encoder and decoder for processors with AVX2: half a block in a register.
+
+use core::arch::x86_64::*;
+
+use super::choose::{SAMPLES, sample};
+use super::classes::{Classes, Facts};
+use super::format::{BLOCKS, Chunk, Counts, LANES, MAX_STRIDE, Parts, STREAM_ROOM, planes_of};
+use super::{ENTRIES, Table};
+use crate::page::Page;
+
+/// Words in a register, half a block.
+const HALF: usize = 8;
+
+/// For each set of lanes their numbers in order; then zeros.
+static PACK: [[u8; HALF]; 256] = {
+    let mut table = [[0; HALF]; 256];
+    let mut set = 0;
+    while set < 256 {
+        let (mut lane, mut n) = (0, 0);
+        while lane < HALF {
+            if set >> lane & 1 == 1 {
+                table[set][n] = lane as u8;
+                n += 1;
+            }
+            lane += 1;
+        }
+        set += 1;
+    }
+    table
+};
+
+/// For each set of lanes, the number of lanes of the set before each lane.
+static UNPACK: [[u8; HALF]; 256] = {
+    let mut table = [[0; HALF]; 256];
+    let mut set = 0;
+    while set < 256 {
+        let (mut lane, mut n) = (0, 0);
+        while lane < HALF {
+            table[set][lane] = n;
+            n += (set >> lane & 1) as u8;
+            lane += 1;
+        }
+        set += 1;
+    }
+    table
+};
+
+/// A row of [`PACK`] or [`UNPACK`] as lane numbers.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn row(table: &[[u8; HALF]; 256], lanes: u8) -> __m256i {
+    let row = i64::from_le_bytes(table[usize::from(lanes)]);
+    _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(row))
+}
+
+/// The lanes that are zero.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn zeros(lanes: __m256i) -> u16 {
+    let equal = _mm256_cmpeq_epi32(lanes, _mm256_setzero_si256());
+    _mm256_movemask_ps(_mm256_castsi256_ps(equal)) as u16
+}
+
+/// All ones in the lanes of a set.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn ones(lanes: u8) -> __m256i {
+    let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    let own = _mm256_and_si256(_mm256_set1_epi32(i32::from(lanes)), bits);
+    _mm256_cmpeq_epi32(own, bits)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn numbers() -> __m256i {
+    _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+}
+
+/// [`choose::is_text`](super::choose::is_text).
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn is_text(page: &Page) -> bool {
+    super::choose::is_text(page)
+}
+
+/// [`choose::stride`](super::choose::stride).
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn stride(page: &Page) -> (usize, usize) {
+    let base = page.as_ptr();
+    let mut blocks = [[_mm256_setzero_si256(); 2]; SAMPLES];
+    for (block, at) in blocks.iter_mut().zip(sample()) {
+        // SAFETY: a block of the sample has 64 bytes from `at` in the page.
+        *block = unsafe {
+            let at = base.add(at).cast::<__m256i>();
+            [_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))]
+        };
+    }
+    let mut best = (1, 0);
+    for stride in 1..=MAX_STRIDE {
+        // Each half of the sample that is equal counts -1 in one of sixteen sums.
+        let mut sums = _mm256_setzero_si256();
+        for (block, at) in blocks.iter().zip(sample()) {
+            // SAFETY: the first block of the sample is the longest stride behind the start.
+            let references = unsafe {
+                let at = base.add(at - 4 * stride).cast::<__m256i>();
+                [_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))]
+            };
+            for (words, references) in block.iter().zip(references) {
+                sums = _mm256_add_epi16(sums, _mm256_cmpeq_epi16(*words, references));
+            }
+        }
+        let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(-1));
+        let sums = _mm_add_epi32(
+            _mm256_castsi256_si128(sums),
+            _mm256_extracti128_si256::<1>(sums),
+        );
+        let sums = _mm_add_epi32(sums, _mm_shuffle_epi32::<0b01_00_11_10>(sums));
+        let sums = _mm_add_epi32(sums, _mm_shuffle_epi32::<0b10_11_00_01>(sums));
+        let equal = _mm_cvtsi128_si32(sums);
+        if equal > best.1 {
+            best = (stride, equal);
+        }
+    }
+    (best.0, best.1 as usize)
+}
+
+/// The ends of the streams that an encoder writes.
+struct Ends {
+    words: *mut u8,
+    halves: *mut u8,
+    bytes: *mut u8,
+}
+
+impl Ends {
+    fn new(parts: &mut Parts) -> Self {
+        Ends {
+            words: parts.words.as_mut_ptr(),
+            halves: parts.halves.as_mut_ptr(),
+            bytes: parts.bytes.as_mut_ptr(),
+        }
+    }
+
+    /// Appends the lanes that the sets choose.
+    ///
+    /// # Safety
+    /// At most 128 halves of blocks may be appended to streams that were empty.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+    unsafe fn append(&mut self, from: [__m256i; 3], words: u8, halves: u8, bytes: u8) {
+        let [w, h, b] = from;
+        let w = _mm256_permutevar8x32_epi32(w, row(&PACK, words));
+        let h = _mm256_permutevar8x32_epi32(h, row(&PACK, halves));
+        let b = _mm256_permutevar8x32_epi32(b, row(&PACK, bytes));
+        // The low halves of all lanes, and the low bytes.
+        let h = _mm256_shuffle_epi8(h, _mm256_set1_epi64x(0x0d0c_0908_0504_0100));
+        let h = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(h));
+        let b = _mm256_shuffle_epi8(b, _mm256_set1_epi32(0x0c08_0400));
+        let low = _mm_unpacklo_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256::<1>(b));
+        // SAFETY: a stream has room for the items of 64 blocks and for one block more, so a
+        // whole vector fits at its end before each of the 128 halves.
+        unsafe {
+            _mm256_storeu_si256(self.words.cast(), w);
+            _mm_storeu_si128(self.halves.cast(), h);
+            _mm_storel_epi64(self.bytes.cast(), low);
+            self.words = self.words.add(4 * words.count_ones() as usize);
+            self.halves = self.halves.add(2 * halves.count_ones() as usize);
+            self.bytes = self.bytes.add(bytes.count_ones() as usize);
+        }
+    }
+
+    fn counts(&self, parts: &Parts) -> Counts {
+        Counts {
+            words: (self.words as usize - parts.words.as_ptr() as usize) / 4,
+            halves: (self.halves as usize - parts.halves.as_ptr() as usize) / 2,
+            bytes: self.bytes as usize - parts.bytes.as_ptr() as usize,
+        }
+    }
+}
+
+/// Half a block's words and their references.
+///
+/// # Panics
+/// If there is no such half.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn half_of(page: &Page, stride: usize, half: usize) -> [__m256i; 2] {
+    assert!(half < 2 * BLOCKS);
+    let start = half * HALF;
+    let at = page.as_ptr().cast::<i32>().wrapping_add(start);
+    // References before the page are zeros.
+    let inside = !0_u32 << stride.saturating_sub(start).min(HALF);
+    // SAFETY: the half lies in the page. The lanes of `inside` have references in the page;
+    // the others are not read.
+    unsafe {
+        [
+            _mm256_loadu_si256(at.cast()),
+            _mm256_maskload_epi32(at.wrapping_sub(stride), ones(inside as u8)),
+        ]
+    }
+}
+
+/// What is true of half a block and its references, without what is about far words.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn facts([words, references]: [__m256i; 2]) -> Facts {
+    let differ = _mm256_xor_si256(words, references);
+    Facts {
+        some: zeros(differ) ^ 0xff,
+        over_8: zeros(_mm256_srli_epi32::<8>(differ)) ^ 0xff,
+        over_16: zeros(_mm256_srli_epi32::<16>(differ)) ^ 0xff,
+        ..Facts::default()
+    }
+}
+
+/// The facts of a block by those of its halves.
+#[inline(always)]
+fn join(low: Facts, high: Facts) -> Facts {
+    Facts {
+        some: low.some | high.some << 8,
+        over_8: low.over_8 | high.over_8 << 8,
+        over_16: low.over_16 | high.over_16 << 8,
+        zero: low.zero | high.zero << 8,
+        small: low.small | high.small << 8,
+        equal: low.equal | high.equal << 8,
+        near: low.near | high.near << 8,
+    }
+}
+
+/// [`scalar::encode`](super::scalar::encode).
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Table>, parts: &mut Parts) {
+    parts.clear();
+    match far {
+        None => encode_plain(page, stride, parts),
+        Some(table) => encode_far(page, stride, table, parts),
+    }
+}
+
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn encode_plain(page: &Page, stride: usize, parts: &mut Parts) {
+    let mut ends = Ends::new(parts);
+    for block in 0..BLOCKS {
+        let low = half_of(page, stride, 2 * block);
+        let high = half_of(page, stride, 2 * block + 1);
+        let classes = join(facts(low), facts(high)).plain();
+        parts.put_planes(block, classes);
+        // SAFETY: this is done once for each half of 64 blocks.
+        unsafe { append(&mut ends, classes, [[low[0]; 3], [high[0]; 3]]) };
+    }
+    parts.counts = ends.counts(parts);
+}
+
+/// Appends both halves of a block, each as words, halves and bytes.
+///
+/// # Safety
+/// As for [`Ends::append`].
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+unsafe fn append(ends: &mut Ends, classes: Classes, from: [[__m256i; 3]; 2]) {
+    let [words, halves, bytes] =
+        [classes.words(), classes.halves(), classes.bytes()].map(u16::to_le_bytes);
+    // SAFETY: as the caller says.
+    unsafe {
+        ends.append(from[0], words[0], halves[0], bytes[0]);
+        ends.append(from[1], words[1], halves[1], bytes[1]);
+    }
+}
+
+/// What is true of half a block and its far words, and how far before the block they are.
+///
+/// The places of its words go to `places`.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn far_facts(
+    half: [__m256i; 2],
+    block: usize,
+    page: &Page,
+    table: &Table,
+    places: &mut [u32; HALF],
+) -> (Facts, __m256i) {
+    let [words, _] = half;
+    let hashes = _mm256_mullo_epi32(
+        _mm256_srli_epi32::<8>(words),
+        _mm256_set1_epi32(0x9e37_79b1_u32 as i32),
+    );
+    let at = _mm256_srli_epi32::<22>(hashes);
+    // SAFETY: `places` has 32 bytes. They are below 1024, the length of the table, whose
+    // entries are below 1024, the number of words of a page.
+    let (before, far) = unsafe {
+        _mm256_storeu_si256(places.as_mut_ptr().cast(), at);
+        let before = _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), at);
+        (
+            before,
+            _mm256_i32gather_epi32::<4>(page.as_ptr().cast(), before),
+        )
+    };
+    let last = (block * LANES) as i32 - 1;
+    let back = _mm256_sub_epi32(_mm256_set1_epi32(last), before);
+    let in_reach = zeros(_mm256_srli_epi32::<8>(back));
+    let differ = _mm256_xor_si256(words, far);
+    let facts = Facts {
+        zero: zeros(words),
+        small: zeros(_mm256_srli_epi32::<8>(words)),
+        equal: zeros(differ) & in_reach,
+        near: zeros(_mm256_srli_epi32::<8>(differ)) & in_reach,
+        ..facts(half)
+    };
+    (facts, back)
+}
+
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn encode_far(page: &Page, stride: usize, table: &mut Table, parts: &mut Parts) {
+    table.fill(0);
+    let mut ends = Ends::new(parts);
+    for block in 0..BLOCKS {
+        let low = half_of(page, stride, 2 * block);
+        let high = half_of(page, stride, 2 * block + 1);
+        let mut places = [[0; HALF]; 2];
+        let [first, second] = &mut places;
+        let (low_facts, low_back) = far_facts(low, block, page, table, first);
+        let (high_facts, high_back) = far_facts(high, block, page, table, second);
+        for (lane, place) in places.as_flattened().iter().enumerate() {
+            table[*place as usize % ENTRIES] = (block * LANES + lane) as u32;
+        }
+        let classes = join(low_facts, high_facts).best();
+        parts.put_planes(block, classes);
+        let far = classes.far().to_le_bytes();
+        let far_high = classes.far_high().to_le_bytes();
+        let payload = |words: __m256i, back: __m256i, far: u8, far_high: u8| {
+            let low = _mm256_and_si256(words, _mm256_set1_epi32(0xff));
+            let packed = _mm256_or_si256(low, _mm256_slli_epi32::<8>(back));
+            [
+                words,
+                _mm256_blendv_epi8(words, packed, ones(far_high)),
+                _mm256_blendv_epi8(words, back, ones(far)),
+            ]
+        };
+        let low = payload(low[0], low_back, far[0], far_high[0]);
+        let high = payload(high[0], high_back, far[1], far_high[1]);
+        // SAFETY: this is done once for each half of 64 blocks.
+        unsafe { append(&mut ends, classes, [low, high]) };
+    }
+    parts.counts = ends.counts(parts);
+}
+
+/// The streams of a chunk that is decoded.
+struct Streams {
+    words: *const u8,
+    halves: *const u8,
+    bytes: *const u8,
+    /// Lanes of any block that refer to a word before the page.
+    bad: __m256i,
+}
+
+/// What words keep of their references, and the bits that they add.
+type Change = [__m256i; 2];
+
+impl Streams {
+    /// Reads what the next half of a block has in the streams.
+    ///
+    /// # Safety
+    /// Half after half must be read of a chunk whose streams these are, and no more than it
+    /// has. All blocks before this half's must be in `page`.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+    unsafe fn next(&mut self, planes: [u8; 3], block: usize, page: &Page) -> Change {
+        let [p0, p1, p2] = planes;
+        let (words, halves, bytes) = (p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2));
+        // SAFETY: the counts of the chunk are those of its planes, so the items of this half
+        // are in the streams; and behind them there is room for a vector.
+        let (w, h, b) = unsafe {
+            let w = _mm256_loadu_si256(self.words.cast());
+            let h = _mm256_cvtepu16_epi32(_mm_loadu_si128(self.halves.cast()));
+            let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(self.bytes.cast()));
+            self.words = self.words.add(4 * words.count_ones() as usize);
+            self.halves = self.halves.add(2 * halves.count_ones() as usize);
+            self.bytes = self.bytes.add(bytes.count_ones() as usize);
+            (w, h, b)
+        };
+        let unpack = |items: __m256i, lanes: u8| {
+            let items = _mm256_permutevar8x32_epi32(items, row(&UNPACK, lanes));
+            _mm256_and_si256(items, ones(lanes))
+        };
+        let (w, h, b) = (unpack(w, words), unpack(h, halves), unpack(b, bytes));
+        let none = ones(!(p0 | p1 | p2));
+        let low = _mm256_slli_epi32::<8>(ones(p0 & !p1 & !p2));
+        let half = _mm256_slli_epi32::<16>(ones(p1 & !p0 & !p2));
+        let keep = _mm256_or_si256(_mm256_or_si256(none, low), half);
+        let mut add = _mm256_or_si256(_mm256_or_si256(w, h), b);
+        if p2 != 0 {
+            let (f, p) = (ones(p2 & p0 & !p1), ones(p2 & p1 & !p0));
+            let back = _mm256_blendv_epi8(b, _mm256_srli_epi32::<8>(h), p);
+            let last = (block * LANES) as i32 - 1;
+            let at = _mm256_sub_epi32(_mm256_set1_epi32(last), back);
+            let far = _mm256_or_si256(f, p);
+            let before = _mm256_cmpgt_epi32(_mm256_setzero_si256(), at);
+            self.bad = _mm256_or_si256(self.bad, _mm256_and_si256(far, before));
+            let read = _mm256_andnot_si256(before, far);
+            // SAFETY: the lanes that are read lie between the start of the page and the block.
+            let far = unsafe {
+                let none = _mm256_setzero_si256();
+                _mm256_mask_i32gather_epi32::<4>(none, page.as_ptr().cast(), at, read)
+            };
+            add = _mm256_blendv_epi8(add, far, f);
+            let low = _mm256_set1_epi32(0xff);
+            let mixed = _mm256_or_si256(_mm256_andnot_si256(low, far), _mm256_and_si256(low, h));
+            add = _mm256_blendv_epi8(add, mixed, p);
+        }
+        [keep, add]
+    }
+}
+
+/// [`scalar::decode`](super::scalar::decode). `room` is scratch memory.
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
+    let chunk = &Chunk::parse(chunk)?;
+    room.get_mut(..chunk.streams.len())?
+        .copy_from_slice(chunk.streams);
+    let base = room.as_ptr();
+    let halves = base.wrapping_add(4 * chunk.counts.words);
+    let mut streams = Streams {
+        words: base,
+        halves,
+        bytes: halves.wrapping_add(2 * chunk.counts.halves),
+        bad: _mm256_setzero_si256(),
+    };
+    // SAFETY: the streams are those of the chunk, with room for a vector behind them.
+    unsafe {
+        match chunk.stride {
+            1 => near::<3>(chunk, &mut streams, page),
+            2..=3 => near::<2>(chunk, &mut streams, page),
+            4..=7 => near::<1>(chunk, &mut streams, page),
+            _ => wide(chunk, &mut streams, page),
+        }
+    }
+    (_mm256_testz_si256(streams.bad, streams.bad) == 1).then_some(())
+}
+
+/// The planes of half a block.
+#[inline(always)]
+fn planes(chunk: &Chunk<'_>, half: usize) -> [u8; 3] {
+    let [p0, p1] = planes_of(chunk.planes.as_chunks::<4>().0[half / 2]);
+    [p0, p1, chunk.thirds[half / 2]].map(|plane| plane.to_le_bytes()[half % 2])
+}
+
+/// Writes half a block.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn put(page: &mut Page, half: usize, words: __m256i) {
+    let to = &mut page.as_chunks_mut::<32>().0[half];
+    // SAFETY: half a block has 32 bytes; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), words) };
+}
+
+/// Decodes where words refer to words of their own half: the stride is less than 8, and
+/// `1 << STEPS` strides are at least 8. See the function of this name for AVX-512.
+///
+/// # Safety
+/// As for [`Streams::next`], for all of `chunk`.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+unsafe fn near<const STEPS: usize>(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
+    let stride = chunk.stride;
+    let mut steps = [(numbers(), numbers()); STEPS];
+    for (k, step) in steps.iter_mut().enumerate() {
+        let distance = stride << k;
+        let lanes = !0_u32 << distance.min(HALF);
+        let from = _mm256_sub_epi32(numbers(), _mm256_set1_epi32(distance as i32));
+        *step = (ones(lanes as u8), from);
+    }
+    // The lane of the half before that each lane comes from in the end.
+    let roots: [i32; HALF] = core::array::from_fn(|i| (HALF + i % stride - stride) as i32);
+    // SAFETY: the array has 32 bytes.
+    let roots = unsafe { _mm256_loadu_si256(roots.as_ptr().cast()) };
+    let mut previous = _mm256_setzero_si256();
+    for half in 0..2 * BLOCKS {
+        // SAFETY: as the caller says.
+        let [mut keep, mut add] = unsafe { streams.next(planes(chunk, half), half / 2, page) };
+        for (lanes, from) in steps {
+            let add_before = _mm256_permutevar8x32_epi32(add, from);
+            let keep_before = _mm256_permutevar8x32_epi32(keep, from);
+            let added = _mm256_and_si256(_mm256_and_si256(add_before, lanes), keep);
+            add = _mm256_or_si256(add, added);
+            // Lanes without one before keep what they keep.
+            keep = _mm256_blendv_epi8(keep, _mm256_and_si256(keep, keep_before), lanes);
+        }
+        let references = _mm256_permutevar8x32_epi32(previous, roots);
+        previous = _mm256_or_si256(add, _mm256_and_si256(references, keep));
+        put(page, half, previous);
+    }
+}
+
+/// Decodes where the stride is 8 or more.
+///
+/// # Safety
+/// As for [`Streams::next`], for all of `chunk`.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+unsafe fn wide(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
+    let (halves, rest) = (chunk.stride / HALF, chunk.stride % HALF);
+    // The lane that each lane refers to: the first `rest` of the earlier half, the others of
+    // the later one.
+    let from = _mm256_sub_epi32(numbers(), _mm256_set1_epi32(rest as i32));
+    let from_later = ones((!0_u32 << rest) as u8);
+    let mut earlier = _mm256_setzero_si256();
+    for half in 0..2 * BLOCKS {
+        let later = match half.checked_sub(halves) {
+            // Whole halves are read as they were written, else the load waits for the store.
+            Some(later) => {
+                let later = &page.as_chunks::<32>().0[later];
+                // SAFETY: half a block has 32 bytes.
+                let later = unsafe { _mm256_loadu_si256(later.as_ptr().cast()) };
+                // Only the low three bits of a lane's number count.
+                _mm256_permutevar8x32_epi32(later, from)
+            }
+            None => _mm256_setzero_si256(),
+        };
+        let references = _mm256_blendv_epi8(earlier, later, from_later);
+        earlier = later;
+        // SAFETY: as the caller says.
+        let [keep, add] = unsafe { streams.next(planes(chunk, half), half / 2, page) };
+        put(
+            page,
+            half,
+            _mm256_or_si256(add, _mm256_and_si256(references, keep)),
+        );
+    }
+}

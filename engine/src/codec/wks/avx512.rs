@@ -1,0 +1,392 @@
+//! The encoder and decoder for processors with AVX-512 (F, BW, VL, VBMI2).
+
+use core::arch::x86_64::*;
+
+use super::choose::{SAMPLES, much_text, sample};
+use super::classes::{Classes, Facts};
+use super::format::{BLOCKS, Chunk, Counts, LANES, MAX_STRIDE, Parts, STREAM_ROOM, planes_of};
+use super::{ENTRIES, Table};
+use crate::page::Page;
+
+/// The lanes whose bits from the eighth on are not all zero.
+const ABOVE_8: i32 = !0xff;
+
+/// The lanes whose bits from the sixteenth on are not all zero.
+const ABOVE_16: i32 = !0xffff;
+
+/// [`choose::is_text`](super::choose::is_text).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+pub(super) fn is_text(page: &Page) -> bool {
+    let (mut text, mut some) = (0, 0);
+    for block in page.as_chunks::<64>().0.iter().step_by(2) {
+        // SAFETY: a block has 64 bytes; the load needs no alignment.
+        let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+        let shifted = _mm512_sub_epi8(bytes, _mm512_set1_epi8(0x20));
+        let printable = _mm512_cmplt_epu8_mask(shifted, _mm512_set1_epi8(0x5f));
+        text += printable.count_ones();
+        some += _mm512_test_epi8_mask(bytes, bytes).count_ones();
+    }
+    much_text(text as usize, some as usize)
+}
+
+/// [`choose::stride`](super::choose::stride).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+pub(super) fn stride(page: &Page) -> (usize, usize) {
+    let base = page.as_ptr();
+    let mut blocks = [_mm512_setzero_si512(); SAMPLES];
+    for (block, at) in blocks.iter_mut().zip(sample()) {
+        // SAFETY: a block of the sample has 64 bytes from `at` in the page.
+        *block = unsafe { _mm512_loadu_si512(base.add(at).cast()) };
+    }
+    let mut best = (1, 0);
+    for stride in 1..=MAX_STRIDE {
+        let mut equal = 0;
+        for (block, at) in blocks.iter().zip(sample()) {
+            // SAFETY: the first block of the sample is the longest stride behind the start.
+            let references = unsafe { _mm512_loadu_si512(base.add(at - 4 * stride).cast()) };
+            equal += _mm512_cmpeq_epi16_mask(*block, references).count_ones();
+        }
+        if equal > best.1 {
+            best = (stride, equal);
+        }
+    }
+    (best.0, best.1 as usize)
+}
+
+/// The ends of the streams that an encoder writes.
+struct Ends {
+    words: *mut u8,
+    halves: *mut u8,
+    bytes: *mut u8,
+}
+
+impl Ends {
+    fn new(parts: &mut Parts) -> Self {
+        Ends {
+            words: parts.words.as_mut_ptr(),
+            halves: parts.halves.as_mut_ptr(),
+            bytes: parts.bytes.as_mut_ptr(),
+        }
+    }
+
+    /// Appends the lanes that have a word, a half or a byte in a stream.
+    ///
+    /// # Safety
+    /// At most 64 blocks may be appended to streams that were empty.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+    unsafe fn append(&mut self, from: [__m512i; 3], classes: Classes) {
+        let (words, halves, bytes) = (classes.words(), classes.halves(), classes.bytes());
+        let [w, h, b] = from;
+        let w = _mm512_maskz_compress_epi32(words, w);
+        let h = _mm256_maskz_compress_epi16(halves, _mm512_cvtepi32_epi16(h));
+        let b = _mm_maskz_compress_epi8(bytes, _mm512_cvtepi32_epi8(b));
+        // SAFETY: a stream has room for the items of 64 blocks and for one block more, so a
+        // whole vector fits at its end before each of the 64.
+        unsafe {
+            _mm512_storeu_si512(self.words.cast(), w);
+            _mm256_storeu_si256(self.halves.cast(), h);
+            _mm_storeu_si128(self.bytes.cast(), b);
+            self.words = self.words.add(4 * words.count_ones() as usize);
+            self.halves = self.halves.add(2 * halves.count_ones() as usize);
+            self.bytes = self.bytes.add(bytes.count_ones() as usize);
+        }
+    }
+
+    fn counts(&self, parts: &Parts) -> Counts {
+        Counts {
+            words: (self.words as usize - parts.words.as_ptr() as usize) / 4,
+            halves: (self.halves as usize - parts.halves.as_ptr() as usize) / 2,
+            bytes: self.bytes as usize - parts.bytes.as_ptr() as usize,
+        }
+    }
+}
+
+/// The words of a block and their references.
+///
+/// # Panics
+/// If there is no such block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
+    assert!(block < BLOCKS);
+    let start = block * LANES;
+    let at = page.as_ptr().cast::<i32>().wrapping_add(start);
+    // References before the page are zeros.
+    let inside = !0_u32 << stride.saturating_sub(start).min(LANES);
+    // SAFETY: the block lies in the page. The lanes of `inside` have references in the page;
+    // the others are not read.
+    unsafe {
+        [
+            _mm512_loadu_si512(at.cast()),
+            _mm512_maskz_loadu_epi32(inside as u16, at.wrapping_sub(stride)),
+        ]
+    }
+}
+
+/// [`scalar::encode`](super::scalar::encode).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Table>, parts: &mut Parts) {
+    parts.clear();
+    match far {
+        None => encode_plain(page, stride, parts),
+        Some(table) => encode_far(page, stride, table, parts),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn encode_plain(page: &Page, stride: usize, parts: &mut Parts) {
+    let mut ends = Ends::new(parts);
+    for block in 0..BLOCKS {
+        let [words, references] = block_of(page, stride, block);
+        let differ = _mm512_xor_si512(words, references);
+        let some = _mm512_test_epi32_mask(differ, differ);
+        let over_8 = _mm512_test_epi32_mask(differ, _mm512_set1_epi32(ABOVE_8));
+        let over_16 = _mm512_test_epi32_mask(differ, _mm512_set1_epi32(ABOVE_16));
+        let facts = Facts {
+            some,
+            over_8,
+            over_16,
+            ..Facts::default()
+        };
+        parts.put_planes(block, facts.plain());
+        // SAFETY: this is done once for each of 64 blocks.
+        unsafe { ends.append([words; 3], facts.plain()) };
+    }
+    parts.counts = ends.counts(parts);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn encode_far(page: &Page, stride: usize, table: &mut Table, parts: &mut Parts) {
+    table.fill(0);
+    let above_8 = _mm512_set1_epi32(ABOVE_8);
+    let low_8 = _mm512_set1_epi32(0xff);
+    let mut ends = Ends::new(parts);
+    for block in 0..BLOCKS {
+        let [words, references] = block_of(page, stride, block);
+        let differ = _mm512_xor_si512(words, references);
+        let some = _mm512_test_epi32_mask(differ, differ);
+        let over_8 = _mm512_test_epi32_mask(differ, above_8);
+        let over_16 = _mm512_test_epi32_mask(differ, _mm512_set1_epi32(ABOVE_16));
+        let start = (block * LANES) as i32;
+        let hashes = _mm512_mullo_epi32(
+            _mm512_srli_epi32::<8>(words),
+            _mm512_set1_epi32(0x9e37_79b1_u32 as i32),
+        );
+        let places = _mm512_srli_epi32::<22>(hashes);
+        // SAFETY: places are below 1024, the length of the table, whose entries are below
+        // 1024, the number of words of a page.
+        let (before, far) = unsafe {
+            let before = _mm512_i32gather_epi32::<4>(places, table.as_ptr().cast());
+            let far = _mm512_i32gather_epi32::<4>(before, page.as_ptr().cast());
+            (before, far)
+        };
+        // A scatter would take twice as long as sixteen stores.
+        let mut lanes = [0_u32; LANES];
+        // SAFETY: the array has 64 bytes.
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), places) };
+        for (lane, place) in lanes.iter().enumerate() {
+            table[*place as usize % ENTRIES] = (start + lane as i32) as u32;
+        }
+        let back = _mm512_sub_epi32(_mm512_set1_epi32(start - 1), before);
+        let in_reach = _mm512_cmple_epu32_mask(back, low_8);
+        let differ = _mm512_xor_si512(words, far);
+        let classes = Facts {
+            some,
+            over_8,
+            over_16,
+            zero: _mm512_testn_epi32_mask(words, words),
+            small: _mm512_testn_epi32_mask(words, above_8),
+            equal: _mm512_mask_testn_epi32_mask(in_reach, differ, differ),
+            near: _mm512_mask_testn_epi32_mask(in_reach, differ, above_8),
+        }
+        .best();
+        parts.put_planes(block, classes);
+        let packed = _mm512_or_si512(_mm512_and_si512(words, low_8), _mm512_slli_epi32::<8>(back));
+        let halves = _mm512_mask_mov_epi32(words, classes.far_high(), packed);
+        let bytes = _mm512_mask_mov_epi32(words, classes.far(), back);
+        // SAFETY: this is done once for each of 64 blocks.
+        unsafe { ends.append([words, halves, bytes], classes) };
+    }
+    parts.counts = ends.counts(parts);
+}
+
+/// The streams of a chunk that is decoded.
+struct Streams {
+    words: *const u8,
+    halves: *const u8,
+    bytes: *const u8,
+    /// Lanes of any block that refer to a word before the page.
+    bad: u16,
+}
+
+/// What a block's words keep of their references, and the bits that they add.
+type Change = [__m512i; 2];
+
+impl Streams {
+    /// Reads what the next block's words have in the streams.
+    ///
+    /// # Safety
+    /// Block after block must be read of a chunk whose streams these are, and no more blocks
+    /// than it has. All blocks before must be in `page`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+    unsafe fn next(&mut self, planes: [u16; 3], block: usize, page: &Page) -> Change {
+        let [p0, p1, p2] = planes;
+        let (words, halves, bytes) = (p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2));
+        // SAFETY: the counts of the chunk are those of its planes, so the items of this block
+        // are in the streams; and behind them there is room for a vector.
+        let (w, h, b) = unsafe {
+            let w = _mm512_loadu_si512(self.words.cast());
+            let h = _mm256_loadu_si256(self.halves.cast());
+            let b = _mm_loadu_si128(self.bytes.cast());
+            self.words = self.words.add(4 * words.count_ones() as usize);
+            self.halves = self.halves.add(2 * halves.count_ones() as usize);
+            self.bytes = self.bytes.add(bytes.count_ones() as usize);
+            (w, h, b)
+        };
+        let w = _mm512_maskz_expand_epi32(words, w);
+        let h = _mm512_cvtepu16_epi32(_mm256_maskz_expand_epi16(halves, h));
+        let b = _mm512_cvtepu8_epi32(_mm_maskz_expand_epi8(bytes, b));
+        let keep = _mm512_maskz_set1_epi32(!(p0 | p1 | p2), -1);
+        let keep = _mm512_mask_mov_epi32(keep, p0 & !p1 & !p2, _mm512_set1_epi32(ABOVE_8));
+        let keep = _mm512_mask_mov_epi32(keep, p1 & !p0 & !p2, _mm512_set1_epi32(ABOVE_16));
+        let mut add = _mm512_or_si512(_mm512_or_si512(w, h), b);
+        if p2 != 0 {
+            let (f, p) = (p2 & p0 & !p1, p2 & p1 & !p0);
+            let back = _mm512_mask_srli_epi32::<8>(b, p, h);
+            let last = (block * LANES) as i32 - 1;
+            let at = _mm512_sub_epi32(_mm512_set1_epi32(last), back);
+            let inside = _mm512_cmpge_epi32_mask(at, _mm512_setzero_si512());
+            self.bad |= (f | p) & !inside;
+            let zeros = _mm512_setzero_si512();
+            // SAFETY: the lanes that are read lie between the start of the page and the block.
+            let far = unsafe {
+                _mm512_mask_i32gather_epi32::<4>(zeros, (f | p) & inside, at, page.as_ptr().cast())
+            };
+            add = _mm512_mask_mov_epi32(add, f, far);
+            let low = _mm512_and_si512(h, _mm512_set1_epi32(0xff));
+            let high = _mm512_and_si512(far, _mm512_set1_epi32(ABOVE_8));
+            add = _mm512_mask_or_epi32(add, p, high, low);
+        }
+        [keep, add]
+    }
+}
+
+/// [`scalar::decode`](super::scalar::decode). `room` is scratch memory.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
+    let chunk = &Chunk::parse(chunk)?;
+    room.get_mut(..chunk.streams.len())?
+        .copy_from_slice(chunk.streams);
+    let base = room.as_ptr();
+    let halves = base.wrapping_add(4 * chunk.counts.words);
+    let mut streams = Streams {
+        words: base,
+        halves,
+        bytes: halves.wrapping_add(2 * chunk.counts.halves),
+        bad: 0,
+    };
+    // SAFETY: the streams are those of the chunk, with room for a vector behind them.
+    unsafe {
+        match chunk.stride {
+            1 => near::<4>(chunk, &mut streams, page),
+            2..=3 => near::<3>(chunk, &mut streams, page),
+            4..=7 => near::<2>(chunk, &mut streams, page),
+            8..=15 => near::<1>(chunk, &mut streams, page),
+            _ => wide(chunk, &mut streams, page),
+        }
+    }
+    (streams.bad == 0).then_some(())
+}
+
+#[inline(always)]
+fn planes(chunk: &Chunk<'_>, block: usize) -> [u16; 3] {
+    let [p0, p1] = planes_of(chunk.planes.as_chunks::<4>().0[block]);
+    [p0, p1, chunk.thirds[block]]
+}
+
+/// Writes a block.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn put(page: &mut Page, block: usize, words: __m512i) {
+    let to = &mut page.as_chunks_mut::<64>().0[block];
+    // SAFETY: a block has 64 bytes; the store needs no alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), words) };
+}
+
+/// Decodes where words refer to words of their own block: the stride is less than 16, and
+/// `1 << STEPS` strides are at least 16.
+///
+/// Changes are put together, each lane's with that of the lane one stride before, then two
+/// strides, four and eight (Hillis and Steele, "Data parallel algorithms", 1986), until every
+/// lane's is one of a word of the block before.
+///
+/// # Safety
+/// As for [`Streams::next`], for all blocks of `chunk`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+unsafe fn near<const STEPS: usize>(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
+    let numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let stride = chunk.stride;
+    let mut steps = [(0_u16, numbers); STEPS];
+    for (k, step) in steps.iter_mut().enumerate() {
+        let distance = stride << k;
+        let lanes = !0_u32 << distance.min(LANES);
+        let from = _mm512_sub_epi32(numbers, _mm512_set1_epi32(distance as i32));
+        *step = (lanes as u16, from);
+    }
+    // The lane of the block before that each lane comes from in the end.
+    let roots: [i32; LANES] = core::array::from_fn(|i| (LANES + i % stride - stride) as i32);
+    // SAFETY: the array has 64 bytes.
+    let roots = unsafe { _mm512_loadu_si512(roots.as_ptr().cast()) };
+    let ones = _mm512_set1_epi32(-1);
+    let mut previous = _mm512_setzero_si512();
+    for block in 0..BLOCKS {
+        // SAFETY: as the caller says.
+        let [mut keep, mut add] = unsafe { streams.next(planes(chunk, block), block, page) };
+        for (lanes, from) in steps {
+            let add_before = _mm512_maskz_permutexvar_epi32(lanes, from, add);
+            let keep_before = _mm512_mask_permutexvar_epi32(ones, lanes, from, keep);
+            add = _mm512_or_si512(add, _mm512_and_si512(add_before, keep));
+            keep = _mm512_and_si512(keep, keep_before);
+        }
+        let references = _mm512_permutexvar_epi32(roots, previous);
+        previous = _mm512_or_si512(add, _mm512_and_si512(references, keep));
+        put(page, block, previous);
+    }
+}
+
+/// Decodes where the stride is 16 or more.
+///
+/// # Safety
+/// As for [`Streams::next`], for all blocks of `chunk`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+unsafe fn wide(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
+    let numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let (blocks, rest) = (chunk.stride / LANES, chunk.stride % LANES);
+    // In two neighbouring blocks, the lane that each lane refers to.
+    let from = _mm512_add_epi32(numbers, _mm512_set1_epi32((LANES - rest) as i32));
+    let mut earlier = _mm512_setzero_si512();
+    for block in 0..BLOCKS {
+        let later = match block.checked_sub(blocks) {
+            // Whole blocks are read as they were written, else the load waits for the store.
+            Some(later) => {
+                let later = &page.as_chunks::<64>().0[later];
+                // SAFETY: a block has 64 bytes.
+                unsafe { _mm512_loadu_si512(later.as_ptr().cast()) }
+            }
+            None => _mm512_setzero_si512(),
+        };
+        let references = _mm512_permutex2var_epi32(earlier, from, later);
+        earlier = later;
+        // SAFETY: as the caller says.
+        let [keep, add] = unsafe { streams.next(planes(chunk, block), block, page) };
+        put(
+            page,
+            block,
+            _mm512_or_si512(add, _mm512_and_si512(references, keep)),
+        );
+    }
+}
