@@ -4,7 +4,7 @@
 //! (`compcache daemon`, hidden), so that one binary is enough for `compcache demo` and
 //! `compcache run`.
 
-mod cgroup;
+pub mod cgroup;
 mod child;
 pub mod command;
 mod demo;

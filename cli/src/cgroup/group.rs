@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a group used. Everything in bytes but `oom_kills`; `None` where the kernel does not say.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Memory now, page cache included.
     pub memory: Option<u64>,
     /// The most memory at any time.
@@ -40,7 +40,7 @@ pub(crate) struct Usage {
 /// A group with a memory limit. Dropping it kills what runs in it and removes it, as far as that
 /// goes without waiting long; [`Group::remove`] does so with an answer.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub struct Group {
     directory: PathBuf,
     version: Version,
     removed: bool,
@@ -52,7 +52,7 @@ impl Group {
     ///
     /// # Errors
     /// [`CgroupError::Io`] where the kernel refuses, for lack of rights most of the time.
-    pub(crate) fn create(parent: &Parent, limit: u64) -> Result<Self, CgroupError> {
+    pub fn create(parent: &Parent, limit: u64) -> Result<Self, CgroupError> {
         remove_stale(&parent.directory);
         let directory = parent
             .directory
@@ -87,7 +87,7 @@ impl Group {
     ///
     /// # Errors
     /// [`CgroupError::Io`] where it can't be opened for writing.
-    pub(crate) fn entrance(&self) -> Result<File, CgroupError> {
+    pub fn entrance(&self) -> Result<File, CgroupError> {
         let path = self.directory.join("cgroup.procs");
         OpenOptions::new()
             .write(true)
@@ -97,7 +97,7 @@ impl Group {
 
     /// What the group used so far.
     #[must_use]
-    pub(crate) fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         match self.version {
             Version::V1 => {
                 let memory = self.number("memory.usage_in_bytes");
@@ -127,7 +127,7 @@ impl Group {
     ///
     /// # Errors
     /// [`CgroupError::Io`] where processes do not end within 15 s or the kernel refuses.
-    pub(crate) fn remove(mut self) -> Result<usize, CgroupError> {
+    pub fn remove(mut self) -> Result<usize, CgroupError> {
         self.removed = true;
         self.empty_and_remove(GRACE)
     }

@@ -8,12 +8,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use group::{Group, Usage};
+pub use group::{Group, Usage};
 use mounts::{Mount, Mounts};
 
 /// What went wrong with a cgroup.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CgroupError {
+pub enum CgroupError {
     /// No hierarchy has the memory controller.
     #[error(
         "no memory cgroup can be used: neither a cgroup v2 hierarchy with the memory controller \
@@ -56,7 +56,7 @@ impl CgroupError {
 
 /// Which interface a group has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
     /// Version 1: `memory.limit_in_bytes` and its like.
     V1,
     /// Version 2: `memory.max` and its like.
@@ -65,7 +65,7 @@ pub(crate) enum Version {
 
 /// The directory in which new groups are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Parent {
+pub struct Parent {
     /// The directory.
     pub directory: PathBuf,
     /// The interface of groups made there.
@@ -78,7 +78,7 @@ impl Parent {
     /// # Errors
     /// [`CgroupError::NoController`] where there is no memory controller,
     /// [`CgroupError::Io`] where /proc can't be read or the controller can't be enabled.
-    pub(crate) fn find() -> Result<Self, CgroupError> {
+    pub fn find() -> Result<Self, CgroupError> {
         let read = |path: &str| {
             fs::read_to_string(path)
                 .map_err(|source| CgroupError::io("cannot read", Path::new(path), source))
