@@ -3,11 +3,15 @@
 //! Times on a shared machine say little, so each subject runs its contenders in alternating
 //! rounds and gives every speed as a ratio to a peer's in the same round too.
 
+mod all;
 mod capture;
 mod codec;
 mod contender;
+mod daemon;
+mod device;
 mod direct;
 mod files;
+mod histogram;
 mod interrupt;
 mod machine;
 mod pool;
@@ -15,6 +19,7 @@ mod programs;
 mod random;
 mod report;
 mod stat;
+mod swap;
 mod zram;
 
 use std::process::ExitCode;
@@ -35,10 +40,24 @@ struct Args {
 enum Subject {
     Codec(codec::CodecArgs),
     Pool(pool::PoolArgs),
+    Swap(swap::SwapArgs),
+    Device(device::DeviceArgs),
+    All(all::AllArgs),
+    /// Serves our devices: what `compcached` is
+    #[command(hide = true)]
+    Daemon(compcached::DaemonArgs),
+    /// Touches memory that is swapped
+    #[command(hide = true)]
+    Toucher(swap::ToucherArgs),
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse().subject) {
+    let result = match Args::parse().subject {
+        Subject::Daemon(args) => return compcached::run(args),
+        Subject::Toucher(args) => swap::touch(&args),
+        subject => interrupt::catch().and_then(|()| run(&subject)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compcache-bench: {error:#}");
@@ -48,9 +67,12 @@ fn main() -> ExitCode {
 }
 
 fn run(subject: &Subject) -> Result<()> {
-    interrupt::catch()?;
     match subject {
         Subject::Codec(args) => show(&codec::run(args)?, args.common.json),
         Subject::Pool(args) => show(&pool::run(args)?, args.common.json),
+        Subject::Swap(args) => show(&swap::run(args)?, args.common.json),
+        Subject::Device(args) => show(&device::run(args)?, args.common.json),
+        Subject::All(args) => show(&all::run(args)?, args.common.json),
+        Subject::Daemon(_) | Subject::Toucher(_) => Ok(()),
     }
 }

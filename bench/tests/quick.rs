@@ -1,5 +1,6 @@
 //! Every subject runs to its end, in its quick form.
 
+use std::io::Write as _;
 use std::process::Command;
 
 #[test]
@@ -52,12 +53,81 @@ fn pools_are_compared() {
     }
 }
 
+/// Whether a test that needs root can run; says so where it can't.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        assert!(
+            std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_none_or(|v| v != "1"),
+            "this test needs root, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
+        );
+        // Not through eprintln!, which the test harness would keep to itself.
+        let _ = std::io::stderr().write_all(b"SKIPPED: needs root\n");
+    }
+    root
+}
+
+/// What `args` print as JSON, and that nothing of them is left on the machine.
+fn json(args: &[&str]) -> serde_json::Value {
+    let run = Command::new(env!("CARGO_BIN_EXE_compcache-bench"))
+        .args(args)
+        .args(["--quick", "--json"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{errors}");
+    for table in ["/proc/swaps", "/proc/mounts"] {
+        let text = std::fs::read_to_string(table).unwrap();
+        assert!(!text.contains("compcache-bench"), "{text}");
+    }
+    serde_json::from_slice(&run.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+}
+
+#[test]
+fn swap_is_compared() {
+    if !is_root() {
+        return;
+    }
+    let report = json(&["swap", "--only", "lz4", "--processes", "1,2"]);
+    let rows = report["rows"].as_array().unwrap();
+    for processes in [1, 2] {
+        let row = rows
+            .iter()
+            .find(|row| row["area"] == "ours lz4" && row["processes"] == processes)
+            .unwrap_or_else(|| panic!("{report}"));
+        assert_eq!(row["phases"].as_array().unwrap().len(), 5);
+        for value in ["total_s", "faults", "pool_bytes", "swapped_gib"] {
+            assert!(row[value].as_f64().unwrap() > 0.0, "{value}: {row}");
+        }
+    }
+}
+
+#[test]
+fn devices_are_compared() {
+    if !is_root() {
+        return;
+    }
+    let report = json(&["device", "--only", "lz4"]);
+    let rows = report["rows"].as_array().unwrap();
+    for (write, depth) in [(true, 1), (false, 1), (true, 32), (false, 32)] {
+        let row = rows
+            .iter()
+            .find(|row| {
+                row["device"] == "ours lz4" && row["write"] == write && row["depth"] == depth
+            })
+            .unwrap_or_else(|| panic!("{report}"));
+        assert!(row["iops"].as_f64().unwrap() > 0.0, "{row}");
+    }
+}
+
 #[test]
 fn nonsense_is_refused() {
     for args in [
         &["codec", "--pages", "0"][..],
         &["codec", "--rounds", "x"],
         &["pool", "--pages", "-1"],
+        &["swap", "--processes", "1,0"],
+        &["device", "--peer", "/dev/sda"],
         &["nothing"],
         &[],
     ] {

@@ -1,0 +1,152 @@
+//! A daemon of our own: this program itself, which is `compcached` when it is told so.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use compcached::Client;
+use compcached::protocol::{Request, Response};
+use compcached::types::{DeviceStatus, ParamsUpdate};
+use tempfile::TempDir;
+
+/// A daemon with directories of its own. When it is dropped its devices are swapped off and it
+/// ends; so it does when this program dies.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    client: Client,
+    directory: TempDir,
+}
+
+impl Daemon {
+    /// Starts one and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where it does not start; its messages go to standard error.
+    pub(crate) fn start() -> Result<Daemon> {
+        let directory = tempfile::Builder::new()
+            .prefix("compcache-bench-")
+            .tempdir()?;
+        let inside = |name: &str| directory.path().join(name);
+        fs::create_dir(inside("dev"))?;
+        // Nothing of this machine's configuration comes in.
+        fs::write(inside("empty.toml"), "")?;
+        let log = fs::File::create(inside("log"))?;
+        let mut child = Command::new("/proc/self/exe")
+            .args(["daemon", "--exit-when-idle", "--detached", "--runtime-dir"])
+            .arg(inside("run"))
+            .arg("--dev-dir")
+            .arg(inside("dev"))
+            .arg("--config")
+            .arg(inside("empty.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("the daemon does not start")?;
+        // It writes a byte when it is ready.
+        let ready = child
+            .stdout
+            .take()
+            .is_some_and(|mut out| out.read_exact(&mut [0]).is_ok());
+        let client = if ready {
+            Client::connect(&inside("run")).map_err(anyhow::Error::from)
+        } else {
+            Err(anyhow::anyhow!("it ended"))
+        };
+        match client {
+            Ok(client) => Ok(Daemon {
+                child,
+                client,
+                directory,
+            }),
+            Err(error) => {
+                let log = fs::read_to_string(inside("log")).unwrap_or_default();
+                // It ends by itself, having no client.
+                let _ = child.wait();
+                Err(error.context(format!("the daemon does not start: {log}")))
+            }
+        }
+    }
+
+    /// Has it swap on a device, for as long as this program lives at most.
+    ///
+    /// # Errors
+    /// Where it refuses.
+    pub(crate) fn swap_on(&mut self, bytes: u64, codec: &str) -> Result<()> {
+        self.ask(&Request::Lease {
+            params: params(bytes, codec),
+        })
+        .map(drop)
+    }
+
+    /// Has it make a device, and gives its node.
+    ///
+    /// # Errors
+    /// Where it refuses.
+    pub(crate) fn make_disk(&mut self, bytes: u64, codec: &str) -> Result<PathBuf> {
+        self.ask(&Request::Configure {
+            device: 0,
+            params: params(bytes, codec),
+            init: true,
+        })?;
+        Ok(self.device()?.node)
+    }
+
+    /// The state of its device.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub(crate) fn device(&mut self) -> Result<DeviceStatus> {
+        match self.ask(&Request::Status { device: Some(0) })? {
+            Response::Status { mut devices, .. } if devices.len() == 1 => Ok(devices.remove(0)),
+            other => bail!("the daemon answers {other:?}"),
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of memory that it takes in all.
+    ///
+    /// # Errors
+    /// Where the daemon is gone.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid());
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        Ok(kilobytes.context("no VmRSS")?.parse::<u64>()? << 10)
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Response> {
+        Ok(self.client.request(request)?)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let ended = self
+            .ask(&Request::Release)
+            .and_then(|_| self.ask(&Request::Shutdown { force: false }))
+            .and_then(|_| Ok(self.child.wait()?));
+        if let Err(error) = ended {
+            let pid = self.pid();
+            eprintln!("compcache-bench: the daemon (process {pid}) does not end: {error:#}");
+            let log = fs::read_to_string(self.directory.path().join("log"));
+            eprintln!("its log:\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+fn params(bytes: u64, codec: &str) -> ParamsUpdate {
+    ParamsUpdate {
+        disksize: Some(bytes),
+        codec: Some(codec.to_owned()),
+        ..ParamsUpdate::default()
+    }
+}

@@ -1,0 +1,259 @@
+//! Swap areas: the peers', and ours.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use compcache_device::swap;
+use compcache_device::swap_header::SwapHeader;
+use compcache_engine::{CodecSpec, PAGE_SIZE};
+use tempfile::NamedTempFile;
+
+use crate::daemon::Daemon;
+use crate::zram::Zram;
+
+/// Where zswap is set up.
+const ZSWAP: &str = "/sys/module/zswap/parameters";
+
+/// What takes the pages that do not fit.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Nothing: all of them fit.
+    Ram,
+    /// A zram device with an algorithm.
+    Zram(String),
+    /// zswap with its compressor as it is set up, over a file.
+    Zswap,
+    /// A file.
+    File,
+    /// Our device with a codec.
+    Ours(CodecSpec),
+}
+
+impl Kind {
+    /// Its name in tables.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Kind::Ram => "enough RAM".into(),
+            Kind::Zram(algorithm) => format!("zram {algorithm}"),
+            Kind::Zswap => format!("zswap {}", zswap("compressor").unwrap_or_default()),
+            Kind::File => "swap file".into(),
+            Kind::Ours(codec) => format!("ours {codec}"),
+        }
+    }
+}
+
+/// Whether this kernel has zswap.
+pub(crate) fn has_zswap() -> bool {
+    Path::new(ZSWAP).exists()
+}
+
+/// Memory that an area takes, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// For the compressed pages.
+    pub(crate) pool: u64,
+    /// In all: the pool, its reserve, tables, the program that serves.
+    pub(crate) all: u64,
+}
+
+/// A swap area above all others. Swapped off and taken down when it is dropped.
+#[derive(Debug)]
+pub(crate) enum Area {
+    /// None.
+    Ram,
+    /// On a zram device.
+    Zram(On, Zram),
+    /// In a file with zswap before it; and the bytes of zswap's pool before that. The fields are
+    /// dropped in their order: swapped off first.
+    Zswap {
+        on: On,
+        _zswap: Zswap,
+        _file: NamedTempFile,
+        before: u64,
+    },
+    /// In a file.
+    File { on: On, _file: NamedTempFile },
+    /// Ours.
+    Ours(Box<Daemon>),
+}
+
+impl Area {
+    /// Makes an area of `bytes` (whole pages) and swaps it on; files are made in `directory`.
+    ///
+    /// # Errors
+    /// Where the system lacks what it needs.
+    pub(crate) fn new(kind: &Kind, bytes: u64, directory: &Path) -> Result<Area> {
+        Ok(match kind {
+            Kind::Ram => Area::Ram,
+            Kind::Zram(algorithm) => {
+                let zram = Zram::new(algorithm, bytes)?;
+                write_header(&zram.node(), bytes)?;
+                Area::Zram(On::new(&zram.node(), true)?, zram)
+            }
+            Kind::Zswap => {
+                let file = swap_file(directory, bytes)?;
+                let before = meminfo("Zswap:")?;
+                // Enabled before anything is swapped, disabled after all is back.
+                let zswap = Zswap::enable()?;
+                Area::Zswap {
+                    on: On::new(file.path(), false)?,
+                    _zswap: zswap,
+                    _file: file,
+                    before,
+                }
+            }
+            Kind::File => {
+                let file = swap_file(directory, bytes)?;
+                Area::File {
+                    on: On::new(file.path(), false)?,
+                    _file: file,
+                }
+            }
+            Kind::Ours(codec) => {
+                let mut daemon = Daemon::start()?;
+                daemon.swap_on(bytes, &codec.to_string())?;
+                Area::Ours(Box::new(daemon))
+            }
+        })
+    }
+
+    /// The process that serves it.
+    pub(crate) fn server(&self) -> Option<u32> {
+        match self {
+            Area::Ours(daemon) => Some(daemon.pid()),
+            _ => None,
+        }
+    }
+
+    /// Memory that it takes now.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub(crate) fn memory(&mut self) -> Result<Memory> {
+        Ok(match self {
+            Area::Ram | Area::File { .. } => Memory::default(),
+            Area::Zram(_, zram) => {
+                let held = zram.held()?;
+                Memory {
+                    pool: held.used,
+                    all: held.used + held.table,
+                }
+            }
+            Area::Zswap { before, .. } => {
+                let pool = meminfo("Zswap:")?.saturating_sub(*before);
+                Memory { pool, all: pool }
+            }
+            Area::Ours(daemon) => Memory {
+                pool: daemon.device()?.stats.pool_bytes,
+                all: daemon.resident()?,
+            },
+        })
+    }
+
+    /// Checks that the area is swapped on, above every other, and holds no more than `bytes`:
+    /// that the pages in question lie here, and no others.
+    ///
+    /// # Errors
+    /// Where that is not so: somebody else swaps meanwhile.
+    pub(crate) fn check(&mut self, bytes: u64) -> Result<()> {
+        let path = match self {
+            Area::Ram => return Ok(()),
+            Area::Zram(on, _) | Area::Zswap { on, .. } | Area::File { on, .. } => on.0.clone(),
+            Area::Ours(daemon) => daemon.device()?.block_device.context("it is not ready")?,
+        };
+        let own = swap::find(&path)?.context("it is not swapped on")?;
+        let all = swap::active()?;
+        let above = all.iter().filter(|other| other.priority >= own.priority);
+        ensure!(
+            above.count() == 1 && own.used_bytes <= bytes,
+            "somebody else swaps meanwhile ({} MiB lie in the area): measure on a machine of \
+             your own",
+            own.used_bytes >> 20
+        );
+        Ok(())
+    }
+}
+
+/// An area that is swapped on, by its path.
+#[derive(Debug)]
+pub(crate) struct On(PathBuf);
+
+impl On {
+    fn new(path: &Path, discard: bool) -> Result<On> {
+        swap::on(path, Some(swap::priority_above_all()?), discard)
+            .with_context(|| format!("cannot swap on {}", path.display()))?;
+        Ok(On(path.to_owned()))
+    }
+}
+
+impl Drop for On {
+    fn drop(&mut self) {
+        if let Err(error) = swap::off(&self.0) {
+            let path = self.0.display();
+            eprintln!("compcache-bench: cannot swap off {path}: {error}; do it with swapoff(8)");
+        }
+    }
+}
+
+/// zswap, switched on; as it was before when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Zswap(String);
+
+impl Zswap {
+    fn enable() -> Result<Zswap> {
+        let before = zswap("enabled")?;
+        let zswap = Zswap(before);
+        zswap.set("Y").context("cannot switch zswap on")?;
+        Ok(zswap)
+    }
+
+    fn set(&self, value: &str) -> std::io::Result<()> {
+        fs::write(Path::new(ZSWAP).join("enabled"), value)
+    }
+}
+
+impl Drop for Zswap {
+    fn drop(&mut self) {
+        if let Err(error) = self.set(&self.0) {
+            let before = &self.0;
+            eprintln!("compcache-bench: cannot set zswap's `enabled` back to {before}: {error}");
+        }
+    }
+}
+
+fn zswap(parameter: &str) -> Result<String> {
+    let path = Path::new(ZSWAP).join(parameter);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// A number of `/proc/meminfo`, in bytes; 0 where it is not there.
+fn meminfo(key: &str) -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    Ok(kilobytes.unwrap_or("0").parse::<u64>()? << 10)
+}
+
+/// A file of `bytes` without holes, with a swap header.
+fn swap_file(directory: &Path, bytes: u64) -> Result<NamedTempFile> {
+    let file = tempfile::Builder::new()
+        .prefix("compcache-bench-swap-")
+        .tempfile_in(directory)
+        .with_context(|| format!("cannot make a file in {}", directory.display()))?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
+        .with_context(|| format!("no room for {bytes} bytes in {}", directory.display()))?;
+    write_header(file.path(), bytes)?;
+    Ok(file)
+}
+
+fn write_header(path: &Path, bytes: u64) -> Result<()> {
+    let last = u32::try_from(bytes / PAGE_SIZE as u64 - 1).context("too large for swap")?;
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(&SwapHeader::new(last, [0; 16], "bench").to_page())?;
+    file.sync_all()
+        .with_context(|| format!("cannot write the swap header of {}", path.display()))
+}

@@ -1,0 +1,121 @@
+//! Processor time, of whoever takes part.
+
+use std::fs;
+
+/// Processor time so far, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cpu {
+    /// Of the process that serves the area.
+    pub(crate) server: u64,
+    /// Of all kernel threads: kswapd, the loop device's workers, writeback.
+    pub(crate) kernel: u64,
+    /// Of the whole machine.
+    pub(crate) machine: u64,
+}
+
+impl Cpu {
+    /// What it is now.
+    pub(crate) fn now(server: Option<u32>) -> Cpu {
+        Cpu {
+            server: server.map_or(0, threads_of),
+            kernel: kernel_threads(),
+            machine: machine(),
+        }
+    }
+
+    /// What was added since.
+    pub(crate) fn since(self, before: Cpu) -> Cpu {
+        Cpu {
+            server: self.server.saturating_sub(before.server),
+            // Workers come and go, and take their time with them.
+            kernel: self.kernel.saturating_sub(before.kernel),
+            machine: self.machine.saturating_sub(before.machine),
+        }
+    }
+}
+
+/// The first number of a `schedstat` file (proc(5)): nanoseconds on a processor.
+fn on_cpu(path: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace()
+        .next()
+        .and_then(|ns| ns.parse().ok())
+        .unwrap_or(0)
+}
+
+fn threads_of(pid: u32) -> u64 {
+    numbers_in(&format!("/proc/{pid}/task"))
+        .map(|thread| on_cpu(&format!("/proc/{pid}/task/{thread}/schedstat")))
+        .sum()
+}
+
+fn kernel_threads() -> u64 {
+    numbers_in("/proc")
+        .filter(|&pid| parent(pid) == Some(KTHREADD))
+        .map(|pid| on_cpu(&format!("/proc/{pid}/schedstat")))
+        .sum()
+}
+
+/// The process that starts all kernel threads.
+const KTHREADD: u32 = 2;
+
+/// The parent: the second field behind the name in brackets of `/proc/PID/stat`.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn numbers_in(directory: &str) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// All that is not idle or waiting in the first line of `/proc/stat`.
+fn machine() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1);
+    let ticks: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    // user nice system idle iowait irq softirq steal; what is behind is in user and nice too.
+    let busy: u64 = [0, 1, 2, 5, 6]
+        .iter()
+        .filter_map(|&field| ticks.get(field))
+        .sum();
+    busy * (1_000_000_000 / rustix::param::clock_ticks_per_second())
+}
+
+/// Pages swapped so far, in and out, also those that zswap took: from `/proc/vmstat`.
+pub(crate) fn pages_swapped() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let number = |line: &str| {
+        let (key, value) = line.split_once(' ')?;
+        ["pswpin", "pswpout", "zswpin", "zswpout"]
+            .contains(&key)
+            .then(|| value.parse::<u64>().ok())?
+    };
+    text.lines().filter_map(number).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_passes() {
+        let own = std::process::id();
+        let before = Cpu::now(Some(own));
+        let mut sum = 0_u64;
+        let start = std::time::Instant::now();
+        while start.elapsed().as_millis() < 100 {
+            sum = std::hint::black_box(sum + 1);
+        }
+        let passed = Cpu::now(Some(own)).since(before);
+        assert!(passed.server >= 10_000_000, "{passed:?}");
+        assert!(passed.machine >= 10_000_000, "{passed:?}");
+    }
+}

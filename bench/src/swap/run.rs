@@ -1,0 +1,157 @@
+//! One area under one load, once.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use compcache::cgroup::{Group, Parent};
+use compcache_engine::PAGE_SIZE;
+
+use super::area::{Area, Kind};
+use super::cpu::{self, Cpu};
+use super::party::Party;
+use super::toucher::Phase;
+use super::turn::Turn;
+use crate::histogram::Histogram;
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<'a> {
+    /// Processes at once.
+    pub(crate) processes: usize,
+    /// Pages of all of them together.
+    pub(crate) pages: usize,
+    /// Bytes of memory for all of them together.
+    pub(crate) limit: u64,
+    /// A file of pages to fill memory with.
+    pub(crate) samples: &'a Path,
+    /// Where swap files are made.
+    pub(crate) directory: &'a Path,
+}
+
+/// What came of it.
+pub(crate) struct Run {
+    /// The round in which it was.
+    pub(crate) round: usize,
+    wall_s: Vec<(Phase, f64)>,
+    /// Seconds of the processes, the server, kernel threads.
+    pub(crate) cpu_s: [f64; 3],
+    /// Seconds of everything else on the machine.
+    pub(crate) others_cpu_s: f64,
+    pages_swapped: u64,
+    /// Faults that read from the area, in the random phases.
+    pub(crate) faults: u64,
+    touches: Histogram,
+    /// Bytes for the compressed pages.
+    pub(crate) pool_bytes: u64,
+    /// Bytes of all memory.
+    pub(crate) all_bytes: u64,
+}
+
+impl Run {
+    /// Puts a load on an area of its own, when nobody else uses the machine's swap.
+    ///
+    /// # Errors
+    /// Where the area can't be made, a page comes back wrong, somebody else's swap comes
+    /// between, or after Ctrl-C.
+    pub(crate) fn new(kind: &Kind, load: &Load<'_>, round: usize) -> Result<Run> {
+        let _turn = Turn::wait()?;
+        let bytes = (load.pages * PAGE_SIZE) as u64;
+        // Dropped last, with no page left in it.
+        let mut area = Area::new(kind, bytes + bytes / 8 + (32 << 20), load.directory)?;
+        let limit = if matches!(area, Area::Ram) {
+            bytes * 4 + (256 << 20)
+        } else {
+            load.limit
+        };
+        let group = Group::create(&Parent::find()?, limit)?;
+        let mut party = Party::start(
+            &group,
+            load.samples,
+            load.processes,
+            load.pages,
+            round as u64,
+        )?;
+        let run = Run::measure(&mut area, &group, &mut party, round)?;
+        // The programs themselves and their tables may be swapped too.
+        let most = bytes + bytes / 16 + ((load.processes as u64 * 4) << 20);
+        area.check(most)?;
+        drop(party);
+        group.remove()?;
+        Ok(run)
+    }
+
+    fn measure(area: &mut Area, group: &Group, party: &mut Party, round: usize) -> Result<Run> {
+        let mut run = Run {
+            round,
+            wall_s: Vec::new(),
+            cpu_s: [0.0; 3],
+            others_cpu_s: 0.0,
+            pages_swapped: 0,
+            faults: 0,
+            touches: Histogram::new(),
+            pool_bytes: 0,
+            all_bytes: 0,
+        };
+        let swapped = cpu::pages_swapped();
+        for phase in Phase::ALL {
+            let before = Cpu::now(area.server());
+            let start = Instant::now();
+            let done = party.work(phase).with_context(|| phase.name())?;
+            run.wall_s.push((phase, start.elapsed().as_secs_f64()));
+            let used = Cpu::now(area.server()).since(before);
+            let own: u64 = done.iter().map(|done| done.cpu_ns).sum();
+            let parts = [own, used.server, used.kernel];
+            for (sum, ns) in run.cpu_s.iter_mut().zip(parts) {
+                *sum += ns as f64 / 1e9;
+            }
+            run.others_cpu_s += used.machine.saturating_sub(parts.iter().sum()) as f64 / 1e9;
+            if matches!(phase, Phase::Uniform | Phase::Skewed) {
+                for done in &done {
+                    run.touches.merge(&done.touches);
+                    run.faults += done.major;
+                }
+            }
+            if phase == Phase::Skewed {
+                let memory = area.memory()?;
+                let resident = group.usage().memory.context("no usage of the cgroup")?;
+                run.pool_bytes = memory.pool;
+                run.all_bytes = memory.all + resident;
+            }
+        }
+        run.pages_swapped = cpu::pages_swapped() - swapped;
+        let swaps = !matches!(area, Area::Ram);
+        ensure!(
+            run.faults > 0 || !swaps,
+            "nothing was swapped in: give the processes less memory"
+        );
+        Ok(run)
+    }
+
+    /// Seconds of a phase.
+    pub(crate) fn wall(&self, phase: Phase) -> f64 {
+        let found = self.wall_s.iter().find(|(of, _)| *of == phase);
+        found.map_or(f64::NAN, |(_, seconds)| *seconds)
+    }
+
+    /// Seconds of all phases.
+    pub(crate) fn total_wall(&self) -> f64 {
+        self.wall_s.iter().map(|(_, seconds)| seconds).sum()
+    }
+
+    /// Seconds of processor time of all who take part.
+    pub(crate) fn total_cpu(&self) -> f64 {
+        self.cpu_s.iter().sum()
+    }
+
+    /// GiB swapped, in and out together.
+    pub(crate) fn swapped_gib(&self) -> f64 {
+        (self.pages_swapped * PAGE_SIZE as u64) as f64 / f64::from(1 << 30)
+    }
+
+    /// A quantile of the faults that read from the area, in microseconds. Every touch is timed,
+    /// and the slowest of them, as many as there were such faults, are taken for these.
+    pub(crate) fn fault_us(&self, quantile: f64) -> f64 {
+        self.touches.of_slowest(self.faults, quantile) / 1000.0
+    }
+}
