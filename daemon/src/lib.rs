@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod backend;
+pub mod cgroup_mounts;
 pub mod client;
 pub mod config;
 pub mod daemon;
@@ -19,6 +20,7 @@ pub mod process;
 pub mod protocol;
 pub mod ramzswap;
 pub mod registry;
+pub mod room;
 pub mod runtime_dir;
 pub mod server;
 pub mod settings;

@@ -7,8 +7,8 @@ use compcache_engine::CodecSpec;
 
 use crate::backend::DeviceBackend;
 use crate::protocol::{ErrorCode, Refusal};
-use crate::swapoff;
 use crate::types::{DeviceStatus, ParamsUpdate};
+use crate::{room, swapoff};
 
 /// A ramzswap device of this process.
 pub struct Ramzswap {
@@ -57,6 +57,12 @@ impl DeviceBackend for Ramzswap {
         let Some(block_device) = self.device.status().block_device else {
             return Err(DeviceError::NotInitialised { number }.into());
         };
+        room::check(&block_device).map_err(|no_room| {
+            Refusal::new(
+                ErrorCode::Enomem,
+                format!("device ramzswap{number} stays swapped on: {no_room}"),
+            )
+        })?;
         swapoff::in_child(&block_device).map_err(|source| match source.raw_os_error() {
             Some(libc::ENOMEM) => DeviceError::SwapoffNoMemory { number, source }.into(),
             errno => Refusal::new(

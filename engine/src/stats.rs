@@ -55,11 +55,12 @@ pub struct Stats {
     pub backing_pages: u64,
     /// Gauge: bytes of all chunks, without headers.
     pub compr_bytes: u64,
-    /// Gauge: bytes of memory that the pool holds, its own bookkeeping and reserve included.
+    /// Gauge: bytes of memory that the pool holds: frames, with all that is in them, reserve
+    /// included.
     pub pool_bytes: u64,
     /// Gauge: of these, bytes of the reserve of ready frames.
     pub reserve_bytes: u64,
-    /// Gauge: bytes of the slot table.
+    /// Gauge: bytes of the slot table and of the pool's table of frames.
     pub table_bytes: u64,
     /// Gauge: what each codec's chunks hold, indexed by [`CodecId`] number.
     pub codecs: [CodecStats; CodecId::ALL.len()],

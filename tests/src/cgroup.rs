@@ -67,13 +67,6 @@ impl Cgroup {
             .unwrap_or_else(|error| panic!("{file} = {value}: {error}"));
     }
 
-    /// Makes the kernel refuse memory at the limit where it would kill a process otherwise; gives
-    /// whether it can be told so (only version 1 can).
-    #[must_use]
-    pub fn forbid_oom_kills(&self) -> bool {
-        !self.v2 && fs::write(self.directory.join("memory.oom_control"), "1").is_ok()
-    }
-
     /// The command that runs `program` in this cgroup; arguments can be added to it.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {

@@ -2,14 +2,13 @@
 //! else version 1.
 
 mod group;
-mod mounts;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use compcached::cgroup_mounts::{self as mounts, Mount, Mounts};
 pub use group::{Group, Usage};
-use mounts::{Mount, Mounts};
 
 /// What went wrong with a cgroup.
 #[derive(Debug, thiserror::Error)]

@@ -313,11 +313,14 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         more || self.ready.count() != target
     }
 
-    /// Bytes of memory that the pool holds, ready frames and its own tables included.
+    /// Bytes of memory that the pool holds, ready frames included.
     pub fn bytes(&self) -> u64 {
-        let tables = self.infos.len() * size_of::<FrameInfo>()
-            + self.arenas.len() * size_of::<LockedArena<H::Lock>>();
-        u64::from(self.held.load(Relaxed)) * FRAME_SIZE as u64 + tables as u64
+        u64::from(self.held.load(Relaxed)) * FRAME_SIZE as u64
+    }
+
+    /// Bytes of the pool's own tables.
+    pub fn table_bytes(&self) -> u64 {
+        (size_of_val(&*self.infos) + size_of_val(&*self.arenas)) as u64
     }
 
     /// Bytes of ready frames.

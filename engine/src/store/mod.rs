@@ -172,7 +172,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             reserve_misses: self.pool.reserve_misses(),
             pool_bytes: self.pool.bytes(),
             reserve_bytes: self.pool.reserve_bytes(),
-            table_bytes: self.table.bytes(),
+            table_bytes: self.table.bytes() + self.pool.table_bytes(),
             ..self.counters.snapshot()
         }
     }

@@ -1,0 +1,211 @@
+//! Whether swapped pages fit back into the memory cgroups that they belong to.
+//!
+//! `swapoff(2)` charges each page that it brings in to its program's cgroup. One that is at its
+//! limit, with no other swap to turn to, is out of memory then, and the kernel kills a program in
+//! it (`mem_cgroup_out_of_memory` in `mm/memcontrol.c`) rather than refuse the swap-off. So this
+//! looks first. Memory as a whole needs no look: there the kernel takes the process that swaps off.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use compcache_device::swap;
+
+use crate::cgroup_mounts;
+
+/// A cgroup whose swapped pages do not fit under its limit. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its pages do not fit back into memory: the cgroup {group:?} has {swapped} bytes of swap and \
+     room for {room} more below its limit of {limit}, and other swap has {elsewhere} free; the \
+     kernel would kill a program there to make room. Raise its limit, stop programs or add other \
+     swap"
+)]
+pub struct NoRoom {
+    group: PathBuf,
+    swapped: u64,
+    room: u64,
+    limit: u64,
+    elsewhere: u64,
+}
+
+/// What a cgroup and those below it use, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Use {
+    limit: u64,
+    memory: u64,
+    /// File pages, which make room when memory is short.
+    file: u64,
+    swapped: u64,
+}
+
+/// Looks whether the pages on `block_device` fit back into the cgroups that have any in swap.
+///
+/// What can't be read is passed over: the kernel has the last word.
+///
+/// # Errors
+/// [`NoRoom`] for the first cgroup where they do not.
+pub fn check(block_device: &Path) -> Result<(), NoRoom> {
+    let areas = swap::active().unwrap_or_default();
+    let own = swap::find(block_device).ok().flatten();
+    let Some(own) = own.filter(|area| area.used_bytes > 0) else {
+        return Ok(());
+    };
+    let elsewhere = areas
+        .iter()
+        .filter(|area| area.path != own.path)
+        .map(|area| area.size_bytes.saturating_sub(area.used_bytes))
+        .sum();
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let mounts = cgroup_mounts::find(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+    let tops = [(mounts.v1, read_v1 as Reader), (mounts.v2, read_v2)];
+    for (mount, reader) in tops {
+        if let Some(mount) = mount {
+            walk(&mount.top, reader, own.used_bytes, elsewhere)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a cgroup's use; `None` where it has no limit, no swap, or no such files.
+type Reader = fn(&Path) -> Option<Use>;
+
+fn walk(group: &Path, reader: Reader, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
+    if let Some(found) = reader(group) {
+        fits(group, found, on_device, elsewhere)?;
+    }
+    let Ok(entries) = fs::read_dir(group) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), reader, on_device, elsewhere)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the cgroup's share of the device's `on_device` bytes fits. Which swap area a page lies
+/// in is not known for a cgroup, so all of its swap counts, as far as the device holds that much.
+fn fits(group: &Path, found: Use, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
+    let held = found.memory.saturating_sub(found.file);
+    let room = found.limit.saturating_sub(held);
+    let swapped = found.swapped.min(on_device);
+    if swapped <= room.saturating_add(elsewhere) {
+        return Ok(());
+    }
+    Err(NoRoom {
+        group: group.to_owned(),
+        swapped,
+        room,
+        limit: found.limit,
+        elsewhere,
+    })
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The value of a key in the lines `key value` of a `memory.stat`.
+fn stat(text: &str, key: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn read_v1(group: &Path) -> Option<Use> {
+    let text = fs::read_to_string(group.join("memory.stat")).ok()?;
+    Some(Use {
+        limit: number(&group.join("memory.limit_in_bytes"))?,
+        memory: number(&group.join("memory.usage_in_bytes"))?,
+        file: stat(&text, "total_inactive_file") + stat(&text, "total_active_file"),
+        swapped: stat(&text, "total_swap"),
+    })
+}
+
+fn read_v2(group: &Path) -> Option<Use> {
+    let text = fs::read_to_string(group.join("memory.stat")).ok()?;
+    let swap = number(&group.join("memory.swap.current"))?;
+    Some(Use {
+        // "max" is no limit.
+        limit: number(&group.join("memory.max"))?,
+        memory: number(&group.join("memory.current"))?,
+        file: stat(&text, "inactive_file") + stat(&text, "active_file"),
+        // Pages that were swapped in and kept their place in swap count twice otherwise.
+        swapped: swap.saturating_sub(stat(&text, "swapcached")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn write(group: &Path, files: &[(&str, &str)]) {
+        fs::create_dir_all(group).unwrap();
+        for (name, text) in files {
+            fs::write(group.join(name), text).unwrap();
+        }
+    }
+
+    fn v1(group: &Path, limit: u64, memory: u64, swap: u64, file: u64) {
+        let stat = format!("swap 7\ntotal_swap {swap}\ntotal_inactive_file {file}\n");
+        write(
+            group,
+            &[
+                ("memory.limit_in_bytes", &format!("{limit}\n")),
+                ("memory.usage_in_bytes", &format!("{memory}\n")),
+                ("memory.stat", &stat),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_group_at_its_limit_deep_in_the_tree_is_named() {
+        let top = tempfile::tempdir().unwrap();
+        v1(top.path(), u64::MAX, 500 * MIB, 64 * MIB, 0);
+        let group = top.path().join("a/b");
+        v1(&top.path().join("a"), u64::MAX, 400 * MIB, 64 * MIB, 0);
+        v1(&group, 32 * MIB, 31 * MIB, 64 * MIB, 3 * MIB);
+        let refused = walk(top.path(), read_v1, 100 * MIB, 0).unwrap_err();
+        assert_eq!(refused.group, group);
+        assert_eq!((refused.swapped, refused.room), (64 * MIB, 4 * MIB));
+        assert!(refused.to_string().contains("67108864 bytes of swap"));
+    }
+
+    #[test]
+    fn what_fits_below_the_limit_or_elsewhere_is_not_refused() {
+        let top = tempfile::tempdir().unwrap();
+        v1(top.path(), 100 * MIB, 36 * MIB, 64 * MIB, 0);
+        assert_eq!(walk(top.path(), read_v1, 100 * MIB, 0), Ok(()));
+        v1(top.path(), 99 * MIB, 36 * MIB, 64 * MIB, 0);
+        assert!(walk(top.path(), read_v1, 100 * MIB, 0).is_err());
+        assert_eq!(walk(top.path(), read_v1, 100 * MIB, MIB), Ok(()));
+        // No more can come back than the device holds.
+        assert_eq!(walk(top.path(), read_v1, 63 * MIB, 0), Ok(()));
+    }
+
+    #[test]
+    fn version_2_counts_pages_once_and_knows_no_limit() {
+        let top = tempfile::tempdir().unwrap();
+        let files = |max| {
+            [
+                ("memory.max", max),
+                ("memory.current", "20971520\n"),
+                ("memory.swap.current", "31457280\n"),
+                (
+                    "memory.stat",
+                    "anon 1\nfile 9\ninactive_file 0\nswapcached 20971520\n",
+                ),
+            ]
+        };
+        write(top.path(), &files("max\n"));
+        assert_eq!(read_v2(top.path()), None);
+        write(top.path(), &files("31457280\n"));
+        assert_eq!(read_v2(top.path()).unwrap().swapped, 10 * MIB);
+        assert_eq!(walk(top.path(), read_v2, 100 * MIB, 0), Ok(()));
+        write(top.path(), &files("31457279\n"));
+        assert!(walk(top.path(), read_v2, 100 * MIB, 0).is_err());
+    }
+}
