@@ -1,7 +1,7 @@
 //! What to do with a page, from a sample of its blocks.
 
 use super::format::{BLOCKS, LANES, MAX_STRIDE};
-use crate::page::Page;
+use crate::page::{PAGE_SIZE, Page};
 
 /// Bytes of a block.
 const BLOCK_BYTES: usize = LANES * 4;
@@ -48,18 +48,28 @@ pub(super) fn much_text(text: usize, some: usize) -> bool {
 /// shortest of several, and how many they have: up to [`MOST`].
 #[inline(always)]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
+    // Numbers in an array, and eight sums side by side, are what compilers make vectors of.
+    let mut halves = [0_u16; PAGE_SIZE / 2];
+    for (half, bytes) in halves.iter_mut().zip(page.as_chunks::<2>().0) {
+        *half = u16::from_le_bytes(*bytes);
+    }
     let mut best = (1, 0);
     for stride in 1..=MAX_STRIDE {
-        let mut equal = 0_u16;
+        let mut sums = [0_u16; 8];
         for at in sample() {
-            let block = page[at..at + BLOCK_BYTES].as_chunks::<2>().0;
-            let references = page[at - 4 * stride..][..BLOCK_BYTES].as_chunks::<2>().0;
-            for (half, reference) in block.iter().zip(references) {
-                equal += u16::from(half == reference);
+            let at = at / 2;
+            let block = &halves[at..at + 2 * LANES];
+            let references = &halves[at - 2 * stride..][..2 * LANES];
+            for eight in 0..2 * LANES / 8 {
+                for (k, sum) in sums.iter_mut().enumerate() {
+                    let i = 8 * eight + k;
+                    *sum += u16::from(block[i] == references[i]);
+                }
             }
         }
-        if usize::from(equal) > best.1 {
-            best = (stride, usize::from(equal));
+        let equal = usize::from(sums.iter().sum::<u16>());
+        if equal > best.1 {
+            best = (stride, equal);
         }
     }
     best

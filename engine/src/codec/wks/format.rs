@@ -182,13 +182,12 @@ impl Parts {
         if let Some(to) = self.planes.as_chunks_mut::<4>().0.get_mut(block) {
             *to = planes.to_le_bytes();
         }
-        if classes.with_third {
-            let thirds = self.with_third.count_ones() as usize;
-            if let Some(to) = self.thirds.as_chunks_mut::<2>().0.get_mut(thirds) {
-                *to = classes.p2.to_le_bytes();
-            }
-            self.with_third |= 1 << block;
+        // Without a branch: the place past the last third plane is free.
+        let thirds = self.with_third.count_ones() as usize;
+        if let Some(to) = self.thirds.as_chunks_mut::<2>().0.get_mut(thirds) {
+            *to = classes.p2.to_le_bytes();
         }
+        self.with_third |= u64::from(classes.with_third) << block;
     }
 
     /// How long the chunk will be.

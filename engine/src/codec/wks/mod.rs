@@ -43,7 +43,7 @@ fn place(word: u32) -> usize {
 const FEW_EQUAL: usize = choose::MOST * 35 / 100;
 
 /// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
-const LARGE: [usize; 2] = [2800, 2048];
+const LARGE: [usize; 2] = [2800, 2400];
 
 /// Working memory: 16 KiB.
 #[derive(Debug)]

@@ -47,14 +47,40 @@ fn encode_plain(padded: &Padded, stride: usize, parts: &mut Parts) {
 /// What is true of words and their references.
 #[inline(always)]
 fn facts(words: &[u32; LANES], references: &[u32; LANES]) -> Facts {
-    let mut facts = Facts::default();
+    let mut flags = [[0; LANES]; 3];
     for lane in 0..LANES {
         let differ = words[lane] ^ references[lane];
-        facts.some |= u16::from(differ != 0) << lane;
-        facts.over_8 |= u16::from(differ >> 8 != 0) << lane;
-        facts.over_16 |= u16::from(differ >> 16 != 0) << lane;
+        flags[0][lane] = u8::from(differ != 0);
+        flags[1][lane] = u8::from(differ >> 8 != 0);
+        flags[2][lane] = u8::from(differ >> 16 != 0);
     }
-    facts
+    Facts {
+        some: pack(&flags[0]),
+        over_8: pack(&flags[1]),
+        over_16: pack(&flags[2]),
+        ..Facts::default()
+    }
+}
+
+/// Sixteen bytes of 0 or 1 as bits, the first as bit 0.
+#[inline(always)]
+fn pack(flags: &[u8; LANES]) -> u16 {
+    // The product's top byte has bit i from byte i, and no two addends meet in one bit.
+    let pack = |eight: u64| eight.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    let all = u128::from_le_bytes(*flags);
+    (pack(all as u64) | pack((all >> 64) as u64) << 8) as u16
+}
+
+/// The inverse of [`pack`].
+#[inline(always)]
+fn unpack(bits: u16) -> [u8; LANES] {
+    let unpack = |bits: u16| {
+        // Byte i keeps only bit i; adding 0x7f carries it to the byte's top bit, unless it is
+        // there.
+        let each = (u64::from(bits) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+        ((each + 0x007f_7f7f_7f7f_7f7f) >> 7) & 0x0101_0101_0101_0101
+    };
+    (u128::from(unpack(bits & 0xff)) | u128::from(unpack(bits >> 8)) << 64).to_le_bytes()
 }
 
 #[inline(always)]
@@ -65,18 +91,26 @@ fn encode_far(padded: &Padded, stride: usize, table: &mut Table, parts: &mut Par
         let mut facts = facts(words, references);
         let start = block * LANES;
         let mut backs = [0; LANES];
+        let mut far = [0; LANES];
+        for lane in 0..LANES {
+            let before = table[place(words[lane])];
+            backs[lane] = (start as u32).wrapping_sub(before + 1);
+            far[lane] = padded[MAX_STRIDE + before as usize % WORDS];
+        }
+        let mut flags = [[0; LANES]; 4];
         for lane in 0..LANES {
             let word = words[lane];
-            let before = table[place(word)];
-            let back = (start as u32).wrapping_sub(before + 1);
-            backs[lane] = back;
-            let reach = u16::from(back < FAR_REACH);
-            let differ = word ^ padded[MAX_STRIDE + before as usize % WORDS];
-            facts.zero |= u16::from(word == 0) << lane;
-            facts.small |= u16::from(word < 256) << lane;
-            facts.equal |= (reach & u16::from(differ == 0)) << lane;
-            facts.near |= (reach & u16::from(differ >> 8 == 0)) << lane;
+            let differ = word ^ far[lane];
+            let reach = u8::from(backs[lane] < FAR_REACH);
+            flags[0][lane] = u8::from(word == 0);
+            flags[1][lane] = u8::from(word < 256);
+            flags[2][lane] = reach & u8::from(differ == 0);
+            flags[3][lane] = reach & u8::from(differ >> 8 == 0);
         }
+        facts.zero = pack(&flags[0]);
+        facts.small = pack(&flags[1]);
+        facts.equal = pack(&flags[2]);
+        facts.near = pack(&flags[3]);
         for (lane, word) in words.iter().enumerate() {
             table[place(*word)] = (start + lane) as u32;
         }
@@ -90,31 +124,53 @@ fn encode_far(padded: &Padded, stride: usize, table: &mut Table, parts: &mut Par
 /// block the far words are.
 #[inline(always)]
 fn emit(parts: &mut Parts, words: &[u32; LANES], backs: &[u32; LANES], classes: Classes) {
+    let (far, far_high) = (unpack(classes.far()), unpack(classes.far_high()));
+    let mut as_words = [[0; 4]; LANES];
+    let mut halves = [[0; 2]; LANES];
+    let mut bytes = [[0; 1]; LANES];
+    for lane in 0..LANES {
+        let (word, back) = (words[lane], backs[lane]);
+        let ones = |flag: u8| u32::from(flag).wrapping_neg();
+        let high = (back << 8 ^ word) & 0xff00 & ones(far_high[lane]);
+        as_words[lane] = word.to_le_bytes();
+        halves[lane] = ((word ^ high) as u16).to_le_bytes();
+        bytes[lane] = [(word ^ ((back ^ word) & ones(far[lane]))) as u8];
+    }
     let counts = &mut parts.counts;
-    let to_words = parts.words.as_chunks_mut::<4>().0.get_mut(counts.words..);
-    let to_halves = parts.halves.as_chunks_mut::<2>().0.get_mut(counts.halves..);
-    let to_bytes = parts.bytes.get_mut(counts.bytes..);
-    if let Some(to_words) = to_words.and_then(<[_]>::first_chunk_mut::<LANES>)
-        && let Some(to_halves) = to_halves.and_then(<[_]>::first_chunk_mut::<LANES>)
-        && let Some(to_bytes) = to_bytes.and_then(<[_]>::first_chunk_mut::<LANES>)
-    {
-        let (mut w, mut h, mut b) = (0, 0, 0);
-        for lane in 0..LANES {
-            let ones = |mask: u16| u32::from(mask >> lane & 1).wrapping_neg();
-            let (word, back) = (words[lane], backs[lane]);
-            let high = (back << 8 ^ word) & 0xff00 & ones(classes.far_high());
-            let byte = (back ^ word) & ones(classes.far());
-            // At most as many as lanes were looked at, so the masks change nothing.
-            to_words[w % LANES] = word.to_le_bytes();
-            to_halves[h % LANES] = ((word ^ high) as u16).to_le_bytes();
-            to_bytes[b % LANES] = (word ^ byte) as u8;
-            w += usize::from(classes.words() >> lane & 1);
-            h += usize::from(classes.halves() >> lane & 1);
-            b += usize::from(classes.bytes() >> lane & 1);
+    append(
+        &mut parts.words,
+        &mut counts.words,
+        &as_words,
+        classes.words(),
+    );
+    append(
+        &mut parts.halves,
+        &mut counts.halves,
+        &halves,
+        classes.halves(),
+    );
+    append(&mut parts.bytes, &mut counts.bytes, &bytes, classes.bytes());
+}
+
+/// Appends the items of a set to a stream that holds `count`.
+///
+/// Each item is put at the stream's end, which moves on only where the item belongs there.
+#[inline(always)]
+fn append<const N: usize>(
+    stream: &mut [u8],
+    count: &mut usize,
+    items: &[[u8; N]; LANES],
+    set: u16,
+) {
+    let room = stream.as_chunks_mut::<N>().0.get_mut(*count..);
+    if let Some(room) = room.and_then(<[_]>::first_chunk_mut::<LANES>) {
+        let mut n = 0;
+        for (item, flag) in items.iter().zip(unpack(set)) {
+            // At most as many as were looked at, so the remainder changes nothing.
+            room[n % LANES] = *item;
+            n += usize::from(flag);
         }
-        counts.words += w;
-        counts.halves += h;
-        counts.bytes += b;
+        *count += n;
     }
 }
 
