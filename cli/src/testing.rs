@@ -11,7 +11,7 @@ pub(crate) fn device_status(number: u32) -> DeviceStatus {
         state: State::Ready,
         node: format!("/dev/ramzswap{number}").into(),
         block_device: Some("/dev/loop3".into()),
-        transport: Some("fuse-loop".into()),
+        transport: Some("fuse".into()),
         swap: Some(SwapUse {
             priority: 1,
             used_bytes: 5 << 20,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::types::Channel;
+
 /// Where the daemon keeps its socket, lock and mounts unless told otherwise.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
 /// Where device nodes appear unless told otherwise.
@@ -50,6 +52,14 @@ pub struct DaemonArgs {
     /// Directory where device nodes appear [default: /dev]
     #[arg(long = "dev-dir", value_name = "PATH", env = "COMPCACHE_DEV_DIR")]
     pub dev_dir: Option<PathBuf>,
+
+    /// How the kernel hands requests to this daemon: `fuse` (reads and writes of /dev/fuse,
+    /// any kernel), `fuse-uring` (io_uring, Linux 6.14 and later; switches on the kernel's
+    /// enable_uring while a device is initialised), or `auto` (io_uring where enable_uring is
+    /// on) [default: auto]
+    #[arg(long, value_name = "NAME", env = "COMPCACHE_TRANSPORT",
+          hide_env_values = true, value_parser = str::parse::<Channel>)]
+    pub transport: Option<Channel>,
 
     /// Log more: once for debug, twice for trace
     #[arg(short, long, action = clap::ArgAction::Count)]

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread;
 
 use compcache_device::recover::recover;
-use compcache_device::transport::fuse_loop::FuseLoop;
 use compcache_device::{DeviceError, Env};
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
@@ -139,12 +138,8 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
 
 /// Where and by what devices are made.
 fn environment(settings: &Settings) -> Env {
-    let mut env = Env::new(&settings.runtime_dir, &settings.dev_dir);
-    if let Some(workers) = settings.config.workers {
-        env.workers = workers;
-        env.transport = Arc::new(FuseLoop::new(settings.runtime_dir.clone(), workers));
-    }
-    env
+    let config = &settings.config;
+    Env::new(&settings.runtime_dir, &settings.dev_dir).served_by(config.workers, config.transport)
 }
 
 fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {

@@ -88,6 +88,7 @@ impl Settings {
                 num_devices,
             });
         }
+        config.transport = args.transport.unwrap_or(config.transport);
         Ok(Settings {
             num_devices,
             runtime_dir: absolute(args.runtime_dir.as_deref(), DEFAULT_RUNTIME_DIR)?,

@@ -2,4 +2,5 @@
 
 pub use compcache_device::status::{DeviceStats, DeviceStatus, State, SwapUse};
 pub use compcache_device::swap::MAX_PRIORITY;
+pub use compcache_device::transport::fuse_loop::Channel;
 pub use compcache_device::{DeviceError, ParamsUpdate};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use compcached::DaemonArgs;
 use compcached::config::{Config, ConfigError};
 use compcached::settings::Settings;
+use compcached::types::Channel;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
 
@@ -65,6 +66,7 @@ fn the_example_parses_and_shows_the_defaults() {
         "group",
         "log",
         "workers",
+        "transport",
         "lock_memory",
         "io_flusher",
         "oom_score_adj",
@@ -104,7 +106,7 @@ fn the_examples_in_the_example_parse() {
         let key = example.split_once(' ').unwrap().0;
         let table = match key {
             "lock_memory" | "io_flusher" | "oom_score_adj" => &mut process,
-            "num_devices" | "group" | "log" | "workers" => &mut top,
+            "num_devices" | "group" | "log" | "workers" | "transport" => &mut top,
             _ => &mut device,
         };
         table.push_str(example);
@@ -112,6 +114,7 @@ fn the_examples_in_the_example_parse() {
     }
     let config = parse(&format!("{top}{process}{device}")).unwrap();
     assert_eq!(config.num_devices, Some(4));
+    assert_eq!(config.transport, Channel::Fuse);
     assert!(!config.process.lock_memory && !config.process.io_flusher);
     let device = &config.devices[&0];
     assert_eq!(device.params.memlimit, Some(256 << 20));
@@ -148,6 +151,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         ("group = 7", 1, &["group", "integer"]),
         ("log = \"compcached=loud\"", 1, &["log", "compcached=loud"]),
         ("workers = 1000", 1, &["workers", "1000", "0 to 64"]),
+        (
+            "transport = \"nbd\"",
+            1,
+            &["transport", "nbd", "fuse-uring"],
+        ),
         (
             "[process]\nmlock = true",
             2,

@@ -399,7 +399,7 @@ impl Device {
             },
             node: self.node(),
             block_device: active.map(|a| a.attachment.block_device().to_owned()),
-            transport: active.map(|_| self.env.transport.name().to_owned()),
+            transport: active.map(|a| a.attachment.transport().to_owned()),
             swap,
             params: params.to_update(),
             disksize: active.map_or(params.disksize.unwrap_or(0), |a| a.resolved.disksize),

@@ -29,7 +29,7 @@ pub struct DeviceStatus {
     pub node: PathBuf,
     /// The block device that the kernel knows, such as `/dev/loop3`; while ready.
     pub block_device: Option<PathBuf>,
-    /// The transport that serves it, such as `fuse-loop`; while ready.
+    /// The transport that serves it, `fuse` or `fuse-uring`; while ready.
     pub transport: Option<String>,
     /// Its use as swap; `None` while it is not swapped on.
     pub swap: Option<SwapUse>,

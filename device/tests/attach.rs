@@ -9,21 +9,104 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{
-    PAGE, Random, buffer, can_attach, discard, fixture, make_swap_file, open_direct, wait_until,
+    PAGE, Random, buffer, can_attach, discard, fixture, make_swap_file, open_direct,
+    test_over_each_channel, wait_until,
 };
 use compcache_device::swap_header::SwapHeader;
+use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{DeviceError, ParamsUpdate, swap};
+use rustix::mount::UnmountFlags;
 
 const MIB: usize = 1 << 20;
 
+test_over_each_channel! {
+    a_disk_behaves_like_a_disk,
+    large_requests_from_many_threads_keep_apart,
+    the_block_device_is_what_swap_wants,
+    unaligned_requests_are_refused_and_counted,
+    discard_gives_memory_back,
+    reset_in_the_middle_of_requests,
+    a_device_in_use_is_not_reset,
+    a_failed_attach_leaves_nothing,
+    what_does_not_fit_goes_to_the_backing_swap,
+    a_connection_that_is_ended_from_outside_fails_all_requests,
+    every_number_of_workers_serves,
+}
+
 #[test]
-fn a_disk_behaves_like_a_disk() {
-    if !can_attach("a_disk_behaves_like_a_disk") {
+fn the_channel_is_chosen_by_itself() {
+    if !can_attach("the_channel_is_chosen_by_itself") {
         return;
     }
-    let fixture = fixture();
+    let fixture = fixture(Channel::Auto);
+    fixture.init(MIB);
+    let transport = fixture.device.status().transport.unwrap();
+    // Which one depends on the kernel's parameter, which other tests switch.
+    assert!(transport == "fuse" || transport == "fuse-uring");
+    let disk = open_direct(&fixture.device.node());
+    disk.read_exact_at(&mut buffer().0, 0).unwrap();
+    drop(disk);
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+fn a_connection_that_is_ended_from_outside_fails_all_requests(channel: Channel) {
+    let fixture = fixture(channel);
+    fixture.init(16 * MIB);
+    let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (device, done, failed) = (&fixture.device, &done, &failed);
+            scope.spawn(move || {
+                let (disk, mut io) = (open_direct(&device.node()), buffer());
+                for round in (n..).step_by(4) {
+                    let at = (round % 64 * io.0.len()) as u64;
+                    if disk.read_exact_at(&mut io.0, at).is_err() {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        wait_until("requests flow", || done.load(Ordering::Relaxed) > 100);
+        let flags = UnmountFlags::FORCE | UnmountFlags::DETACH;
+        rustix::mount::unmount(fixture.mount_point(), flags).unwrap();
+        wait_until("requests fail", || failed.load(Ordering::Relaxed) == 4);
+    });
+    fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+fn every_number_of_workers_serves(channel: Channel) {
+    for workers in [1, 3, 8] {
+        let mut fixture = fixture(channel);
+        let env = (*fixture.env).clone().served_by(Some(workers), channel);
+        fixture.device = Arc::new(compcache_device::Device::new(0, Arc::new(env)));
+        fixture.init(4 * MIB);
+        let disk = open_direct(&fixture.device.node());
+        let (mut io, mut random) = (buffer(), Random(5));
+        let mut held = buffer();
+        for at in [1, 100, 200].map(|page| (page * PAGE) as u64) {
+            for page in held.0.as_chunks_mut().0 {
+                *page = random.page();
+            }
+            disk.write_all_at(&held.0, at).unwrap();
+            disk.read_exact_at(&mut io.0, at).unwrap();
+            assert!(io.0 == held.0, "{workers} workers");
+        }
+        drop(disk);
+        fixture.device.reset().unwrap();
+        fixture.assert_clean();
+    }
+}
+
+fn a_disk_behaves_like_a_disk(channel: Channel) {
+    let fixture = fixture(channel);
     fixture.init(4 * MIB);
     let pages = 4 * MIB / PAGE;
+    let transport = fixture.device.status().transport;
+    assert_eq!(transport.as_deref(), Some(channel.name()));
     let disk = open_direct(&fixture.device.node());
     let mut io = buffer();
     disk.read_exact_at(&mut io.0, 0).unwrap();
@@ -76,12 +159,8 @@ fn a_disk_behaves_like_a_disk() {
     fixture.assert_clean();
 }
 
-#[test]
-fn large_requests_from_many_threads_keep_apart() {
-    if !can_attach("large_requests_from_many_threads_keep_apart") {
-        return;
-    }
-    let fixture = fixture();
+fn large_requests_from_many_threads_keep_apart(channel: Channel) {
+    let fixture = fixture(channel);
     fixture.init(16 * MIB);
     let disk = open_direct(&fixture.device.node());
     std::thread::scope(|scope| {
@@ -108,12 +187,8 @@ fn large_requests_from_many_threads_keep_apart() {
     fixture.assert_clean();
 }
 
-#[test]
-fn the_block_device_is_what_swap_wants() {
-    if !can_attach("the_block_device_is_what_swap_wants") {
-        return;
-    }
-    let fixture = fixture();
+fn the_block_device_is_what_swap_wants(channel: Channel) {
+    let fixture = fixture(channel);
     fixture.init(MIB);
     let device = fixture.block_device();
     let name = device.file_name().unwrap().to_str().unwrap();
@@ -137,12 +212,8 @@ fn the_block_device_is_what_swap_wants() {
     fixture.assert_clean();
 }
 
-#[test]
-fn unaligned_requests_are_refused_and_counted() {
-    if !can_attach("unaligned_requests_are_refused_and_counted") {
-        return;
-    }
-    let fixture = fixture();
+fn unaligned_requests_are_refused_and_counted(channel: Channel) {
+    let fixture = fixture(channel);
     fixture.init(MIB);
     // The block layer lets none through; the file itself shows that the server refuses too.
     let file = File::options()
@@ -174,12 +245,8 @@ fn unaligned_requests_are_refused_and_counted() {
     fixture.assert_clean();
 }
 
-#[test]
-fn discard_gives_memory_back() {
-    if !can_attach("discard_gives_memory_back") {
-        return;
-    }
-    let fixture = fixture();
+fn discard_gives_memory_back(channel: Channel) {
+    let fixture = fixture(channel);
     fixture.init(64 * MIB);
     let disk = open_direct(&fixture.device.node());
     let (mut io, mut random) = (buffer(), Random(9));
@@ -202,12 +269,8 @@ fn discard_gives_memory_back() {
     fixture.assert_clean();
 }
 
-#[test]
-fn reset_in_the_middle_of_requests() {
-    if !can_attach("reset_in_the_middle_of_requests") {
-        return;
-    }
-    let fixture = fixture();
+fn reset_in_the_middle_of_requests(channel: Channel) {
+    let fixture = fixture(channel);
     for round in 0..5 {
         fixture.init(16 * MIB);
         let stop = Arc::new(AtomicBool::new(false));
@@ -261,12 +324,8 @@ fn reset_in_the_middle_of_requests() {
     assert!(leaked.is_empty(), "{leaked:?}");
 }
 
-#[test]
-fn a_device_in_use_is_not_reset() {
-    if !can_attach("a_device_in_use_is_not_reset") {
-        return;
-    }
-    let fixture = fixture();
+fn a_device_in_use_is_not_reset(channel: Channel) {
+    let fixture = fixture(channel);
     fixture.init(MIB);
     let holder = File::options()
         .read(true)
@@ -309,12 +368,8 @@ fn a_device_in_use_is_not_reset() {
     fixture.assert_clean();
 }
 
-#[test]
-fn a_failed_attach_leaves_nothing() {
-    if !can_attach("a_failed_attach_leaves_nothing") {
-        return;
-    }
-    let fixture = fixture();
+fn a_failed_attach_leaves_nothing(channel: Channel) {
+    let fixture = fixture(channel);
     let update = ParamsUpdate {
         disksize: Some(MIB as u64),
         ..Default::default()
@@ -351,12 +406,8 @@ fn a_failed_attach_leaves_nothing() {
     fixture.assert_clean();
 }
 
-#[test]
-fn what_does_not_fit_goes_to_the_backing_swap() {
-    if !can_attach("what_does_not_fit_goes_to_the_backing_swap") {
-        return;
-    }
-    let fixture = fixture();
+fn what_does_not_fit_goes_to_the_backing_swap(channel: Channel) {
+    let fixture = fixture(channel);
     let path = fixture.dir.path().join("swap");
     make_swap_file(&path, 1024);
     let update = ParamsUpdate {

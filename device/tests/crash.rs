@@ -3,11 +3,15 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use common::{can_attach, fixture};
+use common::{Fixture, buffer, fixture, open_direct, test_over_each_channel, wait_until};
 use compcache_device::recover::recover;
+use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate};
 
 /// Not a test by itself: the process that crashes. The variable has its directory.
@@ -17,7 +21,9 @@ fn serve_until_killed() {
         return;
     };
     let dir = Path::new(&dir);
-    let device = Device::new(0, Env::new(dir.join("run"), dir.join("dev")).into());
+    let channel = std::env::var("COMPCACHE_TEST_CHANNEL").unwrap();
+    let env = Env::new(dir.join("run"), dir.join("dev")).served_by(None, channel.parse().unwrap());
+    let device = Device::new(0, env.into());
     let update = ParamsUpdate {
         disksize: Some(1 << 20),
         ..Default::default()
@@ -33,12 +39,17 @@ fn serve_until_killed() {
     }
 }
 
-fn crash_and_recover(swap: bool) {
-    let fixture = fixture();
+/// Held while the loop device of a process that crashed may be free: a test that took it would
+/// give the link that was left a meaning.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Starts a process that serves the device of `fixture`.
+fn serve(fixture: &Fixture, channel: Channel, swap: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "serve_until_killed", "--nocapture"])
         .env("COMPCACHE_TEST_CRASH", fixture.dir.path())
+        .env("COMPCACHE_TEST_CHANNEL", channel.name())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     if swap {
@@ -47,9 +58,18 @@ fn crash_and_recover(swap: bool) {
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let ready = lines.any(|line| line.unwrap().contains("READY"));
+    if !ready {
+        panic!("it ended: {}", child.wait().unwrap());
+    }
+    child
+}
+
+fn crash_and_recover(channel: Channel, swap: bool) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let fixture = fixture(channel);
+    let mut child = serve(&fixture, channel, swap);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(ready);
 
     let done = recover(&fixture.env).unwrap();
     fixture.assert_clean();
@@ -72,16 +92,42 @@ fn crash_and_recover(swap: bool) {
     fixture.assert_clean();
 }
 
-#[test]
-fn a_crash_leaves_nothing_that_is_not_recovered() {
-    if can_attach("a_crash_leaves_nothing_that_is_not_recovered") {
-        crash_and_recover(false);
-    }
+test_over_each_channel! {
+    a_crash_leaves_nothing_that_is_not_recovered,
+    a_crash_while_swapped_on_is_recovered,
+    a_crash_fails_the_requests_in_flight,
 }
 
-#[test]
-fn a_crash_while_swapped_on_is_recovered() {
-    if can_attach("a_crash_while_swapped_on_is_recovered") {
-        crash_and_recover(true);
-    }
+fn a_crash_fails_the_requests_in_flight(channel: Channel) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let fixture = fixture(channel);
+    let mut child = serve(&fixture, channel, false);
+    // The link of the device that the child serves.
+    let node = fixture.device.node();
+    let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (disk, mut io) = (open_direct(&node), buffer());
+                while disk.read_exact_at(&mut io.0, 0).is_ok() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                failed.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        wait_until("requests flow", || done.load(Ordering::Relaxed) > 100);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("requests fail", || failed.load(Ordering::Relaxed) == 4);
+    });
+    recover(&fixture.env).unwrap();
+    fixture.assert_clean();
+}
+
+fn a_crash_leaves_nothing_that_is_not_recovered(channel: Channel) {
+    crash_and_recover(channel, false);
+}
+
+fn a_crash_while_swapped_on_is_recovered(channel: Channel) {
+    crash_and_recover(channel, true);
 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
-use crate::types::MAX_PRIORITY;
+use crate::types::{Channel, MAX_PRIORITY};
 
 /// The largest number of a device.
 const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
@@ -35,6 +35,8 @@ struct File {
     log: Option<String>,
     #[serde(default, deserialize_with = "within::<_, usize, 0, 64>")]
     workers: Option<usize>,
+    #[serde(default, deserialize_with = "transport")]
+    transport: Option<Channel>,
     process: Option<Process>,
     #[serde(default)]
     device: Vec<Spanned<Device>>,
@@ -104,6 +106,7 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
     if let Some(workers) = file.workers {
         config.workers = Some(workers).filter(|n| *n > 0);
     }
+    config.transport = file.transport.unwrap_or(config.transport);
     if let Some(process) = file.process {
         let into = &mut config.process;
         into.lock_memory = process.lock_memory.unwrap_or(into.lock_memory);
@@ -169,6 +172,11 @@ fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::E
     let text = String::deserialize(from)?;
     logging::parse(&text).map_err(D::Error::custom)?;
     Ok(Some(text))
+}
+
+fn transport<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Channel>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

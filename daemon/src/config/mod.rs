@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::ProcessOptions;
-use crate::types::ParamsUpdate;
+use crate::types::{Channel, ParamsUpdate};
 
 /// The file that is read unless another is named.
 pub const DEFAULT_PATH: &str = "/etc/compcache.toml";
@@ -26,6 +26,8 @@ pub struct Config {
     pub log: String,
     /// Threads that serve one device; `None`: as many as CPUs, but 2 to 8.
     pub workers: Option<usize>,
+    /// How requests come to the daemon.
+    pub transport: Channel,
     /// What the daemon asks for its own process.
     pub process: ProcessOptions,
     /// Devices to initialise at the start, by number.
@@ -75,6 +77,7 @@ impl Default for Config {
             group: None,
             log: "info".to_owned(),
             workers: None,
+            transport: Channel::Auto,
             process: ProcessOptions::default(),
             devices: BTreeMap::new(),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::transport::Transport;
-use crate::transport::fuse_loop::FuseLoop;
+use crate::transport::fuse_loop::{Channel, FuseLoop};
 
 /// What all devices of a process share.
 #[derive(Clone)]
@@ -28,18 +28,32 @@ impl Env {
     pub const DEV_DIR: &str = "/dev";
 
     /// The default but for the directories: as many workers as CPUs but 2 to 8, the memory of
-    /// this machine, the FUSE and loop transport.
+    /// this machine, the FUSE and loop transport by the channel that fits the kernel.
     pub fn new(runtime_dir: impl Into<PathBuf>, dev_dir: impl Into<PathBuf>) -> Self {
         let runtime_dir = runtime_dir.into();
         let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
         let info = rustix::system::sysinfo();
         Env {
-            transport: Arc::new(FuseLoop::new(runtime_dir.clone(), workers)),
+            transport: Arc::new(FuseLoop::new(runtime_dir.clone(), workers, Channel::Auto)),
             runtime_dir,
             dev_dir: dev_dir.into(),
             workers,
             ram_bytes: u64::from(info.mem_unit).saturating_mul(info.totalram as u64),
         }
+    }
+}
+
+impl Env {
+    /// The same, served by another number of threads (`None`: as many) and channel.
+    #[must_use]
+    pub fn served_by(mut self, workers: Option<usize>, channel: Channel) -> Self {
+        self.workers = workers.unwrap_or(self.workers);
+        self.transport = Arc::new(FuseLoop::new(
+            self.runtime_dir.clone(),
+            self.workers,
+            channel,
+        ));
+        self
     }
 }
 

@@ -28,10 +28,6 @@ fn broken(action: &str) -> DeviceError {
 }
 
 impl Transport for FakeTransport {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
     fn attach(
         &self,
         disk: Arc<dyn Disk>,
@@ -50,6 +46,10 @@ impl Transport for FakeTransport {
 impl Attachment for FakeAttachment {
     fn block_device(&self) -> &Path {
         Path::new("/dev/null")
+    }
+
+    fn transport(&self) -> &'static str {
+        "fake"
     }
 
     fn detach(&mut self) -> Result<(), DetachError> {

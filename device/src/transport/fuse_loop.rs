@@ -1,46 +1,135 @@
 //! The FUSE and loop transport: the disk is a file of a FUSE mount, which a loop device with
 //! direct I/O makes a block device. It works on every kernel from 5.8 on, without modules
-//! beyond `fuse` and `loop`.
+//! beyond `fuse` and `loop`; from 6.14 on, requests can come over io_uring.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
-use super::fuse::Server;
+use super::fuse::{Job, Server, parameter};
 use super::loopdev::LoopDevice;
 use super::{Attachment, DetachError, Transport};
 use crate::disk::Disk;
 use crate::error::DeviceError;
 
+/// By which channel requests come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channel {
+    /// io_uring where the kernel offers it by itself (`/sys/module/fuse/parameters/enable_uring`
+    /// is `Y`) and it works, otherwise the classic channel.
+    #[default]
+    Auto,
+    /// The classic channel: `/dev/fuse` is read and written.
+    Fuse,
+    /// io_uring, or failure. The kernel's parameter is switched on for the moment in which a
+    /// device is initialised.
+    FuseUring,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Channel; 3] = [Channel::Auto, Channel::Fuse, Channel::FuseUring];
+
+    /// Its name, as users write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Channel::Auto => "auto",
+            Channel::Fuse => "fuse",
+            Channel::FuseUring => "fuse-uring",
+        }
+    }
+
+    /// Whether the kernel has what it needs; whether this process may use it is another
+    /// question.
+    #[must_use]
+    pub fn is_supported(self) -> bool {
+        self != Channel::FuseUring || parameter::exists()
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A transport that there is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no transport \"{0}\": give auto, fuse or fuse-uring")]
+pub struct UnknownChannel(String);
+
+impl FromStr for Channel {
+    type Err = UnknownChannel;
+
+    fn from_str(name: &str) -> Result<Self, UnknownChannel> {
+        Channel::ALL
+            .into_iter()
+            .find(|channel| channel.name() == name)
+            .ok_or_else(|| UnknownChannel(name.to_owned()))
+    }
+}
+
 /// A file of a FUSE mount, made a block device by a loop device.
 pub struct FuseLoop {
     runtime_dir: PathBuf,
     workers: usize,
+    channel: Channel,
 }
 
 impl FuseLoop {
-    /// Mounts under `runtime_dir` and serves each disk with `workers` threads (at least one).
+    /// Mounts under `runtime_dir` and serves each disk by `channel` with `workers` threads (at
+    /// least one).
     #[must_use]
-    pub fn new(runtime_dir: PathBuf, workers: usize) -> Self {
+    pub fn new(runtime_dir: PathBuf, workers: usize, channel: Channel) -> Self {
         FuseLoop {
             runtime_dir,
             workers: workers.max(1),
+            channel,
         }
+    }
+
+    /// Mounts and serves; gives the channel that it became.
+    fn serve(
+        &self,
+        job: Job<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Server, Channel), DeviceError> {
+        let uring = match self.channel {
+            Channel::Fuse => false,
+            Channel::FuseUring => true,
+            Channel::Auto => parameter::is_on(),
+        };
+        if uring {
+            let switch_on = self.channel == Channel::FuseUring;
+            match Server::uring(job, switch_on, warnings) {
+                Ok(server) => return Ok((server, Channel::FuseUring)),
+                Err(error) if switch_on => return Err(error),
+                Err(error) => warnings.push(format!(
+                    "requests come by the classic FUSE channel, which is slower than io_uring: \
+                     {error}"
+                )),
+            }
+        }
+        Ok((Server::classic(job, warnings)?, Channel::Fuse))
     }
 }
 
 impl Transport for FuseLoop {
-    fn name(&self) -> &'static str {
-        "fuse-loop"
-    }
-
     fn attach(
         &self,
         disk: Arc<dyn Disk>,
         name: &str,
         warnings: &mut Vec<String>,
     ) -> Result<Box<dyn Attachment>, DeviceError> {
-        let path = self.runtime_dir.join(name);
-        let server = Server::start(&disk, &path, name, self.workers, warnings)?;
+        let job = Job {
+            disk: &disk,
+            path: &self.runtime_dir.join(name),
+            name,
+            workers: self.workers,
+        };
+        let (server, channel) = self.serve(job, warnings)?;
         let file = server.open_file()?;
         let device = LoopDevice::attach(&file, name)?;
         let path = device.path().to_owned();
@@ -48,6 +137,7 @@ impl Transport for FuseLoop {
             device: Some(device),
             server,
             path,
+            channel,
         }))
     }
 }
@@ -59,11 +149,16 @@ struct Attached {
     device: Option<LoopDevice>,
     server: Server,
     path: PathBuf,
+    channel: Channel,
 }
 
 impl Attachment for Attached {
     fn block_device(&self) -> &Path {
         &self.path
+    }
+
+    fn transport(&self) -> &'static str {
+        self.channel.name()
     }
 
     fn detach(&mut self) -> Result<(), DetachError> {
@@ -76,5 +171,22 @@ impl Attachment for Attached {
         self.device = None;
         let stopped = self.server.stop().map_err(DetachError::Leftover);
         detached.and(stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_have_names() {
+        for channel in Channel::ALL {
+            assert_eq!(channel.to_string().parse(), Ok(channel));
+        }
+        let error = "nbd".parse::<Channel>().unwrap_err().to_string();
+        assert!(
+            error.contains("\"nbd\": give auto, fuse or fuse-uring"),
+            "{error}"
+        );
     }
 }

@@ -12,9 +12,6 @@ use crate::error::DeviceError;
 
 /// Makes block devices of disks.
 pub trait Transport: Send + Sync {
-    /// Its name, as users see it.
-    fn name(&self) -> &'static str;
-
     /// Serves `disk` as a block device until it is detached. `name` (`ramzswap0`) names what
     /// the transport must name: mounts, threads. What the user should know and is not an
     /// error is added to `warnings`.
@@ -33,6 +30,9 @@ pub trait Transport: Send + Sync {
 pub trait Attachment: Send + Sync {
     /// The block device, such as `/dev/loop3`.
     fn block_device(&self) -> &Path;
+
+    /// What serves it, as users see it.
+    fn transport(&self) -> &'static str;
 
     /// Takes the block device away: requests in flight are finished, later ones fail, and
     /// threads, mounts and memory are given back. Call it once; after [`DetachError::Busy`]

@@ -1,5 +1,10 @@
 //! What the tests of this crate share.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test program uses a part of it"
+)]
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -7,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate};
 use tempfile::TempDir;
 
@@ -17,25 +23,67 @@ pub(crate) fn tempdir() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
+/// Makes each function a test over each channel: `classic::NAME` and `uring::NAME`.
+macro_rules! test_over_each_channel {
+    ($($name:ident),* $(,)?) => {
+        mod classic {
+            $(#[test]
+            fn $name() {
+                if $crate::common::can_attach(stringify!($name)) {
+                    super::$name(compcache_device::transport::fuse_loop::Channel::Fuse);
+                }
+            })*
+        }
+        mod uring {
+            $(#[test]
+            fn $name() {
+                if $crate::common::can_attach_uring(stringify!($name)) {
+                    super::$name(compcache_device::transport::fuse_loop::Channel::FuseUring);
+                }
+            })*
+        }
+    };
+}
+pub(crate) use test_over_each_channel;
+
 /// Whether devices can be attached here. If not, says so, or fails where the environment
 /// variable COMPCACHE_REQUIRE_ROOT_TESTS is 1.
 pub(crate) fn can_attach(test: &str) -> bool {
-    let missing = if !rustix::process::geteuid().is_root() {
-        "root"
+    let missing = missing();
+    if let Some(missing) = missing {
+        skip(test, missing);
+    }
+    missing.is_none()
+}
+
+/// The same over io_uring. A kernel without it is no failure.
+pub(crate) fn can_attach_uring(test: &str) -> bool {
+    if !Channel::FuseUring.is_supported() {
+        eprintln!("SKIPPED: {test} needs a kernel with FUSE over io_uring");
+        return false;
+    }
+    can_attach(test)
+}
+
+fn missing() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        Some("root")
     } else if !Path::new("/dev/fuse").exists() {
-        "/dev/fuse"
+        Some("/dev/fuse")
     } else if !Path::new("/dev/loop-control").exists() {
-        "/dev/loop-control"
+        Some("/dev/loop-control")
     } else {
-        return true;
-    };
+        None
+    }
+}
+
+fn skip(test: &str, missing: &str) {
     let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
     assert!(
         !required,
         "{test} needs {missing}, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
     );
     eprintln!("SKIPPED: {test} needs {missing}");
-    false
 }
 
 /// A device with directories of its own.
@@ -45,10 +93,11 @@ pub(crate) struct Fixture {
     pub(crate) dir: TempDir,
 }
 
-pub(crate) fn fixture() -> Fixture {
+pub(crate) fn fixture(channel: Channel) -> Fixture {
     let dir = tempdir();
     std::fs::create_dir(dir.path().join("dev")).unwrap();
-    let env = Arc::new(Env::new(dir.path().join("run"), dir.path().join("dev")));
+    let env =
+        Arc::new(Env::new(dir.path().join("run"), dir.path().join("dev")).served_by(None, channel));
     Fixture {
         device: Arc::new(Device::new(0, Arc::clone(&env))),
         env,

@@ -46,10 +46,15 @@ const ASYNC_READ: u32 = 1 << 0;
 const BIG_WRITES: u32 = 1 << 5;
 const ASYNC_DIO: u32 = 1 << 15;
 const MAX_PAGES: u32 = 1 << 22;
+/// There is a second word of flags.
+const INIT_EXT: u32 = 1 << 30;
 /// What is asked for, as far as the kernel offers it.
 const WANTED: u32 = ASYNC_READ | BIG_WRITES | ASYNC_DIO | MAX_PAGES;
 /// Without these, requests are too small or wait for each other.
 const NEEDED: u32 = ASYNC_DIO | MAX_PAGES;
+
+// Flags of INIT's second word.
+const OVER_IO_URING: u32 = 1 << (41 - 32);
 
 // Flags of OPEN's reply.
 const FOPEN_DIRECT_IO: u32 = 1 << 0;
@@ -73,7 +78,7 @@ pub(super) struct InHeader {
 }
 
 /// The `u32` at byte `at`; 0 past the end.
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes
         .get(at..)
         .and_then(|b| b.first_chunk())
@@ -81,7 +86,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// The `u64` at byte `at`; 0 past the end.
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes
         .get(at..)
         .and_then(|b| b.first_chunk())
@@ -217,6 +222,16 @@ impl Reply {
         &self.bytes[..self.len]
     }
 
+    /// Its header.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.bytes[..OUT_HEADER]
+    }
+
+    /// What follows the header.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[OUT_HEADER..self.len]
+    }
+
     /// Failure with an error number, or (0) success without a body.
     pub(super) fn error(unique: u64, errno: i32) -> Self {
         Reply::new(unique, errno).finish(0)
@@ -272,11 +287,17 @@ impl Reply {
         reply.finish(0)
     }
 
-    /// Reply to INIT, the kernel's `request` being the whole first request.
+    /// Reply to INIT, the kernel's `request` being the whole first request, with requests of
+    /// up to `max_io` bytes of data, and whether they come over io_uring: only where `uring`
+    /// asks for it and the kernel offers it.
     ///
     /// # Errors
     /// [`HandshakeError`] where the kernel is too old.
-    pub(super) fn init(request: &[u8], max_io: u32) -> Result<Self, HandshakeError> {
+    pub(super) fn init(
+        request: &[u8],
+        max_io: u32,
+        uring: bool,
+    ) -> Result<(Self, bool), HandshakeError> {
         let header = InHeader::parse(request).ok_or(HandshakeError::NotInit(0))?;
         if header.opcode != op::INIT {
             return Err(HandshakeError::NotInit(header.opcode));
@@ -289,18 +310,31 @@ impl Reply {
         if offered & NEEDED != NEEDED {
             return Err(HandshakeError::Lacks(offered));
         }
+        let offered2 = if offered & INIT_EXT == 0 {
+            0
+        } else {
+            u32_at(args, 16)
+        };
+        let uring = uring && offered2 & OVER_IO_URING != 0;
+        let (ext, flags2) = if uring {
+            (INIT_EXT, OVER_IO_URING)
+        } else {
+            (0, 0)
+        };
         let mut reply = Reply::new(header.unique, 0);
         reply.u32(MAJOR);
         reply.u32(MINOR);
         reply.u32(0); // No read-ahead: the file is never cached.
-        reply.u32(offered & WANTED);
+        reply.u32(offered & WANTED | ext);
         reply.u16(MAX_BACKGROUND);
         reply.u16(CONGESTION_THRESHOLD);
         reply.u32(max_io);
         reply.u32(1); // Granularity of times, which the file does not have.
         reply.u16(u16::try_from(max_io as usize / PAGE_SIZE).unwrap_or(u16::MAX));
-        reply.zeros(2 + 4 + 4 + 2 + 22);
-        Ok(reply.finish(0))
+        reply.u16(0);
+        reply.u32(flags2);
+        reply.zeros(4 + 2 + 22);
+        Ok((reply.finish(0), uring))
     }
 }
 
@@ -394,11 +428,12 @@ mod tests {
 
     #[test]
     fn the_handshake_takes_what_is_offered_and_refuses_old_kernels() {
-        let init = |list: &[u32]| Reply::init(&request(op::INIT, &numbers(list)), 1 << 20);
-        let reply = init(&[7, 45, 131_072, u32::MAX, 0]).unwrap();
-        let body = &reply.bytes()[OUT_HEADER..];
-        assert_eq!(body.len(), 64);
-        assert_eq!(u32_at(body, 12), WANTED);
+        let init = |list: &[u32]| Reply::init(&request(op::INIT, &numbers(list)), 1 << 20, false);
+        let (reply, uring) = init(&[7, 45, 131_072, u32::MAX, u32::MAX]).unwrap();
+        let body = reply.body();
+        assert_eq!(reply.header(), &reply.bytes()[..OUT_HEADER]);
+        assert_eq!((body.len(), uring), (64, false));
+        assert_eq!((u32_at(body, 12), u32_at(body, 32)), (WANTED, 0));
         assert_eq!(
             u32_at(body, 16),
             u32::from(CONGESTION_THRESHOLD) << 16 | 128
@@ -415,12 +450,27 @@ mod tests {
         );
         assert_eq!(init(&[7, 31, 0, 1]).err(), Some(HandshakeError::Lacks(1)));
         assert_eq!(
-            Reply::init(&request(op::READ, &[]), 4096).err(),
+            Reply::init(&request(op::READ, &[]), 4096, false).err(),
             Some(HandshakeError::NotInit(op::READ))
         );
         assert_eq!(
-            Reply::init(&[], 4096).err(),
+            Reply::init(&[], 4096, true).err(),
             Some(HandshakeError::NotInit(0))
         );
+    }
+
+    #[test]
+    fn io_uring_is_agreed_on_only_where_it_is_offered() {
+        let init = |flags, flags2| {
+            let args = numbers(&[7, 45, 0, flags, flags2]);
+            let (reply, uring) = Reply::init(&request(op::INIT, &args), 1 << 18, true).unwrap();
+            let flags2 = u32_at(reply.body(), 32);
+            assert_eq!(flags2 != 0, uring);
+            assert_eq!(u32_at(reply.body(), 12) & INIT_EXT != 0, uring);
+            (uring, flags2)
+        };
+        assert_eq!(init(u32::MAX, u32::MAX), (true, 1 << 9));
+        assert_eq!(init(u32::MAX, !OVER_IO_URING), (false, 0));
+        assert_eq!(init(!INIT_EXT, u32::MAX), (false, 0));
     }
 }

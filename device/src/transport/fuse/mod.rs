@@ -1,17 +1,21 @@
 //! A FUSE file system of a single regular file: the disk.
 //!
 //! This speaks the kernel's protocol (`include/uapi/linux/fuse.h`, version 7.31 and later)
-//! over `/dev/fuse` directly. A disk needs a dozen of its requests, and to serve them without
-//! an allocation or a copy it must decide where in memory a request's data lies, which no
-//! library lets it do.
+//! directly, by reading and writing `/dev/fuse` ([`classic`]) or by [`uring`]. A disk needs a
+//! dozen of its requests, and to serve them without an allocation or a copy it must decide
+//! where in memory a request's data lies, which no library lets it do.
 
 mod abi;
 mod buffer;
+mod classic;
+mod handler;
 mod mount;
 mod server;
+mod uring;
 
 pub(crate) use mount::FSTYPE;
-pub(crate) use server::Server;
+pub(crate) use server::{Job, Server};
+pub(crate) use uring::parameter;
 
 /// Most bytes of data in one request.
 const MAX_IO: usize = 1 << 20;

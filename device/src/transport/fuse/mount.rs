@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use super::MAX_IO;
 use super::abi::{HandshakeError, Reply};
 use crate::error::DeviceError;
 
@@ -27,7 +26,11 @@ pub(super) struct Mount {
 
 /// The descriptor with which the file system was mounted. When it and its clones are closed,
 /// the kernel fails all requests.
-pub(super) struct Connection(File);
+pub(super) struct Connection {
+    fuse: File,
+    /// Whether requests come over io_uring.
+    pub(super) uring: bool,
+}
 
 /// Opens `/dev/fuse`.
 fn open_fuse() -> Result<File, DeviceError> {
@@ -47,9 +50,18 @@ fn open_fuse() -> Result<File, DeviceError> {
 
 impl Mount {
     /// Mounts at `path`, a new regular file that is made for it (and its directories of mode
-    /// 0700 with it), and shakes hands with the kernel. Nobody serves requests yet.
-    pub(super) fn new(path: &Path) -> Result<(Self, Connection), DeviceError> {
-        let connection = Connection(open_fuse()?);
+    /// 0700 with it), and shakes hands with the kernel: on requests of up to `max_io` bytes of
+    /// data, and (where `uring` asks for it and the kernel offers it) on io_uring. Nobody
+    /// serves requests yet.
+    pub(super) fn new(
+        path: &Path,
+        max_io: usize,
+        uring: bool,
+    ) -> Result<(Self, Connection), DeviceError> {
+        let mut connection = Connection {
+            fuse: open_fuse()?,
+            uring: false,
+        };
         let shown = path.display().to_string();
         if let Some(parent) = path.parent() {
             std::fs::DirBuilder::new()
@@ -75,8 +87,8 @@ impl Mount {
             mounted: false,
         };
         let options = format!(
-            "fd={},rootmode={:o},user_id={},group_id={},max_read={MAX_IO}",
-            connection.0.as_raw_fd(),
+            "fd={},rootmode={:o},user_id={},group_id={},max_read={max_io}",
+            connection.fuse.as_raw_fd(),
             libc::S_IFREG | 0o600,
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
@@ -99,7 +111,7 @@ impl Mount {
             DeviceError::system(format!("mount {shown}"), e, remedy)
         })?;
         mount.mounted = true;
-        connection.handshake()?;
+        connection.uring = connection.handshake(max_io, uring)?;
         Ok((mount, connection))
     }
 
@@ -145,14 +157,15 @@ impl Mount {
 }
 
 impl Connection {
-    /// Answers INIT, which the kernel has queued with the mount.
-    fn handshake(&self) -> Result<(), DeviceError> {
+    /// Answers INIT, which the kernel has queued with the mount, and returns whether io_uring
+    /// was agreed on.
+    fn handshake(&self, max_io: usize, uring: bool) -> Result<bool, DeviceError> {
         let failed =
             |e: io::Error| DeviceError::system("shake hands with the kernel's FUSE", e, "");
         // The least that the kernel lets a reader bring.
-        let mut request = vec![0; 8192 + MAX_IO];
+        let mut request = vec![0; 8192 + max_io];
         let len = loop {
-            match rustix::io::read(&self.0, &mut request) {
+            match rustix::io::read(&self.fuse, &mut request) {
                 Ok(len) => break len,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
                 Err(e) => return Err(failed(e.into())),
@@ -164,16 +177,16 @@ impl Connection {
                 format!("the kernel is unfit: {e}"),
             ))
         };
-        let reply = Reply::init(&request[..len], MAX_IO as u32).map_err(refused)?;
-        rustix::io::write(&self.0, reply.bytes()).map_err(|e| failed(e.into()))?;
-        Ok(())
+        let (reply, uring) = Reply::init(&request[..len], max_io as u32, uring).map_err(refused)?;
+        rustix::io::write(&self.fuse, reply.bytes()).map_err(|e| failed(e.into()))?;
+        Ok(uring)
     }
 
     /// Another descriptor of the same mount, with a queue of its own for requests that its
     /// reader works on.
     pub(super) fn try_clone(&self) -> Result<OwnedFd, DeviceError> {
         let clone = open_fuse()?;
-        let session = self.0.as_raw_fd().cast_unsigned();
+        let session = self.fuse.as_raw_fd().cast_unsigned();
         // SAFETY: the ioctl reads one u32 at the address given, which lives until it returns.
         let done =
             unsafe { libc::ioctl(clone.as_raw_fd(), FUSE_DEV_IOC_CLONE, &raw const session) };
@@ -183,6 +196,16 @@ impl Connection {
             let error = io::Error::last_os_error();
             Err(DeviceError::system("clone the FUSE descriptor", error, ""))
         }
+    }
+}
+
+/// Ends the connection of the mount at `path`: requests fail from now on, and whoever serves
+/// them is told.
+pub(super) fn abort(path: &Path) {
+    match rustix::mount::unmount(path, UnmountFlags::FORCE | UnmountFlags::DETACH) {
+        // It is unmounted already.
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+        Err(e) => tracing::error!("unmount {}: {}", path.display(), io::Error::from(e)),
     }
 }
 

@@ -1,0 +1,72 @@
+//! The classic channel: requests are read from `/dev/fuse`, replies written to it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+use super::abi::{BEFORE_DATA, IN_HEADER, InHeader};
+use super::buffer::{Buffer, DATA_AT, REQUEST_AT};
+use super::handler::{Answer, Handler, touch_stack};
+
+/// What one worker thread serves with.
+pub(super) struct Session {
+    pub(super) fuse: OwnedFd,
+    pub(super) handler: Handler,
+    pub(super) buffer: Buffer,
+}
+
+impl Session {
+    /// Answers requests until the file system is unmounted.
+    pub(super) fn serve(mut self) {
+        touch_stack();
+        loop {
+            match rustix::io::read(&self.fuse, &mut self.buffer[REQUEST_AT..]) {
+                Ok(len) => self.answer(len),
+                // ENOENT: the request was withdrawn while it was read.
+                Err(Errno::INTR | Errno::AGAIN | Errno::NOENT) => {}
+                // Unmounted, or the connection was aborted.
+                Err(Errno::NODEV | Errno::CONNABORTED) => return,
+                Err(errno) => {
+                    tracing::error!("reading from /dev/fuse: {}", io::Error::from(errno));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers the request of `len` bytes in the buffer.
+    fn answer(&mut self, len: usize) {
+        let (head, data) = self.buffer.split_at_mut(DATA_AT);
+        let Some(head) = head
+            .get(REQUEST_AT..)
+            .and_then(|h| h.get(..len.min(BEFORE_DATA)))
+        else {
+            return;
+        };
+        let Some(header) = InHeader::parse(head) else {
+            tracing::error!("the kernel sent a request of {len} bytes");
+            return;
+        };
+        let came = len.saturating_sub(BEFORE_DATA);
+        match self.handler.answer(&header, &head[IN_HEADER..], data, came) {
+            Answer::Nothing => {}
+            Answer::Reply(reply) => send(&self.fuse, &[IoSlice::new(reply.bytes())]),
+            Answer::Data(reply, len) => send(
+                &self.fuse,
+                &[IoSlice::new(reply.bytes()), IoSlice::new(&data[..len])],
+            ),
+        }
+    }
+}
+
+/// Sends a reply.
+fn send(fuse: &OwnedFd, parts: &[IoSlice<'_>]) {
+    match rustix::io::writev(fuse, parts) {
+        // ENOENT: nobody waits for the reply any more.
+        Ok(_) | Err(Errno::NOENT | Errno::NODEV | Errno::CONNABORTED) => {}
+        Err(errno) => {
+            tracing::error!("replying to /dev/fuse: {}", io::Error::from(errno));
+        }
+    }
+}
