@@ -256,8 +256,9 @@ fn encode_plain(page: &Page, stride: usize, parts: &mut Parts) {
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 unsafe fn append(ends: &mut Ends, classes: Classes, from: [[__m256i; 3]; 2]) {
-    let [words, halves, bytes] =
-        [classes.words(), classes.halves(), classes.bytes()].map(u16::to_le_bytes);
+    let words = classes.words().to_le_bytes();
+    let halves = classes.halves().to_le_bytes();
+    let bytes = classes.bytes().to_le_bytes();
     // SAFETY: as the caller says.
     unsafe {
         ends.append(from[0], words[0], halves[0], bytes[0]);
@@ -439,7 +440,13 @@ pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page
 #[inline(always)]
 fn planes(chunk: &Chunk<'_>, half: usize) -> [u8; 3] {
     let [p0, p1] = planes_of(chunk.planes.as_chunks::<4>().0[half / 2]);
-    [p0, p1, chunk.thirds[half / 2]].map(|plane| plane.to_le_bytes()[half % 2])
+    let p2 = chunk.thirds[half / 2];
+    let shift = 8 * (half % 2);
+    [
+        (p0 >> shift) as u8,
+        (p1 >> shift) as u8,
+        (p2 >> shift) as u8,
+    ]
 }
 
 /// Writes half a block.
