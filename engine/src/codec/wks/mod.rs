@@ -2,7 +2,7 @@
 //! pages that are not made of words. `docs/wks.md` describes the format byte by byte.
 //!
 //! A page goes to lz4 at once if it is text, or if no stride makes enough of a sample of it equal
-//! ([`choose`]). Otherwise its words are put into classes and streams ([`scalar`]), which make up
+//! (`choose`). Otherwise its words are put into classes and streams (`scalar`), which make up
 //! the chunk ([`format`]). Nothing there branches on the page's data at the fast level.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
