@@ -122,7 +122,8 @@ pub(crate) fn exists() -> bool {
 
 /// The groups that compcache or its tests made and left behind: the process whose number is in
 /// the group's name has ended, or is this one.
-pub(crate) fn left_behind() -> Vec<PathBuf> {
+#[must_use]
+pub fn left_behind() -> Vec<PathBuf> {
     let Some((top, _)) = parent() else {
         return Vec::new();
     };

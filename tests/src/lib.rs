@@ -25,7 +25,7 @@ mod wait;
 
 pub use bed::{Bed, stats};
 pub use binaries::binary;
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, left_behind};
 pub use hog::Hog;
 pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
 pub use outcome::{OnTerminal, Outcome, Running};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, need, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, left_behind, need, until};
 
 /// Builds twice the 48 MiB that it may have in pages of its own, and checks them three times.
 const PROGRAM: &str = "
@@ -209,7 +209,10 @@ fn killed_run_gives_its_device_back() {
     let child = rustix::process::Pid::from_raw(child.cast_signed()).unwrap();
     // It may have been ended with its parent.
     let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
-    // The next run removes the cgroup that is left, empty.
-    Outcome::of(&mut run(&bed, "32M", &["-q", "--", "true"])).success();
+    // The next run removes the cgroup that is left, once the killed program has left it.
+    until("the cgroup of the killed run to be removed", || {
+        Outcome::of(&mut run(&bed, "32M", &["-q", "--", "true"])).success();
+        left_behind().is_empty().then_some(())
+    });
     bed.assert_nothing_left();
 }
