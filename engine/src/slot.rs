@@ -2,9 +2,9 @@
 //! change it.
 //!
 //! ```text
-//!  63                          28 27        16 15  12 11      4 3    1 0
+//!  63                          28 27        16 15  12 11 10   4 3    1 0
 //! +------------------------------+------------+------+---------+------+-+
-//! | place (16-byte granules)     | length - 1 | codec| age     | kind |L|  chunk
+//! | place (16-byte granules)     | length - 1 | codec|S| age   | kind |L|  chunk
 //! +------------------------------+------------+------+---------+------+-+
 //! | value, sign-extended from 52 bits                | 0       | kind |L|  same-filled, word
 //! +---------------------------+----------------------+---------+------+-+
@@ -13,6 +13,10 @@
 //! | checksum of the page      | 0                    | 0       | kind |L|  backing store
 //! +---------------------------+----------------------+---------+------+-+
 //! ```
+//!
+//! The age of a chunk is 7 bits: how often [`age`] found that its page was neither read nor
+//! written since. The bit above them says that the chunk is settled: compressing it once more
+//! was tried, and did not pay.
 //!
 //! An empty slot is 0. `L` is the lock bit, held by whoever reads the chunk, moves it, or
 //! writes the page to the backing store; it keeps the chunk from being freed meanwhile.
@@ -26,6 +30,9 @@ use crate::codec::CodecId;
 const LOCK: u64 = 1;
 const KIND_SHIFT: u32 = 1;
 const KIND_MASK: u64 = 0b111;
+const AGE_SHIFT: u32 = 4;
+const AGE_MASK: u64 = 0x7f;
+const SETTLED: u64 = 1 << 11;
 const CODEC_SHIFT: u32 = 12;
 const CODEC_MASK: u64 = 0xf;
 const LENGTH_SHIFT: u32 = 16;
@@ -42,6 +49,9 @@ const KIND_BACKING: u64 = 4;
 
 /// Bits of a place: pools of up to 2^36 granules of 16 bytes, 1 TiB.
 pub const PLACE_BITS: u32 = 64 - PLACE_SHIFT;
+
+/// The oldest that a slot gets; it stays so.
+pub const MAX_AGE: u8 = AGE_MASK as u8;
 
 /// A slot's value, without the lock bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -141,6 +151,24 @@ impl Slot {
         Slot(self.0 & ((1 << PLACE_SHIFT) - 1) | place << PLACE_SHIFT)
     }
 
+    /// How often the chunk was aged since its page was written or read, at most [`MAX_AGE`].
+    #[must_use]
+    pub const fn age(self) -> u8 {
+        (self.0 >> AGE_SHIFT & AGE_MASK) as u8
+    }
+
+    /// The slot of the same chunk, whose page was just read.
+    #[must_use]
+    const fn touched(self) -> Slot {
+        Slot(self.0 & !(AGE_MASK << AGE_SHIFT))
+    }
+
+    /// Whether compressing the chunk once more was found not to pay.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        self.0 & SETTLED != 0
+    }
+
     /// The chunk that the slot names, if it names one.
     #[must_use]
     pub fn as_chunk(self) -> Option<ChunkRef> {
@@ -226,6 +254,13 @@ impl<W: Word> Held<'_, W> {
         taken
     }
 
+    /// Lets go of the slot after its page was read: its age starts anew.
+    #[inline]
+    pub fn touch(self) {
+        self.word.store_release(self.said.touched().0);
+        core::mem::forget(self);
+    }
+
     /// Keeps the slot locked until [`resume`].
     #[inline]
     pub fn leave(self) {
@@ -279,6 +314,27 @@ pub fn try_lock<W: Word>(word: &W, expected: Slot) -> Option<Held<'_, W>> {
         word,
         said: expected,
     })
+}
+
+/// Makes a chunk's slot one older if it says `said` and nobody holds it, and returns what it
+/// says then. Meant for one thread at a time, which may rely on this: between two looks that
+/// find the same age, above 0, the page was neither written nor read.
+#[inline]
+pub fn age<W: Word>(word: &W, said: Slot) -> Option<Slot> {
+    debug_assert!(said.as_chunk().is_some(), "only chunks have an age");
+    if said.age() == MAX_AGE {
+        return Some(said);
+    }
+    let older = Slot(said.0 + (1 << AGE_SHIFT));
+    word.swap_if(said.0, older.0).then_some(older)
+}
+
+/// Marks the chunk of a slot as settled, if the slot says `said` and nobody holds it; returns
+/// whether it did. The mark stays until the page is written again.
+#[inline]
+pub fn settle<W: Word>(word: &W, said: Slot) -> bool {
+    debug_assert!(said.as_chunk().is_some(), "only chunks are settled");
+    word.swap_if(said.0, said.0 | SETTLED)
 }
 
 /// Takes up a slot again that this thread left locked with [`Held::leave`].
@@ -347,6 +403,52 @@ mod tests {
         fn no_word_panics(value: u64) {
             let _ = Slot(value & !LOCK).entry();
         }
+    }
+
+    fn some_chunk() -> Slot {
+        Slot::chunk(ChunkRef {
+            place: (1 << PLACE_BITS) - 1,
+            length: 4096,
+            codec: CodecId::Wks,
+        })
+    }
+
+    #[test]
+    fn a_chunk_ages_until_it_is_touched() {
+        let fresh = some_chunk();
+        let word = AtomicU64::new(fresh.0);
+        for expected in 1..=300 {
+            let said = age(&word, glance(&word).0).unwrap();
+            assert_eq!(said.age(), expected.min(i32::from(MAX_AGE)) as u8);
+            assert_eq!(said.entry(), fresh.entry());
+            assert!(!said.is_settled());
+        }
+        lock(&word, |_| ()).touch();
+        assert_eq!(glance(&word), (fresh, false));
+    }
+
+    #[test]
+    fn a_settled_chunk_stays_so_when_it_is_touched_or_moved() {
+        let word = AtomicU64::new(some_chunk().0);
+        let old = age(&word, some_chunk()).unwrap();
+        assert!(settle(&word, old));
+        lock(&word, |_| ()).touch();
+        let said = glance(&word).0;
+        assert_eq!((said.age(), said.is_settled()), (0, true));
+        assert!(said.moved_to(7).is_settled());
+        assert_eq!(said.entry(), some_chunk().entry());
+    }
+
+    #[test]
+    fn a_slot_that_is_held_or_says_something_else_is_left_alone() {
+        let word = AtomicU64::new(some_chunk().0);
+        let held = lock(&word, |_| ());
+        assert_eq!(age(&word, some_chunk()), None);
+        assert!(!settle(&word, some_chunk()));
+        drop(held);
+        assert_eq!(age(&word, some_chunk().moved_to(1)), None);
+        assert!(!settle(&word, some_chunk().moved_to(1)));
+        assert_eq!(glance(&word), (some_chunk(), false));
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub struct Stats {
     pub evacuated: u64,
     /// Counter: frames taken although the reserve was empty.
     pub reserve_misses: u64,
+    /// Counter: cold pages whose chunk was replaced by a smaller one.
+    pub recompressed: u64,
+    /// Counter: bytes by which these chunks became shorter.
+    pub recompress_saved: u64,
+    /// Counter: cold pages for which that was tried and did not pay.
+    pub recompress_in_vain: u64,
     /// Gauge: pages of zeros.
     pub zero_pages: u64,
     /// Gauge: same-filled pages other than zeros that live in their slot.

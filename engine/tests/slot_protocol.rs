@@ -1,5 +1,5 @@
 //! The slot protocol under a model checker: every interleaving of any two of a store, a load,
-//! a discard and the evacuator on one slot, with the chunks' memory watched for races.
+//! a discard, the evacuator and the recompressor on one slot, with the chunks' memory watched for races.
 //!
 //! A chunk's bytes are modelled by one cell a place. Whoever takes a chunk out of the slot
 //! overwrites its cell at once, as the pool may after the chunk was freed: if anybody still
@@ -92,9 +92,34 @@ impl Model {
 
     fn load(&self) -> Option<u64> {
         let held = slot::lock(&self.slot, relax);
-        held.said()
+        let value = held
+            .said()
             .as_chunk()
-            .map(|chunk| self.read(chunk.place as usize))
+            .map(|chunk| self.read(chunk.place as usize));
+        held.touch();
+        value
+    }
+
+    /// The recompressor: ages the chunk, copies it out, and stores the copy at place `to`. It
+    /// does nothing where the slot changed meanwhile.
+    fn recompress(&self, to: usize) {
+        let (said, held) = slot::glance(&self.slot);
+        if held || said.as_chunk().is_none() {
+            return;
+        }
+        let Some(aged) = slot::age(&self.slot, said) else {
+            return;
+        };
+        let Some(held) = slot::try_lock(&self.slot, aged) else {
+            return;
+        };
+        let place = aged.as_chunk().map_or(0, |chunk| chunk.place as usize);
+        let value = self.read(place);
+        drop(held);
+        if let Some(held) = slot::try_lock(&self.slot, aged) {
+            self.write(to, value);
+            self.free(held.commit(chunk(to)));
+        }
     }
 
     /// Every place but the one that the slot names is free: nothing leaks.
@@ -209,5 +234,70 @@ fn a_store_beside_a_discard() {
         |m| m.store(2, 20),
         Model::discard,
         |m| assert!(matches!(m.load(), Some(20) | None)),
+    );
+}
+
+#[test]
+fn a_load_beside_the_recompressor() {
+    check(
+        |m| assert_eq!(m.load(), Some(10)),
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), Some(10)),
+    );
+}
+
+#[test]
+fn a_store_beside_the_recompressor_is_not_lost() {
+    check(
+        |m| m.store(2, 20),
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), Some(20)),
+    );
+}
+
+/// The new chunk lies where the one lay that was just freed and has its length and codec: only
+/// its age tells them apart.
+#[test]
+fn a_store_at_the_same_place_beside_the_recompressor_is_not_lost() {
+    check(
+        |m| {
+            let old = slot::replace(&m.slot, Slot::EMPTY, relax);
+            let place = old.slot().as_chunk().map_or(2, |chunk| chunk.place);
+            m.free(old);
+            m.store(place as usize, 20);
+        },
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), Some(20)),
+    );
+}
+
+#[test]
+fn a_discard_beside_the_recompressor_is_not_undone() {
+    check(
+        Model::discard,
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), None),
+    );
+}
+
+#[test]
+fn the_evacuator_beside_the_recompressor() {
+    check(
+        |m| m.evacuate(1, 2),
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), Some(10)),
+    );
+}
+
+/// A chunk that was moved away and back is the same chunk.
+#[test]
+fn there_and_back_beside_the_recompressor() {
+    check(
+        |m| {
+            m.evacuate(1, 2);
+            m.evacuate(2, 1);
+        },
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), Some(10)),
     );
 }

@@ -21,6 +21,13 @@ impl CodecSpec {
         level: 0,
     };
 
+    /// Zstandard at its fastest regular level, the default for cold pages.
+    #[cfg(feature = "zstd")]
+    pub const ZSTD: CodecSpec = CodecSpec {
+        id: CodecId::Zstd,
+        level: 1,
+    };
+
     /// The levels of zstd that are offered: below −7 nothing gets faster, above 9 nothing
     /// on a page of 4096 bytes gets smaller that would pay for the time.
     pub const ZSTD_LEVELS: core::ops::RangeInclusive<i8> = -7..=9;

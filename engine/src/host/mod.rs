@@ -27,6 +27,11 @@ pub trait Host: Send + Sync {
     /// Wakes the keeper, the background thread that calls [`crate::Store::keep`]: the
     /// reserve runs low, or the pool's overhead has passed its threshold. Must not block.
     fn wake_keeper(&self);
+
+    /// Wakes the thread that recompresses cold pages from its rest (see
+    /// [`crate::store::Recompressor::rest`]): pages were written. Must not block. A host that
+    /// has no such thread leaves it out.
+    fn wake_recompressor(&self) {}
 }
 
 /// The host has no more memory to give.

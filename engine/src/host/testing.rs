@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Host;
 use super::heap::StdTime;
 
-/// Locks of `parking_lot`, the real clock, and a count of calls for the keeper.
+/// Locks of `parking_lot`, the real clock, and counts of calls for the threads of a store.
 #[derive(Debug, Default)]
 pub(crate) struct TestHost {
     time: StdTime,
     pub(crate) keeper_calls: AtomicU32,
+    pub(crate) recompressor_calls: AtomicU32,
 }
 
 impl Host for TestHost {
@@ -25,6 +26,10 @@ impl Host for TestHost {
 
     fn wake_keeper(&self) {
         self.keeper_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn wake_recompressor(&self) {
+        self.recompressor_calls.fetch_add(1, Ordering::Relaxed);
     }
 }
 

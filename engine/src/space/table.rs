@@ -65,6 +65,25 @@ impl<S: SlotMemory> Table<S> {
         Some(slot)
     }
 
+    /// The next pages, from `from` on, whose slots may hold something: those whose slots share
+    /// a page of the table's memory. `None` where there are none.
+    pub fn next_written(&self, from: u64) -> Option<Range<u64>> {
+        let first = usize::try_from(from).ok()? / SLOTS_PER_PAGE;
+        let mut masked = u64::MAX << (first % 64);
+        for word in first / 64..self.written.len() {
+            let written = self.written[word].load(Ordering::Acquire) & masked;
+            masked = u64::MAX;
+            if written != 0 {
+                let page = word * 64 + written.trailing_zeros() as usize;
+                let start = (page * SLOTS_PER_PAGE) as u64;
+                let end = (start + SLOTS_PER_PAGE as u64).min(self.pages());
+                let start = start.max(from);
+                return (start < end).then_some(start..end);
+            }
+        }
+        None
+    }
+
     /// The slots of `range` that may hold something, in order; those past the end are left
     /// out.
     pub fn written_in(&self, range: Range<u64>) -> impl Iterator<Item = &AtomicU64> {
@@ -103,5 +122,21 @@ mod tests {
         assert_eq!(table.written_in(510..99_841).count(), 2 + 1);
         assert_eq!(table.written_in(512..99_840).count(), 0);
         assert_eq!(table.written_in(7..7).count(), 0);
+    }
+
+    #[test]
+    fn the_next_written_part_is_found() {
+        let table = Table::new(HeapSlots::new(100_000));
+        assert_eq!(table.next_written(0), None);
+        for index in [600, 99_999, 64 * 512] {
+            assert!(table.get_to_write(index).is_some());
+        }
+        assert_eq!(table.next_written(0), Some(512..1024));
+        assert_eq!(table.next_written(700), Some(700..1024));
+        assert_eq!(table.next_written(1024), Some(32_768..33_280));
+        assert_eq!(table.next_written(33_280), Some(99_840..100_000));
+        for past in [100_000, 100_351, 100_352, 1 << 40, u64::MAX] {
+            assert_eq!(table.next_written(past), None, "{past}");
+        }
     }
 }

@@ -21,6 +21,9 @@ pub(super) struct Shard {
     pub(super) corrupt: AtomicU64,
     pub(super) backing_reads: AtomicU64,
     pub(super) backing_writes: AtomicU64,
+    pub(super) recompressed: AtomicU64,
+    pub(super) recompress_saved: AtomicU64,
+    pub(super) recompress_in_vain: AtomicU64,
     zero_pages: AtomicU64,
     same_pages: AtomicU64,
     good_compress: AtomicU64,
@@ -101,6 +104,12 @@ impl Counters {
             .fold(0, |sum, shard| sum.wrapping_add(of(shard).load(Relaxed)))
     }
 
+    /// Pages read and written so far.
+    pub(super) fn served(&self) -> u64 {
+        let reads = self.sum(|shard| &shard.reads);
+        reads.wrapping_add(self.sum(|shard| &shard.writes))
+    }
+
     /// A gauge: threads at work may leave it below zero for a moment, which reads as zero.
     fn gauge(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
         (self.sum(of) as i64).max(0) as u64
@@ -121,6 +130,9 @@ impl Counters {
             corrupt: self.sum(|s| &s.corrupt),
             backing_reads: self.sum(|s| &s.backing_reads),
             backing_writes: self.sum(|s| &s.backing_writes),
+            recompressed: self.sum(|s| &s.recompressed),
+            recompress_saved: self.sum(|s| &s.recompress_saved),
+            recompress_in_vain: self.sum(|s| &s.recompress_in_vain),
             zero_pages: self.gauge(|s| &s.zero_pages),
             same_pages: self.gauge(|s| &s.same_pages),
             good_compress: self.gauge(|s| &s.good_compress),

@@ -8,6 +8,7 @@
 mod counters;
 mod error;
 mod read;
+mod recompress;
 mod write;
 
 #[cfg(all(test, feature = "std"))]
@@ -15,19 +16,20 @@ mod tests;
 
 use alloc::boxed::Box;
 use core::fmt;
-use core::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::backing::Backing;
 use crate::codec::{CodecSpec, Scratch};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page};
 use crate::pool::{Owners, Pool};
-use crate::slot::{self, Slot, Taken};
+use crate::slot::{self, Held, Slot, Taken};
 use crate::space::Table;
 use crate::stats::Stats;
 use counters::{Counters, Shard, add};
 
 pub use error::{ReadError, WriteError};
+pub use recompress::{ColdPolicy, Progress, Recompressor};
 
 /// Pages that a store can have: the owner in a chunk's header has 32 bits. 16 TiB.
 pub const MAX_PAGES: u64 = 1 << 32;
@@ -73,6 +75,10 @@ pub struct Store<H: Host, F, S> {
     codec: AtomicU16,
     counters: Counters,
     workers: AtomicUsize,
+    /// Somebody is the recompressor.
+    recompressing: AtomicBool,
+    /// The recompressor has nothing to do until a page is written.
+    recompressor_rests: AtomicBool,
 }
 
 impl<H: Host, F, S> fmt::Debug for Store<H, F, S> {
@@ -106,6 +112,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             codec: AtomicU16::new(config.codec.to_bits()),
             counters: Counters::new(config.arenas),
             workers: AtomicUsize::new(0),
+            recompressing: AtomicBool::new(false),
+            recompressor_rests: AtomicBool::new(false),
         }
     }
 
@@ -165,6 +173,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.pool.keep(&self.host, &self.table)
     }
 
+    /// Pages read and written so far: how busy the store is. Costs little.
+    pub fn served(&self) -> u64 {
+        self.counters.served()
+    }
+
     /// A snapshot of the counters, taken while others may be at work.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -181,6 +194,15 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     #[cfg(all(test, feature = "std"))]
     fn pool_frames(&self) -> &F {
         self.pool.frame_memory()
+    }
+
+    /// Makes a slot that is held say `new`, and frees what it said.
+    fn exchange(&self, shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) {
+        // Counted first: a discard by another thread may follow the commit at once.
+        if let Some(entry) = new.entry() {
+            shard.gained(entry);
+        }
+        self.free(shard, held.commit(new));
     }
 
     /// Frees what a slot said.

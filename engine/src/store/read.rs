@@ -11,6 +11,14 @@ use crate::page::{PAGE_SIZE, Page, fill};
 use crate::pool::checksum::crc32c;
 use crate::slot::{self, Entry, Held, Slot};
 
+/// Some pages of a run could not be read.
+struct Failed {
+    /// How many.
+    pages: u64,
+    /// What was wrong with the first of them.
+    error: ReadError,
+}
+
 /// Where a page was found.
 enum Found {
     /// It is restored.
@@ -38,15 +46,15 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let mut before = self.host.now_ns();
         while at < pages.len() {
             let index = first.saturating_add(at as u64);
-            let (result, done) = match self.load(worker, index, &mut pages[at]) {
-                Ok(Found::Here) => (Ok(()), 1),
+            let (done, failed) = match self.load(worker, index, &mut pages[at]) {
+                Ok(Found::Here) => (1, None),
                 Ok(Found::InBacking(_)) => {
                     let run = self.backing_run(index, pages.len() - at);
                     let shard = self.counters.shard(worker.number);
                     let pages = &mut pages[at..at + run];
-                    (self.read_from_backing(shard, worker, index, pages), run)
+                    (run, self.read_from_backing(shard, worker, index, pages))
                 }
-                Err(error) => (Err(error), 1),
+                Err(error) => (1, Some(Failed { pages: 1, error })),
             };
             let shard = self.counters.shard(worker.number);
             let now = self.host.now_ns();
@@ -55,11 +63,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             before = now;
             add(&shard.reads, done as u64);
             at += done;
-            if outcome.is_ok() {
-                outcome = result;
-            }
-            if result.is_err() {
-                add(&shard.failed_reads, 1);
+            if let Some(Failed { pages, error }) = failed {
+                add(&shard.failed_reads, pages);
+                outcome = outcome.and(Err(error));
             }
         }
         outcome
@@ -83,7 +89,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let restored = said
                 .as_chunk()
                 .map(|chunk| self.restore(&mut worker.scratch, owner, chunk.codec, &held, page));
-            drop(held);
+            held.touch();
             match restored {
                 Some(Some(())) => return Ok(Found::Here),
                 Some(None) => {
@@ -113,13 +119,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         held: &Held<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
-        let bytes = self.pool.get(held, owner).ok()?;
-        match codec {
-            CodecId::Raw => page.copy_from_slice(bytes.get(..PAGE_SIZE)?),
-            CodecId::Fill => fill(page, u64::from_ne_bytes(bytes.try_into().ok()?)),
-            id => codec::by_id(id)?.decompress(bytes, scratch, page).ok()?,
-        }
-        Some(())
+        unpack(scratch, codec, self.pool.get(held, owner).ok()?, page)
     }
 
     /// How many pages from `index` on, at most `limit`, lie in the backing store.
@@ -145,24 +145,26 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         worker: &mut Worker,
         first: u64,
         pages: &mut [Page],
-    ) -> Result<(), ReadError> {
+    ) -> Option<Failed> {
         let Some(backing) = &self.backing else {
-            return Err(ReadError::Corrupt { index: first });
+            return Some(Failed {
+                pages: pages.len() as u64,
+                error: ReadError::Corrupt { index: first },
+            });
         };
         let run = backing.read(first, pages);
         add(&shard.backing_reads, pages.len() as u64);
-        let mut outcome = Ok(());
+        let mut failed: Option<Failed> = None;
         for (index, page) in (first..).zip(pages) {
-            let result = match run {
-                Ok(()) if self.is_current(index, page) => Ok(()),
-                // It was written anew meanwhile, or the transfer failed at another page.
-                _ => self.read_again(shard, &**backing, worker, index, page),
-            };
-            if outcome.is_ok() {
-                outcome = result;
+            if run.is_ok() && self.is_current(index, page) {
+                continue;
+            }
+            // It was written anew meanwhile, or the transfer failed at another page.
+            if let Err(error) = self.read_again(shard, &**backing, worker, index, page) {
+                failed.get_or_insert(Failed { pages: 0, error }).pages += 1;
             }
         }
-        outcome
+        failed
     }
 
     /// Whether a page that came from the backing store is what its slot still says.
@@ -200,4 +202,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             }
         }
     }
+}
+
+/// Restores a page from the bytes of its chunk; `None` where they are corrupt.
+pub(super) fn unpack(
+    scratch: &mut Scratch,
+    codec: CodecId,
+    bytes: &[u8],
+    page: &mut Page,
+) -> Option<()> {
+    match codec {
+        CodecId::Raw => page.copy_from_slice(bytes.get(..PAGE_SIZE)?),
+        CodecId::Fill => fill(page, u64::from_ne_bytes(bytes.try_into().ok()?)),
+        id => codec::by_id(id)?.decompress(bytes, scratch, page).ok()?,
+    }
+    Some(())
 }

@@ -7,7 +7,7 @@ use crate::codec::{self, CodecId};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, same_filled};
 use crate::pool::checksum::crc32c;
-use crate::slot::{self, ChunkRef, Entry, Slot};
+use crate::slot::{self, ChunkRef, Slot};
 
 /// What is to become of a page.
 enum Placed {
@@ -61,6 +61,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if run > 0 {
             note(self.write_to_backing(worker, first, pages, run));
         }
+        self.end_rest();
         outcome
     }
 
@@ -191,8 +192,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let held = slot::resume(word);
             if result.is_ok() {
                 let checksum = crc32c(PAGE_SIZE as u32, page);
-                shard.gained(Entry::Backing { checksum });
-                self.free(shard, held.commit(Slot::backing(checksum)));
+                self.exchange(shard, held, Slot::backing(checksum));
             }
         }
         Ok(result?)

@@ -1,6 +1,8 @@
 //! The store against a model, and under many threads at once.
 
 mod model;
+#[cfg(feature = "zstd")]
+mod recompress;
 mod rules;
 mod stress;
 
@@ -13,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::backing::BackingError;
+use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::{Random, TestHost};
 

@@ -26,6 +26,11 @@ enum Op {
         count: u64,
     },
     Keep,
+    Recompress {
+        codec: usize,
+        age: u8,
+        epochs: usize,
+    },
     Codec(usize),
     FailBackingWrites(bool),
     FailBackingReads(bool),
@@ -39,6 +44,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..PAGES + 2, 1..12usize).prop_map(|(first, count)| Op::Read { first, count }),
         2 => (0..PAGES + 2, 1..20u64).prop_map(|(first, count)| Op::Discard { first, count }),
         1 => Just(Op::Keep),
+        2 => (0..8usize, 1..4u8, 1..4usize)
+            .prop_map(|(codec, age, epochs)| Op::Recompress { codec, age, epochs }),
         1 => (0..4usize).prop_map(Op::Codec),
         1 => any::<bool>().prop_map(Op::FailBackingWrites),
         1 => any::<bool>().prop_map(Op::FailBackingReads),
@@ -103,6 +110,7 @@ impl Model {
             Op::Keep => {
                 self.store.keep();
             }
+            Op::Recompress { codec, age, epochs } => self.recompress(*codec, *age, *epochs)?,
             Op::Codec(n) => {
                 let known: Vec<_> = codec_ids();
                 self.store.set_codec(known[n % known.len()]);
@@ -159,6 +167,26 @@ impl Model {
                 self.expect.insert(i, Some(Box::new(now[0])));
             }
         }
+        Ok(())
+    }
+
+    fn recompress(&self, codec: usize, age: u8, epochs: usize) -> Result<(), TestCaseError> {
+        let known = codec_ids();
+        let policy = ColdPolicy {
+            codec: known[codec % known.len()],
+            age,
+        };
+        let before = self.store.stats();
+        let mut recompressor = self.store.recompressor().unwrap();
+        for _ in 0..epochs {
+            while recompressor.step(policy, |_| ()) == Progress::Within {}
+        }
+        let after = self.store.stats();
+        prop_assert_eq!(
+            before.compr_bytes - after.compr_bytes,
+            after.recompress_saved - before.recompress_saved
+        );
+        prop_assert_eq!(before.pages_stored, after.pages_stored);
         Ok(())
     }
 

@@ -81,6 +81,31 @@ fn a_changed_page_in_the_backing_store_is_an_error() {
 }
 
 #[test]
+fn every_page_of_a_run_that_fails_is_counted() {
+    let backing = MemoryBacking::default();
+    let store = store(100, Some(backing.clone()), None);
+    let mut worker = store.worker();
+    let pages: std::vec::Vec<Page> = (0..6).map(|i| page(5, i)).collect();
+    store.write(&mut worker, 10, &pages).unwrap();
+    let mut back = vec![[0; PAGE_SIZE]; 6];
+    for index in [12, 14] {
+        backing.0.pages.lock().get_mut(&index).unwrap()[0] ^= 1;
+    }
+    assert_eq!(
+        store.read(&mut worker, 10, &mut back),
+        Err(ReadError::Corrupt { index: 12 })
+    );
+    assert_eq!((store.stats().failed_reads, store.stats().reads), (2, 6));
+    assert!(back[5] == pages[5], "the others are read");
+    backing.0.fail_reads.store(true, Relaxed);
+    assert!(matches!(
+        store.read(&mut worker, 10, &mut back),
+        Err(ReadError::Backing(error)) if error.index == 10
+    ));
+    assert_eq!((store.stats().failed_reads, store.stats().reads), (8, 12));
+}
+
+#[test]
 fn a_corrupted_chunk_is_an_error_and_never_wrong_bytes() {
     let store = store(100, None, None);
     let mut worker = store.worker();

@@ -1,0 +1,345 @@
+//! Recompression: pages that stay cold are compressed once more, by a codec that takes its
+//! time.
+//!
+//! One thread, the [`Recompressor`], goes over the slots again and again; each time round is
+//! an *epoch*. It raises the age of every chunk's slot by one, while a read sets the age to 0
+//! with the store by which it lets go of the slot anyway, and a write makes a new slot. What
+//! reaches the policy's age is compressed anew, some pages at a time:
+//!
+//! 1. Each chunk is copied out under the lock of its slot.
+//! 2. The copies are decompressed and compressed, with no lock held.
+//! 3. Each slot is locked again if it still says the very same, its age included. The new
+//!    chunk is stored, the slot commits, the old chunk is freed.
+//!
+//! That the slot says the same proves that the page is the same, even where its chunk was
+//! freed and another one of the same length was placed there since: a slot whose page was
+//! written is of age 0, and only this thread raises ages, which it does not do between 1
+//! and 3. (The evacuator may have moved the chunk away and back, which changes no byte of it.)
+//!
+//! A chunk that did not get smaller is marked as settled and left alone until its page is
+//! written. Once an epoch finds only chunks of the policy's codec and settled ones, there is
+//! nothing to do until the next write, and the thread can [`rest`](Recompressor::rest).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::counters::add;
+use super::read::unpack;
+use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
+use crate::codec::{self, CodecId, CodecSpec};
+use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::page::{PAGE_SIZE, Page};
+use crate::slot::{self, ChunkRef, MAX_AGE, Slot};
+
+/// Chunks that one step recompresses at most: well under 2 ms of work with zstd:1.
+const BATCH: usize = 16;
+
+/// Slots that one step looks at, at least, unless it finds a batch among them.
+const SLOTS_A_STEP: u64 = 4096;
+
+/// What becomes of pages that stay cold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColdPolicy {
+    /// What they are compressed with. Chunks of the same codec stay as they are.
+    pub codec: CodecSpec,
+    /// The age at which a page is cold: epochs that began and ended since it was last
+    /// touched, plus one or two. 1 to [`MAX_AGE`]; other values count as the nearest of these.
+    pub age: u8,
+}
+
+/// How far a step came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do in this epoch.
+    Within,
+    /// The epoch is over.
+    EpochEnded {
+        /// Chunks that are still to age or to recompress.
+        left: u64,
+    },
+}
+
+/// A chunk on its way to become smaller.
+struct Copied {
+    owner: u32,
+    said: Slot,
+    chunk: ChunkRef,
+    /// The chunk's bytes; then those of the new one.
+    bytes: Box<Page>,
+    /// Length of the new chunk; `None` where it does not pay.
+    shrunk: Option<usize>,
+}
+
+/// The one thread that recompresses a store's cold pages. See the module's documentation.
+pub struct Recompressor<'a, H: Host, F, S> {
+    store: &'a Store<H, F, S>,
+    worker: Worker,
+    /// Where a page is restored.
+    page: Box<Page>,
+    batch: Vec<Copied>,
+    /// Copies without a chunk: their memory is used again.
+    spare: Vec<Box<Page>>,
+    /// The slot to look at next.
+    cursor: u64,
+    /// Chunks of this epoch that are still to age or to recompress.
+    left: u64,
+    /// The pool had no room for a chunk in this epoch.
+    full: bool,
+}
+
+impl<H: Host, F, S> core::fmt::Debug for Recompressor<'_, H, F, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Recompressor")
+            .field("cursor", &self.cursor)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest chunk that is worth replacing one of `length` bytes: shorter by at least a
+/// sixteenth and by a granule of the pool.
+fn worth(length: usize) -> usize {
+    length
+        .saturating_sub((length / 16).max(16))
+        .min(INCOMPRESSIBLE_ABOVE)
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
+    /// Makes this thread the recompressor until what is returned is dropped; `None` while
+    /// there is one already.
+    pub fn recompressor(&self) -> Option<Recompressor<'_, H, F, S>> {
+        if self.recompressing.swap(true, Acquire) {
+            return None;
+        }
+        Some(Recompressor {
+            store: self,
+            worker: self.worker(),
+            page: Box::new([0; PAGE_SIZE]),
+            batch: Vec::with_capacity(BATCH),
+            spare: (0..BATCH).map(|_| Box::new([0; PAGE_SIZE])).collect(),
+            cursor: 0,
+            left: 0,
+            full: false,
+        })
+    }
+
+    /// Wakes the recompressor from its rest, if it rests.
+    #[inline]
+    pub(super) fn end_rest(&self) {
+        if self.recompressor_rests.load(Relaxed) && self.recompressor_rests.swap(false, Relaxed) {
+            self.host.wake_recompressor();
+        }
+    }
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
+    /// Ages some thousand slots, and recompresses up to 16 chunks that are found cold. An
+    /// epoch must use one policy throughout.
+    ///
+    /// `hurry` is told `true` before slots and the pool's arenas are locked, and `false`
+    /// after: a thread of low priority that lost its CPU in between would keep others
+    /// waiting.
+    pub fn step(&mut self, policy: ColdPolicy, mut hurry: impl FnMut(bool)) -> Progress {
+        let ended = self.age_and_collect(policy);
+        if !self.batch.is_empty() {
+            hurry(true);
+            self.copy_out();
+            hurry(false);
+            self.shrink(policy.codec);
+            hurry(true);
+            self.commit(policy.codec.id());
+            hurry(false);
+        }
+        if !ended {
+            return Progress::Within;
+        }
+        self.cursor = 0;
+        self.full = false;
+        Progress::EpochEnded {
+            left: core::mem::take(&mut self.left),
+        }
+    }
+
+    /// Announces that nothing is to do until a page is written: the next write calls
+    /// [`Host::wake_recompressor`], once.
+    ///
+    /// A write that is under way may not notice. The thread may sleep without a limit only
+    /// once a whole epoch that began after this call has ended with nothing left and
+    /// [`Recompressor::rests`] still says so.
+    pub fn rest(&self) {
+        self.store.recompressor_rests.store(true, Relaxed);
+    }
+
+    /// Whether no page was written since [`Recompressor::rest`].
+    pub fn rests(&self) -> bool {
+        self.store.recompressor_rests.load(Relaxed)
+    }
+
+    /// Ages slots from the cursor on and collects those of cold chunks, without locking any.
+    /// Returns whether the end was reached.
+    fn age_and_collect(&mut self, policy: ColdPolicy) -> bool {
+        let cold = policy.age.clamp(1, MAX_AGE);
+        let pages = self.store.pages();
+        let stop = self.cursor.saturating_add(SLOTS_A_STEP);
+        while self.cursor < stop {
+            let written = self.store.table.next_written(self.cursor);
+            let Some(range) = written.filter(|range| range.start < pages) else {
+                return true;
+            };
+            for index in range.start..range.end.min(pages) {
+                self.cursor = index + 1;
+                self.look_at(index, policy.codec.id(), cold);
+                if self.batch.len() == BATCH {
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Ages the slot of a page, and puts it into the batch if it is cold.
+    fn look_at(&mut self, index: u64, codec: CodecId, cold: u8) {
+        let Some(word) = self.store.table.get(index) else {
+            return;
+        };
+        let (said, held) = slot::glance(word);
+        let Some(chunk) = said.as_chunk() else {
+            // What is held may become a chunk.
+            self.left += u64::from(held);
+            return;
+        };
+        if said.is_settled() || chunk.codec == codec || chunk.codec == CodecId::Fill {
+            return;
+        }
+        self.left += 1;
+        if held {
+            return;
+        }
+        // Pages have 32-bit numbers: see `MAX_PAGES`.
+        let (Some(said), Ok(owner)) = (slot::age(word, said), u32::try_from(index)) else {
+            return;
+        };
+        if said.age() >= cold
+            && !self.full
+            && let Some(bytes) = self.spare.pop()
+        {
+            self.batch.push(Copied {
+                owner,
+                said,
+                chunk,
+                bytes,
+                shrunk: None,
+            });
+        }
+    }
+
+    /// Copies the chunks of the batch; those whose slots are busy or changed leave it.
+    fn copy_out(&mut self) {
+        let Self {
+            store,
+            batch,
+            spare,
+            left,
+            worker,
+            ..
+        } = self;
+        let shard = store.counters.shard(worker.number);
+        for i in (0..batch.len()).rev() {
+            let copied = &mut batch[i];
+            let held = store
+                .table
+                .get(copied.owner.into())
+                .and_then(|word| slot::try_lock(word, copied.said));
+            let bytes = held.as_ref().map(|held| store.pool.get(held, copied.owner));
+            match bytes {
+                Some(Ok(bytes)) => {
+                    copied.bytes[..bytes.len()].copy_from_slice(bytes);
+                    continue;
+                }
+                // Its reader will get the error; it is counted once here.
+                Some(Err(_)) => {
+                    drop(held);
+                    add(&shard.corrupt, 1);
+                    *left -= u64::from(settle(store, copied));
+                }
+                None => {}
+            }
+            spare.push(batch.swap_remove(i).bytes);
+        }
+    }
+
+    /// Compresses what was copied; no lock is held.
+    fn shrink(&mut self, spec: CodecSpec) {
+        let scratch = &mut self.worker.scratch;
+        for copied in &mut self.batch {
+            let ChunkRef { length, codec, .. } = copied.chunk;
+            let restored = unpack(scratch, codec, &copied.bytes[..length], &mut self.page);
+            copied.shrunk = restored.and_then(|()| {
+                let out = &mut copied.bytes[..worth(length)];
+                codec::by_id(spec.id())?.compress(&self.page, spec.level(), scratch, out)
+            });
+        }
+    }
+
+    /// Stores the chunks that became smaller, commits their slots and frees the old ones.
+    fn commit(&mut self, codec: CodecId) {
+        let mut batch = core::mem::take(&mut self.batch);
+        for copied in batch.drain(..) {
+            let done = match copied.shrunk {
+                Some(length) => self.replace(&copied, length, codec),
+                None => {
+                    let shard = self.store.counters.shard(self.worker.number);
+                    add(&shard.recompress_in_vain, 1);
+                    settle(self.store, &copied)
+                }
+            };
+            self.left -= u64::from(done);
+            self.spare.push(copied.bytes);
+        }
+        self.batch = batch;
+    }
+
+    /// Puts the new chunk in the place of the old one, unless the slot has changed or the
+    /// pool has no room; returns whether it did.
+    fn replace(&mut self, copied: &Copied, length: usize, codec: CodecId) -> bool {
+        let store = self.store;
+        let Worker { number, .. } = self.worker;
+        let word = store.table.get(copied.owner.into());
+        let Some(held) = word.and_then(|word| slot::try_lock(word, copied.said)) else {
+            return false;
+        };
+        let bytes = &copied.bytes[..length];
+        let Ok(place) = store
+            .pool
+            .insert(&store.host, number, copied.owner, bytes, false)
+        else {
+            self.full = true;
+            return false;
+        };
+        let shard = store.counters.shard(number);
+        let new = Slot::chunk(ChunkRef {
+            place,
+            length,
+            codec,
+        });
+        store.exchange(shard, held, new);
+        add(&shard.recompressed, 1);
+        let saved = copied.chunk.length - length;
+        add(&shard.recompress_saved, saved as u64);
+        true
+    }
+}
+
+/// Marks a chunk as not worth another try, unless its slot has changed.
+fn settle<H: Host, F: FrameMemory, S: SlotMemory>(store: &Store<H, F, S>, copied: &Copied) -> bool {
+    let word = store.table.get(copied.owner.into());
+    word.is_some_and(|word| slot::settle(word, copied.said))
+}
+
+impl<H: Host, F, S> Drop for Recompressor<'_, H, F, S> {
+    fn drop(&mut self) {
+        self.store.recompressor_rests.store(false, Relaxed);
+        self.store.recompressing.store(false, Release);
+    }
+}
