@@ -4,8 +4,9 @@ use core::arch::x86_64::*;
 
 use super::choose::{SAMPLES, sample};
 use super::classes::{Classes, Facts};
-use super::format::{BLOCKS, Chunk, Counts, LANES, MAX_STRIDE, Parts, STREAM_ROOM, planes_of};
-use super::{ENTRIES, Table};
+use super::far::Far;
+use super::format::{BLOCKS, Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
+use super::streams::Ends;
 use crate::page::Page;
 
 /// Words in a register, half a block.
@@ -56,9 +57,9 @@ fn row(table: &[[u8; HALF]; 256], lanes: u8) -> __m256i {
 /// The lanes that are zero.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn zeros(lanes: __m256i) -> u16 {
+fn zeros(lanes: __m256i) -> u8 {
     let equal = _mm256_cmpeq_epi32(lanes, _mm256_setzero_si256());
-    _mm256_movemask_ps(_mm256_castsi256_ps(equal)) as u16
+    _mm256_movemask_ps(_mm256_castsi256_ps(equal)) as u8
 }
 
 /// All ones in the lanes of a set.
@@ -123,59 +124,6 @@ pub(super) fn stride(page: &Page) -> (usize, usize) {
     (best.0, best.1 as usize)
 }
 
-/// The ends of the streams that an encoder writes.
-struct Ends {
-    words: *mut u8,
-    halves: *mut u8,
-    bytes: *mut u8,
-}
-
-impl Ends {
-    fn new(parts: &mut Parts) -> Self {
-        Ends {
-            words: parts.words.as_mut_ptr(),
-            halves: parts.halves.as_mut_ptr(),
-            bytes: parts.bytes.as_mut_ptr(),
-        }
-    }
-
-    /// Appends the lanes that the sets choose.
-    ///
-    /// # Safety
-    /// At most 128 halves of blocks may be appended to streams that were empty.
-    #[inline]
-    #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-    unsafe fn append(&mut self, from: [__m256i; 3], words: u8, halves: u8, bytes: u8) {
-        let [w, h, b] = from;
-        let w = _mm256_permutevar8x32_epi32(w, row(&PACK, words));
-        let h = _mm256_permutevar8x32_epi32(h, row(&PACK, halves));
-        let b = _mm256_permutevar8x32_epi32(b, row(&PACK, bytes));
-        // The low halves of all lanes, and the low bytes.
-        let h = _mm256_shuffle_epi8(h, _mm256_set1_epi64x(0x0d0c_0908_0504_0100));
-        let h = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(h));
-        let b = _mm256_shuffle_epi8(b, _mm256_set1_epi32(0x0c08_0400));
-        let low = _mm_unpacklo_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256::<1>(b));
-        // SAFETY: a stream has room for the items of 64 blocks and for one block more, so a
-        // whole vector fits at its end before each of the 128 halves.
-        unsafe {
-            _mm256_storeu_si256(self.words.cast(), w);
-            _mm_storeu_si128(self.halves.cast(), h);
-            _mm_storel_epi64(self.bytes.cast(), low);
-            self.words = self.words.add(4 * words.count_ones() as usize);
-            self.halves = self.halves.add(2 * halves.count_ones() as usize);
-            self.bytes = self.bytes.add(bytes.count_ones() as usize);
-        }
-    }
-
-    fn counts(&self, parts: &Parts) -> Counts {
-        Counts {
-            words: (self.words as usize - parts.words.as_ptr() as usize) / 4,
-            halves: (self.halves as usize - parts.halves.as_ptr() as usize) / 2,
-            bytes: self.bytes as usize - parts.bytes.as_ptr() as usize,
-        }
-    }
-}
-
 /// Half a block's words and their references.
 ///
 /// # Panics
@@ -198,156 +146,82 @@ fn half_of(page: &Page, stride: usize, half: usize) -> [__m256i; 2] {
     }
 }
 
-/// What is true of half a block and its references, without what is about far words.
-#[inline]
-#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn facts([words, references]: [__m256i; 2]) -> Facts {
-    let differ = _mm256_xor_si256(words, references);
-    Facts {
-        some: zeros(differ) ^ 0xff,
-        over_8: zeros(_mm256_srli_epi32::<8>(differ)) ^ 0xff,
-        over_16: zeros(_mm256_srli_epi32::<16>(differ)) ^ 0xff,
-        ..Facts::default()
-    }
-}
-
-/// The facts of a block by those of its halves.
-#[inline(always)]
-fn join(low: Facts, high: Facts) -> Facts {
-    Facts {
-        some: low.some | high.some << 8,
-        over_8: low.over_8 | high.over_8 << 8,
-        over_16: low.over_16 | high.over_16 << 8,
-        zero: low.zero | high.zero << 8,
-        small: low.small | high.small << 8,
-        equal: low.equal | high.equal << 8,
-        near: low.near | high.near << 8,
-    }
-}
+/// Halves of blocks in a group.
+const HALVES: usize = GROUP_WORDS / HALF;
 
 /// [`scalar::encode`](super::scalar::encode).
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Table>, parts: &mut Parts) {
+pub(super) fn encode(page: &Page, stride: usize, mut far: Option<&mut Far>, parts: &mut Parts) {
     parts.clear();
-    match far {
-        None => encode_plain(page, stride, parts),
-        Some(table) => encode_far(page, stride, table, parts),
+    if let Some(far) = &mut far {
+        far.clear();
+    }
+    for group in 0..GROUPS {
+        let facts = facts(page, stride, group, far.is_some());
+        let classes = parts.choose(page, group, facts, &mut far);
+        append(parts, page, group, classes);
+        parts.count(classes, &far);
     }
 }
 
-#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn encode_plain(page: &Page, stride: usize, parts: &mut Parts) {
-    let mut ends = Ends::new(parts);
-    for block in 0..BLOCKS {
-        let low = half_of(page, stride, 2 * block);
-        let high = half_of(page, stride, 2 * block + 1);
-        let classes = join(facts(low), facts(high)).plain();
-        parts.put_planes(block, classes);
-        // SAFETY: this is done once for each half of 64 blocks.
-        unsafe { append(&mut ends, classes, [[low[0]; 3], [high[0]; 3]]) };
-    }
-    parts.counts = ends.counts(parts);
-}
-
-/// Appends both halves of a block, each as words, halves and bytes.
-///
-/// # Safety
-/// As for [`Ends::append`].
+/// What is true of a group's words and their references; what only the balanced level asks for
+/// where `all` is true.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-unsafe fn append(ends: &mut Ends, classes: Classes, from: [[__m256i; 3]; 2]) {
+fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
+    let (mut equal, mut below_8, mut below_16) = (0, 0, 0);
+    let mut facts = Facts::default();
+    for i in 0..HALVES {
+        let [words, references] = half_of(page, stride, group * HALVES + i);
+        let differ = _mm256_xor_si256(words, references);
+        let put = |set: &mut u64, lanes: u8| *set |= u64::from(lanes) << (i * HALF);
+        put(&mut equal, zeros(differ));
+        put(&mut below_8, zeros(_mm256_srli_epi32::<8>(differ)));
+        put(&mut below_16, zeros(_mm256_srli_epi32::<16>(differ)));
+        if all {
+            put(&mut facts.zero, zeros(words));
+            put(&mut facts.small, zeros(_mm256_srli_epi32::<8>(words)));
+        }
+    }
+    (facts.some, facts.over_8, facts.over_16) = (!equal, !below_8, !below_16);
+    facts
+}
+
+/// Appends a group's words, halves and bytes to the streams, behind those that are counted.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn append(parts: &mut Parts, page: &Page, group: usize, classes: Classes) {
+    let mut ends = Ends::of_parts(parts);
+    // The sets of halves of blocks.
     let words = classes.words().to_le_bytes();
     let halves = classes.halves().to_le_bytes();
     let bytes = classes.bytes().to_le_bytes();
-    // SAFETY: as the caller says.
-    unsafe {
-        ends.append(from[0], words[0], halves[0], bytes[0]);
-        ends.append(from[1], words[1], halves[1], bytes[1]);
-    }
-}
-
-/// What is true of half a block and its far words, and how far before the block they are.
-///
-/// The places of its words go to `places`.
-#[inline]
-#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn far_facts(
-    half: [__m256i; 2],
-    block: usize,
-    page: &Page,
-    table: &Table,
-    places: &mut [u32; HALF],
-) -> (Facts, __m256i) {
-    let [words, _] = half;
-    let hashes = _mm256_mullo_epi32(
-        _mm256_srli_epi32::<8>(words),
-        _mm256_set1_epi32(0x9e37_79b1_u32 as i32),
-    );
-    let at = _mm256_srli_epi32::<22>(hashes);
-    // SAFETY: `places` has 32 bytes. They are below 1024, the length of the table, whose
-    // entries are below 1024, the number of words of a page.
-    let (before, far) = unsafe {
-        _mm256_storeu_si256(places.as_mut_ptr().cast(), at);
-        let before = _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), at);
-        (
-            before,
-            _mm256_i32gather_epi32::<4>(page.as_ptr().cast(), before),
-        )
-    };
-    let last = (block * LANES) as i32 - 1;
-    let back = _mm256_sub_epi32(_mm256_set1_epi32(last), before);
-    let in_reach = zeros(_mm256_srli_epi32::<8>(back));
-    let differ = _mm256_xor_si256(words, far);
-    let facts = Facts {
-        zero: zeros(words),
-        small: zeros(_mm256_srli_epi32::<8>(words)),
-        equal: zeros(differ) & in_reach,
-        near: zeros(_mm256_srli_epi32::<8>(differ)) & in_reach,
-        ..facts(half)
-    };
-    (facts, back)
-}
-
-#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn encode_far(page: &Page, stride: usize, table: &mut Table, parts: &mut Parts) {
-    table.fill(0);
-    let mut ends = Ends::new(parts);
-    for block in 0..BLOCKS {
-        let low = half_of(page, stride, 2 * block);
-        let high = half_of(page, stride, 2 * block + 1);
-        let mut places = [[0; HALF]; 2];
-        let [first, second] = &mut places;
-        let (low_facts, low_back) = far_facts(low, block, page, table, first);
-        let (high_facts, high_back) = far_facts(high, block, page, table, second);
-        for (lane, place) in places.as_flattened().iter().enumerate() {
-            table[*place as usize % ENTRIES] = (block * LANES + lane) as u32;
+    for i in 0..HALVES {
+        let half = &page.as_chunks::<32>().0[group * HALVES + i];
+        let sets = [words[i], halves[i], bytes[i]];
+        // SAFETY: half a block has 32 bytes. A stream has room for the items of 64 blocks and
+        // for one block more, so a whole vector fits at its end before each of the 128 halves.
+        unsafe {
+            let all = _mm256_loadu_si256(half.as_ptr().cast());
+            let w = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[0]));
+            let h = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[1]));
+            let b = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[2]));
+            // The low halves of all lanes, and the low bytes.
+            let h = _mm256_shuffle_epi8(h, _mm256_set1_epi64x(0x0d0c_0908_0504_0100));
+            let h = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(h));
+            let b = _mm256_shuffle_epi8(b, _mm256_set1_epi32(0x0c08_0400));
+            let (low, high) = (_mm256_castsi256_si128(b), _mm256_extracti128_si256::<1>(b));
+            _mm256_storeu_si256(ends.words.cast(), w);
+            _mm_storeu_si128(ends.halves.cast(), h);
+            _mm_storel_epi64(ends.bytes.cast(), _mm_unpacklo_epi32(low, high));
+            ends.advance(sets);
         }
-        let classes = join(low_facts, high_facts).best();
-        parts.put_planes(block, classes);
-        let far = classes.far().to_le_bytes();
-        let far_high = classes.far_high().to_le_bytes();
-        let payload = |words: __m256i, back: __m256i, far: u8, far_high: u8| {
-            let low = _mm256_and_si256(words, _mm256_set1_epi32(0xff));
-            let packed = _mm256_or_si256(low, _mm256_slli_epi32::<8>(back));
-            [
-                words,
-                _mm256_blendv_epi8(words, packed, ones(far_high)),
-                _mm256_blendv_epi8(words, back, ones(far)),
-            ]
-        };
-        let low = payload(low[0], low_back, far[0], far_high[0]);
-        let high = payload(high[0], high_back, far[1], far_high[1]);
-        // SAFETY: this is done once for each half of 64 blocks.
-        unsafe { append(&mut ends, classes, [low, high]) };
     }
-    parts.counts = ends.counts(parts);
 }
 
 /// The streams of a chunk that is decoded.
 struct Streams {
-    words: *const u8,
-    halves: *const u8,
-    bytes: *const u8,
+    ends: Ends,
     /// Lanes of any block that refer to a word before the page.
     bad: __m256i,
 }
@@ -365,16 +239,15 @@ impl Streams {
     #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
     unsafe fn next(&mut self, planes: [u8; 3], block: usize, page: &Page) -> Change {
         let [p0, p1, p2] = planes;
-        let (words, halves, bytes) = (p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2));
+        let sets = [p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2)];
+        let [words, halves, bytes] = sets;
         // SAFETY: the counts of the chunk are those of its planes, so the items of this half
         // are in the streams; and behind them there is room for a vector.
         let (w, h, b) = unsafe {
-            let w = _mm256_loadu_si256(self.words.cast());
-            let h = _mm256_cvtepu16_epi32(_mm_loadu_si128(self.halves.cast()));
-            let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(self.bytes.cast()));
-            self.words = self.words.add(4 * words.count_ones() as usize);
-            self.halves = self.halves.add(2 * halves.count_ones() as usize);
-            self.bytes = self.bytes.add(bytes.count_ones() as usize);
+            let w = _mm256_loadu_si256(self.ends.words.cast());
+            let h = _mm256_cvtepu16_epi32(_mm_loadu_si128(self.ends.halves.cast()));
+            let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(self.ends.bytes.cast()));
+            self.ends.advance(sets);
             (w, h, b)
         };
         let unpack = |items: __m256i, lanes: u8| {
@@ -414,14 +287,8 @@ impl Streams {
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     let chunk = &Chunk::parse(chunk)?;
-    room.get_mut(..chunk.streams.len())?
-        .copy_from_slice(chunk.streams);
-    let base = room.as_ptr();
-    let halves = base.wrapping_add(4 * chunk.counts.words);
     let mut streams = Streams {
-        words: base,
-        halves,
-        bytes: halves.wrapping_add(2 * chunk.counts.halves),
+        ends: Ends::of_chunk(chunk, room)?,
         bad: _mm256_setzero_si256(),
     };
     // SAFETY: the streams are those of the chunk, with room for a vector behind them.
@@ -439,14 +306,8 @@ pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page
 /// The planes of half a block.
 #[inline(always)]
 fn planes(chunk: &Chunk<'_>, half: usize) -> [u8; 3] {
-    let [p0, p1] = planes_of(chunk.planes.as_chunks::<4>().0[half / 2]);
-    let p2 = chunk.thirds[half / 2];
-    let shift = 8 * (half % 2);
-    [
-        (p0 >> shift) as u8,
-        (p1 >> shift) as u8,
-        (p2 >> shift) as u8,
-    ]
+    let [first, second] = chunk.planes;
+    [first[half], second[half], chunk.third[half]]
 }
 
 /// Writes half a block.

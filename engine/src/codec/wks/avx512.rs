@@ -4,8 +4,9 @@ use core::arch::x86_64::*;
 
 use super::choose::{SAMPLES, much_text, sample};
 use super::classes::{Classes, Facts};
-use super::format::{BLOCKS, Chunk, Counts, LANES, MAX_STRIDE, Parts, STREAM_ROOM, planes_of};
-use super::{ENTRIES, Table};
+use super::far::Far;
+use super::format::{BLOCKS, Chunk, GROUP, GROUPS, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
+use super::streams::Ends;
 use crate::page::Page;
 
 /// The lanes whose bits from the eighth on are not all zero.
@@ -53,55 +54,6 @@ pub(super) fn stride(page: &Page) -> (usize, usize) {
     (best.0, best.1 as usize)
 }
 
-/// The ends of the streams that an encoder writes.
-struct Ends {
-    words: *mut u8,
-    halves: *mut u8,
-    bytes: *mut u8,
-}
-
-impl Ends {
-    fn new(parts: &mut Parts) -> Self {
-        Ends {
-            words: parts.words.as_mut_ptr(),
-            halves: parts.halves.as_mut_ptr(),
-            bytes: parts.bytes.as_mut_ptr(),
-        }
-    }
-
-    /// Appends the lanes that have a word, a half or a byte in a stream.
-    ///
-    /// # Safety
-    /// At most 64 blocks may be appended to streams that were empty.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-    unsafe fn append(&mut self, from: [__m512i; 3], classes: Classes) {
-        let (words, halves, bytes) = (classes.words(), classes.halves(), classes.bytes());
-        let [w, h, b] = from;
-        let w = _mm512_maskz_compress_epi32(words, w);
-        let h = _mm256_maskz_compress_epi16(halves, _mm512_cvtepi32_epi16(h));
-        let b = _mm_maskz_compress_epi8(bytes, _mm512_cvtepi32_epi8(b));
-        // SAFETY: a stream has room for the items of 64 blocks and for one block more, so a
-        // whole vector fits at its end before each of the 64.
-        unsafe {
-            _mm512_storeu_si512(self.words.cast(), w);
-            _mm256_storeu_si256(self.halves.cast(), h);
-            _mm_storeu_si128(self.bytes.cast(), b);
-            self.words = self.words.add(4 * words.count_ones() as usize);
-            self.halves = self.halves.add(2 * halves.count_ones() as usize);
-            self.bytes = self.bytes.add(bytes.count_ones() as usize);
-        }
-    }
-
-    fn counts(&self, parts: &Parts) -> Counts {
-        Counts {
-            words: (self.words as usize - parts.words.as_ptr() as usize) / 4,
-            halves: (self.halves as usize - parts.halves.as_ptr() as usize) / 2,
-            bytes: self.bytes as usize - parts.bytes.as_ptr() as usize,
-        }
-    }
-}
-
 /// The words of a block and their references.
 ///
 /// # Panics
@@ -126,96 +78,70 @@ fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
 
 /// [`scalar::encode`](super::scalar::encode).
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Table>, parts: &mut Parts) {
+pub(super) fn encode(page: &Page, stride: usize, mut far: Option<&mut Far>, parts: &mut Parts) {
     parts.clear();
-    match far {
-        None => encode_plain(page, stride, parts),
-        Some(table) => encode_far(page, stride, table, parts),
+    if let Some(far) = &mut far {
+        far.clear();
+    }
+    for group in 0..GROUPS {
+        let facts = facts(page, stride, group, far.is_some());
+        let classes = parts.choose(page, group, facts, &mut far);
+        append(parts, page, group, classes);
+        parts.count(classes, &far);
     }
 }
 
+/// What is true of a group's words and their references; what only the balanced level asks for
+/// where `all` is true.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-fn encode_plain(page: &Page, stride: usize, parts: &mut Parts) {
-    let mut ends = Ends::new(parts);
-    for block in 0..BLOCKS {
-        let [words, references] = block_of(page, stride, block);
-        let differ = _mm512_xor_si512(words, references);
-        let some = _mm512_test_epi32_mask(differ, differ);
-        let over_8 = _mm512_test_epi32_mask(differ, _mm512_set1_epi32(ABOVE_8));
-        let over_16 = _mm512_test_epi32_mask(differ, _mm512_set1_epi32(ABOVE_16));
-        let facts = Facts {
-            some,
-            over_8,
-            over_16,
-            ..Facts::default()
-        };
-        parts.put_planes(block, facts.plain());
-        // SAFETY: this is done once for each of 64 blocks.
-        unsafe { ends.append([words; 3], facts.plain()) };
-    }
-    parts.counts = ends.counts(parts);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-fn encode_far(page: &Page, stride: usize, table: &mut Table, parts: &mut Parts) {
-    table.fill(0);
+fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
     let above_8 = _mm512_set1_epi32(ABOVE_8);
-    let low_8 = _mm512_set1_epi32(0xff);
-    let mut ends = Ends::new(parts);
-    for block in 0..BLOCKS {
-        let [words, references] = block_of(page, stride, block);
+    let above_16 = _mm512_set1_epi32(ABOVE_16);
+    let mut facts = Facts::default();
+    for i in 0..GROUP {
+        let [words, references] = block_of(page, stride, group * GROUP + i);
         let differ = _mm512_xor_si512(words, references);
-        let some = _mm512_test_epi32_mask(differ, differ);
-        let over_8 = _mm512_test_epi32_mask(differ, above_8);
-        let over_16 = _mm512_test_epi32_mask(differ, _mm512_set1_epi32(ABOVE_16));
-        let start = (block * LANES) as i32;
-        let hashes = _mm512_mullo_epi32(
-            _mm512_srli_epi32::<8>(words),
-            _mm512_set1_epi32(0x9e37_79b1_u32 as i32),
-        );
-        let places = _mm512_srli_epi32::<22>(hashes);
-        // SAFETY: places are below 1024, the length of the table, whose entries are below
-        // 1024, the number of words of a page.
-        let (before, far) = unsafe {
-            let before = _mm512_i32gather_epi32::<4>(places, table.as_ptr().cast());
-            let far = _mm512_i32gather_epi32::<4>(before, page.as_ptr().cast());
-            (before, far)
-        };
-        // A scatter would take twice as long as sixteen stores.
-        let mut lanes = [0_u32; LANES];
-        // SAFETY: the array has 64 bytes.
-        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), places) };
-        for (lane, place) in lanes.iter().enumerate() {
-            table[*place as usize % ENTRIES] = (start + lane as i32) as u32;
+        let put = |set: &mut u64, lanes: u16| *set |= u64::from(lanes) << (i * LANES);
+        put(&mut facts.some, _mm512_test_epi32_mask(differ, differ));
+        put(&mut facts.over_8, _mm512_test_epi32_mask(differ, above_8));
+        put(&mut facts.over_16, _mm512_test_epi32_mask(differ, above_16));
+        if all {
+            put(&mut facts.zero, _mm512_testn_epi32_mask(words, words));
+            put(&mut facts.small, _mm512_testn_epi32_mask(words, above_8));
         }
-        let back = _mm512_sub_epi32(_mm512_set1_epi32(start - 1), before);
-        let in_reach = _mm512_cmple_epu32_mask(back, low_8);
-        let differ = _mm512_xor_si512(words, far);
-        let classes = Facts {
-            some,
-            over_8,
-            over_16,
-            zero: _mm512_testn_epi32_mask(words, words),
-            small: _mm512_testn_epi32_mask(words, above_8),
-            equal: _mm512_mask_testn_epi32_mask(in_reach, differ, differ),
-            near: _mm512_mask_testn_epi32_mask(in_reach, differ, above_8),
-        }
-        .best();
-        parts.put_planes(block, classes);
-        let packed = _mm512_or_si512(_mm512_and_si512(words, low_8), _mm512_slli_epi32::<8>(back));
-        let halves = _mm512_mask_mov_epi32(words, classes.far_high(), packed);
-        let bytes = _mm512_mask_mov_epi32(words, classes.far(), back);
-        // SAFETY: this is done once for each of 64 blocks.
-        unsafe { ends.append([words, halves, bytes], classes) };
     }
-    parts.counts = ends.counts(parts);
+    facts
+}
+
+/// Appends a group's words, halves and bytes to the streams, behind those that are counted.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn append(parts: &mut Parts, page: &Page, group: usize, classes: Classes) {
+    let mut ends = Ends::of_parts(parts);
+    for i in 0..GROUP {
+        let block = &page.as_chunks::<64>().0[group * GROUP + i];
+        let of_block = |set: u64| (set >> (i * LANES)) as u16;
+        let words = of_block(classes.words());
+        let (halves, bytes) = (of_block(classes.halves()), of_block(classes.bytes()));
+        // SAFETY: a block has 64 bytes. A stream has room for the items of 64 blocks and for
+        // one block more, so a whole vector fits at its end before each of the 64.
+        unsafe {
+            let all = _mm512_loadu_si512(block.as_ptr().cast());
+            let w = _mm512_maskz_compress_epi32(words, all);
+            let h = _mm256_maskz_compress_epi16(halves, _mm512_cvtepi32_epi16(all));
+            let b = _mm_maskz_compress_epi8(bytes, _mm512_cvtepi32_epi8(all));
+            _mm512_storeu_si512(ends.words.cast(), w);
+            _mm256_storeu_si256(ends.halves.cast(), h);
+            _mm_storeu_si128(ends.bytes.cast(), b);
+            ends.advance([words, halves, bytes]);
+        }
+    }
 }
 
 /// The streams of a chunk that is decoded.
 struct Streams {
-    words: *const u8,
-    halves: *const u8,
-    bytes: *const u8,
+    ends: Ends,
     /// Lanes of any block that refer to a word before the page.
     bad: u16,
 }
@@ -233,16 +159,15 @@ impl Streams {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
     unsafe fn next(&mut self, planes: [u16; 3], block: usize, page: &Page) -> Change {
         let [p0, p1, p2] = planes;
-        let (words, halves, bytes) = (p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2));
+        let sets = [p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2)];
+        let [words, halves, bytes] = sets;
         // SAFETY: the counts of the chunk are those of its planes, so the items of this block
         // are in the streams; and behind them there is room for a vector.
         let (w, h, b) = unsafe {
-            let w = _mm512_loadu_si512(self.words.cast());
-            let h = _mm256_loadu_si256(self.halves.cast());
-            let b = _mm_loadu_si128(self.bytes.cast());
-            self.words = self.words.add(4 * words.count_ones() as usize);
-            self.halves = self.halves.add(2 * halves.count_ones() as usize);
-            self.bytes = self.bytes.add(bytes.count_ones() as usize);
+            let w = _mm512_loadu_si512(self.ends.words.cast());
+            let h = _mm256_loadu_si256(self.ends.halves.cast());
+            let b = _mm_loadu_si128(self.ends.bytes.cast());
+            self.ends.advance(sets);
             (w, h, b)
         };
         let w = _mm512_maskz_expand_epi32(words, w);
@@ -277,14 +202,8 @@ impl Streams {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     let chunk = &Chunk::parse(chunk)?;
-    room.get_mut(..chunk.streams.len())?
-        .copy_from_slice(chunk.streams);
-    let base = room.as_ptr();
-    let halves = base.wrapping_add(4 * chunk.counts.words);
     let mut streams = Streams {
-        words: base,
-        halves,
-        bytes: halves.wrapping_add(2 * chunk.counts.halves),
+        ends: Ends::of_chunk(chunk, room)?,
         bad: 0,
     };
     // SAFETY: the streams are those of the chunk, with room for a vector behind them.
@@ -302,8 +221,9 @@ pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page
 
 #[inline(always)]
 fn planes(chunk: &Chunk<'_>, block: usize) -> [u16; 3] {
-    let [p0, p1] = planes_of(chunk.planes.as_chunks::<4>().0[block]);
-    [p0, p1, chunk.thirds[block]]
+    let of = |plane: &Plane| u16::from_le_bytes(plane.as_chunks::<2>().0[block]);
+    let [first, second] = chunk.planes;
+    [of(first), of(second), of(&chunk.third)]
 }
 
 /// Writes a block.

@@ -1,7 +1,8 @@
 //! The layout of a chunk, as `docs/wks.md` describes it byte by byte.
 
-use super::classes::Classes;
-use crate::page::PAGE_SIZE;
+use super::classes::{Classes, Facts};
+use super::far::Far;
+use crate::page::{PAGE_SIZE, Page};
 
 /// 32-bit words in a page.
 pub(super) const WORDS: usize = PAGE_SIZE / 4;
@@ -27,8 +28,17 @@ pub(super) const KIND_FAR: u8 = 2;
 /// Bytes of a chunk's kind and stride.
 const HEAD: usize = 2;
 
-/// Bytes of the first two planes of all blocks.
-pub(super) const PLANES: usize = BLOCKS * 4;
+/// Blocks in a group: encoders choose the classes of so many at once.
+pub(super) const GROUP: usize = 4;
+
+/// Groups in a page.
+pub(super) const GROUPS: usize = BLOCKS / GROUP;
+
+/// Words in a group, and bits in a [`u64`].
+pub(super) const GROUP_WORDS: usize = GROUP * LANES;
+
+/// A bit for each word of a page, in order.
+pub(super) type Plane = [u8; WORDS / 8];
 
 /// Bytes of all words and of one block more. The streams of a chunk fit too, with room for
 /// a vector behind them.
@@ -46,13 +56,12 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts what the words of these planes have in the streams. Each number may hold the
-    /// planes of one block in its low 16 bits, or of several side by side.
+    /// Counts what the words of a group have in the streams.
     #[inline(always)]
-    pub(super) fn add(&mut self, p0: u64, p1: u64, p2: u64) {
-        self.words += (p0 & p1 & !p2).count_ones() as usize;
-        self.halves += (p1 & !p0).count_ones() as usize;
-        self.bytes += (p0 & (!p1 | p2)).count_ones() as usize;
+    pub(super) fn add(&mut self, classes: Classes) {
+        self.words += classes.words().count_ones() as usize;
+        self.halves += classes.halves().count_ones() as usize;
+        self.bytes += classes.bytes().count_ones() as usize;
     }
 
     /// Bytes that the streams take in a chunk.
@@ -67,10 +76,10 @@ impl Counts {
 pub(super) struct Chunk<'a> {
     /// How far back a word's reference is: 1 to [`MAX_STRIDE`] words.
     pub(super) stride: usize,
-    /// For each block its first plane and its second, 16 bits each.
-    pub(super) planes: &'a [u8; PLANES],
-    /// For each block its third plane, 0 where it has none.
-    pub(super) thirds: [u16; BLOCKS],
+    /// The first two planes.
+    pub(super) planes: [&'a Plane; 2],
+    /// The third plane, 0 in blocks that have none.
+    pub(super) third: Plane,
     /// Words, then halves, then bytes: just as many as the counts say.
     pub(super) streams: &'a [u8],
     /// What `streams` holds.
@@ -95,50 +104,50 @@ impl<'a> Chunk<'a> {
             }
             _ => return None,
         };
-        let (planes, rest) = rest.split_first_chunk::<PLANES>()?;
-        let (thirds_at, streams) = rest.split_at_checked(2 * with_third.count_ones() as usize)?;
-        let mut thirds = [0; BLOCKS];
-        let mut counts = Counts::default();
-        if kind == KIND_PLAIN {
-            // The planes of two blocks at a time.
-            const FIRST: u64 = 0x0000_ffff_0000_ffff;
-            for pair in planes.as_chunks::<8>().0 {
-                let pair = u64::from_le_bytes(*pair);
-                counts.add(pair & FIRST, pair >> 16 & FIRST, 0);
-            }
-        } else {
-            let mut blocks = with_third;
-            for third in thirds_at.as_chunks::<2>().0 {
-                thirds[blocks.trailing_zeros() as usize % BLOCKS] = u16::from_le_bytes(*third);
-                blocks &= blocks.wrapping_sub(1);
-            }
-            for (block, third) in planes.as_chunks::<4>().0.iter().zip(&thirds) {
-                let [p0, p1] = planes_of(*block);
-                counts.add(u64::from(p0), u64::from(p1), u64::from(*third));
-            }
-        }
-        (streams.len() == counts.stream_len()).then_some(Chunk {
+        let (first, rest) = rest.split_first_chunk()?;
+        let (second, rest) = rest.split_first_chunk()?;
+        let (thirds, streams) = rest.split_at_checked(2 * with_third.count_ones() as usize)?;
+        let mut chunk = Chunk {
             stride,
-            planes,
-            thirds,
+            planes: [first, second],
+            third: [0; WORDS / 8],
             streams,
-            counts,
-        })
+            counts: Counts::default(),
+        };
+        let mut blocks = with_third;
+        for third in thirds.as_chunks::<2>().0 {
+            let block = blocks.trailing_zeros() as usize % BLOCKS;
+            chunk.third.as_chunks_mut::<2>().0[block] = *third;
+            blocks &= blocks.wrapping_sub(1);
+        }
+        let mut counts = Counts::default();
+        for group in 0..GROUPS {
+            counts.add(chunk.classes(group));
+        }
+        chunk.counts = counts;
+        (streams.len() == counts.stream_len()).then_some(chunk)
     }
-}
 
-/// A block's first two planes.
-#[inline(always)]
-pub(super) fn planes_of(bytes: [u8; 4]) -> [u16; 2] {
-    let [a, b, c, d] = bytes;
-    [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])]
+    /// The classes of a group's words.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    #[inline(always)]
+    pub(super) fn classes(&self, group: usize) -> Classes {
+        let of = |plane: &Plane| u64::from_le_bytes(plane.as_chunks::<8>().0[group]);
+        Classes {
+            p0: of(self.planes[0]),
+            p1: of(self.planes[1]),
+            p2: of(&self.third),
+        }
+    }
 }
 
 /// What an encoder fills: the parts of a chunk, each with room for a whole vector at its end.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// For each block its first plane and its second.
-    pub(super) planes: [u8; PLANES],
+    /// The first two planes.
+    pub(super) planes: [Plane; 2],
     /// The third planes of the blocks that have one.
     pub(super) thirds: [u8; 2 * BLOCKS],
     /// A bit for each block: it has a third plane.
@@ -156,7 +165,7 @@ pub(super) struct Parts {
 impl Default for Parts {
     fn default() -> Self {
         Parts {
-            planes: [0; PLANES],
+            planes: [[0; WORDS / 8]; 2],
             thirds: [0; 2 * BLOCKS],
             with_third: 0,
             words: [0; STREAM_ROOM],
@@ -175,19 +184,52 @@ impl Parts {
         self.counts = Counts::default();
     }
 
-    /// Sets a block's planes; its third one is the last.
+    /// Chooses the classes of a group's words and sets its planes. Far words are looked for
+    /// where `far` is given. All groups before are done.
     #[inline(always)]
-    pub(super) fn put_planes(&mut self, block: usize, classes: Classes) {
-        let planes = u32::from(classes.p0) | u32::from(classes.p1) << 16;
-        if let Some(to) = self.planes.as_chunks_mut::<4>().0.get_mut(block) {
-            *to = planes.to_le_bytes();
+    pub(super) fn choose(
+        &mut self,
+        page: &Page,
+        group: usize,
+        facts: Facts,
+        far: &mut Option<&mut Far>,
+    ) -> Classes {
+        let (classes, thirds) = match far {
+            None => (facts.plain(), 0),
+            Some(far) => facts.best(far.find(page, group, facts)),
+        };
+        self.put_planes(group, classes, thirds);
+        classes
+    }
+
+    /// Counts what was appended to the streams for a group, and completes it.
+    #[inline(always)]
+    pub(super) fn count(&mut self, classes: Classes, far: &Option<&mut Far>) {
+        if let Some(far) = far {
+            far.put_numbers(self, classes);
         }
-        // Without a branch: the place past the last third plane is free.
-        let thirds = self.with_third.count_ones() as usize;
-        if let Some(to) = self.thirds.as_chunks_mut::<2>().0.get_mut(thirds) {
-            *to = classes.p2.to_le_bytes();
+        self.counts.add(classes);
+    }
+
+    /// Sets a group's planes, of which `thirds` has a bit for each block with a third one; all
+    /// groups before are set.
+    #[inline(always)]
+    fn put_planes(&mut self, group: usize, classes: Classes, thirds: u64) {
+        for (plane, bits) in self.planes.iter_mut().zip([classes.p0, classes.p1]) {
+            if let Some(to) = plane.as_chunks_mut::<8>().0.get_mut(group) {
+                *to = bits.to_le_bytes();
+            }
         }
-        self.with_third |= u64::from(classes.with_third) << block;
+        let places = self.thirds.as_chunks_mut::<2>().0;
+        let mut n = self.with_third.count_ones() as usize;
+        for block in 0..GROUP {
+            // Without a branch: the place past the last third plane is free.
+            if let Some(to) = places.get_mut(n) {
+                *to = ((classes.p2 >> (block * LANES)) as u16).to_le_bytes();
+            }
+            n += (thirds >> block & 1) as usize;
+        }
+        self.with_third |= thirds << (group * GROUP);
     }
 
     /// How long the chunk will be.
@@ -197,7 +239,7 @@ impl Parts {
         } else {
             8 + 2 * self.with_third.count_ones() as usize
         };
-        HEAD + far + PLANES + self.counts.stream_len()
+        HEAD + far + 2 * (WORDS / 8) + self.counts.stream_len()
     }
 
     /// Writes the chunk; `None` where it does not fit.
@@ -214,7 +256,7 @@ impl Parts {
             put(&[KIND_FAR, stride as u8])?;
             put(&self.with_third.to_le_bytes())?;
         }
-        put(&self.planes)?;
+        put(self.planes.as_flattened())?;
         put(self
             .thirds
             .get(..2 * self.with_third.count_ones() as usize)?)?;

@@ -2,8 +2,10 @@
 //! pages that are not made of words. `docs/wks.md` describes the format byte by byte.
 //!
 //! A page goes to lz4 at once if it is text, or if no stride makes enough of a sample of it equal
-//! (`choose`). Otherwise its words are put into classes and streams (`scalar`), which make up
-//! the chunk ([`format`]). Nothing there branches on the page's data at the fast level.
+//! (`choose`). Otherwise its words are put into classes and streams, four blocks at a time, which
+//! make up the chunk (`format`). What is true of each word, and the streams, are the business
+//! of a path for the processor (`scalar`, `avx2`, `avx512`); the choice of classes from it
+//! (`classes`) and the search for far words (`far`) serve all of them.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx2;
@@ -11,33 +13,22 @@ mod avx2;
 mod avx512;
 mod choose;
 mod classes;
+mod far;
 mod format;
 mod path;
 mod scalar;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod streams;
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
 
+use self::far::Far;
 use self::format::{KIND_LZ4, Parts};
 use self::path::Path;
 use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::Page;
-
-/// Entries of the table that finds far words.
-const ENTRIES: usize = 1024;
-
-/// How many words before its block a far word may be.
-const FAR_REACH: u32 = 256;
-
-/// The last place before the present block of a word, by a hash of its upper 24 bits.
-type Table = [u32; ENTRIES];
-
-/// The place of a word in [`Table`].
-#[inline(always)]
-fn place(word: u32) -> usize {
-    ((word >> 8).wrapping_mul(0x9e37_79b1) >> 22) as usize % ENTRIES
-}
 
 /// Below so many equal halves, of [`choose::MOST`], the page goes to lz4.
 const FEW_EQUAL: usize = choose::MOST * 35 / 100;
@@ -45,12 +36,12 @@ const FEW_EQUAL: usize = choose::MOST * 35 / 100;
 /// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
 const LARGE: [usize; 2] = [2800, 2400];
 
-/// Working memory: 16 KiB.
+/// Working memory: 12 KiB.
 #[derive(Debug)]
 pub struct State {
     path: Path,
     parts: Box<Parts>,
-    table: Box<Table>,
+    far: Box<Far>,
 }
 
 impl Default for State {
@@ -58,7 +49,7 @@ impl Default for State {
         State {
             path: Path::best(),
             parts: Box::default(),
-            table: Box::new([0; ENTRIES]),
+            far: Box::default(),
         }
     }
 }
@@ -103,9 +94,9 @@ impl Codec for Wks {
         if equal < FEW_EQUAL {
             return compress_lz4(page, scratch, out);
         }
-        let State { parts, table, .. } = &mut scratch.wks;
+        let State { parts, far, .. } = &mut scratch.wks;
         let balanced = level >= Wks::BALANCED;
-        let far = balanced.then_some(&mut **table);
+        let far = balanced.then_some(&mut **far);
         path.encode(page, stride, far, parts);
         let len = parts.chunk_len();
         if len > LARGE[usize::from(balanced)] {

@@ -1,9 +1,10 @@
 //! Which instructions do the work. All paths write and read the same bytes.
 
+use super::far::Far;
 use super::format::Parts;
-use super::{Table, choose, scalar};
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use super::{avx2, avx512};
+use super::{choose, scalar};
 use crate::page::Page;
 
 /// A set of instructions that this processor has: a value other than `Scalar` is made only
@@ -81,7 +82,7 @@ impl Path {
         self,
         page: &Page,
         stride: usize,
-        far: Option<&mut Table>,
+        far: Option<&mut Far>,
         parts: &mut Parts,
     ) {
         match self {

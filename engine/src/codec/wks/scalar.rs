@@ -1,236 +1,324 @@
 //! The portable encoder and decoder; the vector paths write and read the same bytes.
+//!
+//! Both take a group of 64 words at a time: sets of words are numbers of 64 bits, and what a
+//! set chooses is handled bit by bit, so that words that a stream has nothing of cost nothing.
 
 use super::classes::{Classes, Facts};
-use super::format::{BLOCKS, Chunk, LANES, MAX_STRIDE, Parts, WORDS, planes_of};
-use super::{FAR_REACH, Table, place};
+use super::far::Far;
+use super::format::{Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, WORDS};
 use crate::page::Page;
 
 /// The words of a page after as many zeros as the longest stride.
 type Padded = [u32; MAX_STRIDE + WORDS];
 
-/// Fills the streams and planes of a page.
+/// A number for each word of a group.
+type Group = [u32; GROUP_WORDS];
+
+/// Fills the streams and planes of a page, its words at the balanced level with `far`.
 #[inline(always)]
-pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Table>, parts: &mut Parts) {
+pub(super) fn encode(page: &Page, stride: usize, mut far: Option<&mut Far>, parts: &mut Parts) {
     let mut padded: Padded = [0; MAX_STRIDE + WORDS];
     for (word, bytes) in padded[MAX_STRIDE..].iter_mut().zip(page.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
     }
     let stride = stride.clamp(1, MAX_STRIDE);
     parts.clear();
-    match far {
-        None => encode_plain(&padded, stride, parts),
-        Some(table) => encode_far(&padded, stride, table, parts),
+    if let Some(far) = &mut far {
+        far.clear();
+    }
+    for group in 0..GROUPS {
+        let [words, references] = group_of(&padded, stride, group);
+        let facts = facts(words, references, far.is_some());
+        let classes = parts.choose(page, group, facts, &mut far);
+        append(parts, words, classes);
+        parts.count(classes, &far);
     }
 }
 
-/// A block's words and their references.
+/// A group's words and their references.
 #[inline(always)]
-fn block_of(padded: &Padded, stride: usize, block: usize) -> [&[u32; LANES]; 2] {
-    let words = |at: usize| -> &[u32; LANES] {
+fn group_of(padded: &Padded, stride: usize, group: usize) -> [&Group; 2] {
+    let words = |at: usize| -> &Group {
         let words = padded.get(at..).and_then(<[u32]>::first_chunk);
-        words.unwrap_or(&[0; LANES])
+        words.unwrap_or(&[0; GROUP_WORDS])
     };
-    let at = MAX_STRIDE + block * LANES;
+    let at = MAX_STRIDE + group * GROUP_WORDS;
     [words(at), words(at - stride)]
 }
 
+/// What is true of words and their references; what only the balanced level asks for where
+/// `all` is true.
 #[inline(always)]
-fn encode_plain(padded: &Padded, stride: usize, parts: &mut Parts) {
-    for block in 0..BLOCKS {
-        let [words, references] = block_of(padded, stride, block);
-        let facts = facts(words, references);
-        parts.put_planes(block, facts.plain());
-        emit(parts, words, &[0; LANES], facts.plain());
-    }
-}
-
-/// What is true of words and their references.
-#[inline(always)]
-fn facts(words: &[u32; LANES], references: &[u32; LANES]) -> Facts {
-    let mut flags = [[0; LANES]; 3];
-    for lane in 0..LANES {
-        let differ = words[lane] ^ references[lane];
-        flags[0][lane] = u8::from(differ != 0);
-        flags[1][lane] = u8::from(differ >> 8 != 0);
-        flags[2][lane] = u8::from(differ >> 16 != 0);
-    }
-    Facts {
-        some: pack(&flags[0]),
-        over_8: pack(&flags[1]),
-        over_16: pack(&flags[2]),
+fn facts(words: &Group, references: &Group, all: bool) -> Facts {
+    let differ = |word: usize| words[word] ^ references[word];
+    let mut facts = Facts {
+        some: set(|word| differ(word) != 0),
+        over_8: set(|word| differ(word) >> 8 != 0),
+        over_16: set(|word| differ(word) >> 16 != 0),
         ..Facts::default()
-    }
-}
-
-/// Sixteen bytes of 0 or 1 as bits, the first as bit 0.
-#[inline(always)]
-fn pack(flags: &[u8; LANES]) -> u16 {
-    // The product's top byte has bit i from byte i, and no two addends meet in one bit.
-    let pack = |eight: u64| eight.wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    let all = u128::from_le_bytes(*flags);
-    (pack(all as u64) | pack((all >> 64) as u64) << 8) as u16
-}
-
-/// The inverse of [`pack`].
-#[inline(always)]
-fn unpack(bits: u16) -> [u8; LANES] {
-    let unpack = |bits: u16| {
-        // Byte i keeps only bit i; adding 0x7f carries it to the byte's top bit, unless it is
-        // there.
-        let each = (u64::from(bits) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
-        ((each + 0x007f_7f7f_7f7f_7f7f) >> 7) & 0x0101_0101_0101_0101
     };
-    (u128::from(unpack(bits & 0xff)) | u128::from(unpack(bits >> 8)) << 64).to_le_bytes()
-}
-
-#[inline(always)]
-fn encode_far(padded: &Padded, stride: usize, table: &mut Table, parts: &mut Parts) {
-    table.fill(0);
-    for block in 0..BLOCKS {
-        let [words, references] = block_of(padded, stride, block);
-        let mut facts = facts(words, references);
-        let start = block * LANES;
-        let mut backs = [0; LANES];
-        let mut far = [0; LANES];
-        for lane in 0..LANES {
-            let before = table[place(words[lane])];
-            backs[lane] = (start as u32).wrapping_sub(before + 1);
-            far[lane] = padded[MAX_STRIDE + before as usize % WORDS];
-        }
-        let mut flags = [[0; LANES]; 4];
-        for lane in 0..LANES {
-            let word = words[lane];
-            let differ = word ^ far[lane];
-            let reach = u8::from(backs[lane] < FAR_REACH);
-            flags[0][lane] = u8::from(word == 0);
-            flags[1][lane] = u8::from(word < 256);
-            flags[2][lane] = reach & u8::from(differ == 0);
-            flags[3][lane] = reach & u8::from(differ >> 8 == 0);
-        }
-        facts.zero = pack(&flags[0]);
-        facts.small = pack(&flags[1]);
-        facts.equal = pack(&flags[2]);
-        facts.near = pack(&flags[3]);
-        for (lane, word) in words.iter().enumerate() {
-            table[place(*word)] = (start + lane) as u32;
-        }
-        let classes = facts.best();
-        parts.put_planes(block, classes);
-        emit(parts, words, &backs, classes);
+    if all {
+        facts.zero = set(|word| words[word] == 0);
+        facts.small = set(|word| words[word] >> 8 == 0);
     }
+    facts
 }
 
-/// Appends a block's words, halves and bytes to the streams. `backs` says how far before the
-/// block the far words are.
+/// The words of a group of which something is true.
 #[inline(always)]
-fn emit(parts: &mut Parts, words: &[u32; LANES], backs: &[u32; LANES], classes: Classes) {
-    let (far, far_high) = (unpack(classes.far()), unpack(classes.far_high()));
-    let mut as_words = [[0; 4]; LANES];
-    let mut halves = [[0; 2]; LANES];
-    let mut bytes = [[0; 1]; LANES];
-    for lane in 0..LANES {
-        let (word, back) = (words[lane], backs[lane]);
-        let ones = |flag: u8| u32::from(flag).wrapping_neg();
-        let high = (back << 8 ^ word) & 0xff00 & ones(far_high[lane]);
-        as_words[lane] = word.to_le_bytes();
-        halves[lane] = ((word ^ high) as u16).to_le_bytes();
-        bytes[lane] = [(word ^ ((back ^ word) & ones(far[lane]))) as u8];
+fn set(is: impl Fn(usize) -> bool) -> u64 {
+    let mut flags = [0; GROUP_WORDS];
+    for (word, flag) in flags.iter_mut().enumerate() {
+        *flag = u8::from(is(word));
     }
-    let counts = &mut parts.counts;
-    append(
-        &mut parts.words,
-        &mut counts.words,
-        &as_words,
-        classes.words(),
-    );
-    append(
-        &mut parts.halves,
-        &mut counts.halves,
-        &halves,
-        classes.halves(),
-    );
-    append(&mut parts.bytes, &mut counts.bytes, &bytes, classes.bytes());
+    let mut set = 0;
+    for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // The product's top byte has bit k from byte k, and no two addends meet in one bit.
+        let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        set |= bits << (8 * i);
+    }
+    set
 }
 
-/// Appends the items of a set to a stream that holds `count`.
-///
-/// Each item is put at the stream's end, which moves on only where the item belongs there.
+/// Appends a group's words, halves and bytes to the streams, behind those that are counted.
 #[inline(always)]
-fn append<const N: usize>(
+fn append(parts: &mut Parts, words: &Group, classes: Classes) {
+    let counts = parts.counts;
+    put(&mut parts.words, counts.words, classes.words(), |word| {
+        words[word].to_le_bytes()
+    });
+    put(&mut parts.halves, counts.halves, classes.halves(), |word| {
+        (words[word] as u16).to_le_bytes()
+    });
+    put(&mut parts.bytes, counts.bytes, classes.bytes(), |word| {
+        [words[word] as u8]
+    });
+}
+
+/// Puts the items of a set into a stream after the first `count`.
+#[inline(always)]
+fn put<const N: usize>(
     stream: &mut [u8],
-    count: &mut usize,
-    items: &[[u8; N]; LANES],
-    set: u16,
+    count: usize,
+    mut set: u64,
+    item: impl Fn(usize) -> [u8; N],
 ) {
-    let room = stream.as_chunks_mut::<N>().0.get_mut(*count..);
-    if let Some(room) = room.and_then(<[_]>::first_chunk_mut::<LANES>) {
+    let room = stream.as_chunks_mut::<N>().0.get_mut(count..);
+    if let Some(room) = room.and_then(<[_]>::first_chunk_mut::<GROUP_WORDS>) {
         let mut n = 0;
-        for (item, flag) in items.iter().zip(unpack(set)) {
-            // At most as many as were looked at, so the remainder changes nothing.
-            room[n % LANES] = *item;
-            n += usize::from(flag);
+        while set != 0 {
+            // At most one for each bit, so the remainder changes nothing.
+            room[n % GROUP_WORDS] = item(set.trailing_zeros() as usize % GROUP_WORDS);
+            set &= set - 1;
+            n += 1;
         }
-        *count += n;
     }
 }
 
-/// The next item of a stream if `wanted`, which is 1 or 0, and otherwise anything.
-#[inline(always)]
-fn next<const N: usize>(stream: &[[u8; N]], at: &mut usize, wanted: u16) -> [u8; N] {
-    let item = stream.get(*at).copied().unwrap_or([0; N]);
-    *at += usize::from(wanted);
-    item
-}
+/// Two words, the first in the low half.
+type Pair = u64;
+
+/// Pairs in a group.
+const GROUP_PAIRS: usize = GROUP_WORDS / 2;
+
+/// As many pairs of zeros as the longest stride, and the page.
+type Room = [[u8; 8]; MAX_STRIDE / 2 + WORDS / 2];
+
+/// What a pair of words keeps of its references, by two bits of the first plane and two of
+/// the second.
+static KEEP: [Pair; 16] = {
+    let masks: [u64; 4] = [0xffff_ffff, 0xffff_ff00, 0xffff_0000, 0];
+    let mut table = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        let first = masks[i & 1 | (i >> 2 & 1) << 1];
+        let second = masks[i >> 1 & 1 | (i >> 3 & 1) << 1];
+        table[i] = first | second << 32;
+        i += 1;
+    }
+    table
+};
 
 /// Restores the page of a chunk of words; `None` where it is corrupt.
+///
+/// First the items of the streams go to their places in a page of zeros; then each word gets
+/// what it keeps of its reference.
 #[inline(always)]
 pub(super) fn decode(chunk: &[u8], page: &mut Page) -> Option<()> {
-    let chunk = Chunk::parse(chunk)?;
+    let chunk = &Chunk::parse(chunk)?;
+    let mut room: Room = [[0; 8]; MAX_STRIDE / 2 + WORDS / 2];
+    scatter(chunk, &mut room)?;
+    match (chunk.stride, chunk.stride % 2) {
+        (1, _) => combine(chunk, &mut room, Last(0))?,
+        (2, _) => combine(chunk, &mut room, Near::<1>([0; 1]))?,
+        (4, _) => combine(chunk, &mut room, Near::<2>([0; 2]))?,
+        (stride, 0) => combine(chunk, &mut room, Even(stride / 2))?,
+        (stride, _) => combine(chunk, &mut room, Odd(stride / 2))?,
+    }
+    let restored = room[MAX_STRIDE / 2..].as_flattened();
+    page.copy_from_slice(restored);
+    Some(())
+}
+
+/// Puts the items of the streams to their places; `None` where they are not as many as the
+/// counts say.
+#[inline(always)]
+fn scatter(chunk: &Chunk<'_>, room: &mut Room) -> Option<()> {
     let (words, rest) = chunk.streams.split_at_checked(4 * chunk.counts.words)?;
     let (halves, bytes) = rest.split_at_checked(2 * chunk.counts.halves)?;
-    let (words, halves, bytes) = (
-        words.as_chunks::<4>().0,
-        halves.as_chunks::<2>().0,
-        bytes.as_chunks::<1>().0,
-    );
-    let mut padded: Padded = [0; MAX_STRIDE + WORDS];
-    let (mut w, mut h, mut b) = (0, 0, 0);
-    let planes = chunk.planes.as_chunks::<4>().0.iter().zip(&chunk.thirds);
-    for (block, (planes, p2)) in planes.enumerate() {
-        let start = block * LANES;
-        let [p0, p1] = planes_of(*planes);
-        for lane in 0..LANES {
-            let (b0, b1, b2) = (p0 >> lane & 1, p1 >> lane & 1, p2 >> lane & 1);
-            let word = u32::from_le_bytes(next(words, &mut w, b0 & b1 & (b2 ^ 1)));
-            let half = u32::from(u16::from_le_bytes(next(halves, &mut h, b1 & (b0 ^ 1))));
-            let byte = u32::from(next(bytes, &mut b, b0 & (b1 ^ 1 | b2))[0]);
-            let at = MAX_STRIDE + start + lane;
-            let reference = padded[at - chunk.stride];
-            // Three classes are made without a branch: keep high bits, add low ones.
-            let keep = [!0, !0xff, !0xffff, 0][usize::from(b0 | b1 << 1)];
-            let low = [0, byte, half, word][usize::from(b0 | b1 << 1)];
-            padded[at] = reference & keep | low;
-            if b2 != 0 {
-                let back = |back: u32| -> Option<u32> {
-                    let before = start.checked_sub(1 + back as usize)?;
-                    Some(padded[MAX_STRIDE + before])
-                };
-                padded[at] = match (b0, b1) {
-                    (0, 0) => 0,
-                    (1, 0) => back(byte)?,
-                    (0, _) => back(half >> 8)? & !0xff | half & 0xff,
-                    (_, _) => byte,
-                };
+    let mut words = words.as_chunks::<4>().0;
+    let mut halves = halves.as_chunks::<2>().0;
+    let mut bytes = bytes.as_chunks::<1>().0;
+    let page = room[MAX_STRIDE / 2..].as_flattened_mut();
+    let groups = page.as_chunks_mut::<{ 4 * GROUP_WORDS }>().0;
+    for (group, to) in groups.iter_mut().enumerate() {
+        let classes = chunk.classes(group);
+        take(&mut words, classes.words(), to)?;
+        take(&mut halves, classes.halves(), to)?;
+        take(&mut bytes, classes.bytes(), to)?;
+    }
+    Some(())
+}
+
+/// Takes the items of a set from a stream to the low bytes of their words.
+#[inline(always)]
+fn take<const N: usize>(
+    stream: &mut &[[u8; N]],
+    mut set: u64,
+    to: &mut [u8; 4 * GROUP_WORDS],
+) -> Option<()> {
+    for item in stream.split_off(..set.count_ones() as usize)? {
+        let word = set.trailing_zeros() as usize % GROUP_WORDS;
+        if let Some(place) = to[4 * word..].first_chunk_mut() {
+            *place = *item;
+        }
+        set &= set.wrapping_sub(1);
+    }
+    Some(())
+}
+
+/// Finds references, pair after pair.
+trait References {
+    /// The references of pair `pair` of the page; what is before them is restored.
+    fn of(&self, pair: usize, room: &Room) -> Pair;
+
+    /// Whether words refer to words of their own pair.
+    const WITHIN: bool = false;
+
+    /// Notes a pair that is restored.
+    fn restored(&mut self, pair: Pair);
+}
+
+/// The stride is 1.
+struct Last(u64);
+
+impl References for Last {
+    const WITHIN: bool = true;
+
+    #[inline(always)]
+    fn of(&self, _: usize, _: &Room) -> Pair {
+        self.0
+    }
+
+    #[inline(always)]
+    fn restored(&mut self, pair: Pair) {
+        self.0 = pair >> 32;
+    }
+}
+
+/// The stride is `N` pairs, which stay in registers: a load would wait for a fresh store.
+struct Near<const N: usize>([Pair; N]);
+
+impl<const N: usize> References for Near<N> {
+    #[inline(always)]
+    fn of(&self, _: usize, _: &Room) -> Pair {
+        self.0[0]
+    }
+
+    #[inline(always)]
+    fn restored(&mut self, pair: Pair) {
+        self.0.rotate_left(1);
+        self.0[N - 1] = pair;
+    }
+}
+
+/// The stride is so many pairs.
+struct Even(usize);
+
+impl References for Even {
+    #[inline(always)]
+    fn of(&self, pair: usize, room: &Room) -> Pair {
+        u64::from_le_bytes(room[pair + MAX_STRIDE / 2 - self.0])
+    }
+
+    #[inline(always)]
+    fn restored(&mut self, _: Pair) {}
+}
+
+/// The stride is so many pairs and a word, 3 words at least.
+struct Odd(usize);
+
+impl References for Odd {
+    #[inline(always)]
+    fn of(&self, pair: usize, room: &Room) -> Pair {
+        let at = pair + MAX_STRIDE / 2 - self.0;
+        // Pairs as they were stored: a load of two halves would wait for both stores.
+        let [earlier, later] = [room[at - 1], room[at]].map(u64::from_le_bytes);
+        earlier >> 32 | later << 32
+    }
+
+    #[inline(always)]
+    fn restored(&mut self, _: Pair) {}
+}
+
+/// Adds to each word what it keeps of its reference; `None` where a far word lies before the
+/// page.
+#[inline(always)]
+fn combine<R: References>(chunk: &Chunk<'_>, room: &mut Room, mut references: R) -> Option<()> {
+    for group in 0..GROUPS {
+        let classes = chunk.classes(group);
+        // Words with a bit in the third plane keep nothing, like those of class L.
+        let (mut p0, mut p1) = (classes.p0 | classes.p2, classes.p1 | classes.p2);
+        let mut far = classes.p2 & (classes.p0 ^ classes.p1);
+        let mut pair = group * GROUP_PAIRS;
+        for block in 0..GROUP_WORDS / LANES {
+            if far as u16 != 0 {
+                far_words(room, pair, far as u16, classes.p0 >> (block * LANES))?;
+            }
+            far >>= LANES;
+            for _ in 0..LANES / 2 {
+                let keep = KEEP[(p0 & 3 | (p1 & 3) << 2) as usize];
+                (p0, p1) = (p0 >> 2, p1 >> 2);
+                let mut new = u64::from_le_bytes(room[pair + MAX_STRIDE / 2]);
+                new |= references.of(pair, room) & keep;
+                if R::WITHIN {
+                    new |= (new << 32) & keep;
+                }
+                references.restored(new);
+                room[pair + MAX_STRIDE / 2] = new.to_le_bytes();
+                pair += 1;
             }
         }
     }
-    for (bytes, word) in page
-        .as_chunks_mut::<4>()
-        .0
-        .iter_mut()
-        .zip(&padded[MAX_STRIDE..])
-    {
-        *bytes = word.to_le_bytes();
+    Some(())
+}
+
+/// Puts the far words of a block in the places of their numbers: `set` has a bit for each word
+/// of class F or P, and `p0` is the block's first plane.
+#[inline(always)]
+fn far_words(room: &mut Room, pair: usize, mut set: u16, p0: u64) -> Option<()> {
+    let words = room.as_flattened_mut().as_chunks_mut::<4>().0;
+    let first = MAX_STRIDE + 2 * pair;
+    while set != 0 {
+        let lane = set.trailing_zeros() as usize;
+        set &= set - 1;
+        let word = u32::from_le_bytes(words[first + lane]);
+        let high = p0 >> lane & 1 == 0;
+        let back = if high { word >> 8 } else { word } as usize;
+        let at = first.checked_sub(1 + back).filter(|at| *at >= MAX_STRIDE)?;
+        let far = u32::from_le_bytes(words[at]);
+        let new = if high { far & !0xff | word & 0xff } else { far };
+        words[first + lane] = new.to_le_bytes();
     }
     Some(())
 }

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::format::{BLOCKS, KIND_FAR, KIND_PLAIN, PLANES};
+use super::format::{BLOCKS, KIND_FAR, KIND_PLAIN};
 use super::path::Path;
 use super::{State, Wks, choose};
 use crate::codec::testing::{
@@ -60,8 +60,8 @@ fn check_paths(name: &str, page: &Page, scratches: &mut [Scratch]) {
         for stride in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64] {
             let mut first = None;
             for scratch in &mut *scratches {
-                let State { path, parts, table } = &mut scratch.wks;
-                let far = (level == Wks::BALANCED).then_some(&mut **table);
+                let State { path, parts, far } = &mut scratch.wks;
+                let far = (level == Wks::BALANCED).then_some(&mut **far);
                 path.encode(page, stride, far, parts);
                 let mut chunk = alloc::vec![0; 2 * PAGE_SIZE];
                 let len = parts.write(stride, &mut chunk).unwrap();
@@ -129,12 +129,12 @@ fn damage_is_survived() {
 
 /// A chunk whose first blocks have these planes and thirds, and all others words of class D.
 fn chunk(stride: u8, blocks: &[[u16; 3]], streams: &[&[u8]]) -> Vec<u8> {
-    let mut planes = [0; PLANES];
+    let mut planes = [[0; BLOCKS * 2]; 2];
     let mut with_third = 0_u64;
     let mut thirds = Vec::new();
     for (block, [p0, p1, p2]) in blocks.iter().enumerate() {
-        planes[4 * block..][..2].copy_from_slice(&p0.to_le_bytes());
-        planes[4 * block + 2..][..2].copy_from_slice(&p1.to_le_bytes());
+        planes[0][2 * block..][..2].copy_from_slice(&p0.to_le_bytes());
+        planes[1][2 * block..][..2].copy_from_slice(&p1.to_le_bytes());
         if *p2 != 0 {
             with_third |= 1 << block;
             thirds.extend(p2.to_le_bytes());
@@ -145,7 +145,7 @@ fn chunk(stride: u8, blocks: &[[u16; 3]], streams: &[&[u8]]) -> Vec<u8> {
         chunk[0] = KIND_FAR;
         chunk.extend(with_third.to_le_bytes());
     }
-    chunk.extend(planes);
+    chunk.extend(planes.as_flattened());
     chunk.extend(thirds);
     chunk.extend(streams.concat());
     chunk
