@@ -40,7 +40,7 @@ pub(crate) enum SwapCommand {
     /// Change a device while it is in use
     ///
     /// Pages that the device holds stay as they are, and readable; new ones are compressed with
-    /// the new codec.
+    /// the new codec. What becomes of cold pages changes at once.
     #[command(after_help = crate::examples(SET_EXAMPLES))]
     Set(SetArgs),
 }
@@ -49,10 +49,14 @@ pub(crate) enum SwapCommand {
 pub(crate) const OFF_EXAMPLES: &str = "compcache swap off\ncompcache swap off /dev/ramzswap1";
 
 /// What to try with `swap set`.
-pub(crate) const SET_EXAMPLES: &str = "compcache swap set --codec zstd:3 /dev/ramzswap0";
+pub(crate) const SET_EXAMPLES: &str = "\
+compcache swap set --codec zstd:3 /dev/ramzswap0
+compcache swap set --recompress off /dev/ramzswap0
+compcache swap set --recompress zstd:3 --recompress-after 300 --recompress-cpu 5 /dev/ramzswap0";
 
 /// Options of `compcache swap set`.
 #[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true, args = ["codec", "recompress", "recompress_after", "recompress_cpu"])]
 pub(crate) struct SetArgs {
     /// The device, /dev/ramzswapN or ramzswapN
     #[arg(value_name = "DEVICE")]
@@ -60,7 +64,41 @@ pub(crate) struct SetArgs {
 
     /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3
     #[arg(short, long, value_name = "CODEC")]
-    codec: String,
+    codec: Option<String>,
+
+    #[command(flatten)]
+    recompress: RecompressArgs,
+}
+
+/// What becomes of pages that stay cold.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct RecompressArgs {
+    /// Compress pages once more with this codec when nobody has read or written them for a
+    /// while, or `off` [default: zstd:1]
+    #[arg(long, value_name = "CODEC|off")]
+    recompress: Option<String>,
+
+    /// How long that is, in seconds, from 1 to 86400 [default: 30]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    recompress_after: Option<u32>,
+
+    /// How much of one CPU that may take, in per cent, from 1 to 100, and only while nothing
+    /// else wants it [default: 10]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    recompress_cpu: Option<u32>,
+}
+
+impl RecompressArgs {
+    /// The parameters that they set.
+    fn params(&self) -> ParamsUpdate {
+        ParamsUpdate {
+            recompress: self.recompress.clone(),
+            recompress_after: self.recompress_after,
+            recompress_cpu: self.recompress_cpu,
+            ..ParamsUpdate::default()
+        }
+    }
 }
 
 /// Options of `compcache swap on`.
@@ -92,6 +130,9 @@ pub(crate) struct OnArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=32767),
           allow_negative_numbers = true)]
     priority: Option<i32>,
+
+    #[command(flatten)]
+    recompress: RecompressArgs,
 }
 
 /// Options of `compcache swap off`.
@@ -125,6 +166,7 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
             memlimit: bytes(args.memlimit)?,
             backing_swap: args.backing_swap.as_ref().map(absolute),
             codec: args.codec.clone(),
+            ..args.recompress.params()
         },
         priority: args.priority,
     };
@@ -149,9 +191,12 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
 }
 
 fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
-    let request = Request::SetCodec {
+    let request = Request::Set {
         device: device_name::number(&args.device, &places.dev_dir)?,
-        codec: args.codec.clone(),
+        params: ParamsUpdate {
+            codec: args.codec.clone(),
+            ..args.recompress.params()
+        },
     };
     match places.connect()?.request(&request)? {
         Response::Done { warnings } => {

@@ -22,6 +22,9 @@ pub(crate) fn device_status(number: u32) -> DeviceStatus {
         memlimit: None,
         backing_swap: None,
         codec: "lz4".into(),
+        recompress: "zstd:1".into(),
+        recompress_after: 30,
+        recompress_cpu: 10,
         stats: DeviceStats::default(),
     }
 }

@@ -424,8 +424,8 @@ fn swap_on_and_off() {
 }
 
 #[test]
-fn the_codec_is_changed_while_swapped_on() {
-    let Some(_turn) = turn("the_codec_is_changed_while_swapped_on") else {
+fn codec_and_recompression_are_changed_while_swapped_on() {
+    let Some(_turn) = turn("codec_and_recompression_are_changed_while_swapped_on") else {
         return;
     };
     let places = Places::new();
@@ -440,6 +440,23 @@ fn the_codec_is_changed_while_swapped_on() {
     assert!(err.contains("unknown codec 'lzma'"), "{err}");
     let status = succeed(&mut places.compcache(&["status", "--json", &node]));
     assert!(status.contains("\"codec\": \"zstd:3\""), "{status}");
+    assert!(status.contains("\"recompress\": \"zstd:1\""), "{status}");
+    let set = [
+        "swap",
+        "set",
+        "--recompress",
+        "off",
+        "--recompress-cpu",
+        "3",
+    ];
+    succeed(places.compcache(&set).arg(&node));
+    let status = succeed(&mut places.compcache(&["status", "--json", &node]));
+    assert!(status.contains("\"recompress\": \"off\""), "{status}");
+    assert!(status.contains("\"recompress_cpu\": 3"), "{status}");
+    assert!(status.contains("\"codec\": \"zstd:3\""), "{status}");
+    let (code, _, err) = run(&mut places.compcache(&["swap", "set", &node]));
+    assert_eq!(code, 2);
+    assert!(err.contains("--recompress"), "{err}");
     succeed(&mut places.compcache(&["swap", "off"]));
     assert_eq!(places.devices_left(), Vec::<String>::new());
 }

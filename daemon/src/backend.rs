@@ -28,11 +28,11 @@ pub trait DeviceBackend: Send + Sync {
     /// `EBUSY` while it is swapped on.
     fn reset(&self) -> Result<(), Refusal>;
 
-    /// Compresses new pages with this codec.
+    /// Changes parameters of a device that may be in use; gives warnings.
     ///
     /// # Errors
-    /// For an unknown codec.
-    fn set_codec(&self, codec: &str) -> Result<(), Refusal>;
+    /// Nothing is changed then.
+    fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal>;
 
     /// The device as it is now. Does not wait for a swap-off.
     fn status(&self) -> DeviceStatus;

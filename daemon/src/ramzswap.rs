@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use compcache_device::{Device, DeviceError, Env};
-use compcache_engine::CodecSpec;
 
 use crate::backend::DeviceBackend;
 use crate::protocol::{ErrorCode, Refusal};
@@ -38,10 +37,8 @@ impl DeviceBackend for Ramzswap {
         Ok(self.device.reset()?)
     }
 
-    fn set_codec(&self, codec: &str) -> Result<(), Refusal> {
-        let spec: CodecSpec = codec.parse().map_err(DeviceError::UnknownCodec)?;
-        self.device.set_codec(spec);
-        Ok(())
+    fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
+        Ok(self.device.set(params)?)
     }
 
     fn status(&self) -> DeviceStatus {

@@ -107,12 +107,13 @@ impl Registry {
         self.change(number)?.backend.reset()
     }
 
-    /// Changes the codec for new pages.
+    /// Changes parameters of a device that may be in use; gives warnings.
     ///
     /// # Errors
-    /// `EINVAL` for an unknown codec.
-    pub fn set_codec(&self, number: u32, codec: &str) -> Result<(), Refusal> {
-        self.change(number)?.backend.set_codec(codec)
+    /// `EINVAL` for a bad value, `EBUSY` for a parameter that cannot be changed in use. Nothing
+    /// is changed then.
+    pub fn set(&self, number: u32, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
+        self.change(number)?.backend.set(params)
     }
 
     /// Initialises a device where it is not yet, and swaps on it. `None` chooses the first

@@ -75,10 +75,7 @@ impl Settings {
         if args.initialises_device() {
             let from_args = params(args)?;
             let first = &mut config.devices.entry(0).or_default().params;
-            first.disksize = from_args.disksize.or(first.disksize);
-            first.memlimit = from_args.memlimit.or(first.memlimit);
-            first.backing_swap = from_args.backing_swap.or(first.backing_swap.take());
-            first.codec = from_args.codec.or(first.codec.take());
+            *first = from_args.or(std::mem::take(first));
         }
         if let Some((&number, device)) = config.devices.range(num_devices..).next() {
             let origin = device.origin.clone();
@@ -108,6 +105,7 @@ fn params(args: &DaemonArgs) -> Result<ParamsUpdate, SettingsError> {
             .map(|path| absolute(Some(path), ""))
             .transpose()?,
         codec: args.codec.clone(),
+        ..ParamsUpdate::default()
     })
 }
 

@@ -79,6 +79,20 @@ fn the_example_parses_and_shows_the_defaults() {
 }
 
 #[test]
+fn recompression_is_set_key_by_key() {
+    let mut config = parse(
+        "[[device]]\nnumber = 0\nrecompress = \"off\"\nrecompress_after = 60\nrecompress_cpu = 5",
+    )
+    .unwrap();
+    let later = "[[device]]\nnumber = 0\nrecompress = \"zstd:3\"";
+    config.add("later.toml".as_ref(), later).unwrap();
+    let params = &config.devices[&0].params;
+    assert_eq!(params.recompress.as_deref(), Some("zstd:3"));
+    assert_eq!(params.recompress_after, Some(60));
+    assert_eq!(params.recompress_cpu, Some(5));
+}
+
+#[test]
 fn the_examples_in_the_example_parse() {
     let text = fs::read_to_string(EXAMPLE).unwrap();
     let block: Vec<&str> = text
@@ -199,6 +213,21 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             "[[device]]\nnumber = 0\ncodec = \"gzip\"",
             3,
             &["codec", "gzip", "lzo", "zstd"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nrecompress = \"gzip\"",
+            3,
+            &["recompress", "gzip", "zstd", "'off'"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nrecompress_after = 86401",
+            3,
+            &["recompress_after", "86401", "1 to 86400"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nrecompress_cpu = 0",
+            3,
+            &["recompress_cpu", "0 is out of range", "1 to 100"],
         ),
         (
             "[[device]]\nnumber = 0\nswap_on = \"yes\"",

@@ -15,13 +15,21 @@ fn params() -> impl Strategy<Value = ParamsUpdate> {
         any::<Option<u64>>(),
         any::<Option<String>>(),
         any::<Option<String>>(),
+        any::<Option<String>>(),
+        any::<Option<u32>>(),
+        any::<Option<u32>>(),
     )
-        .prop_map(|(disksize, memlimit, backing_swap, codec)| ParamsUpdate {
-            disksize,
-            memlimit,
-            backing_swap: backing_swap.map(PathBuf::from),
-            codec,
-        })
+        .prop_map(
+            |(disksize, memlimit, backing_swap, codec, recompress, after, cpu)| ParamsUpdate {
+                disksize,
+                memlimit,
+                backing_swap: backing_swap.map(PathBuf::from),
+                codec,
+                recompress,
+                recompress_after: after,
+                recompress_cpu: cpu,
+            },
+        )
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -35,8 +43,7 @@ fn request() -> impl Strategy<Value = Request> {
             }
         }),
         any::<u32>().prop_map(|device| Request::Reset { device }),
-        (any::<u32>(), any::<String>())
-            .prop_map(|(device, codec)| Request::SetCodec { device, codec }),
+        (any::<u32>(), params()).prop_map(|(device, params)| Request::Set { device, params }),
         (any::<Option<u32>>(), params(), any::<Option<i32>>()).prop_map(
             |(device, params, priority)| Request::SwapOn {
                 device,
@@ -180,8 +187,11 @@ fn oversize_lengths_are_refused_before_they_are_read() {
 
 #[test]
 fn oversize_messages_are_not_sent() {
-    let codec = "x".repeat(MAX_PAYLOAD);
-    let message = Request::SetCodec { device: 0, codec };
+    let params = ParamsUpdate {
+        codec: Some("x".repeat(MAX_PAYLOAD)),
+        ..Default::default()
+    };
+    let message = Request::Set { device: 0, params };
     assert!(matches!(encode(&message), Err(ProtocolError::TooLong(_))));
 }
 

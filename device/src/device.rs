@@ -8,7 +8,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use compcache_engine::{CodecSpec, Store, StoreConfig};
+use compcache_engine::{Store, StoreConfig};
 use parking_lot::Mutex;
 
 pub use env::Env;
@@ -19,6 +19,7 @@ use crate::error::DeviceError;
 use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
 use crate::keeper::{Keeper, Wake};
 use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
+use crate::recompress::Recompression;
 use crate::status::{DeviceStats, DeviceStatus, State, SwapUse};
 use crate::swap;
 use crate::swap_header::SwapHeader;
@@ -47,6 +48,7 @@ struct Inner {
 struct Active {
     attachment: Box<dyn Attachment>,
     _keeper: Keeper,
+    recompression: Recompression,
     disk: Arc<MemfdDisk>,
     resolved: Resolved,
 }
@@ -98,6 +100,14 @@ impl Device {
                 action: "change its parameters",
             });
         }
+        self.configure_new(&mut inner, update)
+    }
+
+    fn configure_new(
+        &self,
+        inner: &mut Inner,
+        update: &ParamsUpdate,
+    ) -> Result<Vec<String>, DeviceError> {
         let params = inner.params.with(update)?;
         let backing = params
             .backing_swap
@@ -169,8 +179,9 @@ impl Device {
         // What keeps the frames from being locked has been warned of already.
         let slots = MemfdSlots::new(pages, resident, &mut Vec::new())?;
         let wake = Arc::new(Wake::default());
+        let wake_recompression = Arc::new(Wake::default());
         let store = Store::new(
-            LinuxHost::new(Arc::clone(&wake)),
+            LinuxHost::new(Arc::clone(&wake), Arc::clone(&wake_recompression)),
             frames,
             slots,
             backing.map(|b| Box::new(b) as Box<_>),
@@ -188,6 +199,13 @@ impl Device {
         let kept = Arc::clone(&disk);
         let keeper = Keeper::start(&self.name(), wake, move || kept.store().keep())
             .map_err(|e| DeviceError::system("start the keeper thread", e, ""))?;
+        let recompression = Recompression::start(
+            &self.name(),
+            wake_recompression,
+            resolved.recompress,
+            Arc::clone(&disk),
+        )
+        .map_err(|e| DeviceError::system("start the recompressing thread", e, ""))?;
         let served: Arc<dyn Disk> = Arc::clone(&disk) as Arc<dyn Disk>;
         let mut attachment = self.env.transport.attach(served, &self.name(), warnings)?;
         if let Err(error) = self.link(attachment.block_device()) {
@@ -199,6 +217,7 @@ impl Device {
         Ok(Active {
             attachment,
             _keeper: keeper,
+            recompression,
             disk,
             resolved,
         })
@@ -280,15 +299,32 @@ impl Device {
         }
     }
 
-    /// Changes the codec for new pages, on a live device too. Pages stored before stay as
-    /// they are and readable.
-    pub fn set_codec(&self, codec: CodecSpec) {
+    /// Changes parameters, on a live device too: the codec for new pages, and what becomes of
+    /// cold ones. Pages stored before stay as they are and readable. Returns warnings for the
+    /// user.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where a value or a rule refuses them, or where the device is
+    /// initialised and one of them can then not be changed. Nothing is changed then.
+    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
         let mut inner = self.inner.lock();
-        inner.params.codec = Some(codec);
-        if let Some(active) = &mut inner.active {
-            active.disk.store().set_codec(codec);
-            active.resolved.codec = codec;
+        let Inner { params, active, .. } = &mut *inner;
+        let Some(active) = active else {
+            return self.configure_new(&mut inner, update);
+        };
+        if !update.is_live() {
+            return Err(DeviceError::AlreadyInitialised {
+                number: self.number,
+                action: "change its size, its memory limit or its backing swap",
+            });
         }
+        *params = params.with(update)?;
+        let (codec, recompress) = (params.codec.unwrap_or_default(), params.recompress());
+        active.disk.store().set_codec(codec);
+        active.recompression.set(recompress);
+        active.resolved.codec = codec;
+        active.resolved.recompress = recompress;
+        Ok(Vec::new())
     }
 
     /// Swaps on the device, with discard. `None` takes a priority above every active swap.
@@ -390,6 +426,7 @@ impl Device {
             })
         });
         let params = &inner.params;
+        let recompress = params.recompress();
         DeviceStatus {
             number: self.number,
             state: if active.is_some() {
@@ -408,8 +445,12 @@ impl Device {
             codec: active
                 .map_or(params.codec.unwrap_or_default(), |a| a.resolved.codec)
                 .to_string(),
+            recompress: recompress.codec.to_string(),
+            recompress_after: recompress.after_seconds,
+            recompress_cpu: recompress.cpu_percent,
             stats: active.map_or_else(DeviceStats::default, |a| {
-                DeviceStats::new(&a.disk.store().stats(), a.disk.invalid_io())
+                let cpu_ns = a.recompression.cpu_ns();
+                DeviceStats::new(&a.disk.store().stats(), a.disk.invalid_io(), cpu_ns)
             }),
         }
     }

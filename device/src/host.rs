@@ -18,18 +18,20 @@ use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
 use crate::error::DeviceError;
 use crate::keeper::Wake;
 
-/// Locks, time and the keeper's wake-up.
+/// Locks, time and the wake-ups of the background threads.
 pub(crate) struct LinuxHost {
     time: StdTime,
-    wake: Arc<Wake>,
+    keeper: Arc<Wake>,
+    recompressor: Arc<Wake>,
 }
 
 impl LinuxHost {
-    /// A host whose keeper listens to `wake`.
-    pub(crate) fn new(wake: Arc<Wake>) -> Self {
+    /// A host whose background threads listen to these.
+    pub(crate) fn new(keeper: Arc<Wake>, recompressor: Arc<Wake>) -> Self {
         LinuxHost {
             time: StdTime::default(),
-            wake,
+            keeper,
+            recompressor,
         }
     }
 }
@@ -46,7 +48,11 @@ impl Host for LinuxHost {
     }
 
     fn wake_keeper(&self) {
-        self.wake.wake();
+        self.keeper.wake();
+    }
+
+    fn wake_recompressor(&self) {
+        self.recompressor.wake();
     }
 }
 

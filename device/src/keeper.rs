@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
 
-/// Wakes the keeper; never blocks.
+/// Wakes a background thread; never blocks.
 #[derive(Default)]
 pub(crate) struct Wake {
     wanted: AtomicBool,
@@ -24,6 +24,38 @@ impl Wake {
         {
             thread.unpark();
         }
+    }
+
+    /// Asks the thread to end when it looks; it is not woken.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Ends the thread and waits for that.
+    pub(crate) fn end(&self, thread: &mut Option<JoinHandle<()>>) {
+        self.stop();
+        if let Some(thread) = thread.take() {
+            thread.thread().unpark();
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!("the thread {name} panicked");
+            }
+        }
+    }
+
+    /// Makes the calling thread the one that is woken.
+    pub(crate) fn listen(&self) {
+        self.thread.get_or_init(std::thread::current);
+    }
+
+    /// Whether work was asked for since this was last asked.
+    pub(crate) fn take(&self) -> bool {
+        self.wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the thread is to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
     }
 }
 
@@ -46,9 +78,9 @@ impl Keeper {
         let thread = std::thread::Builder::new()
             .name(format!("{name}/keep"))
             .spawn(move || {
-                shared.thread.get_or_init(std::thread::current);
-                while !shared.stop.load(Ordering::Acquire) {
-                    if !shared.wanted.swap(false, Ordering::AcqRel) {
+                shared.listen();
+                while !shared.is_stopped() {
+                    if !shared.take() {
                         std::thread::park();
                     } else if keep() {
                         shared.wanted.store(true, Ordering::Release);
@@ -64,13 +96,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.wake.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("the keeper thread panicked");
-            }
-        }
+        self.wake.end(&mut self.thread);
     }
 }
 

@@ -13,6 +13,7 @@ use compcache_engine::{CodecSpec, PAGE_SIZE};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DeviceError;
+use crate::recompress::policy::{self, ColdCodec, Recompress};
 
 /// Bytes in a page, as sizes are counted.
 pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
@@ -48,6 +49,15 @@ pub struct ParamsUpdate {
     /// The codec for new pages, such as `lz4` or `zstd:3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
+    /// The codec with which cold pages are recompressed, or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recompress: Option<String>,
+    /// How long a page is neither read nor written before it is cold, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recompress_after: Option<u32>,
+    /// The share of one CPU that recompression may use, in per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recompress_cpu: Option<u32>,
 }
 
 impl ParamsUpdate {
@@ -55,6 +65,26 @@ impl ParamsUpdate {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == ParamsUpdate::default()
+    }
+
+    /// Whether all that is to be set can be set on a device that is in use.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.disksize.is_none() && self.memlimit.is_none() && self.backing_swap.is_none()
+    }
+
+    /// These parameters, and those of `other` where these are `None`.
+    #[must_use]
+    pub fn or(self, other: ParamsUpdate) -> ParamsUpdate {
+        ParamsUpdate {
+            disksize: self.disksize.or(other.disksize),
+            memlimit: self.memlimit.or(other.memlimit),
+            backing_swap: self.backing_swap.or(other.backing_swap),
+            codec: self.codec.or(other.codec),
+            recompress: self.recompress.or(other.recompress),
+            recompress_after: self.recompress_after.or(other.recompress_after),
+            recompress_cpu: self.recompress_cpu.or(other.recompress_cpu),
+        }
     }
 }
 
@@ -69,6 +99,12 @@ pub struct Params {
     pub backing_swap: Option<PathBuf>,
     /// The codec for new pages.
     pub codec: Option<CodecSpec>,
+    /// The codec for cold pages, or none.
+    pub recompress: Option<ColdCodec>,
+    /// When a page is cold, in seconds.
+    pub recompress_after: Option<u32>,
+    /// The share of one CPU for recompression, in per cent.
+    pub recompress_cpu: Option<u32>,
 }
 
 /// What a device is made with, after every rule was applied.
@@ -80,6 +116,8 @@ pub struct Resolved {
     pub memlimit: Option<u64>,
     /// The codec for new pages.
     pub codec: CodecSpec,
+    /// What becomes of cold pages.
+    pub recompress: Recompress,
 }
 
 impl Params {
@@ -101,6 +139,16 @@ impl Params {
         }
         if let Some(codec) = &update.codec {
             params.codec = Some(codec.parse()?);
+        }
+        if let Some(codec) = &update.recompress {
+            let codec = codec.parse().map_err(DeviceError::RecompressCodec)?;
+            params.recompress = Some(codec);
+        }
+        if let Some(seconds) = update.recompress_after {
+            params.recompress_after = Some(policy::after_seconds(seconds)?);
+        }
+        if let Some(percent) = update.recompress_cpu {
+            params.recompress_cpu = Some(policy::cpu_percent(percent)?);
         }
         if let (Some(memlimit), None) = (params.memlimit, &params.backing_swap) {
             return Err(DeviceError::MemlimitWithoutBacking {
@@ -173,9 +221,21 @@ impl Params {
                 disksize,
                 memlimit,
                 codec: self.codec.unwrap_or_default(),
+                recompress: self.recompress(),
             },
             warnings,
         ))
+    }
+
+    /// What becomes of cold pages.
+    #[must_use]
+    pub fn recompress(&self) -> Recompress {
+        let default = Recompress::default();
+        Recompress {
+            codec: self.recompress.unwrap_or(default.codec),
+            after_seconds: self.recompress_after.unwrap_or(default.after_seconds),
+            cpu_percent: self.recompress_cpu.unwrap_or(default.cpu_percent),
+        }
     }
 
     /// These parameters in the form in which a user sets them.
@@ -186,6 +246,9 @@ impl Params {
             memlimit: self.memlimit,
             backing_swap: self.backing_swap.clone(),
             codec: self.codec.map(|codec| codec.to_string()),
+            recompress: self.recompress.map(|codec| codec.to_string()),
+            recompress_after: self.recompress_after,
+            recompress_cpu: self.recompress_cpu,
         }
     }
 }
@@ -375,12 +438,77 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_of_cold_pages_is_set_or_has_defaults() {
+        let resolve = |update| set(update).map(|p| p.resolve(RAM, None).unwrap().0.recompress);
+        assert_eq!(resolve(disksize(MIB)).unwrap(), Recompress::default());
+        let update = ParamsUpdate {
+            recompress: Some("zstd:3".into()),
+            recompress_cpu: Some(50),
+            ..Default::default()
+        };
+        let expected = Recompress {
+            codec: "zstd:3".parse().unwrap(),
+            after_seconds: Recompress::default().after_seconds,
+            cpu_percent: 50,
+        };
+        assert_eq!(resolve(update).unwrap(), expected);
+        for (after, cpu, codec, words) in [
+            (
+                Some(0),
+                None,
+                None,
+                "recompress-after of 0 s is out of range",
+            ),
+            (
+                None,
+                Some(101),
+                None,
+                "recompress-cpu of 101 % is out of range",
+            ),
+            (None, None, Some("gzip"), "'gzip'"),
+            (None, None, Some(""), "or switch it off with 'off'"),
+        ] {
+            let update = ParamsUpdate {
+                recompress: codec.map(Into::into),
+                recompress_after: after,
+                recompress_cpu: cpu,
+                ..Default::default()
+            };
+            let message = resolve(update).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_update_over_another_wins_where_it_says_something() {
+        let over = disksize(MIB).or(ParamsUpdate {
+            disksize: Some(2 * MIB),
+            recompress: Some("off".into()),
+            ..Default::default()
+        });
+        assert_eq!(
+            (over.disksize, over.recompress.as_deref()),
+            (Some(MIB), Some("off"))
+        );
+        assert!(!over.is_live());
+        let live = ParamsUpdate {
+            codec: Some("lz4".into()),
+            recompress_cpu: Some(1),
+            ..Default::default()
+        };
+        assert!(live.is_live());
+    }
+
+    #[test]
     fn an_update_reads_back_and_unknown_fields_are_refused() {
         let update = ParamsUpdate {
             disksize: Some(1 << 20),
             memlimit: Some(1 << 19),
             backing_swap: Some("/swap".into()),
             codec: Some("lzo".into()),
+            recompress: Some("off".into()),
+            recompress_after: Some(5),
+            recompress_cpu: Some(20),
         };
         let text = serde_json::to_string(&update).unwrap();
         assert_eq!(serde_json::from_str::<ParamsUpdate>(&text).unwrap(), update);

@@ -43,6 +43,12 @@ pub struct DeviceStatus {
     pub backing_swap: Option<PathBuf>,
     /// The codec for new pages, as [`compcache_engine::CodecSpec`] prints it.
     pub codec: String,
+    /// The codec with which cold pages are recompressed, or `off`.
+    pub recompress: String,
+    /// How long a page is neither read nor written before it is cold, in seconds.
+    pub recompress_after: u32,
+    /// The share of one CPU that recompression may use, in per cent.
+    pub recompress_cpu: u32,
     /// Counters and gauges; all zero while new.
     pub stats: DeviceStats,
 }
@@ -70,7 +76,7 @@ pub struct CodecUse {
 }
 
 /// A device's counters (they never go back) and gauges (what is held now). The fields are
-/// those of [`compcache_engine::stats::Stats`], and `invalid_io`.
+/// those of [`compcache_engine::stats::Stats`], `invalid_io` and `recompress_cpu_ns`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStats {
     /// Counter: pages read.
@@ -95,6 +101,14 @@ pub struct DeviceStats {
     pub evacuated: u64,
     /// Counter: frames taken although the reserve was empty.
     pub reserve_misses: u64,
+    /// Counter: cold pages whose chunk was replaced by a smaller one.
+    pub recompressed: u64,
+    /// Counter: bytes by which these chunks became shorter.
+    pub recompress_saved: u64,
+    /// Counter: cold pages for which that was tried and did not pay.
+    pub recompress_in_vain: u64,
+    /// Counter: CPU time of recompression, in nanoseconds.
+    pub recompress_cpu_ns: u64,
     /// Gauge: pages of zeros.
     pub zero_pages: u64,
     /// Gauge: same-filled pages other than zeros that live in their slot.
@@ -127,9 +141,10 @@ pub struct DeviceStats {
 const _: () = assert!(LATENCY_BUCKETS <= 32);
 
 impl DeviceStats {
-    /// The engine's snapshot, with the count of refused requests.
+    /// The engine's snapshot, with the count of refused requests and the CPU time of
+    /// recompression in nanoseconds.
     #[must_use]
-    pub fn new(stats: &Stats, invalid_io: u64) -> Self {
+    pub fn new(stats: &Stats, invalid_io: u64, recompress_cpu_ns: u64) -> Self {
         let codecs = CodecId::ALL
             .iter()
             .zip(&stats.codecs)
@@ -152,6 +167,10 @@ impl DeviceStats {
             backing_writes: stats.backing_writes,
             evacuated: stats.evacuated,
             reserve_misses: stats.reserve_misses,
+            recompressed: stats.recompressed,
+            recompress_saved: stats.recompress_saved,
+            recompress_in_vain: stats.recompress_in_vain,
+            recompress_cpu_ns,
             zero_pages: stats.zero_pages,
             same_pages: stats.same_pages,
             pages_stored: stats.pages_stored,

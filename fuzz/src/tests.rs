@@ -166,9 +166,15 @@ fn control_messages_are_understood_or_refused() {
             params: params.clone(),
             init: true,
         },
-        Request::SetCodec {
+        Request::Set {
             device: 0,
-            codec: "zstd:3".into(),
+            params: ParamsUpdate {
+                codec: Some("zstd:3".into()),
+                recompress: Some("off".into()),
+                recompress_after: Some(60),
+                recompress_cpu: Some(5),
+                ..ParamsUpdate::default()
+            },
         },
         Request::SwapOn {
             device: Some(1),

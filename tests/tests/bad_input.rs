@@ -130,6 +130,21 @@ fn devices_and_sizes() {
             vec!["swap", "on", "--codec", "zstd:99"],
             vec!["zstd:99"],
         ),
+        (
+            "compcache",
+            vec!["swap", "on", "--recompress", "lzma"],
+            vec!["lzma", "zstd", "'off'"],
+        ),
+        (
+            "compcache",
+            vec!["swap", "on", "--recompress-after", "0"],
+            vec!["0 s", "1 to 86400"],
+        ),
+        (
+            "compcache",
+            vec!["swap", "on", "--recompress-cpu", "101"],
+            vec!["101 %", "1 to 100"],
+        ),
         ("compcache", vec!["swap", "on", "--size", "0"], vec!["zero"]),
         (
             "compcache",

@@ -114,9 +114,12 @@ fn codec_is_changed_while_swapping() {
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 7);
     hog.fill();
     for codec in ["lzo", "zstd:3", "lz4"] {
-        bed.ask(&Request::SetCodec {
+        bed.ask(&Request::Set {
             device: 0,
-            codec: codec.into(),
+            params: ParamsUpdate {
+                codec: Some(codec.into()),
+                ..Default::default()
+            },
         });
         let before = stats(&bed, 0);
         hog.verify();

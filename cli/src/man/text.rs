@@ -135,10 +135,12 @@ that hold a device: compcache run and demo), uptime_seconds, warnings (texts).
 
 devices\tAn array of objects, one a device, in the order of their numbers: number, state (\"new\" or \
 \"ready\"), node, block_device, transport, swap (null, or an object with priority, used_bytes, \
-size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, stats.
+size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, recompress, \
+recompress_after (seconds), recompress_cpu (per cent), stats.
 
 stats\tAn object of counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \
-notify_free, corrupt, backing_reads, backing_writes, evacuated, reserve_misses; of what is held \
+notify_free, corrupt, backing_reads, backing_writes, evacuated, reserve_misses, recompressed, \
+recompress_saved (bytes), recompress_in_vain (pages), recompress_cpu_ns; of what is held \
 now: zero_pages, same_pages, pages_stored, good_compress, no_compress, backing_pages (pages), \
 compr_bytes, pool_bytes, reserve_bytes, table_bytes; codecs, an array of objects with codec, pages, \
 bytes; and store_latency and load_latency, arrays in which element i counts pages that took \

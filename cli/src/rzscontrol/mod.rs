@@ -88,7 +88,7 @@ impl Args {
             disksize: self.disksize_kb,
             memlimit: self.memlimit_kb,
             backing_swap: self.backing_swap.as_deref().map(absolute),
-            codec: None,
+            ..ParamsUpdate::default()
         }
     }
 }

@@ -64,6 +64,13 @@ pub fn format_more(status: &DeviceStatus) -> String {
     out.line("ReserveMisses", stats.reserve_misses, "");
     out.line("Evacuated", stats.evacuated, "");
     out.line("Corrupt", stats.corrupt, "");
+    out.line("Recompress", &status.recompress, "");
+    out.line("RecompressAfter", status.recompress_after, " s");
+    out.line("RecompressCPU", status.recompress_cpu, " %");
+    out.line("Recompressed", stats.recompressed, "");
+    out.line("RecompressSaved", stats.recompress_saved / 1024, " kB");
+    out.line("RecompressInVain", stats.recompress_in_vain, "");
+    out.line("RecompressTime", stats.recompress_cpu_ns / 1_000_000, " ms");
     for held in &stats.codecs {
         out.line(&format!("Pages.{}", held.codec), held.pages, "");
         out.line(&format!("Size.{}", held.codec), held.bytes / 1024, " kB");

@@ -129,6 +129,9 @@ mod tests {
             "memlimit",
             "backing_swap",
             "codec",
+            "recompress",
+            "recompress_after",
+            "recompress_cpu",
             "stats",
         ] {
             assert!(keys(device).contains(&key), "{key}");
@@ -155,6 +158,10 @@ mod tests {
             "codecs",
             "store_latency",
             "load_latency",
+            "recompressed",
+            "recompress_saved",
+            "recompress_in_vain",
+            "recompress_cpu_ns",
         ] {
             assert!(keys(&device["stats"]).contains(&key), "{key}");
         }

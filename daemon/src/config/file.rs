@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use compcache_device::{AFTER_SECONDS, CPU_PERCENT, ColdCodec};
 use compcache_engine::CodecSpec;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -12,12 +13,18 @@ use toml::Spanned;
 use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
-use crate::types::{Channel, MAX_PRIORITY};
+use crate::types::{Channel, DeviceError, MAX_PRIORITY, ParamsUpdate};
 
 /// The largest number of a device.
 const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
 /// The largest size in kB: 2^44 bytes.
 const MAX_KB: i64 = 1 << 34;
+/// The seconds after which pages may be cold.
+const AFTER_MIN: i64 = *AFTER_SECONDS.start() as i64;
+const AFTER_MAX: i64 = *AFTER_SECONDS.end() as i64;
+/// The shares of a CPU for recompression.
+const CPU_MIN: i64 = *CPU_PERCENT.start() as i64;
+const CPU_MAX: i64 = *CPU_PERCENT.end() as i64;
 /// The largest priority of a swap area.
 const PRIORITY: i64 = MAX_PRIORITY as i64;
 
@@ -66,6 +73,12 @@ struct Device {
     backing_swap: Option<PathBuf>,
     #[serde(default, deserialize_with = "codec")]
     codec: Option<String>,
+    #[serde(default, deserialize_with = "cold_codec")]
+    recompress: Option<String>,
+    #[serde(default, deserialize_with = "within::<_, u32, AFTER_MIN, AFTER_MAX>")]
+    recompress_after: Option<u32>,
+    #[serde(default, deserialize_with = "within::<_, u32, CPU_MIN, CPU_MAX>")]
+    recompress_cpu: Option<u32>,
     swap_on: Option<bool>,
     #[serde(default, deserialize_with = "within::<_, i32, 0, PRIORITY>")]
     priority: Option<i32>,
@@ -124,10 +137,16 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
 fn add_device(config: &mut Config, device: Device, origin: String) {
     let into = config.devices.entry(device.number).or_default();
     let bytes = |kb: u64| kb << 10;
-    into.params.disksize = device.disksize_kb.map(bytes).or(into.params.disksize);
-    into.params.memlimit = device.memlimit_kb.map(bytes).or(into.params.memlimit);
-    into.params.backing_swap = device.backing_swap.or(into.params.backing_swap.take());
-    into.params.codec = device.codec.or(into.params.codec.take());
+    let params = ParamsUpdate {
+        disksize: device.disksize_kb.map(bytes),
+        memlimit: device.memlimit_kb.map(bytes),
+        backing_swap: device.backing_swap,
+        codec: device.codec,
+        recompress: device.recompress,
+        recompress_after: device.recompress_after,
+        recompress_cpu: device.recompress_cpu,
+    };
+    into.params = params.or(std::mem::take(&mut into.params));
     into.swap_on = device.swap_on.unwrap_or(into.swap_on);
     into.priority = device.priority.or(into.priority);
     into.origin = origin;
@@ -182,6 +201,13 @@ fn transport<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Channel>, D::E
 fn codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(from)?;
     text.parse::<CodecSpec>().map_err(D::Error::custom)?;
+    Ok(Some(text))
+}
+
+fn cold_codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    let codec = text.parse::<ColdCodec>();
+    codec.map_err(|e| D::Error::custom(DeviceError::RecompressCodec(e)))?;
     Ok(Some(text))
 }
 

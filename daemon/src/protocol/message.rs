@@ -38,12 +38,13 @@ pub enum Request {
         /// The device's number.
         device: u32,
     },
-    /// Compresses new pages of a live device with another codec. Answer: [`Response::Done`].
-    SetCodec {
+    /// Changes parameters of a device that may be in use: the codec for new pages, and what
+    /// becomes of cold ones. Either all of it happens or nothing. Answer: [`Response::Done`].
+    Set {
         /// The device's number.
         device: u32,
-        /// `NAME` or `NAME:LEVEL`.
-        codec: String,
+        /// The parameters to change; what is `None` stays.
+        params: ParamsUpdate,
     },
     /// Initialises a device (unless it is already) and swaps on it. Answer:
     /// [`Response::SwappedOn`].

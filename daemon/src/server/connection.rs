@@ -83,9 +83,9 @@ impl Connection<'_> {
                 warnings = registry.configure(device, &params, init)?;
             }
             Request::Reset { device } => registry.reset(device)?,
-            Request::SetCodec { device, codec } => {
-                registry.set_codec(device, &codec)?;
-                tracing::info!("ramzswap{device}: codec {codec} for new pages");
+            Request::Set { device, params } => {
+                warnings = registry.set(device, &params)?;
+                tracing::info!(?params, "ramzswap{device}: changed");
             }
             Request::SwapOn {
                 device,

@@ -116,13 +116,13 @@ impl DeviceBackend for Fake {
         })
     }
 
-    fn set_codec(&self, codec: &str) -> Result<(), Refusal> {
+    fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
         self.change(|m| {
-            if codec == "gzip" {
+            if params.codec.as_deref() == Some("gzip") {
                 return refuse(ErrorCode::Einval, "unknown codec 'gzip'");
             }
-            m.params.codec = Some(codec.to_owned());
-            Ok(())
+            m.params = params.clone().or(m.params.clone());
+            Ok(Vec::new())
         })
     }
 
@@ -145,6 +145,13 @@ impl DeviceBackend for Fake {
             memlimit: None,
             backing_swap: None,
             codec: m.params.codec.clone().unwrap_or_else(|| "lz4".to_owned()),
+            recompress: m
+                .params
+                .recompress
+                .clone()
+                .unwrap_or_else(|| "off".to_owned()),
+            recompress_after: 30,
+            recompress_cpu: 10,
             params: m.params,
             stats: DeviceStats::default(),
         }

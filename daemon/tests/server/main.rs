@@ -98,6 +98,14 @@ fn status(client: &mut Client) -> (DaemonStatus, Vec<DeviceStatus>) {
     }
 }
 
+fn set(device: u32, codec: &str) -> Request {
+    let params = ParamsUpdate {
+        codec: Some(codec.into()),
+        ..Default::default()
+    };
+    Request::Set { device, params }
+}
+
 fn params(disksize: u64) -> ParamsUpdate {
     ParamsUpdate {
         disksize: Some(disksize),
@@ -150,13 +158,7 @@ fn a_device_from_new_to_swapped_on_and_back() {
 
     assert_eq!(done(&mut client, configure(1, 4096, false)), [""; 0]);
     assert_eq!(done(&mut client, init(1)), ["a warning of init"]);
-    done(
-        &mut client,
-        Request::SetCodec {
-            device: 1,
-            codec: "zstd".into(),
-        },
-    );
+    done(&mut client, set(1, "zstd"));
     match client.request(&swap_on(Some(1))).unwrap() {
         Response::SwappedOn {
             device: 1,
@@ -205,14 +207,7 @@ fn bad_requests_have_codes_and_remedies() {
             "no such device",
         ),
         (configure(0, 0, true), ErrorCode::Einval, "disksize 0"),
-        (
-            Request::SetCodec {
-                device: 0,
-                codec: "gzip".into(),
-            },
-            ErrorCode::Einval,
-            "gzip",
-        ),
+        (set(0, "gzip"), ErrorCode::Einval, "gzip"),
         (
             Request::SwapOff { device: Some(0) },
             ErrorCode::Einval,

@@ -333,17 +333,43 @@ fn a_busy_device_stays_and_a_leftover_is_reported() {
 }
 
 #[test]
-fn the_codec_changes_on_a_live_device() {
+fn codec_and_recompression_change_on_a_live_device() {
     let Fixture {
         device, dir: _dir, ..
     } = fixture();
+    let codec = |name: &str| ParamsUpdate {
+        codec: Some(name.into()),
+        ..Default::default()
+    };
     device.configure(&disksize(1 << 20)).unwrap();
-    device.set_codec("lzo".parse().unwrap());
+    device.set(&codec("lzo")).unwrap();
     assert_eq!(device.status().codec, "lzo");
     device.init().unwrap();
     assert_eq!(device.status().codec, "lzo");
-    device.set_codec("zstd:3".parse().unwrap());
+    let mut update = codec("zstd:3");
+    update.recompress = Some("zstd:9".into());
+    update.recompress_after = Some(77);
+    device.set(&update).unwrap();
+    let status = device.status();
+    assert_eq!(
+        (&*status.codec, &*status.recompress, status.recompress_after),
+        ("zstd:3", "zstd:9", 77)
+    );
+    assert_eq!(status.recompress_cpu, 10);
+
+    // A refused change changes nothing, not even what would be allowed.
+    let mut bad = codec("lz4");
+    bad.recompress_cpu = Some(0);
+    assert!(device.set(&bad).is_err());
+    let mut fixed = codec("lz4");
+    fixed.disksize = Some(2 << 20);
+    let message = device.set(&fixed).unwrap_err().to_string();
+    assert!(
+        message.contains("reset it first to change its size"),
+        "{message}"
+    );
     assert_eq!(device.status().codec, "zstd:3");
+    assert_eq!(device.status().params, status.params);
 }
 
 #[test]

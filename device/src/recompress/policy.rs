@@ -1,0 +1,116 @@
+//! What a user sets about cold pages, and its limits.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use compcache_engine::CodecSpec;
+use compcache_engine::codec::UnknownCodec;
+
+use crate::error::DeviceError;
+
+/// Seconds after which a page may count as cold: up to a day.
+pub const AFTER_SECONDS: RangeInclusive<u32> = 1..=86_400;
+
+/// Shares of one CPU that recompression may use, in per cent.
+pub const CPU_PERCENT: RangeInclusive<u32> = 1..=100;
+
+/// What cold pages are recompressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColdCodec {
+    /// Nothing: they stay as they are.
+    Off,
+    /// This codec.
+    Codec(CodecSpec),
+}
+
+impl fmt::Display for ColdCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ColdCodec::Off => f.write_str("off"),
+            ColdCodec::Codec(spec) => spec.fmt(f),
+        }
+    }
+}
+
+impl FromStr for ColdCodec {
+    type Err = UnknownCodec;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(ColdCodec::Off),
+            codec => Ok(ColdCodec::Codec(codec.parse()?)),
+        }
+    }
+}
+
+/// When and how cold pages are recompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recompress {
+    /// By which codec, if at all.
+    pub codec: ColdCodec,
+    /// How long a page was neither read nor written before it counts as cold, in seconds.
+    pub after_seconds: u32,
+    /// The share of one CPU that it may use, in per cent.
+    pub cpu_percent: u32,
+}
+
+impl Default for Recompress {
+    /// With zstd:1, after half a minute: most pages that come back do so sooner. A tenth of a
+    /// CPU recompresses about 10 MiB of pages a second, and only while nobody else wants it.
+    fn default() -> Self {
+        Recompress {
+            codec: ColdCodec::Codec(CodecSpec::ZSTD),
+            after_seconds: 30,
+            cpu_percent: 10,
+        }
+    }
+}
+
+/// A time that is within its limits.
+pub(crate) fn after_seconds(given: u32) -> Result<u32, DeviceError> {
+    if AFTER_SECONDS.contains(&given) {
+        return Ok(given);
+    }
+    Err(DeviceError::RecompressAfter { given })
+}
+
+/// A share of a CPU that is within its limits.
+pub(crate) fn cpu_percent(given: u32) -> Result<u32, DeviceError> {
+    if CPU_PERCENT.contains(&given) {
+        return Ok(given);
+    }
+    Err(DeviceError::RecompressCpu { given })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_codec_or_off_reads_back() {
+        for text in ["off", "zstd:1", "lz4"] {
+            assert_eq!(text.parse::<ColdCodec>().unwrap().to_string(), text);
+        }
+        for bad in ["", "Off", "none", "zstd:99"] {
+            assert!(bad.parse::<ColdCodec>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_are_named() {
+        assert_eq!(after_seconds(1).unwrap(), 1);
+        assert_eq!(after_seconds(86_400).unwrap(), 86_400);
+        assert_eq!(cpu_percent(100).unwrap(), 100);
+        for bad in [0, 86_401] {
+            let message = after_seconds(bad).unwrap_err().to_string();
+            let words = format!("recompress-after of {bad} s is out of range: give 1 to 86400");
+            assert!(message.contains(&words), "{message}");
+        }
+        for bad in [0, 101] {
+            let message = cpu_percent(bad).unwrap_err().to_string();
+            let words = format!("recompress-cpu of {bad} % is out of range: give 1 to 100");
+            assert!(message.contains(&words), "{message}");
+        }
+    }
+}
