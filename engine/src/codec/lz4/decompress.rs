@@ -30,7 +30,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
                     load16(next.add(literals))
                 };
                 at += 1 + literals + 2;
-                if length < MORE && distance >= 8 && out.reaches(distance) {
+                if length < MORE && out.reaches_beyond_a_word(distance) {
                     // SAFETY: the length is at most 18, the distance at least 8 and in reach,
                     // and the page has room for 18 bytes after the literals.
                     unsafe { out.short_match(distance, length + MIN_MATCH) };

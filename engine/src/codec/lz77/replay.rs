@@ -38,6 +38,12 @@ impl<'a> Output<'a> {
         distance.wrapping_sub(1) < self.len
     }
 
+    /// Whether a match can be `distance` back, which must be 8 or more.
+    #[inline(always)]
+    pub(in crate::codec) fn reaches_beyond_a_word(&self, distance: usize) -> bool {
+        distance >= 8 && distance <= self.len
+    }
+
     /// Appends `length` literals that stand at `at` in `chunk`; `None` where either ends
     /// before.
     #[inline(always)]
@@ -131,7 +137,8 @@ impl<'a> Output<'a> {
             return None;
         }
         if !self.has_room(length + 32) {
-            self.last_match(distance, length);
+            last_match(self.page, self.len, distance, length);
+            self.len += length;
             return Some(());
         }
         let to = self.end();
@@ -159,24 +166,27 @@ impl<'a> Output<'a> {
         Some(())
     }
 
-    /// Appends a match that reaches up to the page's last bytes, without a check of its own.
-    #[cold]
-    fn last_match(&mut self, distance: usize, length: usize) {
-        let end = self.len + length;
-        // Bytes up to the match itself do not overlap: at most `distance` at once, which
-        // doubles as whole periods pile up.
-        let start = self.len - distance;
-        while self.len < end {
-            let chunk = (end - self.len).min(self.len - start);
-            self.page.copy_within(start..start + chunk, self.len);
-            self.len += chunk;
-        }
-    }
-
     #[inline(always)]
     fn end(&mut self) -> *mut u8 {
         // SAFETY: `len` never passes the page's size.
         unsafe { self.page.as_mut_ptr().add(self.len) }
+    }
+}
+
+/// Appends a match that reaches up to the page's last bytes, without a check of its own, after
+/// the first `len` bytes.
+///
+/// It gets no [`Output`], which would have to live in memory for it all the time.
+#[cold]
+fn last_match(page: &mut Page, mut len: usize, distance: usize, length: usize) {
+    let end = len + length;
+    // Bytes up to the match itself do not overlap: at most `distance` at once, which doubles as
+    // whole periods pile up.
+    let start = len - distance;
+    while len < end {
+        let chunk = (end - len).min(len - start);
+        page.copy_within(start..start + chunk, len);
+        len += chunk;
     }
 }
 

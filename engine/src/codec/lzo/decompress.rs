@@ -39,7 +39,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
                 // SAFETY: as above.
                 let high = usize::from(unsafe { *next });
                 let distance = (high << 3) + (byte >> 2 & 7) + 1;
-                if distance >= 8 && out.reaches(distance) {
+                if out.reaches_beyond_a_word(distance) {
                     state = byte & 3;
                     // SAFETY: the match has at most 8 bytes, from at least 8 back and in
                     // reach; at most 3 literals follow, of which 4 bytes are there.
@@ -54,7 +54,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
                 // SAFETY: as above.
                 let word = unsafe { load16(next) };
                 let (distance, length) = ((word >> 2) + 1, byte - 32 + 2);
-                if length <= 18 && distance >= 8 && out.reaches(distance) {
+                if length <= 18 && out.reaches_beyond_a_word(distance) {
                     state = word & 3;
                     // SAFETY: the match has at most 18 bytes, from at least 8 back and in
                     // reach; at most 3 literals follow, of which 4 bytes are there.

@@ -69,15 +69,41 @@ fn facts(words: &Group, references: &Group, all: bool) -> Facts {
 fn set(is: impl Fn(usize) -> bool) -> u64 {
     let mut flags = [0; GROUP_WORDS];
     for (word, flag) in flags.iter_mut().enumerate() {
-        *flag = u8::from(is(word));
+        *flag = u8::from(is(word)).wrapping_neg();
     }
     let mut set = 0;
-    for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        // The product's top byte has bit k from byte k, and no two addends meet in one bit.
-        let bits = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        set |= bits << (8 * i);
+    for (i, sixteen) in flags.as_chunks::<16>().0.iter().enumerate() {
+        set |= bits(sixteen) << (16 * i);
     }
     set
+}
+
+/// A bit for each byte, which is 0 or 255.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[inline(always)]
+fn bits(flags: &[u8; 16]) -> u64 {
+    use core::arch::x86_64::{_mm_loadu_si128, _mm_movemask_epi8};
+    // SAFETY: the build target has SSE2; the array has 16 bytes, and the load needs no alignment.
+    unsafe { _mm_movemask_epi8(_mm_loadu_si128(flags.as_ptr().cast())) as u64 }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[inline(always)]
+fn bits(flags: &[u8; 16]) -> u64 {
+    bits_by_product(flags)
+}
+
+/// [`bits`] for processors without an instruction for it.
+#[cfg(any(test, not(all(target_arch = "x86_64", target_feature = "sse2"))))]
+#[inline(always)]
+fn bits_by_product(flags: &[u8; 16]) -> u64 {
+    let bits = |eight: u64| {
+        let flags = eight & 0x0101_0101_0101_0101;
+        // The product's top byte has bit k from byte k, and no two addends meet in one bit.
+        flags.wrapping_mul(0x0102_0408_1020_4080) >> 56
+    };
+    let all = u128::from_le_bytes(*flags);
+    bits(all as u64) | bits((all >> 64) as u64) << 8
 }
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.
@@ -321,4 +347,18 @@ fn far_words(room: &mut Room, pair: usize, mut set: u16, p0: u64) -> Option<()> 
         words[first + lane] = new.to_le_bytes();
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_become_bits() {
+        for set in (0..=u16::MAX).step_by(7).chain([u16::MAX]) {
+            let flags = core::array::from_fn(|i| ((set >> i & 1) as u8).wrapping_neg());
+            assert_eq!(bits(&flags), set.into());
+            assert_eq!(bits_by_product(&flags), set.into());
+        }
+    }
 }
