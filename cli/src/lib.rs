@@ -14,6 +14,7 @@ mod error;
 mod hog;
 mod lease;
 mod man;
+pub mod random;
 mod run;
 pub mod rzscontrol;
 mod signals;

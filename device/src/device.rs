@@ -1,7 +1,6 @@
 //! A ramzswap device: parameters, initialisation, status, reset.
 
 mod env;
-mod pool_size;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +18,7 @@ use crate::error::DeviceError;
 use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
 use crate::keeper::{Keeper, Wake};
 use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
+use crate::pool_size;
 use crate::recompress::Recompression;
 use crate::status::{DeviceStats, DeviceStatus, State, SwapUse};
 use crate::swap;

@@ -19,7 +19,7 @@ use crate::error::DeviceError;
 use crate::keeper::Wake;
 
 /// Locks, time and the wake-ups of the background threads.
-pub(crate) struct LinuxHost {
+pub struct LinuxHost {
     time: StdTime,
     keeper: Arc<Wake>,
     recompressor: Arc<Wake>,
@@ -27,7 +27,8 @@ pub(crate) struct LinuxHost {
 
 impl LinuxHost {
     /// A host whose background threads listen to these.
-    pub(crate) fn new(keeper: Arc<Wake>, recompressor: Arc<Wake>) -> Self {
+    #[must_use]
+    pub fn new(keeper: Arc<Wake>, recompressor: Arc<Wake>) -> Self {
         LinuxHost {
             time: StdTime::default(),
             keeper,

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
 
 /// Wakes a background thread; never blocks.
-#[derive(Default)]
-pub(crate) struct Wake {
+#[derive(Debug, Default)]
+pub struct Wake {
     wanted: AtomicBool,
     stop: AtomicBool,
     thread: OnceLock<Thread>,
@@ -16,7 +16,7 @@ pub(crate) struct Wake {
 
 impl Wake {
     /// Asks for a round of work.
-    pub(crate) fn wake(&self) {
+    pub fn wake(&self) {
         // Whoever turns the flag on wakes; before the thread is known, its first look at the
         // flag sees it.
         if !self.wanted.swap(true, Ordering::AcqRel)
@@ -60,15 +60,19 @@ impl Wake {
 }
 
 /// The keeper thread; stopped and joined on drop.
-pub(crate) struct Keeper {
+#[derive(Debug)]
+pub struct Keeper {
     wake: Arc<Wake>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
     /// Starts a thread that calls `keep` as long as it returns `true`, once at first and then
-    /// whenever `wake` is woken.
-    pub(crate) fn start(
+    /// whenever `wake` is woken. The thread is called `NAME/keep`.
+    ///
+    /// # Errors
+    /// Where the system has no thread left.
+    pub fn start(
         name: &str,
         wake: Arc<Wake>,
         keep: impl Fn() -> bool + Send + 'static,

@@ -5,7 +5,7 @@
 //! integers, floating-point numbers of a small range, partly used, zero, or random. Their shares
 //! are set so that lz4 makes about a third of them, as it does of real anonymous memory.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Bytes in a page.
 pub(crate) const PAGE_SIZE: usize = 4096;
@@ -70,7 +70,7 @@ impl Content {
                 // No mark, or it would not be zero.
                 return;
             }
-            _ => words.fill_with(|| random.next()),
+            _ => words.fill_with(|| random.next_u64()),
         }
         words[0] = index;
         for change in 1..=version {
@@ -148,7 +148,7 @@ fn partly_used(words: &mut [u64; WORDS], random: &mut Random) {
     words.fill(0);
     for object in words.chunks_exact_mut(16) {
         if random.below(3) == 0 {
-            object[..6].fill_with(|| random.next() >> 24);
+            object[..6].fill_with(|| random.next_u64() >> 24);
         }
     }
 }

@@ -4,15 +4,14 @@
 //! lines of JSON, each one a [`Report`], on standard output.
 
 pub(crate) mod content;
-mod random;
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::random::Random;
 use content::{Content, PAGE_SIZE, Page};
-use random::Random;
 
 /// Time between two reports of progress.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -41,6 +41,17 @@ impl Channel {
         }
     }
 
+    /// The channel that a device which is initialised now tries first: what `auto` stands for,
+    /// and each of the others itself.
+    #[must_use]
+    pub fn preferred(self) -> Channel {
+        match self {
+            Channel::Auto if parameter::is_on() => Channel::FuseUring,
+            Channel::Auto => Channel::Fuse,
+            other => other,
+        }
+    }
+
     /// Whether the kernel has what it needs; whether this process may use it is another
     /// question.
     #[must_use]
@@ -96,12 +107,7 @@ impl FuseLoop {
         job: Job<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<(Server, Channel), DeviceError> {
-        let uring = match self.channel {
-            Channel::Fuse => false,
-            Channel::FuseUring => true,
-            Channel::Auto => parameter::is_on(),
-        };
-        if uring {
+        if self.channel.preferred() == Channel::FuseUring {
             let switch_on = self.channel == Channel::FuseUring;
             match Server::uring(job, switch_on, warnings) {
                 Ok(server) => return Ok((server, Channel::FuseUring)),

@@ -18,18 +18,18 @@ const RESERVE: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
 
 /// The pool of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PoolSize {
+pub struct PoolSize {
     /// Frames of address space.
-    pub(super) frames: u32,
+    pub frames: u32,
     /// Parts of the pool that threads fill at once.
-    pub(super) arenas: usize,
+    pub arenas: usize,
     /// Bytes of ready frames.
-    pub(super) reserve_bytes: u64,
+    pub reserve_bytes: u64,
 }
 
 /// The pool of a device of `pages` pages that `workers` threads serve. It has room for every
 /// page stored as it is: only address space is taken beforehand.
-pub(super) fn for_device(pages: u64, memlimit: Option<u64>, workers: usize) -> PoolSize {
+pub fn for_device(pages: u64, memlimit: Option<u64>, workers: usize) -> PoolSize {
     let arenas = workers.max(1);
     let slack = (arenas as u64).saturating_mul(SLACK_PER_ARENA);
     let frames = pages.div_ceil(RAW_PER_FRAME).saturating_add(slack);
