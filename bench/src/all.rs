@@ -1,6 +1,7 @@
 //! `all`: every subject with its own defaults.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, Command, FromArgMatches};
@@ -8,8 +9,9 @@ use serde::Serialize;
 
 use crate::codec::{self, CodecArgs, CodecReport};
 use crate::device::{self, DeviceArgs, DeviceReport};
+use crate::plot::Plots;
 use crate::pool::{self, PoolArgs, PoolReport};
-use crate::report::{Common, Report};
+use crate::report::{Common, PlotArgs, Report};
 use crate::swap::{self, SwapArgs, SwapReport};
 
 /// Does all of the others, with one, two and four processes that swap
@@ -17,6 +19,8 @@ use crate::swap::{self, SwapArgs, SwapReport};
 pub(crate) struct AllArgs {
     #[command(flatten)]
     pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) plot: PlotArgs,
 }
 
 /// The reports of all subjects.
@@ -48,6 +52,14 @@ fn defaults<T: Args + FromArgMatches>(quick: bool, options: &[&str]) -> Result<T
     let line = ["all"].iter().chain(&quick).chain(options);
     let matches = T::augment_args(Command::new("all")).try_get_matches_from(line)?;
     Ok(T::from_arg_matches(&matches)?)
+}
+
+impl Plots for AllReport {
+    fn plot(&self, directory: &Path) -> Result<()> {
+        self.codec.plot(directory)?;
+        self.pool.plot(directory)?;
+        self.swap.plot(directory)
+    }
 }
 
 impl Report for AllReport {

@@ -18,6 +18,16 @@ pub(crate) enum Kind {
     File,
 }
 
+impl Kind {
+    /// Its name in tables and of files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Anonymous => "anonymous",
+            Kind::File => "file",
+        }
+    }
+}
+
 /// Pages of one origin, none of them same-filled.
 #[derive(Debug)]
 pub(crate) struct Source {

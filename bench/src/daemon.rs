@@ -5,11 +5,14 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use compcache_engine::PAGE_SIZE;
 use compcached::Client;
 use compcached::protocol::{Request, Response};
 use compcached::types::{DeviceStatus, ParamsUpdate};
 use tempfile::TempDir;
+
+use crate::ours::Policy;
 
 /// A daemon with directories of its own. When it is dropped its devices are swapped off and it
 /// ends; so it does when this program dies.
@@ -18,14 +21,15 @@ pub(crate) struct Daemon {
     child: Child,
     client: Client,
     directory: TempDir,
+    policy: Policy,
 }
 
 impl Daemon {
-    /// Starts one and waits until it is ready.
+    /// Starts one that serves by the policy's transport, and waits until it is ready.
     ///
     /// # Errors
     /// Where it does not start; its messages go to standard error.
-    pub(crate) fn start() -> Result<Daemon> {
+    pub(crate) fn start(policy: Policy) -> Result<Daemon> {
         let directory = tempfile::Builder::new()
             .prefix("compcache-bench-")
             .tempdir()?;
@@ -41,6 +45,7 @@ impl Daemon {
             .arg(inside("dev"))
             .arg("--config")
             .arg(inside("empty.toml"))
+            .args(["--transport", policy.transport.name()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -61,6 +66,7 @@ impl Daemon {
                 child,
                 client,
                 directory,
+                policy,
             }),
             Err(error) => {
                 let log = fs::read_to_string(inside("log")).unwrap_or_default();
@@ -75,23 +81,24 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it refuses.
-    pub(crate) fn swap_on(&mut self, bytes: u64, codec: &str) -> Result<()> {
-        self.ask(&Request::Lease {
-            params: params(bytes, codec),
-        })
-        .map(drop)
+    pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
+        let params = self.params(bytes);
+        self.ask(&Request::Lease { params })?;
+        self.check_transport()
     }
 
     /// Has it make a device, and gives its node.
     ///
     /// # Errors
     /// Where it refuses.
-    pub(crate) fn make_disk(&mut self, bytes: u64, codec: &str) -> Result<PathBuf> {
+    pub(crate) fn make_disk(&mut self, bytes: u64) -> Result<PathBuf> {
+        let params = self.params(bytes);
         self.ask(&Request::Configure {
             device: 0,
-            params: params(bytes, codec),
+            params,
             init: true,
         })?;
+        self.check_transport()?;
         Ok(self.device()?.node)
     }
 
@@ -123,6 +130,35 @@ impl Daemon {
         Ok(kilobytes.context("no VmRSS")?.parse::<u64>()? << 10)
     }
 
+    /// Bytes of the pages that its device holds, and of the memory for them: the pool with its
+    /// reserve.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub(crate) fn held(&mut self) -> Result<(u64, u64)> {
+        let stats = self.device()?.stats;
+        let pages = stats.pages_stored + stats.zero_pages + stats.same_pages;
+        Ok((pages * PAGE_SIZE as u64, stats.pool_bytes))
+    }
+
+    fn params(&self, bytes: u64) -> ParamsUpdate {
+        ParamsUpdate {
+            disksize: Some(bytes),
+            codec: Some(self.policy.codec.to_string()),
+            ..ParamsUpdate::default()
+        }
+    }
+
+    /// Nobody may take one transport's numbers for another's.
+    fn check_transport(&mut self) -> Result<()> {
+        let (wanted, got) = (self.policy.transport.name(), self.device()?.transport);
+        ensure!(
+            got.as_deref() == Some(wanted),
+            "the device is served by {got:?}, not by {wanted}"
+        );
+        Ok(())
+    }
+
     fn ask(&mut self, request: &Request) -> Result<Response> {
         Ok(self.client.request(request)?)
     }
@@ -140,13 +176,5 @@ impl Drop for Daemon {
             let log = fs::read_to_string(self.directory.path().join("log"));
             eprintln!("its log:\n{}", log.unwrap_or_default());
         }
-    }
-}
-
-fn params(bytes: u64, codec: &str) -> ParamsUpdate {
-    ParamsUpdate {
-        disksize: Some(bytes),
-        codec: Some(codec.to_owned()),
-        ..ParamsUpdate::default()
     }
 }

@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use compcache_engine::Page;
+
 use crate::capture::{self, Kind, Source};
+use crate::programs;
 
 /// Where each kind of file is looked for, and its names' end.
 const PLACES: [(&str, &[&str], &str); 3] = [
@@ -55,7 +59,25 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
             });
         }
     }
+    if !quick {
+        match database(most) {
+            Ok(pages) => sources.push(Source {
+                name: "database".into(),
+                kind: Kind::File,
+                pages,
+            }),
+            Err(error) => eprintln!("database: left out, {error:#}"),
+        }
+    }
     sources
+}
+
+/// The pages of a database in a file.
+fn database(most: usize) -> Result<Vec<Page>> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("items.sqlite");
+    programs::fill_database(&path)?;
+    Ok(capture::of_files(&[path], most))
 }
 
 /// Adds the regular files below `place` whose name ends, or goes on after, `end`.

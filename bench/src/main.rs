@@ -6,7 +6,6 @@
 mod all;
 mod capture;
 mod codec;
-mod contender;
 mod daemon;
 mod device;
 mod direct;
@@ -14,9 +13,10 @@ mod files;
 mod histogram;
 mod interrupt;
 mod machine;
+mod ours;
+mod plot;
 mod pool;
 mod programs;
-mod random;
 mod report;
 mod stat;
 mod swap;
@@ -26,7 +26,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use report::show;
+use plot::Plots;
+use report::{Common, PlotArgs, Report, show};
 
 /// Measures compcache beside its peers
 #[derive(Debug, Parser)]
@@ -68,11 +69,18 @@ fn main() -> ExitCode {
 
 fn run(subject: &Subject) -> Result<()> {
     match subject {
-        Subject::Codec(args) => show(&codec::run(args)?, args.common.json),
-        Subject::Pool(args) => show(&pool::run(args)?, args.common.json),
-        Subject::Swap(args) => show(&swap::run(args)?, args.common.json),
+        Subject::Codec(args) => present(&codec::run(args)?, args.common, &args.plot),
+        Subject::Pool(args) => present(&pool::run(args)?, args.common, &args.plot),
+        Subject::Swap(args) => present(&swap::run(args)?, args.common, &args.plot),
         Subject::Device(args) => show(&device::run(args)?, args.common.json),
-        Subject::All(args) => show(&all::run(args)?, args.common.json),
+        Subject::All(args) => present(&all::run(args)?, args.common, &args.plot),
         Subject::Daemon(_) | Subject::Toucher(_) => Ok(()),
     }
+}
+
+/// Draws a report where that was asked for, and prints it in any case: hours may be in it.
+fn present(report: &(impl Report + Plots), common: Common, plot: &PlotArgs) -> Result<()> {
+    let drawn = plot.draw(report);
+    show(report, common.json)?;
+    drawn
 }

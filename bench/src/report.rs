@@ -1,10 +1,14 @@
 //! What a subject prints.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+
+use crate::plot::Plots;
 
 /// Options that every subject has.
 #[derive(Clone, Copy, Debug, Args)]
@@ -15,6 +19,29 @@ pub(crate) struct Common {
     /// Shows that everything works, in seconds; the numbers mean nothing
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+/// The option of subjects that can be drawn.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlotArgs {
+    /// Draws the result into SVG files in this directory, which is made where it is not there
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+}
+
+impl PlotArgs {
+    /// Draws a report where that was asked for.
+    ///
+    /// # Errors
+    /// Where the directory or a file cannot be written.
+    pub(crate) fn draw(&self, report: &impl Plots) -> Result<()> {
+        let Some(directory) = &self.plot else {
+            return Ok(());
+        };
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        report.plot(directory)
+    }
 }
 
 /// The rows of a subject.

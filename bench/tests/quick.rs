@@ -5,14 +5,16 @@ use std::process::Command;
 
 #[test]
 fn codecs_are_compared() {
+    let directory = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_compcache-bench"))
-        .args(["codec", "--quick", "--json"])
+        .args(["codec", "--quick", "--json", "--plot"])
+        .arg(directory.path())
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{errors}");
-    let rows: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
-    let rows = rows.as_array().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
     for codec in [
         "lz4 (C)",
         "lz4_flex",
@@ -28,6 +30,13 @@ fn codecs_are_compared() {
         let ratio = row["ratio"].as_f64().unwrap();
         assert!(ratio > 0.0 && ratio <= 1.0, "{codec}: {ratio}");
         assert!(row["compress_mb_s"].as_f64().unwrap() > 0.0, "{codec}");
+    }
+    for plot in ["codec-anonymous.svg", "codec-file.svg"] {
+        let svg = std::fs::read_to_string(directory.path().join(plot)).unwrap();
+        assert!(
+            svg.starts_with("<svg ") && svg.contains("wks:fast"),
+            "{svg}"
+        );
     }
 }
 
@@ -88,18 +97,56 @@ fn swap_is_compared() {
     if !is_root() {
         return;
     }
-    let report = json(&["swap", "--only", "lz4", "--processes", "1,2"]);
+    let report = json(&[
+        "swap",
+        "--only",
+        "lz4",
+        "--processes",
+        "1,2",
+        "--same-memory",
+        "all",
+        "--light",
+        "all",
+    ]);
     let rows = report["rows"].as_array().unwrap();
     for processes in [1, 2] {
         let row = rows
             .iter()
-            .find(|row| row["area"] == "ours lz4" && row["processes"] == processes)
+            .find(|row| starts(&row["area"], "ours lz4 (") && row["processes"] == processes)
             .unwrap_or_else(|| panic!("{report}"));
         assert_eq!(row["phases"].as_array().unwrap().len(), 5);
         for value in ["total_s", "faults", "pool_bytes", "swapped_gib"] {
             assert!(row[value].as_f64().unwrap() > 0.0, "{value}: {row}");
         }
     }
+    // Memory of ours is measured again with as much as the peer took, and beside no swap.
+    let same = &report["same_memory"];
+    assert_eq!(same["peer"], "zram lzo-rle");
+    for (name, trials) in same["trials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (&entry[0], &entry[1]))
+    {
+        assert!(starts(name, "ours "), "{same}");
+        assert!(!trials.as_array().unwrap().is_empty(), "{same}");
+    }
+    let rows = same["rows"].as_array().unwrap();
+    assert!(
+        rows.iter().any(|row| row["area"] == "zram lzo-rle"),
+        "{same}"
+    );
+    let light = report["light"].as_array().unwrap();
+    let ours = light.iter().find(|row| starts(&row["area"], "ours "));
+    assert!(
+        ours.unwrap()["slowdown"].as_f64().unwrap() > 0.0,
+        "{light:?}"
+    );
+}
+
+/// Whether a value is a text that begins so.
+fn starts(value: &serde_json::Value, with: &str) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with(with))
 }
 
 #[test]
@@ -113,7 +160,9 @@ fn devices_are_compared() {
         let row = rows
             .iter()
             .find(|row| {
-                row["device"] == "ours lz4" && row["write"] == write && row["depth"] == depth
+                starts(&row["device"], "ours lz4 (")
+                    && row["write"] == write
+                    && row["depth"] == depth
             })
             .unwrap_or_else(|| panic!("{report}"));
         assert!(row["iops"].as_f64().unwrap() > 0.0, "{row}");

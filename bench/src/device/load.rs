@@ -1,16 +1,18 @@
 //! Random reads and writes of one device.
 
-use std::path::Path;
+use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail, ensure};
-use compcache_engine::Page;
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use compcache::random::Random;
+use compcache_engine::{PAGE_SIZE, Page};
 
+use super::nbd::Connection;
+use super::target::Access;
 use crate::direct::{Aligned, Disk};
 use crate::histogram::Histogram;
 use crate::interrupt;
-use crate::random::Random;
 
 /// How often a signal is looked for, in requests.
 const LOOK_EVERY: usize = 256;
@@ -37,7 +39,7 @@ struct Work {
 
 /// A device full of known pages.
 pub(crate) struct Load<'a> {
-    disk: Disk,
+    access: &'a mut Access,
     samples: &'a [Page],
     pages: u64,
     seed: u64,
@@ -48,22 +50,33 @@ impl<'a> Load<'a> {
     ///
     /// # Errors
     /// Where the device fails, or after Ctrl-C.
-    pub(crate) fn new(node: &Path, samples: &'a [Page], pages: u64, seed: u64) -> Result<Self> {
-        let load = Load {
-            disk: Disk::open(node)?,
-            samples,
-            pages,
-            seed,
-        };
+    pub(crate) fn new(
+        access: &'a mut Access,
+        samples: &'a [Page],
+        pages: u64,
+        seed: u64,
+    ) -> Result<Self> {
         let mut random = Random::new(seed);
         let mut page = Aligned::new();
         for index in 0..pages {
             if index.is_multiple_of(LOOK_EVERY as u64) {
                 interrupt::check()?;
             }
-            load.write(index, &mut page, &mut random)?;
+            page.0 = content(samples, index, &mut random);
+            match access {
+                Access::Disk(disk) => disk.write(index, &page)?,
+                Access::Socket(connection) => {
+                    connection.ask_write(index, index, &page.0)?;
+                    connection.reply(|_| None)?;
+                }
+            }
         }
-        Ok(load)
+        Ok(Load {
+            access,
+            samples,
+            pages,
+            seed,
+        })
     }
 
     /// Does `requests` requests at random places, `depth` at once.
@@ -79,26 +92,21 @@ impl<'a> Load<'a> {
     ) -> Result<Measured> {
         self.seed += 1000;
         let each = requests.div_ceil(depth);
-        let start_line = Barrier::new(depth);
-        let shared = &*self;
-        let all: Vec<Result<Work>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..depth)
-                .map(|number| {
-                    let random = Random::new(shared.seed + number as u64);
-                    let start_line = &start_line;
-                    scope.spawn(move || {
-                        start_line.wait();
-                        shared.work(write, each, random)
-                    })
-                })
-                .collect();
-            let ended = threads.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(_) => Err(anyhow!("a thread panicked")),
-            });
-            ended.collect()
-        });
-        let all = all.into_iter().collect::<Result<Vec<Work>>>()?;
+        let all = match self.access {
+            Access::Disk(disk) => {
+                let work = Direct {
+                    disk,
+                    samples: self.samples,
+                    pages: self.pages,
+                };
+                work.by_threads(write, depth, each, self.seed)?
+            }
+            Access::Socket(connection) => {
+                let random = Random::new(self.seed);
+                let mut work = Pipeline::new(connection, self.samples, self.pages, random, depth);
+                vec![work.run(write, each * depth)?]
+            }
+        };
         let started = all.iter().map(|work| work.started).min();
         let ended = all.iter().map(|work| work.ended).max();
         let (Some(started), Some(ended)) = (started, ended) else {
@@ -115,6 +123,56 @@ impl<'a> Load<'a> {
             latency,
         })
     }
+}
+
+/// Any of the samples, as page `index`: with the index in front.
+fn content(samples: &[Page], index: u64, random: &mut Random) -> Page {
+    let mut page = samples[random.index(samples.len())];
+    page[..8].copy_from_slice(&index.to_ne_bytes());
+    page
+}
+
+/// Whether this is page `index`.
+fn check(page: &Page, index: u64) -> Result<()> {
+    ensure!(
+        page[..8] == index.to_ne_bytes(),
+        "page {index} has come back wrong"
+    );
+    Ok(())
+}
+
+/// Requests by direct I/O: one after the other in each thread.
+struct Direct<'a> {
+    disk: &'a Disk,
+    samples: &'a [Page],
+    pages: u64,
+}
+
+impl Direct<'_> {
+    fn by_threads(&self, write: bool, depth: usize, each: usize, seed: u64) -> Result<Vec<Work>> {
+        let start_line = Barrier::new(depth);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..depth)
+                .map(|number| {
+                    let random = Random::new(seed + number as u64);
+                    let start_line = &start_line;
+                    scope.spawn(move || {
+                        start_line.wait();
+                        self.work(write, each, random)
+                    })
+                })
+                .collect();
+            // All are waited for, also where one has failed.
+            let ended: Vec<Result<Work>> = threads
+                .into_iter()
+                .map(|thread| match thread.join() {
+                    Ok(result) => result,
+                    Err(_) => Err(anyhow!("a thread panicked")),
+                })
+                .collect();
+            ended.into_iter().collect()
+        })
+    }
 
     fn work(&self, write: bool, requests: usize, mut random: Random) -> Result<Work> {
         let started = Instant::now();
@@ -125,17 +183,89 @@ impl<'a> Load<'a> {
                 interrupt::check()?;
             }
             let index = random.below(self.pages);
+            if write {
+                page.0 = content(self.samples, index, &mut random);
+            }
             let start = Instant::now();
             if write {
-                self.write(index, &mut page, &mut random)?;
+                self.disk.write(index, &page)?;
             } else {
                 self.disk.read(index, &mut page)?;
             }
             latency.add(start.elapsed().as_nanos() as u64);
-            ensure!(
-                page.0[..8] == index.to_ne_bytes(),
-                "page {index} has come back wrong"
-            );
+            check(&page.0, index)?;
+        }
+        Ok(Work {
+            started,
+            ended: Instant::now(),
+            latency,
+        })
+    }
+}
+
+/// Requests by one connection, as many under way as there are places.
+struct Pipeline<'a> {
+    connection: &'a mut Connection<UnixStream>,
+    samples: &'a [Page],
+    pages: u64,
+    random: Random,
+    places: Vec<Place>,
+}
+
+/// A request that is under way; its cookie is the number of its place.
+struct Place {
+    index: u64,
+    start: Instant,
+    page: Page,
+}
+
+impl<'a> Pipeline<'a> {
+    fn new(
+        connection: &'a mut Connection<UnixStream>,
+        samples: &'a [Page],
+        pages: u64,
+        random: Random,
+        depth: usize,
+    ) -> Self {
+        let place = |_| Place {
+            index: 0,
+            start: Instant::now(),
+            page: [0; PAGE_SIZE],
+        };
+        Pipeline {
+            connection,
+            samples,
+            pages,
+            random,
+            places: (0..depth).map(place).collect(),
+        }
+    }
+
+    fn run(&mut self, write: bool, requests: usize) -> Result<Work> {
+        let started = Instant::now();
+        let mut latency = Histogram::new();
+        let first = self.places.len().min(requests);
+        for at in 0..first {
+            self.ask(write, at)?;
+        }
+        for answered in 0..requests {
+            if answered % LOOK_EVERY == 0 {
+                interrupt::check()?;
+            }
+            let places = &mut self.places;
+            let cookie = self.connection.reply(|cookie| {
+                let place = places.get_mut(usize::try_from(cookie).ok()?)?;
+                (!write).then_some(&mut place.page)
+            })?;
+            let at = usize::try_from(cookie)?;
+            let place = self.places.get(at).context("a reply to no request")?;
+            latency.add(place.start.elapsed().as_nanos() as u64);
+            if !write {
+                check(&place.page, place.index)?;
+            }
+            if answered + first < requests {
+                self.ask(write, at)?;
+            }
         }
         Ok(Work {
             started,
@@ -144,10 +274,85 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Writes any of the samples as page `index`, with the index in front.
-    fn write(&self, index: u64, page: &mut Aligned, random: &mut Random) -> Result<()> {
-        page.0 = self.samples[random.index(self.samples.len())];
-        page.0[..8].copy_from_slice(&index.to_ne_bytes());
-        self.disk.write(index, page)
+    fn ask(&mut self, write: bool, at: usize) -> Result<()> {
+        let place = &mut self.places[at];
+        place.index = self.random.below(self.pages);
+        if write {
+            place.page = content(self.samples, place.index, &mut self.random);
+        }
+        place.start = Instant::now();
+        if write {
+            self.connection
+                .ask_write(at as u64, place.index, &place.page)
+        } else {
+            self.connection.ask_read(at as u64, place.index)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the smallest NBD server does that keeps its pages.
+    fn serve(mut stream: UnixStream, pages: usize) {
+        use std::io::{Read as _, Write as _};
+        stream.write_all(b"NBDMAGICIHAVEOPT\0\x03").unwrap();
+        stream.read_exact(&mut [0; 20]).unwrap();
+        let bytes = (pages * PAGE_SIZE) as u64;
+        stream.write_all(&bytes.to_be_bytes()).unwrap();
+        stream.write_all(&[0; 2]).unwrap();
+        let mut disk = vec![[0_u8; PAGE_SIZE]; pages];
+        let mut request = [0; 28];
+        while stream.read_exact(&mut request).is_ok() {
+            let offset = u64::from_be_bytes(request[16..24].try_into().unwrap());
+            let page = &mut disk[offset as usize / PAGE_SIZE];
+            let is_write = request[7] == 1;
+            if is_write {
+                stream.read_exact(page).unwrap();
+            }
+            let mut reply = b"\x67\x44\x66\x98\0\0\0\0".to_vec();
+            reply.extend(&request[8..16]);
+            if !is_write {
+                reply.extend(*page);
+            }
+            // The client may have seen enough.
+            if stream.write_all(&reply).is_err() {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_is_measured_at_any_depth() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let server = std::thread::spawn(move || serve(theirs, 64));
+        let mut access = Access::Socket(Connection::new(ours).unwrap());
+        let samples = [[1; PAGE_SIZE], [2; PAGE_SIZE]];
+        let mut load = Load::new(&mut access, &samples, 64, 1).unwrap();
+        for depth in [1, 8, 32] {
+            for write in [true, false] {
+                let measured = load.measure(write, depth, 100).unwrap();
+                let requests = 100_usize.div_ceil(depth) * depth;
+                assert_eq!(measured.latency.count(), requests as u64);
+                assert!(measured.iops > 0.0);
+            }
+        }
+        drop(access);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_wrong_page_is_noticed() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let server = std::thread::spawn(move || serve(theirs, 64));
+        let mut connection = Connection::new(ours).unwrap();
+        let samples = [[1; PAGE_SIZE]];
+        let mut pipeline = Pipeline::new(&mut connection, &samples, 64, Random::new(1), 4);
+        // Nothing was written: all pages are zeros.
+        let error = pipeline.run(false, 50).err().unwrap().to_string();
+        assert!(error.contains("has come back wrong"), "{error}");
+        drop(connection);
+        server.join().unwrap();
     }
 }

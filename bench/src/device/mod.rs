@@ -1,6 +1,8 @@
 //! `device`: 4 KiB direct reads and writes, one at a time and many at once.
 
 mod load;
+mod nbd;
+mod nbdkit;
 mod target;
 
 use std::io::{self, Write};
@@ -8,17 +10,17 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use compcache_engine::PAGE_SIZE;
-use compcache_engine::codec::{self, CodecSpec};
+use compcache_device::transport::fuse_loop::Channel;
+use compcache_engine::{PAGE_SIZE, Page};
 use serde::Serialize;
 
 use crate::report::{Common, Report, positive};
 use crate::stat::median;
-use crate::{interrupt, machine, programs, zram};
+use crate::{interrupt, machine, ours, programs, zram};
 use load::{Load, Measured};
 use target::{Kind, Target};
 
-/// Reads and writes pages of zram's devices and ours, past the page cache
+/// Reads and writes pages of zram's devices, nbdkit's memory disk and ours, past the page cache
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArgs {
     #[command(flatten)]
@@ -35,8 +37,12 @@ pub(crate) struct DeviceArgs {
     /// Only devices whose name contains this, beside the first zram
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// One more block device to measure; WHAT IT HOLDS IS LOST. For example nbdkit's memory disk:
-    /// nbdkit memory 128M allocator=zstd; nbd-client localhost /dev/nbd0;
+    /// Every codec over each of these transports, fuse or fuse-uring [default: every codec over
+    /// the daemon's own choice, the default codec over the others]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',',
+          value_parser = str::parse::<Channel>)]
+    transport: Vec<Channel>,
+    /// One more block device to measure; WHAT IT HOLDS IS LOST. For example
     /// --peer nbdkit=/dev/nbd0
     #[arg(long, value_name = "NAME=PATH", value_parser = peer)]
     peer: Vec<(String, PathBuf)>,
@@ -82,7 +88,8 @@ pub(crate) struct DeviceReport {
 /// Runs the comparison.
 ///
 /// # Errors
-/// Where no page can be captured, a device fails or gives back a wrong page.
+/// Where no page can be captured, or the device that all are compared with fails. Another one
+/// that fails, or gives back a wrong page, is named on standard error and left out.
 pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
     machine::need_root("device")?;
     let quick = args.common.quick;
@@ -100,7 +107,7 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
         .into_iter()
         .flat_map(|source| source.pages)
         .collect();
-    let mut kinds = kinds(&args.peer);
+    let mut kinds = kinds(&args.peer, &args.transport);
     ensure!(!kinds.is_empty(), "no device can be measured");
     let reference = kinds[0].name();
     kinds.retain(|kind| {
@@ -112,45 +119,71 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
     let mut runs: Vec<Vec<Vec<Measured>>> = kinds.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         for (kind, runs) in kinds.iter().zip(&mut runs) {
-            interrupt::check()?;
-            let target = Target::new(kind, bytes)?;
-            let mut load = Load::new(
-                target.node(),
-                &samples,
-                bytes / PAGE_SIZE as u64,
-                round as u64,
-            )?;
-            let mut measured = Vec::new();
-            for depth in DEPTHS {
-                for write in [true, false] {
-                    measured.push(load.measure(write, depth, requests)?);
+            // One that failed once has no later rounds either.
+            if runs.len() < round {
+                continue;
+            }
+            match measure(kind, &samples, bytes, requests, round as u64) {
+                Ok(run) => runs.push(run),
+                Err(error) => {
+                    interrupt::check()?;
+                    eprintln!("{}: left out, {error:#}", kind.name());
                 }
             }
-            runs.push(measured);
         }
     }
+    ensure!(
+        runs[0].len() == rounds,
+        "{reference}, which all are compared with, failed"
+    );
     let mut rows = Vec::new();
     for at in 0..DEPTHS.len() * 2 {
         for (kind, own) in kinds.iter().zip(&runs) {
-            rows.push(row(&kind.name(), at, own, &runs[0]));
+            if own.len() == rounds {
+                rows.push(row(&kind.name(), at, own, &runs[0]));
+            }
         }
     }
     Ok(DeviceReport { reference, rows })
 }
 
-fn kinds(given: &[(String, PathBuf)]) -> Vec<Kind> {
+/// Measures a device once: writes and reads at each depth.
+fn measure(
+    kind: &Kind,
+    samples: &[Page],
+    bytes: u64,
+    requests: usize,
+    seed: u64,
+) -> Result<Vec<Measured>> {
+    interrupt::check()?;
+    let mut target = Target::new(kind, bytes)?;
+    let mut load = Load::new(target.access(), samples, bytes / PAGE_SIZE as u64, seed)?;
+    let mut measured = Vec::new();
+    for depth in DEPTHS {
+        for write in [true, false] {
+            measured.push(load.measure(write, depth, requests)?);
+        }
+    }
+    Ok(measured)
+}
+
+fn kinds(given: &[(String, PathBuf)], transports: &[Channel]) -> Vec<Kind> {
     let mut kinds = Vec::new();
     match zram::algorithms() {
         Ok(algorithms) => kinds.extend(algorithms.into_iter().map(Kind::Zram)),
         Err(error) => eprintln!("zram: left out, {error:#}"),
+    }
+    if nbdkit::is_installed() {
+        kinds.push(Kind::Nbdkit);
+    } else {
+        eprintln!("nbdkit: left out, not installed");
     }
     kinds.extend(
         given
             .iter()
             .map(|(name, node)| Kind::Given(name.clone(), node.clone())),
     );
-    let codecs = codec::selectable().filter_map(|id| CodecSpec::new(id).ok());
-    kinds.extend(codecs.map(Kind::Ours));
+    kinds.extend(ours::policies(transports).into_iter().map(Kind::Ours));
     kinds
 }
 
@@ -183,20 +216,21 @@ impl Report for DeviceReport {
                 let title = format!("{what}, depth {}", row.depth);
                 writeln!(
                     out,
-                    "\n{title:<18} {:>9} {:>7} {:>8} {:>8} {:>8}",
+                    "\n{title:<25} {:>9} {:>7} {:>8} {:>8} {:>8}",
                     "requests/s", "x", "p50 us", "p99", "p99.9"
                 )?;
             }
             let [p50, p99, p999] = row.latency_us;
             writeln!(
                 out,
-                "{:<18} {:>9.0} {:>7.2} {p50:>9.1} {p99:>8.1} {p999:>8.1}",
+                "{:<25} {:>9.0} {:>7.2} {p50:>9.1} {p99:>8.1} {p999:>8.1}",
                 row.device, row.iops, row.iops_to_reference
             )?;
         }
         writeln!(
             out,
-            "\n(4 KiB at random places, past the page cache, one thread for each request under way;\n \
+            "\n(4 KiB at random places, past the page cache, one thread for each request under way,\n \
+             nbdkit by one connection to its socket, without a block device;\n \
              x: divided by {} in the same round; medians of the rounds)",
             self.reference
         )

@@ -1,12 +1,15 @@
-//! Block devices to be measured.
+//! Devices to be measured.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
-use anyhow::Result;
-use compcache_engine::CodecSpec;
-
+use super::nbd::Connection;
+use super::nbdkit::Nbdkit;
 use crate::daemon::Daemon;
+use crate::direct::Disk;
+use crate::ours::Policy;
 use crate::zram::Zram;
+use anyhow::Result;
 
 /// A device that can be had.
 #[derive(Clone, Debug)]
@@ -15,8 +18,10 @@ pub(crate) enum Kind {
     Zram(String),
     /// One that is there already, and what it is called.
     Given(String, PathBuf),
-    /// Ours with a codec.
-    Ours(CodecSpec),
+    /// nbdkit's memory disk, by its socket.
+    Nbdkit,
+    /// Ours.
+    Ours(Policy),
 }
 
 impl Kind {
@@ -25,15 +30,26 @@ impl Kind {
         match self {
             Kind::Zram(algorithm) => format!("zram {algorithm}"),
             Kind::Given(name, _) => name.clone(),
-            Kind::Ours(codec) => format!("ours {codec}"),
+            Kind::Nbdkit => "nbdkit zstd (socket)".into(),
+            Kind::Ours(policy) => policy.to_string(),
         }
     }
 }
 
-/// A device. When it is dropped, what was made is gone.
+/// How pages reach a device.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// As a block device, by direct I/O.
+    Disk(Disk),
+    /// By a socket.
+    Socket(Connection<UnixStream>),
+}
+
+/// A device. When it is dropped, what was made is gone. The fields are dropped in their order:
+/// closed first.
 #[derive(Debug)]
 pub(crate) struct Target {
-    node: PathBuf,
+    access: Access,
     _owner: Owner,
 }
 
@@ -43,6 +59,7 @@ enum Owner {
     Zram { _zram: Zram },
     Nobody,
     Daemon { _daemon: Daemon },
+    Nbdkit { _nbdkit: Nbdkit },
 }
 
 impl Target {
@@ -57,17 +74,27 @@ impl Target {
                 (zram.node(), Owner::Zram { _zram: zram })
             }
             Kind::Given(_, node) => (node.clone(), Owner::Nobody),
-            Kind::Ours(codec) => {
-                let mut daemon = Daemon::start()?;
-                let node = daemon.make_disk(bytes, &codec.to_string())?;
+            Kind::Ours(policy) => {
+                let mut daemon = Daemon::start(*policy)?;
+                let node = daemon.make_disk(bytes)?;
                 (node, Owner::Daemon { _daemon: daemon })
             }
+            Kind::Nbdkit => {
+                let (nbdkit, connection) = Nbdkit::start(bytes)?;
+                return Ok(Target {
+                    access: Access::Socket(connection),
+                    _owner: Owner::Nbdkit { _nbdkit: nbdkit },
+                });
+            }
         };
-        Ok(Target { node, _owner })
+        Ok(Target {
+            access: Access::Disk(Disk::open(&node)?),
+            _owner,
+        })
     }
 
-    /// Its block device.
-    pub(crate) fn node(&self) -> &Path {
-        &self.node
+    /// How pages reach it.
+    pub(crate) fn access(&mut self) -> &mut Access {
+        &mut self.access
     }
 }

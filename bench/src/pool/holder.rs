@@ -1,12 +1,12 @@
 //! What holds pages: our store in this process, a zram device.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result};
-use compcache_engine::host::heap::{HeapFrames, HeapSlots, StdTime};
-use compcache_engine::host::{FRAME_SIZE, Host};
+use anyhow::Result;
+use compcache_device::host::LinuxHost;
+use compcache_device::keeper::{Keeper, Wake};
+use compcache_device::pool_size;
+use compcache_engine::host::heap::{HeapFrames, HeapSlots};
 use compcache_engine::{CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
 
 use crate::direct::{Aligned, Disk};
@@ -115,119 +115,59 @@ impl Holder for InZram {
 
 /// Our store, with its keeper in a thread as in a device.
 struct Ours {
-    shared: Arc<Shared>,
+    store: Arc<BenchStore>,
     worker: Worker,
-    keeper: Option<JoinHandle<()>>,
+    _keeper: Keeper,
 }
 
-struct Shared {
-    store: Store<BenchHost, HeapFrames, HeapSlots>,
-    stop: AtomicBool,
-}
-
-/// Locks of `parking_lot`, and a flag for the keeper.
-#[derive(Default)]
-struct BenchHost {
-    time: StdTime,
-    wanted: Wanted,
-}
-
-/// Whether the keeper has something to do.
-#[derive(Default)]
-struct Wanted {
-    flag: parking_lot::Mutex<bool>,
-    changed: parking_lot::Condvar,
-}
-
-impl Wanted {
-    fn want(&self) {
-        *self.flag.lock() = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut flag = self.flag.lock();
-        while !*flag {
-            self.changed.wait(&mut flag);
-        }
-        *flag = false;
-    }
-}
-
-impl Host for BenchHost {
-    type Lock = parking_lot::RawMutex;
-
-    fn now_ns(&self) -> u64 {
-        self.time.now_ns()
-    }
-
-    fn relax(&self, attempt: u32) {
-        StdTime::relax(attempt);
-    }
-
-    fn wake_keeper(&self) {
-        self.wanted.want();
-    }
-}
+type BenchStore = Store<LinuxHost, HeapFrames, HeapSlots>;
 
 impl Ours {
     fn new(codec: CodecSpec, pages: u64) -> Result<Ours> {
-        // As compcache_device sizes a device's pool: room for all pages as they are, and a
-        // reserve of a 16th.
-        let per_frame = (FRAME_SIZE / (PAGE_SIZE + 16)) as u64;
-        let frames = u32::try_from(pages / per_frame + 64).context("too many pages")?;
-        let reserve_bytes = (pages * PAGE_SIZE as u64 / 16).clamp(1 << 20, 16 << 20);
-        let shared = Arc::new(Shared {
-            store: Store::new(
-                BenchHost::default(),
-                HeapFrames::new(frames),
-                HeapSlots::new(usize::try_from(pages)?),
-                None,
-                StoreConfig {
-                    memlimit: None,
-                    codec,
-                    arenas: 1,
-                    reserve_bytes,
-                },
-            ),
-            stop: AtomicBool::new(false),
-        });
-        let for_keeper = Arc::clone(&shared);
-        let keeper = std::thread::Builder::new()
-            .name("keeper".into())
-            .spawn(move || {
-                while !for_keeper.stop.load(Ordering::Acquire) {
-                    if !for_keeper.store.keep() {
-                        for_keeper.store.host().wanted.wait();
-                    }
-                }
-            })?;
+        // One thread stores.
+        let size = pool_size::for_device(pages, None, 1);
+        let wake = Arc::new(Wake::default());
+        let store = Arc::new(Store::new(
+            // Nothing is recompressed here.
+            LinuxHost::new(Arc::clone(&wake), Arc::default()),
+            HeapFrames::new(size.frames),
+            HeapSlots::new(usize::try_from(pages)?),
+            None,
+            StoreConfig {
+                memlimit: None,
+                codec,
+                arenas: size.arenas,
+                reserve_bytes: size.reserve_bytes,
+            },
+        ));
+        let kept = Arc::clone(&store);
+        let keeper = Keeper::start("bench", wake, move || kept.keep())?;
         Ok(Ours {
-            worker: shared.store.worker(),
-            shared,
-            keeper: Some(keeper),
+            worker: store.worker(),
+            store,
+            _keeper: keeper,
         })
     }
 }
 
 impl Holder for Ours {
     fn store(&mut self, index: u64, page: &Page) -> Result<()> {
-        let store = &self.shared.store;
+        let store = &self.store;
         Ok(store.write(&mut self.worker, index, std::slice::from_ref(page))?)
     }
 
     fn discard(&mut self, first: u64, count: u64) -> Result<()> {
-        self.shared.store.discard(&mut self.worker, first, count);
+        self.store.discard(&mut self.worker, first, count);
         Ok(())
     }
 
     fn load(&mut self, index: u64, page: &mut Page) -> Result<()> {
-        let store = &self.shared.store;
+        let store = &self.store;
         Ok(store.read(&mut self.worker, index, std::slice::from_mut(page))?)
     }
 
     fn held(&self) -> Result<Held> {
-        let stats = self.shared.store.stats();
+        let stats = self.store.stats();
         Ok(Held {
             original: stats.pages_stored * PAGE_SIZE as u64,
             compressed: stats.compr_bytes,
@@ -238,17 +178,5 @@ impl Holder for Ours {
 
     fn compact(&self) -> Result<bool> {
         Ok(false)
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.store.host().wanted.want();
-        if let Some(keeper) = self.keeper.take()
-            && keeper.join().is_err()
-        {
-            eprintln!("compcache-bench: the keeper panicked");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! `pool`: how much memory our pool takes for its chunks, beside zram's.
 
 mod holder;
+mod plots;
 mod trace;
 
 use std::io::{self, Write};
@@ -8,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use compcache_engine::codec::{self, CodecSpec};
 use serde::Serialize;
 
 use crate::capture::Source;
-use crate::report::{Common, Report, positive};
+use crate::report::{Common, PlotArgs, Report, positive};
 use crate::stat::median;
-use crate::{interrupt, machine, programs, zram};
+use crate::{interrupt, machine, ours, programs, zram};
 use holder::{Holder, Kind};
 use trace::Trace;
 
@@ -24,6 +24,8 @@ use trace::Trace;
 pub(crate) struct PoolArgs {
     #[command(flatten)]
     pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) plot: PlotArgs,
     /// Pages of each pool
     #[arg(long, value_name = "N", default_value_t = 65536, value_parser = positive)]
     pages: usize,
@@ -75,6 +77,8 @@ struct Run {
 #[derive(Debug, Serialize)]
 struct Row {
     pool: String,
+    /// Whether it is ours.
+    ours: bool,
     moments: Vec<(&'static str, Measured)>,
     /// Stores for each page of the pool so far, and the overhead then; of the first round.
     over_time: Vec<(f64, f64)>,
@@ -134,8 +138,7 @@ fn kinds() -> Vec<Kind> {
         Ok(algorithms) => kinds.extend(algorithms.into_iter().map(Kind::Zram)),
         Err(error) => eprintln!("zram: left out, {error:#}"),
     }
-    let codecs = codec::selectable().filter_map(|id| CodecSpec::new(id).ok());
-    kinds.extend(codecs.map(Kind::Ours));
+    kinds.extend(ours::codecs().map(Kind::Ours));
     kinds
 }
 
@@ -202,6 +205,7 @@ fn row(kind: &Kind, runs: &[Run], reference: Option<&[Run]>) -> Row {
     };
     Row {
         pool: kind.name(),
+        ours: matches!(kind, Kind::Ours(_)),
         moments: (0..moments)
             .map(|moment| {
                 let measured = Measured {

@@ -1,11 +1,11 @@
 //! What is done to a holder: the same for all of them.
 
 use anyhow::{Result, ensure};
+use compcache::random::Random;
 use compcache_engine::Page;
 
 use crate::capture::Source;
 use crate::interrupt;
-use crate::random::Random;
 
 use super::holder::Holder;
 

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use compcache_device::swap;
 use compcache_device::swap_header::SwapHeader;
-use compcache_engine::{CodecSpec, PAGE_SIZE};
+use compcache_engine::PAGE_SIZE;
 use tempfile::NamedTempFile;
 
 use crate::daemon::Daemon;
+use crate::ours::Policy;
 use crate::zram::Zram;
 
 /// Where zswap is set up.
@@ -27,8 +28,8 @@ pub(crate) enum Kind {
     Zswap,
     /// A file.
     File,
-    /// Our device with a codec.
-    Ours(CodecSpec),
+    /// Our device.
+    Ours(Policy),
 }
 
 impl Kind {
@@ -39,7 +40,7 @@ impl Kind {
             Kind::Zram(algorithm) => format!("zram {algorithm}"),
             Kind::Zswap => format!("zswap {}", zswap("compressor").unwrap_or_default()),
             Kind::File => "swap file".into(),
-            Kind::Ours(codec) => format!("ours {codec}"),
+            Kind::Ours(policy) => policy.to_string(),
         }
     }
 }
@@ -52,6 +53,8 @@ pub(crate) fn has_zswap() -> bool {
 /// Memory that an area takes, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
+    /// Of the pages that the area holds.
+    pub(crate) held: u64,
     /// For the compressed pages.
     pub(crate) pool: u64,
     /// In all: the pool, its reserve, tables, the program that serves.
@@ -65,13 +68,14 @@ pub(crate) enum Area {
     Ram,
     /// On a zram device.
     Zram(On, Zram),
-    /// In a file with zswap before it; and the bytes of zswap's pool before that. The fields are
-    /// dropped in their order: swapped off first.
+    /// In a file with zswap before it; and the bytes of zswap's pool, and of the pages in it,
+    /// before that. The fields are dropped in their order: swapped off first.
     Zswap {
         on: On,
         _zswap: Zswap,
         _file: NamedTempFile,
         before: u64,
+        held_before: u64,
     },
     /// In a file.
     File { on: On, _file: NamedTempFile },
@@ -95,6 +99,7 @@ impl Area {
             Kind::Zswap => {
                 let file = swap_file(directory, bytes)?;
                 let before = meminfo("Zswap:")?;
+                let held_before = meminfo("Zswapped:")?;
                 // Enabled before anything is swapped, disabled after all is back.
                 let zswap = Zswap::enable()?;
                 Area::Zswap {
@@ -102,6 +107,7 @@ impl Area {
                     _zswap: zswap,
                     _file: file,
                     before,
+                    held_before,
                 }
             }
             Kind::File => {
@@ -111,9 +117,9 @@ impl Area {
                     _file: file,
                 }
             }
-            Kind::Ours(codec) => {
-                let mut daemon = Daemon::start()?;
-                daemon.swap_on(bytes, &codec.to_string())?;
+            Kind::Ours(policy) => {
+                let mut daemon = Daemon::start(*policy)?;
+                daemon.swap_on(bytes)?;
                 Area::Ours(Box::new(daemon))
             }
         })
@@ -137,18 +143,31 @@ impl Area {
             Area::Zram(_, zram) => {
                 let held = zram.held()?;
                 Memory {
+                    held: held.original,
                     pool: held.used,
                     all: held.used + held.table,
                 }
             }
-            Area::Zswap { before, .. } => {
+            Area::Zswap {
+                before,
+                held_before,
+                ..
+            } => {
                 let pool = meminfo("Zswap:")?.saturating_sub(*before);
-                Memory { pool, all: pool }
+                Memory {
+                    held: meminfo("Zswapped:")?.saturating_sub(*held_before),
+                    pool,
+                    all: pool,
+                }
             }
-            Area::Ours(daemon) => Memory {
-                pool: daemon.device()?.stats.pool_bytes,
-                all: daemon.resident()?,
-            },
+            Area::Ours(daemon) => {
+                let (held, pool) = daemon.held()?;
+                Memory {
+                    held,
+                    pool,
+                    all: daemon.resident()?,
+                }
+            }
         })
     }
 

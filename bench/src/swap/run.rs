@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use compcache::cgroup::{Group, Parent};
 use compcache_engine::PAGE_SIZE;
 
-use super::area::{Area, Kind};
+use super::area::{Area, Kind, Memory};
 use super::cpu::{self, Cpu};
 use super::party::Party;
 use super::toucher::Phase;
@@ -21,12 +21,17 @@ pub(crate) struct Load<'a> {
     pub(crate) processes: usize,
     /// Pages of all of them together.
     pub(crate) pages: usize,
-    /// Bytes of memory for all of them together.
-    pub(crate) limit: u64,
     /// A file of pages to fill memory with.
     pub(crate) samples: &'a Path,
     /// Where swap files are made.
     pub(crate) directory: &'a Path,
+}
+
+impl Load<'_> {
+    /// Bytes of all pages.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.pages * PAGE_SIZE) as u64
+    }
 }
 
 /// What came of it.
@@ -42,28 +47,30 @@ pub(crate) struct Run {
     /// Faults that read from the area, in the random phases.
     pub(crate) faults: u64,
     touches: Histogram,
-    /// Bytes for the compressed pages.
-    pub(crate) pool_bytes: u64,
-    /// Bytes of all memory.
+    /// Memory at the end of the last `skewed`.
+    pub(crate) memory: Memory,
+    /// Bytes of all memory then, with the processes' own.
     pub(crate) all_bytes: u64,
 }
 
 impl Run {
-    /// Puts a load on an area of its own, when nobody else uses the machine's swap.
+    /// Puts a load on an area of its own, when nobody else uses the machine's swap: has the
+    /// processes do the `phases`, while they may hold `limit` bytes in memory.
     ///
     /// # Errors
     /// Where the area can't be made, a page comes back wrong, somebody else's swap comes
     /// between, or after Ctrl-C.
-    pub(crate) fn new(kind: &Kind, load: &Load<'_>, round: usize) -> Result<Run> {
+    pub(crate) fn new(
+        kind: &Kind,
+        load: &Load<'_>,
+        limit: u64,
+        phases: &[Phase],
+        round: usize,
+    ) -> Result<Run> {
         let _turn = Turn::wait()?;
-        let bytes = (load.pages * PAGE_SIZE) as u64;
+        let bytes = load.bytes();
         // Dropped last, with no page left in it.
         let mut area = Area::new(kind, bytes + bytes / 8 + (32 << 20), load.directory)?;
-        let limit = if matches!(area, Area::Ram) {
-            bytes * 4 + (256 << 20)
-        } else {
-            load.limit
-        };
         let group = Group::create(&Parent::find()?, limit)?;
         let mut party = Party::start(
             &group,
@@ -72,7 +79,7 @@ impl Run {
             load.pages,
             round as u64,
         )?;
-        let run = Run::measure(&mut area, &group, &mut party, round)?;
+        let run = Run::measure(&mut area, &group, &mut party, phases, round)?;
         // The programs themselves and their tables may be swapped too.
         let most = bytes + bytes / 16 + ((load.processes as u64 * 4) << 20);
         area.check(most)?;
@@ -81,7 +88,13 @@ impl Run {
         Ok(run)
     }
 
-    fn measure(area: &mut Area, group: &Group, party: &mut Party, round: usize) -> Result<Run> {
+    fn measure(
+        area: &mut Area,
+        group: &Group,
+        party: &mut Party,
+        phases: &[Phase],
+        round: usize,
+    ) -> Result<Run> {
         let mut run = Run {
             round,
             wall_s: Vec::new(),
@@ -90,11 +103,11 @@ impl Run {
             pages_swapped: 0,
             faults: 0,
             touches: Histogram::new(),
-            pool_bytes: 0,
+            memory: Memory::default(),
             all_bytes: 0,
         };
         let swapped = cpu::pages_swapped();
-        for phase in Phase::ALL {
+        for &phase in phases {
             let before = Cpu::now(area.server());
             let start = Instant::now();
             let done = party.work(phase).with_context(|| phase.name())?;
@@ -113,19 +126,23 @@ impl Run {
                 }
             }
             if phase == Phase::Skewed {
-                let memory = area.memory()?;
+                run.memory = area.memory()?;
                 let resident = group.usage().memory.context("no usage of the cgroup")?;
-                run.pool_bytes = memory.pool;
-                run.all_bytes = memory.all + resident;
+                run.all_bytes = run.memory.all + resident;
             }
         }
         run.pages_swapped = cpu::pages_swapped() - swapped;
-        let swaps = !matches!(area, Area::Ram);
-        ensure!(
-            run.faults > 0 || !swaps,
-            "nothing was swapped in: give the processes less memory"
-        );
         Ok(run)
+    }
+
+    /// Bytes of memory for each byte of pages that the area holds.
+    pub(crate) fn pool_per_byte(&self) -> f64 {
+        self.memory.pool as f64 / self.memory.held as f64
+    }
+
+    /// Seconds of processor time for each GiB swapped.
+    pub(crate) fn cpu_s_per_gib(&self) -> f64 {
+        self.total_cpu() / self.swapped_gib()
     }
 
     /// Seconds of a phase.
@@ -142,6 +159,11 @@ impl Run {
     /// Seconds of processor time of all who take part.
     pub(crate) fn total_cpu(&self) -> f64 {
         self.cpu_s.iter().sum()
+    }
+
+    /// Pages swapped, in and out together.
+    pub(crate) fn pages_swapped(&self) -> u64 {
+        self.pages_swapped
     }
 
     /// GiB swapped, in and out together.

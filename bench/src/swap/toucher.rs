@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use compcache::random::Random;
 use compcache_engine::{PAGE_SIZE, Page};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::mapping::Mapping;
 use crate::histogram::{Histogram, Sparse};
-use crate::random::Random;
 
 /// What is done to all pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

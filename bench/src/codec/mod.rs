@@ -1,0 +1,100 @@
+//! `codec`: how fast and how small each codec makes real pages.
+
+mod contender;
+mod kernel;
+mod measure;
+mod plots;
+mod row;
+mod table;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde::Serialize;
+
+use crate::capture::{Kind, Source};
+use crate::report::{Common, PlotArgs, positive};
+use crate::{files, programs};
+use contender::REFERENCE;
+use measure::Run;
+use row::Row;
+
+/// Compares the codecs with lz4 and zstd in C, lz4_flex and the kernel's, on pages captured from
+/// programs and files
+#[derive(Debug, Args)]
+pub(crate) struct CodecArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) plot: PlotArgs,
+    /// Pages of each source
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = positive)]
+    pages: usize,
+    /// Rounds, in each of which every codec does every page once
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    rounds: usize,
+    /// Only codecs whose name contains this, beside the C lz4
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+/// The rows, and what they come from.
+#[derive(Debug, Serialize)]
+pub(crate) struct CodecReport {
+    /// How many pages each source gave.
+    sources: BTreeMap<String, usize>,
+    rows: Vec<Row>,
+}
+
+/// Runs the comparison.
+///
+/// # Errors
+/// Where no page could be captured, or a codec does not give a page back.
+pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
+    let quick = args.common.quick;
+    let (pages, rounds) = if quick {
+        (64, 1)
+    } else {
+        (args.pages, args.rounds)
+    };
+    let mut sources = programs::sources(pages, quick);
+    sources.extend(files::sources(pages, quick));
+    ensure!(
+        !sources.is_empty(),
+        "no program and no file to take pages from: install python3"
+    );
+    for source in sources.iter().filter(|source| source.pages.len() < pages) {
+        let found = source.pages.len();
+        eprintln!("{}: only {found} pages of {pages}", source.name);
+    }
+    let mut contenders = contender::all();
+    if let Some(only) = &args.only {
+        contenders.retain(|c| c.name() == REFERENCE || c.name().contains(only));
+    }
+    let mut runs = Vec::new();
+    for source in &sources {
+        eprintln!("pages of {}", source.name);
+        runs.push(measure::measure(source, &mut contenders, rounds)?);
+    }
+    let mut rows = Vec::new();
+    for kind in [Kind::Anonymous, Kind::File] {
+        let of_kind: Vec<(&Source, &[Run])> = sources
+            .iter()
+            .zip(&runs)
+            .filter(|(source, _)| source.kind == kind)
+            .map(|(source, runs)| (source, &runs[..]))
+            .collect();
+        if !of_kind.is_empty() {
+            let of = |(at, contender)| Row::new(contender, at, kind, &of_kind);
+            rows.extend(contenders.iter().map(AsRef::as_ref).enumerate().map(of));
+        }
+    }
+    Ok(CodecReport {
+        sources: sources
+            .iter()
+            .map(|source| (source.name.clone(), source.pages.len()))
+            .collect(),
+        rows,
+    })
+}

@@ -1,0 +1,230 @@
+//! The client's side of the NBD protocol, as far as a disk of pages needs it: the newstyle
+//! handshake with `NBD_OPT_EXPORT_NAME`, simple requests and simple replies
+//! (<https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>). All numbers are
+//! big-endian.
+
+use std::io::{Read, Write};
+
+use anyhow::{Context, Result, bail, ensure};
+use compcache_engine::{PAGE_SIZE, Page};
+
+/// `NBDMAGIC`.
+const MAGIC: u64 = 0x4e42_444d_4147_4943;
+/// `IHAVEOPT`.
+const OPTION_MAGIC: u64 = 0x4948_4156_454f_5054;
+/// Both sides leave out 124 bytes of zeros after the handshake.
+const NO_ZEROES: u16 = 2;
+/// The other side speaks the newstyle as it was fixed; it does not disturb us.
+const FIXED_NEWSTYLE: u16 = 1;
+const OPTION_EXPORT_NAME: u32 = 1;
+const REQUEST_MAGIC: u32 = 0x2560_9513;
+const REPLY_MAGIC: u32 = 0x6744_6698;
+const READ: u16 = 0;
+const WRITE: u16 = 1;
+
+/// A connection to a server's default export.
+#[derive(Debug)]
+pub(crate) struct Connection<S> {
+    stream: S,
+    bytes: u64,
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// Where the other side is no NBD server, or ends.
+    pub(crate) fn new(mut stream: S) -> Result<Self> {
+        ensure!(
+            read_u64(&mut stream).context("no greeting")? == MAGIC
+                && read_u64(&mut stream)? == OPTION_MAGIC,
+            "this is no NBD server of the newstyle"
+        );
+        let flags = read_u16(&mut stream)? & (NO_ZEROES | FIXED_NEWSTYLE);
+        let mut answer = Vec::new();
+        answer.extend(u32::from(flags).to_be_bytes());
+        answer.extend(OPTION_MAGIC.to_be_bytes());
+        answer.extend(OPTION_EXPORT_NAME.to_be_bytes());
+        // The default export has an empty name.
+        answer.extend(0_u32.to_be_bytes());
+        stream.write_all(&answer)?;
+        let bytes = read_u64(&mut stream).context("the server refused")?;
+        read_u16(&mut stream)?;
+        if flags & NO_ZEROES == 0 {
+            stream.read_exact(&mut [0; 124])?;
+        }
+        Ok(Connection { stream, bytes })
+    }
+
+    /// The size of the export in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Asks for a page; `cookie` comes back with it.
+    ///
+    /// # Errors
+    /// Where the server has ended.
+    pub(crate) fn ask_read(&mut self, cookie: u64, index: u64) -> Result<()> {
+        Ok(self.stream.write_all(&request(READ, cookie, index))?)
+    }
+
+    /// Sends a page; `cookie` comes back when it is written.
+    ///
+    /// # Errors
+    /// Where the server has ended.
+    pub(crate) fn ask_write(&mut self, cookie: u64, index: u64, page: &Page) -> Result<()> {
+        let mut bytes = [0; HEADER + PAGE_SIZE];
+        bytes[..HEADER].copy_from_slice(&request(WRITE, cookie, index));
+        bytes[HEADER..].copy_from_slice(page);
+        Ok(self.stream.write_all(&bytes)?)
+    }
+
+    /// Waits for the reply to any request, and gives its cookie. Where that is one for which
+    /// `read` has a page, the page is read into that.
+    ///
+    /// # Errors
+    /// Where the server refuses, breaks the protocol, or has ended.
+    pub(crate) fn reply<'p>(
+        &mut self,
+        read: impl FnOnce(u64) -> Option<&'p mut Page>,
+    ) -> Result<u64> {
+        let mut header = [0; 16];
+        self.stream.read_exact(&mut header)?;
+        let mut rest = &header[..];
+        let (magic, error) = (read_u32(&mut rest)?, read_u32(&mut rest)?);
+        let cookie = read_u64(&mut rest)?;
+        ensure!(magic == REPLY_MAGIC, "{magic:#x} is no reply of NBD's");
+        if error != 0 {
+            bail!("the NBD server answers with error {error}");
+        }
+        if let Some(page) = read(cookie) {
+            self.stream.read_exact(page)?;
+        }
+        Ok(cookie)
+    }
+}
+
+/// Bytes of a request, without a page.
+const HEADER: usize = 28;
+
+/// A request for a page.
+fn request(kind: u16, cookie: u64, index: u64) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    // Bytes 4 and 5 are flags, none of which is set.
+    bytes[..4].copy_from_slice(&REQUEST_MAGIC.to_be_bytes());
+    bytes[6..8].copy_from_slice(&kind.to_be_bytes());
+    bytes[8..16].copy_from_slice(&cookie.to_be_bytes());
+    bytes[16..24].copy_from_slice(&(index * PAGE_SIZE as u64).to_be_bytes());
+    bytes[24..].copy_from_slice(&(PAGE_SIZE as u32).to_be_bytes());
+    bytes
+}
+
+fn read_u16(stream: &mut impl Read) -> std::io::Result<u16> {
+    let mut bytes = [0; 2];
+    stream.read_exact(&mut bytes)?;
+    Ok(u16::from_be_bytes(bytes))
+}
+
+fn read_u32(stream: &mut impl Read) -> std::io::Result<u32> {
+    let mut bytes = [0; 4];
+    stream.read_exact(&mut bytes)?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
+fn read_u64(stream: &mut impl Read) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    stream.read_exact(&mut bytes)?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server says, and what it was told.
+    struct Wire {
+        says: std::io::Cursor<Vec<u8>>,
+        told: Vec<u8>,
+    }
+
+    impl Read for Wire {
+        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+            self.says.read(out)
+        }
+    }
+
+    impl Write for Wire {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.told.write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn wire(says: &[&[u8]]) -> Wire {
+        Wire {
+            says: std::io::Cursor::new(says.concat()),
+            told: Vec::new(),
+        }
+    }
+
+    const GREETING: &[u8] = b"NBDMAGICIHAVEOPT\0\x03";
+    /// 64 KiB, and flags.
+    const EXPORT: &[u8] = &[0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+
+    #[test]
+    fn hands_are_shaken_in_the_new_style() {
+        let connection = Connection::new(wire(&[GREETING, EXPORT])).unwrap();
+        assert_eq!(connection.bytes(), 65536);
+        let told = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0";
+        assert_eq!(connection.stream.told, told);
+    }
+
+    #[test]
+    fn the_zeros_of_an_old_server_are_passed_over() {
+        let greeting = b"NBDMAGICIHAVEOPT\0\0";
+        let reply = b"\x67\x44\x66\x98\0\0\0\0\0\0\0\0\0\0\0\x07";
+        let says = wire(&[greeting, EXPORT, &[0; 124], reply]);
+        let mut connection = Connection::new(says).unwrap();
+        assert_eq!(connection.stream.told[..4], [0; 4]);
+        assert_eq!(connection.reply(|_| None).unwrap(), 7);
+    }
+
+    #[test]
+    fn pages_are_written_and_read_in_any_order() {
+        let ok = |cookie: u8| [b"\x67\x44\x66\x98\0\0\0\0\0\0\0\0\0\0\0", &[cookie][..]].concat();
+        let page = [0xa5; PAGE_SIZE];
+        let says = wire(&[GREETING, EXPORT, &ok(2), &page, &ok(1)]);
+        let mut connection = Connection::new(says).unwrap();
+        connection.stream.told.clear();
+        connection.ask_write(1, 3, &[7; PAGE_SIZE]).unwrap();
+        connection.ask_read(2, 5).unwrap();
+        let told = &connection.stream.told;
+        assert_eq!(told.len(), HEADER + PAGE_SIZE + HEADER);
+        let write = b"\x25\x60\x95\x13\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x30\0\0\0\x10\0";
+        assert_eq!(told[..HEADER], *write);
+        assert_eq!(told[HEADER..HEADER + PAGE_SIZE], [7; PAGE_SIZE]);
+        let read = b"\x25\x60\x95\x13\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x50\0\0\0\x10\0";
+        assert_eq!(told[HEADER + PAGE_SIZE..], *read);
+        let mut into = [0; PAGE_SIZE];
+        assert_eq!(connection.reply(|_| Some(&mut into)).unwrap(), 2);
+        assert_eq!(into, page);
+        assert_eq!(connection.reply(|_| None).unwrap(), 1);
+        assert!(connection.reply(|_| None).is_err(), "the server has ended");
+    }
+
+    #[test]
+    fn what_is_no_nbd_is_refused() {
+        assert!(Connection::new(wire(&[b"HTTP/1.1 400 Bad Request\r\n"])).is_err());
+        assert!(Connection::new(wire(&[b"NBDMAGIC\0\0\x42\x02\x81\x86\x12\x53"])).is_err());
+        assert!(Connection::new(wire(&[GREETING])).is_err());
+        let error = b"\x67\x44\x66\x98\0\0\0\x05\0\0\0\0\0\0\0\x01";
+        for reply in [&error[..], &[0; 16], &error[..9]] {
+            let mut connection = Connection::new(wire(&[GREETING, EXPORT, reply])).unwrap();
+            assert!(connection.reply(|_| None).is_err(), "{reply:?}");
+        }
+    }
+}

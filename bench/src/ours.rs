@@ -1,0 +1,87 @@
+//! What of ours is measured: codecs, and the transports that reach them.
+
+use std::fmt;
+
+use compcache_device::transport::fuse_loop::Channel;
+use compcache_engine::codec::{self, CodecSpec};
+
+/// Every codec at its default level, and the fast mode of `wks`.
+pub(crate) fn codecs() -> impl Iterator<Item = CodecSpec> {
+    codec::selectable()
+        .filter_map(|id| CodecSpec::new(id).ok())
+        .chain([CodecSpec::WKS_FAST])
+}
+
+/// A device of ours that can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// How pages are compressed.
+    pub(crate) codec: CodecSpec,
+    /// How the kernel reaches it.
+    pub(crate) transport: Channel,
+}
+
+impl Policy {
+    /// Whether this is the codec that a user gets who chooses none.
+    pub(crate) fn has_default_codec(self) -> bool {
+        self.codec == CodecSpec::default()
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ours {} ({})", self.codec, self.transport)
+    }
+}
+
+/// Every codec over each of the `transports`; where none is given, every codec over the one that
+/// a user gets who chooses none, and the default codec over the others that the kernel has.
+pub(crate) fn policies(transports: &[Channel]) -> Vec<Policy> {
+    let every = |transport| codecs().map(move |codec| Policy { codec, transport });
+    if !transports.is_empty() {
+        let mut all: Vec<Policy> = Vec::new();
+        for transport in transports {
+            let new: Vec<Policy> = every(transport.preferred())
+                .filter(|policy| !all.contains(policy))
+                .collect();
+            all.extend(new);
+        }
+        return all;
+    }
+    let default = Channel::Auto.preferred();
+    let others = [Channel::Fuse, Channel::FuseUring]
+        .into_iter()
+        .filter(|&channel| channel != default && channel.is_supported())
+        .map(|transport| Policy {
+            codec: CodecSpec::default(),
+            transport,
+        });
+    every(default).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_codec_is_measured_over_each_transport_and_no_policy_twice() {
+        for transports in [
+            &[][..],
+            &[Channel::Fuse, Channel::FuseUring],
+            &[Channel::Auto; 2],
+        ] {
+            let names: Vec<String> = policies(transports).iter().map(Policy::to_string).collect();
+            let mut once = names.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), names.len(), "{names:?}");
+            for codec in codecs() {
+                let name = format!("ours {codec} (");
+                assert!(names.iter().any(|n| n.starts_with(&name)), "{names:?}");
+            }
+        }
+        let all = policies(&[Channel::Fuse, Channel::FuseUring]);
+        assert_eq!(all.len(), codecs().count() * 2);
+        assert_eq!(all[0].to_string(), "ours lzo (fuse)");
+    }
+}

@@ -1,0 +1,188 @@
+//! Plots in SVG.
+
+mod labels;
+mod lines;
+mod points;
+mod rows;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+pub(crate) use lines::{Line, lines};
+pub(crate) use points::{Point, points};
+pub(crate) use rows::{Bar, Range, bars, ranges};
+
+/// A report that can be drawn.
+pub(crate) trait Plots {
+    /// Draws it into files of fixed names in a directory that is there.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    fn plot(&self, directory: &Path) -> Result<()>;
+}
+
+/// Whose something is; it has a colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Ours.
+    Ours,
+    /// A peer's.
+    Peer,
+}
+
+impl Side {
+    fn colour(self) -> RGBColor {
+        match self {
+            Side::Ours => RGBColor(0xd9, 0x48, 0x01),
+            Side::Peer => RGBColor(0x4d, 0x6a, 0x8c),
+        }
+    }
+}
+
+/// What a plot says around its picture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Titles<'a> {
+    /// Above it.
+    pub(crate) title: &'a str,
+    /// Below the horizontal axis.
+    pub(crate) x: &'a str,
+    /// Beside the vertical axis, where there is one.
+    pub(crate) y: &'a str,
+}
+
+const WIDTH: u32 = 760;
+const HEIGHT: u32 = 460;
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(0x33, 0x33, 0x33);
+const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
+const TITLE_SIZE: i32 = 17;
+const TEXT_SIZE: i32 = 13;
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// Runs `draw` on an empty picture and writes it.
+fn picture(path: &Path, size: (u32, u32), draw: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<()> {
+    let mut svg = String::new();
+    let drawn = {
+        let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let filled: Drawn = canvas.fill(&WHITE).map_err(Into::into);
+        filled
+            .and_then(|()| draw(&canvas))
+            .and_then(|()| Ok(canvas.present()?))
+    };
+    drawn.map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
+    std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The largest of some numbers, those that are none left out; 0 of nothing.
+fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
+    values
+        .into_iter()
+        .filter(|value| value.is_finite())
+        .fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TITLES: Titles<'_> = Titles {
+        title: "a <title> & more",
+        x: "x",
+        y: "y",
+    };
+
+    /// Whether tags are closed in the order in which they were opened, and nothing stands
+    /// outside that XML forbids.
+    fn check_svg(text: &str, wanted: &[&str]) {
+        let mut open: Vec<&str> = Vec::new();
+        let mut rest = text;
+        while let Some(start) = rest.find('<') {
+            let end = rest[start..].find('>').expect("a tag ends") + start;
+            let tag = &rest[start + 1..end];
+            rest = &rest[end + 1..];
+            if let Some(name) = tag.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(name));
+            } else if !tag.ends_with('/') && !tag.starts_with('?') {
+                open.push(tag.split_whitespace().next().unwrap());
+            }
+        }
+        assert!(open.is_empty(), "{open:?} are not closed");
+        assert!(text.starts_with("<svg "), "{}", &text[..40]);
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        for wanted in wanted {
+            assert!(text.contains(wanted), "{wanted} is missing: {text}");
+        }
+    }
+
+    fn drawn(draw: impl FnOnce(&Path) -> Result<()>) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plot.svg");
+        draw(&path).unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn points_are_drawn_with_their_names() {
+        let point = |label: &str, x, y| Point {
+            label: label.into(),
+            side: Side::Ours,
+            x,
+            y,
+        };
+        let all = [
+            point("one", 1.0, 0.3),
+            point("near one", 1.01, 0.301),
+            point("two", 2.0, 0.5),
+            point("never measured", f64::NAN, 0.5),
+        ];
+        let svg = drawn(|path| points(path, &TITLES, &all));
+        check_svg(
+            &svg,
+            &["one", "near one", "two", "&lt;title&gt; &amp; more"],
+        );
+        assert_eq!(svg.matches("<circle").count(), 3);
+    }
+
+    #[test]
+    fn lines_are_drawn_with_their_names() {
+        let line = |label: &str, height: f64| Line {
+            label: label.into(),
+            side: Side::Peer,
+            points: (0..5).map(|x| (f64::from(x), height)).collect(),
+        };
+        let svg = drawn(|path| lines(path, &TITLES, &[line("low", 1.0), line("high", 9.0)]));
+        check_svg(&svg, &["low", "high", "<polyline"]);
+    }
+
+    #[test]
+    fn bars_and_ranges_are_drawn_with_their_names() {
+        let bar = |label: &str, value| Bar {
+            label: label.into(),
+            side: Side::Ours,
+            value,
+        };
+        let svg = drawn(|path| bars(path, &TITLES, &[bar("short", 0.5), bar("none", f64::NAN)]));
+        check_svg(&svg, &["short", "none", "0.50"]);
+        let range = |label: &str, from, to| Range {
+            label: label.into(),
+            side: Side::Peer,
+            values: [from, to],
+        };
+        let all = [range("wide", 5.0, 500.0), range("none", f64::NAN, f64::NAN)];
+        let svg = drawn(|path| ranges(path, &TITLES, &all));
+        check_svg(&svg, &["wide", "none"]);
+    }
+
+    #[test]
+    fn nothing_can_be_drawn() {
+        check_svg(&drawn(|path| points(path, &TITLES, &[])), &[]);
+        check_svg(&drawn(|path| lines(path, &TITLES, &[])), &[]);
+        check_svg(&drawn(|path| bars(path, &TITLES, &[])), &[]);
+        check_svg(&drawn(|path| ranges(path, &TITLES, &[])), &[]);
+    }
+}

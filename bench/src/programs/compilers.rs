@@ -1,0 +1,90 @@
+//! Compilers: each is stopped in the middle of a large file.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use compcache_engine::Page;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use super::{Running, scripts};
+use crate::capture;
+
+/// How much memory a compiler has written when it is stopped, MiB.
+const MIB: u64 = 64;
+
+/// How often its size is looked at, ms.
+const LOOK_EVERY_MS: i64 = 5;
+
+/// The pages of gcc's compiler proper.
+pub(super) fn gcc(most: usize) -> Result<Vec<Page>> {
+    let found = Command::new("gcc")
+        .arg("-print-prog-name=cc1")
+        .output()
+        .context("no gcc")?;
+    let cc1 = String::from_utf8(found.stdout)?;
+    let directory = tempfile::tempdir()?;
+    let source = write(directory.path(), "large.c", &scripts::large_c())?;
+    let mut command = Command::new(cc1.trim());
+    command
+        .args(["-quiet", "-O2", "-o"])
+        .arg(directory.path().join("large.s"))
+        .arg(source);
+    stopped(&mut command, most)
+}
+
+/// The pages of rustc.
+pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
+    let directory = tempfile::tempdir()?;
+    let source = write(directory.path(), "large.rs", &scripts::large_rust())?;
+    let mut command = Command::new("rustc");
+    command
+        .args(["--edition", "2021", "--crate-type", "lib", "-O"])
+        .arg("--out-dir")
+        .arg(directory.path())
+        .arg(source)
+        .current_dir(directory.path());
+    stopped(&mut command, most)
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
+    let path = directory.join(name);
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// The pages of a program once it has written [`MIB`] of memory.
+fn stopped(command: &mut Command, most: usize) -> Result<Vec<Page>> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut program = Running(command.spawn().context("it does not start")?);
+    let pid = Pid::from_child(&program.0);
+    let ended = pidfd_open(pid, PidfdFlags::empty())?;
+    let every = Timespec {
+        tv_sec: 0,
+        tv_nsec: LOOK_EVERY_MS * 1_000_000,
+    };
+    while poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&every))? == 0 {
+        if written_mib(program.0.id())? >= MIB {
+            kill_process(pid, Signal::STOP)?;
+            return capture::of_process(program.0.id(), most);
+        }
+    }
+    let status = program.0.wait()?;
+    bail!("it ended ({status}) before it had written {MIB} MiB")
+}
+
+/// Memory of a process that is no file's, in MiB.
+fn written_mib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    // One that is on its way out has no memory any more.
+    Ok(kilobytes.unwrap_or("0").parse::<u64>()? >> 10)
+}

@@ -1,0 +1,88 @@
+//! Peer and ours with as much memory in all: ours gets the limit under which that is so.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::area::Kind;
+use super::contest::{self, Contestant};
+use super::row::Row;
+use super::run::{Load, Run};
+use super::search::{Search, Trial};
+use super::toucher::Phase;
+use crate::interrupt;
+
+/// How many limits are tried at most, for each kind.
+const TRIALS: usize = 3;
+
+/// What is done in a trial: all that comes before the memory is measured.
+const TRIAL: [Phase; 4] = [Phase::Fill, Phase::Sweep, Phase::Uniform, Phase::Skewed];
+
+/// The peer and ours with the same memory in all.
+#[derive(Debug, Serialize)]
+pub(crate) struct SameMemory {
+    /// The peer's name.
+    pub(crate) peer: String,
+    /// Bytes that the peer took in all under the common limit, which ours were to take too.
+    pub(crate) target: u64,
+    /// The limits that were tried with each of ours, the common one first.
+    pub(crate) trials: Vec<(String, Vec<Trial>)>,
+    /// The peer under the common limit, and ours under those that were found.
+    pub(crate) rows: Vec<Row>,
+}
+
+impl SameMemory {
+    /// Finds a limit for each of `ours`, and lets them take turns with the peer. `known` are
+    /// the bytes in all that each of them took under the `limit`, and that the `peer` took.
+    ///
+    /// # Errors
+    /// Where nothing could be measured, or after Ctrl-C.
+    pub(crate) fn measure(
+        peer: (&Kind, u64),
+        ours: &[(Kind, u64)],
+        load: &Load<'_>,
+        limit: u64,
+        rounds: usize,
+    ) -> Result<SameMemory> {
+        let (peer, target) = peer;
+        let mut contestants = vec![Contestant::new(peer.clone(), load, limit)];
+        let mut trials = Vec::new();
+        // With less programs hardly run; with more than there are pages nothing is swapped.
+        let bounds = (limit / 3, load.bytes() / 16 * 15);
+        for (kind, total) in ours {
+            let known = Trial {
+                limit,
+                total: *total,
+            };
+            let mut search = Search::new(target, bounds, known);
+            for trial in 0..TRIALS {
+                let Some(limit) = search.next() else { break };
+                let name = kind.name();
+                let mib = limit >> 20;
+                eprintln!("same memory, trial {}: {name} in {mib} MiB", trial + 1);
+                match Run::new(kind, load, limit, &TRIAL, trial) {
+                    Ok(run) => search.add(Trial {
+                        limit,
+                        total: run.all_bytes,
+                    }),
+                    Err(error) => {
+                        interrupt::check()?;
+                        eprintln!("{name} in {mib} MiB: {error:#}");
+                        search.fail(limit);
+                    }
+                }
+            }
+            contestants.push(Contestant {
+                kind: kind.clone(),
+                limit: search.best().limit,
+            });
+            trials.push((kind.name(), search.trials().to_vec()));
+        }
+        let runs = contest::take_turns("same memory", &contestants, load, &Phase::ALL, rounds)?;
+        Ok(SameMemory {
+            peer: peer.name(),
+            target,
+            trials,
+            rows: contest::rows(&contestants, &runs, load.processes),
+        })
+    }
+}
