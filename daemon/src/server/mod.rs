@@ -21,7 +21,7 @@ use access::Access;
 /// The most connections at once; more are turned away with `EBUSY`.
 pub const MAX_CONNECTIONS: u32 = 256;
 /// Stack of a connection's thread in bytes: requests are small, and threads may be many.
-const STACK: usize = 256 << 10;
+const STACK: usize = 512 << 10;
 /// How long a daemon that exits when idle waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(30);
 

@@ -19,6 +19,8 @@ mod testing;
 
 pub use spec::{CodecSpec, UnknownCodec};
 
+use alloc::boxed::Box;
+
 use crate::page::Page;
 
 /// Identifies a codec in a slot. The values are part of the slot's format.
@@ -141,8 +143,8 @@ impl Scratch {
     /// `chunk` is a buffer to compress into, and `page` one to restore into; both are left
     /// undefined.
     #[must_use]
-    pub fn warmed(page: &mut Page, chunk: &mut [u8]) -> Self {
-        let mut scratch = Scratch::default();
+    pub fn warmed(page: &mut Page, chunk: &mut [u8]) -> Box<Self> {
+        let mut scratch = Box::<Scratch>::default();
         for codec in selectable().filter_map(by_id) {
             // Literals, repeats and counters: something of all that a codec looks for.
             for (i, byte) in (0..).zip(page.iter_mut()) {

@@ -54,7 +54,8 @@ pub struct StoreConfig {
 /// What a thread needs to store and load pages: make one for each thread before it serves.
 pub struct Worker {
     number: usize,
-    scratch: Scratch,
+    // Boxed, as `chunk` is: workers are handed from thread to thread, some with small stacks.
+    scratch: Box<Scratch>,
     chunk: Box<Page>,
 }
 
