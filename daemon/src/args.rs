@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::types::Channel;
+use crate::types::{Channel, CpuLatencySetting};
 
 /// Where the daemon keeps its socket, lock and mounts unless told otherwise.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
@@ -60,6 +60,13 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "NAME", env = "COMPCACHE_TRANSPORT",
           hide_env_values = true, value_parser = str::parse::<Channel>)]
     pub transport: Option<Channel>,
+
+    /// How many microseconds idle CPUs may take to wake while a device is busy: `auto` (0 in a
+    /// virtual machine that can poll, elsewhere 2), a number (0: idle CPUs poll), or `off`
+    /// (as the system has it) [default: auto]
+    #[arg(long = "cpu-latency", value_name = "US", env = "COMPCACHE_CPU_LATENCY",
+          hide_env_values = true, value_parser = str::parse::<CpuLatencySetting>)]
+    pub cpu_latency: Option<CpuLatencySetting>,
 
     /// Log more: once for debug, twice for trace
     #[arg(short, long, action = clap::ArgAction::Count)]

@@ -23,6 +23,7 @@ use crate::runtime_dir::{RuntimeDir, RuntimeDirError};
 use crate::server::access::{Access, group_number};
 use crate::server::{Handle, Options, Outcome, Server};
 use crate::settings::{Settings, SettingsError};
+use crate::types::CpuLatency;
 use crate::{logging, process, swapoff};
 
 /// Exit status where another daemon has the runtime directory already (`EX_TEMPFAIL` of
@@ -139,7 +140,18 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
 /// Where and by what devices are made.
 fn environment(settings: &Settings) -> Env {
     let config = &settings.config;
-    Env::new(&settings.runtime_dir, &settings.dev_dir).served_by(config.workers, config.transport)
+    let cpu_latency = CpuLatency::start(config.cpu_latency).unwrap_or_else(|e| {
+        tracing::warn!(
+            "swapping will be slower: how long idle CPUs take to wake cannot be bounded, \
+             /dev/cpu_dma_latency: {e}; run as root, or give --cpu-latency off"
+        );
+        None
+    });
+    Env {
+        cpu_latency: cpu_latency.map(Arc::new),
+        ..Env::new(&settings.runtime_dir, &settings.dev_dir)
+            .served_by(config.workers, config.transport)
+    }
 }
 
 fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {

@@ -86,6 +86,7 @@ impl Settings {
             });
         }
         config.transport = args.transport.unwrap_or(config.transport);
+        config.cpu_latency = args.cpu_latency.unwrap_or(config.cpu_latency);
         Ok(Settings {
             num_devices,
             runtime_dir: absolute(args.runtime_dir.as_deref(), DEFAULT_RUNTIME_DIR)?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use compcached::DaemonArgs;
 use compcached::config::{Config, ConfigError};
 use compcached::settings::Settings;
-use compcached::types::Channel;
+use compcached::types::{Channel, CpuLatencySetting};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
 
@@ -67,6 +67,7 @@ fn the_example_parses_and_shows_the_defaults() {
         "log",
         "workers",
         "transport",
+        "cpu_latency",
         "lock_memory",
         "io_flusher",
         "oom_score_adj",
@@ -120,7 +121,7 @@ fn the_examples_in_the_example_parse() {
         let key = example.split_once(' ').unwrap().0;
         let table = match key {
             "lock_memory" | "io_flusher" | "oom_score_adj" => &mut process,
-            "num_devices" | "group" | "log" | "workers" | "transport" => &mut top,
+            "num_devices" | "group" | "log" | "workers" | "transport" | "cpu_latency" => &mut top,
             _ => &mut device,
         };
         table.push_str(example);
@@ -129,6 +130,7 @@ fn the_examples_in_the_example_parse() {
     let config = parse(&format!("{top}{process}{device}")).unwrap();
     assert_eq!(config.num_devices, Some(4));
     assert_eq!(config.transport, Channel::Fuse);
+    assert_eq!(config.cpu_latency, CpuLatencySetting::Off);
     assert!(!config.process.lock_memory && !config.process.io_flusher);
     let device = &config.devices[&0];
     assert_eq!(device.params.memlimit, Some(256 << 20));
@@ -169,6 +171,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             "transport = \"nbd\"",
             1,
             &["transport", "nbd", "fuse-uring"],
+        ),
+        (
+            "cpu_latency = \"fast\"",
+            1,
+            &["cpu_latency", "fast", "auto, off, or microseconds"],
         ),
         (
             "[process]\nmlock = true",

@@ -194,7 +194,7 @@ impl Device {
         );
         // The reserve is filled before the first write comes.
         while store.keep() {}
-        let disk = Arc::new(StoreDisk::new(store));
+        let disk = Arc::new(StoreDisk::new(store, self.env.cpu_latency.clone()));
         self.write_swap_header(&disk, pages)?;
         let kept = Arc::clone(&disk);
         let keeper = Keeper::start(&self.name(), wake, move || kept.store().keep())

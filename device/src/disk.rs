@@ -1,10 +1,12 @@
 //! A disk: what a transport serves, in bytes and whole pages.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 
+use crate::cpu_latency::CpuLatency;
 use crate::params::PAGE;
 
 /// Why a request to a disk failed.
@@ -88,14 +90,16 @@ pub trait Disk: Send + Sync {
 pub struct StoreDisk<H: Host, F, S> {
     store: Store<H, F, S>,
     invalid_io: AtomicU64,
+    cpu_latency: Option<Arc<CpuLatency>>,
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
-    /// A disk of all the store's pages.
-    pub fn new(store: Store<H, F, S>) -> Self {
+    /// A disk of all the store's pages. `cpu_latency` is told of every read and write.
+    pub fn new(store: Store<H, F, S>, cpu_latency: Option<Arc<CpuLatency>>) -> Self {
         StoreDisk {
             store,
             invalid_io: AtomicU64::new(0),
+            cpu_latency,
         }
     }
 
@@ -122,6 +126,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
         self.invalid_io.fetch_add(1, Ordering::Relaxed);
         Err(error)
     }
+
+    fn wake_quickly(&self) {
+        if let Some(cpu_latency) = &self.cpu_latency {
+            cpu_latency.request();
+        }
+    }
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
@@ -134,12 +144,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
     }
 
     fn read(&self, worker: &mut Worker, offset: u64, data: &mut [u8]) -> Result<(), DiskError> {
+        self.wake_quickly();
         let first = self.check(offset, data.len() as u64)?;
         let (pages, _): (&mut [Page], _) = data.as_chunks_mut();
         Ok(self.store.read(worker, first, pages)?)
     }
 
     fn write(&self, worker: &mut Worker, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.wake_quickly();
         let first = self.check(offset, data.len() as u64)?;
         let (pages, _): (&[Page], _) = data.as_chunks();
         Ok(self.store.write(worker, first, pages)?)

@@ -8,6 +8,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod backing_swap;
+pub mod cpu_latency;
 pub mod device;
 pub mod disk;
 pub mod error;

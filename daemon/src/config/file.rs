@@ -1,8 +1,10 @@
 //! The form of one configuration file.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use compcache_device::{AFTER_SECONDS, CPU_PERCENT, ColdCodec};
 use compcache_engine::CodecSpec;
@@ -13,7 +15,7 @@ use toml::Spanned;
 use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
-use crate::types::{Channel, DeviceError, MAX_PRIORITY, ParamsUpdate};
+use crate::types::{Channel, CpuLatencySetting, DeviceError, MAX_PRIORITY, ParamsUpdate};
 
 /// The largest number of a device.
 const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
@@ -42,8 +44,10 @@ struct File {
     log: Option<String>,
     #[serde(default, deserialize_with = "within::<_, usize, 0, 64>")]
     workers: Option<usize>,
-    #[serde(default, deserialize_with = "transport")]
+    #[serde(default, deserialize_with = "parsed")]
     transport: Option<Channel>,
+    #[serde(default, deserialize_with = "parsed")]
+    cpu_latency: Option<CpuLatencySetting>,
     process: Option<Process>,
     #[serde(default)]
     device: Vec<Spanned<Device>>,
@@ -120,6 +124,7 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
         config.workers = Some(workers).filter(|n| *n > 0);
     }
     config.transport = file.transport.unwrap_or(config.transport);
+    config.cpu_latency = file.cpu_latency.unwrap_or(config.cpu_latency);
     if let Some(process) = file.process {
         let into = &mut config.process;
         into.lock_memory = process.lock_memory.unwrap_or(into.lock_memory);
@@ -193,7 +198,12 @@ fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::E
     Ok(Some(text))
 }
 
-fn transport<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Channel>, D::Error> {
+/// A text that is parsed.
+fn parsed<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
     let text = String::deserialize(from)?;
     text.parse().map(Some).map_err(D::Error::custom)
 }

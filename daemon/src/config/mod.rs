@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::ProcessOptions;
-use crate::types::{Channel, ParamsUpdate};
+use crate::types::{Channel, CpuLatencySetting, ParamsUpdate};
 
 /// The file that is read unless another is named.
 pub const DEFAULT_PATH: &str = "/etc/compcache.toml";
@@ -28,6 +28,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// How requests come to the daemon.
     pub transport: Channel,
+    /// How long idle CPUs may take to wake while a device is busy.
+    pub cpu_latency: CpuLatencySetting,
     /// What the daemon asks for its own process.
     pub process: ProcessOptions,
     /// Devices to initialise at the start, by number.
@@ -78,6 +80,7 @@ impl Default for Config {
             log: "info".to_owned(),
             workers: None,
             transport: Channel::Auto,
+            cpu_latency: CpuLatencySetting::Auto,
             process: ProcessOptions::default(),
             devices: BTreeMap::new(),
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cpu_latency::CpuLatency;
 use crate::transport::Transport;
 use crate::transport::fuse_loop::{Channel, FuseLoop};
 
@@ -19,6 +20,8 @@ pub struct Env {
     pub ram_bytes: u64,
     /// How the kernel reaches the devices.
     pub transport: Arc<dyn Transport>,
+    /// What keeps idle CPUs quick to wake while devices are busy.
+    pub cpu_latency: Option<Arc<CpuLatency>>,
 }
 
 impl Env {
@@ -28,7 +31,8 @@ impl Env {
     pub const DEV_DIR: &str = "/dev";
 
     /// The default but for the directories: as many workers as CPUs but 2 to 8, the memory of
-    /// this machine, the FUSE and loop transport by the channel that fits the kernel.
+    /// this machine, the FUSE and loop transport by the channel that fits the kernel; idle
+    /// states of CPUs are left alone.
     pub fn new(runtime_dir: impl Into<PathBuf>, dev_dir: impl Into<PathBuf>) -> Self {
         let runtime_dir = runtime_dir.into();
         let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
@@ -37,6 +41,7 @@ impl Env {
             transport: Arc::new(FuseLoop::new(runtime_dir.clone(), workers, Channel::Auto)),
             runtime_dir,
             dev_dir: dev_dir.into(),
+            cpu_latency: None,
             workers,
             ram_bytes: u64::from(info.mem_unit).saturating_mul(info.totalram as u64),
         }

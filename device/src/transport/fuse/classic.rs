@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::abi::{BEFORE_DATA, IN_HEADER, InHeader};
 use super::buffer::{Buffer, DATA_AT, REQUEST_AT};
-use super::handler::{Answer, Handler, touch_stack};
+use super::handler::{Answer, Handler, become_batch_task, touch_stack};
 
 /// What one worker thread serves with.
 pub(super) struct Session {
@@ -20,6 +20,7 @@ impl Session {
     /// Answers requests until the file system is unmounted.
     pub(super) fn serve(mut self) {
         touch_stack();
+        become_batch_task();
         loop {
             match rustix::io::read(&self.fuse, &mut self.buffer[REQUEST_AT..]) {
                 Ok(len) => self.answer(len),

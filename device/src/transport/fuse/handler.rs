@@ -34,6 +34,16 @@ pub(super) fn touch_stack() {
     std::hint::black_box(&mut [1_u8; STACK]);
 }
 
+/// Lets this thread wait for its turn when it is woken: whoever makes requests makes all that it
+/// can before they are answered, and they come at once.
+pub(super) fn become_batch_task() {
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads one `sched_param`, which lives until it returns; 0 is this thread.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) } != 0 {
+        tracing::debug!("not a batch task: {}", std::io::Error::last_os_error());
+    }
+}
+
 impl Handler {
     pub(super) fn new(disk: &Arc<dyn Disk>) -> Self {
         Handler {

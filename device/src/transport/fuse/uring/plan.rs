@@ -27,8 +27,6 @@ pub(in super::super) struct Plan {
 /// What one thread serves.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Thread {
-    /// The CPUs that it serves, and runs on.
-    pub(super) cpus: Vec<usize>,
     /// The queue of each of its entries.
     pub(super) entries: Vec<u16>,
 }
@@ -54,7 +52,6 @@ impl Plan {
         for n in 0..workers.max(online.len()) {
             let (thread, cpu) = (n % workers, n % online.len().max(1));
             if let Some(&cpu) = online.iter().nth(cpu) {
-                threads[thread].cpus.push(cpu);
                 let qid = u16::try_from(cpu).unwrap_or(u16::MAX);
                 threads[thread].entries.extend([qid; ENTRIES]);
             }
@@ -116,7 +113,6 @@ mod tests {
             assert_eq!(served, possible, "{plan:?}");
             for thread in &plan.threads {
                 assert!(!thread.entries.is_empty(), "{plan:?}");
-                assert!(thread.cpus.iter().all(|cpu| online.contains(cpu)));
             }
             assert!((MIN_IO..=MAX_IO).contains(&plan.max_io));
             assert!(plan.max_io.is_power_of_two());
@@ -129,7 +125,6 @@ mod tests {
         let plan = Plan::new(&cpus, &cpus, 2);
         assert_eq!(plan.max_io, 256 << 10);
         for (n, thread) in plan.threads.iter().enumerate() {
-            assert_eq!(thread.cpus, [n]);
             assert_eq!(thread.entries, [n as u16; ENTRIES]);
         }
     }

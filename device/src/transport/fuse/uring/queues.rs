@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use io_uring::{IoUring, cqueue, squeue};
-use rustix::thread::CpuSet;
 
-use super::super::handler::{Handler, touch_stack};
+use super::super::handler::{Handler, become_batch_task, touch_stack};
 use super::super::mount::abort;
 use super::entry::{Entry, Memory};
 use super::plan::Thread;
@@ -33,7 +32,6 @@ pub(in super::super) struct Queues {
     /// How many entries the kernel has not given back for good.
     live: usize,
     handler: Handler,
-    cpus: CpuSet,
 }
 
 /// Ends the connection when it is dropped: nobody serves the queues of this thread any more,
@@ -76,16 +74,11 @@ impl Queues {
                 };
                 DeviceError::system("make an io_uring", e, remedy)
             })?;
-        let mut cpus = CpuSet::new();
-        for &cpu in thread.cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU) {
-            cpus.set(cpu);
-        }
         Ok(Queues {
             ring,
             live: entries.len(),
             entries,
             handler,
-            cpus,
         })
     }
 
@@ -98,7 +91,7 @@ impl Queues {
         registered: impl FnOnce(io::Result<()>),
     ) {
         touch_stack();
-        self.schedule();
+        become_batch_task();
         let guard = AbortOnDrop(path);
         let begun = self.register(&fuse);
         // The ring has the descriptor now.
@@ -111,21 +104,6 @@ impl Queues {
         match self.serve() {
             Ok(()) => std::mem::forget(guard),
             Err(error) => tracing::error!("serving by io_uring: {error}"),
-        }
-    }
-
-    /// Binds the thread to its CPUs, and lets it wait for its turn when it is woken: whoever
-    /// makes requests makes all that it can before they are answered, and they come at once.
-    fn schedule(&self) {
-        // Where a cpuset forbids it, the scheduler chooses.
-        if let Err(e) = rustix::thread::sched_setaffinity(None, &self.cpus) {
-            tracing::debug!("not bound to a CPU: {}", io::Error::from(e));
-        }
-        let none = libc::sched_param { sched_priority: 0 };
-        // SAFETY: the call reads one `sched_param`, which lives until it returns; 0 is this
-        // thread.
-        if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) } != 0 {
-            tracing::debug!("not a batch task: {}", io::Error::last_os_error());
         }
     }
 
