@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use super::choose::{SAMPLES, sample};
 use super::classes::{Classes, Facts};
 use super::far::Far;
-use super::format::{BLOCKS, Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
+use super::format::{BLOCKS, Chunk, GROUP_WORDS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
 use super::streams::Ends;
 use crate::page::Page;
 
@@ -151,17 +151,13 @@ const HALVES: usize = GROUP_WORDS / HALF;
 
 /// [`scalar::encode`](super::scalar::encode).
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-pub(super) fn encode(page: &Page, stride: usize, mut far: Option<&mut Far>, parts: &mut Parts) {
-    parts.clear();
-    if let Some(far) = &mut far {
-        far.clear();
-    }
-    for group in 0..GROUPS {
-        let facts = facts(page, stride, group, far.is_some());
-        let classes = parts.choose(page, group, facts, &mut far);
-        append(parts, page, group, classes);
-        parts.count(classes, &far);
-    }
+pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
+    parts.fill(
+        page,
+        far,
+        |group, all| facts(page, stride, group, all),
+        |parts, group, classes| append(parts, page, group, classes),
+    );
 }
 
 /// What is true of a group's words and their references; what only the balanced level asks for

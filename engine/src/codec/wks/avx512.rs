@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use super::choose::{SAMPLES, much_text, sample};
 use super::classes::{Classes, Facts};
 use super::far::Far;
-use super::format::{BLOCKS, Chunk, GROUP, GROUPS, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
+use super::format::{BLOCKS, Chunk, GROUP, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
 use super::streams::Ends;
 use crate::page::Page;
 
@@ -78,17 +78,13 @@ fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
 
 /// [`scalar::encode`](super::scalar::encode).
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-pub(super) fn encode(page: &Page, stride: usize, mut far: Option<&mut Far>, parts: &mut Parts) {
-    parts.clear();
-    if let Some(far) = &mut far {
-        far.clear();
-    }
-    for group in 0..GROUPS {
-        let facts = facts(page, stride, group, far.is_some());
-        let classes = parts.choose(page, group, facts, &mut far);
-        append(parts, page, group, classes);
-        parts.count(classes, &far);
-    }
+pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
+    parts.fill(
+        page,
+        far,
+        |group, all| facts(page, stride, group, all),
+        |parts, group, classes| append(parts, page, group, classes),
+    );
 }
 
 /// What is true of a group's words and their references; what only the balanced level asks for

@@ -177,38 +177,37 @@ impl Default for Parts {
 }
 
 impl Parts {
-    /// Empties the streams and forgets the third planes.
+    /// Fills the parts with a page, at the balanced level with `far`.
+    ///
+    /// `facts` says what is true of a group's words and their references; what only the balanced
+    /// level asks for where its second argument is true. `append` appends a group's words, halves
+    /// and bytes to the streams, behind those that are counted.
     #[inline(always)]
-    pub(super) fn clear(&mut self) {
-        self.with_third = 0;
-        self.counts = Counts::default();
-    }
-
-    /// Chooses the classes of a group's words and sets its planes. Far words are looked for
-    /// where `far` is given. All groups before are done.
-    #[inline(always)]
-    pub(super) fn choose(
+    pub(super) fn fill(
         &mut self,
         page: &Page,
-        group: usize,
-        facts: Facts,
-        far: &mut Option<&mut Far>,
-    ) -> Classes {
-        let (classes, thirds) = match far {
-            None => (facts.plain(), 0),
-            Some(far) => facts.best(far.find(page, group, facts)),
-        };
-        self.put_planes(group, classes, thirds);
-        classes
-    }
-
-    /// Counts what was appended to the streams for a group, and completes it.
-    #[inline(always)]
-    pub(super) fn count(&mut self, classes: Classes, far: &Option<&mut Far>) {
-        if let Some(far) = far {
-            far.put_numbers(self, classes);
+        mut far: Option<&mut Far>,
+        facts: impl Fn(usize, bool) -> Facts,
+        append: impl Fn(&mut Parts, usize, Classes),
+    ) {
+        self.with_third = 0;
+        self.counts = Counts::default();
+        if let Some(far) = &mut far {
+            far.clear();
         }
-        self.counts.add(classes);
+        for group in 0..GROUPS {
+            let facts = facts(group, far.is_some());
+            let (classes, thirds) = match &mut far {
+                None => (facts.plain(), 0),
+                Some(far) => facts.best(far.find(page, group, facts)),
+            };
+            self.put_planes(group, classes, thirds);
+            append(self, group, classes);
+            if let Some(far) = &far {
+                far.put_numbers(self, classes);
+            }
+            self.counts.add(classes);
+        }
     }
 
     /// Sets a group's planes, of which `thirds` has a bit for each block with a third one; all

@@ -16,23 +16,21 @@ type Group = [u32; GROUP_WORDS];
 
 /// Fills the streams and planes of a page, its words at the balanced level with `far`.
 #[inline(always)]
-pub(super) fn encode(page: &Page, stride: usize, mut far: Option<&mut Far>, parts: &mut Parts) {
+pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     let mut padded: Padded = [0; MAX_STRIDE + WORDS];
     for (word, bytes) in padded[MAX_STRIDE..].iter_mut().zip(page.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
     }
     let stride = stride.clamp(1, MAX_STRIDE);
-    parts.clear();
-    if let Some(far) = &mut far {
-        far.clear();
-    }
-    for group in 0..GROUPS {
-        let [words, references] = group_of(&padded, stride, group);
-        let facts = facts(words, references, far.is_some());
-        let classes = parts.choose(page, group, facts, &mut far);
-        append(parts, words, classes);
-        parts.count(classes, &far);
-    }
+    parts.fill(
+        page,
+        far,
+        |group, all| {
+            let [words, references] = group_of(&padded, stride, group);
+            facts(words, references, all)
+        },
+        |parts, group, classes| append(parts, group_of(&padded, stride, group)[0], classes),
+    );
 }
 
 /// A group's words and their references.
