@@ -60,6 +60,17 @@ fn pools_are_compared() {
             assert!(overhead > 0.0, "{pool}: {moment}");
         }
     }
+    // Recompressed pages take less memory than the same ones as they were stored first.
+    let filled = |row: &serde_json::Value| row["moments"][0][1]["memory"].as_f64().unwrap();
+    let rows = rows.as_array().unwrap();
+    let name = |row: &serde_json::Value| row["pool"].as_str().unwrap().to_owned();
+    let cold = rows
+        .iter()
+        .find(|row| name(row).ends_with(", cold"))
+        .unwrap();
+    let warm = name(cold).replace(", cold", "");
+    let warm = rows.iter().find(|row| name(row) == warm).unwrap();
+    assert!(filled(cold) < filled(warm), "{cold}, {warm}");
 }
 
 /// Whether a test that needs root can run; says so where it can't.

@@ -43,7 +43,7 @@ pub(crate) fn lines(path: &Path, titles: &Titles<'_>, lines: &[Line]) -> Result<
             .x_desc(titles.x)
             .y_desc(titles.y)
             .draw()?;
-        let mut labels = Labels::within(70..WIDTH as i32);
+        let mut labels = Labels::within(chart.backend_coord(&(right, 0.0)).0..WIDTH as i32);
         for line in lines {
             let colour = line.side.colour();
             chart.draw_series(LineSeries::new(

@@ -1,15 +1,18 @@
 //! What holds pages: our store in this process, a zram device.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use compcache_device::host::LinuxHost;
 use compcache_device::keeper::{Keeper, Wake};
 use compcache_device::pool_size;
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
+use compcache_engine::store::{ColdPolicy, Progress};
 use compcache_engine::{CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
 
 use crate::direct::{Aligned, Disk};
+use crate::interrupt;
 use crate::zram::Zram;
 
 /// Bytes that a holder holds.
@@ -36,6 +39,10 @@ pub(crate) trait Holder {
     fn load(&mut self, index: u64, page: &mut Page) -> Result<()>;
     /// What it holds now.
     fn held(&self) -> Result<Held>;
+    /// Has it do to the pages that it holds what time would do.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Has it compact its memory, where that is not done of itself; whether it did.
     fn compact(&self) -> Result<bool>;
 }
@@ -45,6 +52,8 @@ pub(crate) trait Holder {
 pub(crate) enum Kind {
     /// Our store with a codec.
     Ours(CodecSpec),
+    /// The same, and all of its pages have become cold before it is looked at.
+    Cold(CodecSpec),
     /// A zram device with an algorithm.
     Zram(String),
 }
@@ -54,6 +63,7 @@ impl Kind {
     pub(crate) fn name(&self) -> String {
         match self {
             Kind::Ours(codec) => format!("ours {codec}"),
+            Kind::Cold(codec) => format!("ours {codec}, cold"),
             Kind::Zram(algorithm) => format!("zram {algorithm}"),
         }
     }
@@ -62,6 +72,7 @@ impl Kind {
     pub(crate) fn make(&self, pages: u64) -> Result<Box<dyn Holder>> {
         Ok(match self {
             Kind::Ours(codec) => Box::new(Ours::new(*codec, pages)?),
+            Kind::Cold(codec) => Box::new(Cold(Ours::new(*codec, pages)?)),
             Kind::Zram(algorithm) => {
                 let zram = Zram::new(algorithm, pages * PAGE_SIZE as u64)?;
                 Box::new(InZram {
@@ -174,6 +185,49 @@ impl Holder for Ours {
             pool: stats.pool_bytes - stats.reserve_bytes,
             all: stats.pool_bytes + stats.table_bytes,
         })
+    }
+
+    fn compact(&self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Our store, whose pages are recompressed by the codec that devices use for cold ones.
+struct Cold(Ours);
+
+/// A page that was touched in no epoch is cold at once: all of them are to be.
+const COLD: ColdPolicy = ColdPolicy {
+    codec: CodecSpec::ZSTD,
+    age: 1,
+};
+
+/// How long the keeper gets to give back the memory that recompression has freed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Holder for Cold {
+    fn store(&mut self, index: u64, page: &Page) -> Result<()> {
+        self.0.store(index, page)
+    }
+
+    fn discard(&mut self, first: u64, count: u64) -> Result<()> {
+        self.0.discard(first, count)
+    }
+
+    fn load(&mut self, index: u64, page: &mut Page) -> Result<()> {
+        self.0.load(index, page)
+    }
+
+    fn held(&self) -> Result<Held> {
+        self.0.held()
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        let store = &self.0.store;
+        let mut recompressor = store.recompressor().context("it is recompressed already")?;
+        while recompressor.step(COLD, |_| ()) != (Progress::EpochEnded { left: 0 }) {
+            interrupt::check()?;
+        }
+        interrupt::pause(PATIENCE)
     }
 
     fn compact(&self) -> Result<bool> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use compcache_engine::CodecSpec;
 use serde::Serialize;
 
 use crate::capture::Source;
@@ -139,6 +140,7 @@ fn kinds() -> Vec<Kind> {
         Err(error) => eprintln!("zram: left out, {error:#}"),
     }
     kinds.extend(ours::codecs().map(Kind::Ours));
+    kinds.push(Kind::Cold(CodecSpec::default()));
     kinds
 }
 
@@ -149,6 +151,7 @@ fn measure(sources: &[Source], holder: &mut dyn Holder, pages: usize, seed: u64)
     let mut moments = Vec::new();
     let mut over_time = Vec::new();
     trace.fill()?;
+    trace.settle()?;
     moments.push(look(&trace)?);
     over_time.push((1.0, moments[0].overhead));
     // A quarter of the pages between two looks.
@@ -159,6 +162,7 @@ fn measure(sources: &[Source], holder: &mut dyn Holder, pages: usize, seed: u64)
             let stores = over_time.len() as f64 / 4.0 + 1.0;
             over_time.push((stores, look(&trace)?.overhead));
         }
+        trace.settle()?;
         moments.push(look(&trace)?);
     }
     trace.verify()?;
@@ -205,7 +209,7 @@ fn row(kind: &Kind, runs: &[Run], reference: Option<&[Run]>) -> Row {
     };
     Row {
         pool: kind.name(),
-        ours: matches!(kind, Kind::Ours(_)),
+        ours: !matches!(kind, Kind::Zram(_)),
         moments: (0..moments)
             .map(|moment| {
                 let measured = Measured {
@@ -268,7 +272,8 @@ impl Report for PoolReport {
             out,
             "(overhead: pool bytes / chunk bytes - 1, without the reserve of empty frames; all\n \
              memory: with the reserve and the slot table; compact: asked of zram, ours does it\n \
-             itself; medians of the rounds)"
+             itself; cold: all pages recompressed with zstd:1 a second before the first three looks;\n \
+             medians of the rounds)"
         )
     }
 }

@@ -27,8 +27,7 @@ impl Plots for PoolReport {
             })
             .collect();
         let titles = Titles {
-            title: "Memory of the pool beyond the compressed bytes: random overwrites, then \
-                    processes that come and go",
+            title: "Pool beyond the compressed bytes: overwrites, then processes that come and go",
             x: "times that every page was written",
             y: "overhead, %",
         };

@@ -47,6 +47,11 @@ impl<'a> Trace<'a> {
         self.holder
     }
 
+    /// Has the holder do what time would do.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.holder.settle()
+    }
+
     /// Writes every page, in order, each from any source.
     pub(crate) fn fill(&mut self) -> Result<()> {
         for index in 0..self.content.len() {
