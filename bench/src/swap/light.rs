@@ -11,7 +11,7 @@ use super::toucher::Phase;
 use crate::stat::{median, quantile};
 
 /// How often the pages are gone through in one turn.
-const PASSES: usize = 8;
+const PASSES: usize = 32;
 
 /// One area that is on, beside no swap.
 #[derive(Debug, Serialize)]
