@@ -1,5 +1,6 @@
 //! Values for tests.
 
+use compcache_device::freed::Freeing;
 use compcache_device::status::{DeviceStats, State, SwapUse};
 use compcache_device::{DeviceStatus, ParamsUpdate};
 use compcached::protocol::DaemonStatus;
@@ -12,6 +13,7 @@ pub(crate) fn device_status(number: u32) -> DeviceStatus {
         node: format!("/dev/ramzswap{number}").into(),
         block_device: Some("/dev/loop3".into()),
         transport: Some("fuse".into()),
+        dead_slots: Some(Freeing::AtOnce),
         swap: Some(SwapUse {
             priority: 1,
             used_bytes: 5 << 20,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::types::{Channel, CpuLatencySetting};
+use crate::types::{Channel, CpuLatencySetting, DeadSlots};
 
 /// Where the daemon keeps its socket, lock and mounts unless told otherwise.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
@@ -67,6 +67,13 @@ pub struct DaemonArgs {
     #[arg(long = "cpu-latency", value_name = "US", env = "COMPCACHE_CPU_LATENCY",
           hide_env_values = true, value_parser = str::parse::<CpuLatencySetting>)]
     pub cpu_latency: Option<CpuLatencySetting>,
+
+    /// When the memory of swapped pages that nobody needs any more is freed: `auto` (at once,
+    /// where the kernel can be traced by BPF programs, otherwise by cluster), or `clusters`
+    /// (when the kernel discards 512 of them together) [default: auto]
+    #[arg(long = "dead-slots", value_name = "NAME", env = "COMPCACHE_DEAD_SLOTS",
+          hide_env_values = true, value_parser = str::parse::<DeadSlots>)]
+    pub dead_slots: Option<DeadSlots>,
 
     /// Log more: once for debug, twice for trace
     #[arg(short, long, action = clap::ArgAction::Count)]

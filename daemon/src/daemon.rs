@@ -149,6 +149,7 @@ fn environment(settings: &Settings) -> Env {
     });
     Env {
         cpu_latency: cpu_latency.map(Arc::new),
+        dead_slots: config.dead_slots,
         ..Env::new(&settings.runtime_dir, &settings.dev_dir)
             .served_by(config.workers, config.transport)
     }

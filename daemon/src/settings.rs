@@ -87,6 +87,7 @@ impl Settings {
         }
         config.transport = args.transport.unwrap_or(config.transport);
         config.cpu_latency = args.cpu_latency.unwrap_or(config.cpu_latency);
+        config.dead_slots = args.dead_slots.unwrap_or(config.dead_slots);
         Ok(Settings {
             num_devices,
             runtime_dir: absolute(args.runtime_dir.as_deref(), DEFAULT_RUNTIME_DIR)?,

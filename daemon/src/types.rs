@@ -1,6 +1,7 @@
 //! Types of devices that travel in the control protocol, as the device crate defines them.
 
 pub use compcache_device::cpu_latency::{CpuLatency, CpuLatencySetting};
+pub use compcache_device::freed::DeadSlots;
 pub use compcache_device::status::{DeviceStats, DeviceStatus, State, SwapUse};
 pub use compcache_device::swap::MAX_PRIORITY;
 pub use compcache_device::transport::fuse_loop::Channel;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use compcached::DaemonArgs;
 use compcached::config::{Config, ConfigError};
 use compcached::settings::Settings;
-use compcached::types::{Channel, CpuLatencySetting};
+use compcached::types::{Channel, CpuLatencySetting, DeadSlots};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
 
@@ -68,6 +68,7 @@ fn the_example_parses_and_shows_the_defaults() {
         "workers",
         "transport",
         "cpu_latency",
+        "dead_slots",
         "lock_memory",
         "io_flusher",
         "oom_score_adj",
@@ -121,7 +122,8 @@ fn the_examples_in_the_example_parse() {
         let key = example.split_once(' ').unwrap().0;
         let table = match key {
             "lock_memory" | "io_flusher" | "oom_score_adj" => &mut process,
-            "num_devices" | "group" | "log" | "workers" | "transport" | "cpu_latency" => &mut top,
+            "num_devices" | "group" | "log" | "workers" | "transport" | "cpu_latency"
+            | "dead_slots" => &mut top,
             _ => &mut device,
         };
         table.push_str(example);
@@ -131,6 +133,7 @@ fn the_examples_in_the_example_parse() {
     assert_eq!(config.num_devices, Some(4));
     assert_eq!(config.transport, Channel::Fuse);
     assert_eq!(config.cpu_latency, CpuLatencySetting::Off);
+    assert_eq!(config.dead_slots, DeadSlots::Clusters);
     assert!(!config.process.lock_memory && !config.process.io_flusher);
     let device = &config.devices[&0];
     assert_eq!(device.params.memlimit, Some(256 << 20));
@@ -176,6 +179,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             "cpu_latency = \"fast\"",
             1,
             &["cpu_latency", "fast", "auto, off, or microseconds"],
+        ),
+        (
+            "dead_slots = \"at once\"",
+            1,
+            &["dead_slots", "at once", "auto or clusters"],
         ),
         (
             "[process]\nmlock = true",

@@ -15,6 +15,7 @@ pub use env::Env;
 use crate::backing_swap::BackingSwap;
 use crate::disk::{Disk, StoreDisk};
 use crate::error::DeviceError;
+use crate::freed::{DeadSlots, Freeing, Watch};
 use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
 use crate::keeper::{Keeper, Wake};
 use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
@@ -47,6 +48,7 @@ struct Inner {
 /// after the attachment has gone.
 struct Active {
     attachment: Box<dyn Attachment>,
+    watch: Option<Watch>,
     _keeper: Keeper,
     recompression: Recompression,
     disk: Arc<MemfdDisk>,
@@ -214,13 +216,42 @@ impl Device {
             }
             return Err(error);
         }
+        let watch = self.watch(attachment.block_device(), &disk);
         Ok(Active {
             attachment,
+            watch,
             _keeper: keeper,
             recompression,
             disk,
             resolved,
         })
+    }
+
+    /// Watches for the slots that the kernel frees, if that is wanted and possible.
+    fn watch(&self, block_device: &Path, disk: &Arc<MemfdDisk>) -> Option<Watch> {
+        if self.env.dead_slots == DeadSlots::Clusters {
+            return None;
+        }
+        let most_bytes = self.env.ram_bytes / 1024;
+        let pages = disk.store().pages();
+        let watch = Watch::start(&self.name(), block_device, pages, most_bytes, |dead| {
+            disk.revive_in(dead);
+            let (disk, dead) = (Arc::clone(disk), Arc::clone(dead));
+            move |page| {
+                disk.store().discard_if(page, || dead.take(page));
+            }
+        });
+        watch
+            .map_err(|error| {
+                static SAID: std::sync::Once = std::sync::Once::new();
+                SAID.call_once(|| {
+                    tracing::warn!(
+                        "dead swap slots are freed by cluster, not at once, which takes more \
+                         memory: {error}"
+                    );
+                });
+            })
+            .ok()
     }
 
     /// Gives the disk a ready swap header, as `mkswap` would.
@@ -437,6 +468,10 @@ impl Device {
             node: self.node(),
             block_device: active.map(|a| a.attachment.block_device().to_owned()),
             transport: active.map(|a| a.attachment.transport().to_owned()),
+            dead_slots: active.map(|a| match a.watch {
+                Some(_) => Freeing::AtOnce,
+                None => Freeing::ByCluster,
+            }),
             swap,
             params: params.to_update(),
             disksize: active.map_or(params.disksize.unwrap_or(0), |a| a.resolved.disksize),

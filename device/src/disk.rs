@@ -1,12 +1,13 @@
 //! A disk: what a transport serves, in bytes and whole pages.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 
 use crate::cpu_latency::CpuLatency;
+use crate::freed::DeadBits;
 use crate::params::PAGE;
 
 /// Why a request to a disk failed.
@@ -91,6 +92,8 @@ pub struct StoreDisk<H: Host, F, S> {
     store: Store<H, F, S>,
     invalid_io: AtomicU64,
     cpu_latency: Option<Arc<CpuLatency>>,
+    /// The pages that the kernel said are dead, once somebody watches that.
+    dead: OnceLock<Arc<DeadBits>>,
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
@@ -100,6 +103,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
             store,
             invalid_io: AtomicU64::new(0),
             cpu_latency,
+            dead: OnceLock::new(),
         }
     }
 
@@ -111,6 +115,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
     /// How many requests were refused because they were not whole pages of the disk.
     pub fn invalid_io(&self) -> u64 {
         self.invalid_io.load(Ordering::Relaxed)
+    }
+
+    /// Has every write from now on take back that its pages are dead. Only the first bitmap that
+    /// is given counts.
+    pub(crate) fn revive_in(&self, dead: &Arc<DeadBits>) {
+        self.dead.get_or_init(|| Arc::clone(dead));
     }
 
     /// The first page of a request; counts a request that is refused.
@@ -154,6 +164,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
         self.wake_quickly();
         let first = self.check(offset, data.len() as u64)?;
         let (pages, _): (&[Page], _) = data.as_chunks();
+        if let Some(dead) = self.dead.get() {
+            dead.revive(first, pages.len() as u64);
+        }
         Ok(self.store.write(worker, first, pages)?)
     }
 

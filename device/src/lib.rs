@@ -3,7 +3,8 @@
 //! A [`Device`] is configured, initialised and reset by the rules of the original ramzswap
 //! ([`params`]). Once it is ready, a [`transport`] shows its [`disk`] to the kernel as a
 //! block device, and the symlink `DEV_DIR/ramzswapN` leads to it. Pages that do not compress
-//! or do not fit go to a [`backing_swap`]. [`swap`] speaks to the kernel's swap code, and
+//! or do not fit go to a [`backing_swap`]. [`freed`] learns at once of the slots that the kernel
+//! frees, where it can. [`swap`] speaks to the kernel's swap code, and
 //! [`recover`] removes what a crashed process left behind.
 #![cfg(target_os = "linux")]
 
@@ -12,6 +13,7 @@ pub mod cpu_latency;
 pub mod device;
 pub mod disk;
 pub mod error;
+pub mod freed;
 pub mod host;
 pub mod keeper;
 pub mod params;

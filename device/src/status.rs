@@ -6,6 +6,7 @@ use compcache_engine::CodecId;
 use compcache_engine::stats::{LATENCY_BUCKETS, Latency, Stats};
 use serde::{Deserialize, Serialize};
 
+use crate::freed::Freeing;
 use crate::params::ParamsUpdate;
 
 /// Whether a device is set up.
@@ -31,6 +32,8 @@ pub struct DeviceStatus {
     pub block_device: Option<PathBuf>,
     /// The transport that serves it, `fuse` or `fuse-uring`; while ready.
     pub transport: Option<String>,
+    /// When slots that the kernel frees are freed here; while ready.
+    pub dead_slots: Option<Freeing>,
     /// Its use as swap; `None` while it is not swapped on.
     pub swap: Option<SwapUse>,
     /// The parameters that were set by the user.
@@ -89,7 +92,8 @@ pub struct DeviceStats {
     pub failed_writes: u64,
     /// Counter: requests refused because they were not whole pages of the disk.
     pub invalid_io: u64,
-    /// Counter: pages whose slot was freed by a discard.
+    /// Counter: pages whose slot was freed because the kernel no longer needs it, by a
+    /// discard or [at once](crate::freed).
     pub notify_free: u64,
     /// Counter: chunks that failed their checksum or did not decode.
     pub corrupt: u64,

@@ -351,6 +351,23 @@ pub fn resume<W: Word>(word: &W) -> Held<'_, W> {
     }
 }
 
+/// Empties a slot of which somebody said that nobody needs it any more, if that is still so.
+/// What it said belongs to the caller, who frees it; `None` where it was not so, or the slot is
+/// empty already.
+///
+/// `still_dead` is asked, and takes the word back, while the slot is held. So it works together
+/// with a store that takes the word back before its own commit: either that commit comes later
+/// and stands, or it was before, and `still_dead` says no.
+#[inline]
+pub fn empty_if<W: Word>(
+    word: &W,
+    still_dead: impl FnOnce() -> bool,
+    relax: impl FnMut(u32),
+) -> Option<Taken> {
+    let held = lock(word, relax);
+    (still_dead() && held.said() != Slot::EMPTY).then(|| held.commit(Slot::EMPTY))
+}
+
 /// Makes a slot say `new` once nobody holds it: the commit of a store or a discard. What it
 /// said belongs to the caller, who frees it.
 #[inline]

@@ -29,7 +29,7 @@ pub struct Stats {
     pub failed_reads: u64,
     /// Counter: pages whose write failed.
     pub failed_writes: u64,
-    /// Counter: pages whose slot was freed by a discard.
+    /// Counter: pages whose slot was freed by a discard or because they were dead.
     pub notify_free: u64,
     /// Counter: chunks that failed their checksum or did not decode.
     pub corrupt: u64,

@@ -35,6 +35,8 @@ impl Word for ModelWord {
 
 struct Model {
     slot: ModelWord,
+    /// The page's bit among the dead ones, which the kernel sets.
+    dead: AtomicU64,
     places: [UnsafeCell<u64>; 4],
 }
 
@@ -53,6 +55,7 @@ impl Model {
     fn new() -> Arc<Self> {
         let model = Model {
             slot: ModelWord(AtomicU64::new(0)),
+            dead: AtomicU64::new(0),
             places: std::array::from_fn(|_| UnsafeCell::new(FREED)),
         };
         model.write(1, 10);
@@ -88,6 +91,30 @@ impl Model {
     fn discard(&self) {
         let old = slot::replace(&self.slot, Slot::EMPTY, relax);
         self.free(old);
+    }
+
+    /// What the kernel does when nobody needs the page any more.
+    fn die(&self) {
+        self.dead.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// A write request: the page lives again before anything of it is committed.
+    fn request(&self, place: usize, value: u64) {
+        if self.dead.load(Ordering::Relaxed) & 1 != 0 {
+            self.dead.fetch_and(!1, Ordering::AcqRel);
+        }
+        self.store(place, value);
+    }
+
+    /// Frees the page if it is dead.
+    fn free_dead(&self) {
+        if self.dead.load(Ordering::Relaxed) & 1 == 0 {
+            return;
+        }
+        let still_dead = || self.dead.fetch_and(!1, Ordering::AcqRel) & 1 != 0;
+        if let Some(taken) = slot::empty_if(&self.slot, still_dead, relax) {
+            self.free(taken);
+        }
     }
 
     fn load(&self) -> Option<u64> {
@@ -299,5 +326,100 @@ fn there_and_back_beside_the_recompressor() {
         },
         |m| m.recompress(3),
         |m| assert_eq!(m.load(), Some(10)),
+    );
+}
+
+#[test]
+fn a_page_that_died_is_freed() {
+    check(
+        |m| {
+            m.die();
+            m.free_dead();
+        },
+        |m| assert!(matches!(m.load(), Some(10) | None)),
+        |m| assert_eq!(m.load(), None),
+    );
+}
+
+/// The kernel frees a slot, gives it to another page and writes that, while the thread that
+/// frees dead pages works.
+#[test]
+fn a_page_written_anew_is_not_freed() {
+    check(
+        |m| {
+            m.die();
+            m.request(2, 20);
+        },
+        |m| m.free_dead(),
+        |m| assert_eq!(m.load(), Some(20)),
+    );
+}
+
+/// The same twice: the page dies, is written, dies again and is written again.
+#[test]
+fn a_page_that_dies_twice_is_not_freed_for_the_first_death() {
+    check(
+        |m| {
+            m.die();
+            m.request(2, 20);
+            m.die();
+            m.request(3, 30);
+        },
+        |m| m.free_dead(),
+        |m| assert_eq!(m.load(), Some(30)),
+    );
+}
+
+#[test]
+fn a_page_that_dies_again_is_freed_in_the_end() {
+    check(
+        |m| {
+            m.request(2, 20);
+            m.die();
+        },
+        |m| {
+            m.die();
+            m.free_dead();
+        },
+        |m| {
+            m.free_dead();
+            assert_eq!(m.load(), None);
+        },
+    );
+}
+
+#[test]
+fn a_dead_page_that_is_discarded_too_is_freed_once() {
+    check(
+        |m| {
+            m.die();
+            m.free_dead();
+        },
+        Model::discard,
+        |m| assert_eq!(m.load(), None),
+    );
+}
+
+#[test]
+fn a_dead_page_beside_the_evacuator() {
+    check(
+        |m| {
+            m.die();
+            m.free_dead();
+        },
+        |m| m.evacuate(1, 3),
+        |m| assert_eq!(m.load(), None),
+    );
+}
+
+#[test]
+fn a_dead_page_beside_the_recompressor() {
+    check(
+        |m| {
+            m.die();
+            m.free_dead();
+        },
+        |m| m.recompress(3),
+        |m| assert_eq!(m.load(), None),
     );
 }

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 
+use compcache_device::freed::btf::Btf;
 use compcache_device::swap_header::SwapHeader;
 use compcache_engine::codec::{self, CodecId, Scratch};
 use compcache_engine::{CodecSpec, PAGE_SIZE, Page};
@@ -18,6 +19,20 @@ mod tests;
 thread_local! {
     /// One worker's memory, kept from input to input as a daemon does.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Any description of a kernel's types.
+pub fn btf(data: &[u8]) {
+    let Ok(btf) = Btf::parse(data) else { return };
+    for name in ["", "f", "swap_entries_free"] {
+        let Some(function) = btf.function(name) else {
+            continue;
+        };
+        for parameter in function.parameters {
+            let _ = btf.kind(parameter.number);
+            let _ = btf.member(parameter.number, parameter.name);
+        }
+    }
 }
 
 /// Any chunk for the lz4 decoder. See [`decode`] for what must hold.

@@ -208,3 +208,45 @@ fn control_messages_are_understood_or_refused() {
         control_protocol(&[&seeds[which][..8], &length, &document].concat());
     }
 }
+
+#[test]
+fn kernel_types_are_read_or_refused() {
+    // int; struct f { int f; }; f *; void (f *f, int g); the function f.
+    let types: &[u32] = &[
+        1,
+        1 << 24,
+        4,
+        32, //
+        1,
+        4 << 24 | 1,
+        4,
+        1,
+        1,
+        0, //
+        0,
+        2 << 24,
+        2, //
+        0,
+        13 << 24 | 2,
+        0,
+        1,
+        3,
+        3,
+        1, //
+        1,
+        12 << 24,
+        4, //
+    ];
+    let names = b"\0f\0g\0";
+    let bytes = 4 * types.len() as u32;
+    let mut seed = vec![0x9F, 0xEB, 1, 0];
+    let header = [24, 0, bytes, bytes, names.len() as u32];
+    let words = header
+        .iter()
+        .chain(types)
+        .flat_map(|word| word.to_le_bytes());
+    seed.extend(words);
+    seed.extend(names);
+    assert!(Btf::parse(&seed).unwrap().function("f").is_some());
+    run(btf, &[seed], CHUNKS);
+}

@@ -134,7 +134,8 @@ daemon\tnull where no daemon runs, else an object: version, pid, num_devices, le
 that hold a device: compcache run and demo), uptime_seconds, warnings (texts).
 
 devices\tAn array of objects, one a device, in the order of their numbers: number, state (\"new\" or \
-\"ready\"), node, block_device, transport, swap (null, or an object with priority, used_bytes, \
+\"ready\"), node, block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
+memory of freed swap slots is freed), swap (null, or an object with priority, used_bytes, \
 size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, recompress, \
 recompress_after (seconds), recompress_cpu (per cent), stats.
 

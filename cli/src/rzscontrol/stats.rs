@@ -53,6 +53,9 @@ pub fn format_more(status: &DeviceStatus) -> String {
     if let Some(block_device) = &status.block_device {
         out.line("BlockDevice", block_device.display(), "");
     }
+    if let Some(freeing) = status.dead_slots {
+        out.line("DeadSlots", freeing, "");
+    }
     if let Some(swap) = &status.swap {
         out.line("SwapPriority", swap.priority, "");
         out.line("SwapUsed", swap.used_bytes / 1024, " kB");

@@ -15,7 +15,9 @@ use toml::Spanned;
 use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
-use crate::types::{Channel, CpuLatencySetting, DeviceError, MAX_PRIORITY, ParamsUpdate};
+use crate::types::{
+    Channel, CpuLatencySetting, DeadSlots, DeviceError, MAX_PRIORITY, ParamsUpdate,
+};
 
 /// The largest number of a device.
 const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
@@ -48,6 +50,8 @@ struct File {
     transport: Option<Channel>,
     #[serde(default, deserialize_with = "parsed")]
     cpu_latency: Option<CpuLatencySetting>,
+    #[serde(default, deserialize_with = "parsed")]
+    dead_slots: Option<DeadSlots>,
     process: Option<Process>,
     #[serde(default)]
     device: Vec<Spanned<Device>>,
@@ -125,6 +129,7 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
     }
     config.transport = file.transport.unwrap_or(config.transport);
     config.cpu_latency = file.cpu_latency.unwrap_or(config.cpu_latency);
+    config.dead_slots = file.dead_slots.unwrap_or(config.dead_slots);
     if let Some(process) = file.process {
         let into = &mut config.process;
         into.lock_memory = process.lock_memory.unwrap_or(into.lock_memory);

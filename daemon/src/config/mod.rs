@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::ProcessOptions;
-use crate::types::{Channel, CpuLatencySetting, ParamsUpdate};
+use crate::types::{Channel, CpuLatencySetting, DeadSlots, ParamsUpdate};
 
 /// The file that is read unless another is named.
 pub const DEFAULT_PATH: &str = "/etc/compcache.toml";
@@ -30,6 +30,8 @@ pub struct Config {
     pub transport: Channel,
     /// How long idle CPUs may take to wake while a device is busy.
     pub cpu_latency: CpuLatencySetting,
+    /// When the pages of slots that the kernel frees are freed.
+    pub dead_slots: DeadSlots,
     /// What the daemon asks for its own process.
     pub process: ProcessOptions,
     /// Devices to initialise at the start, by number.
@@ -81,6 +83,7 @@ impl Default for Config {
             workers: None,
             transport: Channel::Auto,
             cpu_latency: CpuLatencySetting::Auto,
+            dead_slots: DeadSlots::Auto,
             process: ProcessOptions::default(),
             devices: BTreeMap::new(),
         }

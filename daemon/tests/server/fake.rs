@@ -136,6 +136,7 @@ impl DeviceBackend for Fake {
                 .ready
                 .then(|| PathBuf::from(format!("/dev/loop{}", self.number))),
             transport: m.ready.then(|| "fake".to_owned()),
+            dead_slots: None,
             swap: m.swap.map(|priority| SwapUse {
                 priority,
                 used_bytes: 0,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cpu_latency::CpuLatency;
+use crate::freed::DeadSlots;
 use crate::transport::Transport;
 use crate::transport::fuse_loop::{Channel, FuseLoop};
 
@@ -22,6 +23,8 @@ pub struct Env {
     pub transport: Arc<dyn Transport>,
     /// What keeps idle CPUs quick to wake while devices are busy.
     pub cpu_latency: Option<Arc<CpuLatency>>,
+    /// When dead slots are freed.
+    pub dead_slots: DeadSlots,
 }
 
 impl Env {
@@ -42,6 +45,7 @@ impl Env {
             runtime_dir,
             dev_dir: dev_dir.into(),
             cpu_latency: None,
+            dead_slots: DeadSlots::Auto,
             workers,
             ram_bytes: u64::from(info.mem_unit).saturating_mul(info.totalram as u64),
         }

@@ -113,6 +113,10 @@ impl LoopDevice {
                 };
                 DeviceError::system("open /dev/loop-control", e, remedy)
             })?;
+        // Has FUSE ask for the file's size: kernels before 6.16 take for the device's the one
+        // that they know already, which of a file that was only opened is 0.
+        file.metadata()
+            .map_err(|e| DeviceError::system("read the size of the disk's file", e, ""))?;
         let config = LoopConfig::new(file, name);
         for _ in 0..ATTEMPTS {
             // SAFETY: this ioctl takes no argument.

@@ -167,6 +167,27 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         freed
     }
 
+    /// Frees a page that somebody said is needed no more, if that is still so; returns whether
+    /// it held something.
+    ///
+    /// `still_dead` is asked once, while the page's slot is held, and takes the word back: it
+    /// must answer `false` after that, and after a write of the page has begun
+    /// ([`slot::empty_if`] says why no write is lost then).
+    pub fn discard_if(&self, index: u64, still_dead: impl FnOnce() -> bool) -> bool {
+        let Some(word) = self.table.get(index) else {
+            // Never written. If it is at this moment, its next discard frees it.
+            still_dead();
+            return false;
+        };
+        let taken = slot::empty_if(word, still_dead, |attempt| self.host.relax(attempt));
+        let Some(taken) = taken else { return false };
+        // Any thread's counters do.
+        let shard = self.counters.shard(0);
+        self.free(shard, taken);
+        add(&shard.notify_free, 1);
+        true
+    }
+
     /// One round of background work: readies frames for the reserve, gives surplus ones back
     /// to the host, evacuates sparse ones. Returns whether another round would find work at
     /// once. Meant for one thread, which sleeps until [`Host::wake_keeper`] where it does not.

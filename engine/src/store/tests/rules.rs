@@ -164,3 +164,43 @@ fn pages_of_an_old_codec_stay_readable() {
         );
     }
 }
+
+#[test]
+fn a_page_is_freed_only_if_it_is_still_dead() {
+    for kind in 0..6 {
+        let store = store(10_000, Some(MemoryBacking::default()), None);
+        let mut worker = store.worker();
+        store.write(&mut worker, 7, &[page(kind, 1)]).unwrap();
+        assert!(!store.discard_if(7, || false));
+        assert!(read(&store, &mut worker, 7).unwrap() == page(kind, 1));
+        assert_eq!(store.stats().notify_free, 0);
+        assert!(store.discard_if(7, || true));
+        assert!(read(&store, &mut worker, 7).unwrap() == [0; PAGE_SIZE]);
+        let stats = store.stats();
+        let held = [
+            stats.pages_stored,
+            stats.zero_pages,
+            stats.same_pages,
+            stats.backing_pages,
+            stats.compr_bytes,
+        ];
+        assert_eq!((held, stats.notify_free), ([0; 5], 1));
+    }
+}
+
+#[test]
+fn of_a_page_without_content_only_the_word_is_taken_back() {
+    let store = store(10_000, None, None);
+    let mut worker = store.worker();
+    store.write(&mut worker, 7, &[page(3, 1)]).unwrap();
+    // Beside one that was written; in a part of the table that never was; past the end.
+    for index in [8, 9_000, 10_000] {
+        let mut asked = false;
+        assert!(!store.discard_if(index, || {
+            asked = true;
+            true
+        }));
+        assert!(asked, "page {index}");
+    }
+    assert_eq!(store.stats().notify_free, 0);
+}
