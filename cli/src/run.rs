@@ -47,7 +47,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     size: Option<Size>,
 
-    /// Codec of the swap device: NAME or NAME:LEVEL [default: lz4]
+    /// Codec of the swap device: NAME or NAME:LEVEL [default: wks]
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
 

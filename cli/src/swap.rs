@@ -113,7 +113,7 @@ pub(crate) struct OnArgs {
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     size: Option<Size>,
 
-    /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3 [default: lz4]
+    /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, wks:fast, zstd:3 [default: wks]
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
 

@@ -56,7 +56,7 @@ pub(crate) struct DemoArgs {
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     limit: Option<Size>,
 
-    /// Codec of the swap device: NAME or NAME:LEVEL [default: lz4]
+    /// Codec of the swap device: NAME or NAME:LEVEL [default: wks]
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
 }

@@ -145,7 +145,11 @@ impl DeviceBackend for Fake {
             disksize: m.params.disksize.unwrap_or(0),
             memlimit: None,
             backing_swap: None,
-            codec: m.params.codec.clone().unwrap_or_else(|| "lz4".to_owned()),
+            codec: m
+                .params
+                .codec
+                .clone()
+                .unwrap_or_else(|| "wks:balanced".to_owned()),
             recompress: m
                 .params
                 .recompress

@@ -92,10 +92,7 @@ impl CodecSpec {
 
 impl Default for CodecSpec {
     fn default() -> Self {
-        CodecSpec {
-            id: CodecId::Lz4,
-            level: 0,
-        }
+        CodecSpec::WKS_BALANCED
     }
 }
 
