@@ -111,7 +111,7 @@ fn swap_is_compared() {
     let report = json(&[
         "swap",
         "--only",
-        "lz4",
+        "balanced",
         "--processes",
         "1,2",
         "--same-memory",
@@ -123,7 +123,7 @@ fn swap_is_compared() {
     for processes in [1, 2] {
         let row = rows
             .iter()
-            .find(|row| starts(&row["area"], "ours lz4 (") && row["processes"] == processes)
+            .find(|row| starts(&row["area"], "ours wks:balanced (") && row["processes"] == processes)
             .unwrap_or_else(|| panic!("{report}"));
         assert_eq!(row["phases"].as_array().unwrap().len(), 5);
         for value in ["total_s", "faults", "pool_bytes", "swapped_gib"] {
