@@ -123,7 +123,9 @@ fn swap_is_compared() {
     for processes in [1, 2] {
         let row = rows
             .iter()
-            .find(|row| starts(&row["area"], "ours wks:balanced (") && row["processes"] == processes)
+            .find(|row| {
+                starts(&row["area"], "ours wks:balanced (") && row["processes"] == processes
+            })
             .unwrap_or_else(|| panic!("{report}"));
         assert_eq!(row["phases"].as_array().unwrap().len(), 5);
         for value in ["total_s", "faults", "pool_bytes", "swapped_gib"] {
