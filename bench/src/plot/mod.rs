@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 pub(crate) use lines::{Line, lines};
@@ -62,6 +63,7 @@ const TITLE_SIZE: i32 = 17;
 const TEXT_SIZE: i32 = 13;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Plane = Cartesian2d<RangedCoordf64, RangedCoordf64>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Runs `draw` on an empty picture and writes it.
@@ -76,6 +78,33 @@ fn picture(path: &Path, size: (u32, u32), draw: impl FnOnce(&Canvas<'_>) -> Draw
     };
     drawn.map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
     std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A plane from the origin to `(right, top)` with a grid and titles, and so many pixels of room
+/// at its right.
+fn plane<'a, 'b>(
+    canvas: &'a Canvas<'b>,
+    titles: &Titles<'_>,
+    (right, top): (f64, f64),
+    room: u32,
+) -> Result<ChartContext<'a, SVGBackend<'b>, Plane>, Box<dyn std::error::Error>> {
+    let mut chart = ChartBuilder::on(canvas)
+        .caption(titles.title, (FONT, TITLE_SIZE).into_font().color(&INK))
+        .margin(12)
+        .margin_right(room)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d(0.0..right, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(INK)
+        .label_style((FONT, TEXT_SIZE).into_font().color(&INK))
+        .x_desc(titles.x)
+        .y_desc(titles.y)
+        .draw()?;
+    Ok(chart)
 }
 
 /// The largest of some numbers, those that are none left out; 0 of nothing.

@@ -6,9 +6,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 
 use super::labels::Labels;
-use super::{
-    FONT, GRID, HEIGHT, INK, Side, TEXT_SIZE, TITLE_SIZE, Titles, WIDTH, largest, picture,
-};
+use super::{HEIGHT, Side, Titles, WIDTH, largest, picture, plane};
 
 /// A point with a name. More to the right is better, and lower.
 #[derive(Clone, Debug)]
@@ -46,21 +44,7 @@ pub(crate) fn points(path: &Path, titles: &Titles<'_>, points: &[Point]) -> Resu
     let right = largest(points.iter().map(|point| point.x)).max(0.1) * 1.15;
     let top = largest(points.iter().map(|point| point.y)).max(0.1) * 1.1;
     picture(path, (WIDTH, HEIGHT), |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(titles.title, (FONT, TITLE_SIZE).into_font().color(&INK))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..right, 0.0..top)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .label_style((FONT, TEXT_SIZE).into_font().color(&INK))
-            .x_desc(titles.x)
-            .y_desc(titles.y)
-            .draw()?;
+        let mut chart = plane(canvas, titles, (right, top), 12)?;
         let best = unbeaten(&points)
             .into_iter()
             .map(|point| (point.x, point.y));
