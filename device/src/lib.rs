@@ -20,6 +20,7 @@ pub mod params;
 pub mod pool_size;
 mod recompress;
 pub mod recover;
+mod sched;
 pub mod status;
 pub mod swap;
 pub mod swap_header;

@@ -16,11 +16,12 @@ mod setting;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::keeper::Wake;
 use burst::Burst;
 pub use setting::{CpuLatencySetting, UnknownCpuLatency};
 
@@ -53,8 +54,7 @@ struct Shared {
     burst: Burst,
     /// Whether the thread is asked to bound, or does.
     held: AtomicBool,
-    stop: AtomicBool,
-    thread: OnceLock<Thread>,
+    wake: Wake,
 }
 
 impl CpuLatency {
@@ -79,8 +79,7 @@ impl CpuLatency {
             start: Instant::now(),
             burst: Burst::default(),
             held: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            thread: OnceLock::new(),
+            wake: Wake::default(),
         });
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -97,14 +96,11 @@ impl CpuLatency {
     pub(crate) fn request(&self) {
         let shared = &*self.shared;
         let begins = shared.burst.request(|| shared.now_ns());
-        // Whoever turns the flag on wakes; before the thread is known, its first look at the
-        // flag sees it.
         if begins
             && !shared.held.load(Ordering::Relaxed)
             && !shared.held.swap(true, Ordering::AcqRel)
-            && let Some(thread) = shared.thread.get()
         {
-            thread.unpark();
+            shared.wake.wake();
         }
     }
 }
@@ -115,9 +111,9 @@ impl Shared {
     }
 
     fn serve(&self, device: &mut File, bound: i32) {
-        self.thread.get_or_init(std::thread::current);
-        while !self.stop.load(Ordering::Acquire) {
-            if self.held.load(Ordering::Acquire) {
+        self.wake.listen();
+        while !self.wake.is_stopped() {
+            if self.wake.take() {
                 write(device, bound);
                 self.wait_for_the_end();
                 write(device, NO_BOUND);
@@ -131,7 +127,7 @@ impl Shared {
     /// Waits until requests do not come quickly any more.
     fn wait_for_the_end(&self) {
         let mut before = self.burst.requests();
-        while !self.stop.load(Ordering::Acquire) {
+        while !self.wake.is_stopped() {
             std::thread::park_timeout(PERIOD);
             let now = self.burst.requests();
             if now.wrapping_sub(before) < KEEP {
@@ -150,13 +146,7 @@ fn write(device: &mut File, microseconds: i32) {
 
 impl Drop for CpuLatency {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("the thread that bounds CPU latency panicked");
-            }
-        }
+        self.shared.wake.end(&mut self.thread);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Time, and the thread's standing with the scheduler.
 
 use std::cell::Cell;
-use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::sched;
 
 /// What the recompressing thread asks of the system; tests have their own.
 pub(super) trait Clock {
@@ -65,14 +66,11 @@ impl Clock for ThreadClock {
         } else {
             libc::SCHED_IDLE
         };
-        let none = libc::sched_param { sched_priority: 0 };
-        // SAFETY: the call reads one `sched_param`, which lives until it returns; 0 is this
-        // thread.
-        let changed = unsafe { libc::sched_setscheduler(0, policy, &raw const none) } == 0;
-        if !changed && !self.refused.replace(true) {
+        if let Err(error) = sched::set_policy(policy)
+            && !self.refused.replace(true)
+        {
             tracing::warn!(
-                "recompression cannot change its scheduling policy: {}; run as root",
-                io::Error::last_os_error()
+                "recompression cannot change its scheduling policy: {error}; run as root"
             );
         }
     }

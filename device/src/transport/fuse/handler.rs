@@ -6,6 +6,7 @@ use compcache_engine::Worker;
 
 use super::abi::{Fallocate, InHeader, Io, ROOT, Reply, op};
 use crate::disk::Disk;
+use crate::sched;
 
 /// Bytes of stack that a worker touches before it serves.
 const STACK: usize = 128 << 10;
@@ -37,10 +38,8 @@ pub(super) fn touch_stack() {
 /// Lets this thread wait for its turn when it is woken: whoever makes requests makes all that it
 /// can before they are answered, and they come at once.
 pub(super) fn become_batch_task() {
-    let none = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the call reads one `sched_param`, which lives until it returns; 0 is this thread.
-    if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) } != 0 {
-        tracing::debug!("not a batch task: {}", std::io::Error::last_os_error());
+    if let Err(error) = sched::set_policy(libc::SCHED_BATCH) {
+        tracing::debug!("not a batch task: {error}");
     }
 }
 
