@@ -1,0 +1,37 @@
+//! Why a mount could not be made, or not be taken away.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something could not be done to a mount.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A call of the system failed.
+    #[error("cannot {doing} {path}: {source}{remedy}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+        /// What the user can do, starting with "; ", or nothing.
+        remedy: &'static str,
+    },
+    /// No memory for the cache.
+    #[error("no memory for {what} of {bytes} bytes: {source}; give a smaller --cache")]
+    Memory {
+        /// For what.
+        what: &'static str,
+        /// How much.
+        bytes: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A value that cannot be used.
+    #[error("{0}")]
+    Invalid(String),
+    /// The mount is in use.
+    #[error("{0} is in use: close its files, leave its directories, then unmount it again")]
+    Busy(PathBuf),
+}

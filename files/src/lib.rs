@@ -1,0 +1,16 @@
+//! The compressed page cache: a mount that shows a directory and keeps its files' pages
+//! compressed in memory.
+//!
+//! [`content`] is what files hold: pages, cached and dirty, under one memory limit. The file
+//! system that the kernel talks to, names, attributes and permissions, is built on it.
+#![cfg(target_os = "linux")]
+
+pub mod content;
+pub mod error;
+pub mod options;
+pub mod status;
+
+pub use content::{Content, Contents};
+pub use error::FilesError;
+pub use options::{Limits, MountOptions, WritePolicy};
+pub use status::MountStatus;

@@ -1,0 +1,58 @@
+//! What a mount is told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use compcache_engine::CodecSpec;
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WritePolicy {
+    /// It is on SOURCE before it is answered.
+    #[default]
+    Through,
+    /// It is kept, compressed, and written out on fsync, close, after a time and at the limit.
+    Back,
+}
+
+/// Limits of the memory that a mount's pages take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes: pool and index.
+    pub cache: u64,
+    /// Never shrink below this many bytes, whatever the machine needs.
+    pub floor: u64,
+    /// Dirty pages are written out after this time.
+    pub dirty_after: Duration,
+    /// Most bytes of dirty pages, before compression; a write beyond waits.
+    pub dirty: u64,
+}
+
+/// What a mount is told.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// The directory that the mount shows; `None` for files that live in memory only
+    /// (`--ram`), of at most [`Limits::cache`] bytes compressed and [`MountOptions::size`] in all.
+    pub source: Option<PathBuf>,
+    /// Where it is mounted.
+    pub mountpoint: PathBuf,
+    /// Size of a `--ram` mount in bytes, before compression.
+    pub size: Option<u64>,
+    /// Limits of its memory.
+    pub limits: Limits,
+    /// Codec for pages.
+    pub codec: CodecSpec,
+    /// What becomes of writes.
+    pub write: WritePolicy,
+    /// Ask SOURCE about every file each time, instead of trusting what was seen up to
+    /// [`MountOptions::revalidate`] ago.
+    pub strict: bool,
+    /// How long names and attributes may be trusted.
+    pub revalidate: Duration,
+    /// Let other users in; the kernel checks permissions.
+    pub allow_other: bool,
+    /// Mount options for the kernel: ro, nosuid, nodev, noexec, noatime, suid, dev, exec.
+    pub flags: Vec<String>,
+    /// Threads that answer the kernel; `None` chooses.
+    pub workers: Option<usize>,
+}

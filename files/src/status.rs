@@ -1,0 +1,60 @@
+//! What a mount has done and holds.
+
+use serde::{Deserialize, Serialize};
+
+/// A snapshot of a mount's counters. Counters never go back; gauges say what is held now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// The directory that the mount shows; empty for a `--ram` mount.
+    pub source: String,
+    /// Where it is mounted.
+    pub mountpoint: String,
+    /// `through`, `back` or `ram`.
+    pub write: String,
+    /// Codec for new pages.
+    pub codec: String,
+    /// Bytes of memory that the cache may take.
+    pub limit: u64,
+    /// Bytes that it wants to take now.
+    pub target: u64,
+    /// Gauge: bytes of the pool.
+    pub pool_bytes: u64,
+    /// Gauge: bytes of the index.
+    pub index_bytes: u64,
+    /// Gauge: pages held.
+    pub pages: u64,
+    /// Gauge: of these, pages on the active list.
+    pub active_pages: u64,
+    /// Gauge: bytes of the chunks of these pages.
+    pub compressed_bytes: u64,
+    /// Gauge: dirty pages.
+    pub dirty_pages: u64,
+    /// Gauge: pages remembered that were dropped or never kept.
+    pub shadows: u64,
+    /// Gauge: files of which pages are held or remembered.
+    pub files: u64,
+    /// Gauge: inodes that the kernel knows of.
+    pub inodes: u64,
+    /// Counter: pages that the kernel asked for and that were held.
+    pub hits: u64,
+    /// Counter: pages that the kernel asked for and that came from SOURCE.
+    pub misses: u64,
+    /// Counter: of these, pages that were known from before.
+    pub refaults: u64,
+    /// Counter: pages that were taken in.
+    pub admitted: u64,
+    /// Counter: pages that were not taken in because they do not compress or belong to a stream.
+    pub bypassed: u64,
+    /// Counter: pages that were dropped to make room.
+    pub evicted: u64,
+    /// Counter: pages written by programs.
+    pub writes: u64,
+    /// Counter: dirty pages written out to SOURCE.
+    pub written_back: u64,
+    /// Counter: writes to SOURCE that failed.
+    pub write_errors: u64,
+    /// Counter: chunks that failed their checksum; their pages were read from SOURCE again.
+    pub corrupt: u64,
+    /// Counter: files whose pages were dropped because SOURCE had changed.
+    pub invalidated: u64,
+}
