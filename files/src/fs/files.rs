@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -265,15 +264,17 @@ impl Passthrough {
             .checked_add(length)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
         self.drop_privileges(request, source)?;
-        let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
-        let range = if mode.intersects(shifts) {
-            offset..u64::MAX
-        } else {
-            offset..end
-        };
-        file.open.content.change(range.start, range.end, || {
+        // Others move data, which Linux does not let FUSE do.
+        let known = FallocateFlags::KEEP_SIZE
+            | FallocateFlags::PUNCH_HOLE
+            | FallocateFlags::ZERO_RANGE
+            | FallocateFlags::UNSHARE_RANGE;
+        if !known.contains(mode) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        file.open.content.change(offset, end, || {
             if self.size.is_some() {
-                allocate_nothing(source, &(offset..end), mode)?;
+                allocate_nothing(source, end, mode)?;
             } else {
                 rustix::fs::fallocate(source, mode, offset, length)?;
             }
@@ -343,13 +344,9 @@ fn access(flags: i32) -> (bool, bool) {
 }
 
 /// fallocate(2) on a file that holds no data itself: only its size can change.
-fn allocate_nothing(file: &File, range: &Range<u64>, mode: FallocateFlags) -> io::Result<()> {
-    let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
-    if mode.intersects(shifts) {
-        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
-    }
-    if !mode.contains(FallocateFlags::KEEP_SIZE) && stat(file)?.stx_size < range.end {
-        file.set_len(range.end)?;
+fn allocate_nothing(file: &File, end: u64, mode: FallocateFlags) -> io::Result<()> {
+    if !mode.contains(FallocateFlags::KEEP_SIZE) && stat(file)?.stx_size < end {
+        file.set_len(end)?;
     }
     Ok(())
 }
