@@ -57,6 +57,17 @@ pub struct CcacheStats {
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
+    /// Pages given out so far, held or not.
+    pub fn given(&self) -> u64 {
+        let guarded = self.lock();
+        guarded.counts.hits + guarded.counts.misses
+    }
+
+    /// Pages that may not be dropped.
+    pub fn pinned(&self) -> u64 {
+        self.lock().index.lists.len(On::Pinned)
+    }
+
     /// A snapshot of the counters.
     pub fn stats(&self) -> CcacheStats {
         let store = self.store.stats();
