@@ -5,11 +5,13 @@
 //! system that the kernel talks to, names, attributes and permissions, is built on it.
 #![cfg(target_os = "linux")]
 
+pub mod budget;
 pub mod content;
 pub mod error;
 pub mod options;
 pub mod status;
 
+pub use budget::Budget;
 pub use content::{Content, Contents};
 pub use error::FilesError;
 pub use options::{Limits, MountOptions, WritePolicy};
