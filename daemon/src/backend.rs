@@ -57,8 +57,8 @@ pub trait DeviceBackend: Send + Sync {
 
 /// Makes mounts.
 pub trait MountBackend: Send + Sync {
-    /// Mounts. `on_end` is called, once and by any thread, when somebody else has unmounted it;
-    /// it neither waits nor ends the mount.
+    /// Mounts. `on_end` is called, once and by any thread, when the mount is over, whoever has
+    /// unmounted it; it neither waits nor looks at the mount.
     ///
     /// # Errors
     /// Nothing is mounted then.
@@ -81,8 +81,8 @@ pub trait Mounted: Send + Sync {
     /// The first failure; the pages stay dirty.
     fn sync(&self) -> Result<(), Refusal>;
 
-    /// Writes dirty pages out and unmounts; returns when both is done. With `lazy` a mount in use
-    /// is taken out of the tree.
+    /// Writes dirty pages out and unmounts; returns when both is done. With `lazy` it is taken out
+    /// of the tree, and is over when it is not in use any more.
     ///
     /// # Errors
     /// `EBUSY` while it is in use, unless `lazy`; those of writing out. It stays mounted then.

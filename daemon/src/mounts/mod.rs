@@ -35,7 +35,7 @@ pub struct Mounts {
     table: Mutex<Table>,
     /// Told when a mount that was on its way has come, or has not.
     arrived: Condvar,
-    /// Told when somebody else has unmounted one.
+    /// Told when one is over.
     ended: Arc<OnceLock<Listener>>,
 }
 
@@ -44,6 +44,8 @@ type Listener = Box<dyn Fn() + Send + Sync>;
 #[derive(Default)]
 struct Table {
     places: BTreeMap<PathBuf, Place>,
+    /// Taken out of the tree while in use, and not over yet.
+    detached: Vec<Arc<Entry>>,
     /// Set while the daemon takes its mounts down: clients make no new ones.
     closing: bool,
 }
@@ -57,9 +59,9 @@ struct Entry {
     path: PathBuf,
     mounted: Box<dyn Mounted>,
     cache: u64,
-    /// Set by the mount when somebody else has unmounted it.
+    /// Set by the mount when it is over, whoever has unmounted it.
     ended: Arc<AtomicBool>,
-    /// Whether it is over; held by whoever ends it.
+    /// Whether it is out of the table; held by whoever takes it out.
     gone: Mutex<bool>,
 }
 
@@ -88,8 +90,8 @@ impl Mounts {
         })
     }
 
-    /// Has `listener` called, by any thread, whenever somebody else has unmounted a mount; what is
-    /// left of it goes with [`Mounts::forget_ended`]. Only the first listener counts.
+    /// Has `listener` called, by any thread, whenever a mount is over; what is left of it goes with
+    /// [`Mounts::forget_ended`]. Only the first listener counts.
     pub fn on_end(&self, listener: impl Fn() + Send + Sync + 'static) {
         let _ = self.ended.set(Box::new(listener));
     }
@@ -100,10 +102,12 @@ impl Mounts {
         self.budget.limit()
     }
 
-    /// Whether there is none, and none on its way.
+    /// Whether there is none, none on its way, and none that was taken out of the tree but is still
+    /// in use.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.table.lock().places.is_empty()
+        let table = self.table.lock();
+        table.places.is_empty() && table.detached.is_empty()
     }
 
     /// Each mount's state, by path. Waits for no mount that comes or goes.
@@ -174,7 +178,7 @@ impl Mounts {
         }
         entry.mounted.unmount(lazy)?;
         *gone = true;
-        self.remove(&entry);
+        self.remove(&entry, lazy);
         Ok(())
     }
 
@@ -194,10 +198,10 @@ impl Mounts {
         Refusal::join(failed).map_or(Ok(()), Err)
     }
 
-    /// Forgets the mounts that somebody else has unmounted, and writes out what is dirty in them.
+    /// Forgets the mounts that are over, and writes out what is dirty in those that somebody else
+    /// has unmounted.
     pub fn forget_ended(&self) {
-        let ended = |entry: &Arc<Entry>| entry.ended.load(Ordering::Acquire);
-        for entry in self.entries().into_iter().filter(ended) {
+        for entry in self.entries().into_iter().filter(|e| e.has_ended()) {
             let mut gone = entry.gone.lock();
             if std::mem::replace(&mut *gone, true) {
                 continue;
@@ -207,8 +211,11 @@ impl Mounts {
             if let Err(e) = entry.mounted.sync() {
                 tracing::error!("{path}: what was written last is lost: {e}");
             }
-            self.remove(&entry);
+            self.remove(&entry, false);
         }
+        let mut table = self.table.lock();
+        table.detached.retain(|entry| !entry.has_ended());
+        self.count(&table);
     }
 
     /// Takes down every mount, and lets nobody make one from here on. With `lazy` one that is in
@@ -224,23 +231,24 @@ impl Mounts {
             self.arrived.wait(&mut table);
         }
         drop(table);
-        let mut warnings = Vec::new();
         let mut failed = Vec::new();
         for entry in self.entries() {
-            let path = &entry.path;
-            match self.unmount(path, false) {
+            let mut result = self.unmount(&entry.path, false);
+            if lazy && result.as_ref().is_err_and(|e| e.code == ErrorCode::Ebusy) {
+                result = self.unmount(&entry.path, true);
+            }
+            match result {
                 Ok(()) => {}
                 // Somebody else was quicker.
                 Err(e) if e.code == ErrorCode::Enoent && *entry.gone.lock() => {}
-                Err(e) if e.code == ErrorCode::Ebusy && lazy => match self.unmount(path, true) {
-                    Ok(()) => warnings.push(format!(
-                        "{}: was in use and is unmounted all the same; its dirty pages were \
-                         written out, but programs that have files open there can use them no \
-                         more",
-                        path.display()
-                    )),
-                    Err(e) => failed.push(e),
-                },
+                Err(e) => failed.push(e),
+            }
+        }
+        let mut warnings = Vec::new();
+        let detached = self.table.lock().detached.clone();
+        for entry in detached.iter().filter(|e| !e.has_ended()) {
+            match entry.leave(lazy) {
+                Ok(warning) => warnings.push(warning),
                 Err(e) => failed.push(e),
             }
         }
@@ -297,26 +305,58 @@ impl Mounts {
         table.places.values().filter_map(there).collect()
     }
 
-    fn remove(&self, entry: &Arc<Entry>) {
+    /// Takes an entry out of the table; one that was unmounted lazily stays until it is over.
+    fn remove(&self, entry: &Arc<Entry>, lazy: bool) {
         let mut table = self.table.lock();
         let same = |place: &Place| matches!(place, Place::There(e) if Arc::ptr_eq(e, entry));
         if table.places.get(&entry.path).is_some_and(same) {
             table.places.remove(&entry.path);
+        }
+        // The end of one that is over by now may have been told already.
+        if lazy && !entry.has_ended() {
+            table.detached.push(entry.clone());
         }
         self.count(&table);
     }
 
     /// Tells the budget of the mounts that there are.
     fn count(&self, table: &Table) {
-        let cache = |place: &Place| match place {
-            Place::There(entry) => entry.cache,
-            Place::Coming => 0,
-        };
-        let all = table.places.values().map(cache);
+        let there = table.places.values().filter_map(|place| match place {
+            Place::There(entry) => Some(entry),
+            Place::Coming => None,
+        });
+        let all = there.chain(&table.detached).map(|entry| entry.cache);
         self.budget.set_caches(all.fold(0, u64::saturating_add));
-        if let (Some(feeder), true) = (&self.feeder, table.places.is_empty()) {
+        let none = table.places.is_empty() && table.detached.is_empty();
+        if let (Some(feeder), true) = (&self.feeder, none) {
             feeder.want(false);
         }
+    }
+}
+
+impl Entry {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Writes out what is dirty in a mount that is out of the tree, and leaves it to itself; what
+    /// the user should know of that.
+    ///
+    /// # Errors
+    /// `EBUSY` where `lazy` does not allow it; those of writing out.
+    fn leave(&self, lazy: bool) -> Result<String, Refusal> {
+        let path = self.path.display();
+        if !lazy {
+            let message = format!(
+                "{path}: was unmounted lazily, and programs still have files open there: close them"
+            );
+            return Err(Refusal::new(ErrorCode::Ebusy, message));
+        }
+        self.mounted.sync()?;
+        Ok(format!(
+            "{path}: was in use and is unmounted all the same; its dirty pages are written out, \
+             but programs that have files open there cannot use them any more"
+        ))
     }
 }
 

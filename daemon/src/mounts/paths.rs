@@ -47,7 +47,7 @@ pub enum PathError {
     /// One lies in the other.
     #[error(
         "MOUNTPOINT {} and SOURCE {} lie one in the other: mount it at a directory outside of \
-         SOURCE", .mountpoint.display(), .source_dir.display()
+         SOURCE, or over SOURCE itself", .mountpoint.display(), .source_dir.display()
     )]
     Nested {
         /// Where to mount.
@@ -100,7 +100,11 @@ pub fn check(
         }
     }
     match &source {
-        Some(source) if source.starts_with(&mountpoint) || mountpoint.starts_with(source) => {
+        // Over itself it may be: what is below stays open.
+        Some(source)
+            if *source != mountpoint
+                && (source.starts_with(&mountpoint) || mountpoint.starts_with(source)) =>
+        {
             Err(PathError::Nested {
                 mountpoint,
                 source_dir: source.clone(),
@@ -199,9 +203,10 @@ mod tests {
         assert!(message(&a, &top.join("no")).contains("MOUNTPOINT"));
         assert!(message(&file, &a).contains("file is not a directory"));
         assert!(message(&a, &file).contains("file is not a directory"));
-        for (source, mountpoint) in [(&a, &inner), (&inner, &a), (&a, &a)] {
+        for (source, mountpoint) in [(&a, &inner), (&inner, &a)] {
             assert!(message(source, mountpoint).contains("one in the other"));
         }
+        check(Some(&a), &a).unwrap();
         // A name that only begins alike is another directory.
         fs::create_dir(top.join("ab")).unwrap();
         check(Some(&a), &top.join("ab")).unwrap();

@@ -213,7 +213,7 @@ pub(crate) struct MountModel {
     pub(crate) fail_sync: bool,
     /// What was done, in order: `mount`, `sync`, `unmount`, `detach` and the path.
     pub(crate) done: Vec<String>,
-    /// What to call when somebody else unmounts.
+    /// What to call when a mount is over.
     pub(crate) on_end: BTreeMap<PathBuf, OnEnd>,
     /// Bytes that the last mount could take of its budget when it was made.
     pub(crate) share: u64,
@@ -254,8 +254,8 @@ impl FakeMounts {
         }
     }
 
-    /// Plays somebody else who unmounts.
-    pub(crate) fn unmount_from_outside(&self, path: &str) {
+    /// Plays somebody else who unmounts, or who closes the last file of a mount in use.
+    pub(crate) fn end(&self, path: &str) {
         let OnEnd(tell) = self.with(|m| m.on_end.remove(&PathBuf::from(path)).unwrap());
         tell();
     }
@@ -319,17 +319,27 @@ impl Mounted for FakeMount {
     fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
         self.mounts.with(|m| m.waiting += 1);
         self.mounts.wait_for(|m| !m.hold_unmount);
-        self.mounts.with(|m| {
+        let over = self.mounts.with(|m| {
             m.waiting -= 1;
             if m.fail_sync {
                 return refuse(ErrorCode::Eio, "cannot write to the source");
             }
-            if m.busy.contains(&self.options.mountpoint) && !lazy {
+            let busy = m.busy.contains(&self.options.mountpoint);
+            if busy && !lazy {
                 return refuse(ErrorCode::Ebusy, "in use");
             }
             self.did(m, if lazy { "detach" } else { "unmount" });
-            m.on_end.remove(&self.options.mountpoint);
-            Ok(())
-        })
+            let over = m.on_end.remove(&self.options.mountpoint);
+            if busy {
+                m.on_end
+                    .extend(over.map(|tell| (self.options.mountpoint.clone(), tell)));
+                return Ok(None);
+            }
+            Ok(over)
+        })?;
+        if let Some(OnEnd(tell)) = over {
+            tell();
+        }
+        Ok(())
     }
 }

@@ -128,6 +128,10 @@ fn a_mount_in_use_stays_unless_it_is_taken_lazily() {
     done(&mut client, unmount("/a", true));
     assert_eq!(list(&mut client), [""; 0]);
     assert_eq!(history(&server), ["mount /a", "detach /a"]);
+    // Another one can come while the first is still in use.
+    server.mounts.with(|m| m.busy.clear());
+    mounted(&mut client, "/a");
+    done(&mut client, unmount("/a", false));
     assert_eq!(server.end(), Outcome::Clean);
 }
 
@@ -183,10 +187,10 @@ fn what_somebody_else_unmounts_is_forgotten() {
     let mut client = server.client();
     mounted(&mut client, "/a");
     mounted(&mut client, "/b");
-    server.mounts.unmount_from_outside("/a");
+    server.mounts.end("/a");
     // At once, and not only when the server has looked after it.
     mounted(&mut client, "/a");
-    server.mounts.unmount_from_outside("/b");
+    server.mounts.end("/b");
     server
         .mounts
         .wait_for(|m| m.done.contains(&"sync /b".into()));
@@ -209,7 +213,22 @@ fn an_idle_server_stays_for_its_mounts_and_ends_when_they_are_gone() {
     assert_eq!(list(&mut client), ["/a"]);
     drop(client);
     let mounts = server.mounts.clone();
-    mounts.unmount_from_outside("/a");
+    mounts.end("/a");
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
+fn an_idle_server_stays_for_a_mount_that_is_out_of_the_tree_but_in_use() {
+    let server = start_with(1, |options| options.exit_when_idle = true);
+    let mut client = server.client();
+    mounted(&mut client, "/a");
+    server.mounts.with(|m| m.busy.insert("/a".into()));
+    done(&mut client, unmount("/a", true));
+    let refusal = refused(&mut client, Request::Shutdown { force: false });
+    assert!(refusal.message.contains("unmounted lazily"), "{refusal}");
+    drop(client);
+    assert_eq!(list(&mut server.client()), [""; 0]);
+    server.mounts.end("/a");
     assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
 }
 
@@ -238,7 +257,8 @@ fn a_signal_takes_mounts_in_use_out_of_the_tree() {
     let mounts = server.mounts.clone();
     assert_eq!(server.end(), Outcome::Clean);
     let history = mounts.with(|m| m.done.clone());
-    assert_eq!(history[2..], ["detach /a", "unmount /b"]);
+    // What was written meanwhile is not lost.
+    assert_eq!(history[2..], ["detach /a", "unmount /b", "sync /a"]);
 }
 
 #[test]
