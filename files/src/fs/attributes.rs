@@ -161,11 +161,7 @@ impl Passthrough {
             Some(content) => {
                 let mut now = stamp(&stat(&file)?);
                 content.correct(&mut now);
-                if size < now.size {
-                    content.change(size..u64::MAX, Change::Zeros, change)
-                } else {
-                    content.change(now.size..size, Change::Nothing, change)
-                }
+                content.change(size.min(now.size)..u64::MAX, Change::Zeros, change)
             }
             None => {
                 let after: Stamp = change()?;

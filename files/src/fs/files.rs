@@ -143,8 +143,8 @@ impl Passthrough {
         }
         let file = OpenFile {
             inode: Arc::clone(inode),
+            reported: open.content.opened(),
             open,
-            reported: Reported::default(),
             writes: write,
         };
         Ok((file, keep))
@@ -277,8 +277,8 @@ impl Passthrough {
         if !known.contains(mode) {
             return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
         }
-        let empties = FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE;
-        let change = if mode.intersects(empties) {
+        let zeros = FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE;
+        let change = if mode.intersects(zeros) {
             Change::Zeros
         } else {
             Change::Nothing

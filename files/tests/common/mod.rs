@@ -54,6 +54,7 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
         allow_other: true,
         flags: vec!["suid".into(), "dev".into()],
         workers: None,
+        budget: None,
     }
 }
 
