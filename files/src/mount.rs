@@ -249,6 +249,16 @@ impl Mount {
     }
 }
 
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if !self.ended()
+            && let Err(e) = self.unmount(true)
+        {
+            tracing::error!("{e}");
+        }
+    }
+}
+
 /// An existing directory's absolute path without links.
 fn directory(doing: &'static str, path: &Path) -> Result<PathBuf, FilesError> {
     let found = path.canonicalize().and_then(|found| {

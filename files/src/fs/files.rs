@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -14,7 +13,7 @@ use rustix::fs::{FallocateFlags, Mode, OFlags};
 use super::Passthrough;
 use super::caller::act_as;
 use super::names::Entry;
-use crate::content::Reported;
+use crate::content::{Change, Reported};
 use crate::inode::stat::{digest, key, stamp, stat};
 use crate::inode::{Descriptors, Inode, Open};
 use crate::options::WritePolicy;
@@ -139,8 +138,8 @@ impl Passthrough {
         let keep = same && (known || inode.seen() == digest(now));
         let file = OpenFile {
             inode: Arc::clone(inode),
+            reported: open.content.opened(),
             open,
-            reported: Reported::default(),
             writes: write,
         };
         Ok((file, keep))
@@ -265,15 +264,23 @@ impl Passthrough {
             .checked_add(length)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
         self.drop_privileges(request, source)?;
-        let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
-        let range = if mode.intersects(shifts) {
-            offset..u64::MAX
+        // Others move data, which Linux does not let FUSE do.
+        let known = FallocateFlags::KEEP_SIZE
+            | FallocateFlags::PUNCH_HOLE
+            | FallocateFlags::ZERO_RANGE
+            | FallocateFlags::UNSHARE_RANGE;
+        if !known.contains(mode) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        let zeros = FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE;
+        let change = if mode.intersects(zeros) {
+            Change::Zeros
         } else {
-            offset..end
+            Change::Nothing
         };
-        file.open.content.change(range.start, range.end, || {
+        file.open.content.change(offset..end, change, || {
             if self.size.is_some() {
-                allocate_nothing(source, &(offset..end), mode)?;
+                allocate_nothing(source, end, mode)?;
             } else {
                 rustix::fs::fallocate(source, mode, offset, length)?;
             }
@@ -318,7 +325,7 @@ impl Passthrough {
         self.drop_privileges(request, writer)?;
         let mut copied = 0;
         let end = to_offset.saturating_add(length);
-        to.open.content.change(to_offset, end, || {
+        to.open.content.change(to_offset..end, Change::Other, || {
             let mut at = to_offset;
             copied = rustix::fs::copy_file_range(
                 reader,
@@ -343,13 +350,9 @@ fn access(flags: i32) -> (bool, bool) {
 }
 
 /// fallocate(2) on a file that holds no data itself: only its size can change.
-fn allocate_nothing(file: &File, range: &Range<u64>, mode: FallocateFlags) -> io::Result<()> {
-    let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
-    if mode.intersects(shifts) {
-        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
-    }
-    if !mode.contains(FallocateFlags::KEEP_SIZE) && stat(file)?.stx_size < range.end {
-        file.set_len(range.end)?;
+fn allocate_nothing(file: &File, end: u64, mode: FallocateFlags) -> io::Result<()> {
+    if !mode.contains(FallocateFlags::KEEP_SIZE) && stat(file)?.stx_size < end {
+        file.set_len(end)?;
     }
     Ok(())
 }
