@@ -301,14 +301,13 @@ impl Serving {
             ended,
             on_end,
         } = self;
-        let notifier = session.notifier();
-        fs.notices.probe(&device);
+        fs.notices.connect(session.notifier(), &device);
         std::thread::scope(|scope| {
             let speaking = std::thread::Builder::new()
                 .name("files-notices".into())
                 .spawn_scoped(scope, {
-                    let (fs, notifier, device) = (&fs, &notifier, &device);
-                    move || fs.notices.run(&heard, notifier, device, &fs.table)
+                    let (fs, device) = (&fs, &device);
+                    move || fs.notices.run(&heard, device, &fs.table)
                 });
             if let Err(e) = speaking {
                 tracing::error!("no thread to speak to the kernel: {e}");

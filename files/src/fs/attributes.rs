@@ -69,6 +69,9 @@ impl Passthrough {
                 }
             }
         }
+        if inode.is_regular() {
+            inode.set_told(digest(now));
+        }
         let node = if inode.node == crate::inode::table::ROOT {
             found.stx_ino
         } else {

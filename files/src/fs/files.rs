@@ -133,9 +133,14 @@ impl Passthrough {
         open.handles.fetch_add(1, Relaxed);
         state.open = Some(Arc::clone(&open));
         drop(state);
-        let now = stamp(&found);
+        let mut now = stamp(&found);
         let same = open.content.revalidate(now);
         let keep = same && (known || inode.seen() == digest(now));
+        open.content.correct(&mut now);
+        if inode.told() != digest(now) {
+            // A size from before would hide bytes.
+            self.notices.stale_attributes(inode.node);
+        }
         let file = OpenFile {
             inode: Arc::clone(inode),
             reported: open.content.opened(),

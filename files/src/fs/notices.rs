@@ -9,9 +9,9 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 
 use fuser::{INodeNo, Notifier};
 
@@ -42,6 +42,7 @@ pub(crate) struct Notices {
     told: AtomicBool,
     /// The kernel has to be asked by name to drop inodes.
     pub(crate) by_name: AtomicBool,
+    notifier: OnceLock<Notifier>,
 }
 
 impl Notices {
@@ -52,6 +53,7 @@ impl Notices {
             sender,
             told: AtomicBool::new(false),
             by_name: AtomicBool::new(false),
+            notifier: OnceLock::new(),
         };
         (notices, receiver)
     }
@@ -59,6 +61,18 @@ impl Notices {
     /// The kernel's pages of the node are stale.
     pub(crate) fn stale(&self, node: u64) {
         self.send(Notice::Stale(node));
+    }
+
+    /// The kernel's attributes of the node are stale. It takes no lock for this that a request
+    /// could hold, so that it is told at once.
+    pub(crate) fn stale_attributes(&self, node: u64) {
+        let told = self
+            .notifier
+            .get()
+            .map(|notifier| notifier.inval_inode(INodeNo(node), -1, 0));
+        if let Some(Err(e)) = told {
+            tracing::debug!("the kernel refuses a notice: {e}");
+        }
     }
 
     /// The kernel knows too many inodes.
@@ -79,20 +93,18 @@ impl Notices {
         }
     }
 
-    /// Finds out how the kernel can be asked to drop inodes.
-    pub(crate) fn probe(&self, device: &OwnedFd) {
+    /// Takes the way to the kernel, and finds out how that can be asked to drop inodes.
+    pub(crate) fn connect(&self, notifier: Notifier, device: &OwnedFd) {
         let by_name = prune(device, &[]).is_err();
         self.by_name.store(by_name, Relaxed);
+        self.notifier.get_or_init(|| notifier);
     }
 
     /// Does what is asked for until it is told to stop.
-    pub(crate) fn run(
-        &self,
-        receiver: &Receiver<Notice>,
-        notifier: &Notifier,
-        device: &OwnedFd,
-        table: &Table,
-    ) {
+    pub(crate) fn run(&self, receiver: &Receiver<Notice>, device: &OwnedFd, table: &Table) {
+        let Some(notifier) = self.notifier.get() else {
+            return;
+        };
         for notice in receiver {
             let done = match notice {
                 Notice::Stale(node) => notifier.inval_inode(INodeNo(node), 0, 0),

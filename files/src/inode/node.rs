@@ -50,6 +50,8 @@ pub(crate) struct Inode {
     /// A file: digest of the stamp at which what the kernel has cached of it was right, as far as
     /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
     seen: AtomicU64,
+    /// A file: digest of the stamp that the kernel was last told.
+    told: AtomicU64,
     /// It was used since the table was last looked through for what to drop.
     pub(crate) used: AtomicBool,
     /// It has no name any more.
@@ -125,6 +127,7 @@ impl Inode {
             kind: kind & libc::S_IFMT,
             lookups: AtomicU64::new(1),
             seen: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             used: AtomicBool::new(true),
             unlinked: AtomicBool::new(false),
             open_directories: AtomicU32::new(0),
@@ -160,6 +163,16 @@ impl Inode {
     /// Notes what the kernel has seen.
     pub(crate) fn set_seen(&self, digest: u64) {
         self.seen.store(digest, Relaxed);
+    }
+
+    /// Digest of what the kernel was last told of the file.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Relaxed)
+    }
+
+    /// Notes what the kernel is told of the file.
+    pub(crate) fn set_told(&self, digest: u64) {
+        self.told.store(digest, Relaxed);
     }
 
     /// What is open of it.

@@ -1,0 +1,229 @@
+//! Mounts as a whole: made, refused, ended, limited.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::{Bed, can_mount, options, wait_until};
+use compcache_files::{FilesError, Hooks, Mount};
+
+/// The line of the mount table for what is mounted at `path`: source, type, options.
+fn table(path: &Path) -> Option<(String, String, String)> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.lines().find_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (Path::new(words[1]) == path).then(|| {
+            (
+                words[0].to_owned(),
+                words[2].to_owned(),
+                words[3].to_owned(),
+            )
+        })
+    })
+}
+
+#[test]
+fn a_plain_umount_is_noticed() {
+    let (ended, end) = mpsc::channel();
+    let Some(bed) = Bed::with("a_plain_umount_is_noticed", |_, hooks| {
+        hooks.on_end = Some(Box::new(move || ended.send(()).unwrap()));
+    }) else {
+        return;
+    };
+    fs::write(bed.mounted().join("f"), "x").unwrap();
+    assert!(!bed.mount().ended());
+    let done = Command::new("umount").arg(bed.mounted()).status().unwrap();
+    assert!(done.success());
+    end.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(bed.mount().ended());
+    assert!(bed.mount().unmount(false).is_ok(), "nothing is left to do");
+    assert!(!bed.mounted().join("f").exists());
+    assert!(end.try_recv().is_err(), "it ends once");
+}
+
+#[test]
+fn what_is_in_use_stays() {
+    let Some(bed) = Bed::new("what_is_in_use_stays") else {
+        return;
+    };
+    let path = bed.mounted().join("f");
+    fs::write(&path, "text").unwrap();
+    let file = File::open(&path).unwrap();
+    let refused = bed.mount().unmount(false);
+    assert!(matches!(refused, Err(FilesError::Busy(_))), "{refused:?}");
+    assert!(!bed.mount().ended());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+    // A lazy one disappears, and ends with its last user.
+    bed.mount().unmount(true).unwrap();
+    assert_eq!(table(&bed.mounted()), None);
+    let mut bytes = [0; 4];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"text");
+    drop(file);
+    wait_until("its end", || bed.mount().ended());
+}
+
+#[test]
+fn the_mount_table_tells_what_it_is() {
+    let test = "the_mount_table_tells_what_it_is";
+    let Some(bed) = Bed::with(test, |options, _| {
+        options.flags = vec!["ro".into(), "noexec".into()];
+    }) else {
+        return;
+    };
+    let (source, kind, flags) = table(&bed.mounted()).unwrap();
+    assert_eq!(Path::new(&source), bed.source());
+    assert_eq!(kind, "fuse.compcache");
+    for flag in [
+        "ro",
+        "nosuid",
+        "nodev",
+        "noexec",
+        "default_permissions",
+        "allow_other",
+    ] {
+        assert!(flags.split(',').any(|f| f == flag), "{flag} in {flags}");
+    }
+    let refused = fs::write(bed.mounted().join("f"), "x").unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EROFS));
+    let status = bed.mount().status();
+    assert_eq!(Path::new(&status.source), bed.source());
+    assert_eq!(Path::new(&status.mountpoint), bed.mounted());
+    assert_eq!(status.write, "through");
+    assert!(status.inodes >= 1);
+}
+
+#[test]
+fn what_is_mounted_below_the_source_is_not_shown() {
+    let test = "what_is_mounted_below_the_source_is_not_shown";
+    if !can_mount(test) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("inside")).unwrap();
+    fs::write(directory.path().join("inside/f"), "x").unwrap();
+    // The mount itself would be below its source.
+    let inside = options(
+        Some(directory.path().to_owned()),
+        directory.path().join("inside"),
+    );
+    let mount = Mount::start(inside, Hooks::default()).unwrap();
+    let seen = directory.path().join("inside/inside/f");
+    assert_eq!(fs::read_to_string(seen).unwrap(), "x");
+    mount.unmount(false).unwrap();
+    // Over its own source.
+    let over = options(
+        Some(directory.path().to_owned()),
+        directory.path().to_owned(),
+    );
+    let mount = Mount::start(over, Hooks::default()).unwrap();
+    fs::write(directory.path().join("g"), "y").unwrap();
+    mount.unmount(false).unwrap();
+    assert_eq!(fs::read_to_string(directory.path().join("g")).unwrap(), "y");
+}
+
+#[test]
+fn what_can_not_be_mounted_is_refused() {
+    if !can_mount("what_can_not_be_mounted_is_refused") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("d")).unwrap();
+    fs::write(at("f"), "x").unwrap();
+    let start = |source: PathBuf, mountpoint: PathBuf, flag: Option<&str>| {
+        let mut options = options(Some(source), mountpoint);
+        options.flags = flag.into_iter().map(str::to_owned).collect();
+        Mount::start(options, Hooks::default())
+            .unwrap_err()
+            .to_string()
+    };
+    let missing = start(at("nothing"), at("d"), None);
+    assert!(missing.contains("nothing"), "{missing}");
+    let nowhere = start(at("d"), at("nowhere"), None);
+    assert!(
+        nowhere.contains("nowhere") && nowhere.contains("mkdir"),
+        "{nowhere}"
+    );
+    let file = start(at("f"), at("d"), None);
+    assert!(file.contains("/f"), "{file}");
+    let on_file = start(at("d"), at("f"), None);
+    assert!(on_file.contains("/f"), "{on_file}");
+    let flag = start(at("d"), at("d"), Some("sideways"));
+    assert!(flag.contains("sideways"), "{flag}");
+    assert_eq!(table(&at("d")), None);
+}
+
+#[test]
+fn few_inodes_are_known_at_once() {
+    const MOST: usize = 500;
+    let test = "few_inodes_are_known_at_once";
+    let Some(bed) = Bed::with(test, |_, hooks| hooks.most_inodes = Some(MOST)) else {
+        return;
+    };
+    for i in 0..50 {
+        let directory = bed.source().join(format!("d{i}"));
+        fs::create_dir(&directory).unwrap();
+        for j in 0..200 {
+            File::create(directory.join(format!("f{j}"))).unwrap();
+        }
+    }
+    let used = bed.mounted().join("d0/f0");
+    let open = File::open(&used).unwrap();
+    let number = open.metadata().unwrap().ino();
+    let mut count = 0;
+    let mut largest = 0;
+    for directory in fs::read_dir(bed.mounted()).unwrap() {
+        for file in fs::read_dir(directory.unwrap().path()).unwrap() {
+            file.unwrap().metadata().unwrap();
+            count += 1;
+            largest = largest.max(bed.mount().status().inodes);
+        }
+    }
+    assert_eq!(count, 10_000);
+    wait_until("few inodes", || bed.mount().status().inodes <= MOST as u64);
+    assert!(largest < 5_000, "{largest} inodes at once");
+    // What is in use is not forgotten.
+    assert_eq!(used.metadata().unwrap().ino(), number);
+    drop(open);
+}
+
+#[test]
+fn a_mount_in_memory_is_a_file_system() {
+    let test = "a_mount_in_memory_is_a_file_system";
+    let Some(bed) = Bed::with(test, |options, _| {
+        options.source = None;
+        options.size = Some(64 << 20);
+        options.revalidate = Duration::ZERO;
+    }) else {
+        return;
+    };
+    assert_eq!(bed.mount().status().write, "ram");
+    let size = rustix::fs::statvfs(bed.mounted()).unwrap();
+    assert_eq!(size.f_blocks * size.f_frsize, 64 << 20);
+    assert_eq!(bed.mounted().metadata().unwrap().mode() & 0o7777, 0o1777);
+    bed.same(|at| {
+        fs::create_dir(at.join("d")).unwrap();
+        fs::write(at.join("d/f"), vec![3; 100_000]).unwrap();
+        fs::rename(at.join("d/f"), at.join("g")).unwrap();
+        let file = File::options().write(true).open(at.join("g")).unwrap();
+        file.set_len(50_000).unwrap();
+        file.write_all_at(b"end", 60_000).unwrap();
+        let allocated =
+            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 70_000);
+        let copied = fs::copy(at.join("g"), at.join("h")).unwrap();
+        let text = fs::read(at.join("h")).unwrap();
+        fs::remove_file(at.join("g")).unwrap();
+        let left: Vec<_> = fs::read_dir(at)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name != "g")
+            .collect();
+        (allocated, copied, text, left.len())
+    });
+}
