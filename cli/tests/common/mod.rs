@@ -43,6 +43,11 @@ impl Places {
         self.command(env!("CARGO_BIN_EXE_rzscontrol"), args)
     }
 
+    /// A program that finds the daemon of these places.
+    pub(crate) fn program(&self, program: &str, args: &[&str]) -> Command {
+        self.command(program, args)
+    }
+
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
