@@ -213,6 +213,34 @@ fn acls_are_enforced() {
 }
 
 #[test]
+fn an_acl_from_outside_the_group_clears_set_group_id() {
+    let Some(bed) = Bed::new("an_acl_from_outside_the_group_clears_set_group_id") else {
+        return;
+    };
+    bed.same(|at| {
+        set_mode(at, 0o755);
+        let path = at.join("f");
+        [
+            (USER, vec![]),
+            (OTHER, vec![]),
+            (USER, vec![7, OTHER]),
+            (0, vec![]),
+        ]
+        .map(|(uid, groups)| {
+            fs::write(&path, "x").unwrap();
+            chown(&path, Some(uid), Some(OTHER)).unwrap();
+            set_mode(&path, 0o2755);
+            let set = as_user(uid, uid, &groups, || {
+                set_acl(&path, "access", &acl_for(USER, 4))
+            });
+            let seen = (set, look(&path));
+            fs::remove_file(&path).unwrap();
+            seen
+        })
+    });
+}
+
+#[test]
 fn sticky_directories_protect() {
     let Some(bed) = Bed::new("sticky_directories_protect") else {
         return;

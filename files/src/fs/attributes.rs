@@ -186,6 +186,10 @@ impl Passthrough {
 
     /// Clears set-user-id, set-group-id and file capabilities.
     pub(super) fn clear_set_id(&self, file: &File) -> io::Result<()> {
+        if !self.root && self.size.is_none() {
+            // The write that reaches SOURCE is one without rights and does it.
+            return Ok(());
+        }
         let mode = u32::from(stat(file)?.stx_mode);
         let mut cleared = mode & !libc::S_ISUID;
         if mode & libc::S_IXGRP != 0 {
@@ -194,7 +198,7 @@ impl Passthrough {
         if cleared != mode {
             rustix::fs::fchmod(file, permissions(cleared))?;
         }
-        if !self.writes_reach_source {
+        if self.root && !self.writes_reach_source {
             match rustix::fs::fremovexattr(file, "security.capability") {
                 Ok(()) | Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => {}
                 Err(e) => return Err(e.into()),

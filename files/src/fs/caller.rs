@@ -47,6 +47,28 @@ impl Drop for AsCaller {
     }
 }
 
+/// Whether `request`'s program is in the group. A program that can't be looked at is taken to be
+/// in its main group only.
+pub(super) fn is_in_group(request: &Request, group: u32) -> bool {
+    if request.gid() == group {
+        return true;
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", request.pid()));
+    status.is_ok_and(|status| lists_group(&status, group))
+}
+
+/// Whether `/proc/PID/status` lists the group.
+fn lists_group(status: &str, group: u32) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Groups:"))
+        .is_some_and(|groups| {
+            groups
+                .split_ascii_whitespace()
+                .any(|word| word.parse() == Ok(group))
+        })
+}
+
 fn set_fs_ids(uid: u32, gid: u32) {
     // SAFETY: both calls take a number and change this thread only; they cannot fail for a thread
     // with CAP_SETUID and CAP_SETGID, and without them files are made as the daemon's user.
@@ -83,4 +105,16 @@ fn keep_capabilities() -> io::Result<()> {
     Ok(set_capabilities_secure_bits(
         CapabilitiesSecureBits::NO_SETUID_FIXUP,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lists_group;
+
+    #[test]
+    fn groups_are_found_by_their_whole_number() {
+        let status = "Name:\tx\nGid:\t7\t7\t7\t7\nGroups:\t10 200 \nNStgid:\t1\n";
+        assert!(lists_group(status, 10) && lists_group(status, 200));
+        assert!(!lists_group(status, 20) && !lists_group(status, 7));
+    }
 }

@@ -417,7 +417,7 @@ impl Filesystem for Service {
 
     fn setxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -425,7 +425,7 @@ impl Filesystem for Service {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.0.setxattr(node.0, name, value, flags));
+        answer!(reply, self.0.setxattr(request, node.0, name, value, flags));
     }
 
     fn getxattr(

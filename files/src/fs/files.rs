@@ -14,7 +14,7 @@ use super::Passthrough;
 use super::caller::act_as;
 use super::names::Entry;
 use crate::content::{Change, Reported};
-use crate::inode::stat::{digest, key, stamp, stat};
+use crate::inode::stat::{digest, stamp, stat};
 use crate::inode::{Descriptors, Inode, Open};
 use crate::options::WritePolicy;
 
@@ -73,17 +73,8 @@ impl Passthrough {
             Err(e) => return Err(e.into()),
         };
         let found = stat(&made)?;
-        let entry = match self.table.acquire(&key(&found)) {
-            Some(_) => {
-                // A handle-less file system has used the number again.
-                self.forget(self.table.node(key(&found).dev, key(&found).ino), 1);
-                self.entry(parent, &fd, name)?
-            }
-            None => {
-                let path = crate::inode::source::reopen(&made, libc::O_PATH)?;
-                self.entry_of_file(parent, name, path, &found)?
-            }
-        };
+        let path = crate::inode::source::reopen(&made, libc::O_PATH)?;
+        let entry = self.entry_of_file(parent, name, path, &found)?;
         let (read, write) = access(flags);
         let opened = self.open_inode(&entry.inode, read, write, Some(made));
         match opened {

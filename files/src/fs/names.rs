@@ -51,7 +51,11 @@ impl Passthrough {
     pub(super) fn entry(&self, parent: u64, fd: impl AsFd, name: &OsStr) -> io::Result<Entry> {
         let fd = fd.as_fd();
         let found = stat_name(fd, Path::new(name))?;
-        if let Some(inode) = self.table.acquire(&key(&found)) {
+        let key = key(&found);
+        // Where files have no time of birth, only the handle tells a new one with an old number.
+        if (key.birth != 0 || !self.source.by_handle)
+            && let Some(inode) = self.table.acquire(&key)
+        {
             return Ok(self.entry_of(parent, name, inode, &found));
         }
         // What was found may have been replaced since: all that follows is of one file.
@@ -72,7 +76,10 @@ impl Passthrough {
         let node = self.table.node(key.dev, key.ino);
         let place = self.source.place(file, key.dev);
         let inode = Inode::new(key, node, u32::from(found.stx_mode), place);
-        let inode = self.table.insert(inode)?;
+        let (inode, gone) = self.table.insert(inode)?;
+        if let Some(gone) = gone {
+            self.contents.forget(gone);
+        }
         if self.table.excess() > 0 {
             self.notices.too_many();
         }

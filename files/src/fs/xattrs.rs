@@ -2,13 +2,17 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 use fuser::Request;
-use rustix::fs::XattrFlags;
+use rustix::fs::{AtFlags, CWD, XattrFlags};
 
 use super::Passthrough;
+use super::caller::is_in_group;
+use super::names::permissions;
 use crate::inode::source::proc_path;
+use crate::inode::stat::stat;
 
 /// The longest list of names, and the longest value, that Linux has (`XATTR_LIST_MAX`,
 /// `XATTR_SIZE_MAX`), in bytes.
@@ -20,10 +24,14 @@ const TRUSTED: &[u8] = b"trusted.";
 /// Names of ACLs.
 const ACL: &[u8] = b"system.posix_acl_";
 
+/// The name of the ACL that the permission bits are a part of.
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+
 impl Passthrough {
     /// SETXATTR. The kernel has checked who may.
     pub(super) fn setxattr(
         &self,
+        request: &Request,
         node: u64,
         name: &OsStr,
         value: &[u8],
@@ -33,7 +41,11 @@ impl Passthrough {
         let fd = inode.fd(&self.source)?;
         let flags = XattrFlags::from_bits_retain(flags as u32);
         self.keeping_stamp(&inode, &fd, || {
-            Ok(rustix::fs::setxattr(proc_path(&fd), name, value, flags)?)
+            rustix::fs::setxattr(proc_path(&fd), name, value, flags)?;
+            if self.root && request.uid() != 0 && name.as_bytes() == ACCESS_ACL {
+                drop_set_group_id(request, &fd)?;
+            }
+            Ok(())
         })
     }
 
@@ -85,4 +97,15 @@ impl Passthrough {
             Ok(rustix::fs::removexattr(proc_path(&fd), name)?)
         })
     }
+}
+
+/// Clears set-group-id as a change of permissions by somebody outside the group does.
+fn drop_set_group_id(request: &Request, fd: impl AsFd) -> io::Result<()> {
+    let found = stat(fd.as_fd())?;
+    let mode = u32::from(found.stx_mode);
+    if mode & libc::S_ISGID != 0 && !is_in_group(request, found.stx_gid) {
+        let cleared = permissions(mode & !libc::S_ISGID);
+        rustix::fs::chmodat(CWD, proc_path(fd), cleared, AtFlags::empty())?;
+    }
+    Ok(())
 }

@@ -134,12 +134,12 @@ impl Table {
 
     /// Adds an inode for an answer that tells the kernel of it. Where the file is known already,
     /// gives back that inode; where the node belonged to a file that is gone, the new one takes it
-    /// over, with another generation.
+    /// over, with another generation, and the old one's key is returned with it.
     ///
     /// # Errors
     /// EOVERFLOW where two files were given the same made-up node, which does not happen in
     /// practice (2^-63).
-    pub(crate) fn insert(&self, mut inode: Inode) -> io::Result<Arc<Inode>> {
+    pub(crate) fn insert(&self, mut inode: Inode) -> io::Result<(Arc<Inode>, Option<FileKey>)> {
         let node = inode.node;
         let mut shard = self.shard(node).write();
         if let Some(old) = shard.get(&node) {
@@ -149,21 +149,22 @@ impl Table {
             if old.key == inode.key && old.same_place(&inode) {
                 old.lookups.fetch_add(1, Relaxed);
                 old.used.store(true, Relaxed);
-                return Ok(Arc::clone(old));
+                return Ok((Arc::clone(old), None));
             }
             // What the kernel forgets of the old one is counted on the new one.
             inode.generation = old.generation.wrapping_add(1);
             *inode.lookups.get_mut() += old.lookups.load(Relaxed);
+            let gone = old.key;
             let inode = Arc::new(inode);
             shard.insert(node, Arc::clone(&inode));
-            return Ok(inode);
+            return Ok((inode, Some(gone)));
         }
         let inode = Arc::new(inode);
         shard.insert(node, Arc::clone(&inode));
         drop(shard);
         self.count.fetch_add(1, Relaxed);
         self.order.lock().push_back(node);
-        Ok(inode)
+        Ok((inode, None))
     }
 
     /// The kernel has forgotten `count` answers that told it of `node`. Returns the inode if it

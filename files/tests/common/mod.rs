@@ -13,13 +13,17 @@ use tempfile::TempDir;
 /// Whether mounts can be made here. If not, says so, or fails where the environment variable
 /// COMPCACHE_REQUIRE_ROOT_TESTS is 1.
 pub(crate) fn can_mount(test: &str) -> bool {
-    let missing = if !rustix::process::geteuid().is_root() {
-        "root"
+    if !rustix::process::geteuid().is_root() {
+        skip(test, "root")
     } else if !Path::new("/dev/fuse").exists() {
-        "/dev/fuse"
+        skip(test, "/dev/fuse")
     } else {
-        return true;
-    };
+        true
+    }
+}
+
+/// Says that `missing` is needed, or fails. Returns `false`.
+pub(crate) fn skip(test: &str, missing: &str) -> bool {
     let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
     assert!(
         !required,
@@ -54,6 +58,7 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
         allow_other: true,
         flags: vec!["suid".into(), "dev".into()],
         workers: None,
+        budget: None,
     }
 }
 
