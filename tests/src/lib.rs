@@ -17,10 +17,15 @@ mod bed;
 mod binaries;
 mod cgroup;
 pub mod content;
+pub mod faulty;
 mod hog;
 mod machine;
+pub mod model;
+mod mount;
 mod outcome;
+mod random;
 mod swap_area;
+pub mod tree;
 mod wait;
 
 pub use bed::{Bed, stats};
@@ -28,7 +33,9 @@ pub use binaries::binary;
 pub use cgroup::{Cgroup, left_behind};
 pub use hog::Hog;
 pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
+pub use mount::{Mode, MountBed, drop_page_cache, status_field};
 pub use outcome::{OnTerminal, Outcome, Running};
+pub use random::Random;
 pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
 pub use wait::{DEADLINE, until};
 

@@ -1,0 +1,95 @@
+//! A file in memory.
+
+use std::fs::File;
+use std::io;
+
+use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+
+use super::op::LARGEST;
+
+/// A shared mapping of a file, as long as a file of the model can get. What is past the file's
+/// end can't be touched; the kernel is asked before, so that a file that is too short gives an
+/// error and not a signal.
+#[derive(Debug)]
+pub(super) struct Map {
+    start: *mut u8,
+    writable: bool,
+}
+
+const LENGTH: usize = LARGEST as usize;
+
+impl Map {
+    pub(super) fn new(file: &File, writable: bool) -> io::Result<Map> {
+        let mut protection = ProtFlags::READ;
+        if writable {
+            protection |= ProtFlags::WRITE;
+        }
+        // SAFETY: a new mapping, at a place that the kernel chooses; nobody else has it.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                LENGTH,
+                protection,
+                MapFlags::SHARED,
+                file,
+                0,
+            )
+        }?;
+        Ok(Map {
+            start: start.cast(),
+            writable,
+        })
+    }
+
+    fn check(&self, at: usize, length: usize, advice: Advice) -> io::Result<()> {
+        assert!(at + length <= LENGTH, "outside of the mapping");
+        let first = at & !4095;
+        // SAFETY: the pages are within the mapping, and reading them into memory changes nothing
+        // that Rust knows of.
+        unsafe { rustix::mm::madvise(self.start.add(first).cast(), at + length - first, advice) }?;
+        Ok(())
+    }
+
+    /// Bytes of the file.
+    pub(super) fn read(&self, at: usize, length: usize) -> io::Result<Vec<u8>> {
+        self.check(at, length, Advice::LinuxPopulateRead)?;
+        let mut bytes = vec![0; length];
+        // SAFETY: the source is within the mapping and was just readable, the target is as long;
+        // they do not overlap. Only this thread changes the file.
+        unsafe {
+            self.start
+                .add(at)
+                .copy_to_nonoverlapping(bytes.as_mut_ptr(), length)
+        };
+        Ok(bytes)
+    }
+
+    /// Changes bytes of the file.
+    pub(super) fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        assert!(self.writable, "a mapping for reading");
+        self.check(at, bytes.len(), Advice::LinuxPopulateWrite)?;
+        // SAFETY: as in `read`, the other way; the mapping is writable.
+        unsafe {
+            self.start
+                .add(at)
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
+        Ok(())
+    }
+
+    /// Writes what was changed to the file, and waits for that.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        // SAFETY: the whole mapping, which msync does not change.
+        unsafe { rustix::mm::msync(self.start.cast(), LENGTH, MsyncFlags::SYNC) }?;
+        Ok(())
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; no reference to it is left.
+        if let Err(error) = unsafe { rustix::mm::munmap(self.start.cast(), LENGTH) } {
+            eprintln!("munmap: {error}");
+        }
+    }
+}
