@@ -73,7 +73,7 @@ impl MountBed {
         Some(bed)
     }
 
-    /// As [`MountBed::new`], with SOURCE mounted, or a memory file system of 256 MiB.
+    /// As [`MountBed::new`], with SOURCE or a memory file system mounted.
     ///
     /// # Panics
     /// Where one of them is refused.
@@ -107,7 +107,7 @@ impl MountBed {
         &self.point
     }
 
-    /// Runs `compcache mount`.
+    /// Runs `compcache mount`. A memory file system needs `--size` among the options.
     ///
     /// # Panics
     /// Where it fails.
@@ -123,7 +123,7 @@ impl MountBed {
         command.arg("mount").args(match mode {
             Mode::Through => &["--write-through"][..],
             Mode::Back => &["--write-back"],
-            Mode::Ram => &["--ram", "--size", "256M"],
+            Mode::Ram => &["--ram"],
         });
         command.args(options);
         if mode != Mode::Ram {

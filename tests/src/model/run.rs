@@ -185,6 +185,15 @@ impl Tree {
         Ok(())
     }
 
+    /// Removes the directory.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn remove(self) {
+        fs::remove_dir_all(&self.directory)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.directory.display()));
+    }
+
     fn path(&self, name: u8) -> PathBuf {
         self.directory.join(file_name(name))
     }
