@@ -22,6 +22,23 @@ impl Page {
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), size_of::<Page>()) }
     }
 
+    /// A page of which no part is in any other: all words follow from the first, `tag`.
+    #[must_use]
+    pub fn tagged(tag: u64) -> Box<Page> {
+        let mut page = Page::zeros();
+        let mut random = Random::of(&[tag]);
+        page.0.fill_with(|| random.number());
+        page.0[0] = tag;
+        page
+    }
+
+    /// The tag of a page that is whole.
+    #[must_use]
+    pub fn tag(bytes: &[u8]) -> Option<u64> {
+        let tag = u64::from_ne_bytes(*bytes.first_chunk()?);
+        (Page::tagged(tag).bytes() == bytes).then_some(tag)
+    }
+
     /// Its bytes, for direct I/O to read into.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: a page is 4096 initialised bytes, borrowed for as long as the slice, and any

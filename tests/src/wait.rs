@@ -18,10 +18,7 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits until `condition` gives a value; `None` where it has not after `patience`.
-pub(crate) fn until_or<T>(
-    patience: Duration,
-    condition: &mut dyn FnMut() -> Option<T>,
-) -> Option<T> {
+pub fn until_or<T>(patience: Duration, condition: &mut dyn FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {

@@ -72,7 +72,7 @@ impl Faulty {
         ];
         config.acl = fuser::SessionACL::All;
         // One may wait while the others work.
-        config.n_threads = Some(4);
+        config.n_threads = Some(8);
         config.clone_fd = true;
         let server = Server::new(behind, Arc::clone(&faults));
         let session = fuser::Session::new(server, point, &config)

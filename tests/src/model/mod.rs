@@ -10,7 +10,6 @@
 //! COMPCACHE_MODEL_FIRST=17    starting with this one
 //! ```
 
-mod map;
 mod op;
 mod run;
 mod shrink;

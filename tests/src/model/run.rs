@@ -11,10 +11,10 @@ use std::rc::Rc;
 
 use rustix::fs::{FallocateFlags, RenameFlags, SeekFrom, Timespec, Timestamps};
 
-use super::map::Map;
 use super::op::{Allocate, Fill, How, LARGEST, NAMES, Op};
 use super::{Durability, Place, compare, read_whole};
 use crate::content::Page;
+use crate::map::Map;
 use crate::mount::drop_page_cache;
 
 /// The most files that are open at a time.
@@ -394,7 +394,7 @@ impl Tree {
         }
         let map = match open.map.take() {
             Some(map) => map,
-            None => Map::new(&open.file, open.how != How::Read)
+            None => Map::new(&open.file, LARGEST as usize, open.how != How::Read)
                 .map_err(|error| format!("mmap: {error}"))?,
         };
         let done = act(&map, open);

@@ -5,21 +5,21 @@ use std::io;
 
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 
-use super::op::LARGEST;
-
-/// A shared mapping of a file, as long as a file of the model can get. What is past the file's
-/// end can't be touched; the kernel is asked before, so that a file that is too short gives an
-/// error and not a signal.
+/// A shared mapping of a file. Before it is touched the kernel is asked whether that is possible:
+/// so where the file is too short or can't be read, there is an error and not a signal.
 #[derive(Debug)]
-pub(super) struct Map {
+pub struct Map {
     start: *mut u8,
+    length: usize,
     writable: bool,
 }
 
-const LENGTH: usize = LARGEST as usize;
-
 impl Map {
-    pub(super) fn new(file: &File, writable: bool) -> io::Result<Map> {
+    /// Maps the first `length` bytes, whether the file has them or not.
+    ///
+    /// # Errors
+    /// Those of mmap(2).
+    pub fn new(file: &File, length: usize, writable: bool) -> io::Result<Map> {
         let mut protection = ProtFlags::READ;
         if writable {
             protection |= ProtFlags::WRITE;
@@ -28,7 +28,7 @@ impl Map {
         let start = unsafe {
             rustix::mm::mmap(
                 std::ptr::null_mut(),
-                LENGTH,
+                length,
                 protection,
                 MapFlags::SHARED,
                 file,
@@ -37,12 +37,13 @@ impl Map {
         }?;
         Ok(Map {
             start: start.cast(),
+            length,
             writable,
         })
     }
 
     fn check(&self, at: usize, length: usize, advice: Advice) -> io::Result<()> {
-        assert!(at + length <= LENGTH, "outside of the mapping");
+        assert!(at + length <= self.length, "outside of the mapping");
         let first = at & !4095;
         // SAFETY: the pages are within the mapping, and reading them into memory changes nothing
         // that Rust knows of.
@@ -51,7 +52,13 @@ impl Map {
     }
 
     /// Bytes of the file.
-    pub(super) fn read(&self, at: usize, length: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// EFAULT where the file has no such bytes or they can't be read.
+    ///
+    /// # Panics
+    /// Outside of the mapping.
+    pub fn read(&self, at: usize, length: usize) -> io::Result<Vec<u8>> {
         self.check(at, length, Advice::LinuxPopulateRead)?;
         let mut bytes = vec![0; length];
         // SAFETY: the source is within the mapping and was just readable, the target is as long;
@@ -65,7 +72,13 @@ impl Map {
     }
 
     /// Changes bytes of the file.
-    pub(super) fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As [`Map::read`].
+    ///
+    /// # Panics
+    /// Outside of the mapping, or if it is for reading only.
+    pub fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
         assert!(self.writable, "a mapping for reading");
         self.check(at, bytes.len(), Advice::LinuxPopulateWrite)?;
         // SAFETY: as in `read`, the other way; the mapping is writable.
@@ -78,9 +91,12 @@ impl Map {
     }
 
     /// Writes what was changed to the file, and waits for that.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of msync(2).
+    pub fn sync(&self) -> io::Result<()> {
         // SAFETY: the whole mapping, which msync does not change.
-        unsafe { rustix::mm::msync(self.start.cast(), LENGTH, MsyncFlags::SYNC) }?;
+        unsafe { rustix::mm::msync(self.start.cast(), self.length, MsyncFlags::SYNC) }?;
         Ok(())
     }
 }
@@ -88,7 +104,7 @@ impl Map {
 impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: the mapping that `new` made; no reference to it is left.
-        if let Err(error) = unsafe { rustix::mm::munmap(self.start.cast(), LENGTH) } {
+        if let Err(error) = unsafe { rustix::mm::munmap(self.start.cast(), self.length) } {
             eprintln!("munmap: {error}");
         }
     }
