@@ -18,6 +18,7 @@ mod binaries;
 mod cgroup;
 pub mod content;
 pub mod faulty;
+mod guest;
 mod hog;
 mod machine;
 mod map;
@@ -32,6 +33,7 @@ mod wait;
 pub use bed::{Bed, stats};
 pub use binaries::{binary, test_program};
 pub use cgroup::{Cgroup, left_behind};
+pub use guest::guest;
 pub use hog::Hog;
 pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
 pub use map::Map;
@@ -39,7 +41,7 @@ pub use mount::{Mode, MountBed, drop_page_cache, status_field};
 pub use outcome::{OnTerminal, Outcome, Running};
 pub use random::Random;
 pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
-pub use wait::{DEADLINE, until, until_or};
+pub use wait::{DEADLINE, SetAtEnd, until, until_or};
 
 /// Bytes in a mebibyte.
 pub const MIB: u64 = 1 << 20;

@@ -1,5 +1,6 @@
 //! Waiting for a condition, with a deadline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,5 +29,16 @@ pub fn until_or<T>(patience: Duration, condition: &mut dyn FnMut() -> Option<T>)
             return None;
         }
         thread::sleep(PERIOD);
+    }
+}
+
+/// Sets a flag when it is dropped, so that threads which look at it end even where the one that
+/// they wait for panics.
+#[derive(Debug)]
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Mode, MountBed, PAGE, Random, Running, drop_page_cache, test_program};
+use compcache_tests::{
+    Mode, MountBed, PAGE, Random, Running, SetAtEnd, drop_page_cache, test_program,
+};
 
 /// A mount in each mode, with a small cache.
 fn in_each_mode(test: impl Fn(&MountBed, Mode)) {
@@ -210,14 +212,7 @@ fn replaced_while_it_is_read() {
                     }
                 });
             }
-            // Also where it panics, the readers end.
-            struct Done<'a>(&'a AtomicBool);
-            impl Drop for Done<'_> {
-                fn drop(&mut self) {
-                    self.0.store(true, Ordering::SeqCst);
-                }
-            }
-            let _done = Done(&done);
+            let _end = SetAtEnd(&done);
             for version in 1..300 {
                 let temporary = bed.point().join("config.new");
                 fs::write(&temporary, content(version)).unwrap();

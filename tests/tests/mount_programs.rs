@@ -32,38 +32,26 @@ fn same_as_bare<T: PartialEq>(
     act: impl Fn(&Path) -> T,
 ) {
     let read = |directory: &Path| Tree::read(directory, detail, &leave_out);
-    let point = bed.point();
-    let bare = act(point);
-    let wanted = read(point);
+    let [point, source] = [bed.point(), bed.source()].map(|directory| directory.join("work"));
+    fs::create_dir(&point).expect("a new directory");
+    let bare = act(&point);
+    let wanted = read(&point);
     assert!(wanted.count() > 1, "nothing was made");
-    empty(point);
+    fs::remove_dir_all(&point).expect("the directory to go");
     for mode in Mode::ALL {
         let size: &[&str] = match mode {
             Mode::Ram => &["--size", "1G"],
             _ => &["--cache", "16M"],
         };
         bed.mount(mode, size);
-        assert!(act(point) == bare, "{mode:?}: another result");
-        wanted.assert_same(&read(point), &format!("{mode:?}, the mount"));
+        fs::create_dir(&point).expect("a new directory");
+        assert!(act(&point) == bare, "{mode:?}: another result");
+        wanted.assert_same(&read(&point), &format!("{mode:?}, the mount"));
         bed.umount();
         if mode != Mode::Ram {
-            wanted.assert_same(&read(bed.source()), &format!("{mode:?}, SOURCE"));
-            empty(bed.source());
+            wanted.assert_same(&read(&source), &format!("{mode:?}, SOURCE"));
+            fs::remove_dir_all(&source).expect("the directory to go");
         }
-    }
-}
-
-/// Removes all that is in a directory, and gives it the time and the rights of a new one.
-fn empty(directory: &Path) {
-    for entry in fs::read_dir(directory).expect("a directory").flatten() {
-        let path = entry.path();
-        let kind = entry.file_type().expect("its kind");
-        if kind.is_dir() {
-            fs::remove_dir_all(path)
-        } else {
-            fs::remove_file(path)
-        }
-        .expect("an empty directory");
     }
 }
 
