@@ -177,9 +177,9 @@ impl Device {
                 table_bytes / 1024
             ));
         }
-        let frames = MemfdFrames::new(sizes.frames, warnings)?;
+        let frames = MemfdFrames::new("ramzswap pool", sizes.frames, warnings)?;
         // What keeps the frames from being locked has been warned of already.
-        let slots = MemfdSlots::new(pages, resident, &mut Vec::new())?;
+        let slots = MemfdSlots::new("ramzswap slot table", pages, resident, &mut Vec::new())?;
         let wake = Arc::new(Wake::default());
         let wake_recompression = Arc::new(Wake::default());
         let store = Store::new(

@@ -172,6 +172,16 @@ pub enum DeviceError {
     },
 }
 
+impl From<crate::host::MemoryError> for DeviceError {
+    fn from(error: crate::host::MemoryError) -> Self {
+        DeviceError::Memory {
+            what: error.what,
+            bytes: error.bytes,
+            source: error.source,
+        }
+    }
+}
+
 impl DeviceError {
     /// The error number that stands nearest to this error, for callers that speak errno.
     #[must_use]

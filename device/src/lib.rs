@@ -14,8 +14,6 @@ pub mod device;
 pub mod disk;
 pub mod error;
 pub mod freed;
-pub mod host;
-pub mod keeper;
 pub mod params;
 pub mod pool_size;
 mod recompress;
@@ -26,6 +24,7 @@ pub mod swap;
 pub mod swap_header;
 pub mod transport;
 
+pub use compcache_host::{keeper, memory as host};
 pub use device::{Device, Env};
 pub use error::DeviceError;
 pub use params::{Params, ParamsUpdate};

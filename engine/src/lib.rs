@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod backing;
+pub mod ccache;
 pub mod codec;
 pub mod host;
 pub mod page;
@@ -22,6 +23,7 @@ pub mod stats;
 pub mod store;
 
 pub use backing::{Backing, BackingError};
+pub use ccache::{Ccache, CcacheConfig, FileId};
 pub use codec::{CodecId, CodecSpec};
 pub use host::{FrameMemory, Host, SlotMemory};
 pub use page::{PAGE_SIZE, Page};

@@ -12,6 +12,8 @@
 //! +---------------------------+----------------------+---------+------+-+
 //! | checksum of the page      | 0                    | 0       | kind |L|  backing store
 //! +---------------------------+----------------------+---------+------+-+
+//! | when the page was dropped (52 bits)              | 0       | kind |L|  shadow
+//! +--------------------------------------------------+---------+------+-+
 //! ```
 //!
 //! The age of a chunk is 7 bits: how often [`age`] found that its page was neither read nor
@@ -46,6 +48,10 @@ const KIND_SAME_WORD: u64 = 1;
 const KIND_SAME_HALF: u64 = 2;
 const KIND_CHUNK: u64 = 3;
 const KIND_BACKING: u64 = 4;
+const KIND_SHADOW: u64 = 5;
+
+/// Moments of a shadow are counted modulo this.
+pub const SHADOW_MOMENTS: u64 = 1 << (64 - WORD_SHIFT);
 
 /// Bits of a place: pools of up to 2^36 granules of 16 bytes, 1 TiB.
 pub const PLACE_BITS: u32 = 64 - PLACE_SHIFT;
@@ -70,6 +76,11 @@ pub enum Entry {
     Backing {
         /// CRC-32C of the whole page.
         checksum: u32,
+    },
+    /// The page is not held, but was: a cache dropped it, or let it pass.
+    Shadow {
+        /// The cache's moment then, below [`SHADOW_MOMENTS`].
+        when: u64,
     },
 }
 
@@ -121,6 +132,12 @@ impl Slot {
         Slot((checksum as u64) << HIGH_SHIFT | KIND_BACKING << KIND_SHIFT)
     }
 
+    /// The slot of a page that is not held, and was dropped at a moment that the cache counts.
+    #[must_use]
+    pub const fn shadow(when: u64) -> Slot {
+        Slot(when << WORD_SHIFT | KIND_SHADOW << KIND_SHIFT)
+    }
+
     /// What the slot says; `None` for a word that this version never writes.
     #[must_use]
     pub fn entry(self) -> Option<Entry> {
@@ -140,6 +157,9 @@ impl Slot {
             }
             KIND_BACKING => Some(Entry::Backing {
                 checksum: high as u32,
+            }),
+            KIND_SHADOW => Some(Entry::Shadow {
+                when: self.0 >> WORD_SHIFT,
             }),
             _ => None,
         }
@@ -399,6 +419,11 @@ mod tests {
         #[test]
         fn a_checksum_reads_back(checksum: u32) {
             prop_assert_eq!(Slot::backing(checksum).entry(), Some(Entry::Backing { checksum }));
+        }
+
+        #[test]
+        fn a_shadow_reads_back(when in 0..SHADOW_MOMENTS) {
+            prop_assert_eq!(Slot::shadow(when).entry(), Some(Entry::Shadow { when }));
         }
 
         #[test]

@@ -1,7 +1,7 @@
 //! Why a mount could not be made, or not be taken away.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why something could not be done to a mount.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +34,21 @@ pub enum FilesError {
     /// The mount is in use.
     #[error("{0} is in use: close its files, leave its directories, then unmount it again")]
     Busy(PathBuf),
+}
+
+impl FilesError {
+    /// A call of the system failed. `remedy` starts with "; ", or is empty.
+    pub(crate) fn system(
+        doing: &'static str,
+        path: &Path,
+        source: io::Error,
+        remedy: &'static str,
+    ) -> Self {
+        FilesError::System {
+            doing,
+            path: path.to_owned(),
+            source,
+            remedy,
+        }
+    }
 }

@@ -7,10 +7,15 @@
 
 pub mod content;
 pub mod error;
+mod fs;
+mod inode;
+pub mod mount;
 pub mod options;
 pub mod status;
 
 pub use content::{Content, Contents};
 pub use error::FilesError;
+pub use fs::RequestHook;
+pub use mount::{Hooks, Mount};
 pub use options::{Limits, MountOptions, WritePolicy};
 pub use status::MountStatus;

@@ -366,8 +366,8 @@ fn a_page_that_is_written_after_its_slot_was_freed_stays() {
 
     let store = Store::new(
         LinuxHost::new(Arc::default(), Arc::default()),
-        MemfdFrames::new(16, &mut Vec::new()).unwrap(),
-        MemfdSlots::new(100, false, &mut Vec::new()).unwrap(),
+        MemfdFrames::new("ramzswap pool", 16, &mut Vec::new()).unwrap(),
+        MemfdSlots::new("ramzswap slot table", 100, false, &mut Vec::new()).unwrap(),
         None,
         StoreConfig {
             memlimit: None,

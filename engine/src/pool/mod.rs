@@ -85,7 +85,7 @@ pub struct Pool<H: Host, F> {
     /// Populated frames, ready ones included.
     held: AtomicU32,
     /// Most frames to hold.
-    limit: u32,
+    limit: AtomicU32,
     reserve_max: u32,
     keeper_called: AtomicBool,
     reserve_misses: AtomicU64,
@@ -119,7 +119,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             ready: Stack::new(),
             absent,
             held: AtomicU32::new(0),
-            limit: limit.map_or(capacity, frames).min(capacity),
+            limit: AtomicU32::new(limit.map_or(capacity, frames).min(capacity)),
             reserve_max: frames(reserve),
             keeper_called: AtomicBool::new(false),
             reserve_misses: AtomicU64::new(0),
@@ -248,7 +248,11 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// Takes a frame from the host.
     fn populate_frame(&self, over_limit: bool) -> Option<u32> {
-        let limit = if over_limit { u32::MAX } else { self.limit };
+        let limit = if over_limit {
+            u32::MAX
+        } else {
+            self.limit.load(Relaxed)
+        };
         self.held
             .fetch_update(Relaxed, Relaxed, |held| (held < limit).then_some(held + 1))
             .ok()?;
@@ -311,6 +315,14 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             self.held.fetch_sub(1, Relaxed);
         }
         more || self.ready.count() != target
+    }
+
+    /// Changes the most bytes that the pool may hold. What it holds beyond stays; as many
+    /// chunks must be freed, and then the keeper gives the frames back.
+    pub fn set_limit(&self, limit: u64) {
+        let frames = u32::try_from(limit / FRAME_SIZE as u64).unwrap_or(u32::MAX);
+        self.limit
+            .store(frames.min(self.memory.0.capacity()), Relaxed);
     }
 
     /// Bytes of memory that the pool holds, ready frames included.

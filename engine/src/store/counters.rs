@@ -57,7 +57,7 @@ impl Shard {
 
     fn change(&self, entry: Entry, one: u64) {
         match entry {
-            Entry::Empty => {}
+            Entry::Empty | Entry::Shadow { .. } => {}
             Entry::Same(0) => add(&self.zero_pages, one),
             Entry::Same(_) => add(&self.same_pages, one),
             Entry::Backing { .. } => add(&self.backing_pages, one),

@@ -5,6 +5,7 @@
 //! all share, or touches memory that is not there; one thread of the host calls
 //! [`Store::keep`] in the background so that this stays so.
 
+mod cells;
 mod counters;
 mod error;
 mod read;
@@ -28,6 +29,7 @@ use crate::space::Table;
 use crate::stats::Stats;
 use counters::{Counters, Shard, add};
 
+pub(crate) use cells::{Cell, Packed};
 pub use error::{ReadError, WriteError};
 pub use recompress::{ColdPolicy, Progress, Recompressor};
 

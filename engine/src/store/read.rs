@@ -104,8 +104,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             Some(Entry::Empty) => page.fill(0),
             Some(Entry::Same(word)) => fill(page, word),
             Some(Entry::Backing { .. }) => return Ok(Found::InBacking(said)),
-            // A chunk was restored above; any other word was never written by this engine.
-            Some(Entry::Chunk(_)) | None => return Err(ReadError::Corrupt { index }),
+            // A chunk was restored above; shadows are a cache's, which does not read them; any
+            // other word was never written by this engine.
+            Some(Entry::Chunk(_) | Entry::Shadow { .. }) | None => {
+                return Err(ReadError::Corrupt { index });
+            }
         }
         Ok(Found::Here)
     }

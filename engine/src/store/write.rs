@@ -103,7 +103,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// The bytes of a page's chunk, and the codec that reads them. `repeated` is the word that
     /// the page repeats, if it does.
-    fn compress<'a>(
+    pub(super) fn compress<'a>(
         &self,
         worker: &'a mut Worker,
         page: &'a Page,
@@ -130,7 +130,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Makes a page's slot say `new` and frees what it said before.
-    fn commit(&self, shard: &Shard, index: u64, new: Slot) {
+    pub(super) fn commit(&self, shard: &Shard, index: u64, new: Slot) {
         let Some(word) = self.table.get_to_write(index) else {
             return;
         };

@@ -1,16 +1,45 @@
 //! What files hold: their pages, from the cache or from SOURCE.
 //!
-//! [`Contents`] belongs to a mount, a [`Content`] to one file of it.
+//! [`Contents`] belongs to a mount, a [`Content`] to one file of it. The kernel's page cache is
+//! the first level, which holds pages as they are; here is the second, which holds them compressed.
+//! No page is held uncompressed here, nor left in the page cache of SOURCE.
+//!
+//! - [`read`]: from the cache, else from SOURCE; answer first, then take in.
+//! - [`write`]: through to SOURCE, or kept dirty.
+//! - [`writeback`]: dirty pages go to SOURCE on fsync and close, after a time, and at the limit.
+//! - [`memory_files`]: files that live here only (`--ram`).
+//! - [`tuner`]: how large the cache may be, ten times a second.
+
+mod bench;
+mod change;
+mod dirty;
+mod memory_files;
+mod pressure;
+mod read;
+mod source;
+mod table;
+mod tuner;
+mod write;
+mod writeback;
+
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
-use crate::error::FilesError;
-use crate::options::MountOptions;
-use crate::status::MountStatus;
+use compcache_engine::ccache::FileId;
+use parking_lot::Mutex;
+
+use crate::options::WritePolicy;
+use dirty::Dirty;
+use table::Shared;
+
+pub use change::Change;
+pub use dirty::Reported;
+pub use table::Contents;
 
 /// Which file it is, for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,135 +64,140 @@ pub struct Stamp {
     pub ctime: i128,
 }
 
-/// What one open file has been told of failed write-backs.
-#[derive(Debug, Default)]
-pub struct Reported(AtomicU64);
+/// Where a mount's pages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// To SOURCE at once.
+    Through,
+    /// To SOURCE, later.
+    Back,
+    /// Nowhere: they are here only.
+    Memory,
+}
 
-/// The contents of a mount's files.
+impl Mode {
+    fn of(source: bool, write: WritePolicy) -> Self {
+        match (source, write) {
+            (false, _) => Mode::Memory,
+            (true, WritePolicy::Through) => Mode::Through,
+            (true, WritePolicy::Back) => Mode::Back,
+        }
+    }
+}
+
+/// What is known of a file.
 #[derive(Debug)]
-pub struct Contents {}
+struct State {
+    /// What SOURCE said last, as far as pages held here agree with it.
+    stamp: Stamp,
+    dirty: Dirty,
+}
 
 /// The content of one file.
 #[derive(Debug)]
-pub struct Content {}
-
-impl Contents {
-    /// Of a mount with these options, all empty.
-    ///
-    /// # Errors
-    /// Where there is no memory.
-    pub fn new(_options: &MountOptions) -> Result<Arc<Self>, FilesError> {
-        Ok(Arc::new(Contents {}))
-    }
-
-    /// The content of a file that SOURCE says is as `stamp` tells. Pages held from before are
-    /// kept where that matches.
-    pub fn file(&self, _key: FileKey, _stamp: Stamp) -> Arc<Content> {
-        Arc::new(Content {})
-    }
-
-    /// The content of a file of which something is held.
-    pub fn existing(&self, _key: FileKey) -> Option<Arc<Content>> {
-        None
-    }
-
-    /// The file has no name and is not open any more: what is held of it can go.
-    pub fn forget(&self, _key: FileKey) {}
-
-    /// Writes all dirty pages out to SOURCE.
-    ///
-    /// # Errors
-    /// The first failure; the pages stay dirty.
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Fills in what is counted here.
-    pub fn status(&self, _status: &mut MountStatus) {}
+pub struct Content {
+    this: Weak<Content>,
+    shared: Arc<Shared>,
+    key: FileKey,
+    /// `None` where there was no memory for it: then nothing of the file is held.
+    id: Option<FileId>,
+    state: Mutex<State>,
+    /// The file's size in bytes.
+    size: AtomicU64,
+    /// Changes that have begun, and those that have ended: a page that was read from SOURCE while
+    /// one was under way is not taken in.
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// One at a time: writing out, and changes other than writes.
+    exclusive: Mutex<()>,
 }
 
 impl Content {
+    fn new(shared: Arc<Shared>, key: FileKey, stamp: Stamp) -> Arc<Self> {
+        Arc::new_cyclic(|this| Content {
+            this: Weak::clone(this),
+            id: shared.cache.add_file(),
+            shared,
+            key,
+            size: AtomicU64::new(stamp.size),
+            state: Mutex::new(State {
+                stamp,
+                dirty: Dirty::default(),
+            }),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            exclusive: Mutex::new(()),
+        })
+    }
+
     /// Tells what SOURCE says of the file now. Returns whether that is what was expected, so
-    /// that the kernel may keep its pages; otherwise pages held here are dropped.
-    pub fn revalidate(&self, _stamp: Stamp) -> bool {
-        true
+    /// that the kernel may keep its pages; otherwise pages held here are dropped. Dirty pages are
+    /// kept: they are newer.
+    pub fn revalidate(&self, stamp: Stamp) -> bool {
+        let mut state = self.state.lock();
+        if state.stamp == stamp || self.shared.mode == Mode::Memory {
+            return true;
+        }
+        if self.is_changing() {
+            // Through the mount. Whoever does it notes the new stamp.
+            return true;
+        }
+        state.stamp = stamp;
+        let dirty_end = state.dirty.end_of_pages();
+        self.size
+            .store(stamp.size.max(dirty_end), Ordering::Relaxed);
+        self.shared.invalidated.fetch_add(1, Ordering::Relaxed);
+        if let Some(id) = self.id {
+            let mut from = 0;
+            for page in state.dirty.pages() {
+                self.shared.cache.forget(id, from, page);
+                from = page + 1;
+            }
+            self.shared.cache.forget(id, from, u64::MAX);
+        }
+        false
     }
 
     /// Corrects what SOURCE says of the file by what it is not told yet: size and mtime.
-    pub fn correct(&self, _stamp: &mut Stamp) {}
-
-    /// Reads up to `size` bytes at `offset`, and hands them to `reply` (fewer at the end of the
-    /// file). `reply` is called exactly once; afterwards pages may be taken in.
-    ///
-    /// `source` is the file, open for reading.
-    pub fn read(
-        &self,
-        source: &File,
-        offset: u64,
-        size: usize,
-        reply: impl FnOnce(io::Result<&[u8]>),
-    ) {
-        let mut buffer = vec![0; size];
-        let mut done = 0;
-        while done < size {
-            match source.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(n) => done += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return reply(Err(e)),
-            }
+    pub fn correct(&self, stamp: &mut Stamp) {
+        let state = self.state.lock();
+        if let Some(mtime) = state.dirty.written_at() {
+            stamp.size = stamp.size.max(self.size.load(Ordering::Relaxed));
+            stamp.mtime = stamp.mtime.max(mtime);
+            stamp.ctime = stamp.ctime.max(mtime);
         }
-        reply(Ok(&buffer[..done]));
-    }
-
-    /// Writes `data` at `offset`.
-    ///
-    /// `source` is the file, open for writing; it is kept for as long as pages are dirty.
-    ///
-    /// # Errors
-    /// Those of writing to SOURCE, or ENOSPC on a `--ram` mount.
-    pub fn write(&self, source: &Arc<File>, offset: u64, data: &[u8]) -> io::Result<()> {
-        source.write_all_at(data, offset)
-    }
-
-    /// Does something to the file that changes bytes from `start` on, up to `end`: truncate
-    /// (from the smaller size on), allocate, punch, copy into. Dirty pages of that range are
-    /// written out before, and pages held of it dropped after. `change` gives back what SOURCE
-    /// says of the file then.
-    ///
-    /// # Errors
-    /// Those of `change` and of writing out.
-    pub fn change(
-        &self,
-        _start: u64,
-        _end: u64,
-        change: impl FnOnce() -> io::Result<Stamp>,
-    ) -> io::Result<()> {
-        change().map(drop)
     }
 
     /// Attributes were changed through the mount, but no data: the stamp is a new one.
-    pub fn restamp(&self, _stamp: Stamp) {}
-
-    /// Writes dirty pages out to SOURCE: at close, and before SOURCE is asked for what depends
-    /// on them.
-    ///
-    /// # Errors
-    /// The failure of a write-out that `reported` was not told of yet. The pages stay dirty.
-    pub fn flush(&self, _reported: &Reported) -> io::Result<()> {
-        Ok(())
+    pub fn restamp(&self, stamp: Stamp) {
+        let mut state = self.state.lock();
+        if state.stamp.size == stamp.size || self.is_changing() {
+            state.stamp = stamp;
+        }
     }
 
-    /// Writes dirty pages out and makes SOURCE store them.
-    ///
-    /// # Errors
-    /// As [`Content::flush`], and those of fsync.
-    pub fn fsync(&self, source: &File, data_only: bool, reported: &Reported) -> io::Result<()> {
-        self.flush(reported)?;
-        if data_only {
-            source.sync_data()
-        } else {
-            source.sync_all()
+    /// The file's size in bytes, as the mount shows it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    fn is_changing(&self) -> bool {
+        self.begun.load(Ordering::SeqCst) != self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the content changes from here on, until what is returned is dropped.
+    fn begin_change(&self) -> Changing<'_> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        Changing(self)
+    }
+
+    /// Takes what SOURCE says after a change through the mount.
+    fn restamp_from(&self, source: &File) {
+        match source::stamp_of(source) {
+            Ok(stamp) => self.state.lock().stamp = stamp,
+            // The next look at SOURCE finds a stamp that is not this one, and drops the pages.
+            Err(error) => tracing::warn!("cannot look at a file that was written: {error}"),
         }
     }
 
@@ -172,11 +206,33 @@ impl Content {
     /// # Errors
     /// ENXIO past the end, and those of lseek.
     pub fn seek(&self, source: &File, offset: u64, hole: bool) -> io::Result<u64> {
+        match self.shared.mode {
+            Mode::Memory => return self.seek_in_memory(offset, hole),
+            Mode::Back => self.write_out()?,
+            Mode::Through => {}
+        }
         let from = if hole {
             rustix::fs::SeekFrom::Hole(offset)
         } else {
             rustix::fs::SeekFrom::Data(offset)
         };
         Ok(rustix::fs::seek(source, from)?)
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.shared.cache.remove_file(id);
+        }
+    }
+}
+
+/// A change that is under way.
+struct Changing<'a>(&'a Content);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
     }
 }

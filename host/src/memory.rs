@@ -15,8 +15,19 @@ use compcache_engine::{FrameMemory, Host, SlotMemory};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode};
 use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
 
-use crate::error::DeviceError;
 use crate::keeper::Wake;
+
+/// Memory can't be reserved.
+#[derive(Debug, thiserror::Error)]
+#[error("no memory for {what} ({bytes} bytes): {source}")]
+pub struct MemoryError {
+    /// What it was for.
+    pub what: &'static str,
+    /// How many bytes.
+    pub bytes: u64,
+    /// The system's reason.
+    pub source: io::Error,
+}
 
 /// Locks, time and the wake-ups of the background threads.
 pub struct LinuxHost {
@@ -74,8 +85,8 @@ impl Mapping {
     /// Maps `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is
     /// touched later stays locked in memory; where the system refuses that, a warning is
     /// added.
-    fn new(what: &'static str, len: u64, warnings: &mut Vec<String>) -> Result<Self, DeviceError> {
-        let failed = |source: rustix::io::Errno| DeviceError::Memory {
+    fn new(what: &'static str, len: u64, warnings: &mut Vec<String>) -> Result<Self, MemoryError> {
+        let failed = |source: rustix::io::Errno| MemoryError {
             what,
             bytes: len,
             source: source.into(),
@@ -162,18 +173,27 @@ impl Drop for Mapping {
 }
 
 /// Pool frames in a memfd.
-pub(crate) struct MemfdFrames {
+pub struct MemfdFrames {
     mapping: Mapping,
     capacity: u32,
 }
 
 impl MemfdFrames {
     /// `capacity` frames, at least one. None of them holds memory yet.
-    pub(crate) fn new(capacity: u32, warnings: &mut Vec<String>) -> Result<Self, DeviceError> {
+    ///
+    /// `what` names the memory in warnings and errors; where it can't be locked, a warning is added.
+    ///
+    /// # Errors
+    /// Where the system refuses to reserve it.
+    pub fn new(
+        what: &'static str,
+        capacity: u32,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, MemoryError> {
         let capacity = capacity.max(1);
         let len = u64::from(capacity) * FRAME_SIZE as u64;
         Ok(MemfdFrames {
-            mapping: Mapping::new("ramzswap pool", len, warnings)?,
+            mapping: Mapping::new(what, len, warnings)?,
             capacity,
         })
     }
@@ -220,25 +240,31 @@ unsafe impl FrameMemory for MemfdFrames {
 }
 
 /// A slot table in a memfd.
-pub(crate) struct MemfdSlots {
+pub struct MemfdSlots {
     mapping: Mapping,
     pages: usize,
 }
 
 impl MemfdSlots {
     /// `pages` empty slots, at least one, all resident if `resident`.
-    pub(crate) fn new(
+    ///
+    /// `what` names the memory in warnings and errors; where it can't be locked, a warning is added.
+    ///
+    /// # Errors
+    /// Where the system refuses to reserve it.
+    pub fn new(
+        what: &'static str,
         pages: u64,
         resident: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Self, DeviceError> {
+    ) -> Result<Self, MemoryError> {
         let len = pages.max(1) * size_of::<AtomicU64>() as u64;
-        let mapping = Mapping::new("ramzswap slot table", len, warnings)?;
+        let mapping = Mapping::new(what, len, warnings)?;
         if resident {
             mapping
                 .populate(0, mapping.len)
-                .map_err(|source| DeviceError::Memory {
-                    what: "ramzswap slot table",
+                .map_err(|source| MemoryError {
+                    what,
                     bytes: len,
                     source,
                 })?;
@@ -265,7 +291,7 @@ mod tests {
 
     #[test]
     fn frames_hold_memory_only_from_populate_to_release() {
-        let frames = MemfdFrames::new(1 << 20, &mut Vec::new()).unwrap();
+        let frames = MemfdFrames::new("test frames", 1 << 20, &mut Vec::new()).unwrap();
         assert_eq!(
             frames.mapping.resident(),
             0,
@@ -291,7 +317,7 @@ mod tests {
     #[test]
     fn slots_are_zero_and_shared() {
         for resident in [false, true] {
-            let slots = MemfdSlots::new(100_000, resident, &mut Vec::new()).unwrap();
+            let slots = MemfdSlots::new("test slots", 100_000, resident, &mut Vec::new()).unwrap();
             assert_eq!(slots.slots().len(), 100_000);
             assert!(slots.slots().iter().all(|s| s.load(Ordering::Relaxed) == 0));
             slots.slots()[99_999].store(7, Ordering::Relaxed);
@@ -302,7 +328,7 @@ mod tests {
 
     #[test]
     fn memory_files_are_for_their_owner_only() {
-        let slots = MemfdSlots::new(1, false, &mut Vec::new()).unwrap();
+        let slots = MemfdSlots::new("test slots", 1, false, &mut Vec::new()).unwrap();
         assert_eq!(
             rustix::fs::fstat(&slots.mapping.fd).unwrap().st_mode & 0o777,
             0o600
@@ -311,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_mapped_is_refused() {
-        let refused = MemfdSlots::new(1 << 60, false, &mut Vec::new());
+        let refused = MemfdSlots::new("ramzswap slot table", 1 << 60, false, &mut Vec::new());
         let message = refused.err().unwrap().to_string();
         assert!(
             message.contains("no memory for ramzswap slot table"),

@@ -27,12 +27,12 @@ impl Wake {
     }
 
     /// Asks the thread to end when it looks; it is not woken.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
 
     /// Ends the thread and waits for that.
-    pub(crate) fn end(&self, thread: &mut Option<JoinHandle<()>>) {
+    pub fn end(&self, thread: &mut Option<JoinHandle<()>>) {
         self.stop();
         if let Some(thread) = thread.take() {
             thread.thread().unpark();
@@ -44,17 +44,17 @@ impl Wake {
     }
 
     /// Makes the calling thread the one that is woken.
-    pub(crate) fn listen(&self) {
+    pub fn listen(&self) {
         self.thread.get_or_init(std::thread::current);
     }
 
     /// Whether work was asked for since this was last asked.
-    pub(crate) fn take(&self) -> bool {
+    pub fn take(&self) -> bool {
         self.wanted.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the thread is to end.
-    pub(crate) fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 }

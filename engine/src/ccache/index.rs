@@ -1,0 +1,183 @@
+//! The index: which slot a page of a file has, and all that is known of it beside the slot.
+//!
+//! ```text
+//! file ── radix tree ── block: 8 neighbouring pages
+//!                         │  slots (in the store's table): chunk, same-filled, shadow, empty
+//!                         └─ file and key, and for each slot: list, neighbours, when given out
+//! ```
+//!
+//! A block's slots are `8 * number ..` of the store's table, so that a chunk's owner, which is
+//! the number of its slot, leads back to the file.
+
+use alloc::vec::Vec;
+
+use super::lists::{Links, Lists, On, SLOTS};
+use super::slab::Slab;
+use super::stream::Usefulness;
+use crate::space::radix::{Nodes, Tree};
+
+/// A file of a [`Ccache`](super::Ccache).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub(super) u32);
+
+/// What is known of eight neighbouring pages of a file.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    pub(super) file: u32,
+    /// Index of its first page in the file, divided by 8.
+    pub(super) key: u64,
+    pub(super) links: [Links; SLOTS as usize],
+    /// How many pages had been given out when each page was the last time: [`Index::given`].
+    pub(super) given: [u32; SLOTS as usize],
+    pub(super) on: [On; SLOTS as usize],
+}
+
+/// A slot of which something is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) slot: u32,
+    /// Index of its page in the file.
+    pub(super) page: u64,
+    pub(super) on: On,
+}
+
+/// A file.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) tree: Tree,
+    /// Pages held.
+    pub(super) held: u64,
+    /// Pages held or remembered.
+    pub(super) known: u64,
+    pub(super) usefulness: Usefulness,
+}
+
+/// The index of all files. One lock guards it.
+#[derive(Debug)]
+pub(super) struct Index {
+    nodes: Nodes,
+    pub(super) blocks: Slab<Block>,
+    pub(super) files: Slab<Entry>,
+    pub(super) lists: Lists,
+    /// Pages given out so far, modulo 2^32.
+    pub(super) given: u32,
+    /// Pages dropped or let pass so far: the moments of shadows.
+    pub(super) moment: u64,
+}
+
+impl Index {
+    /// An empty index of at most `blocks` blocks.
+    pub(super) fn new(blocks: u32) -> Self {
+        Index {
+            nodes: Nodes::default(),
+            blocks: Slab::new(blocks),
+            files: Slab::new(u32::MAX),
+            lists: Lists::new(),
+            given: 0,
+            moment: 0,
+        }
+    }
+
+    /// The slot of a page, if anything is known of it.
+    pub(super) fn find(&self, file: FileId, page: u64) -> Option<(u32, On)> {
+        let block = self.files.get(file.0).tree.get(&self.nodes, page / 8)?;
+        let at = (page % 8) as u32;
+        let on = self.blocks.get(block).on[at as usize];
+        (on != On::Nothing).then_some((block * SLOTS + at, on))
+    }
+
+    /// The slot of a page, made where there is none; `None` where there is no room for it.
+    pub(super) fn find_or_make(&mut self, file: FileId, page: u64) -> Option<u32> {
+        let (key, at) = (page / 8, (page % 8) as u32);
+        let tree = &mut self.files.get_mut(file.0).tree;
+        if let Some(block) = tree.get(&self.nodes, key) {
+            return Some(block * SLOTS + at);
+        }
+        let block = self.blocks.allocate()?;
+        if tree.insert(&mut self.nodes, key, block).is_err() {
+            self.blocks.free(block);
+            return None;
+        }
+        *self.blocks.get_mut(block) = Block {
+            file: file.0,
+            key,
+            ..Block::default()
+        };
+        Some(block * SLOTS + at)
+    }
+
+    /// Which page a slot is of.
+    pub(super) fn page_of(&self, slot: u32) -> (FileId, u64) {
+        let block = self.blocks.get(slot / SLOTS);
+        (FileId(block.file), block.key * 8 + u64::from(slot % SLOTS))
+    }
+
+    /// On which list a slot is.
+    pub(super) fn on(&self, slot: u32) -> On {
+        self.blocks.get(slot / SLOTS).on[(slot % SLOTS) as usize]
+    }
+
+    /// Moves a slot to a list, or to the front of the one that it is on, and keeps count. One that
+    /// comes to be on [`On::Nothing`] must be empty; its block is freed with the last of its slots.
+    pub(super) fn put(&mut self, slot: u32, to: On) {
+        let from = self.on(slot);
+        self.lists.put(&mut self.blocks, slot, to);
+        let block = self.blocks.get(slot / SLOTS);
+        let file = self.files.get_mut(block.file);
+        let held = |on| u64::from(matches!(on, On::Inactive | On::Active | On::Pinned));
+        file.held = file.held + held(to) - held(from);
+        file.known = file.known + u64::from(to != On::Nothing) - u64::from(from != On::Nothing);
+        if to == On::Nothing && block.on.iter().all(|on| *on == On::Nothing) {
+            let removed = file.tree.remove(&mut self.nodes, block.key);
+            debug_assert_eq!(removed, Some(slot / SLOTS));
+            self.blocks.free(slot / SLOTS);
+        }
+    }
+
+    /// Pages held that may be dropped.
+    pub(super) fn held(&self) -> u64 {
+        self.lists.len(On::Inactive) + self.lists.len(On::Active)
+    }
+
+    /// When the page of a slot was given out.
+    pub(super) fn given_at(&self, slot: u32) -> u32 {
+        self.blocks.get(slot / SLOTS).given[(slot % SLOTS) as usize]
+    }
+
+    /// Notes that the page of a slot is given out now.
+    pub(super) fn give(&mut self, slot: u32) {
+        self.blocks.get_mut(slot / SLOTS).given[(slot % SLOTS) as usize] = self.given;
+    }
+
+    /// Slots of which something is known, of a file's block that is the first from page `from`
+    /// on, with the first page after that block; `None` where nothing is known from there on.
+    pub(super) fn known_from(&self, file: FileId, from: u64) -> Option<(Vec<Known>, u64)> {
+        let tree = &self.files.get(file.0).tree;
+        let (key, block) = tree.next(&self.nodes, from / 8)?;
+        let known = &self.blocks.get(block).on;
+        let slots = (0..SLOTS)
+            .map(|at| {
+                let on = known[at as usize];
+                Known {
+                    slot: block * SLOTS + at,
+                    page: key * 8 + u64::from(at),
+                    on,
+                }
+            })
+            .filter(|known| known.page >= from && known.on != On::Nothing)
+            .collect();
+        Some((slots, (key + 1).saturating_mul(8)))
+    }
+
+    /// Bytes of the blocks that are in use, with the nodes that lead to them and their slots.
+    pub(super) fn used_bytes(&self) -> u64 {
+        let block = (size_of::<Block>() + SLOTS as usize * 8) as u64;
+        self.nodes.used_bytes() + u64::from(self.blocks.used()) * block
+    }
+
+    /// Bytes of memory that the index takes, with the slots of its blocks.
+    pub(super) fn bytes(&self) -> u64 {
+        let slots = self.blocks.made() * u64::from(SLOTS) * 8;
+        self.nodes.bytes() + self.blocks.bytes() + self.files.bytes() + slots
+    }
+}

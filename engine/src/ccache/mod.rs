@@ -1,0 +1,205 @@
+//! The compressed cache: pages of files, found by one look-up, under one memory limit.
+//!
+//! Every file is an address space: a radix tree that leads to one 64-bit slot a page, which says
+//! whether the page is held, and where, or when it was dropped. Pages that are held are on one of
+//! two LRU lists. [`Ccache::ask`] decides which pages are taken in (`should_add_to_ccache` of the
+//! 2006 design), [`Ccache::add`] takes them in, and what no longer fits is dropped from the inactive
+//! list and remembered as a shadow.
+//!
+//! One lock guards the index and the lists. It is held for well under a microsecond at a time,
+//! and never while a page is compressed or decompressed.
+
+mod admit;
+mod balance;
+mod index;
+mod lists;
+mod read;
+mod reclaim;
+mod slab;
+mod stats;
+mod stream;
+
+#[cfg(all(test, feature = "std"))]
+mod tests;
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use lock_api::{Mutex, MutexGuard};
+
+use crate::codec::CodecSpec;
+use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::slot::Slot;
+use crate::store::{Store, StoreConfig, Worker};
+use balance::Balance;
+use index::{Index, Known};
+use lists::{On, SLOTS};
+use stats::Counts;
+
+pub use admit::{Added, Verdict};
+pub use index::FileId;
+pub use read::Found;
+pub use stats::CcacheStats;
+
+/// The cache has no room for a page that it must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cache is full: its limit is reached by pages that cannot be dropped")]
+pub struct NoRoom;
+
+/// How a cache is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct CcacheConfig {
+    /// Most bytes of pool and index.
+    pub limit: u64,
+    /// What the cache may always hold, in bytes, however much it costs.
+    pub floor: u64,
+    /// Codec for new pages.
+    pub codec: CodecSpec,
+    /// Arenas of the pool: as many as threads that work at once.
+    pub arenas: usize,
+    /// Most bytes of ready frames that the keeper holds in reserve.
+    pub reserve_bytes: u64,
+    /// No page may be dropped: files live here only. The target is then always the limit.
+    pub only_copy: bool,
+}
+
+/// What the lock guards.
+struct Guarded {
+    index: Index,
+    balance: Balance,
+    counts: Counts,
+    /// Pages had to be dropped for others, and there is not much room since.
+    full: bool,
+}
+
+/// Pages of files, compressed. See the module's documentation.
+pub struct Ccache<H: Host, F, S> {
+    store: Store<H, F, S>,
+    guarded: Mutex<H::Lock, Guarded>,
+    limit: AtomicU64,
+    floor: u64,
+    only_copy: bool,
+    /// The kernel drops pages from its page cache for want of memory.
+    reclaiming: AtomicBool,
+}
+
+impl<H: Host, F, S> fmt::Debug for Ccache<H, F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ccache")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
+    /// An empty cache over these frames and slots.
+    pub fn new(host: H, frames: F, slots: S, config: CcacheConfig) -> Self {
+        let store_config = StoreConfig {
+            memlimit: Some(config.limit),
+            codec: config.codec,
+            arenas: config.arenas,
+            reserve_bytes: config.reserve_bytes,
+        };
+        let store = Store::new(host, frames, slots, None, store_config);
+        let blocks = u32::try_from(store.pages() / u64::from(SLOTS)).unwrap_or(u32::MAX);
+        Ccache {
+            guarded: Mutex::new(Guarded {
+                index: Index::new(blocks),
+                balance: Balance::new(config.limit),
+                counts: Counts::default(),
+                full: false,
+            }),
+            store,
+            limit: AtomicU64::new(config.limit),
+            floor: config.floor,
+            only_copy: config.only_copy,
+            reclaiming: AtomicBool::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, H::Lock, Guarded> {
+        self.guarded.lock()
+    }
+
+    /// Working memory for one thread.
+    pub fn worker(&self) -> Worker {
+        self.store.worker()
+    }
+
+    /// The host that the cache was made with.
+    pub fn host(&self) -> &H {
+        self.store.host()
+    }
+
+    /// One round of background work on the pool: see [`Store::keep`].
+    pub fn keep(&self) -> bool {
+        self.store.keep()
+    }
+
+    /// A file that holds nothing; `None` where there is no memory for it. To be given back with
+    /// [`remove_file`](Self::remove_file).
+    pub fn add_file(&self) -> Option<FileId> {
+        let mut guarded = self.lock();
+        let number = guarded.index.files.allocate()?;
+        *guarded.index.files.get_mut(number) = index::Entry::default();
+        Some(FileId(number))
+    }
+
+    /// Forgets a file and all its pages. Nobody may use it any more.
+    pub fn remove_file(&self, file: FileId) {
+        self.forget(file, 0, u64::MAX);
+        self.lock().index.files.free(file.0);
+    }
+
+    /// Pages of a file that are held or remembered.
+    pub fn known(&self, file: FileId) -> u64 {
+        self.lock().index.files.get(file.0).known
+    }
+
+    /// Frees pages `first..end` of a file, pinned ones too, and forgets all about them. Returns
+    /// how many were held.
+    pub fn forget(&self, file: FileId, first: u64, end: u64) -> u64 {
+        self.drop_pages(file, first, end, On::Nothing)
+    }
+
+    /// Frees pages `first..end` of a file, pinned ones too, but remembers those that were held or
+    /// known: they were changed on SOURCE. Returns how many were held.
+    pub fn invalidate(&self, file: FileId, first: u64, end: u64) -> u64 {
+        self.drop_pages(file, first, end, On::Shadows)
+    }
+
+    fn drop_pages(&self, file: FileId, first: u64, end: u64, to: On) -> u64 {
+        let (mut from, mut held) = (first, 0);
+        while from < end {
+            // The lock is let go between blocks, of which a file can have many.
+            let mut guarded = self.lock();
+            let Some((slots, next)) = guarded.index.known_from(file, from) else {
+                break;
+            };
+            for Known { slot, on, .. } in slots.into_iter().filter(|known| known.page < end) {
+                held += u64::from(on != On::Shadows);
+                if to == On::Nothing {
+                    self.store.clear(slot, Slot::EMPTY, true);
+                    guarded.index.put(slot, to);
+                } else if on != On::Shadows {
+                    self.shadow(&mut guarded, slot);
+                }
+            }
+            from = next;
+        }
+        held
+    }
+
+    /// Whether the kernel drops pages from its page cache for want of memory: then pages are
+    /// taken in at their first read, not only when they come back.
+    pub fn set_reclaiming(&self, reclaiming: bool) {
+        self.reclaiming.store(reclaiming, Relaxed);
+    }
+
+    /// The measured time of reading a page from SOURCE, and of giving out one that is held, in
+    /// nanoseconds.
+    pub fn set_times(&self, miss_ns: u64, hit_ns: u64) {
+        let balance = &mut self.lock().balance;
+        (balance.miss_ns, balance.hit_ns) = (miss_ns, hit_ns);
+    }
+}

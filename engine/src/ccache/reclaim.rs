@@ -1,0 +1,159 @@
+//! Making room: the inactive list is shrunk, the active list feeds it, shadows are bounded.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::{Ccache, Guarded, On};
+use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::page::PAGE_SIZE;
+use crate::slot::{SHADOW_MOMENTS, Slot};
+
+/// The inactive list has at least this part of the pages that are held, so that new pages stay
+/// long enough to show whether they are asked for again.
+const INACTIVE_PART: u64 = 8;
+
+/// Shadows that are kept, as a multiple of the uncompressed pages that the limit would hold.
+const SHADOWS_PER_PAGE: u64 = 4;
+
+/// The index may take this part of the limit; beyond, shadows go first.
+const INDEX_PART: u64 = 8;
+
+/// Pages that [`Ccache::tune`] drops before it lets others in between.
+const DROPPED_AT_ONCE: usize = 64;
+
+/// What the pool takes beyond its chunks, in parts of a hundred, once it was evacuated.
+const POOL_OVERHEAD_PERCENT: u64 = 6;
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
+    /// Bytes that the cache wants to take.
+    pub(super) fn target(&self, guarded: &Guarded) -> u64 {
+        if self.only_copy {
+            self.limit.load(Relaxed)
+        } else {
+            guarded.balance.target
+        }
+    }
+
+    /// Leaves to the pool what the index does not take.
+    pub(super) fn limit_pool(&self, guarded: &Guarded) {
+        let pool = self.target(guarded).saturating_sub(guarded.index.bytes());
+        self.store.set_pool_limit(pool);
+    }
+
+    /// Drops up to `count` pages and returns how many.
+    pub(super) fn evict(&self, guarded: &mut Guarded, count: usize) -> usize {
+        let mut dropped = 0;
+        // Pages that somebody reads at the moment are passed over, each once.
+        let mut tries = count * 2 + 16;
+        while dropped < count && tries > 0 {
+            tries -= 1;
+            self.feed_inactive(guarded);
+            let Some(slot) = guarded.index.lists.oldest(On::Inactive) else {
+                break;
+            };
+            let moment = guarded.index.moment;
+            let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
+            if !self.store.clear(slot, shadow, false) {
+                guarded.index.put(slot, On::Inactive);
+                continue;
+            }
+            guarded.index.moment = moment.wrapping_add(1);
+            guarded.index.put(slot, On::Shadows);
+            let (file, _) = guarded.index.page_of(slot);
+            guarded.index.files.get_mut(file.0).usefulness.unused();
+            guarded.counts.evicted += 1;
+            dropped += 1;
+        }
+        self.trim_shadows(guarded);
+        dropped
+    }
+
+    /// Moves the oldest active pages to the inactive list while that is too short.
+    fn feed_inactive(&self, guarded: &mut Guarded) {
+        let lists = &guarded.index.lists;
+        let (active, inactive) = (lists.len(On::Active), lists.len(On::Inactive));
+        if inactive * INACTIVE_PART < active + inactive
+            && let Some(slot) = lists.oldest(On::Active)
+        {
+            guarded.index.put(slot, On::Inactive);
+        }
+    }
+
+    /// Forgets the oldest shadows beyond what may be kept.
+    pub(super) fn trim_shadows(&self, guarded: &mut Guarded) {
+        let limit = self.limit.load(Relaxed);
+        let most = limit / PAGE_SIZE as u64 * SHADOWS_PER_PAGE;
+        // A few at a time: this is called for every page that is dropped.
+        for _ in 0..4 {
+            let many = guarded.index.lists.len(On::Shadows) > most
+                || guarded.index.used_bytes() > limit / INDEX_PART;
+            if !many || !self.forget_oldest_shadow(guarded) {
+                break;
+            }
+        }
+    }
+
+    fn forget_oldest_shadow(&self, guarded: &mut Guarded) -> bool {
+        let Some(slot) = guarded.index.lists.oldest(On::Shadows) else {
+            return false;
+        };
+        self.store.clear(slot, Slot::EMPTY, true);
+        guarded.index.put(slot, On::Nothing);
+        true
+    }
+
+    /// Forgets shadows, then drops pages, until a block of slots is free. Returns whether one is.
+    pub(super) fn free_a_block(&self, guarded: &mut Guarded) -> bool {
+        let before = guarded.index.blocks.used();
+        while guarded.index.blocks.used() >= before {
+            if !self.forget_oldest_shadow(guarded) && self.evict(guarded, 1) == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Adapts the size, about ten times a second while pages are asked for: the limit may be
+    /// another one now, the machine may want `shed` bytes back, and the kernel's page cache holds
+    /// at most `page_cache` pages of these files. Returns the new target in bytes.
+    pub fn tune(&self, limit: u64, shed: u64, page_cache: u64) -> u64 {
+        self.limit.store(limit, Relaxed);
+        let floor = self.floor.min(limit);
+        let mut guarded = self.lock();
+        let index = guarded.index.bytes();
+        let used = self.store.pool_bytes() + index;
+        guarded.balance.page_cache = u32::try_from(page_cache).unwrap_or(u32::MAX);
+        let mut target = guarded.balance.next(floor, limit, used);
+        if shed > 0 {
+            target = target.min(used).saturating_sub(shed).max(floor);
+            guarded.balance.target = target;
+        }
+        if self.only_copy {
+            target = limit;
+        }
+        self.limit_pool(&guarded);
+        guarded.full &= self.chunk_bytes() > target.saturating_sub(index) / 10 * 9;
+        drop(guarded);
+        self.shrink_to(target.saturating_sub(index));
+        target
+    }
+
+    /// Drops pages until their chunks fit into a pool of so many bytes; the keeper then gives
+    /// frames back.
+    fn shrink_to(&self, pool: u64) {
+        loop {
+            if self.chunk_bytes() <= pool || self.store.pool_bytes() <= pool {
+                return;
+            }
+            if self.evict(&mut self.lock(), DROPPED_AT_ONCE) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Bytes of the pool that the chunks need, once it was evacuated.
+    fn chunk_bytes(&self) -> u64 {
+        let stats = self.store.stats();
+        let chunks = stats.compr_bytes + stats.pages_stored * 16;
+        chunks * (100 + POOL_OVERHEAD_PERCENT) / 100
+    }
+}

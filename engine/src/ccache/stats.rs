@@ -1,0 +1,96 @@
+//! What a cache has done and holds.
+
+use super::{Ccache, On};
+use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::stats::Stats;
+
+/// Counters that the lock guards.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) refaults: u64,
+    pub(super) admitted: u64,
+    pub(super) bypassed: u64,
+    pub(super) evicted: u64,
+    pub(super) writes: u64,
+    pub(super) corrupt: u64,
+}
+
+/// A snapshot of a cache. Counters never go back; gauges say what is held now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CcacheStats {
+    /// Bytes that the cache may take.
+    pub limit: u64,
+    /// Bytes that it wants to take.
+    pub target: u64,
+    /// Gauge: bytes of the index.
+    pub index_bytes: u64,
+    /// Gauge: pages on the inactive list.
+    pub inactive: u64,
+    /// Gauge: pages on the active list.
+    pub active: u64,
+    /// Gauge: pages that may not be dropped.
+    pub pinned: u64,
+    /// Gauge: pages that are remembered.
+    pub shadows: u64,
+    /// Gauge: files.
+    pub files: u64,
+    /// Counter: pages asked for that were held.
+    pub hits: u64,
+    /// Counter: pages asked for that were not held.
+    pub misses: u64,
+    /// Counter: of these, pages that were remembered.
+    pub refaults: u64,
+    /// Counter: pages taken in.
+    pub admitted: u64,
+    /// Counter: pages not taken in because they do not compress or belong to a stream.
+    pub bypassed: u64,
+    /// Counter: pages dropped to make room.
+    pub evicted: u64,
+    /// Counter: pages pinned.
+    pub writes: u64,
+    /// Counter: pages that did not match their checksum.
+    pub corrupt: u64,
+    /// What the store says.
+    pub store: Stats,
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
+    /// Pages given out so far, held or not.
+    pub fn given(&self) -> u64 {
+        let guarded = self.lock();
+        guarded.counts.hits + guarded.counts.misses
+    }
+
+    /// Pages that may not be dropped.
+    pub fn pinned(&self) -> u64 {
+        self.lock().index.lists.len(On::Pinned)
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> CcacheStats {
+        let store = self.store.stats();
+        let guarded = self.lock();
+        let (index, counts) = (&guarded.index, &guarded.counts);
+        CcacheStats {
+            limit: self.limit.load(core::sync::atomic::Ordering::Relaxed),
+            target: self.target(&guarded),
+            index_bytes: index.bytes(),
+            inactive: index.lists.len(On::Inactive),
+            active: index.lists.len(On::Active),
+            pinned: index.lists.len(On::Pinned),
+            shadows: index.lists.len(On::Shadows),
+            files: u64::from(index.files.used()),
+            hits: counts.hits,
+            misses: counts.misses,
+            refaults: counts.refaults,
+            admitted: counts.admitted,
+            bypassed: counts.bypassed,
+            evicted: counts.evicted,
+            writes: counts.writes,
+            corrupt: counts.corrupt,
+            store,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Tests of the cache: against a model, under threads, and of its policy.
+
+mod model;
+mod policy;
+mod stress;
+
+use super::*;
+use crate::host::heap::{HeapFrames, HeapSlots};
+use crate::host::testing::{Random, TestHost};
+use crate::page::{PAGE_SIZE, Page};
+
+type TestCache = Ccache<TestHost, HeapFrames, HeapSlots>;
+
+const MIB: u64 = 1 << 20;
+
+/// A cache of `limit` bytes.
+fn cache(limit: u64) -> TestCache {
+    let config = CcacheConfig {
+        limit,
+        floor: 128 << 10,
+        codec: CodecSpec::LZ4,
+        arenas: 2,
+        reserve_bytes: 64 << 10,
+        only_copy: false,
+    };
+    let frames = (limit / (64 << 10)) as u32 + 16;
+    Ccache::new(
+        TestHost::default(),
+        HeapFrames::new(frames),
+        HeapSlots::new(1 << 17),
+        config,
+    )
+}
+
+/// A page that compresses to less than half, different for every seed.
+fn page(seed: u64) -> Page {
+    let mut random = Random::new(seed + 1);
+    let mut page = [0; PAGE_SIZE];
+    for chunk in page.chunks_exact_mut(24) {
+        chunk[..8].copy_from_slice(&random.next().to_ne_bytes());
+        chunk[8..16].copy_from_slice(b"the same");
+        chunk[16..].copy_from_slice(b"everyone");
+    }
+    page
+}
+
+/// A page that does not compress.
+fn noise(seed: u64) -> Page {
+    let mut random = Random::new(seed + 1);
+    let mut page = [0; PAGE_SIZE];
+    for chunk in page.chunks_exact_mut(8) {
+        chunk.copy_from_slice(&random.next().to_ne_bytes());
+    }
+    page
+}
+
+/// Reads a page as the file layer does: from the cache, or else from SOURCE, which `source`
+/// stands for. Returns whether it was held.
+fn fault(
+    cache: &TestCache,
+    worker: &mut Worker,
+    file: FileId,
+    index: u64,
+    source: impl FnOnce() -> Page,
+) -> bool {
+    let mut got = [0; PAGE_SIZE];
+    match cache.read(worker, file, index, &mut got) {
+        Found::Here => {
+            assert!(got == source(), "page {index} is what SOURCE has");
+            true
+        }
+        Found::Absent => {
+            if cache.ask(file, index) == Verdict::TakeIn {
+                cache.add(worker, file, index, &source(), || true);
+            }
+            false
+        }
+        Found::Corrupt => panic!("page {index} is corrupt"),
+    }
+}

@@ -1,0 +1,197 @@
+//! What is taken in, and what is dropped.
+
+use super::*;
+
+/// Pages that a cache of 4 MiB holds, about.
+const FIT: u64 = 1900;
+
+#[test]
+fn a_page_is_taken_in_when_it_comes_back() {
+    let cache = cache(4 * MIB);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let mut read = |i| fault(&cache, &mut worker, file, i, || page(i));
+    assert!(!(0..100).any(&mut read), "nothing is held at first");
+    assert_eq!(cache.stats().admitted, 0, "and nothing is taken in");
+    assert!(!(0..100).any(&mut read));
+    assert_eq!((cache.stats().refaults, cache.stats().admitted), (100, 100));
+    assert!((0..100).all(&mut read));
+    assert_eq!(cache.stats().active, 100);
+}
+
+#[test]
+fn while_the_kernel_reclaims_a_page_is_taken_in_at_once() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let mut read = |i| fault(&cache, &mut worker, file, i, || page(i));
+    assert!(!(0..100).any(&mut read));
+    assert!((0..100).all(&mut read));
+}
+
+#[test]
+fn a_scan_does_not_push_out_what_is_read_again_and_again() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let mut worker = cache.worker();
+    let (hot, scan) = (cache.add_file().unwrap(), cache.add_file().unwrap());
+    let hot_pages = FIT * 3 / 4;
+    for _ in 0..3 {
+        (0..hot_pages).for_each(|i| {
+            fault(&cache, &mut worker, hot, i, || page(i));
+        });
+    }
+    let mut hits = 0;
+    for i in 0..10 * FIT {
+        fault(&cache, &mut worker, scan, i, || page(i + 1_000_000));
+        // One page of the hot set to four of the scan.
+        if i % 4 == 0 {
+            let at = i / 4 % hot_pages;
+            hits += u64::from(fault(&cache, &mut worker, hot, at, || page(at)));
+        }
+    }
+    let asked = 10 * FIT / 4;
+    assert!(hits * 100 >= asked * 90, "{hits} of {asked}");
+}
+
+#[test]
+fn of_a_loop_that_does_not_fit_a_part_stays() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let round = |worker: &mut Worker| -> u64 {
+        (0..2 * FIT)
+            .map(|i| u64::from(fault(&cache, worker, file, i, || page(i))))
+            .sum()
+    };
+    (0..6).for_each(|_| {
+        round(&mut worker);
+    });
+    let hits = round(&mut worker);
+    assert!(
+        hits > FIT / 10,
+        "{hits} of {}: an LRU list would have none",
+        2 * FIT
+    );
+}
+
+#[test]
+fn a_new_working_set_takes_over() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let mut worker = cache.worker();
+    let (old, new) = (cache.add_file().unwrap(), cache.add_file().unwrap());
+    let mut round = |file, seed: u64| -> u64 {
+        (0..FIT * 3 / 4)
+            .map(|i| u64::from(fault(&cache, &mut worker, file, i, || page(i + seed))))
+            .sum()
+    };
+    (0..4).for_each(|_| {
+        round(old, 0);
+    });
+    (0..8).for_each(|_| {
+        round(new, 1 << 32);
+    });
+    assert!(round(new, 1 << 32) * 10 >= FIT * 3 / 4 * 9);
+}
+
+#[test]
+fn what_does_not_compress_passes_by() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    for _ in 0..3 {
+        (0..1000).for_each(|i| {
+            fault(&cache, &mut worker, file, i, || noise(i));
+        });
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.admitted, stats.hits), (0, 0));
+    assert!(stats.bypassed >= 2000, "{}", stats.bypassed);
+}
+
+#[test]
+fn a_stream_learns_to_pass_by() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let mut read = |from: u64, to: u64| {
+        let before = cache.stats().admitted;
+        (from..to).for_each(|i| {
+            fault(&cache, &mut worker, file, i, || page(i));
+        });
+        cache.stats().admitted - before
+    };
+    assert!(read(0, 4 * FIT) > FIT);
+    assert_eq!(read(4 * FIT, 8 * FIT), 0);
+}
+
+#[test]
+fn memory_stays_within_the_limit_and_comes_back() {
+    let limit = 4 * MIB;
+    let cache = cache(limit);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let taken = || {
+        while cache.keep() {}
+        let stats = cache.stats();
+        stats.store.pool_bytes + stats.index_bytes
+    };
+    // Far apart, so that every page has a block of its own: the worst case for the index.
+    for round in 0..3 {
+        for i in 0..4 * FIT {
+            fault(&cache, &mut worker, file, i * 9, || page(i));
+            if i % 500 == 0 {
+                cache.tune(limit, 0, u64::MAX);
+                assert!(taken() <= limit + limit / 20, "{round} {i}");
+            }
+        }
+    }
+    assert!(cache.stats().evicted > FIT);
+    cache.tune(limit, limit / 2, u64::MAX);
+    assert!(
+        taken() <= limit * 5 / 8,
+        "{} after the machine wanted half",
+        taken()
+    );
+    cache.tune(MIB, 0, u64::MAX);
+    assert!(
+        taken() <= MIB + MIB / 2,
+        "{} under a limit of 1 MiB",
+        taken()
+    );
+}
+
+#[test]
+fn pinned_pages_fill_the_cache_and_are_then_refused() {
+    let cache = cache(MIB);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let mut pinned = 0;
+    while cache.pin(&mut worker, file, pinned, &page(pinned)).is_ok() {
+        pinned += 1;
+        assert!(pinned < FIT, "the limit holds");
+    }
+    assert!(pinned > FIT / 8, "{pinned}");
+    let mut got = [0; PAGE_SIZE];
+    for i in 0..pinned {
+        assert_eq!(cache.peek(&mut worker, file, i, &mut got), Found::Here);
+        assert!(got == page(i));
+    }
+    (0..8).for_each(|i| cache.unpin(file, i));
+    assert!(cache.pin(&mut worker, file, pinned, &page(pinned)).is_ok());
+}
+
+#[test]
+fn a_corrupt_page_is_dropped_and_never_given_out() {
+    let cache = cache(MIB);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    cache.set_reclaiming(true);
+    for i in [3, 4] {
+        fault(&cache, &mut worker, file, i, || page(i));
+    }
+    let slot = |i| cache.lock().index.find(file, i).unwrap().0;
+    cache.store.confuse(slot(3), slot(4));
+    let mut got = [0; PAGE_SIZE];
+    assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Corrupt);
+    assert_eq!(cache.stats().corrupt, 1);
+    assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Absent);
+}

@@ -1,0 +1,107 @@
+//! Threads that read, write, forget and make room at once: no page is ever wrong.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+const PAGES: u64 = 400;
+
+/// One file with, for each page, how many writes have begun and how many have ended. The content of
+/// a page is made from the number of writes that have begun.
+struct File {
+    id: FileId,
+    begun: Vec<AtomicU64>,
+    ended: Vec<AtomicU64>,
+}
+
+fn seed(index: u64, version: u64) -> u64 {
+    version * 1_000_000 + index
+}
+
+fn read(cache: &TestCache, worker: &mut Worker, file: &File, index: u64) {
+    let at = index as usize;
+    let (ended, begun) = (
+        file.ended[at].load(Ordering::SeqCst),
+        file.begun[at].load(Ordering::SeqCst),
+    );
+    let mut got = [0; PAGE_SIZE];
+    match cache.read(worker, file.id, index, &mut got) {
+        Found::Here => {
+            let latest = file.begun[at].load(Ordering::SeqCst);
+            let right = (ended..=latest).any(|version| got == page(seed(index, version)));
+            assert!(
+                right,
+                "page {index} is of none of the versions {ended} to {latest}"
+            );
+        }
+        Found::Absent if ended == begun && cache.ask(file.id, index) == Verdict::TakeIn => {
+            let content = page(seed(index, begun));
+            let unchanged = || file.begun[at].load(Ordering::SeqCst) == begun;
+            cache.add(worker, file.id, index, &content, unchanged);
+        }
+        Found::Absent => {}
+        Found::Corrupt => panic!("page {index} is corrupt"),
+    }
+}
+
+#[test]
+fn no_thread_reads_a_wrong_page() {
+    let cache = cache(MIB);
+    cache.set_reclaiming(true);
+    let files: Vec<_> = (0..3)
+        .map(|_| File {
+            id: cache.add_file().unwrap(),
+            begun: (0..PAGES).map(|_| AtomicU64::new(0)).collect(),
+            ended: (0..PAGES).map(|_| AtomicU64::new(0)).collect(),
+        })
+        .collect();
+    let rounds = if cfg!(debug_assertions) {
+        15_000
+    } else {
+        60_000
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (cache, files) = (&cache, &files);
+            scope.spawn(move || {
+                let mut worker = cache.worker();
+                let mut random = Random::new(thread);
+                for _ in 0..rounds {
+                    let file = &files[random.next() as usize % 3];
+                    read(cache, &mut worker, file, random.next() % PAGES);
+                }
+            });
+        }
+        let (cache, files) = (&cache, &files);
+        // One writer only, so that versions have an order.
+        scope.spawn(move || {
+            let mut random = Random::new(77);
+            let mut worker = cache.worker();
+            for _ in 0..rounds / 4 {
+                let file = &files[random.next() as usize % 3];
+                let index = random.next() % PAGES;
+                let at = index as usize;
+                let version = file.begun[at].fetch_add(1, Ordering::SeqCst) + 1;
+                if random.next().is_multiple_of(2) {
+                    cache.invalidate(file.id, index, index + 1);
+                } else if cache
+                    .pin(&mut worker, file.id, index, &page(seed(index, version)))
+                    .is_ok()
+                {
+                    cache.unpin(file.id, index);
+                } else {
+                    cache.forget(file.id, index, index + 1);
+                }
+                file.ended[at].fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        scope.spawn(move || {
+            for n in 0..rounds / 50 {
+                cache.tune(MIB - n % 7 * 50_000, n % 3 * 20_000, 100);
+                while cache.keep() {}
+            }
+        });
+    });
+    assert_eq!(cache.stats().corrupt, 0);
+    assert!(cache.stats().hits > 0 && cache.stats().evicted > 0);
+}

@@ -1,0 +1,47 @@
+//! What a thread works with while it serves a request: codecs and room for pages.
+
+use compcache_engine::store::Worker;
+use compcache_engine::{PAGE_SIZE, Page};
+use parking_lot::Mutex;
+
+use super::table::Cache;
+
+/// Benches that are kept for the next request.
+const KEPT: usize = 16;
+
+/// Codecs and room for pages.
+pub(super) struct Bench {
+    pub(super) worker: Worker,
+    pages: Vec<Page>,
+}
+
+impl Bench {
+    /// The codecs, and room for so many pages, whose bytes are what the last request left.
+    pub(super) fn parts(&mut self, pages: usize) -> (&mut Worker, &mut [Page]) {
+        if self.pages.len() < pages {
+            self.pages.resize(pages, [0; PAGE_SIZE]);
+        }
+        (&mut self.worker, &mut self.pages[..pages])
+    }
+}
+
+/// The benches of a mount that nobody works at.
+#[derive(Default)]
+pub(super) struct Benches(Mutex<Vec<Bench>>);
+
+impl Benches {
+    /// Works at a bench.
+    pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Bench) -> T) -> T {
+        let free = self.0.lock().pop();
+        let mut bench = free.unwrap_or_else(|| Bench {
+            worker: cache.worker(),
+            pages: Vec::new(),
+        });
+        let done = work(&mut bench);
+        let mut free = self.0.lock();
+        if free.len() < KEPT {
+            free.push(bench);
+        }
+        done
+    }
+}

@@ -1,0 +1,243 @@
+//! The contents of a mount's files by key, and what they share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use compcache_engine::ccache::{Ccache, CcacheConfig};
+use compcache_engine::host::FRAME_SIZE;
+use compcache_host::keeper::{Keeper, Wake};
+use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots, MemoryError};
+use parking_lot::Mutex;
+
+use super::bench::Benches;
+use super::tuner::Tuner;
+use super::writeback::{Flusher, WriteBack};
+use super::{Content, FileKey, Mode, Stamp};
+use crate::error::FilesError;
+use crate::options::{Limits, MountOptions};
+use crate::status::MountStatus;
+
+/// The cache of a mount.
+pub(super) type Cache = Ccache<LinuxHost, MemfdFrames, MemfdSlots>;
+
+/// Slots for so many bytes of the limit: what the smallest chunks would need. Only address space
+/// is taken beforehand.
+const BYTES_PER_SLOT: u64 = 32;
+
+/// Frames beyond the limit: those that are being filled and emptied.
+const SLACK_FRAMES: u64 = 64;
+
+/// Parts of the pool that threads fill at once.
+const ARENAS: usize = 4;
+
+/// Ready frames: a 64th of the limit, within this.
+const RESERVE: std::ops::RangeInclusive<u64> = 256 << 10..=16 << 20;
+
+/// Contents beyond those that are needed, before the table is looked through for them.
+const IDLE_CONTENTS: usize = 1024;
+
+/// What all contents of a mount share.
+pub(super) struct Shared {
+    pub(super) cache: Cache,
+    pub(super) mode: Mode,
+    pub(super) limits: Limits,
+    /// Most bytes of all files together, of files that live in memory only.
+    pub(super) size: u64,
+    pub(super) benches: Benches,
+    pub(super) write_back: WriteBack,
+    pub(super) tuner: Arc<Tuner>,
+    pub(super) invalidated: AtomicU64,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The contents of a mount's files.
+pub struct Contents {
+    pub(super) shared: Arc<Shared>,
+    files: Mutex<Files>,
+    codec: String,
+    // In the order in which they end.
+    flusher: Flusher,
+    _tuner: super::tuner::Thread,
+    _keeper: Keeper,
+}
+
+#[derive(Default)]
+struct Files {
+    by_key: HashMap<FileKey, Arc<Content>>,
+    /// Size of the table at which it is looked through.
+    sweep_at: usize,
+}
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contents").finish_non_exhaustive()
+    }
+}
+
+impl Contents {
+    /// Of a mount with these options, all empty.
+    ///
+    /// # Errors
+    /// [`FilesError::Memory`] where there is no address space for the cache, and
+    /// [`FilesError::System`] where there is no thread left.
+    pub fn new(options: &MountOptions) -> Result<Arc<Self>, FilesError> {
+        let limits = options.limits;
+        let memory = |error: MemoryError| FilesError::Memory {
+            what: error.what,
+            bytes: error.bytes,
+            source: error.source,
+        };
+        let thread = |source| FilesError::System {
+            doing: "start a thread for",
+            path: options.mountpoint.clone(),
+            source,
+            remedy: "",
+        };
+        let mode = Mode::of(options.source.is_some(), options.write);
+        let size = options.size.unwrap_or(u64::MAX);
+        let (frames, slots) = capacity(limits.cache, options.size);
+        let mut warnings = Vec::new();
+        let frames = MemfdFrames::new("page cache", frames, &mut warnings).map_err(memory)?;
+        let slots =
+            MemfdSlots::new("page cache index", slots, false, &mut warnings).map_err(memory)?;
+        for warning in warnings {
+            // Pages that are swapped out are slower, but neither lost nor in anybody's way.
+            tracing::debug!("{warning}");
+        }
+        let wake = Arc::new(Wake::default());
+        let config = CcacheConfig {
+            limit: limits.cache,
+            floor: limits.floor,
+            codec: options.codec,
+            arenas: ARENAS,
+            reserve_bytes: (limits.cache / 64).clamp(*RESERVE.start(), *RESERVE.end()),
+            only_copy: mode == Mode::Memory,
+        };
+        let host = LinuxHost::new(Arc::clone(&wake), Arc::default());
+        let shared = Arc::new(Shared {
+            cache: Cache::new(host, frames, slots, config),
+            mode,
+            limits,
+            size,
+            benches: Benches::default(),
+            write_back: WriteBack::default(),
+            tuner: Arc::default(),
+            invalidated: AtomicU64::new(0),
+        });
+        let kept = Arc::clone(&shared);
+        let keeper = Keeper::start("files", wake, move || kept.cache.keep()).map_err(thread)?;
+        Ok(Arc::new(Contents {
+            _tuner: super::tuner::Thread::start(&shared, options).map_err(thread)?,
+            flusher: Flusher::start(&shared).map_err(thread)?,
+            _keeper: keeper,
+            shared,
+            files: Mutex::default(),
+            codec: options.codec.to_string(),
+        }))
+    }
+
+    /// The content of a file that SOURCE says is as `stamp` tells. Pages held from before are
+    /// kept where that matches.
+    pub fn file(&self, key: FileKey, stamp: Stamp) -> Arc<Content> {
+        let mut files = self.files.lock();
+        if let Some(content) = files.by_key.get(&key) {
+            return Arc::clone(content);
+        }
+        if files.by_key.len() >= files.sweep_at {
+            self.sweep(&mut files);
+        }
+        let content = Content::new(Arc::clone(&self.shared), key, stamp);
+        files.by_key.insert(key, Arc::clone(&content));
+        content
+    }
+
+    /// Lets go of contents that nobody uses and of which nothing is known.
+    fn sweep(&self, files: &mut Files) {
+        files
+            .by_key
+            .retain(|_, content| Arc::strong_count(content) > 1 || content.is_known());
+        files.sweep_at = files.by_key.len() * 2 + IDLE_CONTENTS;
+    }
+
+    /// The content of a file of which something is held.
+    pub fn existing(&self, key: FileKey) -> Option<Arc<Content>> {
+        self.files.lock().by_key.get(&key).cloned()
+    }
+
+    /// The file has no name and is not open any more: what is held of it can go.
+    pub fn forget(&self, key: FileKey) {
+        let forgotten = self.files.lock().by_key.remove(&key);
+        if let Some(content) = forgotten {
+            content.abandon();
+        }
+    }
+
+    /// Writes all dirty pages out to SOURCE.
+    ///
+    /// # Errors
+    /// The first failure; the pages stay dirty.
+    pub fn sync(&self) -> io::Result<()> {
+        self.shared.write_back.write_out_all()
+    }
+
+    /// Stops writing dirty pages out by age; [`sync`](Self::sync) works on.
+    pub fn stop(&self) {
+        self.flusher.stop();
+    }
+
+    /// Fills in what is counted here.
+    pub fn status(&self, status: &mut MountStatus) {
+        let stats = self.shared.cache.stats();
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let write_back = &self.shared.write_back;
+        status.codec.clone_from(&self.codec);
+        status.limit = stats.limit;
+        status.target = stats.target;
+        status.pool_bytes = stats.store.pool_bytes;
+        status.index_bytes = stats.index_bytes;
+        status.pages = stats.inactive + stats.active + stats.pinned;
+        status.active_pages = stats.active;
+        status.compressed_bytes = stats.store.compr_bytes;
+        status.dirty_pages = write_back.pages();
+        status.shadows = stats.shadows;
+        status.files = stats.files;
+        status.hits = stats.hits;
+        status.misses = stats.misses;
+        status.refaults = stats.refaults;
+        status.admitted = stats.admitted;
+        status.bypassed = stats.bypassed;
+        status.evicted = stats.evicted;
+        status.writes = stats.writes;
+        status.written_back = write_back.written();
+        status.write_errors = write_back.errors();
+        status.corrupt = stats.corrupt;
+        status.invalidated = counted(&self.shared.invalidated);
+    }
+}
+
+impl Content {
+    fn is_known(&self) -> bool {
+        self.id.is_some_and(|id| self.shared.cache.known(id) > 0)
+            || !self.state.lock().dirty.is_empty()
+    }
+}
+
+/// Frames and slots for a cache of `limit` bytes, and for files of `size` bytes in all.
+fn capacity(limit: u64, size: Option<u64>) -> (u32, u64) {
+    let frames = (limit / FRAME_SIZE as u64).saturating_add(SLACK_FRAMES);
+    let for_files = size.unwrap_or(0) / 4096 * 4;
+    let slots = (limit / BYTES_PER_SLOT)
+        .max(for_files)
+        .clamp(1 << 12, 1 << 32);
+    (u32::try_from(frames).unwrap_or(u32::MAX), slots)
+}

@@ -1,0 +1,190 @@
+//! The tuner: a thread that, while files are read, looks at the system's memory ten times a
+//! second and lets the cache grow or shrink. While they are not, it sleeps.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use compcache_host::keeper::Wake;
+
+use super::Mode;
+use super::pressure::System;
+use super::source::Reader;
+use super::table::Shared;
+use crate::options::MountOptions;
+
+/// Time between two looks.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Looks without a read in between, after which the thread sleeps.
+const IDLE_LOOKS: u32 = 20;
+
+/// Looks for which the kernel counts as reclaiming after it dropped pages.
+const RECLAIMING_LOOKS: u32 = 50;
+
+/// The kernel reclaims where, for eight pages that are given out, it drops one.
+const STOLEN_PART: u64 = 8;
+
+/// Time from a fault until a page that is held is there, without its decompression: what two
+/// hand-overs between program and daemon take, in nanoseconds.
+const HAND_OVER_NS: u64 = 18_000;
+
+/// Weight of a new measurement of the time of a read from SOURCE: 1/16.
+const WEIGHT: u64 = 16;
+
+/// What requests tell the tuner.
+#[derive(Default)]
+pub(super) struct Tuner {
+    pub(super) reader: Reader,
+    requests: AtomicU64,
+    sleeps: AtomicBool,
+    wake: Arc<Wake>,
+    /// Nanoseconds that reading a page from SOURCE takes; 0 before the first.
+    miss_ns: AtomicU64,
+}
+
+impl fmt::Debug for Tuner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tuner").finish_non_exhaustive()
+    }
+}
+
+impl Tuner {
+    /// A request came.
+    pub(super) fn busy(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if self.sleeps.load(Ordering::Acquire) {
+            self.wake.wake();
+        }
+    }
+
+    /// Pages were read from SOURCE in that time.
+    pub(super) fn missed(&self, time: Duration, pages: usize) {
+        let each = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / pages.max(1) as u64;
+        let before = self.miss_ns.load(Ordering::Relaxed);
+        let now = if before == 0 {
+            each
+        } else {
+            before - before / WEIGHT + each / WEIGHT
+        };
+        // Of two threads at once one wins: it is an average.
+        self.miss_ns.store(now, Ordering::Relaxed);
+    }
+}
+
+/// The tuner's thread.
+pub(super) struct Thread {
+    wake: Arc<Wake>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    pub(super) fn start(shared: &Arc<Shared>, options: &MountOptions) -> io::Result<Self> {
+        let wake = Arc::clone(&shared.tuner.wake);
+        if shared.mode == Mode::Memory {
+            return Ok(Thread { wake, thread: None });
+        }
+        let mut tuning = Tuning {
+            shared: Arc::clone(shared),
+            limit: Box::new(limit(options)),
+            system: System::new(),
+            stolen: None,
+            given: 0,
+            reclaiming: 0,
+        };
+        let woken = Arc::clone(&wake);
+        let thread = std::thread::Builder::new()
+            .name("files/tune".to_owned())
+            .spawn(move || {
+                woken.listen();
+                while !woken.is_stopped() {
+                    tuning.run_until_idle(&woken);
+                    tuning.sleep(&woken);
+                }
+            })?;
+        Ok(Thread {
+            wake,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.wake.end(&mut self.thread);
+    }
+}
+
+/// How many bytes the mount may take at the moment.
+fn limit(options: &MountOptions) -> impl Fn() -> u64 + Send + use<> {
+    let limit = options.limits.cache;
+    move || limit
+}
+
+struct Tuning {
+    shared: Arc<Shared>,
+    limit: Box<dyn Fn() -> u64 + Send>,
+    system: System,
+    /// At the last look.
+    stolen: Option<u64>,
+    given: u64,
+    /// Looks for which the kernel still counts as reclaiming.
+    reclaiming: u32,
+}
+
+impl Tuning {
+    /// Looks again and again until no requests come.
+    fn run_until_idle(&mut self, wake: &Wake) {
+        let (mut seen, mut idle) = (0, 0);
+        while idle < IDLE_LOOKS && !wake.is_stopped() {
+            let requests = self.shared.tuner.requests.load(Ordering::Relaxed);
+            idle = if requests == seen { idle + 1 } else { 0 };
+            seen = requests;
+            self.look();
+            let until = Instant::now() + PERIOD;
+            while let Some(left) = until.checked_duration_since(Instant::now())
+                && !wake.is_stopped()
+            {
+                std::thread::park_timeout(left);
+            }
+        }
+    }
+
+    /// Sleeps until the next request.
+    fn sleep(&mut self, wake: &Wake) {
+        let tuner = &self.shared.tuner;
+        let before = tuner.requests.load(Ordering::Relaxed);
+        wake.take();
+        tuner.sleeps.store(true, Ordering::SeqCst);
+        while !wake.is_stopped() && tuner.requests.load(Ordering::SeqCst) == before && !wake.take()
+        {
+            std::thread::park();
+        }
+        tuner.sleeps.store(false, Ordering::SeqCst);
+        // What was dropped meanwhile was not for want of these files' pages.
+        self.stolen = None;
+    }
+
+    fn look(&mut self) {
+        let cache = &self.shared.cache;
+        let look = self.system.look();
+        let given = cache.given();
+        let new = given.wrapping_sub(self.given);
+        let stolen = look.stolen - self.stolen.unwrap_or(look.stolen).min(look.stolen);
+        if stolen * STOLEN_PART > new && stolen > 0 {
+            self.reclaiming = RECLAIMING_LOOKS;
+        } else {
+            self.reclaiming = self.reclaiming.saturating_sub(1);
+        }
+        (self.stolen, self.given) = (Some(look.stolen), given);
+        cache.set_reclaiming(self.reclaiming > 0);
+        let miss = self.shared.tuner.miss_ns.load(Ordering::Relaxed);
+        if miss > 0 {
+            cache.set_times(miss + HAND_OVER_NS, HAND_OVER_NS);
+        }
+        cache.tune((self.limit)(), look.missing, look.page_cache);
+    }
+}

@@ -1,0 +1,337 @@
+//! Writing dirty pages out: on fsync and close, after a time, at the limit, at unmount.
+//!
+//! A page stays dirty, and its chunk pinned, until SOURCE has taken it as it was after its last
+//! write; so nothing is lost where SOURCE fails, and the next write-out tries again. Only then
+//! is the failure reported, to each open file once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use compcache_engine::ccache::Found;
+use parking_lot::{Condvar, Mutex};
+
+use super::dirty::Reported;
+use super::read::PAGE;
+use super::table::Shared;
+use super::{Content, FileKey, Mode, source};
+
+/// Pages that are written out at once: 1 MiB.
+const RUN: usize = 256;
+
+/// Time between two looks for pages that have been dirty for long.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Time after which the kernel has written to its disk what was written through, and its pages
+/// can be dropped from SOURCE's page cache (`vm.dirty_expire_centisecs` is 30 s).
+const SETTLED: Duration = Duration::from_secs(36);
+
+/// Files written through whose pages wait for that; of more, the kernel's reclaim takes care.
+const WRITTEN: usize = 256;
+
+/// The dirty files of a mount.
+#[derive(Debug, Default)]
+pub(super) struct WriteBack {
+    files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
+    through: Mutex<VecDeque<(Instant, Weak<File>)>>,
+    pages: AtomicU64,
+    written: AtomicU64,
+    errors: AtomicU64,
+    /// The flusher sleeps without end: there is nothing to look for.
+    rests: AtomicBool,
+    wake: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl WriteBack {
+    /// Dirty pages.
+    pub(super) fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Pages written out so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Write-outs that failed.
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn became_dirty(&self, pages: u64) {
+        self.pages.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    pub(super) fn became_clean(&self, pages: u64) {
+        self.pages.fetch_sub(pages, Ordering::Relaxed);
+    }
+
+    /// A file was written through: the kernel now holds pages of it twice.
+    pub(super) fn wrote_through(&self, file: &Arc<File>) {
+        let mut through = self.through.lock();
+        let known = |(_, other): &(_, Weak<File>)| std::ptr::eq(other.as_ptr(), Arc::as_ptr(file));
+        if through.len() < WRITTEN && !through.iter().rev().take(8).any(known) {
+            through.push_back((Instant::now(), Arc::downgrade(file)));
+            drop(through);
+            self.wake_flusher();
+        }
+    }
+
+    fn wake_flusher(&self) {
+        if self.rests.swap(false, Ordering::AcqRel) {
+            *self.wake.lock() = true;
+            self.woken.notify_one();
+        }
+    }
+
+    /// Writes out every dirty page.
+    pub(super) fn write_out_all(&self) -> io::Result<()> {
+        self.write_out_where(|_| true)
+    }
+
+    fn write_out_where(&self, wanted: impl Fn(&Content) -> bool) -> io::Result<()> {
+        let files: Vec<_> = self.files.lock().values().cloned().collect();
+        let mut outcome = Ok(());
+        for content in files.into_iter().filter(|content| wanted(content)) {
+            outcome = outcome.and(content.write_out());
+        }
+        outcome
+    }
+
+    /// Drops pages from SOURCE's page cache that were written through some time ago.
+    fn drop_behind(&self) {
+        loop {
+            let mut through = self.through.lock();
+            match through.front() {
+                Some((when, _)) if when.elapsed() >= SETTLED => {}
+                _ => return,
+            }
+            let file = through.pop_front().and_then(|(_, file)| file.upgrade());
+            drop(through);
+            if let Some(file) = file {
+                source::drop_behind(&file, 0, 0);
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.files.lock().is_empty() && self.through.lock().is_empty()
+    }
+
+    /// Sleeps for a period, or while there is nothing to do.
+    fn sleep(&self) {
+        let mut woken = self.wake.lock();
+        if self.is_idle() {
+            self.rests.store(true, Ordering::Release);
+            // Looked at again: whoever came before that did not wake.
+            if self.is_idle() {
+                while !*woken {
+                    self.woken.wait(&mut woken);
+                }
+            }
+            self.rests.store(false, Ordering::Release);
+        } else if !*woken {
+            let _ = self.woken.wait_for(&mut woken, PERIOD);
+        }
+        *woken = false;
+    }
+}
+
+impl Content {
+    /// Lets the flusher know of a file that has dirty pages.
+    pub(super) fn note_dirty(&self) {
+        let write_back = &self.shared.write_back;
+        let mut files = write_back.files.lock();
+        if !files.contains_key(&self.key)
+            && let Some(content) = self.this.upgrade()
+        {
+            files.insert(self.key, content);
+            drop(files);
+            write_back.wake_flusher();
+        }
+    }
+
+    /// What an open file that is made now was told of failed write-backs.
+    #[must_use]
+    pub fn opened(&self) -> Reported {
+        self.state.lock().dirty.opened()
+    }
+
+    /// Writes dirty pages out to SOURCE: at close, and before SOURCE is asked for what depends
+    /// on them.
+    ///
+    /// # Errors
+    /// The failure of a write-out that `reported` was not told of yet. The pages stay dirty.
+    pub fn flush(&self, reported: &Reported) -> io::Result<()> {
+        if self.shared.mode != Mode::Back {
+            return Ok(());
+        }
+        // A failure is noted, and told by the next line.
+        let _ = self.write_out();
+        self.state.lock().dirty.report(reported)
+    }
+
+    /// Writes dirty pages out and makes SOURCE store them.
+    ///
+    /// # Errors
+    /// As [`Content::flush`], and those of fsync.
+    pub fn fsync(&self, source: &File, data_only: bool, reported: &Reported) -> io::Result<()> {
+        if self.shared.mode == Mode::Memory {
+            return Ok(());
+        }
+        self.flush(reported)?;
+        if data_only {
+            source.sync_data()
+        } else {
+            source.sync_all()
+        }
+    }
+
+    /// Writes all dirty pages of the file out.
+    pub(super) fn write_out(&self) -> io::Result<()> {
+        if self.state.lock().dirty.is_empty() {
+            return Ok(());
+        }
+        let _one = self.exclusive.lock();
+        self.write_out_exclusively()
+    }
+
+    /// As [`write_out`](Self::write_out), for whoever holds the lock of exclusive changes.
+    pub(super) fn write_out_exclusively(&self) -> io::Result<()> {
+        let write_back = &self.shared.write_back;
+        let outcome = self.write_runs();
+        if let Err(error) = &outcome {
+            write_back.errors.fetch_add(1, Ordering::Relaxed);
+            self.state.lock().dirty.failed(error);
+            tracing::warn!("writing dirty pages to SOURCE failed, they are kept: {error}");
+        }
+        let mut files = write_back.files.lock();
+        if self.state.lock().dirty.is_empty() {
+            let removed = files.remove(&self.key);
+            // Dropped without the lock: it may be the last reference.
+            drop(files);
+            drop(removed);
+        }
+        outcome
+    }
+
+    fn write_runs(&self) -> io::Result<()> {
+        let mut from = 0;
+        loop {
+            let (run, source) = {
+                let state = self.state.lock();
+                let Some(source) = state.dirty.source() else {
+                    return Ok(());
+                };
+                (state.dirty.run(from, RUN), Arc::clone(source))
+            };
+            let Some((first, writes)) = run else {
+                return Ok(());
+            };
+            self.write_run(&source, first, &writes)?;
+            from = first + writes.len() as u64;
+        }
+    }
+
+    fn write_run(&self, source: &File, first: u64, writes: &[u64]) -> io::Result<()> {
+        let Some(id) = self.id else { return Ok(()) };
+        let _changing = self.begin_change();
+        let cache = &self.shared.cache;
+        self.shared.benches.with(cache, |bench| {
+            let (worker, pages) = bench.parts(writes.len());
+            for (index, page) in (first..).zip(&mut *pages) {
+                if cache.peek(worker, id, index, page) != Found::Here {
+                    tracing::error!("dirty page {index} of a file is corrupt: it is lost");
+                    return Err(io::Error::from_raw_os_error(libc::EIO));
+                }
+            }
+            let offset = first * PAGE;
+            let end = self.size.load(Ordering::Relaxed);
+            let length = (end.saturating_sub(offset)).min(writes.len() as u64 * PAGE);
+            source.write_all_at(&pages.as_flattened()[..length as usize], offset)
+        })?;
+        let mut state = self.state.lock();
+        for (index, write) in (first..).zip(writes) {
+            if state.dirty.clean(index, *write) {
+                cache.unpin(id, index);
+                self.shared.write_back.became_clean(1);
+            }
+        }
+        let written = &self.shared.write_back.written;
+        written.fetch_add(writes.len() as u64, Ordering::Relaxed);
+        if let Ok(stamp) = source::stamp_of(source) {
+            state.stamp = stamp;
+        }
+        Ok(())
+    }
+
+    /// Whether a dirty page is older than that.
+    fn is_overdue(&self, age: Duration) -> bool {
+        let since = self.state.lock().dirty.since();
+        since.is_some_and(|since| since.elapsed() >= age)
+    }
+}
+
+/// The thread that writes out what has been dirty for long.
+#[derive(Debug)]
+pub(super) struct Flusher {
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Flusher {
+    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, shared) = (Arc::clone(&stop), Arc::clone(shared));
+        let served = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("files/flush".to_owned())
+            .spawn(move || {
+                let write_back = &served.write_back;
+                while !stopped.load(Ordering::Acquire) {
+                    let age = served.limits.dirty_after;
+                    // Failures are noted in the files, for fsync and close.
+                    let _ = write_back.write_out_where(|content| content.is_overdue(age));
+                    write_back.drop_behind();
+                    write_back.sleep();
+                }
+            })?;
+        Ok(Flusher {
+            shared,
+            stop,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        let write_back = &self.shared.write_back;
+        *write_back.wake.lock() = true;
+        write_back.woken.notify_one();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread files/flush panicked");
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.stop();
+        // Files whose pages could not be written out hold on to what they share, and the other
+        // way round.
+        let lost = std::mem::take(&mut *self.shared.write_back.files.lock());
+        if !lost.is_empty() {
+            tracing::error!("dirty pages of {} files are lost", lost.len());
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Regular files: open, read, write, and all that moves their data.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use fuser::{FileHandle, FopenFlags, OpenFlags, ReplyData, Request, WriteFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+
+use super::Passthrough;
+use super::caller::act_as;
+use super::names::Entry;
+use crate::content::Reported;
+use crate::inode::stat::{digest, key, stamp, stat};
+use crate::inode::{Descriptors, Inode, Open};
+use crate::options::WritePolicy;
+
+/// A file that the kernel has open.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    inode: Arc<Inode>,
+    pub(super) open: Arc<Open>,
+    reported: Reported,
+    writes: bool,
+}
+
+impl Passthrough {
+    /// OPEN, with O_TRUNC.
+    pub(super) fn open(
+        &self,
+        request: &Request,
+        node: u64,
+        flags: OpenFlags,
+    ) -> io::Result<(FileHandle, FopenFlags)> {
+        let inode = self.table.get(node)?;
+        let (read, write) = access(flags.0);
+        let truncate = flags.0 & libc::O_TRUNC != 0;
+        let (file, keep) = self.open_inode(&inode, read, write || truncate, None)?;
+        let answer = self.opened(&file, keep);
+        if truncate && let Err(e) = self.truncate(request, &inode, 0) {
+            self.close(&file);
+            return Err(e);
+        }
+        Ok((self.files.insert(file), answer))
+    }
+
+    /// CREATE: a new file, open. Returns the answer of a look-up as well.
+    pub(super) fn create(
+        &self,
+        request: &Request,
+        (parent, name): (u64, &OsStr),
+        (mode, umask): (u32, u32),
+        flags: i32,
+    ) -> io::Result<(Entry, FileHandle, FopenFlags)> {
+        let directory = self.table.get(parent)?;
+        let fd = directory.fd(&self.source)?;
+        let made = {
+            let _caller = act_as(request, umask, self.root)?;
+            // Never a file that is there already: its permissions were not checked.
+            let how = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
+            let mode = Mode::from_bits_retain(mode & 0o7777);
+            rustix::fs::openat(&fd, name, how | OFlags::CLOEXEC, mode)
+        };
+        let made = match made {
+            Ok(made) => made,
+            // Somebody made it at SOURCE: the kernel looks it up, checks, and opens it.
+            Err(rustix::io::Errno::EXIST) if flags & libc::O_EXCL == 0 => {
+                return Err(io::Error::from_raw_os_error(libc::ESTALE));
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let found = stat(&made)?;
+        let entry = match self.table.acquire(&key(&found)) {
+            Some(_) => {
+                // A handle-less file system has used the number again.
+                self.forget(self.table.node(key(&found).dev, key(&found).ino), 1);
+                self.entry(parent, &fd, name)?
+            }
+            None => {
+                let path = crate::inode::source::reopen(&made, libc::O_PATH)?;
+                self.entry_of_file(parent, name, path, &found)?
+            }
+        };
+        let (read, write) = access(flags);
+        let opened = self.open_inode(&entry.inode, read, write, Some(made));
+        match opened {
+            Ok((file, keep)) => {
+                let answer = self.opened(&file, keep);
+                Ok((entry, self.files.insert(file), answer))
+            }
+            Err(e) => {
+                self.forget(entry.inode.node, 1);
+                Err(e)
+            }
+        }
+    }
+
+    /// Opens an inode; `made` is its file, open for reading and writing, if there is one already.
+    /// Returns whether what the kernel has of it in its page cache is still right.
+    fn open_inode(
+        &self,
+        inode: &Arc<Inode>,
+        read: bool,
+        write: bool,
+        made: Option<OwnedFd>,
+    ) -> io::Result<(OpenFile, bool)> {
+        let mut state = inode.state.lock();
+        let known = state.open.is_some() || self.contents.existing(inode.key).is_some();
+        let source = |flags| inode.open_place(state.pin.as_deref(), &self.source, flags);
+        let (open, found) = match &state.open {
+            Some(open) => {
+                open.files.make(read, write, source)?;
+                (Arc::clone(open), stat(open.files.any()?)?)
+            }
+            None => {
+                let files = Descriptors::default();
+                match made {
+                    Some(made) => files.set(File::from(made))?,
+                    None => files.make(read, write, source)?,
+                }
+                let found = stat(files.any()?)?;
+                let open = Open {
+                    content: self.contents.file(inode.key, stamp(&found)),
+                    files,
+                    handles: AtomicU32::new(0),
+                };
+                (Arc::new(open), found)
+            }
+        };
+        open.handles.fetch_add(1, Relaxed);
+        state.open = Some(Arc::clone(&open));
+        drop(state);
+        let now = stamp(&found);
+        let same = open.content.revalidate(now);
+        let keep = same && (known || inode.seen() == digest(now));
+        let file = OpenFile {
+            inode: Arc::clone(inode),
+            open,
+            reported: Reported::default(),
+            writes: write,
+        };
+        Ok((file, keep))
+    }
+
+    /// The flags of an answer to OPEN.
+    fn opened(&self, file: &OpenFile, keep: bool) -> FopenFlags {
+        let mut flags = FopenFlags::empty();
+        flags.set(FopenFlags::FOPEN_KEEP_CACHE, keep);
+        let reports = file.writes && self.write == WritePolicy::Back && self.size.is_none();
+        flags.set(FopenFlags::FOPEN_NOFLUSH, !reports);
+        flags
+    }
+
+    /// RELEASE.
+    pub(super) fn release(&self, handle: FileHandle) {
+        if let Some(file) = self.files.remove(handle) {
+            self.close(&file);
+        }
+    }
+
+    fn close(&self, file: &OpenFile) {
+        let inode = &file.inode;
+        let mut state = inode.state.lock();
+        if file.open.handles.fetch_sub(1, Relaxed) > 1 {
+            return;
+        }
+        state.open = None;
+        drop(state);
+        // From now on the content may be given up; what the kernel keeps is judged by this.
+        let now = file
+            .open
+            .files
+            .any()
+            .and_then(stat)
+            .map(|found| stamp(&found));
+        let seen = match now {
+            Ok(now) if file.open.content.revalidate(now) => digest(now),
+            _ => 0,
+        };
+        inode.set_seen(seen);
+        if inode.unlinked.load(Relaxed) && self.table.find(&inode.key).is_none() {
+            self.contents.forget(inode.key);
+        }
+    }
+
+    /// READ. Answers by itself, because pages may be taken in after the answer.
+    pub(super) fn read(&self, handle: FileHandle, offset: u64, size: u32, reply: ReplyData) {
+        if let Some(hook) = &self.on_request {
+            hook();
+        }
+        let file = match self.files.get(handle) {
+            Ok(file) => file,
+            Err(e) => return reply.error(e.into()),
+        };
+        match file.open.files.reader() {
+            Ok(source) => {
+                file.open
+                    .content
+                    .read(source, offset, size as usize, |data| match data {
+                        Ok(data) => reply.data(data),
+                        Err(e) => reply.error(e.into()),
+                    })
+            }
+            Err(e) => reply.error(e.into()),
+        }
+    }
+
+    /// WRITE.
+    pub(super) fn write(
+        &self,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        flags: OpenFlags,
+    ) -> io::Result<u32> {
+        let file = self.files.get(handle)?;
+        let source = file.open.files.writer()?;
+        if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+            self.clear_set_id(source)?;
+        }
+        file.open.content.write(source, offset, data)?;
+        // The kernel itself sends FSYNC after a write through its cache.
+        if flags.0 & libc::O_DIRECT != 0 && flags.0 & libc::O_DSYNC != 0 {
+            let data_only = flags.0 & libc::O_SYNC != libc::O_SYNC;
+            file.open.content.fsync(source, data_only, &file.reported)?;
+        }
+        Ok(data.len() as u32)
+    }
+
+    /// FLUSH: a descriptor is closed.
+    pub(super) fn flush(&self, handle: FileHandle) -> io::Result<()> {
+        let file = self.files.get(handle)?;
+        file.open.content.flush(&file.reported)
+    }
+
+    /// FSYNC.
+    pub(super) fn fsync(&self, handle: FileHandle, data_only: bool) -> io::Result<()> {
+        let file = self.files.get(handle)?;
+        let source = file
+            .open
+            .files
+            .writer()
+            .or_else(|_| file.open.files.reader())?;
+        file.open.content.fsync(source, data_only, &file.reported)
+    }
+
+    /// FALLOCATE, in all modes that SOURCE has.
+    pub(super) fn fallocate(
+        &self,
+        request: &Request,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+    ) -> io::Result<()> {
+        let file = self.files.get(handle)?;
+        let source = file.open.files.writer()?;
+        let mode = FallocateFlags::from_bits_retain(mode as u32);
+        let end = offset
+            .checked_add(length)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
+        self.drop_privileges(request, source)?;
+        // Others move data, which Linux does not let FUSE do.
+        let known = FallocateFlags::KEEP_SIZE
+            | FallocateFlags::PUNCH_HOLE
+            | FallocateFlags::ZERO_RANGE
+            | FallocateFlags::UNSHARE_RANGE;
+        if !known.contains(mode) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        file.open.content.change(offset, end, || {
+            if self.size.is_some() {
+                allocate_nothing(source, end, mode)?;
+            } else {
+                rustix::fs::fallocate(source, mode, offset, length)?;
+            }
+            Ok(stamp(&stat(source)?))
+        })
+    }
+
+    /// LSEEK with SEEK_DATA or SEEK_HOLE.
+    pub(super) fn lseek(&self, handle: FileHandle, offset: i64, whence: i32) -> io::Result<i64> {
+        let file = self.files.get(handle)?;
+        let hole = match whence {
+            libc::SEEK_DATA => false,
+            libc::SEEK_HOLE => true,
+            _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        };
+        let offset =
+            u64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::ENXIO))?;
+        let source = file
+            .open
+            .files
+            .reader()
+            .or_else(|_| file.open.files.writer())?;
+        let found = file.open.content.seek(source, offset, hole)?;
+        i64::try_from(found).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))
+    }
+
+    /// COPY_FILE_RANGE. ENOSYS makes the kernel read and write.
+    pub(super) fn copy_file_range(
+        &self,
+        request: &Request,
+        (from, mut from_offset): (FileHandle, u64),
+        (to, to_offset): (FileHandle, u64),
+        length: u64,
+    ) -> io::Result<u32> {
+        if self.size.is_some() {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        let (from, to) = (self.files.get(from)?, self.files.get(to)?);
+        let (reader, writer) = (from.open.files.reader()?, to.open.files.writer()?);
+        let length = length.min(1 << 30);
+        from.open.content.flush(&from.reported)?;
+        self.drop_privileges(request, writer)?;
+        let mut copied = 0;
+        let end = to_offset.saturating_add(length);
+        to.open.content.change(to_offset, end, || {
+            let mut at = to_offset;
+            copied = rustix::fs::copy_file_range(
+                reader,
+                Some(&mut from_offset),
+                writer,
+                Some(&mut at),
+                length as usize,
+            )?;
+            Ok(stamp(&stat(writer)?))
+        })?;
+        Ok(copied as u32)
+    }
+}
+
+/// What an access mode asks for: reading, writing.
+fn access(flags: i32) -> (bool, bool) {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => (true, false),
+        libc::O_WRONLY => (false, true),
+        _ => (true, true),
+    }
+}
+
+/// fallocate(2) on a file that holds no data itself: only its size can change.
+fn allocate_nothing(file: &File, end: u64, mode: FallocateFlags) -> io::Result<()> {
+    if !mode.contains(FallocateFlags::KEEP_SIZE) && stat(file)?.stx_size < end {
+        file.set_len(end)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What the kernel is told without having asked: to drop pages that are stale, and inodes that
+//! were looked up long ago.
+//!
+//! It takes locks of its own for that, which may be held by whoever waits for one of our answers:
+//! so a thread of its own speaks to it, that no request ever waits for.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender};
+
+use fuser::{INodeNo, Notifier};
+
+use crate::inode::{Inode, Table};
+
+/// `FUSE_NOTIFY_PRUNE` (Linux 6.18): drop these inodes if nobody uses them.
+const PRUNE: u32 = 9;
+
+/// Inodes that the kernel is asked at once to drop.
+const BATCH: usize = 512;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// The pages of this node are stale.
+    Stale(u64),
+    /// The kernel knows too many inodes.
+    TooMany,
+    /// End.
+    Stop,
+}
+
+/// Where requests leave their notices.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    sender: Sender<Notice>,
+    /// The thread was told that there are too many, and has not begun yet.
+    told: AtomicBool,
+    /// The kernel has to be asked by name to drop inodes.
+    pub(crate) by_name: AtomicBool,
+}
+
+impl Notices {
+    /// For a thread that will listen to the receiver.
+    pub(crate) fn new() -> (Self, Receiver<Notice>) {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let notices = Notices {
+            sender,
+            told: AtomicBool::new(false),
+            by_name: AtomicBool::new(false),
+        };
+        (notices, receiver)
+    }
+
+    /// The kernel's pages of the node are stale.
+    pub(crate) fn stale(&self, node: u64) {
+        self.send(Notice::Stale(node));
+    }
+
+    /// The kernel knows too many inodes.
+    pub(crate) fn too_many(&self) {
+        if !self.told.swap(true, Relaxed) {
+            self.send(Notice::TooMany);
+        }
+    }
+
+    /// The mount is gone.
+    pub(crate) fn stop(&self) {
+        self.send(Notice::Stop);
+    }
+
+    fn send(&self, notice: Notice) {
+        if self.sender.send(notice).is_err() {
+            tracing::debug!("a notice after the end of the mount");
+        }
+    }
+
+    /// Finds out how the kernel can be asked to drop inodes.
+    pub(crate) fn probe(&self, device: &OwnedFd) {
+        let by_name = prune(device, &[]).is_err();
+        self.by_name.store(by_name, Relaxed);
+    }
+
+    /// Does what is asked for until it is told to stop.
+    pub(crate) fn run(
+        &self,
+        receiver: &Receiver<Notice>,
+        notifier: &Notifier,
+        device: &OwnedFd,
+        table: &Table,
+    ) {
+        for notice in receiver {
+            let done = match notice {
+                Notice::Stale(node) => notifier.inval_inode(INodeNo(node), 0, 0),
+                Notice::TooMany => {
+                    self.told.store(false, Relaxed);
+                    self.drop_some(notifier, device, table)
+                }
+                Notice::Stop => return,
+            };
+            if let Err(e) = done {
+                tracing::debug!("the kernel refuses a notice: {e}");
+            }
+        }
+    }
+
+    /// Asks the kernel to drop what is too much, and a little more.
+    fn drop_some(&self, notifier: &Notifier, device: &OwnedFd, table: &Table) -> io::Result<()> {
+        table.tidy();
+        let mut left = table.excess() + table.most() / 16;
+        while left > 0 {
+            let oldest = table.oldest(left.min(BATCH));
+            if oldest.is_empty() {
+                break;
+            }
+            left -= oldest.len();
+            if self.by_name.load(Relaxed) {
+                for inode in &oldest {
+                    drop_by_name(notifier, inode)?;
+                }
+            } else {
+                let nodes: Vec<u64> = oldest.iter().map(|inode| inode.node).collect();
+                prune(device, &nodes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks the kernel to drop a name. A directory's is left alone: it may be some program's working
+/// directory, which would lose its path.
+fn drop_by_name(notifier: &Notifier, inode: &Arc<Inode>) -> io::Result<()> {
+    if inode.is_directory() {
+        return Ok(());
+    }
+    let name = inode.name.lock().take();
+    match name {
+        Some(name) => notifier.inval_entry(INodeNo(name.parent), OsStr::from_bytes(&name.name)),
+        None => Ok(()),
+    }
+}
+
+/// Asks the kernel to drop inodes, where nobody uses them. `fuser` has no call for it.
+fn prune(device: &OwnedFd, nodes: &[u64]) -> io::Result<()> {
+    // struct fuse_out_header, struct fuse_notify_prune_out, nodes.
+    let length = 16 + 16 + 8 * nodes.len();
+    let mut message = Vec::with_capacity(length);
+    message.extend_from_slice(&(length as u32).to_ne_bytes());
+    message.extend_from_slice(&PRUNE.to_ne_bytes());
+    message.extend_from_slice(&0_u64.to_ne_bytes());
+    message.extend_from_slice(&(nodes.len() as u32).to_ne_bytes());
+    message.extend_from_slice(&[0; 12]);
+    for node in nodes {
+        message.extend_from_slice(&node.to_ne_bytes());
+    }
+    let written = File::from(device.try_clone()?).write(&message)?;
+    if written == length {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+}

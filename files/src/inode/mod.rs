@@ -1,0 +1,11 @@
+//! The inodes that the kernel knows of.
+
+pub(crate) mod handle;
+pub(crate) mod node;
+pub(crate) mod source;
+pub(crate) mod stat;
+pub(crate) mod table;
+
+pub(crate) use node::{Descriptors, Inode, Open};
+pub(crate) use source::Source;
+pub(crate) use table::Table;

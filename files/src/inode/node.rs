@@ -1,0 +1,281 @@
+//! One inode: where its file is at SOURCE, and what is open of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use rustix::fs::OFlags;
+
+use super::handle::Handle;
+use super::source::Source;
+use crate::content::{Content, FileKey};
+
+/// How the file of an inode is found again.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// By its handle.
+    Handle(Handle),
+    /// By an `O_PATH` descriptor.
+    Fd(OwnedFd),
+    /// It is the directory that is shown.
+    Root,
+}
+
+/// A name that led to the inode.
+#[derive(Debug)]
+pub(crate) struct Name {
+    /// The node of the directory.
+    pub(crate) parent: u64,
+    /// The name in it.
+    pub(crate) name: Box<[u8]>,
+}
+
+/// An inode that the kernel knows of.
+#[derive(Debug)]
+pub(crate) struct Inode {
+    /// Which file it is.
+    pub(crate) key: FileKey,
+    /// What the kernel calls it.
+    pub(crate) node: u64,
+    /// Tells files apart that had the same node one after another.
+    pub(crate) generation: u32,
+    /// The type bits of its mode.
+    pub(crate) kind: u32,
+    /// How often it was handed to the kernel, less what the kernel has forgotten. It changes to 0
+    /// under the lock of its shard of the table only.
+    pub(crate) lookups: AtomicU64,
+    /// A file: digest of the stamp at which what the kernel has cached of it was right, as far as
+    /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
+    seen: AtomicU64,
+    /// It was used since the table was last looked through for what to drop.
+    pub(crate) used: AtomicBool,
+    /// It has no name any more.
+    pub(crate) unlinked: AtomicBool,
+    /// Directories that are open.
+    pub(crate) open_directories: AtomicU32,
+    place: Place,
+    /// The last name, where the kernel is asked by name to drop it.
+    pub(crate) name: Mutex<Option<Box<Name>>>,
+    pub(crate) state: Mutex<State>,
+}
+
+/// What is open of an inode.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The file, while the kernel has it open.
+    pub(crate) open: Option<Arc<Open>>,
+    /// Keeps a file without a name alive for as long as the kernel knows it.
+    pub(crate) pin: Option<Arc<OwnedFd>>,
+}
+
+/// A regular file that the kernel has open.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// Its pages.
+    pub(crate) content: Arc<Content>,
+    /// Its descriptors.
+    pub(crate) files: Descriptors,
+    /// The kernel's handles.
+    pub(crate) handles: AtomicU32,
+}
+
+/// A file of SOURCE, open for what it is needed for.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors {
+    /// The source, open for reading.
+    reader: OnceLock<Arc<File>>,
+    /// The source, open for writing (and reading, where that is allowed).
+    writer: OnceLock<Arc<File>>,
+}
+
+/// A descriptor of an inode's file; good for `*at` calls and fstat, perhaps for no more.
+#[derive(Debug)]
+pub(crate) enum PathFd<'a> {
+    /// Opened for this call.
+    New(OwnedFd),
+    /// The inode's.
+    Held(BorrowedFd<'a>),
+    /// Of the file that is open.
+    Open(Arc<File>),
+    /// Of the file that has no name.
+    Pinned(Arc<OwnedFd>),
+}
+
+impl AsFd for PathFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            PathFd::New(fd) => fd.as_fd(),
+            PathFd::Held(fd) => fd.as_fd(),
+            PathFd::Open(file) => file.as_fd(),
+            PathFd::Pinned(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Inode {
+    /// An inode that the kernel is told of for the first time.
+    pub(crate) fn new(key: FileKey, node: u64, kind: u32, place: Place) -> Self {
+        Inode {
+            key,
+            node,
+            generation: 0,
+            kind: kind & libc::S_IFMT,
+            lookups: AtomicU64::new(1),
+            seen: AtomicU64::new(0),
+            used: AtomicBool::new(true),
+            unlinked: AtomicBool::new(false),
+            open_directories: AtomicU32::new(0),
+            place,
+            name: Mutex::new(None),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// Whether it is a regular file.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.kind == libc::S_IFREG
+    }
+
+    /// Whether it is a directory.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == libc::S_IFDIR
+    }
+
+    /// Whether `other` is found at the same place: the same file, where keys can't tell.
+    pub(crate) fn same_place(&self, other: &Inode) -> bool {
+        match (&self.place, &other.place) {
+            (Place::Handle(a), Place::Handle(b)) => a == b,
+            _ => true,
+        }
+    }
+
+    /// The digest of what the kernel has seen; 0 where that is not known.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Relaxed)
+    }
+
+    /// Notes what the kernel has seen.
+    pub(crate) fn set_seen(&self, digest: u64) {
+        self.seen.store(digest, Relaxed);
+    }
+
+    /// What is open of it.
+    pub(crate) fn open(&self) -> Option<Arc<Open>> {
+        self.state.lock().open.clone()
+    }
+
+    /// A descriptor of its file.
+    ///
+    /// # Errors
+    /// ESTALE where the file is gone.
+    pub(crate) fn fd<'a>(&'a self, source: &'a Source) -> io::Result<PathFd<'a>> {
+        let handle = match &self.place {
+            Place::Fd(fd) => return Ok(PathFd::Held(fd.as_fd())),
+            Place::Root => return Ok(PathFd::Held(source.root.as_fd())),
+            Place::Handle(handle) => handle,
+        };
+        if !self.is_directory() || self.unlinked.load(Relaxed) {
+            let state = self.state.lock();
+            if let Some(pin) = &state.pin {
+                return Ok(PathFd::Pinned(Arc::clone(pin)));
+            }
+            if let Some(Ok(file)) = state.open.as_ref().map(|open| open.files.any()) {
+                return Ok(PathFd::Open(Arc::clone(file)));
+            }
+        }
+        handle
+            .open(&source.root, libc::O_PATH | libc::O_NOFOLLOW)
+            .map(PathFd::New)
+    }
+
+    /// Opens its file.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(crate) fn open_file(&self, source: &Source, flags: i32) -> io::Result<OwnedFd> {
+        let pin = self.state.lock().pin.clone();
+        self.open_place(pin.as_deref(), source, flags)
+    }
+
+    /// The same with the inode's state locked.
+    pub(crate) fn open_place(
+        &self,
+        pin: Option<&OwnedFd>,
+        source: &Source,
+        flags: i32,
+    ) -> io::Result<OwnedFd> {
+        match (&self.place, pin) {
+            (_, Some(fd)) | (Place::Fd(fd), None) => super::source::reopen(fd, flags),
+            (Place::Root, None) => super::source::reopen(&source.root, flags),
+            (Place::Handle(handle), None) => handle.open(&source.root, flags),
+        }
+    }
+}
+
+impl Descriptors {
+    /// Either descriptor; EBADF where there is none.
+    pub(crate) fn any(&self) -> io::Result<&Arc<File>> {
+        self.reader().or_else(|_| self.writer())
+    }
+
+    /// The file, open for reading; EBADF where it is not.
+    pub(crate) fn reader(&self) -> io::Result<&Arc<File>> {
+        self.reader
+            .get()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
+    }
+
+    /// The file, open for writing; EBADF where it is not.
+    pub(crate) fn writer(&self) -> io::Result<&Arc<File>> {
+        self.writer
+            .get()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
+    }
+
+    /// Takes a file that was opened, for what it is good for.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub(crate) fn set(&self, file: File) -> io::Result<()> {
+        let access = rustix::fs::fcntl_getfl(&file)? & OFlags::ACCMODE;
+        let file = Arc::new(file);
+        if access != OFlags::WRONLY {
+            self.reader.get_or_init(|| Arc::clone(&file));
+        }
+        if access != OFlags::RDONLY {
+            self.writer.get_or_init(|| file);
+        }
+        Ok(())
+    }
+
+    /// Opens it for reading, for writing, or for both, as far as it is not yet.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(crate) fn make(
+        &self,
+        read: bool,
+        write: bool,
+        open: impl Fn(i32) -> io::Result<OwnedFd>,
+    ) -> io::Result<()> {
+        if write && self.writer.get().is_none() {
+            self.set(File::from(open_to_write(&open)?))?;
+        }
+        if read && self.reader.get().is_none() {
+            self.set(File::from(open(libc::O_RDONLY)?))?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file for writing, and for reading if that is allowed: the cache completes pages that
+/// are written in part.
+fn open_to_write(open: impl Fn(i32) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    match open(libc::O_RDWR) {
+        Err(e) if e.raw_os_error() == Some(libc::EACCES) => open(libc::O_WRONLY),
+        other => other,
+    }
+}

@@ -1,0 +1,194 @@
+//! The directory that is shown: how files in it are reached.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
+};
+
+use super::handle::Handle;
+use super::node::Place;
+use super::stat::{is_directory, key, stat};
+use crate::content::FileKey;
+
+/// The directory that is shown.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The directory, open for reading.
+    pub(crate) root: OwnedFd,
+    /// Which it is.
+    pub(crate) key: FileKey,
+    /// Files are found by handle, so that none has to be held open.
+    pub(crate) by_handle: bool,
+    /// A directory to be removed with the mount.
+    _scratch: Option<Scratch>,
+}
+
+/// A directory that is removed with all it holds when this is dropped.
+#[derive(Debug)]
+struct Scratch(std::path::PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(e) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!("remove {}: {e}", self.0.display());
+        }
+    }
+}
+
+impl Source {
+    /// Opens the directory `path`. As root it is a private bind mount of it: what is mounted
+    /// below it (the mount that is about to be made, above all) can't be reached, and reading does
+    /// not update access times.
+    ///
+    /// # Errors
+    /// Those of opening it.
+    pub(crate) fn open(path: &Path, root: bool) -> io::Result<Self> {
+        let tree = if root { clone_mount(path) } else { None };
+        let fd = match tree {
+            Some(tree) => open_directory(tree.as_fd(), Path::new("."))?,
+            None => open_directory(CWD, path)?,
+        };
+        Self::new(fd, root, None)
+    }
+
+    /// An empty directory in memory that no other program can reach. As root it is a tmpfs that is
+    /// not mounted anywhere, otherwise a directory in `/dev/shm` that is removed with the mount.
+    ///
+    /// # Errors
+    /// Those of making it.
+    pub(crate) fn in_memory(root: bool) -> io::Result<Self> {
+        if root {
+            let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_set_string(context.as_fd(), "mode", "1777")?;
+            fsconfig_create(context.as_fd())?;
+            let mount = fsmount(
+                context.as_fd(),
+                FsMountFlags::FSMOUNT_CLOEXEC,
+                MountAttrFlags::MOUNT_ATTR_NOATIME,
+            )?;
+            let fd = open_directory(mount.as_fd(), Path::new("."))?;
+            return Self::new(fd, root, None);
+        }
+        let path = make_scratch(Path::new("/dev/shm"))?;
+        let scratch = Scratch(path.clone());
+        let fd = open_directory(CWD, &path)?;
+        Self::new(fd, root, Some(scratch))
+    }
+
+    fn new(root: OwnedFd, is_root: bool, scratch: Option<Scratch>) -> io::Result<Self> {
+        let found = stat(&root)?;
+        if !is_directory(&found) {
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
+        }
+        // Tried once: both the file system and the capabilities have a say.
+        let by_handle = is_root
+            && Handle::of(&root)
+                .and_then(|handle| handle.open(&root, libc::O_PATH))
+                .is_ok();
+        Ok(Source {
+            key: key(&found),
+            root,
+            by_handle,
+            _scratch: scratch,
+        })
+    }
+
+    /// How the file that `fd` (`O_PATH`) is open on will be found again.
+    pub(crate) fn place(&self, fd: OwnedFd, dev: u64) -> Place {
+        if self.by_handle
+            && dev == self.key.dev
+            && let Ok(handle) = Handle::of(&fd)
+        {
+            return Place::Handle(handle);
+        }
+        Place::Fd(fd)
+    }
+}
+
+/// A private copy of the mount that `path` is on, from `path` down; `None` where the kernel
+/// (before 5.2) or a container does not allow it.
+fn clone_mount(path: &Path) -> Option<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path, flags).ok()?;
+    no_access_times(&tree);
+    Some(tree)
+}
+
+/// Makes reading through the mount leave access times alone. Where that is refused they are
+/// updated as usual.
+fn no_access_times(tree: &OwnedFd) {
+    /// `struct mount_attr` of mount_setattr(2).
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attributes = Attributes {
+        set: u64::from(MountAttrFlags::MOUNT_ATTR_NOATIME.bits()),
+        clear: u64::from(MountAttrFlags::MOUNT_ATTR__ATIME.bits()),
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is a NUL-terminated string, `attributes` is as long as is said, and both
+    // live until the call returns.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<Attributes>(),
+        )
+    };
+    if done != 0 {
+        tracing::debug!("no noatime for the source: {}", io::Error::last_os_error());
+    }
+}
+
+fn open_directory(at: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(at, path, flags, Mode::empty())?)
+}
+
+/// Makes a directory of mode 0700 with a name that nobody else has.
+fn make_scratch(parent: &Path) -> io::Result<std::path::PathBuf> {
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let name = format!("compcache-{:016x}", u64::from_ne_bytes(random));
+    let path = parent.join(name);
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&path)?;
+    Ok(path)
+}
+
+/// Opens `name` in `directory` as a mere reference; a symbolic link is not followed.
+///
+/// # Errors
+/// Those of open(2).
+pub(crate) fn open_path(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
+}
+
+/// The path by which the kernel finds what `fd` is open on.
+pub(crate) fn proc_path(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}
+
+/// Opens what `fd` is open on once more.
+///
+/// # Errors
+/// Those of open(2).
+pub(crate) fn reopen(fd: impl AsFd, flags: i32) -> io::Result<OwnedFd> {
+    // The path is a link of the kernel's own: it must be followed.
+    let flags = OFlags::from_bits_retain((flags & !libc::O_NOFOLLOW) as u32) | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(proc_path(fd), flags, Mode::empty())?)
+}

@@ -1,0 +1,328 @@
+//! A mount: made, looked at, and taken away.
+
+mod ended;
+mod flags;
+mod kernel;
+mod limits;
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use fuser::{Config, Session, SessionACL};
+use parking_lot::Mutex;
+
+use self::ended::Ended;
+use self::flags::Flags;
+use crate::content::Contents;
+use crate::error::FilesError;
+use crate::fs::notices::{Notice, Notices};
+use crate::fs::{Parts, Passthrough, RequestHook, Service};
+use crate::inode::node::Place;
+use crate::inode::table::ROOT;
+use crate::inode::{Inode, Source, Table};
+use crate::options::{MountOptions, WritePolicy};
+use crate::status::MountStatus;
+
+/// What the owner of a mount wants to hear of it, and how it may be limited.
+#[derive(Default)]
+pub struct Hooks {
+    /// Called once, from a thread of the mount, when it is gone: unmounted by
+    /// [`Mount::unmount`] or by anybody else.
+    pub on_end: Option<Box<dyn FnOnce() + Send>>,
+    /// Called for each READ of the kernel, before it is served.
+    pub on_request: Option<RequestHook>,
+    /// About how many inodes the kernel may know at once, beyond those in use; `None` chooses:
+    /// 200,000, or fewer where each costs a descriptor.
+    pub most_inodes: Option<usize>,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("most_inodes", &self.most_inodes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A mounted directory.
+pub struct Mount {
+    options: MountOptions,
+    mountpoint: PathBuf,
+    root: bool,
+    fs: Arc<Passthrough>,
+    contents: Arc<Contents>,
+    ended: Arc<Ended>,
+    session: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mount")
+            .field("options", &self.options)
+            .field("ended", &self.ended.is_set())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Mount {
+    /// Mounts, and serves from threads of its own until it is unmounted. Needs root, or
+    /// `fusermount3` for a mount of one's own.
+    ///
+    /// # Errors
+    /// Where SOURCE or the mount point can't be used, a flag is unknown, there is no memory, or
+    /// the system refuses the mount. Nothing is left then.
+    pub fn start(options: MountOptions, hooks: Hooks) -> Result<Self, FilesError> {
+        let root = rustix::process::geteuid().is_root();
+        let mountpoint = directory("use the mount point", &options.mountpoint)?;
+        let (source, name) = match &options.source {
+            Some(path) => {
+                let path = directory("use the directory", path)?;
+                if !root && mountpoint != path && mountpoint.starts_with(&path) {
+                    return Err(FilesError::Invalid(format!(
+                        "the mount point {} lies in the directory {} that is to be shown there: \
+                         without root the mount would contain itself; mount it elsewhere",
+                        mountpoint.display(),
+                        path.display()
+                    )));
+                }
+                let source = Source::open(&path, root)
+                    .map_err(|e| FilesError::system("open", &path, e, ""))?;
+                (source, path.into_os_string())
+            }
+            None => {
+                let source = Source::in_memory(root).map_err(|e| {
+                    let remedy = "; it keeps the names of files in memory";
+                    FilesError::system("make a tmpfs for", &mountpoint, e, remedy)
+                })?;
+                (source, "compcache".into())
+            }
+        };
+        let flags = Flags::new(
+            &options.flags,
+            options.source.is_some().then_some(&source),
+            root,
+        )?;
+        let contents = Contents::new(&options)?;
+        let most = limits::most_inodes(hooks.most_inodes, source.by_handle);
+        let (notices, heard) = Notices::new();
+        let parts = Parts {
+            table: Table::new(
+                Inode::new(source.key, ROOT, libc::S_IFDIR, Place::Root),
+                most,
+            ),
+            source,
+            contents: Arc::clone(&contents),
+            notices,
+            on_request: hooks.on_request,
+        };
+        let fs = Arc::new(Passthrough::new(parts, &options, root));
+
+        let mut config = Config::default();
+        config.acl = if options.allow_other {
+            SessionACL::All
+        } else {
+            SessionACL::Owner
+        };
+        config.n_threads = Some(options.workers.unwrap_or_else(limits::workers).max(1));
+        config.clone_fd = true;
+        let service = Service(Arc::clone(&fs));
+        let session = if root {
+            kernel::mount(service, &mountpoint, &name, flags, config)?
+        } else {
+            kernel::fusermount(service, &mountpoint, &name, flags, config)?
+        };
+        let undo = |e| {
+            kernel::abandon(&mountpoint, root);
+            FilesError::system("serve", &mountpoint, e, "")
+        };
+        let device = session.as_fd().try_clone_to_owned().map_err(undo)?;
+        let ended = Arc::new(Ended::default());
+        let serving = Serving {
+            session,
+            device,
+            heard,
+            fs: Arc::clone(&fs),
+            ended: Arc::clone(&ended),
+            on_end: hooks.on_end,
+        };
+        let session = std::thread::Builder::new()
+            .name("files-session".into())
+            .spawn(move || serving.run())
+            .map_err(undo)?;
+        Ok(Mount {
+            options,
+            mountpoint,
+            root,
+            fs,
+            contents,
+            ended,
+            session: Mutex::new(Some(session)),
+        })
+    }
+
+    /// What it was told.
+    #[must_use]
+    pub fn options(&self) -> &MountOptions {
+        &self.options
+    }
+
+    /// The pages of its files.
+    #[must_use]
+    pub fn contents(&self) -> &Arc<Contents> {
+        &self.contents
+    }
+
+    /// What it has done and holds.
+    #[must_use]
+    pub fn status(&self) -> MountStatus {
+        let write = match (&self.options.source, self.options.write) {
+            (None, _) => "ram",
+            (Some(_), WritePolicy::Through) => "through",
+            (Some(_), WritePolicy::Back) => "back",
+        };
+        let source = self.options.source.as_deref().unwrap_or(Path::new(""));
+        let mut status = MountStatus {
+            source: source.display().to_string(),
+            mountpoint: self.mountpoint.display().to_string(),
+            write: write.to_owned(),
+            codec: self.options.codec.to_string(),
+            inodes: self.fs.table.len() as u64,
+            ..MountStatus::default()
+        };
+        self.contents.status(&mut status);
+        status
+    }
+
+    /// Writes all dirty pages out to SOURCE.
+    ///
+    /// # Errors
+    /// The first failure; the pages stay dirty.
+    pub fn sync(&self) -> Result<(), FilesError> {
+        self.contents.sync().map_err(|e| {
+            let remedy = "; they are kept: see that SOURCE can be written to, then try again";
+            FilesError::system("write out the dirty pages of", &self.mountpoint, e, remedy)
+        })
+    }
+
+    /// Whether it is gone, by [`Mount::unmount`] or by somebody else's umount(8).
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended.is_set()
+    }
+
+    /// Writes dirty pages out and unmounts. If `lazy`, the mount disappears even where it is in
+    /// use, and ends when it is not any more; otherwise it has ended when this returns. No error
+    /// where it was unmounted already.
+    ///
+    /// # Errors
+    /// [`FilesError::Busy`] where it is in use; where dirty pages can't be written out, it stays.
+    pub fn unmount(&self, lazy: bool) -> Result<(), FilesError> {
+        if self.ended() {
+            self.join();
+            return Ok(());
+        }
+        self.sync()?;
+        match kernel::unmount(&self.mountpoint, lazy, self.root) {
+            // Somebody else was faster: its end is near.
+            Err(FilesError::System { source, .. })
+                if matches!(source.raw_os_error(), Some(libc::EINVAL)) => {}
+            other => other?,
+        }
+        if !lazy {
+            self.join();
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of all threads.
+    fn join(&self) {
+        self.ended.wait();
+        if let Some(session) = self.session.lock().take()
+            && session.join().is_err()
+        {
+            tracing::error!("the session of {} panicked", self.mountpoint.display());
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if !self.ended()
+            && let Err(e) = self.unmount(true)
+        {
+            tracing::error!("{e}");
+        }
+    }
+}
+
+/// An existing directory's absolute path without links.
+fn directory(doing: &'static str, path: &Path) -> Result<PathBuf, FilesError> {
+    let found = path.canonicalize().and_then(|found| {
+        if found.is_dir() {
+            Ok(found)
+        } else {
+            Err(std::io::Error::from_raw_os_error(libc::ENOTDIR))
+        }
+    });
+    found.map_err(|e| {
+        let remedy = match e.raw_os_error() {
+            Some(libc::ENOENT) => "; make it first (mkdir)",
+            Some(libc::ENOTCONN) => {
+                "; a mount there has lost its server: unmount it first (umount)"
+            }
+            _ => "",
+        };
+        FilesError::system(doing, path, e, remedy)
+    })
+}
+
+/// What the thread of a mount needs.
+struct Serving {
+    session: Session<Service>,
+    device: OwnedFd,
+    heard: std::sync::mpsc::Receiver<Notice>,
+    fs: Arc<Passthrough>,
+    ended: Arc<Ended>,
+    on_end: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Serving {
+    /// Serves until the mount is gone.
+    fn run(self) {
+        let Serving {
+            session,
+            device,
+            heard,
+            fs,
+            ended,
+            on_end,
+        } = self;
+        let notifier = session.notifier();
+        fs.notices.probe(&device);
+        std::thread::scope(|scope| {
+            let speaking = std::thread::Builder::new()
+                .name("files-notices".into())
+                .spawn_scoped(scope, {
+                    let (fs, notifier, device) = (&fs, &notifier, &device);
+                    move || fs.notices.run(&heard, notifier, device, &fs.table)
+                });
+            if let Err(e) = speaking {
+                tracing::error!("no thread to speak to the kernel: {e}");
+            }
+            if let Err(e) = session.run() {
+                tracing::error!("serving a mount: {e}");
+            }
+            fs.notices.stop();
+        });
+        if let Err(e) = fs.contents.sync() {
+            tracing::error!("write out dirty pages after the end of a mount: {e}");
+        }
+        ended.set();
+        if let Some(on_end) = on_end {
+            on_end();
+        }
+    }
+}

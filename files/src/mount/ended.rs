@@ -1,0 +1,31 @@
+//! The end of a mount, to be waited for.
+
+use parking_lot::{Condvar, Mutex};
+
+/// Whether a mount is gone.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Ended {
+    /// It is gone.
+    pub(super) fn set(&self) {
+        *self.set.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether it is gone.
+    pub(super) fn is_set(&self) -> bool {
+        *self.set.lock()
+    }
+
+    /// Waits until it is gone.
+    pub(super) fn wait(&self) {
+        let mut set = self.set.lock();
+        while !*set {
+            self.changed.wait(&mut set);
+        }
+    }
+}

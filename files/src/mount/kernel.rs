@@ -1,0 +1,172 @@
+//! mount(2), umount(2), and `fusermount3` for those who may not call them.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use fuser::{Config, MountOption, Session, SessionACL};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::flags::Flags;
+use crate::error::FilesError;
+use crate::fs::Service;
+
+/// The file system's type, as `/proc/self/mountinfo` shows it.
+const FSTYPE: &str = "fuse.compcache";
+
+/// The same without the part that is every FUSE file system's.
+const SUBTYPE: &str = "compcache";
+
+/// The program that mounts for those who are not root.
+const FUSERMOUNT: &str = "fusermount3";
+
+/// Mounts as root.
+pub(super) fn mount(
+    service: Service,
+    mountpoint: &Path,
+    name: &OsStr,
+    flags: Flags,
+    config: Config,
+) -> Result<Session<Service>, FilesError> {
+    let device = open_device()?;
+    let mut data = format!(
+        "fd={},rootmode={:o},user_id={},group_id={},default_permissions",
+        device.as_raw_fd(),
+        libc::S_IFDIR,
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    if config.acl == SessionACL::All {
+        data.push_str(",allow_other");
+    }
+    let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
+    let data = CString::new(data).map_err(|e| failed(e.into(), ""))?;
+    rustix::mount::mount(name, mountpoint, FSTYPE, flags.0, data.as_c_str()).map_err(|e| {
+        let remedy = match e {
+            rustix::io::Errno::PERM => "; CAP_SYS_ADMIN is needed, which containers lack",
+            rustix::io::Errno::NODEV => "; load the kernel's fuse module (modprobe fuse)",
+            _ => "",
+        };
+        failed(e.into(), remedy)
+    })?;
+    let acl = config.acl;
+    Session::from_fd(service, device, acl, config).map_err(|e| {
+        abandon(mountpoint, true);
+        failed(e, "")
+    })
+}
+
+fn open_device() -> Result<OwnedFd, FilesError> {
+    let opened = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open("/dev/fuse");
+    opened.map(OwnedFd::from).map_err(|e| {
+        let remedy = match e.kind() {
+            io::ErrorKind::PermissionDenied => "; give this user access to it",
+            _ => "; load the kernel's fuse module (modprobe fuse)",
+        };
+        FilesError::system("open", Path::new("/dev/fuse"), e, remedy)
+    })
+}
+
+/// Mounts by `fusermount3`.
+pub(super) fn fusermount(
+    service: Service,
+    mountpoint: &Path,
+    name: &OsStr,
+    flags: Flags,
+    mut config: Config,
+) -> Result<Session<Service>, FilesError> {
+    let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
+    drop(open_device()?);
+    if let Err(e) = Command::new(FUSERMOUNT).arg("--version").output() {
+        return Err(failed(e, NO_FUSERMOUNT));
+    }
+    // It reads options apart at commas.
+    let name = name.to_string_lossy();
+    let name = name.replace('\\', "\\\\").replace(',', "\\,");
+    config.mount_options = vec![
+        MountOption::FSName(name),
+        MountOption::Subtype(SUBTYPE.to_owned()),
+        MountOption::DefaultPermissions,
+    ];
+    for (flag, option) in [
+        (MountFlags::RDONLY, MountOption::RO),
+        (MountFlags::NOEXEC, MountOption::NoExec),
+        (MountFlags::NOATIME, MountOption::NoAtime),
+    ] {
+        if flags.0.contains(flag) {
+            config.mount_options.push(option);
+        }
+    }
+    Session::new(service, mountpoint, &config).map_err(|e| {
+        let remedy =
+            if e.kind() == io::ErrorKind::PermissionDenied && config.acl != SessionACL::Owner {
+                "; set user_allow_other in /etc/fuse.conf, or mount without allow_other"
+            } else {
+                ""
+            };
+        failed(e, remedy)
+    })
+}
+
+/// What to do where `fusermount3` is missing.
+const NO_FUSERMOUNT: &str =
+    "; without root the program fusermount3 is needed: install the package fuse3";
+
+/// Unmounts; `lazy` even where it is in use. EINVAL where nothing is mounted there.
+pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), FilesError> {
+    if !root {
+        return unmount_by_fusermount(mountpoint, lazy);
+    }
+    // Never MNT_FORCE: it ends the connection, and with it what programs have not written yet.
+    let mut flags = UnmountFlags::NOFOLLOW;
+    if lazy {
+        flags |= UnmountFlags::DETACH;
+    }
+    match rustix::mount::unmount(mountpoint, flags) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::BUSY) => Err(FilesError::Busy(mountpoint.to_owned())),
+        Err(e) => Err(FilesError::system("unmount", mountpoint, e.into(), "")),
+    }
+}
+
+fn unmount_by_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), FilesError> {
+    let mut command = Command::new(FUSERMOUNT);
+    command.arg("-u");
+    if lazy {
+        command.arg("-z");
+    }
+    let done = command
+        .arg("--")
+        .arg(mountpoint)
+        .env("LC_ALL", "C")
+        .output()
+        .map_err(|e| FilesError::system("unmount", mountpoint, e, NO_FUSERMOUNT))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    if said.contains("busy") {
+        return Err(FilesError::Busy(mountpoint.to_owned()));
+    }
+    let error = if said.contains("not found") || said.contains("Invalid argument") {
+        io::Error::from_raw_os_error(libc::EINVAL)
+    } else {
+        io::Error::other(said.trim().to_owned())
+    };
+    Err(FilesError::system("unmount", mountpoint, error, ""))
+}
+
+/// Takes away a mount that nobody will serve.
+pub(super) fn abandon(mountpoint: &Path, root: bool) {
+    if let Err(e) = unmount(mountpoint, true, root) {
+        tracing::error!("{e}");
+    }
+}

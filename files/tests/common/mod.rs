@@ -1,0 +1,191 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fmt::Debug;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use compcache_files::{Hooks, Limits, Mount, MountOptions, WritePolicy};
+use tempfile::TempDir;
+
+/// Whether mounts can be made here. If not, says so, or fails where the environment variable
+/// COMPCACHE_REQUIRE_ROOT_TESTS is 1.
+pub(crate) fn can_mount(test: &str) -> bool {
+    let missing = if !rustix::process::geteuid().is_root() {
+        "root"
+    } else if !Path::new("/dev/fuse").exists() {
+        "/dev/fuse"
+    } else {
+        return true;
+    };
+    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
+    assert!(
+        !required,
+        "{test} needs {missing}, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
+    );
+    eprintln!("SKIPPED: {test} needs {missing}");
+    false
+}
+
+/// A directory, a mount that shows it, and another directory to compare with.
+pub(crate) struct Bed {
+    mount: Option<Mount>,
+    directory: TempDir,
+}
+
+/// What a mount of `source` on `mountpoint` is told by default.
+pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOptions {
+    MountOptions {
+        source,
+        mountpoint,
+        size: None,
+        limits: Limits {
+            cache: 64 << 20,
+            floor: 1 << 20,
+            dirty_after: Duration::from_secs(30),
+            dirty: 16 << 20,
+        },
+        codec: compcache_engine::CodecSpec::default(),
+        write: WritePolicy::Through,
+        strict: false,
+        revalidate: Duration::from_secs(60),
+        allow_other: true,
+        flags: vec!["suid".into(), "dev".into()],
+        workers: None,
+    }
+}
+
+impl Bed {
+    /// A bed whose mount is as by default; `None` where there can be none.
+    pub(crate) fn new(test: &str) -> Option<Self> {
+        Self::with(test, |_, _| {})
+    }
+
+    /// A bed whose mount `change` says more of.
+    pub(crate) fn with(
+        test: &str,
+        change: impl FnOnce(&mut MountOptions, &mut Hooks),
+    ) -> Option<Self> {
+        if !can_mount(test) {
+            return None;
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("compcache-files-")
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let mut bed = Bed {
+            mount: None,
+            directory,
+        };
+        for path in [bed.source(), bed.bare(), bed.mounted()] {
+            std::fs::create_dir(&path).unwrap();
+        }
+        let mut options = options(Some(bed.source()), bed.mounted());
+        let mut hooks = Hooks::default();
+        change(&mut options, &mut hooks);
+        bed.mount = Some(Mount::start(options, hooks).unwrap());
+        Some(bed)
+    }
+
+    pub(crate) fn mount(&self) -> &Mount {
+        self.mount.as_ref().unwrap()
+    }
+
+    /// The directory that is shown.
+    pub(crate) fn source(&self) -> PathBuf {
+        self.directory.path().join("source")
+    }
+
+    /// Where it is shown.
+    pub(crate) fn mounted(&self) -> PathBuf {
+        self.directory.path().join("mounted")
+    }
+
+    /// A directory that has nothing to do with it.
+    pub(crate) fn bare(&self) -> PathBuf {
+        self.directory.path().join("bare")
+    }
+
+    /// Does the same on the mount and on a bare directory, and fails where it does not end the
+    /// same way.
+    #[track_caller]
+    pub(crate) fn same<T: PartialEq + Debug>(&self, act: impl Fn(&Path) -> T) {
+        let bare = act(&self.bare());
+        let mounted = act(&self.mounted());
+        assert_eq!(mounted, bare, "left: the mount, right: a bare directory");
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Some(mount) = self.mount.take() {
+            let done = mount.unmount(false);
+            if let Err(e) = &done {
+                eprintln!("{e}");
+                mount.unmount(true).unwrap();
+            }
+            let panicking = std::thread::panicking();
+            assert!(panicking || done.is_ok(), "the mount is not in use");
+        }
+    }
+}
+
+/// Number of the system's error, or what came out.
+pub(crate) fn errno<T>(result: io::Result<T>) -> Result<T, i32> {
+    result.map_err(|e| e.raw_os_error().unwrap_or(-1))
+}
+
+/// The same for rustix.
+pub(crate) fn raw<T>(result: rustix::io::Result<T>) -> Result<T, i32> {
+    result.map_err(rustix::io::Errno::raw_os_error)
+}
+
+/// Does something as a user without rights, who is in these groups. Only a thread of its own
+/// becomes that user.
+pub(crate) fn as_user<T: Send>(
+    uid: u32,
+    gid: u32,
+    groups: &[u32],
+    act: impl FnOnce() -> T + Send,
+) -> T {
+    let become_user = || {
+        // SAFETY: the system calls change the calling thread alone (unlike libc's functions of
+        // these names), which ends after `act`; the list of groups lives until the call returns.
+        unsafe {
+            assert_eq!(
+                libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()),
+                0
+            );
+            assert_eq!(libc::syscall(libc::SYS_setresgid, gid, gid, gid), 0);
+            assert_eq!(libc::syscall(libc::SYS_setresuid, uid, uid, uid), 0);
+        }
+    };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            become_user();
+            act()
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// Waits until something holds, at most ten seconds.
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{what}: not within ten seconds"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A user who is nobody here.
+pub(crate) const USER: u32 = 54_321;
+
+/// Another.
+pub(crate) const OTHER: u32 = 54_322;
