@@ -10,7 +10,7 @@ use compcached::DaemonArgs;
 
 use crate::env::{Places, print};
 use crate::error::CliError;
-use crate::{demo, hog, man, run, rzscontrol, status, swap};
+use crate::{demo, hog, man, mount, run, rzscontrol, status, swap, umount};
 
 /// What to try, shown by `--help` and in the man page.
 pub(crate) const EXAMPLES: &str = "\
@@ -18,20 +18,28 @@ compcache demo
 compcache swap on --size 50%
 compcache status
 compcache run --memory 512M -- make -j8
-compcache swap off";
+compcache swap off
+compcache mount /mnt/nas /mnt/fast
+compcache umount /mnt/fast";
+
+/// Exit status where the command line is wrong, as clap has it.
+const USAGE: u8 = 2;
 
 /// What to try with `completions`.
 pub(crate) const COMPLETIONS_EXAMPLES: &str =
     "compcache completions bash > /etc/bash_completion.d/compcache";
 
-/// Compressed memory: swap devices whose pages are compressed and kept in RAM
+/// Compressed memory: swapped pages and the files of slow directories, compressed in RAM
 ///
 /// A page that is swapped out to a ramzswap device is compressed to about a third and stays in
-/// memory, so that programs can have more memory than there is. Needs root.
+/// memory, so that programs can have more memory than there is. This needs root. A directory that
+/// is mounted shows its files faster: what the kernel drops from its page cache stays compressed
+/// in memory. This works for every user, where FUSE does.
 #[derive(Debug, Parser)]
 #[command(name = "compcache", version, after_help = crate::examples(EXAMPLES))]
 struct Args {
-    /// Directory of the daemon's control socket [default: /run/compcache]
+    /// Directory of the daemon's control socket [default: /run/compcache; for mounts without root
+    /// $XDG_RUNTIME_DIR/compcache or /tmp/compcache-UID]
     #[arg(
         long,
         global = true,
@@ -63,12 +71,36 @@ enum Command {
     #[command(subcommand, after_help = crate::examples(swap::EXAMPLES))]
     Swap(swap::SwapCommand),
 
-    /// Show the daemon and its devices
+    /// Show a directory with its files' pages kept compressed in memory, or list such mounts
     ///
-    /// NAME is the device's node, BLOCK the block device behind it; SIZE is what it holds when
+    /// What the kernel drops from its page cache stays compressed in memory, so that files that do
+    /// not fit into RAM need not be read from SOURCE again. Starts a daemon where none runs; without
+    /// root one of the user's own, which needs fusermount3.
+    #[command(after_help = crate::examples(mount::EXAMPLES))]
+    Mount(mount::MountArgs),
+
+    /// Write out what is dirty, and unmount
+    #[command(after_help = crate::examples(umount::UMOUNT_EXAMPLES))]
+    Umount(umount::UmountArgs),
+
+    /// Write dirty pages of mounts out to their sources
+    ///
+    /// The kernel does not tell file systems like this one of sync(2): with --write-back, sync(1)
+    /// leaves pages dirty, and this does not.
+    #[command(after_help = crate::examples(umount::SYNC_EXAMPLES))]
+    Sync(umount::SyncArgs),
+
+    /// Show the daemon, its devices and its mounts
+    ///
+    /// For devices, NAME is the device's node, BLOCK the block device behind it; SIZE is what it holds when
     /// full, DATA what it holds now (pages of zeros included) and COMPR its compressed size; TOTAL
     /// is the memory that the device takes, slot table and reserve included; RATIO is that of the
     /// compressed pages; SWAP is what the kernel has in use there, and PRIO the swap priority.
+    ///
+    /// For mounts, WRITE says what becomes of writes; LIMIT is the most memory that the mount may
+    /// take, POOL what it takes, its index included; PAGES is what it holds, before compression;
+    /// RATIO is that of these pages; HIT is the share of the pages asked for that were held; DIRTY
+    /// is what is not written out yet.
     #[command(after_help = crate::examples(status::EXAMPLES))]
     Status(status::StatusArgs),
 
@@ -126,28 +158,37 @@ pub fn command() -> clap::Command {
     Args::command()
 }
 
-/// The program `compcache`.
+/// The program `compcache`; by another name, `mount.compcache`.
 #[must_use]
 pub fn main() -> ExitCode {
+    if mount::helper::is_helper(std::env::args_os().next().as_deref()) {
+        return mount::helper::main(std::env::args_os());
+    }
     let args = Args::parse();
     let result = match args.command {
         // Reads its places itself: they are in its configuration too.
         Command::Daemon(daemon) => return compcached::run(daemon),
         Command::Hog { size, seed } => return hog_main(size, seed),
-        command => dispatch(command, &Places::new(args.runtime_dir, args.dev_dir)),
+        command => dispatch(command, Places::new(args.runtime_dir, args.dev_dir)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("compcache: {error}");
-        ExitCode::FAILURE
+        match error {
+            CliError::Usage(_) => ExitCode::from(USAGE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }
 
-fn dispatch(command: Command, places: &Places) -> Result<ExitCode, CliError> {
+fn dispatch(command: Command, places: Places) -> Result<ExitCode, CliError> {
     match command {
-        Command::Swap(args) => swap::main(&args, places)?,
-        Command::Status(args) => status::main(&args, places)?,
-        Command::Run(args) => return Ok(run::main(&args, places)),
-        Command::Demo(args) => return demo::main(&args, places),
+        Command::Swap(args) => swap::main(&args, &places)?,
+        Command::Mount(args) => mount::main(&args, &places.of_user())?,
+        Command::Umount(args) => umount::umount(&args, &places.of_user())?,
+        Command::Sync(args) => umount::sync(&args, &places.of_user())?,
+        Command::Status(args) => status::main(&args, &places.of_user_if_there())?,
+        Command::Run(args) => return Ok(run::main(&args, &places)),
+        Command::Demo(args) => return demo::main(&args, &places),
         Command::Completions { shell } => print(&completions(shell)?)?,
         Command::Man { dir } => {
             man::write(&dir).map_err(|e| CliError::io(format!("cannot write to {dir:?}"), e))?;

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
+use compcached::client::SOCKET_NAME;
+use compcached::runtime_dir;
 use compcached::{Client, ClientError};
 
 use crate::error::CliError;
@@ -16,25 +18,68 @@ pub(crate) struct Places {
     pub runtime_dir: PathBuf,
     /// The directory of device nodes.
     pub dev_dir: PathBuf,
+    /// Whether the user chose the runtime directory.
+    chosen: bool,
 }
 
 impl Places {
     /// What was given, else `COMPCACHE_RUNTIME_DIR` and `COMPCACHE_DEV_DIR`, else the defaults.
     #[must_use]
     pub(crate) fn new(runtime_dir: Option<PathBuf>, dev_dir: Option<PathBuf>) -> Self {
-        let choose = |given: Option<PathBuf>, variable: &str, default: &str| {
-            given
-                .or_else(|| {
-                    std::env::var_os(variable)
-                        .filter(|v| !v.is_empty())
-                        .map(PathBuf::from)
-                })
-                .unwrap_or_else(|| PathBuf::from(default))
+        let choose = |given: Option<PathBuf>, variable: &str| {
+            given.or_else(|| {
+                std::env::var_os(variable)
+                    .filter(|v| !v.is_empty())
+                    .map(PathBuf::from)
+            })
         };
+        let runtime_dir = choose(runtime_dir, "COMPCACHE_RUNTIME_DIR");
         Places {
-            runtime_dir: choose(runtime_dir, "COMPCACHE_RUNTIME_DIR", DEFAULT_RUNTIME_DIR),
-            dev_dir: choose(dev_dir, "COMPCACHE_DEV_DIR", DEFAULT_DEV_DIR),
+            chosen: runtime_dir.is_some(),
+            runtime_dir: runtime_dir.unwrap_or(DEFAULT_RUNTIME_DIR.into()),
+            dev_dir: choose(dev_dir, "COMPCACHE_DEV_DIR").unwrap_or(DEFAULT_DEV_DIR.into()),
         }
+    }
+
+    /// Where a user without root has a daemon of their own, for mounts; unless another directory
+    /// was chosen. Root's is the system's.
+    #[must_use]
+    pub(crate) fn of_user(mut self) -> Self {
+        if !self.chosen {
+            let uid = rustix::process::geteuid().as_raw();
+            self.runtime_dir = runtime_dir::default_for(uid);
+        }
+        self
+    }
+
+    /// As [`Places::of_user`], where such a daemon has left its socket; otherwise these.
+    #[must_use]
+    pub(crate) fn of_user_if_there(self) -> Self {
+        let own = self.clone().of_user();
+        if own.runtime_dir.join(SOCKET_NAME).exists() {
+            own
+        } else {
+            self
+        }
+    }
+
+    /// Connects to the running daemon, or fails at once where there is none.
+    ///
+    /// # Errors
+    /// [`CliError::Client`]; [`CliError::RuntimeDir`] where it may be somebody else's.
+    pub(crate) fn connect_now(&self) -> Result<Client, CliError> {
+        runtime_dir::check_owner(&self.runtime_dir)?;
+        Ok(Client::connect_now(&self.runtime_dir)?)
+    }
+
+    /// Connects to the running daemon, and starts one first where there is none, with the rights
+    /// of this user.
+    ///
+    /// # Errors
+    /// As [`Places::connect_now`].
+    pub(crate) fn connect_or_spawn_as_user(&self) -> Result<Client, CliError> {
+        runtime_dir::check_owner(&self.runtime_dir)?;
+        Ok(Client::connect_or_spawn(&self.runtime_dir, &self.dev_dir)?)
     }
 
     /// Connects to the running daemon.

@@ -3,10 +3,12 @@
 use std::io;
 
 use compcached::ClientError;
+use compcached::mounts::paths::PathError;
+use compcached::runtime_dir::RuntimeDirError;
+use compcached::size::SizeError;
 
 use crate::cgroup::CgroupError;
 use crate::child::SpawnError;
-use crate::size::SizeError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,26 @@ pub(crate) enum CliError {
     /// Needs rights that this user does not have.
     #[error("{0} needs root: run it with sudo, or as root")]
     NotRoot(&'static str),
+    /// The command line is wrong in a way that its definition does not tell.
+    #[error("{0}")]
+    Usage(String),
+    /// A path that can't be mounted, or mounted at.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A directory that may hold somebody else's daemon.
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
+    /// Neither a device nor a mount.
+    #[error(
+        "{name}: no such device or mount: use {dev_dir}/ramzswapN, with N from 0 on, or a path \
+         that `compcache mount` lists"
+    )]
+    NoSuchThing {
+        /// As the user wrote it.
+        name: String,
+        /// Where devices are.
+        dev_dir: String,
+    },
     /// A device that is not there.
     #[error("{name}: no such device: use {dev_dir}/ramzswapN, with N from 0 on")]
     NoSuchDevice {

@@ -1,11 +1,12 @@
-//! The command line of compcache: the programs `compcache` and `rzscontrol`.
+//! The command line of compcache: the programs `compcache`, `mount.compcache` and `rzscontrol`.
 //!
-//! Both speak to the daemon through [`compcached::Client`]. `compcache` can also be the daemon
-//! (`compcache daemon`, hidden), so that one binary is enough for `compcache demo` and
-//! `compcache run`.
+//! All speak to the daemon through [`compcached::Client`]. `compcache` can also be the daemon
+//! (`compcache daemon`, hidden), and `mount.compcache`, when it is
+//! called by that name, so that one binary is enough for everything but `rzscontrol`.
 
 pub mod cgroup;
 mod child;
+mod columns;
 pub mod command;
 mod demo;
 mod device_name;
@@ -14,15 +15,17 @@ mod error;
 mod hog;
 mod lease;
 mod man;
+mod mount;
+mod progress;
 pub mod random;
 mod run;
 pub mod rzscontrol;
 mod signals;
-mod size;
 mod status;
 mod swap;
 #[cfg(test)]
 mod testing;
+mod umount;
 
 /// The examples as `--help` shows them.
 fn examples(lines: &str) -> String {

@@ -7,6 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use compcache_device::ParamsUpdate;
+use compcached::size::{Size, human};
 
 use crate::cgroup::{Group, Parent, Usage};
 use crate::child::{self, SpawnError};
@@ -14,7 +15,6 @@ use crate::env::{Memory, Places};
 use crate::error::CliError;
 use crate::lease::{Lease, Sample};
 use crate::signals::Signals;
-use crate::size::{Size, human};
 
 /// Exit status where compcache itself failed, as env(1) and timeout(1) have it.
 const FAILED: u8 = 125;

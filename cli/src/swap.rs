@@ -1,25 +1,17 @@
 //! `compcache swap on`, `swap off` and `swap set`.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::Duration;
 
 use compcache_device::ParamsUpdate;
 use compcache_device::swap;
 use compcached::Client;
 use compcached::protocol::{Request, Response};
+use compcached::size::{Size, human};
 
 use crate::device_name;
 use crate::env::{Memory, Places, print, warn};
 use crate::error::CliError;
-use crate::size::{Size, human};
-
-/// How long a swap-off may take before progress is shown.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Time between two looks at /proc/swaps.
-const PERIOD: Duration = Duration::from_millis(250);
+use crate::progress;
 
 /// What to try, shown by `--help` and in the man pages.
 pub(crate) const EXAMPLES: &str = "\
@@ -211,27 +203,13 @@ fn off(args: &OffArgs, places: &Places) -> Result<(), CliError> {
     let number = device(args.device.as_deref(), places)?;
     let mut client = places.connect()?;
     let in_use = swapped_on(&mut client, number)?;
-    let (send, answer) = channel();
-    // The daemon answers when all pages are back, which may take minutes.
-    let asking = thread::spawn(move || {
-        // The receiver waits until this is sent.
-        let _ = send.send(client.request(&Request::SwapOff { device: number }));
-    });
     let first = in_use.used();
-    let mut progress = Progress::default();
-    let mut wait = PATIENCE;
-    let response = loop {
-        match answer.recv_timeout(wait) {
-            Ok(response) => break response,
-            Err(RecvTimeoutError::Timeout) => {
-                progress.show(first, in_use.used());
-                wait = PERIOD;
-            }
-            Err(RecvTimeoutError::Disconnected) => return Err(CliError::Answer),
-        }
-    };
-    progress.end();
-    drop(asking);
+    // The daemon answers when all pages are back, which may take minutes.
+    let ask = move || client.request(&Request::SwapOff { device: number });
+    let response = progress::wait(ask, || {
+        let left = human(in_use.used());
+        Some(format!("swapping off: {left} of {} left", human(first)))
+    })?;
     match response? {
         Response::Done { warnings } => {
             warn("compcache", &warnings);
@@ -280,39 +258,6 @@ impl InUse {
                 .iter()
                 .map(|(node, _)| format!("{}: swapped off\n", node.display()))
                 .collect(),
-        }
-    }
-}
-
-/// A line that is written over on a terminal; elsewhere one line now and then.
-#[derive(Default)]
-struct Progress {
-    shown: u32,
-}
-
-impl Progress {
-    fn show(&mut self, first: u64, left: u64) {
-        let terminal = std::io::stderr().is_terminal();
-        let text = format!(
-            "compcache: swapping off: {} of {} left",
-            human(left),
-            human(first)
-        );
-        let mut out = std::io::stderr().lock();
-        // Progress that can't be shown is no reason to stop.
-        let _ = if terminal {
-            write!(out, "\r\x1b[K{text}")
-        } else if self.shown.is_multiple_of(20) {
-            writeln!(out, "{text}")
-        } else {
-            Ok(())
-        };
-        self.shown += 1;
-    }
-
-    fn end(&self) {
-        if self.shown > 0 && std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
         }
     }
 }

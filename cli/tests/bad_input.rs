@@ -39,7 +39,10 @@ fn no_daemon() {
 fn status_in_json_without_a_daemon() {
     let (code, out, err) = run(&mut Places::new().compcache(&["status", "--json"]));
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(document, serde_json::json!({"daemon": null, "devices": []}));
+    let expected = serde_json::json!({
+        "daemon": null, "memory_limit": null, "devices": [], "mounts": [],
+    });
+    assert_eq!(document, expected);
     assert_eq!(code, 1);
     assert!(err.contains("no daemon is running"), "{err}");
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::size::Size;
 use crate::types::{Channel, CpuLatencySetting, DeadSlots};
 
 /// Where the daemon keeps its socket, lock and mounts unless told otherwise.
@@ -15,7 +16,8 @@ pub const MAX_DEVICES: u32 = 64;
 /// wins over the configuration files.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DaemonArgs {
-    /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1]
+    /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1;
+    /// none where it is not started by root]
     #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEVICES)))]
     pub num_devices: Option<u32>,
@@ -37,11 +39,19 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
 
-    /// Read this file instead of /etc/compcache.toml, with its drop-ins in PATH.d/*.toml
+    /// Most memory for swap devices and mounts together: bytes, or with K, M, G, T or % (of
+    /// RAM). Swapped pages come first; mounts take what they leave [default: no limit but their
+    /// own]
+    #[arg(long = "memory-limit", value_name = "SIZE", allow_hyphen_values = true)]
+    pub memory_limit: Option<Size>,
+
+    /// Read this file instead of /etc/compcache.toml, with its drop-ins in PATH.d/*.toml. A
+    /// daemon that is not root's reads no other
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
 
-    /// Directory of the control socket, the lock file and the mounts [default: /run/compcache]
+    /// Directory of the control socket, the lock file and the devices' mounts [default:
+    /// /run/compcache; not as root $XDG_RUNTIME_DIR/compcache or /tmp/compcache-UID]
     #[arg(
         long = "runtime-dir",
         value_name = "PATH",
@@ -79,12 +89,13 @@ pub struct DaemonArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
-    /// On a second SIGTERM exit although pages could not be swapped back in. LOSES DATA:
-    /// processes whose pages are on a device are killed when they touch them
+    /// On a second SIGTERM exit although pages could not be written out or swapped back in. LOSES
+    /// DATA: what was written to a mount, and processes whose pages are on a device are killed
+    /// when they touch them
     #[arg(long)]
     pub force: bool,
 
-    /// Exit once no device is initialised and no client is connected
+    /// Exit once no device is initialised, nothing mounted and no client connected
     #[arg(long, hide = true)]
     pub exit_when_idle: bool,
 

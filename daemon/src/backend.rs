@@ -1,10 +1,12 @@
-//! What the daemon needs of a device: the one seam between the server and the devices.
+//! What the daemon needs of devices and mounts: the seams between the server and them.
 //!
-//! [`Ramzswap`](crate::ramzswap::Ramzswap) is the real one; tests of the server put their own
-//! in its place and need no root.
+//! [`Ramzswap`](crate::ramzswap::Ramzswap) and [`FileSystem`](crate::file_system::FileSystem) are
+//! the real ones; tests of the server put their own in their place and need no root.
+
+use compcache_files::MountOptions;
 
 use crate::protocol::Refusal;
-use crate::types::{DeviceStatus, ParamsUpdate};
+use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
 
 /// One device, initialised or not. Its caller never runs two of the methods that take it from
 /// one state to another at once; [`status`](DeviceBackend::status) may run beside any of them.
@@ -37,6 +39,9 @@ pub trait DeviceBackend: Send + Sync {
     /// The device as it is now. Does not wait for a swap-off.
     fn status(&self) -> DeviceStatus;
 
+    /// Bytes of memory that it takes now: pool and table. Does not wait for a swap-off.
+    fn memory(&self) -> u64;
+
     /// Swaps on an initialised device, with discard; gives the priority that it has.
     ///
     /// # Errors
@@ -48,4 +53,38 @@ pub trait DeviceBackend: Send + Sync {
     /// # Errors
     /// Those of `swapoff(2)`. The device is then still swapped on.
     fn swap_off(&self) -> Result<(), Refusal>;
+}
+
+/// Makes mounts.
+pub trait MountBackend: Send + Sync {
+    /// Mounts. `on_end` is called, once and by any thread, when the mount is over, whoever has
+    /// unmounted it; it neither waits nor looks at the mount.
+    ///
+    /// # Errors
+    /// Nothing is mounted then.
+    fn start(
+        &self,
+        options: MountOptions,
+        on_end: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn Mounted>, Refusal>;
+}
+
+/// A mount. Its caller never runs two [`unmount`](Mounted::unmount)s at once; all else may run
+/// beside it.
+pub trait Mounted: Send + Sync {
+    /// The mount as it is now. Does not wait for pages being written out.
+    fn status(&self) -> MountStatus;
+
+    /// Writes dirty pages out to the source.
+    ///
+    /// # Errors
+    /// The first failure; the pages stay dirty.
+    fn sync(&self) -> Result<(), Refusal>;
+
+    /// Writes dirty pages out and unmounts; returns when both is done. With `lazy` it is taken out
+    /// of the tree, and is over when it is not in use any more.
+    ///
+    /// # Errors
+    /// `EBUSY` while it is in use, unless `lazy`; those of writing out. It stays mounted then.
+    fn unmount(&self, lazy: bool) -> Result<(), Refusal>;
 }

@@ -2,9 +2,9 @@
 //!
 //! Reads `/proc/self/mountinfo` and `/proc/self/cgroup` as proc(5) and cgroups(7) describe them.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::mountinfo;
 
 /// A mounted cgroup hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,57 +27,29 @@ pub struct Mounts {
 /// Finds the hierarchies in the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`.
 /// Lines that can't be read are passed over; of several mounts the first one counts.
 #[must_use]
-pub fn find(mountinfo: &str, self_cgroup: &str) -> Mounts {
+pub fn find(mount_table: &str, self_cgroup: &str) -> Mounts {
     let mut found = Mounts::default();
-    for line in mountinfo.lines() {
-        let Some((kind, root, top, options)) = parse_line(line) else {
+    for line in mount_table.lines() {
+        let Some(mount) = mountinfo::parse(line) else {
             continue;
         };
-        let (place, own) = match kind {
+        let mut options = mount.super_options.split(',');
+        let (place, own) = match mount.kind {
             "cgroup2" => (&mut found.v2, own_path(self_cgroup, None)),
-            "cgroup" if options.split(',').any(|option| option == "memory") => {
+            "cgroup" if options.any(|option| option == "memory") => {
                 (&mut found.v1, own_path(self_cgroup, Some("memory")))
             }
             _ => continue,
         };
         if place.is_none() {
-            let own = own_directory(&top, &root, own.unwrap_or("/"));
-            *place = Some(Mount { top, own });
+            let own = own_directory(&mount.mountpoint, &mount.root, own.unwrap_or("/"));
+            *place = Some(Mount {
+                top: mount.mountpoint,
+                own,
+            });
         }
     }
     found
-}
-
-/// File system type, root within the file system, mount point and super options of a line.
-fn parse_line(line: &str) -> Option<(&str, PathBuf, PathBuf, &str)> {
-    let (mount, file_system) = line.split_once(" - ")?;
-    let mut mount = mount.split(' ').skip(3);
-    let (root, top) = (unescape(mount.next()?), unescape(mount.next()?));
-    let mut file_system = file_system.split(' ');
-    let kind = file_system.next()?;
-    let options = file_system.nth(1)?;
-    Some((kind, root, top, options))
-}
-
-/// Undoes the kernel's `\ooo` escapes of blanks and backslashes.
-fn unescape(field: &str) -> PathBuf {
-    let bytes = field.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let octal = bytes
-            .get(at + 1..at + 4)
-            .filter(|_| bytes[at] == b'\\')
-            .and_then(|digits| {
-                digits.iter().try_fold(0u8, |value, digit| match digit {
-                    b'0'..=b'7' => value.checked_mul(8)?.checked_add(digit - b'0'),
-                    _ => None,
-                })
-            });
-        out.push(octal.unwrap_or(bytes[at]));
-        at += if octal.is_some() { 4 } else { 1 };
-    }
-    PathBuf::from(OsString::from_vec(out))
 }
 
 /// The process's path in the hierarchy of `controller` (`None`: the unified one).
@@ -176,13 +148,6 @@ mod tests {
         let line = "35 25 0:30 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
         let own = find(line, "0::/../../x\n").v2.unwrap().own;
         assert_eq!(own, Path::new("/sys/fs/cgroup"));
-    }
-
-    #[test]
-    fn escapes() {
-        assert_eq!(unescape(r"/a\040b\134c"), Path::new(r"/a b\c"));
-        assert_eq!(unescape(r"/a\9zz\04"), Path::new(r"/a\9zz\04"));
-        assert_eq!(unescape(r"/\777"), Path::new(r"/\777"));
     }
 
     proptest::proptest! {

@@ -16,6 +16,9 @@ use signal_hook::iterator::Signals;
 use crate::args::DaemonArgs;
 use crate::backend::DeviceBackend;
 use crate::config::DeviceConfig;
+use crate::file_system::FileSystem;
+use crate::mounts::plan::{self, Circumstances};
+use crate::mounts::{Mounts, dead, paths};
 use crate::protocol::Refusal;
 use crate::ramzswap::Ramzswap;
 use crate::registry::Registry;
@@ -36,11 +39,6 @@ pub const MESSAGE_PREFIX: &str = "compcached: ";
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error(
-        "must run as root, because it makes block devices and swaps on them; you are \
-         uid {0}: try `sudo compcached`"
-    )]
-    NotRoot(u32),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("{0}")]
@@ -53,6 +51,8 @@ enum StartError {
     Recover(DeviceError),
     #[error("ramzswap{number}: {refusal}")]
     Device { number: u32, refusal: Refusal },
+    #[error("{origin}: [[mount]]: {refusal}")]
+    Mount { origin: String, refusal: Refusal },
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
 }
@@ -80,10 +80,7 @@ pub fn run(args: DaemonArgs) -> ExitCode {
 
 fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let uid = rustix::process::geteuid();
-    if !uid.is_root() {
-        return Err(StartError::NotRoot(uid.as_raw()));
-    }
-    let settings = Settings::new(args)?;
+    let settings = Settings::new(args, uid.as_raw())?;
     logging::begin(args.verbose, &settings.config.log).map_err(StartError::Log)?;
     let group = settings
         .config
@@ -100,8 +97,13 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     // What this process makes is for its user alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let runtime_dir = RuntimeDir::claim(&settings.runtime_dir)?;
-    // Before any thread is started, as threads inherit it.
-    let warnings = process::set_up(&settings.config.process);
+    // Before any thread is started, as threads inherit it. Without devices nobody's memory
+    // depends on this process, and without root the kernel would refuse all of it.
+    let warnings = if uid.is_root() {
+        process::set_up(&settings.config.process)
+    } else {
+        Vec::new()
+    };
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -110,12 +112,17 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let (listener, _socket_name) = runtime_dir.listen(access.group())?;
 
     let env = Arc::new(environment(&settings));
-    for line in recover(&env).map_err(StartError::Recover)? {
-        tracing::warn!("left by a daemon that crashed: {line}");
+    if uid.is_root() {
+        for line in recover(&env).map_err(StartError::Recover)? {
+            tracing::warn!("left by a daemon that crashed: {line}");
+        }
     }
+    clean_mounts().map_err(|e| StartError::System("start a thread", e))?;
     let registry = Arc::new(registry(&settings, &env));
-    if let Err(error) = bring_up(&settings, &registry) {
-        take_down(&registry);
+    let mounts = mounts(&settings, &env, &registry);
+    let mounts = Arc::new(mounts.map_err(|e| StartError::System("start a thread", e))?);
+    if let Err(error) = bring_up(&settings, &registry, &mounts) {
+        take_down(&registry, &mounts);
         return Err(error);
     }
     let options = Options {
@@ -124,7 +131,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         force: args.force,
         warnings,
     };
-    let server = Server::new(listener, registry, options);
+    let server = Server::new(listener, registry, mounts, options);
     if let Err(error) = terminate_on(signals, server.handle()) {
         return Err(StartError::System("start a thread", error));
     }
@@ -140,7 +147,12 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
 /// Where and by what devices are made.
 fn environment(settings: &Settings) -> Env {
     let config = &settings.config;
+    let root = rustix::process::geteuid().is_root();
     let cpu_latency = CpuLatency::start(config.cpu_latency).unwrap_or_else(|e| {
+        if !root {
+            tracing::debug!("/dev/cpu_dma_latency: {e}");
+            return None;
+        }
         tracing::warn!(
             "swapping will be slower: how long idle CPUs take to wake cannot be bounded, \
              /dev/cpu_dma_latency: {e}; run as root, or give --cpu-latency off"
@@ -160,8 +172,23 @@ fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
     Registry::new((0..settings.num_devices).map(device).collect())
 }
 
-/// Brings up the devices of the configuration and the command line.
-fn bring_up(settings: &Settings, registry: &Registry) -> Result<(), StartError> {
+fn mounts(settings: &Settings, env: &Env, registry: &Arc<Registry>) -> io::Result<Mounts> {
+    let backend = Box::new(FileSystem::new(env.cpu_latency.clone()));
+    let registry = registry.clone();
+    let swap = Box::new(move || registry.memory());
+    Mounts::new(backend, settings.config.memory_limit, swap)
+}
+
+/// Removes what crashed daemons have left mounted. In a thread: another file system may not answer.
+fn clean_mounts() -> io::Result<()> {
+    thread::Builder::new()
+        .name("clean".into())
+        .spawn(dead::clean_all)
+        .map(drop)
+}
+
+/// Brings up the devices and mounts of the configuration and the command line.
+fn bring_up(settings: &Settings, registry: &Registry, mounts: &Mounts) -> Result<(), StartError> {
     for (&number, device) in &settings.config.devices {
         let DeviceConfig {
             params,
@@ -181,12 +208,33 @@ fn bring_up(settings: &Settings, registry: &Registry) -> Result<(), StartError> 
             tracing::warn!("ramzswap{number}: {warning}");
         }
     }
+    let here = Circumstances::here();
+    for (path, mount) in &settings.config.mounts {
+        let failed = |refusal| StartError::Mount {
+            origin: mount.origin.clone(),
+            refusal,
+        };
+        let mut spec = mount.spec.clone();
+        (spec.source, spec.mountpoint) =
+            paths::check(spec.source.as_deref(), path).map_err(|e| failed(e.into()))?;
+        let (options, warnings) = plan::options(&spec, here).map_err(failed)?;
+        for warning in warnings {
+            tracing::warn!("{}: {warning}", path.display());
+        }
+        mounts.mount(options).map_err(failed)?;
+        tracing::info!("{}: mounted", path.display());
+    }
     Ok(())
 }
 
 /// Takes down what was brought up before the start failed.
-fn take_down(registry: &Registry) {
-    for (_, refusal) in registry.close().err().unwrap_or_default() {
+fn take_down(registry: &Registry, mounts: &Mounts) {
+    let mounts = mounts.close(true).err().unwrap_or_default();
+    let devices = registry.close().err().unwrap_or_default();
+    for refusal in mounts
+        .into_iter()
+        .chain(devices.into_iter().map(|(_, r)| r))
+    {
         tracing::error!("{refusal}");
     }
 }

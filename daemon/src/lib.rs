@@ -1,11 +1,11 @@
 //! The daemon of compcache.
 //!
-//! `compcached` owns the ramzswap devices and the memory behind them, and does what clients
-//! ask for on its control socket ([`protocol`], [`client`]). Programs of compcache speak to
+//! `compcached` owns the ramzswap devices, the mounts and the memory behind them, and does what
+//! clients ask for on its control socket ([`protocol`], [`client`]). Programs of compcache speak to
 //! it through [`client::Client`] only.
 //!
-//! [`daemon`] starts and ends it; [`server`] answers clients; [`registry`] holds the devices
-//! and [`lease`] those of them that live as long as a program does.
+//! [`daemon`] starts and ends it; [`server`] answers clients; [`registry`] holds the devices,
+//! [`lease`] those of them that live as long as a program does, and [`mounts`] the mounts.
 #![cfg(target_os = "linux")]
 
 pub mod args;
@@ -14,8 +14,11 @@ pub mod cgroup_mounts;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod file_system;
 pub mod lease;
 pub mod logging;
+mod mountinfo;
+pub mod mounts;
 pub mod process;
 pub mod protocol;
 pub mod ramzswap;
@@ -24,6 +27,7 @@ pub mod room;
 pub mod runtime_dir;
 pub mod server;
 pub mod settings;
+pub mod size;
 pub mod swapoff;
 pub mod types;
 

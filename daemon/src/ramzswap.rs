@@ -45,6 +45,10 @@ impl DeviceBackend for Ramzswap {
         self.device.status()
     }
 
+    fn memory(&self) -> u64 {
+        self.device.memory()
+    }
+
     fn swap_on(&self, priority: Option<i32>) -> Result<i32, Refusal> {
         Ok(self.device.swap_on(priority)?)
     }

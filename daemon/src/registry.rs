@@ -86,6 +86,12 @@ impl Registry {
             .any(|d| d.backend.status().state == State::Ready)
     }
 
+    /// Bytes of memory that all devices take: pools and tables.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.devices.iter().map(|d| d.backend.memory()).sum()
+    }
+
     /// Sets parameters, and initialises the device if `init`; gives warnings.
     ///
     /// # Errors
@@ -186,6 +192,9 @@ impl Registry {
             .ok()
             .and_then(|n| self.devices.get(n));
         found.ok_or_else(|| {
+            if self.devices.is_empty() {
+                return no_devices();
+            }
             let count = self.devices.len();
             let last = count.saturating_sub(1);
             let range = if count == 1 {
@@ -210,6 +219,9 @@ impl Registry {
 
     fn first_free(&self) -> Result<Changing<'_>, Refusal> {
         self.refuse_if_closing()?;
+        if self.devices.is_empty() {
+            return Err(no_devices());
+        }
         let mut second_best = None;
         for entry in &self.devices {
             let Some(guard) = entry.changing.try_lock() else {
@@ -240,12 +252,16 @@ impl Registry {
 
     fn refuse_if_closing(&self) -> Result<(), Refusal> {
         if self.closing.load(Ordering::SeqCst) {
-            let message = "the daemon is shutting down: start it again, or wait until it has \
-                           given up (its log says so)";
-            return Err(Refusal::new(ErrorCode::Eshutdown, message));
+            return Err(Refusal::closing());
         }
         Ok(())
     }
+}
+
+fn no_devices() -> Refusal {
+    let message = "this daemon has no swap devices, because it was not started by root: swap \
+                   devices need root; run this as root";
+    Refusal::new(ErrorCode::Enodev, message)
 }
 
 impl Entry {

@@ -1,6 +1,6 @@
 //! The runtime directory: one daemon at a time, its lock and its socket.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::args::DEFAULT_RUNTIME_DIR;
 use crate::client::SOCKET_NAME;
 
 /// Name of the lock file. It stays when the daemon ends: removing it would let two daemons
@@ -38,6 +39,19 @@ pub enum RuntimeDirError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// Somebody else's.
+    #[error(
+        "the runtime directory {} is not yours (it belongs to uid {owner}, and you are uid \
+         {uid}): remove it, or name another one with --runtime-dir", .path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        uid: u32,
     },
     /// Something in it could not be made.
     #[error("cannot {action} {}: {source}", .path.display())]
@@ -77,14 +91,8 @@ impl RuntimeDir {
             }
         };
         make_dir(path).map_err(failed("make the runtime directory", path))?;
-        let metadata = fs::metadata(path).map_err(failed("examine", path))?;
-        let mode = metadata.mode() & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(RuntimeDirError::Unsafe {
-                path: path.to_owned(),
-                mode,
-            });
-        }
+        let metadata = fs::symlink_metadata(path).map_err(failed("examine", path))?;
+        check(path, &metadata)?;
         let lock_path = path.join(LOCK_NAME);
         let mut lock = OpenOptions::new()
             .read(true)
@@ -147,6 +155,49 @@ impl RuntimeDir {
     }
 }
 
+/// The runtime directory of a daemon that user `uid` starts, where none is named:
+/// [`DEFAULT_RUNTIME_DIR`] for root, otherwise `compcache` in `$XDG_RUNTIME_DIR` or, where that
+/// is not set, `/tmp/compcache-UID`.
+#[must_use]
+pub fn default_for(uid: u32) -> PathBuf {
+    private(uid, std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
+}
+
+fn private(uid: u32, xdg: Option<PathBuf>) -> PathBuf {
+    match xdg.filter(|dir| dir.is_absolute()) {
+        _ if uid == 0 => PathBuf::from(DEFAULT_RUNTIME_DIR),
+        Some(dir) => dir.join("compcache"),
+        None => PathBuf::from(format!("/tmp/compcache-{uid}")),
+    }
+}
+
+/// Whether a daemon in the directory would be this user's, or root's: nobody else may have put a
+/// socket there. A directory that is not there has none.
+///
+/// # Errors
+/// [`RuntimeDirError::Foreign`] and [`RuntimeDirError::Unsafe`].
+pub fn check_owner(path: &Path) -> Result<(), RuntimeDirError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => check(path, &metadata),
+        // Whoever connects will be told.
+        Err(_) => Ok(()),
+    }
+}
+
+fn check(path: &Path, metadata: &Metadata) -> Result<(), RuntimeDirError> {
+    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+    let uid = rustix::process::geteuid().as_raw();
+    let path = || path.to_owned();
+    if owner != 0 && owner != uid {
+        let path = path();
+        return Err(RuntimeDirError::Foreign { path, owner, uid });
+    }
+    if metadata.is_dir() && mode & 0o022 != 0 {
+        return Err(RuntimeDirError::Unsafe { path: path(), mode });
+    }
+    Ok(())
+}
+
 impl Drop for SocketName {
     fn drop(&mut self) {
         if let Err(e) = fs::remove_file(&self.0) {
@@ -155,14 +206,16 @@ impl Drop for SocketName {
     }
 }
 
-/// Makes the directory and its parents; the last one with mode 0755 whatever the umask says,
-/// so that others are told that they may not, and not that there is no daemon.
+/// Makes the directory and its parents. Root's last one has mode 0755 whatever the umask says, so
+/// that others are told that they may not, and not that there is no daemon; a user's is 0700.
 pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o755))
+    let root = rustix::process::geteuid().is_root();
+    let mode = if root { 0o755 } else { 0o700 };
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn read_pid(lock: &mut File) -> String {
@@ -211,6 +264,28 @@ mod tests {
             matches!(error, RuntimeDirError::Unsafe { mode: 0o1777, .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn each_user_has_a_directory() {
+        let run = || Some(PathBuf::from("/run/user/7"));
+        assert_eq!(private(0, run()), Path::new("/run/compcache"));
+        assert_eq!(private(7, run()), Path::new("/run/user/7/compcache"));
+        assert_eq!(private(7, None), Path::new("/tmp/compcache-7"));
+        assert_eq!(private(7, Some("".into())), Path::new("/tmp/compcache-7"));
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        check_owner(dir.path()).unwrap();
+        check_owner(&dir.path().join("none")).unwrap();
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        chown(dir.path(), Some(65534), None).unwrap();
+        let error = check_owner(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("uid 65534"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What one run of the daemon does: the command line laid over the configuration.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR, DaemonArgs};
+use crate::args::{DEFAULT_DEV_DIR, DaemonArgs};
 use crate::config::{Config, ConfigError};
+use crate::mounts::memory;
 use crate::protocol::{ErrorCode, Refusal};
+use crate::runtime_dir;
+use crate::size::SizeError;
 use crate::types::ParamsUpdate;
 
 /// Devices of a daemon that nobody configured.
@@ -46,9 +49,23 @@ pub enum SettingsError {
         /// The number of devices.
         num_devices: u32,
     },
+    /// Devices for a daemon that may have none.
+    #[error(
+        "{what}: swap devices need root, and you are uid {uid}: run this as root (`sudo \
+         compcached`), or leave it away for a daemon that serves mounts only"
+    )]
+    NotRoot {
+        /// What asks for devices: an option, or a place in the configuration.
+        what: String,
+        /// Who asks.
+        uid: u32,
+    },
     /// A parameter on the command line.
     #[error(transparent)]
     Param(#[from] Refusal),
+    /// A memory limit that can't be used on this machine.
+    #[error("--memory-limit: {0}")]
+    MemoryLimit(#[from] SizeError),
     /// The working directory is not known.
     #[error("cannot make {} an absolute path: {source}", .path.display())]
     Path {
@@ -60,16 +77,25 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads the configuration and lays the command line over it.
+    /// Reads the configuration and lays the command line over it, for a daemon that runs as user
+    /// `uid`. One that is not root's has no devices, and does not read the system's configuration.
     ///
     /// # Errors
     /// [`SettingsError`].
-    pub fn new(args: &DaemonArgs) -> Result<Settings, SettingsError> {
-        let mut config = Config::load(args.config.as_deref())?;
-        let default = if args.exit_when_idle {
-            NUM_DEVICES_SPAWNED
+    pub fn new(args: &DaemonArgs, uid: u32) -> Result<Settings, SettingsError> {
+        let root = uid == 0;
+        let mut config = if root || args.config.is_some() {
+            Config::load(args.config.as_deref())?
         } else {
-            NUM_DEVICES
+            Config::default()
+        };
+        if !root && let Some(what) = asks_for_devices(args, &config) {
+            return Err(SettingsError::NotRoot { what, uid });
+        }
+        let default = match (root, args.exit_when_idle) {
+            (false, _) => 0,
+            (true, true) => NUM_DEVICES_SPAWNED,
+            (true, false) => NUM_DEVICES,
         };
         let num_devices = args.num_devices.or(config.num_devices).unwrap_or(default);
         if args.initialises_device() {
@@ -88,10 +114,14 @@ impl Settings {
         config.transport = args.transport.unwrap_or(config.transport);
         config.cpu_latency = args.cpu_latency.unwrap_or(config.cpu_latency);
         config.dead_slots = args.dead_slots.unwrap_or(config.dead_slots);
+        if let Some(limit) = args.memory_limit {
+            config.memory_limit = Some(limit.resolve(memory::available())?);
+        }
+        let runtime_dir = args.runtime_dir.clone();
         Ok(Settings {
             num_devices,
-            runtime_dir: absolute(args.runtime_dir.as_deref(), DEFAULT_RUNTIME_DIR)?,
-            dev_dir: absolute(args.dev_dir.as_deref(), DEFAULT_DEV_DIR)?,
+            runtime_dir: absolute(runtime_dir.unwrap_or_else(|| runtime_dir::default_for(uid)))?,
+            dev_dir: absolute(args.dev_dir.clone().unwrap_or(DEFAULT_DEV_DIR.into()))?,
             config,
         })
     }
@@ -99,13 +129,10 @@ impl Settings {
 
 /// The parameters of device 0 on the command line.
 fn params(args: &DaemonArgs) -> Result<ParamsUpdate, SettingsError> {
-    let backing_swap = args.backing_swap.as_deref();
     Ok(ParamsUpdate {
         disksize: bytes("disksize_kb", args.disksize_kb)?,
         memlimit: bytes("memlimit_kb", args.memlimit_kb)?,
-        backing_swap: backing_swap
-            .map(|path| absolute(Some(path), ""))
-            .transpose()?,
+        backing_swap: args.backing_swap.clone().map(absolute).transpose()?,
         codec: args.codec.clone(),
         ..ParamsUpdate::default()
     })
@@ -119,10 +146,21 @@ fn bytes(option: &str, kb: Option<u64>) -> Result<Option<u64>, Refusal> {
     })
 }
 
-fn absolute(path: Option<&Path>, default: &str) -> Result<PathBuf, SettingsError> {
-    let path = path.unwrap_or(Path::new(default));
-    std::path::absolute(path).map_err(|source| SettingsError::Path {
-        path: path.into(),
-        source,
-    })
+fn absolute(path: PathBuf) -> Result<PathBuf, SettingsError> {
+    std::path::absolute(&path).map_err(|source| SettingsError::Path { path, source })
+}
+
+/// What asks for devices, if anything does.
+fn asks_for_devices(args: &DaemonArgs, config: &Config) -> Option<String> {
+    if args.num_devices.is_some() {
+        return Some("--num-devices".into());
+    }
+    if args.initialises_device() {
+        return Some("--disksize_kb, --memlimit_kb, --backing_swap and --codec".into());
+    }
+    if config.num_devices.is_some() {
+        return Some("num_devices in the configuration".into());
+    }
+    let device = config.devices.values().next()?;
+    Some(format!("[[device]] in {}", device.origin))
 }

@@ -1,4 +1,4 @@
-//! Types of devices that travel in the control protocol, as the device crate defines them.
+//! Types of devices and mounts that travel in the control protocol, as their crates define them.
 
 pub use compcache_device::cpu_latency::{CpuLatency, CpuLatencySetting};
 pub use compcache_device::freed::DeadSlots;
@@ -6,3 +6,4 @@ pub use compcache_device::status::{DeviceStats, DeviceStatus, State, SwapUse};
 pub use compcache_device::swap::MAX_PRIORITY;
 pub use compcache_device::transport::fuse_loop::Channel;
 pub use compcache_device::{DeviceError, ParamsUpdate};
+pub use compcache_files::MountStatus;

@@ -349,7 +349,7 @@ fn the_command_line_wins_over_the_files() {
         runtime_dir: Some("rt".into()),
         ..args(&path)
     };
-    let settings = Settings::new(&args).unwrap();
+    let settings = Settings::new(&args, 0).unwrap();
     assert_eq!(settings.num_devices, 5);
     let params = &settings.config.devices[&0].params;
     assert_eq!(params.disksize, Some(8 << 20));
@@ -366,20 +366,20 @@ fn the_command_line_wins_over_the_files() {
 #[test]
 fn defaults_without_a_word() {
     let (_dir, path) = files("", &[]);
-    let settings = Settings::new(&args(&path)).unwrap();
+    let settings = Settings::new(&args(&path), 0).unwrap();
     assert_eq!(settings.num_devices, 1);
     assert!(settings.config.devices.is_empty());
     let spawned = DaemonArgs {
         exit_when_idle: true,
         ..args(&path)
     };
-    assert!(Settings::new(&spawned).unwrap().num_devices > 1);
+    assert!(Settings::new(&spawned, 0).unwrap().num_devices > 1);
 }
 
 #[test]
 fn a_device_past_the_last_is_refused() {
     let (_dir, path) = files("num_devices = 2\n[[device]]\nnumber = 2", &[]);
-    let error = Settings::new(&args(&path)).unwrap_err().to_string();
+    let error = Settings::new(&args(&path), 0).unwrap_err().to_string();
     assert!(
         error.contains("line 2") && error.contains("number 2"),
         "{error}"
@@ -394,7 +394,7 @@ fn sizes_on_the_command_line_do_not_overflow() {
         disksize_kb: Some(u64::MAX),
         ..args(&path)
     };
-    let error = Settings::new(&args).unwrap_err().to_string();
+    let error = Settings::new(&args, 0).unwrap_err().to_string();
     assert!(
         error.contains("disksize_kb") && error.contains("out of range"),
         "{error}"

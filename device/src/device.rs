@@ -489,6 +489,14 @@ impl Device {
             }),
         }
     }
+
+    /// Bytes of memory that it takes now: its pool, the reserve included, and its slot table.
+    pub fn memory(&self) -> u64 {
+        self.inner.lock().active.as_ref().map_or(0, |active| {
+            let stats = active.disk.store().stats();
+            stats.pool_bytes + stats.table_bytes
+        })
+    }
 }
 
 impl Drop for Device {

@@ -5,6 +5,7 @@
 //! system that the kernel talks to, names, attributes and permissions, is built on it.
 #![cfg(target_os = "linux")]
 
+pub mod budget;
 pub mod content;
 pub mod error;
 mod fs;
@@ -13,6 +14,7 @@ pub mod mount;
 pub mod options;
 pub mod status;
 
+pub use budget::Budget;
 pub use content::{Content, Contents};
 pub use error::FilesError;
 pub use fs::RequestHook;

@@ -97,7 +97,8 @@ impl Mount {
                     let remedy = "; it keeps the names of files in memory";
                     FilesError::system("make a tmpfs for", &mountpoint, e, remedy)
                 })?;
-                (source, "compcache".into())
+                // As /etc/fstab names it, so that mount -a knows it again.
+                (source, "ram".into())
             }
         };
         let flags = Flags::new(

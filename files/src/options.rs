@@ -1,9 +1,12 @@
 //! What a mount is told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use compcache_engine::CodecSpec;
+
+use crate::budget::Budget;
 
 /// What becomes of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,4 +58,7 @@ pub struct MountOptions {
     pub flags: Vec<String>,
     /// Threads that answer the kernel; `None` chooses.
     pub workers: Option<usize>,
+    /// The limit that this mount shares with others and with swap devices; `None` for no other
+    /// limit than its own.
+    pub budget: Option<Arc<Budget>>,
 }

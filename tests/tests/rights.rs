@@ -46,7 +46,7 @@ fn with_a_daemon_of_root() {
     ] {
         as_nobody(&bed, "compcache", arguments).refused(&["root"]);
     }
-    as_nobody(&bed, "compcached", &["--num-devices", "1"]).refused(&["must run as root", "65534"]);
+    as_nobody(&bed, "compcached", &["--num-devices", "1"]).refused(&["need root", "65534"]);
     assert_eq!(bed.device(0), before);
 }
 

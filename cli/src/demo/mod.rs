@@ -8,6 +8,7 @@ use std::fs::File;
 use std::process::ExitCode;
 
 use compcache_device::ParamsUpdate;
+use compcached::size::{Size, human};
 
 use crate::cgroup::{CgroupError, Group, Parent};
 use crate::child;
@@ -15,7 +16,6 @@ use crate::env::{Memory, Places, print};
 use crate::error::CliError;
 use crate::lease::Lease;
 use crate::signals::Signals;
-use crate::size::{Size, human};
 use program::Ended;
 use screen::Screen;
 use summary::Summary;

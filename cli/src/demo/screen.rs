@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use compcached::size::human;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::hog::{Phase, Report};
 use crate::lease::Sample;
-use crate::size::human;
 
 /// Time between two lines where there is no terminal.
 const PERIOD: Duration = Duration::from_secs(2);

@@ -1,10 +1,10 @@
 //! What the demo has shown, as a table.
 
+use compcached::size::human;
 use std::fmt;
 
 use crate::cgroup::Usage;
 use crate::lease::Sample;
-use crate::size::human;
 
 /// The numbers of both runs. Sizes in bytes, times in seconds.
 pub(super) struct Summary {

@@ -2,6 +2,7 @@
 //!
 //! `compcache man --dir man` (hidden) writes them; they are kept in the tree, and a test compares.
 
+mod mounts;
 mod text;
 
 use std::fs;
@@ -13,7 +14,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use compcached::DaemonArgs;
 
-use crate::{command, rzscontrol};
+use crate::{command, mount, rzscontrol};
 
 /// A page that is not made from the command line's definition alone.
 struct Extra {
@@ -38,6 +39,7 @@ pub(crate) fn pages() -> io::Result<Vec<(String, String)>> {
     compcache.build();
     let mut commands = Vec::new();
     collect(&compcache, &mut commands);
+    commands.push(mount::helper::command());
     commands.push(rzscontrol::command());
     commands.push(daemon());
     commands.into_iter().map(page).collect()
@@ -69,7 +71,7 @@ fn collect(command: &Command, into: &mut Vec<Command>) {
 fn daemon() -> Command {
     let command = Command::new("compcached")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Serves ramzswap devices: swap disks whose pages are compressed and kept in memory")
+        .about("Serves compressed swap devices and mounts with a compressed page cache")
         .long_about(text::DAEMON);
     DaemonArgs::augment_args(command)
 }
@@ -79,7 +81,8 @@ fn page(command: Command) -> io::Result<(String, String)> {
         .get_display_name()
         .unwrap_or_else(|| command.get_name())
         .to_owned();
-    let extra = text::EXTRA.iter().find(|extra| extra.name == name);
+    let mut extras = text::EXTRA.iter().chain(mounts::EXTRA);
+    let extra = extras.find(|extra| extra.name == name);
     let section = extra.map_or("1", |extra| extra.section);
     // The examples get a section of their own here. Environment variables that are set where this
     // runs must not show.
@@ -176,10 +179,14 @@ mod tests {
             "compcache-swap-on.1",
             "compcache-swap-off.1",
             "compcache-swap-set.1",
+            "compcache-mount.1",
+            "compcache-umount.1",
+            "compcache-sync.1",
             "compcache-status.1",
             "compcache-run.1",
             "compcache-demo.1",
             "compcache-completions.1",
+            "mount.compcache.8",
             "rzscontrol.1",
             "compcached.8",
         ];

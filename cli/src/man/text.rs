@@ -5,18 +5,24 @@ use crate::{command, demo, run, rzscontrol, status, swap};
 
 /// Description of compcached(8).
 pub(super) const DAEMON: &str = "\
-Serves ramzswap devices: swap disks whose pages are compressed and kept in memory.
+Serves ramzswap devices: swap disks whose pages are compressed and kept in memory; and mounts: \
+directories whose files' pages are kept compressed in memory.
 
 A page that the kernel swaps out to /dev/ramzswapN is compressed and kept in this process's \
 memory; one that does not compress, or does not fit, goes to the backing swap, if the device has \
-one. Devices are set up by the configuration, by rzscontrol(1) and by compcache(1).
+one. Devices are set up by the configuration, by rzscontrol(1) and by compcache(1). Mounts are made \
+by the configuration, by compcache-mount(1) and by mount(8); see mount.compcache(8). With \
+--memory-limit both share one limit: swapped pages come first, mounts take what they leave.
+
+Started by another user than root it has no devices, only mounts, and does not read \
+/etc/compcache.toml.
 
 While a device is used as swap the daemon must not end: whoever touches a page that is there \
 would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
 that it must itself free, and asks to be spared when memory is short. Where the kernel refuses \
 one of these, a warning is logged.";
 
-const EXIT_STATUS: &str = "\
+pub(super) const EXIT_STATUS: &str = "\
 0\tDone.
 
 1\tFailed; the reason is on standard error, and nothing was changed.
@@ -26,7 +32,7 @@ const EXIT_STATUS: &str = "\
 const STATUS_EXIT: &str = "\
 0\tThe daemon runs.
 
-1\tNo daemon runs, or there is no such device, or this user may not ask. With --json a document \
+1\tNo daemon runs, or there is no such device or mount, or this user may not ask. With --json a document \
 whose daemon is null is printed in the first case.
 
 2\tThe command line is wrong.";
@@ -52,16 +58,22 @@ const DEMO_EXIT: &str = "\
 128 + N\tStopped by signal N; 130 for Ctrl-C. The machine is as it was before.";
 
 const ENVIRONMENT: &str = "\
-COMPCACHE_RUNTIME_DIR\tDirectory of the daemon's control socket, instead of /run/compcache.
+COMPCACHE_RUNTIME_DIR\tDirectory of the daemon's control socket, instead of /run/compcache and of \
+what users without root have.
+
+XDG_RUNTIME_DIR\tWhere the daemon of a user without root has its directory, compcache.
 
 COMPCACHE_DEV_DIR\tDirectory of device nodes, instead of /dev.";
 
-const FILES: &str = "\
+pub(super) const FILES: &str = "\
 /dev/ramzswapN\tThe devices, links to the block devices behind them.
 
 /run/compcache/control.sock\tThe daemon's control socket.
 
-/run/compcache/compcached.log\tLog of a daemon that was started by compcache because none ran.";
+/run/compcache/compcached.log\tLog of a daemon that was started by compcache because none ran.
+
+$XDG_RUNTIME_DIR/compcache, /tmp/compcache-UID\tInstead of /run/compcache for mounts of users \
+without root.";
 
 const DAEMON_FILES: &str = "\
 /etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration; a later file wins key by key. \
@@ -74,8 +86,9 @@ Unknown keys are errors.
 /dev/ramzswapN\tThe devices, links to the block devices behind them.";
 
 const DAEMON_SIGNALS: &str = "\
-SIGTERM, SIGINT\tSwap off every device, which brings its pages back into memory, reset all, exit. \
-If the pages do not fit, the daemon stays and says so in its log: stop programs or add other swap, \
+SIGTERM, SIGINT\tWrite out and unmount every mount (one in use is taken out of the tree all the \
+same, and the log says so), swap off every device, which brings its pages back into memory, reset \
+all, exit. If dirty pages cannot be written, or swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other swap, \
 then send the signal again. Only with --force it exits at the second signal all the same, and the \
 pages are lost.";
 
@@ -127,11 +140,20 @@ BDevNumReads, BDevNumWrites\tPages read from and written to the backing swap; on
 With --verbose more lines of the same form follow.";
 
 const JSON: &str = "\
-The document is an object with the keys daemon and devices. Keys may be added in later versions; \
+The document is an object with the keys daemon, memory_limit, devices and mounts. Keys may be added in later versions; \
 none goes or changes its meaning. Sizes are in bytes.
 
 daemon\tnull where no daemon runs, else an object: version, pid, num_devices, leases (programs \
 that hold a device: compcache run and demo), uptime_seconds, warnings (texts).
+
+memory_limit\tnull, or the most bytes that devices and mounts may take together.
+
+mounts\tAn array of objects, one a mount, in the order of their paths: source (\"\" for files in \
+memory), mountpoint, write (\"through\", \"back\" or \"ram\"), codec, limit and target (bytes that the \
+cache may take and wants to take now); of what is held now: pool_bytes, index_bytes, pages, \
+active_pages, compressed_bytes, dirty_pages, shadows (pages remembered but not held), files, inodes; \
+counters since it was mounted: hits, misses, refaults, admitted, bypassed, evicted, writes, \
+written_back (pages), write_errors, corrupt, invalidated (files that changed beneath).
 
 devices\tAn array of objects, one a device, in the order of their numbers: number, state (\"new\" or \
 \"ready\"), node, block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
@@ -139,7 +161,7 @@ memory of freed swap slots is freed), swap (null, or an object with priority, us
 size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, recompress, \
 recompress_after (seconds), recompress_cpu (per cent), stats.
 
-stats\tAn object of counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \
+stats\tAn object of a device's counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \
 notify_free, corrupt, backing_reads, backing_writes, evacuated, reserve_misses, recompressed, \
 recompress_saved (bytes), recompress_in_vain (pages), recompress_cpu_ns; of what is held \
 now: zero_pages, same_pages, pages_stored, good_compress, no_compress, backing_pages (pages), \
@@ -179,6 +201,7 @@ pub(super) const EXTRA: &[Extra] = &[
         examples: command::EXAMPLES,
         see_also: &[
             "compcache-demo(1)",
+            "compcache-mount(1)",
             "compcache-run(1)",
             "compcache-status(1)",
             "compcache-swap(1)",
@@ -320,6 +343,12 @@ compcached --num-devices 4
 compcached --disksize_kb=1048576
 compcached --backing_swap=/dev/sda2 --memlimit_kb=262144
 systemctl enable --now compcached",
-        see_also: &["compcache(1)", "rzscontrol(1)", "swapon(8)", "systemd(1)"],
+        see_also: &[
+            "compcache(1)",
+            "mount.compcache(8)",
+            "rzscontrol(1)",
+            "swapon(8)",
+            "systemd(1)",
+        ],
     },
 ];

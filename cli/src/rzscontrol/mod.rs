@@ -10,11 +10,11 @@ use compcache_device::status::State;
 use compcache_device::{DeviceStatus, ParamsUpdate};
 use compcached::Client;
 use compcached::protocol::{Request, Response};
+use compcached::size::parse_kilobytes;
 
 use crate::device_name;
 use crate::env::{Places, print, warn};
 use crate::error::CliError;
-use crate::size::parse_kilobytes;
 
 const NAME: &str = "rzscontrol";
 

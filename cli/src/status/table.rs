@@ -1,25 +1,37 @@
-//! The status as a table, in the manner of zramctl(8) and `swapon --show`.
+//! The status of the daemon and its devices as a table.
 
 use std::fmt::Write as _;
 
 use compcache_device::status::State;
 use compcache_device::{DeviceStatus, ParamsUpdate};
 use compcached::protocol::DaemonStatus;
+use compcached::size::human;
+use compcached::types::MountStatus;
 
+use super::mounts;
+use crate::columns::{self, Column};
 use crate::rzscontrol::stats;
-use crate::size::human;
 
-const HEAD: [&str; 10] = [
-    "NAME", "BLOCK", "CODEC", "SIZE", "DATA", "COMPR", "TOTAL", "RATIO", "SWAP", "PRIO",
+const COLUMNS: [Column; 10] = [
+    ("NAME", false),
+    ("BLOCK", false),
+    ("CODEC", false),
+    ("SIZE", true),
+    ("DATA", true),
+    ("COMPR", true),
+    ("TOTAL", true),
+    ("RATIO", true),
+    ("SWAP", true),
+    ("PRIO", true),
 ];
 
-/// Columns that are numbers and stand to the right.
-const RIGHT: [bool; 10] = [
-    false, false, false, true, true, true, true, true, true, true,
-];
-
-/// The daemon's line, the table of devices, and with `verbose` all about each device.
-pub(super) fn format(daemon: &DaemonStatus, devices: &[DeviceStatus], verbose: bool) -> String {
+/// The daemon's line, the tables of devices and mounts, and with `verbose` all about each.
+pub(super) fn format(
+    daemon: &DaemonStatus,
+    devices: &[DeviceStatus],
+    mounts: &[MountStatus],
+    verbose: bool,
+) -> String {
     let mut out = format!(
         "compcached {}, process {}, up {}, {} device(s), {} lease(s)\n",
         daemon.version,
@@ -37,10 +49,17 @@ pub(super) fn format(daemon: &DaemonStatus, devices: &[DeviceStatus], verbose: b
         .filter(|device| device.state == State::Ready || device.params != ParamsUpdate::default())
         .collect();
     if shown.is_empty() {
-        out.push_str("no device is initialised\n");
+        // A daemon that can have no devices need not say so.
+        if daemon.num_devices > 0 || mounts.is_empty() {
+            out.push_str("no device is initialised\n");
+        }
     } else {
         out.push('\n');
-        out.push_str(&rows(&shown));
+        out.push_str(&columns::format(&COLUMNS, shown.into_iter().map(row)));
+    }
+    if !mounts.is_empty() {
+        out.push('\n');
+        out.push_str(&mounts::rows(mounts));
     }
     if verbose {
         for device in devices.iter().filter(|device| device.state == State::Ready) {
@@ -52,36 +71,14 @@ pub(super) fn format(daemon: &DaemonStatus, devices: &[DeviceStatus], verbose: b
                 stats::format_more(device)
             );
         }
+        for mount in mounts {
+            let _ = write!(out, "\n{}", mounts::details(mount));
+        }
     }
     out
 }
 
-fn rows(devices: &[&DeviceStatus]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(devices.iter().copied().map(row));
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for ((cell, &width), right) in row.iter().zip(&widths).zip(RIGHT) {
-            let _ = if right {
-                write!(line, "{cell:>width$}  ")
-            } else {
-                write!(line, "{cell:<width$}  ")
-            };
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
-}
-
-fn row(device: &DeviceStatus) -> [String; HEAD.len()] {
+fn row(device: &DeviceStatus) -> [String; COLUMNS.len()] {
     let none = || "-".to_owned();
     let stats = &device.stats;
     let ready = device.state == State::Ready;
@@ -154,7 +151,7 @@ NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
 /dev/ramzswap1  -           -         -     -      -      -      -     -     -
 ";
         assert_eq!(
-            format(&daemon_status(), &[used, new, untouched], false),
+            format(&daemon_status(), &[used, new, untouched], &[], false),
             expected
         );
     }
@@ -163,7 +160,7 @@ NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
     fn nothing_in_use() {
         let mut new = device_status(0);
         new.state = State::New;
-        let text = format(&daemon_status(), &[new], false);
+        let text = format(&daemon_status(), &[new], &[], false);
         assert!(
             text.ends_with("lease(s)\nno device is initialised\n"),
             "{text}"
@@ -174,7 +171,7 @@ NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
     fn details_and_warnings() {
         let mut daemon = daemon_status();
         daemon.warnings.push("mlockall was refused".into());
-        let text = format(&daemon, &[device_status(0)], true);
+        let text = format(&daemon, &[device_status(0)], &[], true);
         assert!(text.contains("\nwarning: mlockall was refused\n"), "{text}");
         assert!(
             text.contains("\n/dev/ramzswap0\nDiskSize:\t 1048576 kB\n"),

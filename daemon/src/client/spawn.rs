@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -36,6 +37,8 @@ pub(super) fn daemon(runtime_dir: &Path, dev_dir: &Path) -> Result<(), SpawnErro
     make_dir(runtime_dir).map_err(log_failed)?;
     let (log, begin) = open_log(&log_path).map_err(log_failed)?;
     let mut child = Command::new(&program)
+        // By the name of its file it might be another program: mount.compcache.
+        .arg0("compcache")
         .arg("daemon")
         .args(["--exit-when-idle", "--detached", "--runtime-dir"])
         .arg(runtime_dir)

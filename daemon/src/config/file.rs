@@ -12,6 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::mount::Mount;
 use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
@@ -22,7 +23,7 @@ use crate::types::{
 /// The largest number of a device.
 const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
 /// The largest size in kB: 2^44 bytes.
-const MAX_KB: i64 = 1 << 34;
+pub(super) const MAX_KB: i64 = 1 << 34;
 /// The seconds after which pages may be cold.
 const AFTER_MIN: i64 = *AFTER_SECONDS.start() as i64;
 const AFTER_MAX: i64 = *AFTER_SECONDS.end() as i64;
@@ -52,9 +53,13 @@ struct File {
     cpu_latency: Option<CpuLatencySetting>,
     #[serde(default, deserialize_with = "parsed")]
     dead_slots: Option<DeadSlots>,
+    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
+    memory_limit_kb: Option<u64>,
     process: Option<Process>,
     #[serde(default)]
     device: Vec<Spanned<Device>>,
+    #[serde(default)]
+    mount: Vec<Spanned<Mount>>,
 }
 
 /// The table `[process]`.
@@ -117,6 +122,17 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
             return Err(fail(Some(device.span()), &message));
         }
     }
+    let mut paths = BTreeSet::new();
+    for mount in &file.mount {
+        let path = mount.get_ref().mountpoint();
+        if !paths.insert(path) {
+            let message = format!(
+                "a second [[mount]] with mountpoint {} in this file",
+                path.display()
+            );
+            return Err(fail(Some(mount.span()), &message));
+        }
+    }
     config.num_devices = file.num_devices.or(config.num_devices);
     if let Some(group) = file.group {
         config.group = Some(group).filter(|g| !g.is_empty());
@@ -130,6 +146,10 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
     config.transport = file.transport.unwrap_or(config.transport);
     config.cpu_latency = file.cpu_latency.unwrap_or(config.cpu_latency);
     config.dead_slots = file.dead_slots.unwrap_or(config.dead_slots);
+    config.memory_limit = file
+        .memory_limit_kb
+        .map(|kb| kb << 10)
+        .or(config.memory_limit);
     if let Some(process) = file.process {
         let into = &mut config.process;
         into.lock_memory = process.lock_memory.unwrap_or(into.lock_memory);
@@ -140,6 +160,11 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
         let (line, _) = locate(text, device.span().start);
         let origin = format!("{}, line {line}", path.display());
         add_device(config, device.into_inner(), origin);
+    }
+    for mount in file.mount {
+        let (line, _) = locate(text, mount.span().start);
+        let origin = format!("{}, line {line}", path.display());
+        mount.into_inner().add_to(config, origin);
     }
     Ok(())
 }
@@ -179,7 +204,9 @@ fn locate(text: &str, offset: usize) -> (usize, Option<&str>) {
 }
 
 /// An integer from `MIN` to `MAX`.
-fn within<'de, D, T, const MIN: i64, const MAX: i64>(from: D) -> Result<Option<T>, D::Error>
+pub(super) fn within<'de, D, T, const MIN: i64, const MAX: i64>(
+    from: D,
+) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<i64>,
@@ -213,7 +240,7 @@ where
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
-fn codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+pub(super) fn codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(from)?;
     text.parse::<CodecSpec>().map_err(D::Error::custom)?;
     Ok(Some(text))
@@ -226,7 +253,9 @@ fn cold_codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::E
     Ok(Some(text))
 }
 
-fn absolute_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+pub(super) fn absolute_path<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PathBuf>, D::Error> {
     let path = PathBuf::deserialize(from)?;
     if path.is_absolute() {
         return Ok(Some(path));

@@ -1,8 +1,10 @@
 //! Configuration files: `/etc/compcache.toml`, then the drop-ins `/etc/compcache.toml.d/*.toml`
 //! in the order of their names. A later file wins key by key; a `[[device]]` of the same number
-//! is the same device. `packaging/compcache.toml` lists every key.
+//! is the same device, a `[[mount]]` at the same mountpoint the same mount.
+//! `packaging/compcache.toml` lists every key.
 
 mod file;
+mod mount;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::ProcessOptions;
+use crate::protocol::MountSpec;
 use crate::types::{Channel, CpuLatencySetting, DeadSlots, ParamsUpdate};
 
 /// The file that is read unless another is named.
@@ -32,10 +35,23 @@ pub struct Config {
     pub cpu_latency: CpuLatencySetting,
     /// When the pages of slots that the kernel frees are freed.
     pub dead_slots: DeadSlots,
+    /// Most bytes for swap devices and mounts together.
+    pub memory_limit: Option<u64>,
     /// What the daemon asks for its own process.
     pub process: ProcessOptions,
     /// Devices to initialise at the start, by number.
     pub devices: BTreeMap<u32, DeviceConfig>,
+    /// Mounts to make at the start, by path.
+    pub mounts: BTreeMap<PathBuf, MountConfig>,
+}
+
+/// A mount to make at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountConfig {
+    /// What it is to be.
+    pub spec: MountSpec,
+    /// Where it stands, as `FILE, line N`.
+    pub origin: String,
 }
 
 /// A device to initialise at the start.
@@ -84,8 +100,10 @@ impl Default for Config {
             transport: Channel::Auto,
             cpu_latency: CpuLatencySetting::Auto,
             dead_slots: DeadSlots::Auto,
+            memory_limit: None,
             process: ProcessOptions::default(),
             devices: BTreeMap::new(),
+            mounts: BTreeMap::new(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::frame::Kind;
-use crate::types::{DeviceStatus, ParamsUpdate};
+use super::mount::MountSpec;
+use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
 
 /// A type that travels in a frame.
 pub trait Message: Serialize + DeserializeOwned {
@@ -72,11 +73,31 @@ pub enum Request {
     /// Ends this connection's lease before the connection ends, so that the caller knows when
     /// it is over. Does nothing where there is none. Answer: [`Response::Done`].
     Release,
-    /// Swaps every device off, resets all, and ends the daemon. Answer: [`Response::Done`],
-    /// sent when that has worked, just before the daemon exits.
+    /// Makes a mount. Answer: [`Response::Mounted`].
+    Mount {
+        /// The mount.
+        spec: MountSpec,
+    },
+    /// Writes a mount's dirty pages out and unmounts it. Refused with `EBUSY` while it is in use,
+    /// unless `lazy`. Answer: [`Response::Done`].
+    Unmount {
+        /// Where it is mounted.
+        mountpoint: PathBuf,
+        /// Take it out of the tree at once, and end it when it is not in use any more.
+        lazy: bool,
+    },
+    /// The mounts of this daemon. Answer: [`Response::Mounts`].
+    Mounts,
+    /// Writes dirty pages out to the sources. Answer: [`Response::Done`].
+    Sync {
+        /// Those of the mount here; `None`: of all.
+        mountpoint: Option<PathBuf>,
+    },
+    /// Unmounts all, swaps every device off, resets all, and ends the daemon. Answer:
+    /// [`Response::Done`], sent when that has worked, just before the daemon exits.
     Shutdown {
-        /// Exit even if the pages of a device could not be swapped back in. Loses data:
-        /// processes whose pages are there are killed when they touch them.
+        /// Exit even if a mount is in use, or if the pages of a device could not be swapped back
+        /// in. Loses data: processes whose pages are there are killed when they touch them.
         force: bool,
     },
 }
@@ -111,6 +132,20 @@ pub enum Response {
         priority: i32,
         /// What the user should know all the same, one sentence each.
         warnings: Vec<String>,
+    },
+    /// A directory is mounted.
+    Mounted {
+        /// The mount.
+        mount: MountStatus,
+        /// What the user should know all the same, one sentence each.
+        warnings: Vec<String>,
+    },
+    /// The mounts of the daemon, in the order of their paths.
+    Mounts {
+        /// The mounts.
+        mounts: Vec<MountStatus>,
+        /// Most bytes for swap devices and mounts together.
+        memory_limit: Option<u64>,
     },
     /// It was refused or failed, and nothing was changed.
     Error(Refusal),
@@ -156,6 +191,22 @@ impl Refusal {
             code,
             message: message.into(),
         }
+    }
+
+    /// What is told to those who want something new of a daemon that is about to end.
+    #[must_use]
+    pub fn closing() -> Refusal {
+        let message = "the daemon is shutting down: start it again, or wait until it has given up \
+                       (its log says so)";
+        Refusal::new(ErrorCode::Eshutdown, message)
+    }
+
+    /// All of these as one, with the code of the first; `None` where there are none.
+    #[must_use]
+    pub fn join(refusals: Vec<Refusal>) -> Option<Refusal> {
+        let code = refusals.first()?.code;
+        let messages: Vec<_> = refusals.into_iter().map(|r| r.message).collect();
+        Some(Refusal::new(code, messages.join("; ")))
     }
 }
 

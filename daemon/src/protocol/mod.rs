@@ -6,6 +6,8 @@
 
 pub mod frame;
 mod message;
+mod mount;
 
 pub use frame::{Kind, ProtocolError, decode, encode, read, write};
 pub use message::{DaemonStatus, ErrorCode, Message, Refusal, Request, Response};
+pub use mount::MountSpec;

@@ -4,7 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 
 use super::{Event, Shared};
-use crate::protocol::{self, ErrorCode, ProtocolError, Refusal, Request, Response};
+use crate::mounts::plan::{self, Circumstances};
+use crate::protocol::{self, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response};
 use crate::registry::SwappedOn;
 use crate::types::ParamsUpdate;
 
@@ -102,6 +103,19 @@ impl Connection<'_> {
             Request::SwapOff { device: None } => warnings = self.swap_off_all()?,
             Request::Lease { params } => return self.lease(&params).map(swapped_on),
             Request::Release => self.release()?,
+            Request::Mount { spec } => return self.mount(&spec),
+            Request::Unmount { mountpoint, lazy } => {
+                self.shared.mounts.unmount(&mountpoint, lazy)?;
+                tracing::info!("{}: unmounted", mountpoint.display());
+            }
+            Request::Mounts => {
+                let mounts = &self.shared.mounts;
+                return Ok(Response::Mounts {
+                    mounts: mounts.statuses(),
+                    memory_limit: mounts.memory_limit(),
+                });
+            }
+            Request::Sync { mountpoint } => self.shared.mounts.sync(mountpoint.as_deref())?,
             Request::Shutdown { .. } => {}
         }
         Ok(Response::Done { warnings })
@@ -137,6 +151,13 @@ impl Connection<'_> {
             warnings.push("no device was swapped on".into());
         }
         failed.map_or(Ok(warnings), Err)
+    }
+
+    fn mount(&self, spec: &MountSpec) -> Result<Response, Refusal> {
+        let (options, warnings) = plan::options(spec, Circumstances::here())?;
+        let mount = self.shared.mounts.mount(options)?;
+        tracing::info!("{}: mounted", mount.mountpoint);
+        Ok(Response::Mounted { mount, warnings })
     }
 
     fn lease(&mut self, params: &ParamsUpdate) -> Result<SwappedOn, Refusal> {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
+use crate::mounts::Mounts;
 use crate::protocol::{DaemonStatus, ErrorCode, Refusal, Response};
 use crate::registry::Registry;
 use access::Access;
@@ -34,7 +35,7 @@ const ORPHAN_RETRY: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Who may connect.
     pub access: Access,
-    /// Whether to end once no device is initialised and no client connected.
+    /// Whether to end once no device is initialised, nothing mounted and no client connected.
     pub exit_when_idle: bool,
     /// Whether a second request to end loses pages rather than stay.
     pub force: bool,
@@ -59,15 +60,16 @@ pub struct Handle {
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every device was swapped off and reset.
+    /// Everything was unmounted, and every device swapped off and reset.
     Clean,
-    /// Some device was still in use: its pages are lost.
+    /// Some mount or device was still in use: its pages are lost.
     Forced,
 }
 
 /// What all threads of a server use.
 struct Shared {
     registry: Arc<Registry>,
+    mounts: Arc<Mounts>,
     leases: Leases,
     access: Access,
     events: Sender<Event>,
@@ -88,6 +90,8 @@ struct Life {
 enum Event {
     /// A connection ended.
     Disconnected,
+    /// Somebody else has unmounted a mount.
+    Unmounted,
     /// A signal came.
     Terminate { why: String },
     /// A client asked for the end.
@@ -104,12 +108,23 @@ struct FinalAnswer {
 }
 
 impl Server {
-    /// A server of these devices behind a listening socket.
+    /// A server of these devices and mounts behind a listening socket.
     #[must_use]
-    pub fn new(listener: UnixListener, registry: Arc<Registry>, options: Options) -> Server {
+    pub fn new(
+        listener: UnixListener,
+        registry: Arc<Registry>,
+        mounts: Arc<Mounts>,
+        options: Options,
+    ) -> Server {
         let (sender, events) = channel();
+        let tell = sender.clone();
+        mounts.on_end(move || {
+            // A server that is gone needs not know.
+            let _ = tell.send(Event::Unmounted);
+        });
         let shared = Shared {
             registry,
+            mounts,
             leases: Leases::default(),
             access: options.access,
             events: sender,
@@ -133,7 +148,7 @@ impl Server {
         }
     }
 
-    /// Serves until told to end and every device is down, or until forced.
+    /// Serves until told to end and every mount and device is down, or until forced.
     ///
     /// # Errors
     /// Where the accepting thread could not be started.
@@ -155,19 +170,24 @@ impl Server {
     /// Waits for events until one of them is the last.
     fn decide(&self) -> Outcome {
         let mut asked_before = false;
+        // Those that ended before this server could be told.
+        self.shared.mounts.forget_ended();
         let mut event = self.first_event();
         loop {
+            if let Event::Unmounted = event {
+                self.shared.mounts.forget_ended();
+            }
             match event {
-                Event::Disconnected => {
+                Event::Disconnected | Event::Unmounted => {
                     if self.options.exit_when_idle && self.shared.end_if_idle() {
-                        tracing::info!("no device is in use and no client connected: exiting");
+                        tracing::info!("nothing is in use and no client connected: exiting");
                         return Outcome::Clean;
                     }
                 }
                 Event::Terminate { why } => {
-                    tracing::info!("{why}: swapping devices off");
-                    match self.close() {
-                        Ok(()) => return Outcome::Clean,
+                    tracing::info!("{why}: unmounting, and swapping devices off");
+                    match self.close(true) {
+                        Ok(_) => return Outcome::Clean,
                         Err(_) if asked_before && self.options.force => {
                             tracing::error!("exiting all the same (--force): pages are lost");
                             return Outcome::Forced;
@@ -177,9 +197,11 @@ impl Server {
                     asked_before = true;
                 }
                 Event::Shutdown { force, answer } => {
-                    tracing::info!("a client asked to shut down: swapping devices off");
-                    let (response, outcome) = match self.close() {
-                        Ok(()) => (Response::Done { warnings: vec![] }, Some(Outcome::Clean)),
+                    tracing::info!(
+                        "a client asked to shut down: unmounting, and swapping devices off"
+                    );
+                    let (response, outcome) = match self.close(force) {
+                        Ok(warnings) => (Response::Done { warnings }, Some(Outcome::Clean)),
                         Err(refusal) if force => {
                             tracing::error!("exiting all the same (force): pages are lost");
                             let warnings = vec![format!("pages were lost: {refusal}")];
@@ -236,18 +258,31 @@ impl Server {
         self.events.recv().unwrap_or_else(|_| gone())
     }
 
-    /// Takes every device down.
-    fn close(&self) -> Result<(), Refusal> {
-        self.shared.registry.close().map_err(|failed| {
-            for (_, refusal) in &failed {
-                tracing::error!("{refusal}");
+    /// Takes every mount down, then every device. With `lazy`, mounts in use are written out and
+    /// taken out of the tree; what is returned names them.
+    fn close(&self, lazy: bool) -> Result<Vec<String>, Refusal> {
+        let Shared {
+            mounts, registry, ..
+        } = &*self.shared;
+        let (warnings, mut failed) = match mounts.close(lazy) {
+            Ok(warnings) => (warnings, Vec::new()),
+            Err(failed) => (Vec::new(), failed),
+        };
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        // With a mount that stays the daemon stays, and its swap with it.
+        if failed.is_empty() {
+            let devices = registry.close().err().unwrap_or_default();
+            failed = devices.into_iter().map(|(_, refusal)| refusal).collect();
+            if !failed.is_empty() {
+                mounts.reopen();
             }
-            let code = failed
-                .first()
-                .map_or(ErrorCode::Ebusy, |(_, refusal)| refusal.code);
-            let messages: Vec<_> = failed.into_iter().map(|(_, r)| r.message).collect();
-            Refusal::new(code, messages.join("; "))
-        })
+        }
+        for refusal in &failed {
+            tracing::error!("{refusal}");
+        }
+        Refusal::join(failed).map_or(Ok(warnings), Err)
     }
 
     fn explain_stay(&self, asked_before: bool) {
@@ -256,14 +291,16 @@ impl Server {
             (false, _) => " (only with --force would a second signal end it, and lose pages)",
         };
         tracing::error!(
-            "staying, because memory of running programs is on these devices: stop programs or \
-             add other swap, then send the signal again{force}"
+            "staying, because data of running programs would be lost: for mounts, see that their \
+             sources can be written; for swap devices, stop programs or add other swap; then send \
+             the signal again{force}"
         );
     }
 }
 
 impl Handle {
-    /// Ends the server, as far as every device can be swapped off; `why` goes to the log.
+    /// Ends the server, as far as dirty pages can be written out and every device be swapped
+    /// off; `why` goes to the log.
     pub fn terminate(&self, why: &str) {
         // A server that is gone needs no end.
         let _ = self.events.send(Event::Terminate {
@@ -284,10 +321,10 @@ impl Shared {
         }
     }
 
-    /// Ends this server for new connections if there is no connection and no device.
+    /// Ends this server for new connections if there is no connection, no mount and no device.
     fn end_if_idle(&self) -> bool {
         let mut life = self.life.lock();
-        life.ending = life.connections == 0 && !self.registry.any_ready();
+        life.ending = life.connections == 0 && self.mounts.is_empty() && !self.registry.any_ready();
         life.ending
     }
 }

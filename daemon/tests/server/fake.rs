@@ -1,11 +1,13 @@
-//! A device without a kernel behind it, whose steps a test can make fail or wait.
+//! Devices and mounts without a kernel behind them, whose steps a test can make fail or wait.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use compcached::backend::DeviceBackend;
+use compcache_files::MountOptions;
+use compcached::backend::{DeviceBackend, MountBackend, Mounted};
 use compcached::protocol::{ErrorCode, Refusal};
-use compcached::types::{DeviceStats, DeviceStatus, ParamsUpdate, State, SwapUse};
+use compcached::types::{DeviceStats, DeviceStatus, MountStatus, ParamsUpdate, State, SwapUse};
 use parking_lot::{Condvar, Mutex};
 
 /// What a fake device is and how it behaves.
@@ -162,6 +164,10 @@ impl DeviceBackend for Fake {
         }
     }
 
+    fn memory(&self) -> u64 {
+        4096
+    }
+
     fn swap_on(&self, priority: Option<i32>) -> Result<i32, Refusal> {
         self.change(|m| {
             if !m.ready || m.fail_swap_on {
@@ -187,5 +193,153 @@ impl DeviceBackend for Fake {
             m.swap = None;
             Ok(())
         })
+    }
+}
+
+/// What fake mounts do.
+#[derive(Debug, Default)]
+pub(crate) struct MountModel {
+    /// Makes the next mounts wait until this is false again.
+    pub(crate) hold_mount: bool,
+    /// Makes unmounts wait until this is false again.
+    pub(crate) hold_unmount: bool,
+    /// Number of mounts and unmounts that are waiting.
+    pub(crate) waiting: u32,
+    /// Makes `start` fail.
+    pub(crate) fail_mount: bool,
+    /// Paths of mounts that are in use.
+    pub(crate) busy: BTreeSet<PathBuf>,
+    /// Makes pages be dirty for ever.
+    pub(crate) fail_sync: bool,
+    /// What was done, in order: `mount`, `sync`, `unmount`, `detach` and the path.
+    pub(crate) done: Vec<String>,
+    /// What to call when a mount is over.
+    pub(crate) on_end: BTreeMap<PathBuf, OnEnd>,
+    /// Bytes that the last mount could take of its budget when it was made.
+    pub(crate) share: u64,
+}
+
+pub(crate) struct OnEnd(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for OnEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnEnd")
+    }
+}
+
+/// Makes fake mounts; clones make the same ones.
+#[derive(Clone, Default)]
+pub(crate) struct FakeMounts(Arc<(Mutex<MountModel>, Condvar)>);
+
+struct FakeMount {
+    options: MountOptions,
+    mounts: FakeMounts,
+}
+
+impl FakeMounts {
+    /// Looks at what they did, or changes what they do.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut MountModel) -> T) -> T {
+        let result = f(&mut self.0.0.lock());
+        self.0.1.notify_all();
+        result
+    }
+
+    /// Waits until they are as `condition` says.
+    pub(crate) fn wait_for(&self, condition: impl Fn(&MountModel) -> bool) {
+        let mut model = self.0.0.lock();
+        while !condition(&model) {
+            let limit = std::time::Duration::from_secs(20);
+            let waited = self.0.1.wait_for(&mut model, limit);
+            assert!(!waited.timed_out(), "never came: {model:?}");
+        }
+    }
+
+    /// Plays somebody else who unmounts, or who closes the last file of a mount in use.
+    pub(crate) fn end(&self, path: &str) {
+        let OnEnd(tell) = self.with(|m| m.on_end.remove(&PathBuf::from(path)).unwrap());
+        tell();
+    }
+}
+
+impl MountBackend for FakeMounts {
+    fn start(
+        &self,
+        options: MountOptions,
+        on_end: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn Mounted>, Refusal> {
+        let path = options.mountpoint.clone();
+        let budget = options.budget.clone().unwrap();
+        let share = budget.share(options.limits.cache);
+        self.with(|m| (m.waiting, m.share) = (m.waiting + 1, share));
+        self.wait_for(|m| !m.hold_mount);
+        self.with(|m| {
+            m.waiting -= 1;
+            if m.fail_mount {
+                return refuse(ErrorCode::Eio, "the source does not answer");
+            }
+            m.done.push(format!("mount {}", path.display()));
+            m.on_end.insert(path, OnEnd(on_end));
+            Ok(())
+        })?;
+        Ok(Box::new(FakeMount {
+            options,
+            mounts: self.clone(),
+        }))
+    }
+}
+
+impl FakeMount {
+    fn did(&self, model: &mut MountModel, what: &str) {
+        let path = self.options.mountpoint.display();
+        model.done.push(format!("{what} {path}"));
+    }
+}
+
+impl Mounted for FakeMount {
+    fn status(&self) -> MountStatus {
+        let text = |path: &PathBuf| path.display().to_string();
+        MountStatus {
+            source: self.options.source.as_ref().map(text).unwrap_or_default(),
+            mountpoint: text(&self.options.mountpoint),
+            limit: self.options.limits.cache,
+            ..MountStatus::default()
+        }
+    }
+
+    fn sync(&self) -> Result<(), Refusal> {
+        self.mounts.with(|m| {
+            self.did(m, "sync");
+            if m.fail_sync {
+                return refuse(ErrorCode::Eio, "cannot write to the source");
+            }
+            Ok(())
+        })
+    }
+
+    fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
+        self.mounts.with(|m| m.waiting += 1);
+        self.mounts.wait_for(|m| !m.hold_unmount);
+        let over = self.mounts.with(|m| {
+            m.waiting -= 1;
+            if m.fail_sync {
+                return refuse(ErrorCode::Eio, "cannot write to the source");
+            }
+            let busy = m.busy.contains(&self.options.mountpoint);
+            if busy && !lazy {
+                return refuse(ErrorCode::Ebusy, "in use");
+            }
+            self.did(m, if lazy { "detach" } else { "unmount" });
+            let over = m.on_end.remove(&self.options.mountpoint);
+            if busy {
+                m.on_end
+                    .extend(over.map(|tell| (self.options.mountpoint.clone(), tell)));
+                return Ok(None);
+            }
+            Ok(over)
+        })?;
+        if let Some(OnEnd(tell)) = over {
+            tell();
+        }
+        Ok(())
     }
 }

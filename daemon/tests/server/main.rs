@@ -1,6 +1,7 @@
 //! The server over a real socket, with devices that need no kernel and no root.
 
 mod fake;
+mod mounts;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,18 +11,20 @@ use std::thread::{self, JoinHandle};
 
 use compcached::backend::DeviceBackend;
 use compcached::client::{Client, ClientError, SOCKET_NAME};
+use compcached::mounts::Mounts;
 use compcached::protocol::{self, DaemonStatus, ErrorCode, Refusal, Request, Response};
 use compcached::registry::Registry;
 use compcached::runtime_dir::RuntimeDir;
 use compcached::server::access::Access;
 use compcached::server::{Handle, MAX_CONNECTIONS, Options, Outcome, Server};
 use compcached::types::{DeviceStatus, ParamsUpdate, State};
-use fake::Fake;
+use fake::{Fake, FakeMounts};
 
 /// A server in a thread, over a runtime directory of its own.
 struct Running {
     dir: tempfile::TempDir,
     devices: Vec<Fake>,
+    mounts: FakeMounts,
     handle: Handle,
     thread: JoinHandle<Outcome>,
 }
@@ -31,6 +34,15 @@ fn start(count: u32) -> Running {
 }
 
 fn start_with(count: u32, change: impl FnOnce(&mut Options)) -> Running {
+    start_within(count, None, change)
+}
+
+/// A server with a limit for devices and mounts together.
+fn start_within(
+    count: u32,
+    memory_limit: Option<u64>,
+    change: impl FnOnce(&mut Options),
+) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let devices: Vec<Fake> = (0..count).map(Fake::new).collect();
     let backends = devices
@@ -38,6 +50,13 @@ fn start_with(count: u32, change: impl FnOnce(&mut Options)) -> Running {
         .cloned()
         .map(|d| Box::new(d) as Box<dyn DeviceBackend>);
     let registry = Arc::new(Registry::new(backends.collect()));
+    let fakes = FakeMounts::default();
+    let swap = {
+        let registry = registry.clone();
+        Box::new(move || registry.memory())
+    };
+    let mounts = Mounts::new(Box::new(fakes.clone()), memory_limit, swap).unwrap();
+    let mounts = Arc::new(mounts);
     let mut options = Options {
         access: Access::new(None),
         exit_when_idle: false,
@@ -47,7 +66,7 @@ fn start_with(count: u32, change: impl FnOnce(&mut Options)) -> Running {
     change(&mut options);
     let runtime = RuntimeDir::claim(dir.path()).unwrap();
     let (listener, name) = runtime.listen(None).unwrap();
-    let server = Server::new(listener, registry, options);
+    let server = Server::new(listener, registry, mounts, options);
     let handle = server.handle();
     let thread = thread::spawn(move || {
         let outcome = server.run().unwrap();
@@ -57,6 +76,7 @@ fn start_with(count: u32, change: impl FnOnce(&mut Options)) -> Running {
     Running {
         dir,
         devices,
+        mounts: fakes,
         handle,
         thread,
     }

@@ -93,7 +93,7 @@ impl CpuLatency {
 
     /// Tells of a request. Never waits and never allocates.
     #[inline]
-    pub(crate) fn request(&self) {
+    pub fn request(&self) {
         let shared = &*self.shared;
         let begins = shared.burst.request(|| shared.now_ns());
         if begins

@@ -13,7 +13,7 @@ use rustix::fs::{
 
 use super::Passthrough;
 use super::names::permissions;
-use crate::content::{Content, Stamp};
+use crate::content::{Change, Content, Stamp};
 use crate::inode::Inode;
 use crate::inode::source::proc_path;
 use crate::inode::stat::{attributes, digest, stamp, stat};
@@ -158,7 +158,7 @@ impl Passthrough {
             Some(content) => {
                 let mut now = stamp(&stat(&file)?);
                 content.correct(&mut now);
-                content.change(size.min(now.size), u64::MAX, change)
+                content.change(size.min(now.size)..u64::MAX, Change::Zeros, change)
             }
             None => {
                 let after: Stamp = change()?;

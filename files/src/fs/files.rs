@@ -13,7 +13,7 @@ use rustix::fs::{FallocateFlags, Mode, OFlags};
 use super::Passthrough;
 use super::caller::act_as;
 use super::names::Entry;
-use crate::content::Reported;
+use crate::content::{Change, Reported};
 use crate::inode::stat::{digest, key, stamp, stat};
 use crate::inode::{Descriptors, Inode, Open};
 use crate::options::WritePolicy;
@@ -138,8 +138,8 @@ impl Passthrough {
         let keep = same && (known || inode.seen() == digest(now));
         let file = OpenFile {
             inode: Arc::clone(inode),
+            reported: open.content.opened(),
             open,
-            reported: Reported::default(),
             writes: write,
         };
         Ok((file, keep))
@@ -272,7 +272,13 @@ impl Passthrough {
         if !known.contains(mode) {
             return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
         }
-        file.open.content.change(offset, end, || {
+        let zeros = FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE;
+        let change = if mode.intersects(zeros) {
+            Change::Zeros
+        } else {
+            Change::Nothing
+        };
+        file.open.content.change(offset..end, change, || {
             if self.size.is_some() {
                 allocate_nothing(source, end, mode)?;
             } else {
@@ -319,7 +325,7 @@ impl Passthrough {
         self.drop_privileges(request, writer)?;
         let mut copied = 0;
         let end = to_offset.saturating_add(length);
-        to.open.content.change(to_offset, end, || {
+        to.open.content.change(to_offset..end, Change::Other, || {
             let mut at = to_offset;
             copied = rustix::fs::copy_file_range(
                 reader,

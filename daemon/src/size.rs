@@ -1,18 +1,20 @@
-//! Sizes as a user writes them: `1073741824`, `512M`, `1G`, `25%`.
+//! Sizes as users write them: `1073741824`, `512M`, `1G`, `25%`.
 
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The largest size anything here may have, in bytes: 2^44 (16 TiB, 2^32 pages), the most that
 /// a slot table can index.
-pub(crate) const MAX_BYTES: u64 = 1 << 44;
+pub const MAX_BYTES: u64 = 1 << 44;
 
 /// The largest percentage of RAM that can be asked for.
 const MAX_PERCENT: u64 = 1000;
 
 /// What is wrong with a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SizeError {
+pub enum SizeError {
     /// Not a whole number with a known unit.
     #[error(
         "{0:?} is not a size: write a whole number of bytes, or one with K, M, G, T or %, for example 512M"
@@ -46,9 +48,11 @@ pub(crate) enum SizeError {
     NegativeKilobytes(String),
 }
 
-/// A size on the command line, in `1..=2^44` bytes or `1..=1000` percent of RAM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Size {
+/// A size on the command line, in `1..=2^44` bytes or `1..=1000` percent of RAM. In the control
+/// protocol it is the text that [`Size::fmt`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Size {
     /// A number of bytes.
     Bytes(u64),
     /// Percent of the machine's memory.
@@ -61,7 +65,7 @@ impl Size {
     ///
     /// # Errors
     /// [`SizeError::TooLarge`] where a percentage comes to more than 2^44 bytes.
-    pub(crate) fn resolve(self, ram: u64) -> Result<u64, SizeError> {
+    pub fn resolve(self, ram: u64) -> Result<u64, SizeError> {
         let bytes = match self {
             Size::Bytes(bytes) => bytes,
             Size::Percent(percent) => u64::try_from(u128::from(ram) * u128::from(percent) / 100)
@@ -79,6 +83,20 @@ impl fmt::Display for Size {
             Size::Bytes(bytes) => write!(f, "{bytes}"),
             Size::Percent(percent) => write!(f, "{percent}%"),
         }
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> String {
+        size.to_string()
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = SizeError;
+
+    fn try_from(text: String) -> Result<Self, SizeError> {
+        text.parse()
     }
 }
 
@@ -135,7 +153,7 @@ impl FromStr for Size {
 ///
 /// # Errors
 /// Zero, negative, not a whole number, or above 2^44 bytes.
-pub(crate) fn parse_kilobytes(text: &str) -> Result<u64, SizeError> {
+pub fn parse_kilobytes(text: &str) -> Result<u64, SizeError> {
     let owned = || text.to_owned();
     match whole_number(text) {
         Whole::Number(0) => Err(SizeError::ZeroKilobytes(owned())),
@@ -172,7 +190,7 @@ fn whole_number(text: &str) -> Whole {
 
 /// Shows a number of bytes with at most one decimal and a unit: `512M`, `1.5G`, `0B`.
 #[must_use]
-pub(crate) fn human(bytes: u64) -> String {
+pub fn human(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
     let mut value = bytes as f64;
     let mut unit = 0;

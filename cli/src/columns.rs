@@ -1,0 +1,48 @@
+//! Tables of text in the manner of zramctl(8) and `swapon --show`.
+
+use std::fmt::Write as _;
+
+/// A column: its heading, and whether it holds numbers, which stand to the right.
+pub(crate) type Column = (&'static str, bool);
+
+/// A table with a line of headings.
+pub(crate) fn format<const N: usize>(
+    columns: &[Column; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut lines = vec![columns.map(|(heading, _)| heading.to_owned())];
+    lines.extend(rows);
+    let mut widths = [0; N];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for line in &lines {
+        let mut text = String::new();
+        for ((cell, &width), (_, right)) in line.iter().zip(&widths).zip(columns) {
+            // Writing to a String can't fail.
+            let _ = if *right {
+                write!(text, "{cell:>width$}  ")
+            } else {
+                write!(text, "{cell:<width$}  ")
+            };
+        }
+        out.push_str(text.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stands_left_and_numbers_right() {
+        let rows = [["a", "1"], ["long", "23456"]].map(|row| row.map(str::to_owned));
+        let expected = "NAME   SIZE\na         1\nlong  23456\n";
+        assert_eq!(format(&[("NAME", false), ("SIZE", true)], rows), expected);
+    }
+}

@@ -1,0 +1,339 @@
+//! The options behind `-o`, in the manner of mount(8).
+
+use std::str::FromStr;
+
+use compcached::mounts::plan::FLAGS;
+use compcached::protocol::MountSpec;
+use compcached::size::Size;
+
+/// Options that are for mount(8), systemd or the kernel's own business and mean nothing here.
+const IGNORED: [&str; 25] = [
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "nofail",
+    "_netdev",
+    "rw",
+    "async",
+    "atime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "diratime",
+    "nodiratime",
+    "iversion",
+    "noiversion",
+    "loud",
+    "silent",
+];
+/// Options that undo each other: the last one counts.
+const OPPOSITES: [(&str, &str); 5] = [
+    ("ro", "rw"),
+    ("suid", "nosuid"),
+    ("dev", "nodev"),
+    ("exec", "noexec"),
+    ("atime", "noatime"),
+];
+
+/// What is wrong with an option.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OptionError {
+    /// Not known.
+    #[error(
+        "unknown option \"{0}\": known are cache=, codec=, size=, write-back, write-through, \
+         dirty-after=, dirty-limit=, strict, revalidate=, allow-other, no-allow-other, {flags} \
+         and those of mount(8) and systemd that are not for the file system", flags = FLAGS.join(", ")
+    )]
+    Unknown(String),
+    /// Without its value.
+    #[error("option {0} needs a value: write {0}=VALUE")]
+    NoValue(String),
+    /// With a value that it does not take.
+    #[error("option {name} takes no value, but has \"{value}\": write {name} alone")]
+    Value {
+        /// The option.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// With a bad value.
+    #[error("option {name}: {why}")]
+    Bad {
+        /// The option.
+        name: String,
+        /// What is wrong with its value.
+        why: String,
+    },
+    /// A change of what is mounted.
+    #[error(
+        "a mount cannot be changed by remount: unmount it and mount it again with the new options"
+    )]
+    Remount,
+}
+
+/// What a list of options says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    cache: Option<Size>,
+    codec: Option<String>,
+    size: Option<Size>,
+    write_back: Option<bool>,
+    dirty_after: Option<u32>,
+    dirty_limit: Option<Size>,
+    strict: bool,
+    revalidate: Option<u32>,
+    allow_other: Option<bool>,
+    flags: Vec<String>,
+}
+
+impl FromStr for Options {
+    type Err = OptionError;
+
+    fn from_str(list: &str) -> Result<Self, OptionError> {
+        let (options, unknown) = Options::tolerant(list)?;
+        unknown
+            .into_iter()
+            .next()
+            .map_or(Ok(options), |name| Err(OptionError::Unknown(name)))
+    }
+}
+
+impl Options {
+    /// Reads a list with commas between the options; gives those that are not known besides.
+    ///
+    /// # Errors
+    /// [`OptionError`] but for [`OptionError::Unknown`].
+    pub(crate) fn tolerant(list: &str) -> Result<(Options, Vec<String>), OptionError> {
+        let mut options = Options::default();
+        let mut unknown = Vec::new();
+        for option in list.split(',').map(str::trim).filter(|o| !o.is_empty()) {
+            if !options.add(option)? {
+                unknown.push(option.to_owned());
+            }
+        }
+        Ok((options, unknown))
+    }
+
+    /// Adds what another list says, which wins.
+    pub(crate) fn extend(&mut self, other: Options) {
+        self.cache = other.cache.or(self.cache);
+        self.codec = other.codec.or(self.codec.take());
+        self.size = other.size.or(self.size);
+        self.write_back = other.write_back.or(self.write_back);
+        self.dirty_after = other.dirty_after.or(self.dirty_after);
+        self.dirty_limit = other.dirty_limit.or(self.dirty_limit);
+        self.strict |= other.strict;
+        self.revalidate = other.revalidate.or(self.revalidate);
+        self.allow_other = other.allow_other.or(self.allow_other);
+        for flag in other.flags {
+            self.set_flag(&flag);
+        }
+    }
+
+    /// Whether a size of a mount in memory is among them.
+    pub(crate) fn has_size(&self) -> bool {
+        self.size.is_some()
+    }
+
+    /// Lays a specification's values over these; what neither says stays open.
+    pub(crate) fn below(self, spec: MountSpec, write_through: bool) -> MountSpec {
+        let mut flags = self;
+        for flag in &spec.flags {
+            flags.set_flag(flag);
+        }
+        MountSpec {
+            cache: spec.cache.or(flags.cache),
+            codec: spec.codec.or(flags.codec),
+            size: spec.size.or(flags.size),
+            write_back: spec.write_back || flags.write_back == Some(true) && !write_through,
+            dirty_after: spec.dirty_after.or(flags.dirty_after),
+            dirty_limit: spec.dirty_limit.or(flags.dirty_limit),
+            strict: spec.strict || flags.strict,
+            revalidate: spec.revalidate.or(flags.revalidate),
+            allow_other: spec.allow_other.or(flags.allow_other),
+            flags: flags.flags,
+            ..spec
+        }
+    }
+
+    /// Adds one option; whether it is known.
+    fn add(&mut self, option: &str) -> Result<bool, OptionError> {
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (option, None),
+        };
+        let known = IGNORED.contains(&name) || FLAGS.contains(&name);
+        if known && value.is_none() {
+            self.set_flag(name);
+            return Ok(true);
+        }
+        if name.starts_with("x-") || name.starts_with("X-") || name == "comment" {
+            return Ok(true);
+        }
+        // `allow_other` is how FUSE has always written it.
+        let canonical = name.replace('_', "-");
+        let needed = || value.ok_or_else(|| OptionError::NoValue(name.to_owned()));
+        match canonical.as_str() {
+            "cache" => self.cache = Some(parse(name, needed()?)?),
+            "codec" => self.codec = Some(needed()?.to_owned()),
+            "size" => self.size = Some(parse(name, needed()?)?),
+            "dirty-after" => self.dirty_after = Some(seconds(name, needed()?)?),
+            "dirty-limit" => self.dirty_limit = Some(parse(name, needed()?)?),
+            "revalidate" => self.revalidate = Some(seconds(name, needed()?)?),
+            "remount" => return Err(OptionError::Remount),
+            other => return self.add_switch(other, name, value),
+        }
+        Ok(true)
+    }
+
+    fn add_switch(
+        &mut self,
+        canonical: &str,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<bool, OptionError> {
+        match canonical {
+            "write-back" => self.write_back = Some(true),
+            "write-through" => self.write_back = Some(false),
+            "strict" => self.strict = true,
+            "allow-other" => self.allow_other = Some(true),
+            "no-allow-other" => self.allow_other = Some(false),
+            _ => return Ok(false),
+        }
+        match value {
+            None => Ok(true),
+            Some(value) => Err(OptionError::Value {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+        }
+    }
+
+    fn set_flag(&mut self, flag: &str) {
+        for (one, other) in OPPOSITES {
+            if flag == one || flag == other {
+                self.flags.retain(|f| f != one && f != other);
+            }
+        }
+        if FLAGS.contains(&flag) {
+            self.flags.push(flag.to_owned());
+        }
+    }
+}
+
+fn parse(name: &str, value: &str) -> Result<Size, OptionError> {
+    value
+        .parse()
+        .map_err(|e: compcached::size::SizeError| bad(name, e.to_string()))
+}
+
+fn seconds(name: &str, value: &str) -> Result<u32, OptionError> {
+    value.parse().map_err(|_| {
+        bad(
+            name,
+            format!("\"{value}\" is not a number of seconds: write a whole number, for example 30"),
+        )
+    })
+}
+
+fn bad(name: &str, why: String) -> OptionError {
+    OptionError::Bad {
+        name: name.to_owned(),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(list: &str) -> MountSpec {
+        let options: Options = list.parse().unwrap();
+        options.below(MountSpec::default(), false)
+    }
+
+    #[test]
+    fn a_line_of_fstab() {
+        let list = "defaults,cache=1G,codec=zstd:1,write-back,dirty_after=5,dirty-limit=10%,\
+                    allow_other,ro,nosuid,_netdev,nofail,x-systemd.automount,comment=a=b,\
+                    x-systemd.requires=network-online.target";
+        let expected = MountSpec {
+            cache: Some(Size::Bytes(1 << 30)),
+            codec: Some("zstd:1".into()),
+            write_back: true,
+            dirty_after: Some(5),
+            dirty_limit: Some(Size::Percent(10)),
+            allow_other: Some(true),
+            flags: vec!["ro".into(), "nosuid".into()],
+            ..MountSpec::default()
+        };
+        assert_eq!(spec(list), expected);
+        assert_eq!(spec(""), MountSpec::default());
+        assert_eq!(spec("size=2g,").size, Some(Size::Bytes(2 << 30)));
+    }
+
+    #[test]
+    fn the_last_one_counts() {
+        assert_eq!(spec("ro,noexec,rw,exec").flags, ["exec"]);
+        assert!(!spec("write-back,write-through").write_back);
+        assert_eq!(spec("cache=1G,cache=2G").cache, Some(Size::Bytes(2 << 30)));
+        let mut first: Options = "ro,cache=1G,strict".parse().unwrap();
+        first.extend("rw,codec=lz4".parse().unwrap());
+        let spec = first.below(MountSpec::default(), false);
+        assert_eq!((spec.flags.len(), spec.strict), (0, true));
+        assert_eq!(spec.codec.as_deref(), Some("lz4"));
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let options: Options = "cache=1G,write-back,allow-other".parse().unwrap();
+        let given = MountSpec {
+            cache: Some(Size::Percent(10)),
+            allow_other: Some(false),
+            ..MountSpec::default()
+        };
+        let spec = options.below(given, true);
+        assert_eq!(spec.cache, Some(Size::Percent(10)));
+        assert_eq!(spec.allow_other, Some(false));
+        assert!(!spec.write_back);
+    }
+
+    #[test]
+    fn bad_options_say_what_is_wrong() {
+        for (list, words) in [
+            ("frob", &["\"frob\"", "cache="][..]),
+            ("ro=1", &["\"ro=1\""]),
+            ("loop", &["\"loop\""]),
+            ("cache", &["cache=VALUE"]),
+            ("cache=much", &["cache", "\"much\"", "512M"]),
+            ("dirty-after=soon", &["dirty-after", "\"soon\"", "seconds"]),
+            ("revalidate=-1", &["revalidate", "\"-1\""]),
+            ("strict=yes", &["strict", "\"yes\""]),
+            ("remount,ro", &["remount", "unmount it"]),
+        ] {
+            let message = list.parse::<Options>().unwrap_err().to_string();
+            for word in words {
+                assert!(message.contains(word), "{list}: {word} not in {message}");
+            }
+        }
+        let (_, unknown) = Options::tolerant("frob,ro,nicate=1").unwrap();
+        assert_eq!(unknown, ["frob", "nicate=1"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_answer(text in ".{0,60}") {
+            let _ = text.parse::<Options>();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The real mounts.
+
+use std::sync::Arc;
+
+use compcache_files::{FilesError, Hooks, Mount, MountOptions, RequestHook};
+
+use crate::backend::{MountBackend, Mounted};
+use crate::mounts::{dead, paths};
+use crate::protocol::{ErrorCode, Refusal};
+use crate::types::{CpuLatency, MountStatus};
+
+/// Makes mounts of this process.
+#[derive(Default)]
+pub struct FileSystem {
+    cpu_latency: Option<Arc<CpuLatency>>,
+}
+
+impl FileSystem {
+    /// Mounts whose requests `cpu_latency` is told of.
+    #[must_use]
+    pub fn new(cpu_latency: Option<Arc<CpuLatency>>) -> FileSystem {
+        FileSystem { cpu_latency }
+    }
+}
+
+impl MountBackend for FileSystem {
+    fn start(
+        &self,
+        options: MountOptions,
+        on_end: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn Mounted>, Refusal> {
+        let (source, mountpoint) = paths::check(options.source.as_deref(), &options.mountpoint)?;
+        if mountpoint != options.mountpoint || source != options.source {
+            // The table of mounts knows them by their paths.
+            let message = format!(
+                "{} or its source is a path through a symbolic link: give {}",
+                options.mountpoint.display(),
+                mountpoint.display()
+            );
+            return Err(Refusal::new(ErrorCode::Einval, message));
+        }
+        dead::clean(&mountpoint).map_err(|e| {
+            let message = format!(
+                "{}: a mount whose daemon is gone cannot be removed: {e}; try `umount -l`",
+                mountpoint.display()
+            );
+            Refusal::new(ErrorCode::Ebusy, message)
+        })?;
+        let latency = self.cpu_latency.clone();
+        let on_request =
+            latency.map(|latency| -> RequestHook { Arc::new(move || latency.request()) });
+        let hooks = Hooks {
+            on_end: Some(on_end),
+            on_request,
+            ..Hooks::default()
+        };
+        Ok(Box::new(Mount::start(options, hooks)?))
+    }
+}
+
+impl Mounted for Mount {
+    fn status(&self) -> MountStatus {
+        Mount::status(self)
+    }
+
+    fn sync(&self) -> Result<(), Refusal> {
+        Ok(Mount::sync(self)?)
+    }
+
+    fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
+        Ok(Mount::unmount(self, lazy)?)
+    }
+}
+
+impl From<FilesError> for Refusal {
+    fn from(error: FilesError) -> Refusal {
+        let code = match &error {
+            FilesError::System { source, .. } => source
+                .raw_os_error()
+                .map_or(ErrorCode::Eio, ErrorCode::from_errno),
+            FilesError::Memory { .. } => ErrorCode::Enomem,
+            FilesError::Invalid(_) => ErrorCode::Einval,
+            FilesError::Busy(_) => ErrorCode::Ebusy,
+        };
+        Refusal::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,388 @@
+//! The daemon's mounts by path.
+//!
+//! Each mount has a lock of its own that its end takes; the lock of the table is held for the
+//! moment of a look-up only. So neither a mount that takes long to come nor one that writes
+//! gigabytes out before it goes holds up anybody who asks for another, or for the status.
+
+pub mod dead;
+pub mod limit;
+pub mod memory;
+pub mod paths;
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use compcache_files::{Budget, MountOptions};
+use parking_lot::{Condvar, Mutex};
+
+use crate::backend::{MountBackend, Mounted};
+use crate::protocol::{ErrorCode, Refusal};
+use crate::types::MountStatus;
+use limit::{Feeder, SwapBytes};
+
+/// The most mounts of one daemon: the status of all must fit into a message.
+pub const MAX_MOUNTS: usize = 256;
+
+/// All mounts of a daemon.
+pub struct Mounts {
+    backend: Box<dyn MountBackend>,
+    budget: Arc<Budget>,
+    feeder: Option<Feeder>,
+    table: Mutex<Table>,
+    /// Told when a mount that was on its way has come, or has not.
+    arrived: Condvar,
+    /// Told when one is over.
+    ended: Arc<OnceLock<Listener>>,
+}
+
+type Listener = Box<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
+struct Table {
+    places: BTreeMap<PathBuf, Place>,
+    /// Taken out of the tree while in use, and not over yet.
+    detached: Vec<Arc<Entry>>,
+    /// Set while the daemon takes its mounts down: clients make no new ones.
+    closing: bool,
+}
+
+enum Place {
+    Coming,
+    There(Arc<Entry>),
+}
+
+struct Entry {
+    path: PathBuf,
+    mounted: Box<dyn Mounted>,
+    cache: u64,
+    /// Set by the mount when it is over, whoever has unmounted it.
+    ended: Arc<AtomicBool>,
+    /// Whether it is out of the table; held by whoever takes it out.
+    gone: Mutex<bool>,
+}
+
+impl Mounts {
+    /// No mounts yet. With `memory_limit`, in bytes, they share it with swap devices, which take
+    /// what `swap` gives.
+    ///
+    /// # Errors
+    /// Where the system has no thread for the limit.
+    pub fn new(
+        backend: Box<dyn MountBackend>,
+        memory_limit: Option<u64>,
+        swap: SwapBytes,
+    ) -> io::Result<Mounts> {
+        let budget = Arc::new(Budget::new(memory_limit));
+        let feeder = memory_limit
+            .map(|_| Feeder::start(budget.clone(), swap))
+            .transpose()?;
+        Ok(Mounts {
+            backend,
+            budget,
+            feeder,
+            table: Mutex::default(),
+            arrived: Condvar::new(),
+            ended: Arc::default(),
+        })
+    }
+
+    /// Has `listener` called, by any thread, whenever a mount is over; what is left of it goes with
+    /// [`Mounts::forget_ended`]. Only the first listener counts.
+    pub fn on_end(&self, listener: impl Fn() + Send + Sync + 'static) {
+        let _ = self.ended.set(Box::new(listener));
+    }
+
+    /// Bytes that swap devices and mounts may take together.
+    #[must_use]
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.budget.limit()
+    }
+
+    /// Whether there is none, none on its way, and none that was taken out of the tree but is still
+    /// in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let table = self.table.lock();
+        table.places.is_empty() && table.detached.is_empty()
+    }
+
+    /// Each mount's state, by path. Waits for no mount that comes or goes.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<MountStatus> {
+        self.entries()
+            .iter()
+            .map(|entry| entry.mounted.status())
+            .collect()
+    }
+
+    /// Makes a mount.
+    ///
+    /// # Errors
+    /// `EBUSY` where there is one at this path, and those of mounting; nothing is changed then.
+    pub fn mount(&self, options: MountOptions) -> Result<MountStatus, Refusal> {
+        self.forget_ended();
+        let path = options.mountpoint.clone();
+        self.take_place(&path)?;
+        let mut coming = Coming {
+            mounts: self,
+            path: &path,
+            entry: None,
+        };
+        if let Some(feeder) = &self.feeder {
+            feeder.want(true);
+        }
+        let cache = options.limits.cache;
+        let ended = Arc::new(AtomicBool::new(false));
+        let on_end = {
+            let (ended, listener) = (ended.clone(), self.ended.clone());
+            Box::new(move || {
+                ended.store(true, Ordering::Release);
+                if let Some(tell) = listener.get() {
+                    tell();
+                }
+            })
+        };
+        let options = MountOptions {
+            budget: Some(self.budget.clone()),
+            ..options
+        };
+        let mounted = self.backend.start(options, on_end)?;
+        let status = mounted.status();
+        coming.entry = Some(Arc::new(Entry {
+            path: path.clone(),
+            mounted,
+            cache,
+            ended,
+            gone: Mutex::new(false),
+        }));
+        drop(coming);
+        // The listener may have been told before the entry was there to be forgotten.
+        self.forget_ended();
+        Ok(status)
+    }
+
+    /// Writes a mount's dirty pages out and takes it away.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none at this path; `EBUSY` while it is in use, unless `lazy`; those
+    /// of writing out. The mount stays then.
+    pub fn unmount(&self, path: &Path, lazy: bool) -> Result<(), Refusal> {
+        let entry = self.entry(path)?;
+        let mut gone = entry.gone.lock();
+        if *gone {
+            return Err(not_mounted(path));
+        }
+        entry.mounted.unmount(lazy)?;
+        *gone = true;
+        self.remove(&entry, lazy);
+        Ok(())
+    }
+
+    /// Writes out the dirty pages of the mount at this path, or of all.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none at this path; the failures of writing out.
+    pub fn sync(&self, path: Option<&Path>) -> Result<(), Refusal> {
+        let entries = match path {
+            Some(path) => vec![self.entry(path)?],
+            None => self.entries(),
+        };
+        let failed = entries
+            .iter()
+            .filter_map(|entry| entry.mounted.sync().err())
+            .collect();
+        Refusal::join(failed).map_or(Ok(()), Err)
+    }
+
+    /// Forgets the mounts that are over, and writes out what is dirty in those that somebody else
+    /// has unmounted.
+    pub fn forget_ended(&self) {
+        for entry in self.entries().into_iter().filter(|e| e.has_ended()) {
+            let mut gone = entry.gone.lock();
+            if std::mem::replace(&mut *gone, true) {
+                continue;
+            }
+            let path = entry.path.display();
+            tracing::info!("{path}: unmounted by somebody else");
+            if let Err(e) = entry.mounted.sync() {
+                tracing::error!("{path}: what was written last is lost: {e}");
+            }
+            self.remove(&entry, false);
+        }
+        let mut table = self.table.lock();
+        table.detached.retain(|entry| !entry.has_ended());
+        self.count(&table);
+    }
+
+    /// Takes down every mount, and lets nobody make one from here on. With `lazy` one that is in
+    /// use is written out and taken out of the tree, so that only programs that have files open
+    /// there lose it; each is named in what is returned.
+    ///
+    /// # Errors
+    /// One refusal for each mount that is still there. New mounts can be made again then.
+    pub fn close(&self, lazy: bool) -> Result<Vec<String>, Vec<Refusal>> {
+        let mut table = self.table.lock();
+        table.closing = true;
+        while table.places.values().any(|p| matches!(p, Place::Coming)) {
+            self.arrived.wait(&mut table);
+        }
+        drop(table);
+        let mut failed = Vec::new();
+        for entry in self.entries() {
+            let mut result = self.unmount(&entry.path, false);
+            if lazy && result.as_ref().is_err_and(|e| e.code == ErrorCode::Ebusy) {
+                result = self.unmount(&entry.path, true);
+            }
+            match result {
+                Ok(()) => {}
+                // Somebody else was quicker.
+                Err(e) if e.code == ErrorCode::Enoent && *entry.gone.lock() => {}
+                Err(e) => failed.push(e),
+            }
+        }
+        let mut warnings = Vec::new();
+        let detached = self.table.lock().detached.clone();
+        for entry in detached.iter().filter(|e| !e.has_ended()) {
+            match entry.leave(lazy) {
+                Ok(warning) => warnings.push(warning),
+                Err(e) => failed.push(e),
+            }
+        }
+        if failed.is_empty() {
+            return Ok(warnings);
+        }
+        self.reopen();
+        Err(failed)
+    }
+
+    /// Lets new mounts be made again, after a [`Mounts::close`] that had worked.
+    pub fn reopen(&self) {
+        self.table.lock().closing = false;
+    }
+
+    /// Reserves a path for a mount that is about to come.
+    fn take_place(&self, path: &Path) -> Result<(), Refusal> {
+        let mut table = self.table.lock();
+        if table.closing {
+            return Err(Refusal::closing());
+        }
+        if table.places.contains_key(path) {
+            let path = path.display();
+            let message = format!(
+                "{path} is already a compcache mount: unmount it first with `compcache umount \
+                 {path}`"
+            );
+            return Err(Refusal::new(ErrorCode::Ebusy, message));
+        }
+        if table.places.len() >= MAX_MOUNTS {
+            let message = format!(
+                "this daemon has {MAX_MOUNTS} mounts, which is the limit: unmount some, or start \
+                 another daemon with another --runtime-dir"
+            );
+            return Err(Refusal::new(ErrorCode::Enospc, message));
+        }
+        table.places.insert(path.to_owned(), Place::Coming);
+        Ok(())
+    }
+
+    fn entry(&self, path: &Path) -> Result<Arc<Entry>, Refusal> {
+        match self.table.lock().places.get(path) {
+            Some(Place::There(entry)) => Ok(entry.clone()),
+            _ => Err(not_mounted(path)),
+        }
+    }
+
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        let table = self.table.lock();
+        let there = |place: &Place| match place {
+            Place::There(entry) => Some(entry.clone()),
+            Place::Coming => None,
+        };
+        table.places.values().filter_map(there).collect()
+    }
+
+    /// Takes an entry out of the table; one that was unmounted lazily stays until it is over.
+    fn remove(&self, entry: &Arc<Entry>, lazy: bool) {
+        let mut table = self.table.lock();
+        let same = |place: &Place| matches!(place, Place::There(e) if Arc::ptr_eq(e, entry));
+        if table.places.get(&entry.path).is_some_and(same) {
+            table.places.remove(&entry.path);
+        }
+        // The end of one that is over by now may have been told already.
+        if lazy && !entry.has_ended() {
+            table.detached.push(entry.clone());
+        }
+        self.count(&table);
+    }
+
+    /// Tells the budget of the mounts that there are.
+    fn count(&self, table: &Table) {
+        let there = table.places.values().filter_map(|place| match place {
+            Place::There(entry) => Some(entry),
+            Place::Coming => None,
+        });
+        let all = there.chain(&table.detached).map(|entry| entry.cache);
+        self.budget.set_caches(all.fold(0, u64::saturating_add));
+        let none = table.places.is_empty() && table.detached.is_empty();
+        if let (Some(feeder), true) = (&self.feeder, none) {
+            feeder.want(false);
+        }
+    }
+}
+
+impl Entry {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Writes out what is dirty in a mount that is out of the tree, and leaves it to itself; what
+    /// the user should know of that.
+    ///
+    /// # Errors
+    /// `EBUSY` where `lazy` does not allow it; those of writing out.
+    fn leave(&self, lazy: bool) -> Result<String, Refusal> {
+        let path = self.path.display();
+        if !lazy {
+            let message = format!(
+                "{path}: was unmounted lazily, and programs still have files open there: close them"
+            );
+            return Err(Refusal::new(ErrorCode::Ebusy, message));
+        }
+        self.mounted.sync()?;
+        Ok(format!(
+            "{path}: was in use and is unmounted all the same; its dirty pages are written out, \
+             but programs that have files open there cannot use them any more"
+        ))
+    }
+}
+
+/// The place of a mount that is on its way. When this goes, the mount is there or the place free.
+struct Coming<'a> {
+    mounts: &'a Mounts,
+    path: &'a Path,
+    entry: Option<Arc<Entry>>,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut table = self.mounts.table.lock();
+        match self.entry.take() {
+            Some(entry) => table.places.insert(entry.path.clone(), Place::There(entry)),
+            None => table.places.remove(self.path),
+        };
+        self.mounts.count(&table);
+        self.mounts.arrived.notify_all();
+    }
+}
+
+fn not_mounted(path: &Path) -> Refusal {
+    let message = format!(
+        "{} is not a compcache mount of this daemon: `compcache mount` lists those that are",
+        path.display()
+    );
+    Refusal::new(ErrorCode::Enoent, message)
+}

@@ -1,0 +1,217 @@
+//! The two paths of a mount: what they must be.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::dead;
+use crate::protocol::{ErrorCode, Refusal};
+
+/// What is wrong with the paths of a mount.
+#[derive(Debug, thiserror::Error)]
+pub enum PathError {
+    /// Not there.
+    #[error("{what} {}: no such directory: create it, or name another", .path.display())]
+    Missing {
+        /// `SOURCE` or `MOUNTPOINT`.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file of another kind.
+    #[error("{what} {} is not a directory: only directories can be mounted", .path.display())]
+    NotDirectory {
+        /// `SOURCE` or `MOUNTPOINT`.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// Could not be looked at.
+    #[error("{what} {}: {source}", .path.display())]
+    Io {
+        /// `SOURCE` or `MOUNTPOINT`.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not text.
+    #[error("{what} {} is not valid UTF-8: give it a name that is", .path.display())]
+    NotUtf8 {
+        /// `SOURCE` or `MOUNTPOINT`.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// One lies in the other.
+    #[error(
+        "MOUNTPOINT {} and SOURCE {} lie one in the other: mount it at a directory outside of \
+         SOURCE, or over SOURCE itself", .mountpoint.display(), .source_dir.display()
+    )]
+    Nested {
+        /// Where to mount.
+        mountpoint: PathBuf,
+        /// What to show.
+        source_dir: PathBuf,
+    },
+    /// Mounted already.
+    #[error(
+        "{path} is already a compcache mount: unmount it first with `compcache umount {path}`",
+        path = .0.display()
+    )]
+    Mounted(PathBuf),
+}
+
+impl From<PathError> for Refusal {
+    fn from(error: PathError) -> Refusal {
+        let code = match &error {
+            PathError::Missing { .. } => ErrorCode::Enoent,
+            PathError::Mounted(_) => ErrorCode::Ebusy,
+            PathError::Io { source, .. } => source
+                .raw_os_error()
+                .map_or(ErrorCode::Eio, ErrorCode::from_errno),
+            _ => ErrorCode::Einval,
+        };
+        Refusal::new(code, error.to_string())
+    }
+}
+
+/// Makes the paths of a mount absolute, without symbolic links, and checks them. A dead mount at
+/// `mountpoint` is no error.
+///
+/// # Errors
+/// [`PathError`].
+pub fn check(
+    source: Option<&Path>,
+    mountpoint: &Path,
+) -> Result<(Option<PathBuf>, PathBuf), PathError> {
+    let source = source.map(|path| directory("SOURCE", path)).transpose()?;
+    let mountpoint = self::mountpoint(mountpoint)?;
+    if !dead::is_dead(&mountpoint) {
+        directory("MOUNTPOINT", &mountpoint)?;
+        let mounted = dead::is_mounted(&mountpoint).map_err(|source| PathError::Io {
+            what: "MOUNTPOINT",
+            path: mountpoint.clone(),
+            source,
+        })?;
+        if mounted {
+            return Err(PathError::Mounted(mountpoint));
+        }
+    }
+    match &source {
+        // Over itself it may be: what is below stays open.
+        Some(source)
+            if *source != mountpoint
+                && (source.starts_with(&mountpoint) || mountpoint.starts_with(source)) =>
+        {
+            Err(PathError::Nested {
+                mountpoint,
+                source_dir: source.clone(),
+            })
+        }
+        _ => Ok((source, mountpoint)),
+    }
+}
+
+/// Makes the path of a mount absolute and without symbolic links, also where the mount is dead.
+///
+/// # Errors
+/// Where it is not there.
+pub fn mountpoint(path: &Path) -> Result<PathBuf, PathError> {
+    let what = "MOUNTPOINT";
+    match path.canonicalize() {
+        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => {
+            // The last part is the dead mount; what leads to it can be followed.
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(failed(what, path, e));
+            };
+            let parent = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            let parent = parent.canonicalize().map_err(|e| failed(what, path, e))?;
+            utf8(what, parent.join(name))
+        }
+        Err(e) => Err(failed(what, path, e)),
+        Ok(path) => utf8(what, path),
+    }
+}
+
+fn directory(what: &'static str, path: &Path) -> Result<PathBuf, PathError> {
+    let absolute = path.canonicalize().map_err(|e| failed(what, path, e))?;
+    let metadata = fs::metadata(&absolute).map_err(|e| failed(what, path, e))?;
+    if !metadata.is_dir() {
+        return Err(PathError::NotDirectory {
+            what,
+            path: path.to_owned(),
+        });
+    }
+    utf8(what, absolute)
+}
+
+fn utf8(what: &'static str, path: PathBuf) -> Result<PathBuf, PathError> {
+    if path.to_str().is_some() {
+        Ok(path)
+    } else {
+        Err(PathError::NotUtf8 { what, path })
+    }
+}
+
+fn failed(what: &'static str, path: &Path, source: io::Error) -> PathError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => PathError::Missing { what, path },
+        io::ErrorKind::NotADirectory => PathError::NotDirectory { what, path },
+        _ => PathError::Io { what, path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    fn message(source: &Path, mountpoint: &Path) -> String {
+        check(Some(source), mountpoint).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn good_paths_become_absolute_and_plain() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        fs::create_dir(top.join("c")).unwrap();
+        std::os::unix::fs::symlink("a/b", top.join("link")).unwrap();
+        let (source, mountpoint) = check(Some(&top.join("link")), &top.join("a/../c")).unwrap();
+        assert_eq!(source, Some(top.join("a/b")));
+        assert_eq!(mountpoint, top.join("c"));
+        assert_eq!(check(None, &top.join("c")).unwrap(), (None, top.join("c")));
+    }
+
+    #[test]
+    fn bad_paths_are_named_with_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path();
+        let (a, inner, file) = (top.join("a"), top.join("a/b"), top.join("file"));
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(&file, "").unwrap();
+        assert!(message(&top.join("no"), &a).contains("SOURCE"));
+        assert!(message(&a, &top.join("no")).contains("MOUNTPOINT"));
+        assert!(message(&file, &a).contains("file is not a directory"));
+        assert!(message(&a, &file).contains("file is not a directory"));
+        for (source, mountpoint) in [(&a, &inner), (&inner, &a)] {
+            assert!(message(source, mountpoint).contains("one in the other"));
+        }
+        check(Some(&a), &a).unwrap();
+        // A name that only begins alike is another directory.
+        fs::create_dir(top.join("ab")).unwrap();
+        check(Some(&a), &top.join("ab")).unwrap();
+        let odd = top.join(OsStr::from_bytes(b"\xff"));
+        fs::create_dir(&odd).unwrap();
+        assert!(message(&a, &odd).contains("UTF-8"));
+    }
+}

@@ -1,0 +1,379 @@
+//! From what a user says of a mount to what the mount is told: defaults and checks.
+
+use std::fs;
+use std::time::Duration;
+
+use compcache_engine::CodecSpec;
+use compcache_files::{Limits, MountOptions, WritePolicy};
+
+use crate::protocol::{ErrorCode, MountSpec, Refusal};
+use crate::size::{Size, human};
+
+/// Per cent of the memory that a cache may take unless told otherwise.
+const CACHE_PERCENT: u32 = 50;
+/// The smallest cache, and the least that a cache shrinks to: 1 MiB.
+const MIN_CACHE: u64 = 1 << 20;
+/// The share of the cache that it never shrinks below.
+const FLOOR_SHARE: u64 = 64;
+/// The share of the cache that may be dirty, unless told otherwise.
+const DIRTY_SHARE: u64 = 4;
+/// The smallest limit of dirty pages: 1 MiB, the largest write of the kernel.
+const MIN_DIRTY: u64 = 1 << 20;
+/// How long dirty pages wait, unless told otherwise.
+const DIRTY_AFTER: u32 = 30;
+/// How long names and attributes are trusted, unless told otherwise.
+const REVALIDATE: u32 = 60;
+/// The longest time in seconds that anything here may take: a day.
+pub const MAX_SECONDS: u32 = 86_400;
+/// Options for the kernel that a mount may have.
+pub const FLAGS: [&str; 8] = [
+    "ro", "nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec",
+];
+/// Where an administrator lets users open their mounts to others.
+const FUSE_CONF: &str = "/etc/fuse.conf";
+
+/// On what a plan depends beside the user's wish.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// Memory that this process can have, in bytes.
+    pub memory: u64,
+    /// Whether it may do as root does.
+    pub root: bool,
+    /// Whether users may open their mounts to others.
+    pub user_allow_other: bool,
+}
+
+impl Circumstances {
+    /// Those of this process.
+    #[must_use]
+    pub fn here() -> Circumstances {
+        Circumstances {
+            memory: super::memory::available(),
+            root: rustix::process::geteuid().is_root(),
+            user_allow_other: fs::read_to_string(FUSE_CONF).is_ok_and(|text| allows_other(&text)),
+        }
+    }
+}
+
+/// What a mount is told, and what its user should know.
+///
+/// # Errors
+/// `EINVAL` for a value that can't be used, `EPERM` for one that needs root.
+pub fn options(
+    spec: &MountSpec,
+    here: Circumstances,
+) -> Result<(MountOptions, Vec<String>), Refusal> {
+    kind(spec)?;
+    let limits = limits(spec, here.memory)?;
+    let codec = match &spec.codec {
+        Some(text) => text.parse().map_err(|e| invalid(format!("codec: {e}")))?,
+        None => CodecSpec::LZ4,
+    };
+    if let Some(flag) = spec.flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
+        return Err(invalid(format!(
+            "\"{flag}\" is no option of a mount: give {}",
+            FLAGS.join(", ")
+        )));
+    }
+    let mut warnings = Vec::new();
+    if limits.cache > here.memory {
+        warnings.push(format!(
+            "the cache may take {}, more than the {} of memory that this daemon can have",
+            human(limits.cache),
+            human(here.memory)
+        ));
+    }
+    let seconds = |name, value: Option<u32>, default, least| match value.unwrap_or(default) {
+        value if (least..=MAX_SECONDS).contains(&value) => Ok(Duration::from_secs(value.into())),
+        value => Err(invalid(format!(
+            "{name} of {value} seconds is out of range: give {least} to {MAX_SECONDS}"
+        ))),
+    };
+    let options = MountOptions {
+        source: spec.source.clone(),
+        mountpoint: spec.mountpoint.clone(),
+        size: spec.size.map(|size| bytes(size, here.memory)).transpose()?,
+        limits: Limits {
+            dirty_after: seconds("dirty-after", spec.dirty_after, DIRTY_AFTER, 1)?,
+            ..limits
+        },
+        codec,
+        write: if spec.write_back {
+            WritePolicy::Back
+        } else {
+            WritePolicy::Through
+        },
+        strict: spec.strict,
+        revalidate: seconds("revalidate", spec.revalidate, REVALIDATE, 0)?,
+        allow_other: allow_other(spec, here)?,
+        flags: spec.flags.clone(),
+        workers: None,
+        budget: None,
+    };
+    Ok((options, warnings))
+}
+
+/// Refuses what only the other kind of mount, or another write policy, takes.
+fn kind(spec: &MountSpec) -> Result<(), Refusal> {
+    let ram = spec.source.is_none();
+    if ram && spec.size.is_none() {
+        let message = "a mount in memory needs a size: give --size, for example --size 1G";
+        return Err(invalid(message));
+    }
+    if !ram && spec.size.is_some() {
+        let message = "size is for mounts in memory only (--ram): a mount of a directory is as \
+                       large as that; its memory is set by cache";
+        return Err(invalid(message));
+    }
+    let of_source = [
+        ("write-back", spec.write_back),
+        ("strict", spec.strict),
+        ("revalidate", spec.revalidate.is_some()),
+    ];
+    if let Some((name, _)) = of_source.iter().find(|(_, given)| ram && *given) {
+        return Err(invalid(format!(
+            "{name} is for mounts of a directory: a mount in memory has no source; leave it away"
+        )));
+    }
+    let of_back = [
+        ("dirty-after", spec.dirty_after.is_some()),
+        ("dirty-limit", spec.dirty_limit.is_some()),
+    ];
+    if let Some((name, _)) = of_back.iter().find(|(_, given)| !spec.write_back && *given) {
+        return Err(invalid(format!(
+            "{name} is for write-back only: nothing is dirty without; give --write-back too"
+        )));
+    }
+    Ok(())
+}
+
+fn limits(spec: &MountSpec, memory: u64) -> Result<Limits, Refusal> {
+    let size = spec.cache.unwrap_or(Size::Percent(CACHE_PERCENT));
+    let cache = bytes(size, memory)?;
+    if cache < MIN_CACHE {
+        return Err(invalid(format!(
+            "a cache of {size} is too small: give at least {}",
+            human(MIN_CACHE)
+        )));
+    }
+    let dirty = match spec.dirty_limit {
+        Some(size) => bytes(size, cache)?,
+        None => (cache / DIRTY_SHARE).max(MIN_DIRTY),
+    };
+    if dirty < MIN_DIRTY {
+        return Err(invalid(format!(
+            "a dirty-limit of {} is too small: give at least {}",
+            human(dirty),
+            human(MIN_DIRTY)
+        )));
+    }
+    Ok(Limits {
+        cache,
+        floor: (cache / FLOOR_SHARE).max(MIN_CACHE),
+        dirty_after: Duration::ZERO,
+        dirty,
+    })
+}
+
+fn allow_other(spec: &MountSpec, here: Circumstances) -> Result<bool, Refusal> {
+    let wanted = spec.allow_other.unwrap_or(here.root);
+    if wanted && !here.root && !here.user_allow_other {
+        let message = format!(
+            "allow-other needs the line user_allow_other in {FUSE_CONF}, which only root can \
+             add; leave allow-other away to mount for yourself alone"
+        );
+        return Err(Refusal::new(ErrorCode::Eperm, message));
+    }
+    Ok(wanted)
+}
+
+fn bytes(size: Size, whole: u64) -> Result<u64, Refusal> {
+    size.resolve(whole).map_err(|e| invalid(e.to_string()))
+}
+
+fn allows_other(conf: &str) -> bool {
+    conf.lines().any(|line| line.trim() == "user_allow_other")
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::Einval, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+    const ROOT: Circumstances = Circumstances {
+        memory: 4 * GIB,
+        root: true,
+        user_allow_other: false,
+    };
+
+    fn directory() -> MountSpec {
+        MountSpec {
+            source: Some("/a".into()),
+            mountpoint: "/b".into(),
+            ..MountSpec::default()
+        }
+    }
+
+    fn ram() -> MountSpec {
+        MountSpec {
+            mountpoint: "/b".into(),
+            size: Some(Size::Bytes(GIB)),
+            ..MountSpec::default()
+        }
+    }
+
+    fn refused(spec: &MountSpec, here: Circumstances, words: &[&str]) {
+        let refusal = options(spec, here).unwrap_err();
+        for word in words {
+            assert!(refusal.message.contains(word), "{word}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let (options, warnings) = options(&directory(), ROOT).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        let limits = Limits {
+            cache: 2 * GIB,
+            floor: GIB / 32,
+            dirty_after: Duration::from_secs(30),
+            dirty: GIB / 2,
+        };
+        assert_eq!(options.limits, limits);
+        assert_eq!(options.codec, CodecSpec::LZ4);
+        assert_eq!(options.write, WritePolicy::Through);
+        assert_eq!(options.revalidate, Duration::from_secs(60));
+        assert!(options.allow_other && !options.strict);
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let spec = MountSpec {
+            cache: Some(Size::Percent(25)),
+            codec: Some("zstd:1".into()),
+            write_back: true,
+            dirty_after: Some(5),
+            dirty_limit: Some(Size::Percent(50)),
+            strict: true,
+            revalidate: Some(0),
+            allow_other: Some(false),
+            flags: vec!["ro".into(), "nosuid".into()],
+            ..directory()
+        };
+        let (options, _) = options(&spec, ROOT).unwrap();
+        assert_eq!(options.limits.cache, GIB);
+        assert_eq!(options.limits.dirty, GIB / 2);
+        assert_eq!(options.limits.dirty_after, Duration::from_secs(5));
+        assert_eq!(options.codec, CodecSpec::ZSTD);
+        assert_eq!(options.write, WritePolicy::Back);
+        assert_eq!(options.flags, ["ro", "nosuid"]);
+        assert!(options.strict && !options.allow_other && options.revalidate.is_zero());
+    }
+
+    #[test]
+    fn a_small_cache_has_the_smallest_floor_and_dirty_limit() {
+        let spec = MountSpec {
+            cache: Some(Size::Bytes(MIN_CACHE)),
+            ..directory()
+        };
+        let (options, _) = options(&spec, ROOT).unwrap();
+        assert_eq!(options.limits.floor, MIN_CACHE);
+        assert_eq!(options.limits.dirty, MIN_DIRTY);
+    }
+
+    #[test]
+    fn more_than_the_memory_is_said() {
+        let spec = MountSpec {
+            cache: Some(Size::Percent(200)),
+            ..directory()
+        };
+        let (_, warnings) = options(&spec, ROOT).unwrap();
+        assert!(warnings[0].contains("8G") && warnings[0].contains("4G"));
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_value_and_limit() {
+        let with = |change: fn(&mut MountSpec)| {
+            let mut spec = directory();
+            change(&mut spec);
+            spec
+        };
+        let cases: [(fn(&mut MountSpec), &[&str]); 9] = [
+            (|s| s.cache = Some(Size::Bytes(4096)), &["4096", "1M"]),
+            (|s| s.codec = Some("gzip".into()), &["gzip", "lz4"]),
+            (|s| s.size = Some(Size::Bytes(GIB)), &["--ram"]),
+            (
+                |s| s.dirty_after = Some(5),
+                &["dirty-after", "--write-back"],
+            ),
+            (
+                |s| s.dirty_limit = Some(Size::Bytes(GIB)),
+                &["dirty-limit", "--write-back"],
+            ),
+            (
+                |s| (s.write_back, s.dirty_after) = (true, Some(0)),
+                &["dirty-after of 0", "1 to 86400"],
+            ),
+            (
+                |s| (s.write_back, s.dirty_limit) = (true, Some(Size::Bytes(4096))),
+                &["4K", "1M"],
+            ),
+            (
+                |s| s.revalidate = Some(86_401),
+                &["revalidate of 86401", "0 to 86400"],
+            ),
+            (|s| s.flags = vec!["loop".into()], &["loop", "nosuid"]),
+        ];
+        for (change, words) in cases {
+            refused(&with(change), ROOT, words);
+        }
+    }
+
+    #[test]
+    fn mounts_in_memory_take_no_options_of_a_source() {
+        options(&ram(), ROOT).unwrap();
+        refused(
+            &MountSpec {
+                size: None,
+                ..ram()
+            },
+            ROOT,
+            &["--size"],
+        );
+        let strict = MountSpec {
+            strict: true,
+            ..ram()
+        };
+        refused(&strict, ROOT, &["strict", "no source"]);
+        let back = MountSpec {
+            write_back: true,
+            ..ram()
+        };
+        refused(&back, ROOT, &["write-back", "no source"]);
+    }
+
+    #[test]
+    fn others_are_let_in_by_root_or_by_the_administrator() {
+        let user = Circumstances {
+            root: false,
+            ..ROOT
+        };
+        assert!(!options(&directory(), user).unwrap().0.allow_other);
+        let open = MountSpec {
+            allow_other: Some(true),
+            ..directory()
+        };
+        refused(&open, user, &["user_allow_other", "/etc/fuse.conf"]);
+        let allowed = Circumstances {
+            user_allow_other: true,
+            ..user
+        };
+        assert!(options(&open, allowed).unwrap().0.allow_other);
+        assert!(allows_other("# a\n user_allow_other \n"));
+        assert!(!allows_other("#user_allow_other\nmount_max = 1\n"));
+    }
+}

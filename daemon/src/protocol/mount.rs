@@ -1,0 +1,38 @@
+//! What a client says of a mount that it wants.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::size::Size;
+
+/// A mount as its user wants it. What is `None` or false is as the daemon chooses; paths are
+/// absolute and lead through no symbolic link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MountSpec {
+    /// The directory to show; `None` for files that live in memory only.
+    pub source: Option<PathBuf>,
+    /// Where to mount it.
+    pub mountpoint: PathBuf,
+    /// Size of a mount without source, before compression.
+    pub size: Option<Size>,
+    /// Most memory for its pages; per cent are of the daemon's memory.
+    pub cache: Option<Size>,
+    /// Codec for pages, `NAME` or `NAME:LEVEL`.
+    pub codec: Option<String>,
+    /// Keep writes in memory and write them out later.
+    pub write_back: bool,
+    /// Write dirty pages out after so many seconds, 1 to 86400.
+    pub dirty_after: Option<u32>,
+    /// Most dirty pages, before compression; per cent are of the cache.
+    pub dirty_limit: Option<Size>,
+    /// Ask the source about every file each time.
+    pub strict: bool,
+    /// How many seconds names and attributes may be trusted, 0 to 86400.
+    pub revalidate: Option<u32>,
+    /// Let other users in; `None`: if the daemon is root's.
+    pub allow_other: Option<bool>,
+    /// Options for the kernel, as in `ro` and `nosuid`.
+    pub flags: Vec<String>,
+}
