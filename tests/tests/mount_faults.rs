@@ -177,6 +177,7 @@ fn write_through_fails() {
     file.sync_all().unwrap();
     assert!(fs::read(bed.path("file")).unwrap() == new);
     assert!(bed.behind("file") == new);
+    drop(file);
     bed.umount();
 }
 
