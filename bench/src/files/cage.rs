@@ -2,12 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use compcache::cgroup::{Group, Parent, Version};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::disk::Disk;
 use super::throttle::Throttle;
@@ -15,11 +19,24 @@ use super::throttle::Throttle;
 /// More memory than any machine has.
 const UNLIMITED: u64 = 1 << 50;
 
+/// How long what is left in a cage may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A memory cgroup and, where the disk is throttled by another one (version 1), that.
 #[derive(Debug)]
 pub(crate) struct Cage {
     memory: Group,
-    disk: Option<DiskGroup>,
+    throttled: Option<Throttled>,
+}
+
+/// A disk that can be throttled for a cage.
+#[derive(Debug)]
+struct Throttled {
+    disk: Disk,
+    bytes: u64,
+    operations: u64,
+    /// In version 1.
+    group: Option<DiskGroup>,
 }
 
 impl Cage {
@@ -42,21 +59,49 @@ impl Cage {
         if file.exists() {
             set(&file, value)?;
         }
-        let Throttle::At { bytes, operations } = throttle else {
-            return Ok(Cage { memory, disk: None });
+        let throttled = match throttle {
+            Throttle::None => None,
+            Throttle::At { bytes, operations } => Some(Throttled {
+                disk: disk.context("no disk to throttle")?,
+                bytes,
+                operations,
+                group: match parent.version {
+                    Version::V1 => Some(DiskGroup::create()?),
+                    Version::V2 => None,
+                },
+            }),
         };
-        let disk = disk.context("no disk to throttle")?;
-        let disk = match parent.version {
-            Version::V1 => Some(DiskGroup::create(disk, bytes, operations)?),
-            Version::V2 => {
-                let line = format!(
-                    "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
-                );
-                set(&memory.directory().join("io.max"), &line)?;
-                None
+        let cage = Cage { memory, throttled };
+        cage.throttle(true)?;
+        Ok(cage)
+    }
+
+    /// Throttles its disk, or lets it be as fast as it is. Without a throttle there is nothing to
+    /// do.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn throttle(&self, on: bool) -> Result<()> {
+        let Some(throttled) = &self.throttled else {
+            return Ok(());
+        };
+        let disk = throttled.disk;
+        let (bytes, operations) = (throttled.bytes, throttled.operations);
+        match &throttled.group {
+            Some(group) if on => group.limit(disk, bytes, operations),
+            // No limit.
+            Some(group) => group.limit(disk, 0, 0),
+            None => {
+                let line = if on {
+                    format!(
+                        "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
+                    )
+                } else {
+                    format!("{disk} rbps=max wbps=max riops=max wiops=max")
+                };
+                set(&self.memory.directory().join("io.max"), &line)
             }
-        };
-        Ok(Cage { memory, disk })
+        }
     }
 
     /// Has a program run in it, from its first instruction.
@@ -65,9 +110,8 @@ impl Cage {
     /// Where the groups cannot be opened.
     pub(crate) fn hold(&self, command: &mut Command) -> Result<()> {
         let mut entrances = vec![self.memory.entrance()?];
-        if let Some(disk) = &self.disk {
-            entrances.push(disk.entrance()?);
-        }
+        let group = self.throttled.iter().find_map(|disk| disk.group.as_ref());
+        entrances.extend(group.map(DiskGroup::entrance).transpose()?);
         // SAFETY: between fork and exec the closure only calls write(2), which is async-signal-safe,
         // on descriptors that it owns; it allocates nothing.
         unsafe {
@@ -92,6 +136,54 @@ impl Cage {
     /// Processes that the kernel ended because there was no memory left.
     pub(crate) fn killed(&self) -> u64 {
         self.memory.usage().oom_kills
+    }
+
+    /// Ends all that runs in it, but for one process: children that a program has left.
+    ///
+    /// # Errors
+    /// Where they do not end.
+    pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
+        let start = Instant::now();
+        let spared = spared.and_then(|pid| Pid::from_raw(pid as i32));
+        loop {
+            let others: Vec<Pid> = self.processes()?;
+            let others: Vec<(Pid, OwnedFd)> = others
+                .into_iter()
+                .filter(|&pid| Some(pid) != spared)
+                .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+                .collect();
+            // Only one that is still in the group is the one that was opened.
+            let still = self.processes()?;
+            let others: Vec<OwnedFd> = others
+                .into_iter()
+                .filter(|(pid, _)| still.contains(pid))
+                .map(|(_, process)| process)
+                .collect();
+            if others.is_empty() {
+                return Ok(());
+            }
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "{} processes in the cgroup do not end",
+                others.len()
+            );
+            let timeout = Timespec::try_from(PATIENCE)?;
+            for process in &others {
+                // One that has ended meanwhile needs no signal.
+                let _ = pidfd_send_signal(process, Signal::KILL);
+                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout))?;
+            }
+        }
+    }
+
+    fn processes(&self) -> Result<Vec<Pid>> {
+        let path = self.memory.directory().join("cgroup.procs");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(text
+            .lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+            .collect())
     }
 
     /// Takes it down; what still runs in it is ended.
@@ -119,24 +211,28 @@ fn enable_io(parent: &Path) -> Result<()> {
 struct DiskGroup(PathBuf);
 
 impl DiskGroup {
-    fn create(disk: Disk, bytes: u64, operations: u64) -> Result<DiskGroup> {
+    fn create() -> Result<DiskGroup> {
         let Some(top) = blkio(&fs::read_to_string("/proc/self/mountinfo")?) else {
             bail!("no blkio cgroup (version 1) is mounted: use --throttle none");
         };
         let directory = top.join(format!("compcache-bench-{}", std::process::id()));
         fs::create_dir(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        let group = DiskGroup(directory);
+        Ok(DiskGroup(directory))
+    }
+
+    /// Sets the speed of a disk; 0 for no limit.
+    fn limit(&self, disk: Disk, bytes: u64, operations: u64) -> Result<()> {
         for (file, value) in [
             ("read_bps", bytes),
             ("write_bps", bytes),
             ("read_iops", operations),
             ("write_iops", operations),
         ] {
-            let path = group.0.join(format!("blkio.throttle.{file}_device"));
+            let path = self.0.join(format!("blkio.throttle.{file}_device"));
             set(&path, &format!("{disk} {value}"))?;
         }
-        Ok(group)
+        Ok(())
     }
 
     fn entrance(&self) -> Result<File> {

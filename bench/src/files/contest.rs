@@ -42,7 +42,9 @@ impl Run {
         let _turn = Turn::wait()?;
         let mut stage = Stage::new(scene, kind, &setup)?;
         // In what order pages are read is the same for all who take part in a round.
-        let mut measured = job.work.run(&mut stage, round as u64)?;
+        let measured = job.work.run(&mut stage, round as u64);
+        stage.clear()?;
+        let mut measured = measured?;
         measured.values.extend(stage.values()?);
         stage.end()?;
         Ok(Run { round, measured })

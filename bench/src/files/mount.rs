@@ -59,9 +59,14 @@ impl Mount {
         }
     }
 
+    /// The process that serves it.
+    pub(crate) fn server(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// Processor seconds of the daemon.
     pub(crate) fn cpu_s(&self) -> f64 {
-        threads_of(self.server.pid()) as f64 / 1e9
+        threads_of(self.server()) as f64 / 1e9
     }
 
     /// Unmounts it: everything that was written is in the source then.

@@ -128,6 +128,22 @@ impl Stage {
         Running::start(command, &self.cage)
     }
 
+    /// Throttles the disk as the run says, or, for a while, does not.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn throttle(&self, on: bool) -> Result<()> {
+        self.cage.throttle(on)
+    }
+
+    /// Ends whatever a work has left running, which would keep our mount in use.
+    ///
+    /// # Errors
+    /// Where it does not end.
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.cage.end_others(self.mount.as_ref().map(Mount::server))
+    }
+
     /// What our mount has done and holds; `None` where there is none.
     ///
     /// # Errors

@@ -93,7 +93,7 @@ impl Work for Build {
         self.toolchain.warm()?;
         let target = stage.directory().join("target");
         let home = tempfile::tempdir()?;
-        let measured = passes(self.again, |_| {
+        let measured = passes(stage, self.again, |_| {
             data::remove(&target)?;
             let mut command = Command::new(&self.toolchain.cargo);
             command

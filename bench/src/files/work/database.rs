@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Job, Measured, Peers, Setting, Work, passes};
+use super::{Job, Measured, Pass, Peers, Setting, Work, passes};
 use crate::files::data::database;
 use crate::files::stage::Stage;
 use crate::files::sums;
@@ -32,7 +32,12 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
 
 impl Work for Queries {
     fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        passes(database::LISTS - 1, |list| {
+        passes(stage, database::AGAIN, |pass| {
+            let list = match pass {
+                Pass::First => 0,
+                Pass::Warm => database::WARM,
+                Pass::Again(number) => number + database::WARM + 1,
+            };
             let data = stage.data();
             let expected = data.beside(&format!("expected-{list}"));
             let expected: u64 = fs::read_to_string(&expected)

@@ -27,7 +27,7 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
     };
     let data = tree::get(setting.store, bytes)?;
     let work = Grep {
-        again: setting.again(3),
+        again: setting.again(2),
     };
     Ok(vec![Job {
         peers: Peers::TmpfsAndZram,
@@ -41,7 +41,7 @@ impl Work for Grep {
         let expected: usize = fs::read_to_string(&expected)
             .with_context(|| format!("cannot read {}", expected.display()))?
             .parse()?;
-        passes(self.again, |_| {
+        passes(stage, self.again, |_| {
             let mut command = Command::new("grep");
             command
                 .args(["-r", "-h", "-a", "-F", tree::PATTERN])

@@ -208,16 +208,37 @@ pub(crate) fn jobs(name: Name, setting: &Setting<'_>) -> Result<Vec<Job>> {
     }
 }
 
-/// Does the first of several passes, and then the others, and gives the seconds of each.
-fn passes(again: usize, mut pass: impl FnMut(usize) -> Result<f64>) -> Result<Measured> {
-    let first_s = pass(0)?;
+/// A pass over files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// From a cold start.
+    First,
+    /// One in which whatever can be kept comes to be kept. The disk is not throttled, and it
+    /// does not count.
+    Warm,
+    /// One of those that follow.
+    Again(usize),
+}
+
+/// Does the first of several passes, one to warm up, and `again` others. `pass` gives the seconds
+/// of each.
+fn passes(
+    stage: &Stage,
+    again: usize,
+    mut pass: impl FnMut(Pass) -> Result<f64>,
+) -> Result<Measured> {
+    let first_s = pass(Pass::First)?;
+    stage.throttle(false)?;
+    let warm_s = pass(Pass::Warm)?;
+    stage.throttle(true)?;
     let mut steady_s = 0.0;
-    for number in 1..=again {
-        steady_s += pass(number)?;
+    for number in 0..again {
+        steady_s += pass(Pass::Again(number))?;
     }
     Ok(Measured {
         first_s,
         steady_s,
+        values: vec![("warm-up s".to_owned(), warm_s)],
         ..Measured::default()
     })
 }

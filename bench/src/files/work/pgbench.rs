@@ -1,5 +1,6 @@
 //! Look-ups in PostgreSQL.
 
+use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Job, Measured, Setting, Work, passes};
+use super::{Job, Measured, Pass, Setting, Work, passes};
 use crate::files::data::cluster::{self, Postgres};
 use crate::files::program::Running;
 use crate::files::stage::Stage;
@@ -19,6 +20,9 @@ const SERVER: u64 = 64 << 20;
 /// How long the server may take until it answers, and to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How many times as many transactions there are to warm up.
+const WARM_TIMES: u64 = 20;
 
 /// Clients at once.
 const CLIENTS: u64 = 2;
@@ -42,7 +46,7 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
     let data = cluster::get(setting.store, &postgres, bytes)?;
     let work = Pgbench {
         postgres,
-        again: setting.again(3),
+        again: setting.again(2),
         transactions: setting.scaled(5000),
     };
     Ok(vec![Job {
@@ -60,22 +64,22 @@ impl Work for Pgbench {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
         )?;
-        wait_until_ready(&mut server, sockets.path())?;
-        let measured = passes(self.again, |pass| {
-            let seed = round * 100 + pass as u64;
+        wait_until_ready(&mut server, stage.directory())?;
+        let measured = passes(stage, self.again, |pass| {
+            let (seed, transactions) = match pass {
+                Pass::First => (0, self.transactions),
+                Pass::Warm => (1, self.transactions * WARM_TIMES),
+                Pass::Again(number) => (2 + number as u64, self.transactions),
+            };
+            let seed = round * 100 + seed;
             let mut command = self.postgres.pgbench(sockets.path());
             command
                 .args(["-S", "-n", "-M", "prepared", "-j", "1"])
-                .args([
-                    "-c",
-                    &CLIENTS.to_string(),
-                    "-t",
-                    &self.transactions.to_string(),
-                ])
+                .args(["-c", &CLIENTS.to_string(), "-t", &transactions.to_string()])
                 .args(["--random-seed", &seed.to_string(), "postgres"]);
             let ended = stage.run(&mut command)?;
             let text = String::from_utf8_lossy(&ended.output);
-            let all = CLIENTS * self.transactions;
+            let all = CLIENTS * transactions;
             ensure!(
                 text.contains(&format!("transactions actually processed: {all}/{all}")),
                 "pgbench did not do all of its work: {text}"
@@ -87,17 +91,21 @@ impl Work for Pgbench {
     }
 }
 
-/// The server makes its socket before it answers; a client would be told to come later.
-fn wait_until_ready(server: &mut Running, sockets: &Path) -> Result<()> {
+/// Waits until the last line of the server's own file says so (`pidfile.h` of PostgreSQL).
+fn wait_until_ready(server: &mut Running, cluster: &Path) -> Result<()> {
     let start = Instant::now();
-    let lock = sockets.join(".s.PGSQL.5432.lock");
+    let path = cluster.join("postmaster.pid");
     loop {
         if let Some(status) = server.child().try_wait()? {
             bail!("the server of PostgreSQL ended with {status}");
         }
-        // Its last line says what the server does (miscadmin.h of PostgreSQL).
-        let text = std::fs::read_to_string(&lock).unwrap_or_default();
-        if text.lines().any(|line| line.trim() == "ready") || answers(sockets) {
+        // It is not there at the start.
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        if text
+            .lines()
+            .next_back()
+            .is_some_and(|line| line.trim() == "ready")
+        {
             return Ok(());
         }
         ensure!(
@@ -106,10 +114,6 @@ fn wait_until_ready(server: &mut Running, sockets: &Path) -> Result<()> {
         );
         interrupt::pause(LOOK_EVERY)?;
     }
-}
-
-fn answers(sockets: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(sockets.join(".s.PGSQL.5432")).is_ok()
 }
 
 /// Has it write its state and end.

@@ -23,6 +23,8 @@ struct Reads {
     choice: Choice,
     /// Passes over all pages, after the first one.
     sequential: u64,
+    /// Single pages read after that, to warm up: the disk is not throttled, and it does not count.
+    warm: u64,
     /// Single pages read after that.
     random: u64,
 }
@@ -56,6 +58,8 @@ fn larger(setting: &Setting<'_>, name: &str, choice: Choice) -> Result<Vec<Job>>
             let reads = Reads {
                 choice,
                 sequential: 0,
+                // What is kept is only what was read more than once.
+                warm: setting.scaled(bytes / 4096 * 3),
                 random: setting.scaled(bytes / 4096 / 2),
             };
             let data = corpus::get(setting.store, bytes)?;
@@ -88,6 +92,7 @@ pub(super) fn fits(setting: &Setting<'_>) -> Result<Vec<Job>> {
             Reads {
                 choice: Choice::Uniform,
                 sequential,
+                warm: 0,
                 random,
             },
         )
@@ -110,21 +115,26 @@ impl Work for Reads {
         for _ in 0..self.sequential {
             steady_s += order(&Order::Sequential { skip: 0 })?.seconds;
         }
-        let mut times = Histogram::new();
-        if self.random > 0 {
-            let done = order(&Order::Random {
-                reads: self.random,
-                share: 1.0,
-                choice: self.choice,
-            })?;
-            steady_s += done.seconds;
-            times.merge(&done.times);
-        }
+        let random = |reads| Order::Random {
+            reads,
+            share: 1.0,
+            choice: self.choice,
+        };
         let mut values = Vec::new();
-        if times.count() > 0 {
-            values = [("read p50 us", 0.5), ("p99 us", 0.99)]
-                .map(|(name, quantile)| (name.to_owned(), times.quantile(quantile) / 1000.0))
-                .to_vec();
+        if self.warm > 0 {
+            stage.throttle(false)?;
+            values.push(("warm-up s".to_owned(), order(&random(self.warm))?.seconds));
+            stage.throttle(true)?;
+        }
+        if self.random > 0 {
+            let done = order(&random(self.random))?;
+            steady_s += done.seconds;
+            let mut times = Histogram::new();
+            times.merge(&done.times);
+            values.extend(
+                [("read p50 us", 0.5), ("p99 us", 0.99)]
+                    .map(|(name, quantile)| (name.to_owned(), times.quantile(quantile) / 1000.0)),
+            );
         }
         Ok(Measured {
             first_s: first.seconds,

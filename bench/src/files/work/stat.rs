@@ -1,6 +1,6 @@
 //! Names and attributes of many files.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Job, Measured, Part, Setting, Target, Work, passes};
 use crate::files::data::repository;
@@ -9,7 +9,8 @@ use crate::files::stage::Stage;
 /// Files of the repository.
 const FILES: u64 = 50_000;
 
-/// `git status`, so often again.
+/// `git status`, so often again. The first one finds other inodes than git has noted, and notes
+/// these.
 #[derive(Debug)]
 struct Status {
     again: usize,
@@ -39,7 +40,7 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
 
 impl Work for Status {
     fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        let status = || {
+        passes(stage, self.again, |_| {
             let ended = stage.run(repository::command(stage.directory()).args([
                 "status",
                 "--porcelain",
@@ -49,12 +50,7 @@ impl Work for Status {
                 ended.output.is_empty(),
                 "git sees changes where there are none"
             );
-            Ok::<_, anyhow::Error>(ended.seconds)
-        };
-        passes(self.again, |pass| {
-            let first = status().context("git status")?;
-            // The first one finds other inodes than git has noted, and notes these.
-            Ok(if pass == 0 { first + status()? } else { first })
+            Ok(ended.seconds)
         })
     }
 }
