@@ -33,6 +33,116 @@ fn no_daemon() {
     rzscontrol_fails(&["/dev/ramzswap0", "--init"], 1, &words);
     compcache_fails(&["status"], 1, &words);
     compcache_fails(&["swap", "off"], 1, &words);
+    compcache_fails(&["sync"], 1, &words);
+    compcache_fails(&["umount", "--all"], 1, &words);
+    compcache_fails(&["umount", "/tmp"], 1, &["/tmp is not a compcache mount"]);
+}
+
+#[test]
+fn without_a_daemon_nothing_is_mounted() {
+    let places = Places::new();
+    let (code, out, err) = run(&mut places.compcache(&["mount"]));
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (0, "nothing is mounted\n", "")
+    );
+    let (code, out, _) = run(&mut places.compcache(&["mount", "--json"]));
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, document), (0, serde_json::json!({"mounts": []})));
+}
+
+#[test]
+fn mounts_that_are_written_wrong() {
+    for (args, words) in [
+        (&["/a"][..], &["MOUNTPOINT is missing"][..]),
+        (&["/a", "/b", "/c"], &["'/c'"]),
+        (&["--ram", "/a"], &["--ram needs --size"]),
+        (&["--ram", "--size", "1G", "/a", "/b"], &["no SOURCE"]),
+        (&["--ram", "--size", "1G"], &["PATH"]),
+        (&["--size", "1G", "/a", "/b"], &["--ram"]),
+        (&["--cache", "much", "/a", "/b"], &["much", "512M"]),
+        (&["--cache", "1001%", "/a", "/b"], &["1001%", "1000%"]),
+        (&["--dirty-after", "5", "/a", "/b"], &["--write-back"]),
+        (&["--dirty-limit", "1M", "/a", "/b"], &["--write-back"]),
+        (
+            &["--write-back", "--write-through", "/a", "/b"],
+            &["cannot be used with"],
+        ),
+        (
+            &["--ram", "--size", "1G", "--strict", "/a"],
+            &["cannot be used with"],
+        ),
+        (&["-o", "frob", "/a", "/b"], &["\"frob\"", "cache="]),
+        (&["-o", "cache=0", "/a", "/b"], &["cache", "zero"]),
+        (&["-o", "remount", "/a", "/b"], &["unmount it"]),
+        (&["--json", "/a", "/b"], &["cannot be used with"]),
+    ] {
+        compcache_fails(&[&["mount"], args].concat(), 2, words);
+    }
+    compcache_fails(&["umount"], 2, &["MOUNTPOINT", "--all"]);
+    compcache_fails(&["umount", "--all", "/a"], 2, &["cannot be used with"]);
+}
+
+#[test]
+fn directories_that_cannot_be_mounted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    for name in ["a/b", "c"] {
+        std::fs::create_dir_all(path(name)).unwrap();
+    }
+    std::fs::write(path("file"), "").unwrap();
+    for (source, mountpoint, word) in [
+        ("none", "c", "SOURCE"),
+        ("a", "none", "MOUNTPOINT"),
+        ("file", "c", "is not a directory"),
+        ("a", "file", "is not a directory"),
+        ("a", "a/b", "one in the other"),
+        ("a/b", "a", "one in the other"),
+    ] {
+        let args = ["mount", &path(source), &path(mountpoint)];
+        compcache_fails(&args, 1, &[word]);
+    }
+    let places = Places::new();
+    let (code, _, err) = run(&mut places.compcache(&["status", &path("none")]));
+    assert_eq!(code, 1);
+    assert!(err.contains("no such device or mount"), "{err}");
+    assert!(
+        !places.runtime_dir().join("control.sock").exists(),
+        "no daemon was started"
+    );
+}
+
+#[test]
+fn the_helper_of_mount_has_the_exit_statuses_of_mount() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let helper = path("mount.compcache");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_compcache"), &helper).unwrap();
+    for name in ["a", "b"] {
+        std::fs::create_dir(path(name)).unwrap();
+    }
+    let (a, b, none) = (path("a"), path("b"), path("none"));
+    for (args, status, word) in [
+        (&[][..], 1, "SOURCE"),
+        (&[&a, &b, "-o", "rw,frob"], 1, "\"frob\""),
+        (&[&a, &b, "-t", "ext4"], 1, "ext4"),
+        (&[&a, &b, "-N", "/proc/1/ns/mnt"], 1, "namespace"),
+        (&["none", &b, "-o", "rw"], 1, "size=SIZE"),
+        (&[&a, &b, "-o", "size=1G"], 1, "cache="),
+        (&[&none, &b, "-o", "rw"], 32, "no such directory"),
+        (&[&a, &none, "-o", "rw"], 32, "no such directory"),
+        (
+            &[&a, &b, "-f", "-o", "defaults,noauto,_netdev,x-a=b"],
+            0,
+            "",
+        ),
+        (&[&a, &b, "-sf", "-o", "frob"], 0, "frob is not known"),
+        (&["--help"], 0, ""),
+    ] {
+        let (code, _, err) = run(&mut Places::new().program(&helper, args));
+        assert_eq!(code, status, "{args:?}: {err}");
+        assert!(err.contains(word), "{args:?}: {word:?} not in {err:?}");
+    }
 }
 
 #[test]

@@ -4,27 +4,9 @@ mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Places, run};
+use common::{Places, run, turn};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// Tests with real swap run one after the other: together they would take each other's time.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// The test's turn, or `None` where this user can't run it.
-fn turn(name: &str) -> Option<MutexGuard<'static, ()>> {
-    if rustix::process::geteuid().is_root() {
-        return Some(TURN.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
-    assert!(
-        !required,
-        "{name}: needs root, and COMPCACHE_REQUIRE_ROOT_TESTS=1 is set"
-    );
-    eprintln!("SKIPPED: needs root: {name}");
-    None
-}
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();

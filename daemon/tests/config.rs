@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use compcached::DaemonArgs;
 use compcached::config::{Config, ConfigError};
 use compcached::settings::Settings;
+use compcached::size::Size;
 use compcached::types::{Channel, CpuLatencySetting, DeadSlots};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
@@ -69,6 +70,7 @@ fn the_example_parses_and_shows_the_defaults() {
         "transport",
         "cpu_latency",
         "dead_slots",
+        "memory_limit_kb",
         "lock_memory",
         "io_flusher",
         "oom_score_adj",
@@ -110,12 +112,22 @@ fn the_examples_in_the_example_parse() {
     assert_eq!(device.params.codec.as_deref(), Some("zstd:1"));
     assert!(device.swap_on);
     assert_eq!(device.priority, Some(100));
+    let [fast, build] = ["/mnt/fast", "/build"].map(|path| &config.mounts[Path::new(path)].spec);
+    assert_eq!(fast.source.as_deref(), Some(Path::new("/mnt/nas")));
+    assert_eq!(fast.cache, Some(Size::Bytes(1 << 30)));
+    assert_eq!(
+        (&build.source, build.size),
+        (&None, Some(Size::Bytes(8 << 30)))
+    );
 
     // Each "Example: KEY = VALUE" is one of its table.
     let mut process = String::from("[process]\n");
     let mut device = String::from("[[device]]\n");
+    let mut mount = String::from("[[mount]]\n");
     let mut top = String::new();
+    let mut of_mounts = false;
     for line in text.lines() {
+        of_mounts |= line == "# The keys of a [[mount]]:";
         let Some((_, example)) = line.split_once("Example: ") else {
             continue;
         };
@@ -123,13 +135,14 @@ fn the_examples_in_the_example_parse() {
         let table = match key {
             "lock_memory" | "io_flusher" | "oom_score_adj" => &mut process,
             "num_devices" | "group" | "log" | "workers" | "transport" | "cpu_latency"
-            | "dead_slots" => &mut top,
+            | "dead_slots" | "memory_limit_kb" => &mut top,
+            _ if of_mounts => &mut mount,
             _ => &mut device,
         };
         table.push_str(example);
         table.push('\n');
     }
-    let config = parse(&format!("{top}{process}{device}")).unwrap();
+    let config = parse(&format!("{top}{process}{device}{mount}")).unwrap();
     assert_eq!(config.num_devices, Some(4));
     assert_eq!(config.transport, Channel::Fuse);
     assert_eq!(config.cpu_latency, CpuLatencySetting::Off);
@@ -138,6 +151,70 @@ fn the_examples_in_the_example_parse() {
     let device = &config.devices[&0];
     assert_eq!(device.params.memlimit, Some(256 << 20));
     assert!(device.params.backing_swap.is_some() && device.priority.is_some());
+    assert_eq!(config.memory_limit, Some(4 << 30));
+    let mount = &config.mounts[Path::new("/mnt/fast")].spec;
+    assert!(mount.write_back && mount.strict);
+    assert_eq!((mount.dirty_after, mount.revalidate), (Some(5), Some(5)));
+    assert_eq!(mount.dirty_limit, Some(Size::Bytes(64 << 20)));
+    assert_eq!(mount.allow_other, Some(false));
+    assert_eq!(mount.flags, ["ro", "noexec"]);
+}
+
+#[test]
+fn mounts_are_set_key_by_key() {
+    let mut config = parse(
+        "memory_limit_kb = 1024\n[[mount]]\nmountpoint = \"/m\"\nsource = \"/s\"\ncache_kb = 2048\n\
+         write_back = true",
+    )
+    .unwrap();
+    let later =
+        "memory_limit_kb = 0\n[[mount]]\nmountpoint = \"/m\"\ncodec = \"lz4\"\nstrict = true";
+    config.add("later.toml".as_ref(), later).unwrap();
+    assert_eq!(config.memory_limit, None);
+    let mount = &config.mounts[Path::new("/m")];
+    assert_eq!(mount.origin, "later.toml, line 2");
+    assert_eq!(mount.spec.source.as_deref(), Some(Path::new("/s")));
+    assert_eq!(mount.spec.cache, Some(Size::Bytes(2 << 20)));
+    assert_eq!(mount.spec.codec.as_deref(), Some("lz4"));
+    assert!(mount.spec.write_back && mount.spec.strict);
+}
+
+#[test]
+fn a_daemon_that_is_not_roots_has_mounts_only() {
+    let (_dir, path) = files("[[mount]]\nmountpoint = \"/m\"\nsize_kb = 4096", &[]);
+    let settings = Settings::new(&args(&path), 1000).unwrap();
+    assert_eq!((settings.num_devices, settings.config.mounts.len()), (0, 1));
+    // What is the system's is not read.
+    let settings = Settings::new(&DaemonArgs::default(), 1000).unwrap();
+    assert_eq!(settings.config, Config::default());
+    for (text, word) in [
+        ("num_devices = 2", "num_devices in the configuration"),
+        ("[[device]]\nnumber = 0", "[[device]] in"),
+    ] {
+        let (_dir, path) = files(text, &[]);
+        let error = Settings::new(&args(&path), 1000).unwrap_err().to_string();
+        assert!(
+            error.contains(word) && error.contains("uid 1000"),
+            "{error}"
+        );
+    }
+    let args = DaemonArgs {
+        num_devices: Some(1),
+        ..DaemonArgs::default()
+    };
+    let error = Settings::new(&args, 1000).unwrap_err().to_string();
+    assert!(error.contains("--num-devices"), "{error}");
+}
+
+#[test]
+fn the_command_lines_memory_limit_wins() {
+    let (_dir, path) = files("memory_limit_kb = 1024", &[]);
+    let args = DaemonArgs {
+        memory_limit: Some(Size::Bytes(8 << 20)),
+        ..args(&path)
+    };
+    let settings = Settings::new(&args, 0).unwrap();
+    assert_eq!(settings.config.memory_limit, Some(8 << 20));
 }
 
 #[test]
@@ -169,6 +246,28 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         ("num_devices =", 1, &["num_devices"]),
         ("group = 7", 1, &["group", "integer"]),
         ("log = \"compcached=loud\"", 1, &["log", "compcached=loud"]),
+        ("memory_limit_kb = -1", 1, &["memory_limit_kb", "-1"]),
+        ("[[mount]]\nsource = \"/s\"", 1, &["mountpoint"]),
+        (
+            "[[mount]]\nmountpoint = \"m\"",
+            2,
+            &["mountpoint", "\"m\" is not an absolute path"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\nrevalidate = 86401",
+            3,
+            &["revalidate", "86401", "0 to 86400"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\noptions = [\"ro\", \"loop\"]",
+            3,
+            &["options", "\"loop\"", "nosuid"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\n\n[[mount]]\nmountpoint = \"/m\"",
+            4,
+            &["second [[mount]]", "/m"],
+        ),
         ("workers = 1000", 1, &["workers", "1000", "0 to 64"]),
         (
             "transport = \"nbd\"",

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use compcached::protocol::frame::{HEADER_LEN, MAX_PAYLOAD};
 use compcached::protocol::{
-    DaemonStatus, ErrorCode, ProtocolError, Refusal, Request, Response, decode, encode, read,
+    DaemonStatus, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response, decode, encode,
+    read,
 };
-use compcached::types::ParamsUpdate;
+use compcached::size::Size;
+use compcached::types::{MountStatus, ParamsUpdate};
 use proptest::prelude::*;
 
 fn params() -> impl Strategy<Value = ParamsUpdate> {
@@ -32,6 +34,53 @@ fn params() -> impl Strategy<Value = ParamsUpdate> {
         )
 }
 
+fn size() -> impl Strategy<Value = Option<Size>> {
+    prop_oneof![
+        Just(None),
+        (1..=1u64 << 44).prop_map(|bytes| Some(Size::Bytes(bytes))),
+        (1..=1000u32).prop_map(|percent| Some(Size::Percent(percent))),
+    ]
+}
+
+fn spec() -> impl Strategy<Value = MountSpec> {
+    let paths = any::<(Option<String>, String)>();
+    let sizes = (size(), size(), size());
+    let switches = any::<(bool, bool, Option<bool>)>();
+    let seconds = any::<(Option<u32>, Option<u32>)>();
+    let words = (
+        any::<Option<String>>(),
+        prop::collection::vec("[a-z]{0,8}", 0..3),
+    );
+    (paths, sizes, switches, seconds, words).prop_map(|(paths, sizes, switches, seconds, words)| {
+        MountSpec {
+            source: paths.0.map(PathBuf::from),
+            mountpoint: paths.1.into(),
+            size: sizes.0,
+            cache: sizes.1,
+            codec: words.0,
+            write_back: switches.0,
+            dirty_after: seconds.0,
+            dirty_limit: sizes.2,
+            strict: switches.1,
+            revalidate: seconds.1,
+            allow_other: switches.2,
+            flags: words.1,
+        }
+    })
+}
+
+fn mount() -> impl Strategy<Value = MountStatus> {
+    any::<(String, String, String, u64, u64, u64)>().prop_map(|m| MountStatus {
+        source: m.0,
+        mountpoint: m.1,
+        write: m.2,
+        limit: m.3,
+        pages: m.4,
+        hits: m.5,
+        ..MountStatus::default()
+    })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         any::<Option<u32>>().prop_map(|device| Request::Status { device }),
@@ -55,6 +104,15 @@ fn request() -> impl Strategy<Value = Request> {
         params().prop_map(|params| Request::Lease { params }),
         Just(Request::Release),
         any::<bool>().prop_map(|force| Request::Shutdown { force }),
+        spec().prop_map(|spec| Request::Mount { spec }),
+        any::<(String, bool)>().prop_map(|(path, lazy)| Request::Unmount {
+            mountpoint: path.into(),
+            lazy,
+        }),
+        Just(Request::Mounts),
+        any::<Option<String>>().prop_map(|path| Request::Sync {
+            mountpoint: path.map(PathBuf::from),
+        }),
     ]
 }
 
@@ -97,6 +155,13 @@ fn response() -> impl Strategy<Value = Response> {
                 node: PathBuf::from(node),
                 priority,
                 warnings,
+            }
+        ),
+        (mount(), warnings()).prop_map(|(mount, warnings)| Response::Mounted { mount, warnings }),
+        (prop::collection::vec(mount(), 0..3), any::<Option<u64>>()).prop_map(
+            |(mounts, memory_limit)| Response::Mounts {
+                mounts,
+                memory_limit,
             }
         ),
         (codes, any::<String>())
@@ -226,6 +291,9 @@ fn unknown_requests_and_fields_are_refused() {
         r#"{"request":"reset"}"#,
         r#"{"request":"reset","device":-1}"#,
         r#"{"request":"reset","device":4294967296}"#,
+        r#"{"request":"unmount","mountpoint":"/a"}"#,
+        r#"{"request":"mount","spec":{"mountpoint":"/a","write_back":false,"strict":false,
+            "flags":[],"cache":"0"}}"#,
         r#"{}"#,
         "",
         "[",

@@ -1,7 +1,9 @@
 //! Runs every target over mutations of valid inputs, the same in every run.
 
 use compcache_device::ParamsUpdate;
-use compcached::protocol::encode;
+use compcached::protocol::{MountSpec, encode};
+use compcached::size::Size;
+use compcached::types::MountStatus;
 
 use super::*;
 
@@ -181,11 +183,32 @@ fn control_messages_are_understood_or_refused() {
             params,
             priority: Some(100),
         },
+        Request::Mount {
+            spec: MountSpec {
+                source: Some("/mnt/nas".into()),
+                mountpoint: "/mnt/fast".into(),
+                cache: Some(Size::Percent(25)),
+                dirty_limit: Some(Size::Bytes(1 << 20)),
+                codec: Some("zstd:1".into()),
+                write_back: true,
+                flags: vec!["ro".into()],
+                ..MountSpec::default()
+            },
+        },
+        Request::Unmount {
+            mountpoint: "/mnt/fast".into(),
+            lazy: true,
+        },
+        Request::Mounts,
         Request::Shutdown { force: false },
     ];
     let responses = [
         Response::Done {
             warnings: vec!["larger than twice the memory".into()],
+        },
+        Response::Mounts {
+            mounts: vec![MountStatus::default()],
+            memory_limit: Some(1 << 30),
         },
         Response::SwappedOn {
             device: 0,

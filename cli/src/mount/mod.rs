@@ -114,7 +114,7 @@ pub(crate) struct MountArgs {
     #[arg(long, requires = "paths", conflicts_with = "no_allow_other")]
     allow_other: bool,
 
-    /// Let nobody else in, not even root
+    /// Let no other user in; root neither, if the mount is not root's
     #[arg(long, requires = "paths")]
     no_allow_other: bool,
 

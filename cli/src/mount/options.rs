@@ -91,6 +91,7 @@ pub(crate) struct Options {
     strict: bool,
     revalidate: Option<u32>,
     allow_other: Option<bool>,
+    /// Of each pair of [`OPPOSITES`] the last one.
     flags: Vec<String>,
 }
 
@@ -143,23 +144,22 @@ impl Options {
         self.size.is_some()
     }
 
-    /// Lays a specification's values over these; what neither says stays open.
+    /// Lays a specification's values over these, but for its flags; what neither says stays open.
     pub(crate) fn below(self, spec: MountSpec, write_through: bool) -> MountSpec {
-        let mut flags = self;
-        for flag in &spec.flags {
-            flags.set_flag(flag);
-        }
+        let mut options = self;
+        // What the kernel does anyway need not be said, as in rw.
+        options.flags.retain(|flag| FLAGS.contains(&flag.as_str()));
         MountSpec {
-            cache: spec.cache.or(flags.cache),
-            codec: spec.codec.or(flags.codec),
-            size: spec.size.or(flags.size),
-            write_back: spec.write_back || flags.write_back == Some(true) && !write_through,
-            dirty_after: spec.dirty_after.or(flags.dirty_after),
-            dirty_limit: spec.dirty_limit.or(flags.dirty_limit),
-            strict: spec.strict || flags.strict,
-            revalidate: spec.revalidate.or(flags.revalidate),
-            allow_other: spec.allow_other.or(flags.allow_other),
-            flags: flags.flags,
+            cache: spec.cache.or(options.cache),
+            codec: spec.codec.or(options.codec),
+            size: spec.size.or(options.size),
+            write_back: spec.write_back || options.write_back == Some(true) && !write_through,
+            dirty_after: spec.dirty_after.or(options.dirty_after),
+            dirty_limit: spec.dirty_limit.or(options.dirty_limit),
+            strict: spec.strict || options.strict,
+            revalidate: spec.revalidate.or(options.revalidate),
+            allow_other: spec.allow_other.or(options.allow_other),
+            flags: options.flags,
             ..spec
         }
     }
@@ -221,10 +221,8 @@ impl Options {
         for (one, other) in OPPOSITES {
             if flag == one || flag == other {
                 self.flags.retain(|f| f != one && f != other);
+                self.flags.push(flag.to_owned());
             }
-        }
-        if FLAGS.contains(&flag) {
-            self.flags.push(flag.to_owned());
         }
     }
 }

@@ -3,8 +3,27 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
+
+/// Tests with real swap or mounts run one after the other: together they would take each other's
+/// time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The test's turn, or `None` where this user can't run it.
+pub(crate) fn turn(name: &str) -> Option<MutexGuard<'static, ()>> {
+    if rustix::process::geteuid().is_root() {
+        return Some(TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
+    assert!(
+        !required,
+        "{name}: needs root, and COMPCACHE_REQUIRE_ROOT_TESTS=1 is set"
+    );
+    eprintln!("SKIPPED: needs root: {name}");
+    None
+}
 
 /// A runtime directory and a directory of device nodes of a test's own.
 pub(crate) struct Places {
@@ -17,6 +36,11 @@ impl Places {
         std::fs::create_dir(root.path().join("run")).unwrap();
         std::fs::create_dir(root.path().join("dev")).unwrap();
         Places { root }
+    }
+
+    /// The directory that holds both, and what else a test makes.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
     }
 
     pub(crate) fn runtime_dir(&self) -> PathBuf {
@@ -41,6 +65,11 @@ impl Places {
 
     pub(crate) fn rzscontrol(&self, args: &[&str]) -> Command {
         self.command(env!("CARGO_BIN_EXE_rzscontrol"), args)
+    }
+
+    /// A program that finds the daemon of these places.
+    pub(crate) fn program(&self, program: &str, args: &[&str]) -> Command {
+        self.command(program, args)
     }
 
     fn command(&self, program: &str, args: &[&str]) -> Command {

@@ -53,7 +53,7 @@ struct File {
     cpu_latency: Option<CpuLatencySetting>,
     #[serde(default, deserialize_with = "parsed")]
     dead_slots: Option<DeadSlots>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
+    #[serde(default, deserialize_with = "within::<_, u64, 0, MAX_KB>")]
     memory_limit_kb: Option<u64>,
     process: Option<Process>,
     #[serde(default)]
@@ -146,10 +146,9 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
     config.transport = file.transport.unwrap_or(config.transport);
     config.cpu_latency = file.cpu_latency.unwrap_or(config.cpu_latency);
     config.dead_slots = file.dead_slots.unwrap_or(config.dead_slots);
-    config.memory_limit = file
-        .memory_limit_kb
-        .map(|kb| kb << 10)
-        .or(config.memory_limit);
+    if let Some(kb) = file.memory_limit_kb {
+        config.memory_limit = Some(kb << 10).filter(|bytes| *bytes > 0);
+    }
     if let Some(process) = file.process {
         let into = &mut config.process;
         into.lock_memory = process.lock_memory.unwrap_or(into.lock_memory);
