@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{Bed, can_mount, options, wait_until};
+use common::{Bed, can_mount, options, unmount, wait_until};
 use compcache_files::{FilesError, Hooks, Mount};
 
 /// The line of the mount table for what is mounted at `path`: source, type, options.
@@ -37,8 +37,10 @@ fn a_plain_umount_is_noticed() {
     };
     fs::write(bed.mounted().join("f"), "x").unwrap();
     assert!(!bed.mount().ended());
-    let done = Command::new("umount").arg(bed.mounted()).status().unwrap();
-    assert!(done.success());
+    wait_until("umount", || {
+        let done = Command::new("umount").arg(bed.mounted()).output().unwrap();
+        done.status.success()
+    });
     end.recv_timeout(Duration::from_secs(10)).unwrap();
     assert!(bed.mount().ended());
     assert!(bed.mount().unmount(false).is_ok(), "nothing is left to do");
@@ -115,7 +117,7 @@ fn what_is_mounted_below_the_source_is_not_shown() {
     let mount = Mount::start(inside, Hooks::default()).unwrap();
     let seen = directory.path().join("inside/inside/f");
     assert_eq!(fs::read_to_string(seen).unwrap(), "x");
-    mount.unmount(false).unwrap();
+    unmount(&mount);
     // Over its own source.
     let over = options(
         Some(directory.path().to_owned()),
@@ -123,7 +125,7 @@ fn what_is_mounted_below_the_source_is_not_shown() {
     );
     let mount = Mount::start(over, Hooks::default()).unwrap();
     fs::write(directory.path().join("g"), "y").unwrap();
-    mount.unmount(false).unwrap();
+    unmount(&mount);
     assert_eq!(fs::read_to_string(directory.path().join("g")).unwrap(), "y");
 }
 

@@ -55,16 +55,12 @@ impl Passthrough {
         if inode.is_regular() {
             match self.content(inode) {
                 Some(content) => {
-                    if !content.revalidate(now) {
-                        inode.set_seen(0);
-                        self.notices.stale(inode.node);
-                    }
+                    self.revalidate(inode, &content, now);
                     content.correct(&mut now);
                 }
                 None => {
                     if inode.seen() != 0 && inode.seen() != digest(now) {
-                        inode.set_seen(0);
-                        self.notices.stale(inode.node);
+                        self.stale(inode);
                     }
                 }
             }
@@ -85,6 +81,21 @@ impl Passthrough {
         (attributes, self.freshness.of(found))
     }
 
+    /// Whether SOURCE says of an open or cached file what was expected. If not, the kernel is told
+    /// to drop its pages; until it has, the file is not opened with them.
+    pub(super) fn revalidate(&self, inode: &Inode, content: &Content, now: Stamp) -> bool {
+        let same = content.revalidate(now);
+        if !same {
+            self.stale(inode);
+        }
+        same
+    }
+
+    fn stale(&self, inode: &Inode) {
+        inode.set_stale();
+        self.notices.stale(inode.node);
+    }
+
     /// The file was changed through the mount, but not its data: what was right before is right
     /// now.
     pub(super) fn restamp(&self, inode: &Inode, before: &Statx, after: &Statx) {
@@ -94,7 +105,7 @@ impl Passthrough {
         }
         match self.content(inode) {
             Some(content) => {
-                if content.revalidate(before) {
+                if self.revalidate(inode, &content, before) {
                     content.restamp(after);
                 }
             }

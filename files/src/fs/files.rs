@@ -126,7 +126,8 @@ impl Passthrough {
         drop(state);
         let mut now = stamp(&found);
         let same = open.content.revalidate(now);
-        let keep = same && (known || inode.seen() == digest(now));
+        let stale = inode.take_stale();
+        let keep = same && !stale && (known || inode.seen() == digest(now));
         open.content.correct(&mut now);
         if inode.told() != digest(now) {
             // A size from before would hide bytes.
@@ -172,11 +173,13 @@ impl Passthrough {
             .any()
             .and_then(stat)
             .map(|found| stamp(&found));
-        let seen = match now {
-            Ok(now) if file.open.content.revalidate(now) => digest(now),
-            _ => 0,
-        };
-        inode.set_seen(seen);
+        match now {
+            Ok(now) if self.revalidate(inode, &file.open.content, now) => {
+                inode.set_seen(digest(now));
+            }
+            Ok(_) => {}
+            Err(_) => inode.set_seen(0),
+        }
         if inode.unlinked.load(Relaxed) && self.table.find(&inode.key).is_none() {
             self.contents.forget(inode.key);
         }

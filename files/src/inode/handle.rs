@@ -15,9 +15,17 @@ struct Raw {
     data: [u8; MAX],
 }
 
+/// Bytes of a handle that need no memory of their own: those of ext4, XFS and tmpfs.
+const SHORT: usize = 22;
+
 /// A handle: its type in 4 bytes, then what the file system made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Handle(Box<[u8]>);
+pub(crate) enum Handle {
+    /// So many bytes of these; the others are 0.
+    Short(u8, [u8; SHORT]),
+    /// All bytes.
+    Long(Box<[u8]>),
+}
 
 impl Handle {
     /// The handle of the file that `fd` is open on (`O_PATH` will do).
@@ -45,10 +53,26 @@ impl Handle {
         if done != 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut bytes = Vec::with_capacity(4 + raw.bytes as usize);
-        bytes.extend_from_slice(&raw.kind.to_ne_bytes());
-        bytes.extend_from_slice(&raw.data[..raw.bytes as usize]);
-        Ok(Handle(bytes.into_boxed_slice()))
+        let data = &raw.data[..MAX.min(raw.bytes as usize)];
+        Ok(Self::new(&[&raw.kind.to_ne_bytes(), data].concat()))
+    }
+
+    fn new(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        match short.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                Handle::Short(bytes.len() as u8, short)
+            }
+            None => Handle::Long(bytes.into()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Handle::Short(length, bytes) => &bytes[..usize::from(*length)],
+            Handle::Long(bytes) => bytes,
+        }
     }
 
     /// Opens the file; `mount` is any open file or directory of its mount.
@@ -57,7 +81,7 @@ impl Handle {
     /// ESTALE where the file is gone, EPERM without CAP_DAC_READ_SEARCH, and those of open(2).
     pub(crate) fn open(&self, mount: impl AsFd, flags: i32) -> io::Result<OwnedFd> {
         let (kind, data) = self
-            .0
+            .bytes()
             .split_first_chunk()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))?;
         let mut raw = Raw {
@@ -80,5 +104,24 @@ impl Handle {
         }
         // SAFETY: the call has just made this descriptor; nobody else knows of it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_of_any_length_are_kept() {
+        for length in [4, SHORT - 1, SHORT, SHORT + 1, 4 + MAX] {
+            let bytes: Vec<u8> = (1..=length as u8).collect();
+            assert_eq!(Handle::new(&bytes).bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn an_inode_takes_little_memory() {
+        assert!(size_of::<Handle>() <= 24);
+        assert!(size_of::<crate::inode::Inode>() <= 144);
     }
 }

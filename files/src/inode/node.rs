@@ -52,6 +52,8 @@ pub(crate) struct Inode {
     seen: AtomicU64,
     /// A file: digest of the stamp that the kernel was last told.
     told: AtomicU64,
+    /// Pages that the kernel may have of it are not right, and it may not have dropped them yet.
+    stale: AtomicBool,
     /// It was used since the table was last looked through for what to drop.
     pub(crate) used: AtomicBool,
     /// It has no name any more.
@@ -128,6 +130,7 @@ impl Inode {
             lookups: AtomicU64::new(1),
             seen: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            stale: AtomicBool::new(false),
             used: AtomicBool::new(true),
             unlinked: AtomicBool::new(false),
             open_directories: AtomicU32::new(0),
@@ -163,6 +166,18 @@ impl Inode {
     /// Notes what the kernel has seen.
     pub(crate) fn set_seen(&self, digest: u64) {
         self.seen.store(digest, Relaxed);
+    }
+
+    /// What the kernel may have of the file is not right.
+    pub(crate) fn set_stale(&self) {
+        self.set_seen(0);
+        self.stale.store(true, Relaxed);
+    }
+
+    /// Whether that was noted since the last time this was asked, which is when the kernel is made
+    /// to drop it.
+    pub(crate) fn take_stale(&self) -> bool {
+        self.stale.swap(false, Relaxed)
     }
 
     /// Digest of what the kernel was last told of the file.

@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use compcache_files::{Hooks, Limits, Mount, MountOptions, WritePolicy};
+use compcache_files::{FilesError, Hooks, Limits, Mount, MountOptions, WritePolicy};
 use tempfile::TempDir;
 
 /// Whether mounts can be made here. If not, says so, or fails where the environment variable
@@ -159,15 +159,25 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         if let Some(mount) = self.mount.take() {
-            let done = mount.unmount(false);
-            if let Err(e) = &done {
-                eprintln!("{e}");
+            if std::thread::panicking() {
+                // Files of the test may be open still.
                 mount.unmount(true).unwrap();
+            } else {
+                unmount(&mount);
             }
-            let panicking = std::thread::panicking();
-            assert!(panicking || done.is_ok(), "the mount is not in use");
         }
     }
+}
+
+/// Unmounts what is in use no more. Programs that other tests start may have its descriptors for a
+/// moment: until they are executed.
+pub(crate) fn unmount(mount: &Mount) {
+    wait_until("the end of its use", || match mount.unmount(false) {
+        Ok(()) => true,
+        Err(FilesError::Busy(_)) => false,
+        Err(e) => panic!("{e}"),
+    });
+    assert!(mount.ended());
 }
 
 /// Number of the system's error, or what came out.
