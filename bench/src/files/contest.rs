@@ -35,7 +35,7 @@ impl Run {
     ) -> Result<Run> {
         let setup = Setup {
             data: &job.data,
-            copied: job.writes,
+            copied: job.copied,
             limit: job.limit,
             throttle,
         };

@@ -208,7 +208,7 @@ fn kinds(args: &FilesArgs, job: &Job, zram: Option<&str>) -> Vec<Kind> {
     for &codec in &args.codec {
         let policy = |write_back| Kind::Ours(Policy { codec, write_back });
         kinds.push(policy(false));
-        if job.writes {
+        if job.write_back {
             kinds.push(policy(true));
         }
     }

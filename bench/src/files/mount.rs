@@ -7,10 +7,9 @@ use anyhow::{Context, Result, bail};
 use compcache_files::status::MountStatus;
 use compcached::protocol::{MountSpec, Request, Response};
 use compcached::size::Size;
-use tempfile::TempDir;
 
 use super::cage::Cage;
-use super::place::Policy;
+use super::place::{MountPoint, Policy};
 use crate::daemon::Server;
 use crate::swap::threads_of;
 
@@ -19,7 +18,7 @@ use crate::swap::threads_of;
 #[derive(Debug)]
 pub(crate) struct Mount {
     server: Server,
-    directory: TempDir,
+    directory: MountPoint,
 }
 
 impl Mount {
@@ -29,11 +28,11 @@ impl Mount {
     /// # Errors
     /// Where it refuses.
     pub(crate) fn new(cage: &Cage, source: &Path, policy: Policy, cache: u64) -> Result<Mount> {
-        let directory = super::place::directory()?;
+        let directory = MountPoint::new()?;
         let mut server = Server::start(&[], |command| cage.hold(command))?;
         let spec = MountSpec {
             source: Some(fs::canonicalize(source)?),
-            mountpoint: fs::canonicalize(directory.path())?,
+            mountpoint: directory.path().to_owned(),
             cache: Some(Size::Bytes(cache)),
             codec: Some(policy.codec.to_string()),
             write_back: policy.write_back,
@@ -74,7 +73,7 @@ impl Mount {
     /// # Errors
     /// Where somebody uses it, or something cannot be written.
     pub(crate) fn end(mut self) -> Result<()> {
-        let mountpoint = fs::canonicalize(self.directory())?;
+        let mountpoint = self.directory().to_owned();
         let lazy = false;
         self.server
             .ask(&Request::Unmount { mountpoint, lazy })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -59,7 +60,7 @@ pub(crate) enum Place {
     /// A copy in a file system of its own. The fields are dropped in their order.
     Own {
         mounted: Mounted,
-        _directory: TempDir,
+        _directory: MountPoint,
         zram: Option<Zram>,
     },
 }
@@ -81,7 +82,7 @@ impl Place {
             }
             Kind::Bare | Kind::Ours(_) => Place::Itself(source),
             Kind::Tmpfs => {
-                let directory = directory()?;
+                let directory = MountPoint::new()?;
                 let mounted = Mounted::new("tmpfs".as_ref(), directory.path(), "tmpfs")?;
                 data::copy(&source, directory.path())?;
                 Place::Own {
@@ -95,7 +96,7 @@ impl Place {
                 // Room for the file system's own structures.
                 let zram = Zram::new(algorithm, bytes + bytes / 8 + (16 << 20))?;
                 make_ext4(&zram.node())?;
-                let directory = directory()?;
+                let directory = MountPoint::new()?;
                 let mounted = Mounted::new(&zram.node(), directory.path(), "ext4")?;
                 fs::remove_dir(directory.path().join("lost+found"))
                     .context("cannot empty a new file system")?;
@@ -137,17 +138,40 @@ impl Place {
     }
 }
 
-/// A directory to mount on, which others may reach.
-///
-/// # Errors
-/// Where it cannot be made.
-pub(super) fn directory() -> Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let directory = tempfile::Builder::new()
-        .prefix("compcache-bench-")
-        .tempdir()?;
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
-    Ok(directory)
+/// An empty directory to mount on, which others may reach. Only the directory itself is removed
+/// when this is dropped: should something still be mounted there, its files are somebody's.
+#[derive(Debug)]
+pub(super) struct MountPoint(PathBuf);
+
+impl MountPoint {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(super) fn new() -> Result<MountPoint> {
+        let directory = tempfile::Builder::new()
+            .prefix("compcache-bench-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?;
+        let path = fs::canonicalize(directory.path())?;
+        // From now on it is not removed with all that is in it.
+        let _ = directory.keep();
+        Ok(MountPoint(path))
+    }
+
+    /// Where it is; no link leads there.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            let path = self.0.display();
+            eprintln!("compcache-bench: cannot remove {path}: {error}");
+        }
+    }
 }
 
 fn make_ext4(node: &Path) -> Result<()> {

@@ -40,7 +40,8 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
         toolchain: Toolchain::find()?,
     };
     Ok(vec![Job {
-        writes: true,
+        copied: true,
+        write_back: true,
         limit: Some(setting.limit + COMPILER),
         // The compiler's time, which nobody can shorten, is a large part.
         target: None,

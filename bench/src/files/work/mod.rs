@@ -124,8 +124,10 @@ pub(crate) struct Job {
     pub(crate) target: Option<Target>,
     /// The files.
     pub(crate) data: DataSet,
-    /// Whether files are written.
-    pub(crate) writes: bool,
+    /// Whether files are written, so that each run has a copy of its own.
+    pub(crate) copied: bool,
+    /// Whether ours takes part with write-back too.
+    pub(crate) write_back: bool,
     /// Bytes of memory for all who take part; `None` for no limit.
     pub(crate) limit: Option<u64>,
     /// Whether it is worth it to throttle the disk.
@@ -143,7 +145,8 @@ impl Job {
             name,
             target: Some(LARGER_THAN_MEMORY),
             data,
-            writes: false,
+            copied: false,
+            write_back: false,
             limit: Some(setting.limit),
             throttled: true,
             peers: Peers::Tmpfs,

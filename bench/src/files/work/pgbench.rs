@@ -50,6 +50,8 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
         transactions: setting.scaled(5000),
     };
     Ok(vec![Job {
+        // The server notes that it runs, and would not start after a run that was broken off.
+        copied: true,
         limit: Some(setting.limit + SERVER),
         ..Job::new(setting, "pgbench -S".into(), data, work)
     }])

@@ -34,7 +34,8 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
         overwrites: setting.scaled(4000),
     };
     Ok(vec![Job {
-        writes: true,
+        copied: true,
+        write_back: true,
         target: None,
         ..Job::new(setting, "write, fsync".into(), data, work)
     }])
