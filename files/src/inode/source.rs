@@ -25,6 +25,8 @@ pub(crate) struct Source {
     pub(crate) key: FileKey,
     /// Files are found by handle, so that none has to be held open.
     pub(crate) by_handle: bool,
+    /// It is a mount of our own, below which no other can be.
+    private: bool,
     /// A directory to be removed with the mount.
     _scratch: Option<Scratch>,
 }
@@ -50,11 +52,11 @@ impl Source {
     /// Those of opening it.
     pub(crate) fn open(path: &Path, root: bool) -> io::Result<Self> {
         let tree = if root { clone_mount(path) } else { None };
-        let fd = match tree {
+        let fd = match &tree {
             Some(tree) => open_directory(tree.as_fd(), Path::new("."))?,
             None => open_directory(CWD, path)?,
         };
-        Self::new(fd, root, None)
+        Self::new(fd, root, tree.is_some(), None)
     }
 
     /// An empty directory in memory that no other program can reach. As root it is a tmpfs that is
@@ -73,15 +75,20 @@ impl Source {
                 MountAttrFlags::MOUNT_ATTR_NOATIME,
             )?;
             let fd = open_directory(mount.as_fd(), Path::new("."))?;
-            return Self::new(fd, root, None);
+            return Self::new(fd, root, true, None);
         }
         let path = make_scratch(Path::new("/dev/shm"))?;
         let scratch = Scratch(path.clone());
         let fd = open_directory(CWD, &path)?;
-        Self::new(fd, root, Some(scratch))
+        Self::new(fd, root, false, Some(scratch))
     }
 
-    fn new(root: OwnedFd, is_root: bool, scratch: Option<Scratch>) -> io::Result<Self> {
+    fn new(
+        root: OwnedFd,
+        is_root: bool,
+        private: bool,
+        scratch: Option<Scratch>,
+    ) -> io::Result<Self> {
         let found = stat(&root)?;
         if !is_directory(&found) {
             return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
@@ -95,14 +102,17 @@ impl Source {
             key: key(&found),
             root,
             by_handle,
+            private,
             _scratch: scratch,
         })
     }
 
     /// How the file that `fd` (`O_PATH`) is open on will be found again.
     pub(crate) fn place(&self, fd: OwnedFd, dev: u64) -> Place {
+        // A handle is good for one file system. Parts of one (Btrfs subvolumes) may have devices of
+        // their own; what is mounted below has, too.
         if self.by_handle
-            && dev == self.key.dev
+            && (self.private || dev == self.key.dev)
             && let Ok(handle) = Handle::of(&fd)
         {
             return Place::Handle(handle);
