@@ -3,6 +3,9 @@
 //! Each file tells one group of requests; [`dispatch`] is the table of all of them. The kernel
 //! checks permissions (`default_permissions`), applies locks, and keeps names, attributes and
 //! pages for as long as [`freshness`] tells it to.
+//!
+//! Not passed on: locks, which hold within the mount; ioctls; `O_TMPFILE`, which `fuser` 0.18 does
+//! not know; sync(2), which Linux does not hand to such file systems (fsync it does).
 
 mod attributes;
 mod caller;
