@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::codec::{self, CodecArgs, CodecReport};
 use crate::device::{self, DeviceArgs, DeviceReport};
+use crate::files::{self, FilesArgs, FilesReport};
 use crate::plot::Plots;
 use crate::pool::{self, PoolArgs, PoolReport};
 use crate::report::{Common, PlotArgs, Report};
@@ -30,6 +31,7 @@ pub(crate) struct AllReport {
     pool: PoolReport,
     swap: SwapReport,
     device: DeviceReport,
+    files: FilesReport,
 }
 
 /// Runs every subject.
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &AllArgs) -> Result<AllReport> {
         pool: pool::run(&defaults::<PoolArgs>(quick, &[])?)?,
         swap: swap::run(&defaults::<SwapArgs>(quick, &["--processes", "1,2,4"])?)?,
         device: device::run(&defaults::<DeviceArgs>(quick, &[])?)?,
+        files: files::run(&defaults::<FilesArgs>(quick, &[])?)?,
     })
 }
 
@@ -58,7 +61,8 @@ impl Plots for AllReport {
     fn plot(&self, directory: &Path) -> Result<()> {
         self.codec.plot(directory)?;
         self.pool.plot(directory)?;
-        self.swap.plot(directory)
+        self.swap.plot(directory)?;
+        self.files.plot(directory)
     }
 }
 
@@ -71,6 +75,8 @@ impl Report for AllReport {
         writeln!(out, "\n== swap ==\n")?;
         self.swap.print(out)?;
         writeln!(out, "\n== device ==")?;
-        self.device.print(out)
+        self.device.print(out)?;
+        writeln!(out, "\n== files ==\n")?;
+        self.files.print(out)
     }
 }

@@ -14,22 +14,25 @@ use tempfile::TempDir;
 
 use crate::ours::Policy;
 
-/// A daemon with directories of its own. When it is dropped its devices are swapped off and it
-/// ends; so it does when this program dies.
+/// A daemon with directories of its own. When it is dropped its devices are swapped off, its
+/// mounts taken down, and it ends; so it does when this program dies.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub(crate) struct Server {
     child: Child,
     client: Client,
     directory: TempDir,
-    policy: Policy,
 }
 
-impl Daemon {
-    /// Starts one that serves by the policy's transport, and waits until it is ready.
+impl Server {
+    /// Starts one with some more options, and waits until it is ready. `prepare` is told of its
+    /// command before.
     ///
     /// # Errors
-    /// Where it does not start; its messages go to standard error.
-    pub(crate) fn start(policy: Policy) -> Result<Daemon> {
+    /// Where it does not start; its messages are part of that.
+    pub(crate) fn start(
+        options: &[&str],
+        prepare: impl FnOnce(&mut Command) -> Result<()>,
+    ) -> Result<Server> {
         let directory = tempfile::Builder::new()
             .prefix("compcache-bench-")
             .tempdir()?;
@@ -38,19 +41,20 @@ impl Daemon {
         // Nothing of this machine's configuration comes in.
         fs::write(inside("empty.toml"), "")?;
         let log = fs::File::create(inside("log"))?;
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        command
             .args(["daemon", "--exit-when-idle", "--detached", "--runtime-dir"])
             .arg(inside("run"))
             .arg("--dev-dir")
             .arg(inside("dev"))
             .arg("--config")
             .arg(inside("empty.toml"))
-            .args(["--transport", policy.transport.name()])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("the daemon does not start")?;
+            .stderr(log);
+        prepare(&mut command)?;
+        let mut child = command.spawn().context("the daemon does not start")?;
         // It writes a byte when it is ready.
         let ready = child
             .stdout
@@ -62,11 +66,10 @@ impl Daemon {
             Err(anyhow::anyhow!("it ended"))
         };
         match client {
-            Ok(client) => Ok(Daemon {
+            Ok(client) => Ok(Server {
                 child,
                 client,
                 directory,
-                policy,
             }),
             Err(error) => {
                 let log = fs::read_to_string(inside("log")).unwrap_or_default();
@@ -77,13 +80,60 @@ impl Daemon {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it for something.
+    ///
+    /// # Errors
+    /// Where it refuses or is gone.
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Response> {
+        Ok(self.client.request(request)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let ended = self
+            .ask(&Request::Release)
+            .and_then(|_| self.ask(&Request::Shutdown { force: false }))
+            .and_then(|_| Ok(self.child.wait()?));
+        if let Err(error) = ended {
+            let pid = self.pid();
+            eprintln!("compcache-bench: the daemon (process {pid}) does not end: {error:#}");
+            let log = fs::read_to_string(self.directory.path().join("log"));
+            eprintln!("its log:\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+/// A daemon with one device.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    server: Server,
+    policy: Policy,
+}
+
+impl Daemon {
+    /// Starts one that serves by the policy's transport, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub(crate) fn start(policy: Policy) -> Result<Daemon> {
+        let options = ["--transport", policy.transport.name()];
+        let server = Server::start(&options, |_| Ok(()))?;
+        Ok(Daemon { server, policy })
+    }
+
     /// Has it swap on a device, for as long as this program lives at most.
     ///
     /// # Errors
     /// Where it refuses.
     pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
         let params = self.params(bytes);
-        self.ask(&Request::Lease { params })?;
+        self.server.ask(&Request::Lease { params })?;
         self.check_transport()
     }
 
@@ -93,7 +143,7 @@ impl Daemon {
     /// Where it refuses.
     pub(crate) fn make_disk(&mut self, bytes: u64) -> Result<PathBuf> {
         let params = self.params(bytes);
-        self.ask(&Request::Configure {
+        self.server.ask(&Request::Configure {
             device: 0,
             params,
             init: true,
@@ -107,7 +157,7 @@ impl Daemon {
     /// # Errors
     /// Where it does not answer.
     pub(crate) fn device(&mut self) -> Result<DeviceStatus> {
-        match self.ask(&Request::Status { device: Some(0) })? {
+        match self.server.ask(&Request::Status { device: Some(0) })? {
             Response::Status { mut devices, .. } if devices.len() == 1 => Ok(devices.remove(0)),
             other => bail!("the daemon answers {other:?}"),
         }
@@ -115,7 +165,7 @@ impl Daemon {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.server.pid()
     }
 
     /// Bytes of memory that it takes in all.
@@ -157,24 +207,5 @@ impl Daemon {
             "the device is served by {got:?}, not by {wanted}"
         );
         Ok(())
-    }
-
-    fn ask(&mut self, request: &Request) -> Result<Response> {
-        Ok(self.client.request(request)?)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let ended = self
-            .ask(&Request::Release)
-            .and_then(|_| self.ask(&Request::Shutdown { force: false }))
-            .and_then(|_| Ok(self.child.wait()?));
-        if let Err(error) = ended {
-            let pid = self.pid();
-            eprintln!("compcache-bench: the daemon (process {pid}) does not end: {error:#}");
-            let log = fs::read_to_string(self.directory.path().join("log"));
-            eprintln!("its log:\n{}", log.unwrap_or_default());
-        }
     }
 }

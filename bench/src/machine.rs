@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 pub(crate) fn need_root(subject: &str) -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
-        "`{subject}` makes block devices: run it as root"
+        "`{subject}` makes block devices, mounts or cgroups: run it as root"
     );
     Ok(())
 }

@@ -9,10 +9,12 @@ mod codec;
 mod daemon;
 mod device;
 mod direct;
+mod file_pages;
 mod files;
 mod histogram;
 mod interrupt;
 mod machine;
+mod mapping;
 mod ours;
 mod plot;
 mod pool;
@@ -20,6 +22,7 @@ mod programs;
 mod report;
 mod stat;
 mod swap;
+mod worker;
 mod zram;
 
 use std::process::ExitCode;
@@ -43,6 +46,7 @@ enum Subject {
     Pool(pool::PoolArgs),
     Swap(swap::SwapArgs),
     Device(device::DeviceArgs),
+    Files(files::FilesArgs),
     All(all::AllArgs),
     /// Serves our devices: what `compcached` is
     #[command(hide = true)]
@@ -50,12 +54,16 @@ enum Subject {
     /// Touches memory that is swapped
     #[command(hide = true)]
     Toucher(swap::ToucherArgs),
+    /// Reads and writes files
+    #[command(hide = true)]
+    Hand(files::HandArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().subject {
         Subject::Daemon(args) => return compcached::run(args),
         Subject::Toucher(args) => swap::touch(&args),
+        Subject::Hand(args) => files::do_orders(&args),
         subject => interrupt::catch().and_then(|()| run(&subject)),
     };
     match result {
@@ -73,8 +81,9 @@ fn run(subject: &Subject) -> Result<()> {
         Subject::Pool(args) => present(&pool::run(args)?, args.common, &args.plot),
         Subject::Swap(args) => present(&swap::run(args)?, args.common, &args.plot),
         Subject::Device(args) => show(&device::run(args)?, args.common.json),
+        Subject::Files(args) => present(&files::run(args)?, args.common, &args.plot),
         Subject::All(args) => present(&all::run(args)?, args.common, &args.plot),
-        Subject::Daemon(_) | Subject::Toucher(_) => Ok(()),
+        Subject::Daemon(_) | Subject::Toucher(_) | Subject::Hand(_) => Ok(()),
     }
 }
 

@@ -76,3 +76,13 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         Err(error) => Err(format!("{error}")),
     }
 }
+
+/// A number with so many digits that three of them mean something; nothing for NaN.
+pub(crate) fn short(value: f64) -> String {
+    match value {
+        v if v.is_nan() => "-".into(),
+        v if v.abs() < 9.995 => format!("{v:.2}"),
+        v if v.abs() < 99.95 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}

@@ -183,6 +183,67 @@ fn devices_are_compared() {
 }
 
 #[test]
+fn files_are_compared() {
+    if !is_root() {
+        return;
+    }
+    let plots = tempfile::tempdir().unwrap();
+    let report = json(&["files", "--plot", plots.path().to_str().unwrap()]);
+    let rows = report["rows"].as_array().unwrap();
+    let row = |workload: &str, place: &str| {
+        rows.iter()
+            .find(|row| starts(&row["workload"], workload) && row["place"] == place)
+            .unwrap_or_else(|| panic!("{workload}, {place}: {report}"))
+    };
+    for workload in [
+        "random",
+        "zipf",
+        "fits, seq",
+        "fits, ran",
+        "hot, pread 4K",
+        "hot, pread 64K",
+        "hot, mmap",
+        "scan",
+        "adapt",
+        "write",
+        "git status",
+        "grep",
+        "sqlite3",
+        "cargo build",
+        "pgbench",
+    ] {
+        // Some need programs that are not everywhere; those that are left out are named.
+        let name = workload.trim_start_matches("cargo ").trim_end_matches('3');
+        let left_out = report["left_out"].as_array().unwrap();
+        if left_out
+            .iter()
+            .any(|entry| entry[0] == name || workload == "git status" && entry[0] == "stat")
+        {
+            continue;
+        }
+        for place in ["bare directory", "ours wks:balanced"] {
+            let row = row(workload, place);
+            assert!(row["total_s"].as_f64().unwrap() > 0.0, "{row}");
+        }
+        let ours = row(workload, "ours wks:balanced");
+        let hits = ours["values"].as_array().unwrap();
+        assert!(hits.iter().any(|value| value[0] == "pool MiB"), "{ours}");
+    }
+    let back = row("write", "ours wks:balanced, write-back");
+    assert!(back["steady_to"].as_f64().unwrap() > 0.0, "{back}");
+    let adapt = row("adapt", "ours wks:balanced");
+    assert!(adapt["series"].as_array().unwrap().len() > 1, "{adapt}");
+    for plot in [
+        "files-total-throttled.svg",
+        "files-total.svg",
+        "files-adapt.svg",
+    ] {
+        let svg = std::fs::read_to_string(plots.path().join(plot)).unwrap();
+        assert!(svg.starts_with("<svg "), "{svg}");
+    }
+}
+
+#[test]
 fn nonsense_is_refused() {
     for args in [
         &["codec", "--pages", "0"][..],
@@ -190,6 +251,11 @@ fn nonsense_is_refused() {
         &["pool", "--pages", "-1"],
         &["swap", "--processes", "1,0"],
         &["device", "--peer", "/dev/sda"],
+        &["files", "--throttle", "20M"],
+        &["files", "--limit", "0"],
+        &["files", "--cache", "200%"],
+        &["files", "--scale", "0"],
+        &["files", "--workload", "sleep"],
         &["nothing"],
         &[],
     ] {

@@ -22,15 +22,31 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// The path of one of this package's own programs, which Cargo builds beside the tests' directory.
+///
+/// # Panics
+/// Where it is not there.
+#[must_use]
+pub fn test_program(name: &str) -> PathBuf {
+    let path = profile_directory().join(name);
+    assert!(path.is_file(), "{} is missing", path.display());
+    path
+}
+
+/// `TARGET/PROFILE`.
+fn profile_directory() -> PathBuf {
+    let own = std::env::current_exe().expect("the test's own path");
+    let profile = own.parent().and_then(Path::parent);
+    profile
+        .expect("a test lies in TARGET/PROFILE/deps")
+        .to_owned()
+}
+
 fn directory() -> PathBuf {
     if let Some(directory) = std::env::var_os("COMPCACHE_BIN_DIR") {
         return directory.into();
     }
-    let own = std::env::current_exe().expect("the test's own path");
-    let profile = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("a test lies in TARGET/PROFILE/deps");
+    let profile = profile_directory();
     let target = profile.parent().expect("PROFILE lies in TARGET");
     let mut build = Command::new(env!("CARGO"));
     build
@@ -45,5 +61,5 @@ fn directory() -> PathBuf {
     }
     let status = build.status().expect("cargo runs");
     assert!(status.success(), "{build:?} failed");
-    profile.to_owned()
+    profile
 }

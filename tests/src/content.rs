@@ -1,6 +1,8 @@
 //! Pages whose content can be computed anew from a seed, their index and a version, so that a
 //! page that comes back wrong, old or in another's place is noticed.
 
+use crate::Random;
+
 /// A page of 64-bit words, at a page's place in memory.
 #[derive(Clone, PartialEq, Eq)]
 #[repr(C, align(4096))]
@@ -18,6 +20,23 @@ impl Page {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: a page is 4096 initialised bytes, borrowed for as long as the slice.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), size_of::<Page>()) }
+    }
+
+    /// A page of which no part is in any other: all words follow from the first, `tag`.
+    #[must_use]
+    pub fn tagged(tag: u64) -> Box<Page> {
+        let mut page = Page::zeros();
+        let mut random = Random::of(&[tag]);
+        page.0.fill_with(|| random.number());
+        page.0[0] = tag;
+        page
+    }
+
+    /// The tag of a page that is whole.
+    #[must_use]
+    pub fn tag(bytes: &[u8]) -> Option<u64> {
+        let tag = u64::from_ne_bytes(*bytes.first_chunk()?);
+        (Page::tagged(tag).bytes() == bytes).then_some(tag)
     }
 
     /// Its bytes, for direct I/O to read into.
@@ -59,12 +78,12 @@ impl Kind {
 
     /// Writes the content of page `index` in its version `version` to `page`.
     pub fn fill(self, page: &mut Page, seed: u64, index: u64, version: u64) {
-        let mut random = Random::new(seed, index, version);
+        let mut random = Random::of(&[seed, index, version]);
         match (self, index % 16) {
             (Kind::Mixed, 0) => page.0.fill(0),
-            (Kind::Mixed, 1) => page.0.fill(random.next()),
+            (Kind::Mixed, 1) => page.0.fill(random.number()),
             (Kind::Random, _) | (Kind::Mixed, 2..6) => {
-                page.0.fill_with(|| random.next());
+                page.0.fill_with(|| random.number());
             }
             _ => structured(page, &mut random),
         }
@@ -73,36 +92,14 @@ impl Kind {
 
 /// A quarter pointers into one area, the rest small numbers.
 fn structured(page: &mut Page, random: &mut Random) {
-    let area = 0x7f00_0000_0000 | random.next() & 0xff_ffff_f000;
-    let small = random.next() & 0xff;
+    let area = 0x7f00_0000_0000 | random.number() & 0xff_ffff_f000;
+    let small = random.number() & 0xff;
     for (at, word) in page.0.iter_mut().enumerate() {
         *word = if at % 16 < 4 {
-            area | random.next() & 0x3f8
+            area | random.number() & 0x3f8
         } else {
             small
         };
-    }
-}
-
-/// The generator splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64, index: u64, version: u64) -> Self {
-        let mut random = Random(seed);
-        for part in [index, version] {
-            random.0 ^= part.wrapping_mul(0xd134_2543_de82_ef95);
-            random.0 = random.next();
-        }
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
     }
 }
 

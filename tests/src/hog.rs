@@ -1,12 +1,12 @@
 //! A program that needs more memory than its cgroup allows.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use crate::PAGE;
+use crate::binaries::test_program;
 use crate::cgroup::Cgroup;
 use crate::content::Kind;
 use crate::wait::DEADLINE;
@@ -28,7 +28,7 @@ impl Hog {
     #[must_use]
     pub fn start(group: &Cgroup, kind: Kind, bytes: u64, seed: u64) -> Hog {
         let mut child = group
-            .command(&program())
+            .command(&test_program("compcache-test-hog"))
             .args([kind.name(), &(bytes / PAGE).to_string(), &seed.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -117,14 +117,4 @@ impl Drop for Hog {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Beside the tests' own directory, where Cargo puts the binaries of this package.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().expect("the test's own path");
-    let profile = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("a test lies in TARGET/PROFILE/deps");
-    profile.join("compcache-test-hog")
 }

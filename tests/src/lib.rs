@@ -17,20 +17,31 @@ mod bed;
 mod binaries;
 mod cgroup;
 pub mod content;
+pub mod faulty;
+mod guest;
 mod hog;
 mod machine;
+mod map;
+pub mod model;
+mod mount;
 mod outcome;
+mod random;
 mod swap_area;
+pub mod tree;
 mod wait;
 
 pub use bed::{Bed, stats};
-pub use binaries::binary;
+pub use binaries::{binary, test_program};
 pub use cgroup::{Cgroup, left_behind};
+pub use guest::guest;
 pub use hog::Hog;
 pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
+pub use map::Map;
+pub use mount::{Mode, MountBed, drop_page_cache, status_field};
 pub use outcome::{OnTerminal, Outcome, Running};
+pub use random::Random;
 pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
-pub use wait::{DEADLINE, until};
+pub use wait::{DEADLINE, SetAtEnd, until, until_or};
 
 /// Bytes in a mebibyte.
 pub const MIB: u64 = 1 << 20;

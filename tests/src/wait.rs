@@ -1,5 +1,6 @@
 //! Waiting for a condition, with a deadline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,7 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits until `condition` gives a value; `None` where it has not after `patience`.
-pub(crate) fn until_or<T>(
-    patience: Duration,
-    condition: &mut dyn FnMut() -> Option<T>,
-) -> Option<T> {
+pub fn until_or<T>(patience: Duration, condition: &mut dyn FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {
@@ -31,5 +29,16 @@ pub(crate) fn until_or<T>(
             return None;
         }
         thread::sleep(PERIOD);
+    }
+}
+
+/// Sets a flag when it is dropped, so that threads which look at it end even where the one that
+/// they wait for panics.
+#[derive(Debug)]
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

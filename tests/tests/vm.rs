@@ -1,34 +1,15 @@
 //! A virtual machine is a program like any other: its RAM is larger than the memory it may have,
 //! and the guest notices nothing.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use compcache_tests::{Bed, MIB, Outcome, PAGE, Running, need, until};
+use compcache_tests::{Bed, MIB, PAGE, Running, guest, need, until};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Memory that the guest has, in MiB.
 const RAM: u64 = 320;
 /// Memory that QEMU may have for that and for itself, in MiB.
 const LIMIT: u64 = 128;
-
-/// Compiles `guest/guest.c`: writes nearly all its memory, checks it twice, tells on the serial
-/// port.
-fn guest(directory: &Path) -> PathBuf {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");
-    let kernel = directory.join("guest.elf");
-    Outcome::of(
-        Command::new("gcc")
-            .args(["-m32", "-O2", "-Wall", "-Wextra", "-ffreestanding"])
-            .args(["-fno-pie", "-fno-stack-protector", "-mgeneral-regs-only"])
-            .args(["-fno-asynchronous-unwind-tables", "-nostdlib", "-static"])
-            .args(["-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-T"])
-            .args([sources.join("link.ld"), "-o".into(), kernel.clone()])
-            .arg(sources.join("guest.c")),
-    )
-    .success();
-    kernel
-}
 
 #[test]
 fn guest_with_more_ram_than_its_limit() {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::capture::{Kind, Source};
 use crate::report::{Common, PlotArgs, positive};
-use crate::{files, programs};
+use crate::{file_pages, programs};
 use contender::REFERENCE;
 use measure::Run;
 use row::Row;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
         (args.pages, args.rounds)
     };
     let mut sources = programs::sources(pages, quick);
-    sources.extend(files::sources(pages, quick));
+    sources.extend(file_pages::sources(pages, quick));
     ensure!(
         !sources.is_empty(),
         "no program and no file to take pages from: install python3"

@@ -43,7 +43,8 @@ fn on_cpu(path: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn threads_of(pid: u32) -> u64 {
+/// Nanoseconds on a processor of all threads of a process.
+pub(crate) fn threads_of(pid: u32) -> u64 {
     numbers_in(&format!("/proc/{pid}/task"))
         .map(|thread| on_cpu(&format!("/proc/{pid}/task/{thread}/schedstat")))
         .sum()

@@ -4,7 +4,6 @@ mod area;
 mod contest;
 mod cpu;
 mod light;
-mod mapping;
 mod party;
 mod plots;
 mod row;
@@ -27,12 +26,14 @@ use crate::report::{Common, PlotArgs, positive};
 use crate::{machine, ours, programs, zram};
 use area::Kind;
 use contest::Contestant;
+pub(crate) use cpu::threads_of;
 use row::Row;
 use run::Load;
 use same_memory::SameMemory;
 pub(crate) use table::SwapReport;
 use toucher::Phase;
 pub(crate) use toucher::{ToucherArgs, run as touch};
+pub(crate) use turn::Turn;
 
 /// Swaps the memory of processes that have twice what they may use, to zram, zswap, a file and
 /// our device: under the same limit, with the same memory in all, and under light pressure

@@ -9,7 +9,7 @@ use super::light::Light;
 use super::row::{Row, entry, fault_entry};
 use super::same_memory::SameMemory;
 use super::toucher::Phase;
-use crate::report::Report;
+use crate::report::{Report, short};
 
 /// The rows, and what they are compared with.
 #[derive(Debug, Serialize)]
@@ -26,16 +26,6 @@ pub(crate) struct SwapReport {
     pub(crate) same_memory: Option<SameMemory>,
     /// Ours and the first reference beside no swap, where all pages fit.
     pub(crate) light: Vec<Light>,
-}
-
-/// A number with so many digits that three of them mean something; nothing for NaN.
-fn short(value: f64) -> String {
-    match value {
-        v if v.is_nan() => "-".into(),
-        v if v.abs() < 9.995 => format!("{v:.2}"),
-        v if v.abs() < 99.95 => format!("{v:.1}"),
-        v => format!("{v:.0}"),
-    }
 }
 
 /// Bytes in MiB; nothing for none.

@@ -14,8 +14,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use super::mapping::Mapping;
 use crate::histogram::{Histogram, Sparse};
+use crate::mapping::Mapping;
 
 /// What is done to all pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

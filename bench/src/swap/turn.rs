@@ -9,13 +9,14 @@ use rustix::io::Errno;
 
 use crate::interrupt;
 
-/// The lock that everything takes which uses the machine's swap, the end-to-end tests too.
+/// The lock that everything takes which uses the machine's swap, zram or page cache, the
+/// end-to-end tests too.
 const LOCK: &str = "/tmp/compcache-tests.lock";
 
 /// How often the lock is asked for: flock(2) cannot wait for a signal too.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The right to use the machine's swap, held until it is dropped.
+/// The right to use these, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     _lock: File,

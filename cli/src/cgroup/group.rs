@@ -83,6 +83,12 @@ impl Group {
         Ok(group)
     }
 
+    /// Its directory, for limits of other kinds.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The file through which a process enters the group by writing `0`.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::Mode;
 use super::pressure::System;
 use super::source::Reader;
 use super::table::Shared;
-use crate::options::MountOptions;
+use crate::options::{Limits, MountOptions};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -120,8 +120,12 @@ impl Drop for Thread {
 
 /// How many bytes the mount may take at the moment.
 fn limit(options: &MountOptions) -> impl Fn() -> u64 + Send + use<> {
-    let limit = options.limits.cache;
-    move || limit
+    let Limits { cache, floor, .. } = options.limits;
+    let budget = options.budget.clone();
+    move || match &budget {
+        Some(budget) => budget.share(cache).max(floor),
+        None => cache,
+    }
 }
 
 struct Tuning {

@@ -1,0 +1,283 @@
+//! What all who take part are put into: so much memory, and a disk of such a speed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use compcache::cgroup::{Group, Parent, Version};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::disk::Disk;
+use super::throttle::Throttle;
+
+/// More memory than any machine has.
+const UNLIMITED: u64 = 1 << 50;
+
+/// How long what is left in a cage may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A memory cgroup and, where the disk is throttled by another one (version 1), that.
+#[derive(Debug)]
+pub(crate) struct Cage {
+    memory: Group,
+    throttled: Option<Throttled>,
+}
+
+/// A disk that can be throttled for a cage.
+#[derive(Debug)]
+struct Throttled {
+    disk: Disk,
+    bytes: u64,
+    operations: u64,
+    /// In version 1.
+    group: Option<DiskGroup>,
+}
+
+impl Cage {
+    /// A cage with `limit` bytes of memory for everything in it, and no swap; `None` for no limit.
+    ///
+    /// # Errors
+    /// Where the kernel cannot limit memory, or throttle this disk.
+    pub(crate) fn new(limit: Option<u64>, throttle: Throttle, disk: Option<Disk>) -> Result<Cage> {
+        let parent = Parent::find()?;
+        if parent.version == Version::V2 && throttle != Throttle::None {
+            enable_io(&parent.directory)?;
+        }
+        let memory = Group::create(&parent, limit.unwrap_or(UNLIMITED))?;
+        // Swap would be more memory than the limit says.
+        let (file, value) = match parent.version {
+            Version::V1 => ("memory.swappiness", "0"),
+            Version::V2 => ("memory.swap.max", "0"),
+        };
+        let file = memory.directory().join(file);
+        if file.exists() {
+            set(&file, value)?;
+        }
+        let throttled = match throttle {
+            Throttle::None => None,
+            Throttle::At { bytes, operations } => Some(Throttled {
+                disk: disk.context("no disk to throttle")?,
+                bytes,
+                operations,
+                group: match parent.version {
+                    Version::V1 => Some(DiskGroup::create()?),
+                    Version::V2 => None,
+                },
+            }),
+        };
+        let cage = Cage { memory, throttled };
+        cage.throttle(true)?;
+        Ok(cage)
+    }
+
+    /// Throttles its disk, or lets it be as fast as it is. Without a throttle there is nothing to
+    /// do.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub(crate) fn throttle(&self, on: bool) -> Result<()> {
+        let Some(throttled) = &self.throttled else {
+            return Ok(());
+        };
+        let disk = throttled.disk;
+        let (bytes, operations) = (throttled.bytes, throttled.operations);
+        match &throttled.group {
+            Some(group) if on => group.limit(disk, bytes, operations),
+            // No limit.
+            Some(group) => group.limit(disk, 0, 0),
+            None => {
+                let line = if on {
+                    format!(
+                        "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
+                    )
+                } else {
+                    format!("{disk} rbps=max wbps=max riops=max wiops=max")
+                };
+                set(&self.memory.directory().join("io.max"), &line)
+            }
+        }
+    }
+
+    /// Has a program run in it, from its first instruction.
+    ///
+    /// # Errors
+    /// Where the groups cannot be opened.
+    pub(crate) fn hold(&self, command: &mut Command) -> Result<()> {
+        let mut entrances = vec![self.memory.entrance()?];
+        let group = self.throttled.iter().find_map(|disk| disk.group.as_ref());
+        entrances.extend(group.map(DiskGroup::entrance).transpose()?);
+        // SAFETY: between fork and exec the closure only calls write(2), which is async-signal-safe,
+        // on descriptors that it owns; it allocates nothing.
+        unsafe {
+            command.pre_exec(move || {
+                entrances
+                    .iter()
+                    .try_for_each(|entrance| rustix::io::write(entrance, b"0").map(drop))
+                    .map_err(io::Error::from)
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory that everything in it takes now, page cache included.
+    ///
+    /// # Errors
+    /// Where the kernel does not say.
+    pub(crate) fn used(&self) -> Result<u64> {
+        self.memory.usage().memory.context("no usage of the cgroup")
+    }
+
+    /// Processes that the kernel ended because there was no memory left.
+    pub(crate) fn killed(&self) -> u64 {
+        self.memory.usage().oom_kills
+    }
+
+    /// Ends all that runs in it, but for one process: children that a program has left.
+    ///
+    /// # Errors
+    /// Where they do not end.
+    pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
+        let start = Instant::now();
+        let spared = spared.and_then(|pid| Pid::from_raw(pid as i32));
+        loop {
+            let others: Vec<Pid> = self.processes()?;
+            let others: Vec<(Pid, OwnedFd)> = others
+                .into_iter()
+                .filter(|&pid| Some(pid) != spared)
+                .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+                .collect();
+            // Only one that is still in the group is the one that was opened.
+            let still = self.processes()?;
+            let others: Vec<OwnedFd> = others
+                .into_iter()
+                .filter(|(pid, _)| still.contains(pid))
+                .map(|(_, process)| process)
+                .collect();
+            if others.is_empty() {
+                return Ok(());
+            }
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "{} processes in the cgroup do not end",
+                others.len()
+            );
+            let timeout = Timespec::try_from(PATIENCE)?;
+            for process in &others {
+                // One that has ended meanwhile needs no signal.
+                let _ = pidfd_send_signal(process, Signal::KILL);
+                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout))?;
+            }
+        }
+    }
+
+    fn processes(&self) -> Result<Vec<Pid>> {
+        let path = self.memory.directory().join("cgroup.procs");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(text
+            .lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+            .collect())
+    }
+
+    /// Takes it down; what still runs in it is ended.
+    ///
+    /// # Errors
+    /// Where that does not go.
+    pub(crate) fn remove(self) -> Result<()> {
+        self.memory.remove()?;
+        Ok(())
+    }
+}
+
+/// Lets groups below `parent` have the io controller (version 2).
+fn enable_io(parent: &Path) -> Result<()> {
+    let control = parent.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&control).unwrap_or_default();
+    if enabled.split_whitespace().any(|name| name == "io") {
+        return Ok(());
+    }
+    set(&control, "+io").context("a disk cannot be throttled here: use --throttle none")
+}
+
+/// A group of version 1 that throttles a disk; removed when it is dropped, empty by then.
+#[derive(Debug)]
+struct DiskGroup(PathBuf);
+
+impl DiskGroup {
+    fn create() -> Result<DiskGroup> {
+        let Some(top) = blkio(&fs::read_to_string("/proc/self/mountinfo")?) else {
+            bail!("no blkio cgroup (version 1) is mounted: use --throttle none");
+        };
+        let directory = top.join(format!("compcache-bench-{}", std::process::id()));
+        fs::create_dir(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        Ok(DiskGroup(directory))
+    }
+
+    /// Sets the speed of a disk; 0 for no limit.
+    fn limit(&self, disk: Disk, bytes: u64, operations: u64) -> Result<()> {
+        for (file, value) in [
+            ("read_bps", bytes),
+            ("write_bps", bytes),
+            ("read_iops", operations),
+            ("write_iops", operations),
+        ] {
+            let path = self.0.join(format!("blkio.throttle.{file}_device"));
+            set(&path, &format!("{disk} {value}"))?;
+        }
+        Ok(())
+    }
+
+    fn entrance(&self) -> Result<File> {
+        let path = self.0.join("cgroup.procs");
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))
+    }
+}
+
+impl Drop for DiskGroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            let path = self.0.display();
+            eprintln!("compcache-bench: cannot remove {path}: {error}");
+        }
+    }
+}
+
+/// Where the blkio controller of version 1 is mounted, by `/proc/self/mountinfo` (proc(5)).
+fn blkio(mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut kind = kind.split(' ');
+        let is_version_1 = kind.next()? == "cgroup";
+        let has_blkio = kind.nth(1)?.split(',').any(|option| option == "blkio");
+        let top = mount.split(' ').nth(4)?;
+        (is_version_1 && has_blkio).then(|| PathBuf::from(top))
+    })
+}
+
+fn set(path: &Path, value: &str) -> Result<()> {
+    fs::write(path, value).with_context(|| format!("cannot write {value:?} to {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blkio_controller_is_found() {
+        let lines = "29 22 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                     30 22 0:27 / /sys/fs/cgroup/blkio rw,relatime - cgroup cgroup rw,blkio\n";
+        assert_eq!(blkio(lines), Some("/sys/fs/cgroup/blkio".into()));
+        assert_eq!(blkio("30 22 0:27 / /sys rw - cgroup2 none rw\n"), None);
+    }
+}

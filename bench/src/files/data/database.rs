@@ -1,0 +1,174 @@
+//! A database of SQLite, and queries.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use compcache::random::Random;
+
+use super::{DataSet, Store};
+use crate::files::sums;
+use crate::interrupt;
+
+/// The program that makes and asks the database.
+pub(crate) const PROGRAM: &str = "sqlite3";
+
+/// The name of the database.
+pub(crate) const FILE: &str = "items.sqlite";
+
+/// Lists of queries beside the first and the one to warm up.
+pub(crate) const AGAIN: usize = 2;
+
+/// The list to warm up, and how many times as long as the others it is.
+pub(crate) const WARM: usize = 1;
+const WARM_TIMES: u64 = 25;
+
+/// About how many bytes a row takes, its entry of the index included.
+const ROW_BYTES: u64 = 235;
+
+/// How many rows of so many queries that ask for a range.
+const RANGE: u64 = 200;
+const RANGE_EVERY: u64 = 20;
+
+const WORDS: [&str; 12] = [
+    "compressed",
+    "memory",
+    "kernel",
+    "holds",
+    "pages",
+    "which",
+    "device",
+    "of",
+    "the",
+    "and",
+    "swapped",
+    "lists",
+];
+
+/// A database of about `bytes`, and lists of `queries` each: by key, by name, and ranges.
+///
+/// # Errors
+/// Where there is no sqlite3, or after Ctrl-C.
+pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
+    store.get(&format!("sqlite-{}M-{queries}", bytes >> 20), |set| {
+        let rows = bytes / ROW_BYTES;
+        let path = set.source().join(FILE);
+        fill(&path, rows)?;
+        for list in 0..=WARM + AGAIN {
+            let queries = if list == WARM {
+                queries * WARM_TIMES
+            } else {
+                queries
+            };
+            let queries_at = set.beside(&format!("queries-{list}"));
+            write_queries(&queries_at, rows, queries, list as u64)?;
+            let answers = command(&path, &queries_at)?
+                .output()
+                .with_context(|| format!("{PROGRAM} does not start"))?;
+            ensure!(
+                answers.status.success() && !answers.stdout.is_empty(),
+                "{PROGRAM} answers {}",
+                String::from_utf8_lossy(&answers.stderr)
+            );
+            let sum = sums::of(&answers.stdout);
+            fs::write(set.beside(&format!("expected-{list}")), sum.to_string())?;
+        }
+        Ok(())
+    })
+}
+
+/// The command that asks a database a list of queries.
+///
+/// # Errors
+/// Where the list cannot be opened.
+pub(crate) fn command(database: &Path, queries: &Path) -> Result<Command> {
+    let input =
+        File::open(queries).with_context(|| format!("cannot open {}", queries.display()))?;
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["-batch", "-init", "/dev/null", "-readonly"])
+        .arg(database)
+        .stdin(input);
+    Ok(command)
+}
+
+fn fill(path: &Path, rows: u64) -> Result<()> {
+    let mut program = Command::new(PROGRAM)
+        .args(["-batch", "-bail", "-init", "/dev/null"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("{PROGRAM} does not start: install it"))?;
+    let written = program
+        .stdin
+        .take()
+        .context("it has no input")
+        .and_then(|input| write_rows(&mut BufWriter::new(input), rows));
+    let status = program.wait()?;
+    written?;
+    ensure!(status.success(), "{PROGRAM} ended with {status}");
+    Ok(())
+}
+
+fn write_rows(out: &mut impl Write, rows: u64) -> Result<()> {
+    let mut random = Random::new(11);
+    writeln!(
+        out,
+        "pragma journal_mode = off; pragma synchronous = off; begin;\n\
+         create table item (id integer primary key, name text, price real, stock int, note text);"
+    )?;
+    for id in 0..rows {
+        if id % 10_000 == 0 {
+            interrupt::check()?;
+        }
+        let price = random.below(1_000_000);
+        let note: Vec<&str> = (0..random.below(30) + 10)
+            .map(|_| WORDS[random.index(WORDS.len())])
+            .collect();
+        writeln!(
+            out,
+            "insert into item values ({id}, '{}', {}.{:02}, {}, '{}');",
+            name(id),
+            price / 100,
+            price % 100,
+            random.below(500),
+            note.join(" ")
+        )?;
+    }
+    writeln!(out, "create index by_name on item (name); commit;")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn name(id: u64) -> String {
+    let random = Random::new(id).next_u64();
+    format!("{} {:06x}", WORDS[(random % 12) as usize], random >> 40)
+}
+
+fn write_queries(path: &Path, rows: u64, queries: u64, seed: u64) -> Result<()> {
+    let mut random = Random::new(seed);
+    let mut out = BufWriter::new(File::create(path)?);
+    for number in 0..queries {
+        let id = random.below(rows);
+        if number % RANGE_EVERY == 0 {
+            writeln!(
+                out,
+                "select count(*), sum(stock), max(price) from item where id between {id} and {};",
+                id + RANGE
+            )?;
+        } else if number % 2 == 0 {
+            writeln!(out, "select name, price, note from item where id = {id};")?;
+        } else {
+            let name = name(id);
+            writeln!(
+                out,
+                "select id, stock from item where name = '{name}' order by id;"
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! A repository of many files.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use compcache::random::Random;
+
+use super::{DataSet, Store};
+use crate::interrupt;
+
+/// Files of a directory.
+const OF_DIRECTORY: usize = 50;
+
+/// A git repository of so many files, all committed.
+///
+/// # Errors
+/// Where there is no git, or after Ctrl-C.
+pub(crate) fn get(store: &Store, files: usize) -> Result<DataSet> {
+    store.get(&format!("repository-{files}"), |set| {
+        let top = set.source();
+        let mut random = Random::new(5);
+        for number in 0..files {
+            let directory = number / OF_DIRECTORY;
+            let directory = top.join(format!("part-{}/module-{directory}", directory / 20));
+            if number % OF_DIRECTORY == 0 {
+                interrupt::check()?;
+                fs::create_dir_all(&directory)?;
+            }
+            let lines = random.below(8) + 1;
+            let text: String = (0..lines)
+                .map(|line| format!("pub const LINE_{line}: u64 = {};\n", random.next_u64()))
+                .collect();
+            let path = directory.join(format!("file-{number}.rs"));
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        for arguments in [
+            &["init", "-q"][..],
+            &["add", "."],
+            &["-c", "gc.auto=0", "commit", "-q", "-m", "All files"],
+        ] {
+            let done = command(&top)
+                .args(arguments)
+                .output()
+                .context("git does not start: install it")?;
+            ensure!(
+                done.status.success(),
+                "git {} failed: {}",
+                arguments[0],
+                String::from_utf8_lossy(&done.stderr)
+            );
+        }
+        Ok(())
+    })
+}
+
+/// git in a directory, whoever owns it, and whatever is configured on this machine.
+pub(crate) fn command(directory: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .arg("-C")
+        .arg(directory)
+        .args(["-c", "safe.directory=*", "-c", "user.name=bench"])
+        .args(["-c", "user.email=bench@example.invalid"])
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null");
+    command
+}

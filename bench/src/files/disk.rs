@@ -1,0 +1,58 @@
+//! The disk beneath a directory.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{major, minor};
+
+/// The numbers, major and minor, of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Disk {
+    major: u32,
+    minor: u32,
+}
+
+impl Disk {
+    /// The whole disk that a directory is on: the kernel throttles no partitions.
+    ///
+    /// # Errors
+    /// Where the file system is on no disk, or on several.
+    pub(crate) fn beneath(directory: &Path) -> Result<Disk> {
+        let device = fs::metadata(directory)
+            .with_context(|| format!("cannot look at {}", directory.display()))?
+            .dev();
+        let disk = Disk {
+            major: major(device),
+            minor: minor(device),
+        };
+        let entry = Path::new("/sys/dev/block").join(disk.to_string());
+        ensure!(
+            entry.exists(),
+            "{} is not on one disk, which could be throttled: choose another --source, or \
+             --throttle none",
+            directory.display()
+        );
+        if !entry.join("partition").exists() {
+            return Ok(disk);
+        }
+        let whole = fs::canonicalize(&entry)?.join("../dev");
+        let text = fs::read_to_string(&whole)
+            .with_context(|| format!("cannot read {}", whole.display()))?;
+        let numbers = text
+            .trim()
+            .split_once(':')
+            .context("no numbers of a disk")?;
+        Ok(Disk {
+            major: numbers.0.parse()?,
+            minor: numbers.1.parse()?,
+        })
+    }
+}
+
+impl std::fmt::Display for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}

@@ -1,0 +1,83 @@
+//! Our mount, and the daemon that serves it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use compcache_files::status::MountStatus;
+use compcached::protocol::{MountSpec, Request, Response};
+use compcached::size::Size;
+
+use super::cage::Cage;
+use super::place::{MountPoint, Policy};
+use crate::daemon::Server;
+use crate::swap::threads_of;
+
+/// A mount with a daemon of its own. Unmounted when it is dropped; the fields are dropped in
+/// their order.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    server: Server,
+    directory: MountPoint,
+}
+
+impl Mount {
+    /// Starts a daemon in the cage and has it show `source`, with `cache` bytes of memory for its
+    /// pages.
+    ///
+    /// # Errors
+    /// Where it refuses.
+    pub(crate) fn new(cage: &Cage, source: &Path, policy: Policy, cache: u64) -> Result<Mount> {
+        let directory = MountPoint::new()?;
+        let mut server = Server::start(&[], |command| cage.hold(command))?;
+        let spec = MountSpec {
+            source: Some(fs::canonicalize(source)?),
+            mountpoint: directory.path().to_owned(),
+            cache: Some(Size::Bytes(cache)),
+            codec: Some(policy.codec.to_string()),
+            write_back: policy.write_back,
+            ..MountSpec::default()
+        };
+        server.ask(&Request::Mount { spec })?;
+        Ok(Mount { server, directory })
+    }
+
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What it has done and holds.
+    ///
+    /// # Errors
+    /// Where the daemon does not answer.
+    pub(crate) fn status(&mut self) -> Result<MountStatus> {
+        match self.server.ask(&Request::Mounts)? {
+            Response::Mounts { mut mounts, .. } if mounts.len() == 1 => Ok(mounts.remove(0)),
+            other => bail!("the daemon answers {other:?}"),
+        }
+    }
+
+    /// The process that serves it.
+    pub(crate) fn server(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// Processor seconds of the daemon.
+    pub(crate) fn cpu_s(&self) -> f64 {
+        threads_of(self.server()) as f64 / 1e9
+    }
+
+    /// Unmounts it: everything that was written is in the source then.
+    ///
+    /// # Errors
+    /// Where somebody uses it, or something cannot be written.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let mountpoint = self.directory().to_owned();
+        let lazy = false;
+        self.server
+            .ask(&Request::Unmount { mountpoint, lazy })
+            .map(drop)
+            .context("cannot unmount ours")
+    }
+}

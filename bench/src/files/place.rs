@@ -1,0 +1,222 @@
+//! Where the files of a case are.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use compcache_engine::CodecSpec;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tempfile::TempDir;
+
+use super::data::{self, DataSet, Store};
+use crate::zram::Zram;
+
+/// What stands between a program and the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing but the kernel: the directory itself.
+    Bare,
+    /// No disk: all files are in memory that nobody counts.
+    Tmpfs,
+    /// No disk: ext4 on a zram device with this algorithm, whose memory counts.
+    Zram(String),
+    /// Our mount.
+    Ours(Policy),
+}
+
+/// A mount of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// How pages are compressed.
+    pub(crate) codec: CodecSpec,
+    /// Whether writes are kept and written out later.
+    pub(crate) write_back: bool,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Bare => f.write_str("bare directory"),
+            Kind::Tmpfs => f.write_str("tmpfs (no limit)"),
+            Kind::Zram(algorithm) => write!(f, "ext4 on zram {algorithm}"),
+            Kind::Ours(policy) if policy.write_back => {
+                write!(f, "ours {}, write-back", policy.codec)
+            }
+            Kind::Ours(policy) => write!(f, "ours {}", policy.codec),
+        }
+    }
+}
+
+/// A directory with the files of a data set. It is taken down when this is dropped.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The data set itself.
+    Itself(PathBuf),
+    /// A copy on the same disk.
+    Copy(TempDir),
+    /// A copy in a file system of its own. The fields are dropped in their order.
+    Own {
+        mounted: Mounted,
+        _directory: MountPoint,
+        zram: Option<Zram>,
+    },
+}
+
+impl Place {
+    /// A directory that holds what `data` holds. `copied` says that it will be written to.
+    ///
+    /// # Errors
+    /// Where a file system cannot be made, or after Ctrl-C.
+    pub(crate) fn new(kind: &Kind, data: &DataSet, store: &Store, copied: bool) -> Result<Place> {
+        let source = data.source();
+        let place = match kind {
+            Kind::Bare | Kind::Ours(_) if copied => {
+                let directory = tempfile::Builder::new()
+                    .prefix("compcache-bench-")
+                    .tempdir_in(store.directory())?;
+                data::copy(&source, directory.path())?;
+                Place::Copy(directory)
+            }
+            Kind::Bare | Kind::Ours(_) => Place::Itself(source),
+            Kind::Tmpfs => {
+                let directory = MountPoint::new()?;
+                let mounted = Mounted::new("tmpfs".as_ref(), directory.path(), "tmpfs")?;
+                data::copy(&source, directory.path())?;
+                Place::Own {
+                    mounted,
+                    _directory: directory,
+                    zram: None,
+                }
+            }
+            Kind::Zram(algorithm) => {
+                let bytes = data::bytes_in(&source)?;
+                // Room for the file system's own structures.
+                let zram = Zram::new(algorithm, bytes + bytes / 8 + (16 << 20))?;
+                make_ext4(&zram.node())?;
+                let directory = MountPoint::new()?;
+                let mounted = Mounted::new(&zram.node(), directory.path(), "ext4")?;
+                fs::remove_dir(directory.path().join("lost+found"))
+                    .context("cannot empty a new file system")?;
+                data::copy(&source, directory.path())?;
+                Place::Own {
+                    mounted,
+                    _directory: directory,
+                    zram: Some(zram),
+                }
+            }
+        };
+        drop_caches()?;
+        Ok(place)
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            Place::Itself(directory) => directory,
+            Place::Copy(directory) => directory.path(),
+            Place::Own { mounted, .. } => &mounted.0,
+        }
+    }
+
+    /// Bytes of memory that it takes beside those that a cgroup counts.
+    ///
+    /// # Errors
+    /// Where the kernel does not say.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        match self {
+            Place::Own {
+                zram: Some(zram), ..
+            } => {
+                let held = zram.held()?;
+                Ok(held.used + held.table)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+/// An empty directory to mount on, which others may reach. Only the directory itself is removed
+/// when this is dropped: should something still be mounted there, its files are somebody's.
+#[derive(Debug)]
+pub(super) struct MountPoint(PathBuf);
+
+impl MountPoint {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(super) fn new() -> Result<MountPoint> {
+        let directory = tempfile::Builder::new()
+            .prefix("compcache-bench-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?;
+        let path = fs::canonicalize(directory.path())?;
+        // From now on it is not removed with all that is in it.
+        let _ = directory.keep();
+        Ok(MountPoint(path))
+    }
+
+    /// Where it is; no link leads there.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            let path = self.0.display();
+            eprintln!("compcache-bench: cannot remove {path}: {error}");
+        }
+    }
+}
+
+fn make_ext4(node: &Path) -> Result<()> {
+    let done = Command::new("mkfs.ext4")
+        // No journal and no structures that are written later: memory of zram for nothing.
+        .args(["-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0"])
+        .args(["-m", "0", "-i", "8192"])
+        .arg(node)
+        .output()
+        .context("mkfs.ext4 does not start")?;
+    ensure!(
+        done.status.success(),
+        "mkfs.ext4 failed: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    Ok(())
+}
+
+/// Writes everything out and has the kernel forget what it holds of files, so that what follows
+/// starts cold and is paid for by whoever reads it.
+///
+/// # Errors
+/// Where this process may not.
+pub(crate) fn drop_caches() -> Result<()> {
+    rustix::fs::sync();
+    fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the kernel's caches")
+}
+
+/// A file system mounted by us.
+#[derive(Debug)]
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(device: &Path, directory: &Path, kind: &str) -> Result<Mounted> {
+        mount(device, directory, kind, MountFlags::NOATIME, None)
+            .with_context(|| format!("cannot mount {kind} on {}", directory.display()))?;
+        Ok(Mounted(directory.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(&self.0, UnmountFlags::empty()) {
+            let path = self.0.display();
+            eprintln!("compcache-bench: cannot unmount {path}: {error}; do it with umount(8)");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How `files` is printed.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::row::Row;
+use super::work::Part;
+use crate::report::{Report, short};
+
+/// The rows, those of one workload and speed of the disk one after the other.
+#[derive(Debug, Serialize)]
+pub(crate) struct FilesReport {
+    /// Bytes of memory for all who take part.
+    pub(crate) limit: u64,
+    /// Bytes that the cache of our mount may take of them.
+    pub(crate) cache: u64,
+    /// The rows.
+    pub(crate) rows: Vec<Row>,
+    /// The workloads that were left out, and why.
+    pub(crate) left_out: Vec<(String, String)>,
+}
+
+impl Report for FilesReport {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} MiB of memory for all who take part, {} of them for our cache",
+            self.limit >> 20,
+            self.cache >> 20
+        )?;
+        let same = |a: &Row, b: &Row| a.workload == b.workload && a.throttle == b.throttle;
+        for rows in self.rows.chunk_by(same) {
+            print_rows(out, rows)?;
+        }
+        for (workload, why) in &self.left_out {
+            writeln!(out, "\n{workload}: left out, {why}")?;
+        }
+        writeln!(
+            out,
+            "\n(medians of the rounds; first: from a cold start, zram's and tmpfs's files were\n \
+             copied before; x: divided by the bare directory's in the same round; target: what x of\n \
+             total, or of steady, should be at most)"
+        )
+    }
+}
+
+fn print_rows(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "\n{:<48} {:>8} {:>6} {:>8} {:>6} {:>8} {:>6}  target",
+        format!("{}, {}", first.workload, first.throttle),
+        "first s",
+        "x",
+        "steady s",
+        "x",
+        "total s",
+        "x"
+    )?;
+    for row in rows {
+        let target = match row.target {
+            None => String::new(),
+            Some((Part::Total, ratio)) => format!("total {ratio:.2}"),
+            Some((Part::Steady, ratio)) => format!("steady {ratio:.2}"),
+        };
+        writeln!(
+            out,
+            "{:<48} {:>8} {:>6} {:>8} {:>6} {:>8} {:>6}  {target}",
+            row.place,
+            short(row.first_s),
+            short(row.first_to),
+            short(row.steady_s),
+            short(row.steady_to),
+            short(row.total_s),
+            short(row.total_to),
+        )?;
+    }
+    for row in rows.iter().filter(|row| !row.values.is_empty()) {
+        let values: Vec<String> = row
+            .values
+            .iter()
+            .map(|(name, value)| format!("{name} {}", short(*value)))
+            .collect();
+        writeln!(out, "  {}: {}", row.place, values.join(", "))?;
+    }
+    Ok(())
+}

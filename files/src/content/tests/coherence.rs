@@ -1,0 +1,112 @@
+//! SOURCE changes beneath, and through the mount.
+
+use std::os::unix::fs::FileExt as _;
+
+use super::*;
+
+/// Makes the cache hold a file's pages.
+fn warm(contents: &Contents, file: &Opened, size: usize) {
+    contents.shared.cache.set_reclaiming(true);
+    for _ in 0..2 {
+        file.read(0, size).unwrap();
+    }
+    let hits = contents.shared.cache.stats().hits;
+    file.read(0, size).unwrap();
+    assert_eq!(
+        contents.shared.cache.stats().hits - hits,
+        (size / 4096) as u64
+    );
+}
+
+#[test]
+fn what_changed_beneath_is_read_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Through)).unwrap();
+    let file = open(&contents, &path);
+    warm(&contents, &file, 40_960);
+    let stamp = source::stamp_of(&file.source).unwrap();
+    assert!(file.content.revalidate(stamp), "nothing has changed");
+    file.source.write_all_at(&some_bytes(2, 100), 5000).unwrap();
+    // What the clock of the file system does not show, a later time does.
+    file.source
+        .set_modified(std::time::SystemTime::now() + Duration::from_secs(1))
+        .unwrap();
+    let stamp = source::stamp_of(&file.source).unwrap();
+    assert!(!file.content.revalidate(stamp));
+    assert!(file.content.revalidate(stamp), "now it is known");
+    let got = file.read(0, 40_960).unwrap();
+    assert!(got[5000..5100] == some_bytes(2, 100) && got[..5000] == some_bytes(1, 40_960)[..5000]);
+    let mut status = MountStatus::default();
+    contents.status(&mut status);
+    assert_eq!(status.invalidated, 1);
+}
+
+#[test]
+fn what_is_written_through_the_mount_stays_valid() {
+    for mode in [Mode::Through, Mode::Back] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+        let contents = Contents::new(&options(directory.path(), mode)).unwrap();
+        let file = open(&contents, &path);
+        warm(&contents, &file, 40_960);
+        file.write(8192, &some_bytes(3, 4096)).unwrap();
+        file.content.flush(&file.reported).unwrap();
+        let stamp = source::stamp_of(&file.source).unwrap();
+        assert!(file.content.revalidate(stamp), "{mode:?}");
+        let hits = contents.shared.cache.stats().hits;
+        file.read(0, 8192).unwrap();
+        assert_eq!(contents.shared.cache.stats().hits - hits, 2, "{mode:?}");
+        assert!(file.read(8192, 4096).unwrap() == some_bytes(3, 4096));
+    }
+}
+
+#[test]
+fn a_file_cut_beneath_ends_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Through)).unwrap();
+    let file = open(&contents, &path);
+    file.source.set_len(10_000).unwrap();
+    assert!(file.read(0, 40_960).unwrap() == some_bytes(1, 40_960)[..10_000]);
+    assert!(file.read(12_288, 4096).unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_grew_beneath_is_read_to_its_new_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 100)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Through)).unwrap();
+    let file = open(&contents, &path);
+    file.source.write_all_at(&some_bytes(1, 20_000), 0).unwrap();
+    let stamp = source::stamp_of(&file.source).unwrap();
+    file.content.revalidate(stamp);
+    assert!(file.read(0, 32_768).unwrap() == some_bytes(1, 20_000));
+}
+
+#[test]
+fn dirty_pages_outlive_a_change_beneath() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Back)).unwrap();
+    let file = open(&contents, &path);
+    file.write(4096, &some_bytes(5, 4096)).unwrap();
+    file.source.write_all_at(&some_bytes(6, 40_960), 0).unwrap();
+    file.source
+        .set_modified(std::time::SystemTime::now() + Duration::from_secs(1))
+        .unwrap();
+    assert!(
+        !file
+            .content
+            .revalidate(source::stamp_of(&file.source).unwrap())
+    );
+    assert!(file.read(4096, 4096).unwrap() == some_bytes(5, 4096));
+    assert!(file.read(0, 4096).unwrap() == some_bytes(6, 40_960)[..4096]);
+    contents.sync().unwrap();
+    assert!(std::fs::read(&path).unwrap()[4096..8192] == some_bytes(5, 4096));
+}

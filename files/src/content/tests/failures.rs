@@ -1,0 +1,78 @@
+//! SOURCE fails, or is full.
+
+use super::*;
+
+/// A file whose writes fail with EBADF: it is open for reading only.
+fn unwritable(path: &Path) -> Arc<File> {
+    Arc::new(File::open(path).unwrap())
+}
+
+#[test]
+fn what_cannot_be_written_out_is_kept_and_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Back)).unwrap();
+    let good = open(&contents, &path);
+    let other = open(&contents, &path);
+    let bad = Opened {
+        source: unwritable(&path),
+        content: Arc::clone(&good.content),
+        reported: good.content.opened(),
+    };
+    bad.write(4096, &some_bytes(2, 4096)).unwrap();
+    let failed = bad.content.flush(&bad.reported);
+    assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::EBADF));
+    assert!(contents.sync().is_err(), "it was tried again");
+    assert!(
+        bad.read(4096, 4096).unwrap() == some_bytes(2, 4096),
+        "it is kept"
+    );
+    assert_eq!(contents.shared.write_back.pages(), 1);
+    assert!(
+        good.content.flush(&other.reported).is_err(),
+        "others are told"
+    );
+    let mut status = MountStatus::default();
+    contents.status(&mut status);
+    assert_eq!(status.write_errors, 3);
+    contents.forget(key_of(&good.source));
+    assert_eq!(contents.shared.write_back.pages(), 0);
+}
+
+#[test]
+fn memory_that_is_full_is_no_space() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(directory.path(), Mode::Memory);
+    options.size = Some(1 << 20);
+    let contents = Contents::new(&options).unwrap();
+    let file = open(&contents, &directory.path().join("file"));
+    file.write(0, &some_bytes(1, 1 << 20)).unwrap();
+    let full = file.write(1 << 20, &some_bytes(1, 4096));
+    assert_eq!(full.unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+    file.write(4096, &some_bytes(2, 4096)).unwrap();
+    file.truncate(8192).unwrap();
+    file.write(1 << 20, &some_bytes(1, 4096)).unwrap();
+    assert!(
+        file.read(8192, 4096).unwrap().iter().all(|b| *b == 0),
+        "a hole"
+    );
+}
+
+#[test]
+fn a_read_that_fails_takes_nothing_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Through)).unwrap();
+    contents.shared.cache.set_reclaiming(true);
+    let file = open(&contents, &path);
+    let write_only = Opened {
+        source: Arc::new(File::options().write(true).open(&path).unwrap()),
+        content: Arc::clone(&file.content),
+        reported: Reported::default(),
+    };
+    assert!(write_only.read(0, 4096).is_err());
+    assert_eq!(contents.shared.cache.stats().admitted, 0);
+    assert!(file.read(0, 4096).unwrap() == some_bytes(1, 40_960)[..4096]);
+}

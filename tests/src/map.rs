@@ -1,0 +1,111 @@
+//! A file in memory.
+
+use std::fs::File;
+use std::io;
+
+use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+
+/// A shared mapping of a file. Before it is touched the kernel is asked whether that is possible:
+/// so where the file is too short or can't be read, there is an error and not a signal.
+#[derive(Debug)]
+pub struct Map {
+    start: *mut u8,
+    length: usize,
+    writable: bool,
+}
+
+impl Map {
+    /// Maps the first `length` bytes, whether the file has them or not.
+    ///
+    /// # Errors
+    /// Those of mmap(2).
+    pub fn new(file: &File, length: usize, writable: bool) -> io::Result<Map> {
+        let mut protection = ProtFlags::READ;
+        if writable {
+            protection |= ProtFlags::WRITE;
+        }
+        // SAFETY: a new mapping, at a place that the kernel chooses; nobody else has it.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                length,
+                protection,
+                MapFlags::SHARED,
+                file,
+                0,
+            )
+        }?;
+        Ok(Map {
+            start: start.cast(),
+            length,
+            writable,
+        })
+    }
+
+    fn check(&self, at: usize, length: usize, advice: Advice) -> io::Result<()> {
+        assert!(at + length <= self.length, "outside of the mapping");
+        let first = at & !4095;
+        // SAFETY: the pages are within the mapping, and reading them into memory changes nothing
+        // that Rust knows of.
+        unsafe { rustix::mm::madvise(self.start.add(first).cast(), at + length - first, advice) }?;
+        Ok(())
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// EFAULT where the file has no such bytes or they can't be read.
+    ///
+    /// # Panics
+    /// Outside of the mapping.
+    pub fn read(&self, at: usize, length: usize) -> io::Result<Vec<u8>> {
+        self.check(at, length, Advice::LinuxPopulateRead)?;
+        let mut bytes = vec![0; length];
+        // SAFETY: the source is within the mapping and was just readable, the target is as long;
+        // they do not overlap. Only this thread changes the file.
+        unsafe {
+            self.start
+                .add(at)
+                .copy_to_nonoverlapping(bytes.as_mut_ptr(), length)
+        };
+        Ok(bytes)
+    }
+
+    /// Changes bytes of the file.
+    ///
+    /// # Errors
+    /// As [`Map::read`].
+    ///
+    /// # Panics
+    /// Outside of the mapping, or if it is for reading only.
+    pub fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        assert!(self.writable, "a mapping for reading");
+        self.check(at, bytes.len(), Advice::LinuxPopulateWrite)?;
+        // SAFETY: as in `read`, the other way; the mapping is writable.
+        unsafe {
+            self.start
+                .add(at)
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
+        Ok(())
+    }
+
+    /// Writes what was changed to the file, and waits for that.
+    ///
+    /// # Errors
+    /// Those of msync(2).
+    pub fn sync(&self) -> io::Result<()> {
+        // SAFETY: the whole mapping, which msync does not change.
+        unsafe { rustix::mm::msync(self.start.cast(), self.length, MsyncFlags::SYNC) }?;
+        Ok(())
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; no reference to it is left.
+        if let Err(error) = unsafe { rustix::mm::munmap(self.start.cast(), self.length) } {
+            eprintln!("munmap: {error}");
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! SOURCE is on a disk that fails: who is told, and what is kept.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Deref;
+use std::os::fd::IntoRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::thread;
+
+use compcache_tests::content::{Kind, Page};
+use compcache_tests::faulty::{Faults, Faulty};
+use compcache_tests::{DEADLINE, Mode, MountBed, drop_page_cache, until, until_or};
+use rustix::fs::Advice;
+
+const SIZE: usize = 4096;
+
+/// A mount over a faulty directory.
+struct FaultyBed {
+    // Taken down in this order.
+    bed: MountBed,
+    faulty: Faulty,
+}
+
+impl Deref for FaultyBed {
+    type Target = MountBed;
+
+    fn deref(&self) -> &MountBed {
+        &self.bed
+    }
+}
+
+impl FaultyBed {
+    fn new(mode: Mode, options: &[&str]) -> Option<FaultyBed> {
+        let bed = MountBed::new()?;
+        let behind = bed.bed().directory().join("behind");
+        fs::create_dir(&behind).expect("a new directory");
+        let faulty = Faulty::mount(&behind, bed.source());
+        bed.mount(mode, options);
+        Some(FaultyBed { bed, faulty })
+    }
+
+    fn faults(&self) -> &Faults {
+        self.faulty.faults()
+    }
+
+    /// Makes a file that nobody has read yet.
+    fn file_behind(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.faulty.behind().join(name), bytes).expect("a file");
+    }
+
+    fn behind(&self, name: &str) -> Vec<u8> {
+        fs::read(self.faulty.behind().join(name)).expect("the file behind")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.point().join(name)
+    }
+
+    fn open(&self, name: &str) -> File {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path(name))
+            .expect("a file")
+    }
+}
+
+fn pages(count: usize, version: u64) -> Vec<u8> {
+    let mut page = Page::zeros();
+    (0..count)
+        .flat_map(|index| {
+            Kind::Mixed.fill(&mut page, 3, index as u64, version);
+            page.bytes().to_vec()
+        })
+        .collect()
+}
+
+fn code<T>(result: io::Result<T>) -> i32 {
+    match result {
+        Ok(_) => 0,
+        Err(error) => error.raw_os_error().expect("an error of the system"),
+    }
+}
+
+fn close(file: File) -> io::Result<()> {
+    // SAFETY: the descriptor was the file's own, and nobody uses it any more.
+    match unsafe { libc::close(file.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn read_page(file: &File, page: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; SIZE];
+    file.read_exact_at(&mut bytes, (page * SIZE) as u64)?;
+    Ok(bytes)
+}
+
+/// One bad page among good ones, read in order, backwards and from the compressed cache.
+#[test]
+fn one_page_cannot_be_read() {
+    for mode in Mode::WITH_SOURCE {
+        let Some(bed) = FaultyBed::new(mode, &["--cache", "8M"]) else {
+            return;
+        };
+        let wanted = pages(64, 1);
+        for (name, backwards) in [("forward", false), ("backward", true)] {
+            bed.file_behind(name, &wanted);
+            bed.faults().fail_reads(name, 10 * 4096..10 * 4096 + 1);
+            let file = File::open(bed.path(name)).unwrap();
+            for _ in 0..2 {
+                for number in 0..64 {
+                    let page = if backwards { 63 - number } else { number };
+                    let found = read_page(&file, page);
+                    if page == 10 {
+                        assert_eq!(code(found), libc::EIO, "{name}");
+                    } else {
+                        let wanted = &wanted[page * SIZE..][..SIZE];
+                        assert!(found.unwrap() == wanted, "{name}, page {page}");
+                    }
+                }
+                drop_page_cache(&file);
+            }
+            bed.faults().mend();
+            assert!(read_page(&file, 10).unwrap() == wanted[10 * SIZE..][..SIZE]);
+        }
+        assert_eq!(bed.status().corrupt, 0);
+        bed.umount();
+    }
+}
+
+#[test]
+fn short_reads() {
+    for longest in [1000, 4096, 5000] {
+        let Some(bed) = FaultyBed::new(Mode::Through, &["--cache", "8M"]) else {
+            return;
+        };
+        let wanted = &pages(50, 1)[..50 * SIZE - 77];
+        bed.file_behind("file", wanted);
+        bed.faults().shorten_reads(Some(longest));
+        for _ in 0..2 {
+            assert!(
+                fs::read(bed.path("file")).unwrap() == wanted,
+                "{longest} bytes at a time"
+            );
+            drop_page_cache(&File::open(bed.path("file")).unwrap());
+        }
+        bed.umount();
+    }
+}
+
+/// Under write-through the writer is told at once, and nothing is shown that is not on SOURCE.
+#[test]
+fn write_through_fails() {
+    let Some(bed) = FaultyBed::new(Mode::Through, &["--cache", "8M"]) else {
+        return;
+    };
+    let (old, new) = (pages(16, 1), pages(16, 2));
+    bed.file_behind("file", &old);
+    let file = bed.open("file");
+    assert!(fs::read(bed.path("file")).unwrap() == old);
+    bed.faults().fail_writes(true);
+    assert_eq!(code(file.write_all_at(&new, 0)), libc::EIO);
+    bed.faults().mend();
+    bed.faults().limit_room(Some(0));
+    assert_eq!(code(file.write_all_at(&new, 0)), libc::ENOSPC);
+    bed.faults().mend();
+    drop_page_cache(&file);
+    assert!(fs::read(bed.path("file")).unwrap() == bed.behind("file"));
+    file.write_all_at(&new, 0).unwrap();
+    bed.faults().fail_syncs(true);
+    assert_eq!(code(file.sync_all()), libc::EIO);
+    bed.faults().mend();
+    file.sync_all().unwrap();
+    assert!(fs::read(bed.path("file")).unwrap() == new);
+    assert!(bed.behind("file") == new);
+    drop(file);
+    bed.umount();
+}
+
+/// What can't be written out is told to every open file once, by fsync or close, and kept.
+#[test]
+fn write_out_fails() {
+    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "1"]) else {
+        return;
+    };
+    let (old, new) = (pages(16, 1), pages(16, 2));
+    bed.file_behind("file", &old);
+    let [synced, idle, closed] = [(); 3].map(|()| bed.open("file"));
+    bed.faults().fail_writes(true);
+    synced.write_all_at(&new, 0).unwrap();
+    until("the pages to be written out", || {
+        (bed.faults().counts().failed_writes > 0).then_some(())
+    });
+    until("the failure to be counted", || {
+        (bed.status().write_errors > 0).then_some(())
+    });
+    assert!(bed.behind("file") == old);
+    drop_page_cache(&synced);
+    assert!(
+        fs::read(bed.path("file")).unwrap() == new,
+        "the pages are kept"
+    );
+    bed.faults().mend();
+    assert_eq!(code(synced.sync_all()), libc::EIO, "the writer is told");
+    assert_eq!(code(synced.sync_all()), 0, "once");
+    assert!(bed.behind("file") == new, "and fsync wrote them");
+    assert_eq!(
+        code(idle.sync_data()),
+        libc::EIO,
+        "so is everyone who has it open"
+    );
+    assert_eq!(code(idle.sync_data()), 0, "once");
+    assert_eq!(code(close(closed)), libc::EIO, "close tells as well");
+    let late = bed.open("file");
+    assert_eq!(code(late.sync_all()), 0, "who comes later is not");
+    assert_eq!(
+        (code(close(late)), code(close(idle)), code(close(synced))),
+        (0, 0, 0)
+    );
+    bed.umount();
+    assert!(bed.behind("file") == new);
+}
+
+/// fsync itself finds that SOURCE does not take the pages; each one tries again.
+#[test]
+fn fsync_fails_for_as_long_as_source_does() {
+    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+        return;
+    };
+    let new = pages(16, 2);
+    let file = bed.open("file");
+    bed.faults().fail_writes(true);
+    file.write_all_at(&new, 0).unwrap();
+    for _ in 0..3 {
+        let before = bed.faults().counts().failed_writes;
+        assert_eq!(code(file.sync_all()), libc::EIO);
+        assert!(bed.faults().counts().failed_writes > before, "it tries");
+    }
+    bed.faults().mend();
+    bed.faults().fail_syncs(true);
+    assert_eq!(code(file.sync_all()), libc::EIO);
+    bed.faults().mend();
+    file.sync_all().unwrap();
+    assert!(bed.behind("file") == new);
+    drop(file);
+    bed.umount();
+}
+
+#[test]
+fn no_room_for_what_is_written_out() {
+    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+        return;
+    };
+    let new = pages(64, 2);
+    let file = bed.open("file");
+    file.write_all_at(&new, 0).unwrap();
+    bed.faults().limit_room(Some(8 * 4096));
+    assert_eq!(code(file.sync_all()), libc::ENOSPC);
+    drop_page_cache(&file);
+    assert!(
+        fs::read(bed.path("file")).unwrap() == new,
+        "the pages are kept"
+    );
+    assert!(!bed.sync().status.success());
+    bed.faults().limit_room(None);
+    file.sync_all().unwrap();
+    assert!(bed.behind("file") == new);
+    drop(file);
+    bed.umount();
+}
+
+/// A mount that holds what SOURCE does not take is not taken away.
+#[test]
+fn unmount_keeps_what_cannot_be_written() {
+    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+        return;
+    };
+    let new = pages(16, 2);
+    let file = bed.open("file");
+    file.write_all_at(&new, 0).unwrap();
+    bed.faults().fail_writes(true);
+    assert_eq!(code(close(file)), libc::EIO);
+    bed.bed()
+        .compcache(&["umount", bed.point().to_str().expect("UTF-8")])
+        .refused(&["SOURCE"]);
+    drop_page_cache(&File::open(bed.path("file")).unwrap());
+    assert!(fs::read(bed.path("file")).unwrap() == new);
+    bed.faults().mend();
+    bed.umount();
+    assert!(bed.behind("file") == new);
+}
+
+/// A few bytes for a page that can't be read: the writer is told, or they get there later.
+#[test]
+fn part_of_a_page_that_cannot_be_read() {
+    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+        return;
+    };
+    let mut wanted = pages(4, 1);
+    bed.file_behind("file", &wanted);
+    let file = bed.open("file");
+    bed.faults().fail_reads("file", 4096..8192);
+    let done = file.write_all_at(b"new bytes", 5000);
+    bed.faults().mend();
+    match code(done) {
+        0 => wanted[5000..5009].copy_from_slice(b"new bytes"),
+        error => assert_eq!(error, libc::EIO),
+    }
+    file.sync_all().unwrap();
+    assert!(fs::read(bed.path("file")).unwrap() == wanted);
+    assert!(bed.behind("file") == wanted);
+    drop(file);
+    bed.umount();
+}
+
+/// Who waits for a slow SOURCE keeps nobody else waiting.
+#[test]
+fn slow_source_blocks_nobody_else() {
+    for mode in Mode::WITH_SOURCE {
+        let Some(bed) = FaultyBed::new(mode, &["--cache", "8M"]) else {
+            return;
+        };
+        let wanted = pages(32, 1);
+        for name in ["cached", "other", "slow"] {
+            bed.file_behind(name, &wanted);
+        }
+        let cached = File::open(bed.path("cached")).unwrap();
+        // Twice: a page that was read once may have been let go.
+        for _ in 0..2 {
+            assert!(fs::read(bed.path("cached")).unwrap() == wanted);
+            drop_page_cache(&cached);
+        }
+        let slow = File::open(bed.path("slow")).unwrap();
+        rustix::fs::fadvise(&slow, 0, None, Advice::Random).expect("fadvise");
+        bed.faults().hold("slow");
+        thread::scope(|scope| {
+            let waiting = [3, 17].map(|page| {
+                let slow = &slow;
+                scope.spawn(move || read_page(slow, page).unwrap())
+            });
+            bed.faults().wait_for_held();
+            let others = scope.spawn(|| {
+                let found = ["cached", "other"].map(|name| fs::read(bed.path(name)).unwrap());
+                fs::write(bed.path("new"), &wanted).unwrap();
+                (found, fs::metadata(bed.path("slow")).unwrap().len())
+            });
+            let done = until_or(DEADLINE, &mut || others.is_finished().then_some(())).is_some();
+            let still = waiting
+                .iter()
+                .filter(|thread| !thread.is_finished())
+                .count();
+            bed.faults().release();
+            assert!(
+                done,
+                "{mode:?}: a read of another file waits for the slow one"
+            );
+            assert_eq!(still, 2);
+            let (found, length) = others.join().unwrap();
+            assert!(found.iter().all(|found| *found == wanted));
+            assert_eq!(length, wanted.len() as u64);
+            for (thread, page) in waiting.into_iter().zip([3, 17]) {
+                assert!(thread.join().unwrap() == wanted[page * SIZE..][..SIZE]);
+            }
+        });
+        drop((cached, slow));
+        bed.umount();
+    }
+}

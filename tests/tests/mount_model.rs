@@ -1,0 +1,83 @@
+//! The file layer against a model of it: random sequences of operations, through a mount whose
+//! cache is far smaller than what the files hold. See [`compcache_tests::model`].
+
+use compcache_tests::model::{Durability, Place, Tree, seeds};
+use compcache_tests::{Mode, MountBed};
+
+/// Sequences between one mount and the next.
+const BATCH: usize = 50;
+
+fn place(bed: &MountBed, mode: Mode) -> Place {
+    let durability = match mode {
+        Mode::Through => Some(Durability::Written),
+        Mode::Back => Some(Durability::Synced),
+        Mode::Ram => None,
+    };
+    Place {
+        point: bed.point().to_owned(),
+        source: durability.map(|durability| (bed.source().to_owned(), durability)),
+    }
+}
+
+/// Reads everything again: from the kernel's page cache, then from the compressed one.
+fn verify(trees: &[Tree]) {
+    for drop in [false, true] {
+        for tree in trees {
+            if drop {
+                tree.drop_page_cache().expect("the files");
+            }
+            tree.verify().expect("the files are as they were");
+        }
+    }
+}
+
+fn run(mode: Mode, options: &[&str], default: u64) {
+    let Some(bed) = MountBed::new() else { return };
+    bed.mount(mode, options);
+    let place = place(&bed, mode);
+    let mut trees = Vec::new();
+    for seed in seeds(default) {
+        trees.push(place.run_seed("seed", seed));
+        if trees.len() < BATCH {
+            continue;
+        }
+        verify(&trees);
+        if mode != Mode::Ram {
+            bed.umount();
+            bed.mount(mode, options);
+            verify(&trees);
+        }
+        trees.drain(..).for_each(Tree::remove);
+    }
+    verify(&trees);
+    let status = bed.status();
+    assert_eq!((status.corrupt, status.write_errors), (0, 0), "{status:?}");
+    // Otherwise nothing was tested.
+    assert!(mode == Mode::Ram || status.evicted > 0, "{status:?}");
+    bed.umount();
+}
+
+#[test]
+fn write_through() {
+    run(Mode::Through, &["--cache", "1M"], 200);
+}
+
+#[test]
+fn write_back() {
+    run(Mode::Back, &["--cache", "2M", "--dirty-after", "1"], 200);
+}
+
+#[test]
+fn write_back_for_long() {
+    run(Mode::Back, &["--cache", "4M", "--dirty-after", "3600"], 100);
+}
+
+#[test]
+fn strict() {
+    run(Mode::Through, &["--cache", "1M", "--strict"], 100);
+}
+
+#[test]
+fn in_memory() {
+    run(Mode::Ram, &["--size", "1G"], 200);
+}
