@@ -26,13 +26,14 @@ const PAGE: u64 = 4096;
 
 /// Options of `compcache umount`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["mountpoints", "all"]))]
 pub(crate) struct UmountArgs {
     /// Where it is mounted
-    #[arg(value_name = "MOUNTPOINT", required_unless_present = "all")]
+    #[arg(value_name = "MOUNTPOINT")]
     mountpoints: Vec<PathBuf>,
 
     /// Unmount all mounts of the daemon
-    #[arg(short, long, conflicts_with = "mountpoints")]
+    #[arg(short, long)]
     all: bool,
 
     /// Also a mount in use: take it out of the tree at once, and end it when its last file is

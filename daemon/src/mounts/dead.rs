@@ -62,8 +62,7 @@ pub fn is_mounted(path: &Path) -> io::Result<bool> {
     let top = table
         .lines()
         .filter_map(mountinfo::parse)
-        .filter(|mount| mount.mountpoint == path)
-        .last();
+        .rfind(|mount| mount.mountpoint == path);
     Ok(top.is_some_and(|mount| mount.kind == KIND))
 }
 
@@ -116,7 +115,7 @@ mod tests {
 ";
         assert_eq!(of_user(table, 1000), [PathBuf::from("/mnt/c")]);
         assert_eq!(of_user(table, 0).len(), 2);
-        assert_eq!(of_user(table, 100), [PathBuf::new(); 0]);
+        assert!(of_user(table, 100).is_empty());
     }
 
     #[test]

@@ -297,12 +297,13 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_with_value_and_limit() {
-        let with = |change: fn(&mut MountSpec)| {
+        type Change = fn(&mut MountSpec);
+        let with = |change: Change| {
             let mut spec = directory();
             change(&mut spec);
             spec
         };
-        let cases: [(fn(&mut MountSpec), &[&str]); 9] = [
+        let cases: [(Change, &[&str]); 9] = [
             (|s| s.cache = Some(Size::Bytes(4096)), &["4096", "1M"]),
             (|s| s.codec = Some("gzip".into()), &["gzip", "lz4"]),
             (|s| s.size = Some(Size::Bytes(GIB)), &["--ram"]),

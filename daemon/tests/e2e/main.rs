@@ -468,6 +468,7 @@ fn without_root_it_says_so() {
     let Some(_root) = root() else { return };
     let place = Place::new();
     let output = Command::new(place.copy(Path::new(env!("CARGO_BIN_EXE_compcached"))))
+        .args(["--num-devices", "1"])
         .uid(NOBODY)
         .gid(NOBODY)
         .current_dir("/")
@@ -476,7 +477,7 @@ fn without_root_it_says_so() {
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        message.contains("compcached: must run as root"),
+        message.contains("compcached: --num-devices: swap devices need root"),
         "{message}"
     );
     assert!(message.contains("uid 65534"), "{message}");
