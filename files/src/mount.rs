@@ -9,10 +9,8 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use fuser::{Config, Session, SessionACL};
-use parking_lot::Mutex;
 
 use self::ended::Ended;
 use self::flags::Flags;
@@ -37,12 +35,16 @@ pub struct Hooks {
     /// About how many inodes the kernel may know at once, beyond those in use; `None` chooses:
     /// 200,000, or fewer where each costs a descriptor.
     pub most_inodes: Option<usize>,
+    /// Ask the kernel by name to drop inodes, as kernels before 6.18 want it, also where it can
+    /// be asked by number.
+    pub drop_by_name: bool,
 }
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("most_inodes", &self.most_inodes)
+            .field("drop_by_name", &self.drop_by_name)
             .finish_non_exhaustive()
     }
 }
@@ -55,7 +57,6 @@ pub struct Mount {
     fs: Arc<Passthrough>,
     contents: Arc<Contents>,
     ended: Arc<Ended>,
-    session: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Mount {
@@ -146,10 +147,12 @@ impl Mount {
             device,
             heard,
             fs: Arc::clone(&fs),
-            ended: Arc::clone(&ended),
+            mountpoint: mountpoint.clone(),
+            ended: ended::OnDrop(Arc::clone(&ended)),
             on_end: hooks.on_end,
+            drop_by_name: hooks.drop_by_name,
         };
-        let session = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("files-session".into())
             .spawn(move || serving.run())
             .map_err(undo)?;
@@ -160,7 +163,6 @@ impl Mount {
             fs,
             contents,
             ended,
-            session: Mutex::new(Some(session)),
         })
     }
 
@@ -222,7 +224,6 @@ impl Mount {
     /// [`FilesError::Busy`] where it is in use; where dirty pages can't be written out, it stays.
     pub fn unmount(&self, lazy: bool) -> Result<(), FilesError> {
         if self.ended() {
-            self.join();
             return Ok(());
         }
         self.sync()?;
@@ -233,19 +234,10 @@ impl Mount {
             other => other?,
         }
         if !lazy {
-            self.join();
+            // Not for `on_end`, which may wait for our caller.
+            self.ended.wait();
         }
         Ok(())
-    }
-
-    /// Waits for the end of all threads.
-    fn join(&self) {
-        self.ended.wait();
-        if let Some(session) = self.session.lock().take()
-            && session.join().is_err()
-        {
-            tracing::error!("the session of {} panicked", self.mountpoint.display());
-        }
     }
 }
 
@@ -286,8 +278,10 @@ struct Serving {
     device: OwnedFd,
     heard: std::sync::mpsc::Receiver<Notice>,
     fs: Arc<Passthrough>,
-    ended: Arc<Ended>,
+    mountpoint: PathBuf,
+    ended: ended::OnDrop,
     on_end: Option<Box<dyn FnOnce() + Send>>,
+    drop_by_name: bool,
 }
 
 impl Serving {
@@ -298,10 +292,13 @@ impl Serving {
             device,
             heard,
             fs,
+            mountpoint,
             ended,
             on_end,
+            drop_by_name,
         } = self;
-        fs.notices.connect(session.notifier(), &device);
+        fs.notices
+            .connect(session.notifier(), &device, drop_by_name);
         std::thread::scope(|scope| {
             let speaking = std::thread::Builder::new()
                 .name("files-notices".into())
@@ -310,17 +307,19 @@ impl Serving {
                     move || fs.notices.run(&heard, device, &fs.table)
                 });
             if let Err(e) = speaking {
-                tracing::error!("no thread to speak to the kernel: {e}");
+                tracing::error!("no thread that tells the kernel what is stale: {e}");
             }
             if let Err(e) = session.run() {
-                tracing::error!("serving a mount: {e}");
+                tracing::error!("serving {}: {e}", mountpoint.display());
+                kernel::abandon(&mountpoint, fs.root);
             }
             fs.notices.stop();
         });
         if let Err(e) = fs.contents.sync() {
-            tracing::error!("write out dirty pages after the end of a mount: {e}");
+            let mount = mountpoint.display();
+            tracing::error!("dirty pages of {mount}, which was unmounted, are lost: {e}");
         }
-        ended.set();
+        drop(ended);
         if let Some(on_end) = on_end {
             on_end();
         }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::path::Path;
 
-use common::{Bed, errno, raw};
+use common::{Bed, errno, raw, test_over_each_policy};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, makedev};
 
 /// Names in a directory, sorted, with type and link count.
@@ -38,11 +38,16 @@ fn list(path: &Path) -> Vec<(String, char, u64)> {
     all
 }
 
-#[test]
-fn directories_are_made_and_removed() {
-    let Some(bed) = Bed::new("directories_are_made_and_removed") else {
-        return;
-    };
+test_over_each_policy!(
+    directories_are_made_and_removed,
+    hard_and_symbolic_links,
+    renames_with_and_without_flags,
+    special_files,
+    names_up_to_255_bytes,
+    a_working_directory_may_be_removed,
+);
+
+fn directories_are_made_and_removed(bed: &Bed) {
     bed.same(|at| {
         let made = errno(fs::create_dir(at.join("d")));
         let again = errno(fs::create_dir(at.join("d")));
@@ -67,11 +72,7 @@ fn directories_are_made_and_removed() {
     });
 }
 
-#[test]
-fn hard_and_symbolic_links() {
-    let Some(bed) = Bed::new("hard_and_symbolic_links") else {
-        return;
-    };
+fn hard_and_symbolic_links(bed: &Bed) {
     bed.same(|at| {
         fs::write(at.join("a"), "one").unwrap();
         fs::create_dir(at.join("d")).unwrap();
@@ -101,11 +102,7 @@ fn hard_and_symbolic_links() {
     });
 }
 
-#[test]
-fn renames_with_and_without_flags() {
-    let Some(bed) = Bed::new("renames_with_and_without_flags") else {
-        return;
-    };
+fn renames_with_and_without_flags(bed: &Bed) {
     bed.same(|at| {
         let rename = |from: &str, to: &str, flags| {
             raw(rustix::fs::renameat_with(
@@ -147,11 +144,7 @@ fn renames_with_and_without_flags() {
     });
 }
 
-#[test]
-fn special_files() {
-    let Some(bed) = Bed::new("special_files") else {
-        return;
-    };
+fn special_files(bed: &Bed) {
     bed.same(|at| {
         let make = |name: &str, kind, device| {
             let mode = Mode::from_bits_retain(0o640);
@@ -178,11 +171,7 @@ fn special_files() {
     });
 }
 
-#[test]
-fn names_up_to_255_bytes() {
-    let Some(bed) = Bed::new("names_up_to_255_bytes") else {
-        return;
-    };
+fn names_up_to_255_bytes(bed: &Bed) {
     bed.same(|at| {
         let name = "n".repeat(255);
         let longer = "n".repeat(256);
@@ -197,11 +186,7 @@ fn names_up_to_255_bytes() {
     });
 }
 
-#[test]
-fn a_working_directory_may_be_removed() {
-    let Some(bed) = Bed::new("a_working_directory_may_be_removed") else {
-        return;
-    };
+fn a_working_directory_may_be_removed(bed: &Bed) {
     bed.same(|at| {
         fs::create_dir(at.join("d")).unwrap();
         let directory = File::open(at.join("d")).unwrap();

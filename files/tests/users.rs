@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
-use common::{Bed, OTHER, USER, as_user, errno, raw};
+use common::{Bed, OTHER, USER, as_user, errno, raw, test_over_each_policy};
 use rustix::fs::{CWD, Mode, XattrFlags};
 
 fn set_mode(path: &Path, mode: u32) {
@@ -55,11 +55,17 @@ fn get_acl(path: &Path, name: &str) -> Result<Vec<u8>, i32> {
     Ok(value)
 }
 
-#[test]
-fn permissions_are_enforced() {
-    let Some(bed) = Bed::new("permissions_are_enforced") else {
-        return;
-    };
+test_over_each_policy!(
+    permissions_are_enforced,
+    what_is_made_belongs_to_its_maker,
+    the_umask_and_default_acls_count,
+    acls_are_enforced,
+    an_acl_from_outside_the_group_clears_set_group_id,
+    sticky_directories_protect,
+    writers_clear_set_user_id,
+);
+
+fn permissions_are_enforced(bed: &Bed) {
     bed.same(|at| {
         set_mode(at, 0o755);
         for (name, mode, owner) in [
@@ -107,11 +113,7 @@ fn permissions_are_enforced() {
     });
 }
 
-#[test]
-fn what_is_made_belongs_to_its_maker() {
-    let Some(bed) = Bed::new("what_is_made_belongs_to_its_maker") else {
-        return;
-    };
+fn what_is_made_belongs_to_its_maker(bed: &Bed) {
     bed.same(|at| {
         set_mode(at, 0o777);
         let shared = at.join("shared");
@@ -144,11 +146,7 @@ fn what_is_made_belongs_to_its_maker() {
     });
 }
 
-#[test]
-fn the_umask_and_default_acls_count() {
-    let Some(bed) = Bed::new("the_umask_and_default_acls_count") else {
-        return;
-    };
+fn the_umask_and_default_acls_count(bed: &Bed) {
     bed.same(|at| {
         set_mode(at, 0o777);
         let plain = at.join("plain");
@@ -179,11 +177,7 @@ fn the_umask_and_default_acls_count() {
     });
 }
 
-#[test]
-fn acls_are_enforced() {
-    let Some(bed) = Bed::new("acls_are_enforced") else {
-        return;
-    };
+fn acls_are_enforced(bed: &Bed) {
     bed.same(|at| {
         set_mode(at, 0o755);
         let path = at.join("f");
@@ -212,11 +206,7 @@ fn acls_are_enforced() {
     });
 }
 
-#[test]
-fn an_acl_from_outside_the_group_clears_set_group_id() {
-    let Some(bed) = Bed::new("an_acl_from_outside_the_group_clears_set_group_id") else {
-        return;
-    };
+fn an_acl_from_outside_the_group_clears_set_group_id(bed: &Bed) {
     bed.same(|at| {
         set_mode(at, 0o755);
         let path = at.join("f");
@@ -240,11 +230,7 @@ fn an_acl_from_outside_the_group_clears_set_group_id() {
     });
 }
 
-#[test]
-fn sticky_directories_protect() {
-    let Some(bed) = Bed::new("sticky_directories_protect") else {
-        return;
-    };
+fn sticky_directories_protect(bed: &Bed) {
     bed.same(|at| {
         set_mode(at, 0o1777);
         as_user(OTHER, OTHER, &[], || {
@@ -265,11 +251,7 @@ fn sticky_directories_protect() {
     });
 }
 
-#[test]
-fn writers_clear_set_user_id() {
-    let Some(bed) = Bed::new("writers_clear_set_user_id") else {
-        return;
-    };
+fn writers_clear_set_user_id(bed: &Bed) {
     type Act = fn(&Path);
     let acts: [(&str, Act); 8] = [
         ("write", |path| {

@@ -77,7 +77,12 @@ impl Passthrough {
         } else {
             inode.node
         };
-        (attributes(node, found, now), self.freshness.of(found))
+        let mut attributes = attributes(node, found, now);
+        if self.size.is_some() && inode.is_regular() {
+            // SOURCE holds no data. That all is allocated keeps programs from looking for holes.
+            attributes.blocks = now.size.div_ceil(4096) * 8;
+        }
+        (attributes, self.freshness.of(found))
     }
 
     /// The file was changed through the mount, but not its data: what was right before is right

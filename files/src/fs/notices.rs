@@ -10,8 +10,9 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use fuser::{INodeNo, Notifier};
 
@@ -22,6 +23,9 @@ const PRUNE: u32 = 9;
 
 /// Inodes that the kernel is asked at once to drop.
 const BATCH: usize = 512;
+
+/// Time between two times that it is asked to.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the thread is asked for.
 #[derive(Debug)]
@@ -93,9 +97,10 @@ impl Notices {
         }
     }
 
-    /// Takes the way to the kernel, and finds out how that can be asked to drop inodes.
-    pub(crate) fn connect(&self, notifier: Notifier, device: &OwnedFd) {
-        let by_name = prune(device, &[]).is_err();
+    /// Takes the way to the kernel, and finds out how that can be asked to drop inodes: by name
+    /// wherever `by_name` says so.
+    pub(crate) fn connect(&self, notifier: Notifier, device: &OwnedFd, by_name: bool) {
+        let by_name = by_name || prune(device, &[]).is_err();
         self.by_name.store(by_name, Relaxed);
         self.notifier.get_or_init(|| notifier);
     }
@@ -105,14 +110,26 @@ impl Notices {
         let Some(notifier) = self.notifier.get() else {
             return;
         };
-        for notice in receiver {
+        let mut next_pass = Instant::now();
+        loop {
+            // The kernel forgets in its own time, and not what it uses at the moment: it is asked
+            // again for as long as there are too many.
+            let notice = if table.excess() > 0 {
+                receiver.recv_timeout(next_pass.saturating_duration_since(Instant::now()))
+            } else {
+                receiver.recv().map_err(RecvTimeoutError::from)
+            };
             let done = match notice {
-                Notice::Stale(node) => notifier.inval_inode(INodeNo(node), 0, 0),
-                Notice::TooMany => {
+                Ok(Notice::Stale(node)) => notifier.inval_inode(INodeNo(node), 0, 0),
+                Ok(Notice::TooMany) => {
                     self.told.store(false, Relaxed);
+                    Ok(())
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    next_pass = Instant::now() + PAUSE;
                     self.drop_some(notifier, device, table)
                 }
-                Notice::Stop => return,
+                Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             };
             if let Err(e) = done {
                 tracing::debug!("the kernel refuses a notice: {e}");
@@ -149,7 +166,9 @@ fn drop_by_name(notifier: &Notifier, inode: &Arc<Inode>) -> io::Result<()> {
     if inode.is_directory() {
         return Ok(());
     }
-    let name = inode.name.lock().take();
+    // The lock is not held while the kernel is spoken to: a request that the kernel has to wait
+    // for may want it.
+    let name = inode.name.lock().clone();
     match name {
         Some(name) => notifier.inval_entry(INodeNo(name.parent), OsStr::from_bytes(&name.name)),
         None => Ok(()),

@@ -25,7 +25,7 @@ pub(crate) enum Place {
 }
 
 /// A name that led to the inode.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Name {
     /// The node of the directory.
     pub(crate) parent: u64,

@@ -1,5 +1,7 @@
 //! The end of a mount, to be waited for.
 
+use std::sync::Arc;
+
 use parking_lot::{Condvar, Mutex};
 
 /// Whether a mount is gone.
@@ -11,7 +13,7 @@ pub(super) struct Ended {
 
 impl Ended {
     /// It is gone.
-    pub(super) fn set(&self) {
+    fn set(&self) {
         *self.set.lock() = true;
         self.changed.notify_all();
     }
@@ -27,5 +29,15 @@ impl Ended {
         while !*set {
             self.changed.wait(&mut set);
         }
+    }
+}
+
+/// Says that a mount is gone when this is dropped, be it by a panic.
+#[derive(Debug)]
+pub(super) struct OnDrop(pub(super) Arc<Ended>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }

@@ -1,5 +1,10 @@
 //! What the tests of this crate share.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test program uses a part of it"
+)]
 
 use std::fmt::Debug;
 use std::io;
@@ -32,6 +37,33 @@ pub(crate) fn skip(test: &str, missing: &str) -> bool {
     eprintln!("SKIPPED: {test} needs {missing}");
     false
 }
+
+/// Makes each function a test over each way in which a mount keeps what is written:
+/// `through::NAME`, `back::NAME`, `memory::NAME`.
+macro_rules! test_over_each_policy {
+    ($($name:ident),* $(,)?) => {
+        $crate::common::test_over_each_policy!(@ through: $($name)*; |_options| {});
+        $crate::common::test_over_each_policy!(@ back: $($name)*; |options| {
+            options.write = compcache_files::WritePolicy::Back;
+        });
+        $crate::common::test_over_each_policy!(@ memory: $($name)*; |options| {
+            options.source = None;
+            options.size = Some(1 << 34);
+        });
+    };
+    (@ $policy:ident: $($name:ident)*; |$options:ident| $change:block) => {
+        mod $policy {
+            $(#[test]
+            fn $name() {
+                let test = concat!(stringify!($policy), "::", stringify!($name));
+                if let Some(bed) = $crate::common::Bed::with(test, |$options, _| $change) {
+                    super::$name(&bed);
+                }
+            })*
+        }
+    };
+}
+pub(crate) use test_over_each_policy;
 
 /// A directory, a mount that shows it, and another directory to compare with.
 pub(crate) struct Bed {

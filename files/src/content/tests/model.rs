@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::*;
 
 /// No file gets longer than this.
-const LONGEST: u64 = 600_000;
+const LONGEST: u64 = 1_500_000;
 
 #[derive(Clone, Debug)]
 enum Op {
