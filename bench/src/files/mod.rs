@@ -186,7 +186,7 @@ fn measure(
         &unthrottled
     };
     for &throttle in throttles {
-        let runs = contest::take_turns(scene, job, throttle, &kinds, rounds)?;
+        let runs = contest::take_turns(scene, job, throttle, &kinds, rounds, &mut report.left_out)?;
         let bare = kinds.iter().position(|kind| *kind == Kind::Bare);
         let bare = bare.map_or(&[][..], |at| &runs[at]);
         for (kind, runs) in kinds.iter().zip(&runs).filter(|(_, runs)| !runs.is_empty()) {

@@ -195,7 +195,7 @@ fn make_ext4(node: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Where this process may not.
-pub(crate) fn drop_caches() -> Result<()> {
+fn drop_caches() -> Result<()> {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the kernel's caches")
 }

@@ -14,6 +14,7 @@ use super::mount::Mount;
 use super::place::{Kind, Place};
 use super::program::{self, Ended, Running};
 use super::throttle::Throttle;
+use crate::swap::Turn;
 use crate::worker::Worker;
 
 /// What is the same for all runs of a measurement.
@@ -49,14 +50,16 @@ pub(crate) struct Stage {
     place: Place,
     data: DataSet,
     limit: Option<u64>,
+    _turn: Turn,
 }
 
 impl Stage {
-    /// Sets it up, with nothing in any cache.
+    /// Sets it up, with nothing in any cache, when nobody else uses these.
     ///
     /// # Errors
     /// Where something of it cannot be had, or does not fit into the memory that there is.
     pub(crate) fn new(scene: &Scene<'_>, kind: &Kind, setup: &Setup<'_>) -> Result<Stage> {
+        let turn = Turn::wait()?;
         let place = Place::new(kind, setup.data, scene.store, setup.copied)?;
         let limit = match setup.limit {
             Some(limit) => Some(remaining(limit, place.memory()?)?),
@@ -73,6 +76,7 @@ impl Stage {
             place,
             data: setup.data.clone(),
             limit: setup.limit,
+            _turn: turn,
         })
     }
 

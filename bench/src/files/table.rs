@@ -17,7 +17,7 @@ pub(crate) struct FilesReport {
     pub(crate) cache: u64,
     /// The rows.
     pub(crate) rows: Vec<Row>,
-    /// The workloads that were left out, and why.
+    /// The workloads, or their runs, that were left out, and why.
     pub(crate) left_out: Vec<(String, String)>,
 }
 

@@ -37,7 +37,7 @@ const WORDS: [&str; 16] = [
 /// Where the disk is full, or after Ctrl-C.
 pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
     let files = bytes.div_ceil(FILE_BYTES);
-    store.get(&format!("corpus-{}M", files * FILE_BYTES >> 20), |set| {
+    store.get(&format!("corpus-{}M", (files * FILE_BYTES) >> 20), |set| {
         let common = store.directory().join("corpus");
         fs::create_dir_all(&common)?;
         fill(&common, files as usize)?;

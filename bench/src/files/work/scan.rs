@@ -20,7 +20,7 @@ struct Scan {
     hot: usize,
     /// Files that are read once.
     scanned: usize,
-    /// Reads of the hot set before.
+    /// Reads of the hot set to warm up, and again before the scan.
     reads: u64,
 }
 
@@ -29,8 +29,8 @@ struct Scan {
 /// # Errors
 /// Where the files cannot be made.
 pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    // More than the kernel's page cache will have left, and less than ours holds.
-    let hot = (setting.limit / 2).div_ceil(FILE_BYTES);
+    // More than all memory, so that reads reach us, and compressed less than our cache holds.
+    let hot = (setting.limit / 4 * 5).div_ceil(FILE_BYTES);
     let times = if setting.quick { 1 } else { 10 };
     let scanned = (setting.cache * times).div_ceil(FILE_BYTES);
     let work = Scan {
