@@ -16,7 +16,7 @@ use self::ended::Ended;
 use self::flags::Flags;
 use crate::content::Contents;
 use crate::error::FilesError;
-use crate::fs::notices::{Notice, Notices};
+use crate::fs::notices::{Notice, Notices, Watch};
 use crate::fs::{Parts, Passthrough, RequestHook, Service};
 use crate::inode::node::Place;
 use crate::inode::table::ROOT;
@@ -304,7 +304,13 @@ impl Serving {
                 .name("files-notices".into())
                 .spawn_scoped(scope, {
                     let (fs, device) = (&fs, &device);
-                    move || fs.notices.run(&heard, device, &fs.table)
+                    move || {
+                        let watch = Watch {
+                            period: fs.freshness.most(),
+                            look: &|| fs.look_at_open_files(),
+                        };
+                        fs.notices.run(&heard, device, &fs.table, &watch);
+                    }
                 });
             if let Err(e) = speaking {
                 tracing::error!("no thread that tells the kernel what is stale: {e}");

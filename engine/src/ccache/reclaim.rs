@@ -12,7 +12,7 @@ use crate::slot::{SHADOW_MOMENTS, Slot};
 const INACTIVE_PART: u64 = 8;
 
 /// Shadows that are kept, as a multiple of the uncompressed pages that the limit would hold.
-const SHADOWS_PER_PAGE: u64 = 4;
+const SHADOWS_PER_PAGE: u64 = 8;
 
 /// The index may take this part of the limit; beyond, shadows go first.
 const INDEX_PART: u64 = 8;

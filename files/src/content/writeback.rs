@@ -193,6 +193,15 @@ impl Content {
         }
     }
 
+    /// Writes dirty pages out to SOURCE, for what depends on their being there: copying from the
+    /// file, setting its times.
+    ///
+    /// # Errors
+    /// Those of SOURCE. The pages stay dirty, and fsync or close tells of it, too.
+    pub fn settle(&self) -> io::Result<()> {
+        self.write_out()
+    }
+
     /// Writes all dirty pages of the file out.
     pub(super) fn write_out(&self) -> io::Result<()> {
         if self.state.lock().dirty.is_empty() {

@@ -152,6 +152,12 @@ impl Passthrough {
             || changes.atime.is_some()
             || changes.mtime.is_some()
         {
+            if (changes.atime.is_some() || changes.mtime.is_some())
+                && let Some(content) = self.content(&inode)
+            {
+                // Or writing out what is dirty would change the times that are set now.
+                content.settle()?;
+            }
             self.keeping_stamp(&inode, &fd, || set(&fd, changes))?;
         }
         let found = stat(&fd)?;

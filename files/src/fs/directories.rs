@@ -122,7 +122,7 @@ impl Passthrough {
             ahead: VecDeque::new(),
             at: 0,
         });
-        let handle = self.directories.insert(OpenDirectory { inode, stream });
+        let (handle, _) = self.directories.insert(OpenDirectory { inode, stream });
         Ok((handle, flags))
     }
 

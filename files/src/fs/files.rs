@@ -44,7 +44,7 @@ impl Passthrough {
             self.close(&file);
             return Err(e);
         }
-        Ok((self.files.insert(file), answer))
+        Ok((self.give_out(file), answer))
     }
 
     /// CREATE: a new file, open. Returns the answer of a look-up as well.
@@ -80,7 +80,7 @@ impl Passthrough {
         match opened {
             Ok((file, keep)) => {
                 let answer = self.opened(&file, keep);
-                Ok((entry, self.files.insert(file), answer))
+                Ok((entry, self.give_out(file), answer))
             }
             Err(e) => {
                 self.forget(entry.inode.node, 1);
@@ -140,6 +140,29 @@ impl Passthrough {
             writes: write,
         };
         Ok((file, keep))
+    }
+
+    /// Gives a file a number.
+    fn give_out(&self, file: OpenFile) -> FileHandle {
+        let (handle, first) = self.files.insert(file);
+        if first {
+            self.notices.opened();
+        }
+        handle
+    }
+
+    /// Asks SOURCE about all files that are open. Returns whether there are any.
+    pub(crate) fn look_at_open_files(&self) -> bool {
+        let open = self.files.all();
+        for file in &open {
+            match file.open.files.any().and_then(stat) {
+                Ok(found) => {
+                    self.revalidate(&file.inode, &file.open.content, stamp(&found));
+                }
+                Err(e) => tracing::debug!("cannot look at an open file: {e}"),
+            }
+        }
+        !open.is_empty()
     }
 
     /// The flags of an answer to OPEN.
@@ -320,7 +343,7 @@ impl Passthrough {
         let (from, to) = (self.files.get(from)?, self.files.get(to)?);
         let (reader, writer) = (from.open.files.reader()?, to.open.files.writer()?);
         let length = length.min(1 << 30);
-        from.open.content.flush(&from.reported)?;
+        from.open.content.settle()?;
         self.drop_privileges(request, writer)?;
         let mut copied = 0;
         let end = to_offset.saturating_add(length);

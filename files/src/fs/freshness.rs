@@ -44,6 +44,12 @@ impl Freshness {
         }
     }
 
+    /// How long anything may be trusted, and at least a second: so often it pays to look at what
+    /// the kernel does not ask about.
+    pub(crate) fn most(&self) -> Duration {
+        self.most.max(LEAST)
+    }
+
     /// For the attributes, and the name, of a file.
     pub(crate) fn of(&self, stat: &Statx) -> Duration {
         if self.least == self.most {

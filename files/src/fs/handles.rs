@@ -25,11 +25,17 @@ impl<T> Default for Handles<T> {
 }
 
 impl<T> Handles<T> {
-    /// Gives out a number.
-    pub(super) fn insert(&self, value: T) -> FileHandle {
+    /// Gives out a number, and says whether there is no other.
+    pub(super) fn insert(&self, value: T) -> (FileHandle, bool) {
         let number = self.next.fetch_add(1, Relaxed);
-        self.open.write().insert(number, Arc::new(value));
-        FileHandle(number)
+        let mut open = self.open.write();
+        open.insert(number, Arc::new(value));
+        (FileHandle(number), open.len() == 1)
+    }
+
+    /// All that is open.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        self.open.read().values().cloned().collect()
     }
 
     /// What has the number.

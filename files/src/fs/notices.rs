@@ -34,8 +34,19 @@ pub(crate) enum Notice {
     Stale(u64),
     /// The kernel knows too many inodes.
     TooMany,
+    /// A file was opened, and none was open before.
+    Opened,
     /// End.
     Stop,
+}
+
+/// How files that stay open are compared with SOURCE: reads that the kernel answers by itself do
+/// not ask us.
+pub(crate) struct Watch<'a> {
+    /// Time between two looks.
+    pub(crate) period: Duration,
+    /// Looks, and says whether a file is open still.
+    pub(crate) look: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Where requests leave their notices.
@@ -79,6 +90,11 @@ impl Notices {
         }
     }
 
+    /// A file was opened, and none was open before.
+    pub(crate) fn opened(&self) {
+        self.send(Notice::Opened);
+    }
+
     /// The kernel knows too many inodes.
     pub(crate) fn too_many(&self) {
         if !self.told.swap(true, Relaxed) {
@@ -106,23 +122,40 @@ impl Notices {
     }
 
     /// Does what is asked for until it is told to stop.
-    pub(crate) fn run(&self, receiver: &Receiver<Notice>, device: &OwnedFd, table: &Table) {
+    pub(crate) fn run(
+        &self,
+        receiver: &Receiver<Notice>,
+        device: &OwnedFd,
+        table: &Table,
+        watch: &Watch<'_>,
+    ) {
         let Some(notifier) = self.notifier.get() else {
             return;
         };
         let mut next_pass = Instant::now();
+        let mut next_look = None;
         loop {
             // The kernel forgets in its own time, and not what it uses at the moment: it is asked
             // again for as long as there are too many.
-            let notice = if table.excess() > 0 {
-                receiver.recv_timeout(next_pass.saturating_duration_since(Instant::now()))
-            } else {
-                receiver.recv().map_err(RecvTimeoutError::from)
+            let pass = (table.excess() > 0).then_some(next_pass);
+            let next = [pass, next_look].into_iter().flatten().min();
+            let notice = match next {
+                Some(next) => receiver.recv_timeout(next.saturating_duration_since(Instant::now())),
+                None => receiver.recv().map_err(RecvTimeoutError::from),
             };
             let done = match notice {
                 Ok(Notice::Stale(node)) => notifier.inval_inode(INodeNo(node), 0, 0),
                 Ok(Notice::TooMany) => {
                     self.told.store(false, Relaxed);
+                    Ok(())
+                }
+                Ok(Notice::Opened) => {
+                    next_look = next_look.or_else(|| Instant::now().checked_add(watch.period));
+                    Ok(())
+                }
+                Err(RecvTimeoutError::Timeout) if next == next_look => {
+                    let open = (watch.look)();
+                    next_look = Instant::now().checked_add(watch.period).filter(|_| open);
                     Ok(())
                 }
                 Err(RecvTimeoutError::Timeout) => {
