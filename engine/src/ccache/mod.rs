@@ -36,7 +36,7 @@ use index::{Index, Known};
 use lists::{On, SLOTS};
 use stats::Counts;
 
-pub use admit::{Added, Verdict};
+pub use admit::{Added, Read, Verdict};
 pub use index::FileId;
 pub use read::Found;
 pub use stats::CcacheStats;

@@ -195,3 +195,23 @@ fn a_corrupt_page_is_dropped_and_never_given_out() {
     assert_eq!(cache.stats().corrupt, 1);
     assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Absent);
 }
+
+#[test]
+fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
+    let cache = cache(MIB);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    assert_eq!(cache.ask_ahead(file, 5), Verdict::Pass, "nobody needs it");
+    cache.set_reclaiming(true);
+    let mut ahead = 0;
+    while ahead < FIT && cache.ask_ahead(file, ahead) == Verdict::TakeIn {
+        cache.add(&mut worker, file, ahead, &page(ahead), Read::Ahead, || true);
+        ahead += 1;
+    }
+    assert!((FIT / 8..FIT).contains(&ahead), "{ahead}");
+    assert!(!cache.has_room());
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses), (0, 0), "nobody asked for them");
+    assert!(fault(&cache, &mut worker, file, ahead - 1, || page(
+        ahead - 1
+    )));
+}
