@@ -140,7 +140,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.store
             .clear(slot, Slot::shadow(moment % SHADOW_MOMENTS), true);
         guarded.index.put(slot, On::Shadows);
-        self.trim_shadows(guarded);
+        self.trim(guarded);
     }
 
     /// Takes in a page. `still_right` is asked once, under the cache's lock, whether the page is
@@ -191,6 +191,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         if read == Read::Asked {
             guarded.index.give(slot);
         }
+        self.trim(&mut guarded);
         Added::Held
     }
 

@@ -1,5 +1,7 @@
 //! What is taken in, and what is dropped.
 
+use std::vec::Vec;
+
 use super::*;
 
 /// Pages that a cache of 4 MiB holds, about.
@@ -214,4 +216,36 @@ fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
     assert!(fault(&cache, &mut worker, file, ahead - 1, || page(
         ahead - 1
     )));
+}
+
+#[test]
+fn many_small_files_do_not_keep_others_out() {
+    let cache = cache(MIB);
+    let mut worker = cache.worker();
+    let files: Vec<_> = (0..6000).map(|_| cache.add_file().unwrap()).collect();
+    for group in files.chunks(200) {
+        let mut hits = 0;
+        for _ in 0..4 {
+            hits = (0..)
+                .zip(group)
+                .map(|(i, file)| u64::from(fault(&cache, &mut worker, *file, 0, || page(i))))
+                .sum();
+        }
+        assert!(hits >= 180, "{hits} of 200 small files after three rounds");
+    }
+    let used = cache.lock().index.used_bytes();
+    assert!(used <= MIB / 7, "{used} bytes of index");
+}
+
+#[test]
+fn pages_that_cost_no_pool_are_bounded_by_the_index() {
+    let cache = cache(MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    for i in 0..20_000 {
+        fault(&cache, &mut worker, file, i, || [7; PAGE_SIZE]);
+    }
+    assert!(cache.stats().evicted > 0);
+    let used = cache.lock().index.used_bytes();
+    assert!(used <= MIB / 7, "{used} bytes of index");
 }
