@@ -227,17 +227,17 @@ fn private_mount_of_a_user() {
             env -u COMPCACHE_RUNTIME_DIR XDG_RUNTIME_DIR="$PWD/run" \
                 setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
         }
-        own "$COMPCACHE" mount --cache 4M source point
+        own "$COMPCACHE" mount --cache 4M source point >&2
         own sh -euc 'echo mine >point/file'
         test "$(cat source/file)" = mine
         if ls point; then echo 'root sees into it'; exit 1; fi
         if "$COMPCACHE" status --json | grep "$PWD/point"; then echo 'in the daemon of root'; exit 1; fi
         own "$COMPCACHE" status --json | grep -q "$PWD/point"
-        own "$COMPCACHE" umount point
+        own "$COMPCACHE" umount point >&2
         if grep "$PWD/point" /proc/self/mountinfo; then echo 'still mounted'; exit 1; fi
-        own "$COMPCACHE" mount --ram --size 16M point
+        own "$COMPCACHE" mount --ram --size 16M point >&2
         own sh -euc 'echo mine >point/file; cat point/file'
-        own "$COMPCACHE" umount point
+        own "$COMPCACHE" umount point >&2
     "#;
     let mut command = Command::new("unshare");
     command

@@ -146,28 +146,42 @@ impl Tree {
     /// # Errors
     /// What is not as it must be.
     pub fn verify(&self) -> Outcome {
-        let source = self.source.iter().map(|(source, _)| source);
-        for directory in std::iter::once(&self.directory).chain(source) {
-            let mut found: Vec<_> = fs::read_dir(directory)
-                .map_err(|error| format!("{}: {error}", directory.display()))?
-                .map(|entry| entry.map(|entry| entry.file_name()))
-                .collect::<Result<_, _>>()
-                .map_err(|error| format!("{}: {error}", directory.display()))?;
-            found.sort();
-            let names: Vec<std::ffi::OsString> = self
-                .names
-                .keys()
-                .map(|name| file_name(*name).into())
-                .collect();
-            if found != names {
-                return Err(format!(
-                    "{} has {found:?}, not {names:?}",
-                    directory.display()
-                ));
-            }
-            for (name, model) in &self.names {
-                same(&directory.join(file_name(*name)), &model.borrow())?;
-            }
+        self.verify_in(&self.directory)?;
+        self.verify_source()
+    }
+
+    /// Compares every file in SOURCE, where there is one.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn verify_source(&self) -> Outcome {
+        match &self.source {
+            Some((source, _)) => self.verify_in(source),
+            None => Ok(()),
+        }
+    }
+
+    fn verify_in(&self, directory: &Path) -> Outcome {
+        let place = directory.display();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory).map_err(|error| format!("{place}: {error}"))? {
+            found.push(
+                entry
+                    .map_err(|error| format!("{place}: {error}"))?
+                    .file_name(),
+            );
+        }
+        found.sort();
+        let names: Vec<std::ffi::OsString> = self
+            .names
+            .keys()
+            .map(|name| file_name(*name).into())
+            .collect();
+        if found != names {
+            return Err(format!("{place} has {found:?}, not {names:?}"));
+        }
+        for (name, model) in &self.names {
+            same(&directory.join(file_name(*name)), &model.borrow())?;
         }
         Ok(())
     }
@@ -185,13 +199,15 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes the directory.
+    /// Removes the directory in SOURCE, where there is one.
     ///
     /// # Panics
     /// Where that fails.
-    pub fn remove(self) {
-        fs::remove_dir_all(&self.directory)
-            .unwrap_or_else(|error| panic!("{}: {error}", self.directory.display()));
+    pub fn remove_source(self) {
+        if let Some((source, _)) = &self.source {
+            fs::remove_dir_all(source)
+                .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        }
     }
 
     fn path(&self, name: u8) -> PathBuf {
