@@ -32,6 +32,9 @@ const STOLEN_PART: u64 = 8;
 /// hand-overs between program and daemon take, in nanoseconds.
 const HAND_OVER_NS: u64 = 18_000;
 
+/// Time that giving out a page that is held takes, where many are asked for at once.
+const HIT_NS: u64 = 4_000;
+
 /// A SOURCE whose reads take longer is slow: a spinning disk, a memory card, a network.
 const SLOW_NS: u64 = 500_000;
 
@@ -49,6 +52,8 @@ pub(super) struct Tuner {
     miss_ns: AtomicU64,
     /// Nanoseconds that one read of SOURCE takes, of however many pages.
     read_ns: AtomicU64,
+    /// Nanoseconds that it takes to compress a page and take it in.
+    take_ns: AtomicU64,
 }
 
 impl fmt::Debug for Tuner {
@@ -66,17 +71,33 @@ impl Tuner {
         }
     }
 
-    /// Pages were read from SOURCE in that time.
-    pub(super) fn missed(&self, time: Duration, pages: usize) {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        average(&self.miss_ns, time / pages.max(1) as u64);
+    /// Pages were read from SOURCE in that time. Returns what one of them took, in nanoseconds.
+    pub(super) fn missed(&self, time: Duration, pages: usize) -> u64 {
+        let time = ns(time);
+        let each = time / pages.max(1) as u64;
+        average(&self.miss_ns, each);
         average(&self.read_ns, time);
+        each
+    }
+
+    /// A page was compressed and taken in, in that time.
+    pub(super) fn took_in(&self, time: Duration) {
+        average(&self.take_ns, ns(time));
+    }
+
+    /// Whether it pays to take in pages of which reading one took so long.
+    pub(super) fn pays(&self, ns_a_page: u64) -> bool {
+        ns_a_page > self.take_ns.load(Ordering::Relaxed) + HIT_NS
     }
 
     /// Whether a read of SOURCE takes so long that more should be read at once than is asked for.
     pub(super) fn is_slow(&self) -> bool {
         self.read_ns.load(Ordering::Relaxed) > SLOW_NS
     }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Takes a new measurement into a moving average.
