@@ -87,12 +87,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
         let wanted = match found {
             Some(_) => !too_far || one_in_eight(given),
-            None => self.is_reclaiming() && !usefulness.is_stream() && pays,
+            None => self.reclaims() && !usefulness.is_stream() && pays,
         };
         if wanted && !usefulness.pauses() {
             return Verdict::TakeIn;
         }
-        if wanted || found.is_none() && self.is_reclaiming() {
+        if wanted || found.is_none() && self.reclaims() {
             guarded.counts.bypassed += 1;
         }
         self.remember(&mut guarded, file, index);
@@ -110,7 +110,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         };
         let full = guarded.full;
         let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
-        let wanted = known || self.is_reclaiming() && !usefulness.is_stream();
+        let wanted = known || self.reclaims() && !usefulness.is_stream();
         if wanted && !full && !usefulness.pauses() {
             Verdict::TakeIn
         } else {

@@ -229,3 +229,75 @@ impl Tuning {
         cache.tune((self.limit)(), look.missing, look.page_cache);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Contents;
+    use crate::content::tests::options;
+
+    /// A tuning of nobody's pages over made-up numbers of the system.
+    fn tuning(directory: &std::path::Path) -> (Arc<Contents>, Tuning) {
+        let options = options(directory, Mode::Through);
+        let contents = Contents::untuned(&options);
+        let tuning = Tuning {
+            shared: Arc::clone(&contents.shared),
+            limit: Box::new(limit(&options)),
+            system: System::at(directory),
+            stolen: None,
+            given: 0,
+            reclaiming: 0,
+        };
+        (contents, tuning)
+    }
+
+    fn system(directory: &std::path::Path, available_kb: u64, stolen: u64) {
+        let meminfo = format!("MemTotal: 1048576 kB\nMemAvailable: {available_kb} kB\n");
+        std::fs::write(directory.join("meminfo"), meminfo).unwrap();
+        std::fs::write(directory.join("vmstat"), format!("pgsteal_file {stolen}\n")).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_that_drops_pages_reclaims_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let (contents, mut tuning) = tuning(directory.path());
+        let reclaims = || contents.shared.cache.reclaims();
+        system(directory.path(), 500_000, 1000);
+        tuning.look();
+        assert!(!reclaims(), "what was dropped before is no sign");
+        system(directory.path(), 500_000, 1100);
+        tuning.look();
+        assert!(reclaims());
+        (1..RECLAIMING_LOOKS).for_each(|_| tuning.look());
+        assert!(reclaims());
+        tuning.look();
+        assert!(!reclaims(), "it is over");
+    }
+
+    #[test]
+    fn a_machine_that_is_short_of_memory_gets_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (contents, mut tuning) = tuning(directory.path());
+        let target = || contents.shared.cache.stats().target;
+        system(directory.path(), 500_000, 0);
+        tuning.look();
+        assert_eq!(target(), 256 << 10);
+        system(directory.path(), 10_000, 0);
+        tuning.look();
+        assert_eq!(target(), 128 << 10, "the floor is kept");
+    }
+
+    #[test]
+    fn slow_sources_are_told_from_fast_ones() {
+        let tuner = Tuner::default();
+        assert!(!tuner.is_slow() && tuner.pays(HIT_NS + 1));
+        tuner.took_in(Duration::from_micros(10));
+        assert!(!tuner.pays(HIT_NS + 10_000) && tuner.pays(HIT_NS + 10_001));
+        assert_eq!(tuner.missed(Duration::from_millis(2), 4), 500_000);
+        assert!(tuner.is_slow());
+        (0..100).for_each(|_| {
+            tuner.missed(Duration::from_micros(50), 1);
+        });
+        assert!(!tuner.is_slow());
+    }
+}
