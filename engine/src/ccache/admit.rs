@@ -35,6 +35,15 @@ pub enum Verdict {
     Pass,
 }
 
+/// Why a page was read from SOURCE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The kernel asked for it, and has it now.
+    Asked,
+    /// It lies beside one that the kernel asked for.
+    Ahead,
+}
+
 /// What became of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
@@ -89,6 +98,30 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         Verdict::Pass
     }
 
+    /// Whether to take in a page that nobody asked for, but that came from SOURCE beside one:
+    /// while there is room, and if a page is to be taken in at its first read or was known before.
+    pub fn ask_ahead(&self, file: FileId, index: u64) -> Verdict {
+        let mut guarded = self.lock();
+        let known = match guarded.index.find(file, index) {
+            Some((_, On::Shadows)) => true,
+            Some(_) => return Verdict::Pass,
+            None => false,
+        };
+        let full = guarded.full;
+        let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
+        let wanted = known || self.is_reclaiming() && !usefulness.is_stream();
+        if wanted && !full && !usefulness.pauses() {
+            Verdict::TakeIn
+        } else {
+            Verdict::Pass
+        }
+    }
+
+    /// Whether a page that nobody asked for may be taken in at all: there is room.
+    pub fn has_room(&self) -> bool {
+        !self.lock().full
+    }
+
     /// Leaves a shadow of a page that is not held.
     fn remember(&self, guarded: &mut Guarded, file: FileId, index: u64) {
         let Some(slot) = guarded.index.find_or_make(file, index) else {
@@ -107,7 +140,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.store
             .clear(slot, Slot::shadow(moment % SHADOW_MOMENTS), true);
         guarded.index.put(slot, On::Shadows);
-        self.trim_shadows(guarded);
+        self.trim(guarded);
     }
 
     /// Takes in a page. `still_right` is asked once, under the cache's lock, whether the page is
@@ -119,6 +152,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         file: FileId,
         index: u64,
         page: &Page,
+        read: Read,
         still_right: impl FnOnce() -> bool,
     ) -> Added {
         let packed = self.store.pack(worker, page);
@@ -137,7 +171,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             return Added::Passed;
         };
         let to = match guarded.index.on(slot) {
-            On::Nothing => On::Inactive,
+            On::Nothing => {
+                guarded.index.never_given(slot);
+                On::Inactive
+            }
+            On::Shadows if read == Read::Ahead => On::Inactive,
             On::Shadows => self.refault_to(&guarded, slot),
             // Somebody else took it in meanwhile.
             On::Inactive | On::Active | On::Pinned => return Added::Held,
@@ -150,7 +188,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
         guarded.counts.admitted += 1;
         guarded.index.put(slot, to);
-        guarded.index.give(slot);
+        if read == Read::Asked {
+            guarded.index.give(slot);
+        }
+        self.trim(&mut guarded);
         Added::Held
     }
 

@@ -144,6 +144,12 @@ impl Index {
         self.blocks.get(slot / SLOTS).given[(slot % SLOTS) as usize]
     }
 
+    /// Notes that the page of a slot was not given out yet: that is longer ago than anything.
+    pub(super) fn never_given(&mut self, slot: u32) {
+        self.blocks.get_mut(slot / SLOTS).given[(slot % SLOTS) as usize] =
+            self.given.wrapping_sub(u32::MAX / 2);
+    }
+
     /// Notes that the page of a slot is given out now.
     pub(super) fn give(&mut self, slot: u32) {
         self.blocks.get_mut(slot / SLOTS).given[(slot % SLOTS) as usize] = self.given;

@@ -36,7 +36,7 @@ use index::{Index, Known};
 use lists::{On, SLOTS};
 use stats::Counts;
 
-pub use admit::{Added, Verdict};
+pub use admit::{Added, Read, Verdict};
 pub use index::FileId;
 pub use read::Found;
 pub use stats::CcacheStats;
@@ -176,12 +176,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             let Some((slots, next)) = guarded.index.known_from(file, from) else {
                 break;
             };
-            for Known { slot, on, .. } in slots.into_iter().filter(|known| known.page < end) {
-                held += u64::from(on != On::Shadows);
+            for Known { slot, .. } in slots.into_iter().filter(|known| known.page < end) {
+                // Making one a shadow may have dropped or forgotten another.
+                let on = guarded.index.on(slot);
+                held += u64::from(!matches!(on, On::Shadows | On::Nothing));
                 if to == On::Nothing {
                     self.store.clear(slot, Slot::EMPTY, true);
                     guarded.index.put(slot, to);
-                } else if on != On::Shadows {
+                } else if !matches!(on, On::Shadows | On::Nothing) {
                     self.shadow(&mut guarded, slot);
                 }
             }

@@ -17,6 +17,12 @@ const SHADOWS_PER_PAGE: u64 = 8;
 /// The index may take this part of the limit; beyond, shadows go first.
 const INDEX_PART: u64 = 8;
 
+/// Where the index is too large, at least this part of as many shadows as there are pages stays.
+const SHADOWS_PART: u64 = 8;
+
+/// Pages in use that are passed over for one that is dropped.
+const PASSED_OVER: u32 = 32;
+
 /// Pages that [`Ccache::tune`] drops before it lets others in between.
 const DROPPED_AT_ONCE: usize = 64;
 
@@ -41,14 +47,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Drops up to `count` pages and returns how many.
     pub(super) fn evict(&self, guarded: &mut Guarded, count: usize) -> usize {
-        let mut dropped = 0;
-        // Pages that somebody reads at the moment are passed over, each once.
-        let mut tries = count * 2 + 16;
-        while dropped < count && tries > 0 {
-            tries -= 1;
+        let dropped = (0..count).take_while(|_| self.drop_oldest(guarded)).count();
+        self.trim(guarded);
+        dropped
+    }
+
+    /// Drops the page at the end of the inactive list; a shadow stays. Returns whether one was
+    /// dropped.
+    fn drop_oldest(&self, guarded: &mut Guarded) -> bool {
+        // Pages that somebody reads at the moment are passed over.
+        for _ in 0..PASSED_OVER {
             self.feed_inactive(guarded);
             let Some(slot) = guarded.index.lists.oldest(On::Inactive) else {
-                break;
+                return false;
             };
             let moment = guarded.index.moment;
             let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
@@ -61,10 +72,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             let (file, _) = guarded.index.page_of(slot);
             guarded.index.files.get_mut(file.0).usefulness.unused();
             guarded.counts.evicted += 1;
-            dropped += 1;
+            return true;
         }
-        self.trim_shadows(guarded);
-        dropped
+        false
     }
 
     /// Moves the oldest active pages to the inactive list while that is too short.
@@ -78,15 +88,23 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Forgets the oldest shadows beyond what may be kept.
-    pub(super) fn trim_shadows(&self, guarded: &mut Guarded) {
+    /// Forgets the oldest shadows beyond what may be kept, and drops pages where the index is too
+    /// large without them.
+    pub(super) fn trim(&self, guarded: &mut Guarded) {
         let limit = self.limit.load(Relaxed);
         let most = limit / PAGE_SIZE as u64 * SHADOWS_PER_PAGE;
         // A few at a time: this is called for every page that is dropped.
         for _ in 0..4 {
-            let many = guarded.index.lists.len(On::Shadows) > most
-                || guarded.index.used_bytes() > limit / INDEX_PART;
-            if !many || !self.forget_oldest_shadow(guarded) {
+            let shadows = guarded.index.lists.len(On::Shadows);
+            let large = guarded.index.used_bytes() > limit / INDEX_PART;
+            // Without any shadow no page could come back.
+            let few = shadows * SHADOWS_PART < guarded.index.held();
+            let trimmed = if shadows > most || large && !few {
+                self.forget_oldest_shadow(guarded)
+            } else {
+                large && self.drop_oldest(guarded)
+            };
+            if !trimmed {
                 break;
             }
         }

@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use compcache_engine::ccache::{FileId, Found, Verdict};
+use compcache_engine::ccache::{FileId, Found, Read, Verdict};
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
@@ -17,6 +18,20 @@ pub(super) const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Pages of a request that are not held: from one to before another, counted from its first page.
 type Run = (usize, usize);
+
+/// Where SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
+/// of so many pages.
+const AROUND: u64 = 8;
+
+/// The pages that are worked on for a read.
+struct Span {
+    /// Index of the first of them.
+    first: u64,
+    /// How many they are.
+    pages: usize,
+    /// Those of them that were asked for.
+    wanted: Range<usize>,
+}
 
 /// What was read.
 struct Filled {
@@ -43,24 +58,49 @@ impl Content {
             Err(error) => return reply(Err(error)),
         };
         self.shared.tuner.busy();
-        let first = offset / PAGE;
-        let skip = (offset % PAGE) as usize;
-        let pages = (skip + size).div_ceil(PAGE_SIZE);
+        let span = self.span(offset, size);
         self.shared.benches.with(&self.shared.cache, |bench| {
-            let (worker, pages) = bench.parts(pages);
+            let (worker, pages) = bench.parts(span.pages);
             let (begun, ended) = self.changes();
-            let filled = match self.fill(worker, source, first, pages) {
+            let filled = match self.fill(worker, source, &span, pages) {
                 Ok(filled) => filled,
                 Err(error) => return reply(Err(error)),
             };
-            let end = filled.bytes.min(skip + size).max(skip);
-            reply(Ok(&pages.as_flattened()[skip..end]));
+            let start = (offset - span.first * PAGE) as usize;
+            let end = filled.bytes.min(start + size).max(start);
+            reply(Ok(&pages.as_flattened()[start..end]));
             if begun == ended
                 && let Some(id) = self.id
             {
-                self.take_in(worker, id, first, pages, &filled.runs, begun);
+                self.take_in(worker, id, &span, pages, &filled.runs, begun);
             }
         });
+    }
+
+    /// The pages that are worked on for a read.
+    fn span(&self, offset: u64, size: usize) -> Span {
+        let (first, end) = (offset / PAGE, (offset + size as u64).div_ceil(PAGE));
+        let count = (end - first) as usize;
+        let shared = &self.shared;
+        if count as u64 > AROUND
+            || shared.mode == Mode::Memory
+            || !shared.tuner.is_slow()
+            || !shared.cache.has_room()
+        {
+            return Span {
+                first,
+                pages: count,
+                wanted: 0..count,
+            };
+        }
+        let file_end = self.size.load(Ordering::Relaxed).div_ceil(PAGE).max(end);
+        let start = first / AROUND * AROUND;
+        let wanted = (first - start) as usize;
+        Span {
+            first: start,
+            pages: (end.next_multiple_of(AROUND).min(file_end) - start) as usize,
+            wanted: wanted..wanted + count,
+        }
     }
 
     /// Changes that have begun and ended.
@@ -80,16 +120,18 @@ impl Content {
         Ok((end.saturating_sub(offset)).min(size as u64) as usize)
     }
 
-    /// Fills pages from `first` on.
+    /// Fills the pages that were asked for, and those around them that come with them.
     fn fill(
         &self,
         worker: &mut Worker,
         source: &File,
-        first: u64,
+        span: &Span,
         pages: &mut [Page],
     ) -> io::Result<Filled> {
+        let first = span.first;
         let mut runs: Vec<Run> = Vec::new();
-        for (at, page) in pages.iter_mut().enumerate() {
+        for at in span.wanted.clone() {
+            let page = &mut pages[at];
             let found = match self.id {
                 Some(id) => self.shared.cache.read(worker, id, first + at as u64, page),
                 None => Found::Absent,
@@ -106,6 +148,7 @@ impl Content {
                 },
             }
         }
+        self.widen(&mut runs, span);
         let mut bytes = pages.len() * PAGE_SIZE;
         let mut whole = 0;
         for (start, end) in &mut runs {
@@ -128,22 +171,43 @@ impl Content {
         Ok(Filled { bytes, runs })
     }
 
+    /// Makes the outermost runs longer by pages around those that were asked for.
+    fn widen(&self, runs: &mut [Run], span: &Span) {
+        let Some(id) = self.id else { return };
+        let held = |at: usize| self.shared.cache.holds(id, span.first + at as u64);
+        if let Some((start, _)) = runs.first_mut().filter(|run| run.0 == span.wanted.start) {
+            while *start > 0 && !held(*start - 1) {
+                *start -= 1;
+            }
+        }
+        if let Some((_, end)) = runs.last_mut().filter(|run| run.1 == span.wanted.end) {
+            while *end < span.pages && !held(*end) {
+                *end += 1;
+            }
+        }
+    }
+
     /// Hands pages that came from SOURCE to the cache.
     fn take_in(
         &self,
         worker: &mut Worker,
         id: FileId,
-        first: u64,
+        span: &Span,
         pages: &[Page],
         runs: &[Run],
         begun: u64,
     ) {
         let cache = &self.shared.cache;
         for at in runs.iter().flat_map(|(start, end)| *start..*end) {
-            let index = first + at as u64;
-            if cache.ask(id, index) == Verdict::TakeIn {
+            let index = span.first + at as u64;
+            let (read, verdict) = if span.wanted.contains(&at) {
+                (Read::Asked, cache.ask(id, index))
+            } else {
+                (Read::Ahead, cache.ask_ahead(id, index))
+            };
+            if verdict == Verdict::TakeIn {
                 let unchanged = || self.begun.load(Ordering::SeqCst) == begun;
-                cache.add(worker, id, index, &pages[at], unchanged);
+                cache.add(worker, id, index, &pages[at], read, unchanged);
             }
         }
     }

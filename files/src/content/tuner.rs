@@ -32,6 +32,9 @@ const STOLEN_PART: u64 = 8;
 /// hand-overs between program and daemon take, in nanoseconds.
 const HAND_OVER_NS: u64 = 18_000;
 
+/// A SOURCE whose reads take longer is slow: a spinning disk, a memory card, a network.
+const SLOW_NS: u64 = 500_000;
+
 /// Weight of a new measurement of the time of a read from SOURCE: 1/16.
 const WEIGHT: u64 = 16;
 
@@ -44,6 +47,8 @@ pub(super) struct Tuner {
     wake: Arc<Wake>,
     /// Nanoseconds that reading a page from SOURCE takes; 0 before the first.
     miss_ns: AtomicU64,
+    /// Nanoseconds that one read of SOURCE takes, of however many pages.
+    read_ns: AtomicU64,
 }
 
 impl fmt::Debug for Tuner {
@@ -63,16 +68,27 @@ impl Tuner {
 
     /// Pages were read from SOURCE in that time.
     pub(super) fn missed(&self, time: Duration, pages: usize) {
-        let each = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / pages.max(1) as u64;
-        let before = self.miss_ns.load(Ordering::Relaxed);
-        let now = if before == 0 {
-            each
-        } else {
-            before - before / WEIGHT + each / WEIGHT
-        };
-        // Of two threads at once one wins: it is an average.
-        self.miss_ns.store(now, Ordering::Relaxed);
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        average(&self.miss_ns, time / pages.max(1) as u64);
+        average(&self.read_ns, time);
     }
+
+    /// Whether a read of SOURCE takes so long that more should be read at once than is asked for.
+    pub(super) fn is_slow(&self) -> bool {
+        self.read_ns.load(Ordering::Relaxed) > SLOW_NS
+    }
+}
+
+/// Takes a new measurement into a moving average.
+fn average(of: &AtomicU64, new: u64) {
+    let before = of.load(Ordering::Relaxed);
+    let now = if before == 0 {
+        new
+    } else {
+        before - before / WEIGHT + new / WEIGHT
+    };
+    // Of two threads at once one wins: it is an average.
+    of.store(now, Ordering::Relaxed);
 }
 
 /// The tuner's thread.

@@ -71,7 +71,7 @@ fn fault(
         }
         Found::Absent => {
             if cache.ask(file, index) == Verdict::TakeIn {
-                cache.add(worker, file, index, &source(), || true);
+                cache.add(worker, file, index, &source(), Read::Asked, || true);
             }
             false
         }

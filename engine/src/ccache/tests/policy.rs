@@ -1,5 +1,7 @@
 //! What is taken in, and what is dropped.
 
+use std::vec::Vec;
+
 use super::*;
 
 /// Pages that a cache of 4 MiB holds, about.
@@ -194,4 +196,56 @@ fn a_corrupt_page_is_dropped_and_never_given_out() {
     assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Corrupt);
     assert_eq!(cache.stats().corrupt, 1);
     assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Absent);
+}
+
+#[test]
+fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
+    let cache = cache(MIB);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    assert_eq!(cache.ask_ahead(file, 5), Verdict::Pass, "nobody needs it");
+    cache.set_reclaiming(true);
+    let mut ahead = 0;
+    while ahead < FIT && cache.ask_ahead(file, ahead) == Verdict::TakeIn {
+        cache.add(&mut worker, file, ahead, &page(ahead), Read::Ahead, || true);
+        ahead += 1;
+    }
+    assert!((FIT / 8..FIT).contains(&ahead), "{ahead}");
+    assert!(!cache.has_room());
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses), (0, 0), "nobody asked for them");
+    assert!(fault(&cache, &mut worker, file, ahead - 1, || page(
+        ahead - 1
+    )));
+}
+
+#[test]
+fn many_small_files_do_not_keep_others_out() {
+    let cache = cache(MIB);
+    let mut worker = cache.worker();
+    let files: Vec<_> = (0..6000).map(|_| cache.add_file().unwrap()).collect();
+    for group in files.chunks(200) {
+        let mut hits = 0;
+        for _ in 0..4 {
+            hits = (0..)
+                .zip(group)
+                .map(|(i, file)| u64::from(fault(&cache, &mut worker, *file, 0, || page(i))))
+                .sum();
+        }
+        assert!(hits >= 180, "{hits} of 200 small files after three rounds");
+    }
+    let used = cache.lock().index.used_bytes();
+    assert!(used <= MIB / 7, "{used} bytes of index");
+}
+
+#[test]
+fn pages_that_cost_no_pool_are_bounded_by_the_index() {
+    let cache = cache(MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    for i in 0..20_000 {
+        fault(&cache, &mut worker, file, i, || [7; PAGE_SIZE]);
+    }
+    assert!(cache.stats().evicted > 0);
+    let used = cache.lock().index.used_bytes();
+    assert!(used <= MIB / 7, "{used} bytes of index");
 }

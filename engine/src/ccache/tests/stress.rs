@@ -37,7 +37,7 @@ fn read(cache: &TestCache, worker: &mut Worker, file: &File, index: u64) {
         Found::Absent if ended == begun && cache.ask(file.id, index) == Verdict::TakeIn => {
             let content = page(seed(index, begun));
             let unchanged = || file.begun[at].load(Ordering::SeqCst) == begun;
-            cache.add(worker, file.id, index, &content, unchanged);
+            cache.add(worker, file.id, index, &content, Read::Asked, unchanged);
         }
         Found::Absent => {}
         Found::Corrupt => panic!("page {index} is corrupt"),

@@ -110,3 +110,30 @@ fn dirty_pages_outlive_a_change_beneath() {
     contents.sync().unwrap();
     assert!(std::fs::read(&path).unwrap()[4096..8192] == some_bytes(5, 4096));
 }
+
+#[test]
+fn of_a_slow_source_more_is_read_than_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 70_000)).unwrap();
+    let contents = Contents::new(&options(directory.path(), Mode::Through)).unwrap();
+    let cache = &contents.shared.cache;
+    let file = open(&contents, &path);
+    cache.set_reclaiming(true);
+    file.read(4096 * 3, 4096).unwrap();
+    assert_eq!(cache.stats().admitted, 1, "SOURCE is fast");
+    contents.shared.tuner.missed(Duration::from_secs(1), 1);
+    assert!(file.read(4096 * 5, 4096).unwrap() == some_bytes(1, 70_000)[20_480..24_576]);
+    assert_eq!(
+        cache.stats().admitted,
+        5,
+        "pages 4 to 7, but not those beyond page 3"
+    );
+    // The last block ends with the file.
+    assert!(file.read(4096 * 17, 4096).unwrap() == some_bytes(1, 70_000)[69_632..]);
+    assert_eq!(cache.stats().admitted, 7);
+    let before = cache.stats();
+    assert!(file.read(4096 * 4, 4096 * 4).unwrap() == some_bytes(1, 70_000)[16_384..32_768]);
+    let after = cache.stats();
+    assert_eq!((after.hits - before.hits, after.misses), (4, before.misses));
+}

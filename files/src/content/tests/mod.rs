@@ -104,12 +104,13 @@ impl Opened {
     }
 }
 
-/// Bytes that compress to less than half.
+/// Bytes that compress to about half.
 fn some_bytes(seed: u64, length: usize) -> Vec<u8> {
     (0..length as u64)
         .map(|i| {
             if i % 16 < 6 {
-                (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(i * i) >> 17) as u8
+                let mixed = seed.wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                (mixed.wrapping_mul(mixed >> 32) >> 40) as u8
             } else {
                 b'a' + (seed % 26) as u8
             }
