@@ -69,19 +69,42 @@ fn write_through() {
     run(Mode::Through, &["--cache", "1M"], 200);
 }
 
+/// Pages are written out while others are written.
 #[test]
 fn write_back() {
-    run(Mode::Back, &["--cache", "2M", "--dirty-after", "1"], 200);
+    let options = [
+        "--cache",
+        "1M",
+        "--dirty-limit",
+        "64K",
+        "--dirty-after",
+        "1",
+    ];
+    run(Mode::Back, &options, 200);
 }
 
+/// Pages are written out by fsync and close only.
 #[test]
 fn write_back_for_long() {
-    run(Mode::Back, &["--cache", "2M", "--dirty-after", "3600"], 200);
+    run(
+        Mode::Back,
+        &[
+            "--cache",
+            "4M",
+            "--dirty-limit",
+            "3M",
+            "--dirty-after",
+            "3600",
+        ],
+        200,
+    );
 }
 
 #[test]
 fn strict() {
-    run(Mode::Through, &["--cache", "1M", "--strict"], 100);
+    for mode in Mode::WITH_SOURCE {
+        run(mode, &["--cache", "1M", "--strict", "--codec", "zstd"], 100);
+    }
 }
 
 #[test]

@@ -326,11 +326,11 @@ fn tar_there_and_back() {
     );
 }
 
-/// Files of every kind, and the C library's headers.
+/// Files of every kind, and the kernel's headers.
 fn special_files(tree: &Path) {
     fs::create_dir(tree).expect("a directory");
     let text = r#"
-        if [ -d /usr/include ]; then cp -a /usr/include include; fi
+        if [ -d /usr/include/linux ]; then cp -a /usr/include/linux include; fi
         cp -a "$SOURCES/engine/src" sources
         mkdir -m 3771 rights
         for mode in 0000 0400 0755 1644 2755 4755 6711; do
