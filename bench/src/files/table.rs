@@ -39,7 +39,8 @@ impl Report for FilesReport {
         writeln!(
             out,
             "\n(medians of the rounds; first: from a cold start, zram's and tmpfs's files were\n \
-             copied before; x: divided by the bare directory's in the same round; target: what x of\n \
+             copied before; steady: what comes after it and a\n \
+             warm-up that does not count; x: divided by the bare directory's in the same round; target: what x of\n \
              total, or of steady, should be at most)"
         )
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Job, Measured, Sample, Setting, Work};
+use super::{Job, LARGER_THAN_MEMORY, Measured, Part, Sample, Setting, Target, Work};
 use crate::files::data::corpus;
 use crate::files::orders::{Choice, Done, Order};
 use crate::files::stage::Stage;
@@ -37,12 +37,13 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
         reads: setting.scaled(bytes / 4096 / 2),
     };
     let name = PHASES.map(|phase| phase.to_string()).join("-");
-    Ok(vec![Job::new(
-        setting,
-        format!("adapt {name} x memory"),
-        data,
-        work,
-    )])
+    Ok(vec![Job {
+        target: Some(Target {
+            part: Part::Total,
+            ..LARGER_THAN_MEMORY
+        }),
+        ..Job::new(setting, format!("adapt {name} x memory"), data, work)
+    }])
 }
 
 impl Work for Adapt {
