@@ -49,7 +49,7 @@ pub enum SizeError {
 }
 
 /// A size on the command line, in `1..=2^44` bytes or `1..=1000` percent of RAM. In the control
-/// protocol it is the text that [`Size::fmt`] writes.
+/// protocol it is the text that `Display` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Size {

@@ -40,7 +40,7 @@ impl Mode {
 
 /// A daemon, a directory `source` and an empty one, `point`, where it can be mounted.
 ///
-/// If the test takes longer than [`PATIENCE`], the daemon is killed: requests that it never
+/// If the test takes longer than `PATIENCE`, the daemon is killed: requests that it never
 /// answered then fail, and so does the test.
 #[derive(Debug)]
 pub struct MountBed {

@@ -50,6 +50,8 @@ pub(crate) struct Stage {
     place: Place,
     data: DataSet,
     limit: Option<u64>,
+    /// What our mount had done before what is measured last.
+    marked: MountStatus,
     _turn: Turn,
 }
 
@@ -76,6 +78,7 @@ impl Stage {
             place,
             data: setup.data.clone(),
             limit: setup.limit,
+            marked: MountStatus::default(),
             _turn: turn,
         })
     }
@@ -156,6 +159,15 @@ impl Stage {
         self.mount.as_mut().map(Mount::status).transpose()
     }
 
+    /// Notes what our mount has done so far: what is worth knowing is what comes after it.
+    ///
+    /// # Errors
+    /// Where the daemon does not answer.
+    pub(crate) fn mark(&mut self) -> Result<()> {
+        self.marked = self.status()?.unwrap_or_default();
+        Ok(())
+    }
+
     /// What is worth knowing of our mount at the end of a run; nothing where there is none.
     ///
     /// # Errors
@@ -165,11 +177,12 @@ impl Stage {
             return Ok(Vec::new());
         };
         let status = mount.status()?;
-        let asked = status.hits + status.misses;
+        let hits = status.hits - self.marked.hits;
+        let asked = hits + status.misses - self.marked.misses;
         let compressed = status.compressed_bytes as f64 / (status.pages * PAGE_SIZE as u64) as f64;
         Ok(vec![
             ("asked pages".to_owned(), asked as f64),
-            ("hits".to_owned(), status.hits as f64 / asked as f64),
+            ("hits".to_owned(), hits as f64 / asked as f64),
             (
                 "pool MiB".to_owned(),
                 status.pool_bytes as f64 / f64::from(1 << 20),

@@ -62,8 +62,9 @@ fn one_in_eight(number: u32) -> bool {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Whether to take in a page that the kernel asked for and that was not held. To be asked
-    /// once a page, before it is compressed.
-    pub fn ask(&self, file: FileId, index: u64) -> Verdict {
+    /// once a page, before it is compressed. `pays` says whether reading the page again would take
+    /// longer than compressing it does: else it is not taken in at its first read.
+    pub fn ask(&self, file: FileId, index: u64, pays: bool) -> Verdict {
         let mut guarded = self.lock();
         guarded.index.given = guarded.index.given.wrapping_add(1);
         let found = guarded.index.find(file, index);
@@ -86,12 +87,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
         let wanted = match found {
             Some(_) => !too_far || one_in_eight(given),
-            None => self.is_reclaiming() && !usefulness.is_stream(),
+            None => self.reclaims() && !usefulness.is_stream() && pays,
         };
         if wanted && !usefulness.pauses() {
             return Verdict::TakeIn;
         }
-        if wanted || found.is_none() && self.is_reclaiming() {
+        if wanted || found.is_none() && self.reclaims() {
             guarded.counts.bypassed += 1;
         }
         self.remember(&mut guarded, file, index);
@@ -109,7 +110,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         };
         let full = guarded.full;
         let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
-        let wanted = known || self.is_reclaiming() && !usefulness.is_stream();
+        let wanted = known || self.reclaims() && !usefulness.is_stream();
         if wanted && !full && !usefulness.pauses() {
             Verdict::TakeIn
         } else {

@@ -130,8 +130,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Whether pages are taken in at their first read.
-    pub(super) fn is_reclaiming(&self) -> bool {
+    /// Whether pages are taken in at their first read: see
+    /// [`set_reclaiming`](Self::set_reclaiming).
+    pub fn reclaims(&self) -> bool {
         self.reclaiming.load(Relaxed)
     }
 }

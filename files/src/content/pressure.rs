@@ -49,6 +49,15 @@ impl System {
         }
     }
 
+    /// A system whose /proc is made up, and that has no cgroup.
+    #[cfg(test)]
+    pub(super) fn at(proc: &Path) -> Self {
+        System {
+            proc: proc.to_owned(),
+            cgroup: None,
+        }
+    }
+
     /// Looks.
     pub(super) fn look(&self) -> Look {
         let meminfo = read(&self.proc.join("meminfo"));

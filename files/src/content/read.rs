@@ -16,8 +16,14 @@ use super::{Content, Mode, source};
 /// A page as a length of bytes in a file.
 pub(super) const PAGE: u64 = PAGE_SIZE as u64;
 
-/// Pages of a request that are not held: from one to before another, counted from its first page.
-type Run = (usize, usize);
+/// Pages of a request that are not held, counted from the first that is worked on.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    start: usize,
+    end: usize,
+    /// The time that reading one of them from SOURCE took, in nanoseconds.
+    ns_a_page: u64,
+}
 
 /// Where SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
 /// of so many pages.
@@ -143,29 +149,35 @@ impl Content {
                 }
                 Found::Absent | Found::Corrupt if self.shared.mode == Mode::Memory => page.fill(0),
                 Found::Absent | Found::Corrupt => match runs.last_mut() {
-                    Some((_, end)) if *end == at => *end += 1,
-                    _ => runs.push((at, at + 1)),
+                    Some(run) if run.end == at => run.end += 1,
+                    _ => runs.push(Run {
+                        start: at,
+                        end: at + 1,
+                        ns_a_page: 0,
+                    }),
                 },
             }
         }
         self.widen(&mut runs, span);
         let mut bytes = pages.len() * PAGE_SIZE;
         let mut whole = 0;
-        for (start, end) in &mut runs {
+        for run in &mut runs {
             let before = Instant::now();
-            let wanted = pages[*start..*end].as_flattened_mut();
-            let offset = (first + *start as u64) * PAGE;
+            let wanted = pages[run.start..run.end].as_flattened_mut();
+            let offset = (first + run.start as u64) * PAGE;
             let came = self.shared.tuner.reader.read(source, offset, wanted)?;
-            self.shared.tuner.missed(before.elapsed(), *end - *start);
+            run.ns_a_page = self
+                .shared
+                .tuner
+                .missed(before.elapsed(), run.end - run.start);
+            whole += 1;
             wanted[came..].fill(0);
             if came < wanted.len() {
                 // The end of the file: what was held behind it is of no use, either.
-                bytes = *start * PAGE_SIZE + came;
-                *end = *start + came.div_ceil(PAGE_SIZE);
-                whole += 1;
+                bytes = run.start * PAGE_SIZE + came;
+                run.end = run.start + came.div_ceil(PAGE_SIZE);
                 break;
             }
-            whole += 1;
         }
         runs.truncate(whole);
         Ok(Filled { bytes, runs })
@@ -175,14 +187,17 @@ impl Content {
     fn widen(&self, runs: &mut [Run], span: &Span) {
         let Some(id) = self.id else { return };
         let held = |at: usize| self.shared.cache.holds(id, span.first + at as u64);
-        if let Some((start, _)) = runs.first_mut().filter(|run| run.0 == span.wanted.start) {
-            while *start > 0 && !held(*start - 1) {
-                *start -= 1;
+        if let Some(run) = runs
+            .first_mut()
+            .filter(|run| run.start == span.wanted.start)
+        {
+            while run.start > 0 && !held(run.start - 1) {
+                run.start -= 1;
             }
         }
-        if let Some((_, end)) = runs.last_mut().filter(|run| run.1 == span.wanted.end) {
-            while *end < span.pages && !held(*end) {
-                *end += 1;
+        if let Some(run) = runs.last_mut().filter(|run| run.end == span.wanted.end) {
+            while run.end < span.pages && !held(run.end) {
+                run.end += 1;
             }
         }
     }
@@ -197,17 +212,22 @@ impl Content {
         runs: &[Run],
         begun: u64,
     ) {
-        let cache = &self.shared.cache;
-        for at in runs.iter().flat_map(|(start, end)| *start..*end) {
-            let index = span.first + at as u64;
-            let (read, verdict) = if span.wanted.contains(&at) {
-                (Read::Asked, cache.ask(id, index))
-            } else {
-                (Read::Ahead, cache.ask_ahead(id, index))
-            };
-            if verdict == Verdict::TakeIn {
-                let unchanged = || self.begun.load(Ordering::SeqCst) == begun;
-                cache.add(worker, id, index, &pages[at], read, unchanged);
+        let (cache, tuner) = (&self.shared.cache, &self.shared.tuner);
+        for run in runs {
+            let pays = tuner.pays(run.ns_a_page);
+            for (at, page) in (run.start..run.end).zip(&pages[run.start..run.end]) {
+                let index = span.first + at as u64;
+                let (read, verdict) = if span.wanted.contains(&at) {
+                    (Read::Asked, cache.ask(id, index, pays))
+                } else {
+                    (Read::Ahead, cache.ask_ahead(id, index))
+                };
+                if verdict == Verdict::TakeIn {
+                    let before = Instant::now();
+                    let unchanged = || self.begun.load(Ordering::SeqCst) == begun;
+                    cache.add(worker, id, index, page, read, unchanged);
+                    tuner.took_in(before.elapsed());
+                }
             }
         }
     }

@@ -67,7 +67,7 @@ pub struct Contents {
     codec: String,
     // In the order in which they end.
     flusher: Flusher,
-    _tuner: super::tuner::Thread,
+    _tuner: Option<super::tuner::Thread>,
     _keeper: Keeper,
 }
 
@@ -91,6 +91,21 @@ impl Contents {
     /// [`FilesError::Memory`] where there is no address space for the cache, and
     /// [`FilesError::System`] where there is no thread left.
     pub fn new(options: &MountOptions) -> Result<Arc<Self>, FilesError> {
+        Self::tuned_by(options, |shared| {
+            super::tuner::Thread::start(shared, options).map(Some)
+        })
+    }
+
+    /// Of a mount whose cache keeps its size, and is told by the test when the kernel reclaims.
+    #[cfg(test)]
+    pub(super) fn untuned(options: &MountOptions) -> Arc<Self> {
+        Self::tuned_by(options, |_| Ok(None)).expect("contents")
+    }
+
+    fn tuned_by(
+        options: &MountOptions,
+        tuner: impl FnOnce(&Arc<Shared>) -> io::Result<Option<super::tuner::Thread>>,
+    ) -> Result<Arc<Self>, FilesError> {
         let limits = options.limits;
         let memory = |error: MemoryError| FilesError::Memory {
             what: error.what,
@@ -137,7 +152,7 @@ impl Contents {
         let kept = Arc::clone(&shared);
         let keeper = Keeper::start("files", wake, move || kept.cache.keep()).map_err(thread)?;
         Ok(Arc::new(Contents {
-            _tuner: super::tuner::Thread::start(&shared, options).map_err(thread)?,
+            _tuner: tuner(&shared).map_err(thread)?,
             flusher: Flusher::start(&shared).map_err(thread)?,
             _keeper: keeper,
             shared,

@@ -32,6 +32,9 @@ const STOLEN_PART: u64 = 8;
 /// hand-overs between program and daemon take, in nanoseconds.
 const HAND_OVER_NS: u64 = 18_000;
 
+/// Time that giving out a page that is held takes, where many are asked for at once.
+const HIT_NS: u64 = 4_000;
+
 /// A SOURCE whose reads take longer is slow: a spinning disk, a memory card, a network.
 const SLOW_NS: u64 = 500_000;
 
@@ -49,6 +52,8 @@ pub(super) struct Tuner {
     miss_ns: AtomicU64,
     /// Nanoseconds that one read of SOURCE takes, of however many pages.
     read_ns: AtomicU64,
+    /// Nanoseconds that it takes to compress a page and take it in.
+    take_ns: AtomicU64,
 }
 
 impl fmt::Debug for Tuner {
@@ -66,17 +71,33 @@ impl Tuner {
         }
     }
 
-    /// Pages were read from SOURCE in that time.
-    pub(super) fn missed(&self, time: Duration, pages: usize) {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        average(&self.miss_ns, time / pages.max(1) as u64);
+    /// Pages were read from SOURCE in that time. Returns what one of them took, in nanoseconds.
+    pub(super) fn missed(&self, time: Duration, pages: usize) -> u64 {
+        let time = ns(time);
+        let each = time / pages.max(1) as u64;
+        average(&self.miss_ns, each);
         average(&self.read_ns, time);
+        each
+    }
+
+    /// A page was compressed and taken in, in that time.
+    pub(super) fn took_in(&self, time: Duration) {
+        average(&self.take_ns, ns(time));
+    }
+
+    /// Whether it pays to take in pages of which reading one took so long.
+    pub(super) fn pays(&self, ns_a_page: u64) -> bool {
+        ns_a_page > self.take_ns.load(Ordering::Relaxed) + HIT_NS
     }
 
     /// Whether a read of SOURCE takes so long that more should be read at once than is asked for.
     pub(super) fn is_slow(&self) -> bool {
         self.read_ns.load(Ordering::Relaxed) > SLOW_NS
     }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Takes a new measurement into a moving average.
@@ -206,5 +227,77 @@ impl Tuning {
             cache.set_times(miss + HAND_OVER_NS, HAND_OVER_NS);
         }
         cache.tune((self.limit)(), look.missing, look.page_cache);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Contents;
+    use crate::content::tests::options;
+
+    /// A tuning of nobody's pages over made-up numbers of the system.
+    fn tuning(directory: &std::path::Path) -> (Arc<Contents>, Tuning) {
+        let options = options(directory, Mode::Through);
+        let contents = Contents::untuned(&options);
+        let tuning = Tuning {
+            shared: Arc::clone(&contents.shared),
+            limit: Box::new(limit(&options)),
+            system: System::at(directory),
+            stolen: None,
+            given: 0,
+            reclaiming: 0,
+        };
+        (contents, tuning)
+    }
+
+    fn system(directory: &std::path::Path, available_kb: u64, stolen: u64) {
+        let meminfo = format!("MemTotal: 1048576 kB\nMemAvailable: {available_kb} kB\n");
+        std::fs::write(directory.join("meminfo"), meminfo).unwrap();
+        std::fs::write(directory.join("vmstat"), format!("pgsteal_file {stolen}\n")).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_that_drops_pages_reclaims_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let (contents, mut tuning) = tuning(directory.path());
+        let reclaims = || contents.shared.cache.reclaims();
+        system(directory.path(), 500_000, 1000);
+        tuning.look();
+        assert!(!reclaims(), "what was dropped before is no sign");
+        system(directory.path(), 500_000, 1100);
+        tuning.look();
+        assert!(reclaims());
+        (1..RECLAIMING_LOOKS).for_each(|_| tuning.look());
+        assert!(reclaims());
+        tuning.look();
+        assert!(!reclaims(), "it is over");
+    }
+
+    #[test]
+    fn a_machine_that_is_short_of_memory_gets_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (contents, mut tuning) = tuning(directory.path());
+        let target = || contents.shared.cache.stats().target;
+        system(directory.path(), 500_000, 0);
+        tuning.look();
+        assert_eq!(target(), 256 << 10);
+        system(directory.path(), 10_000, 0);
+        tuning.look();
+        assert_eq!(target(), 128 << 10, "the floor is kept");
+    }
+
+    #[test]
+    fn slow_sources_are_told_from_fast_ones() {
+        let tuner = Tuner::default();
+        assert!(!tuner.is_slow() && tuner.pays(HIT_NS + 1));
+        tuner.took_in(Duration::from_micros(10));
+        assert!(!tuner.pays(HIT_NS + 10_000) && tuner.pays(HIT_NS + 10_001));
+        assert_eq!(tuner.missed(Duration::from_millis(2), 4), 500_000);
+        assert!(tuner.is_slow());
+        (0..100).for_each(|_| {
+            tuner.missed(Duration::from_micros(50), 1);
+        });
+        assert!(!tuner.is_slow());
     }
 }

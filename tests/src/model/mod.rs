@@ -1,6 +1,6 @@
 //! Files as the file layer must show them, and the same operations on real ones.
 //!
-//! A [`Tree`] runs a sequence of operations ([`Op`]) in a directory of its own and keeps in memory
+//! A [`Tree`] runs a sequence of operations (`Op`) in a directory of its own and keeps in memory
 //! what each file must hold. What it reads, finds or is refused is compared at once; at the end
 //! every file is compared whole, through the mount and where SOURCE has it. Run on a bare
 //! directory, the same test shows that the model is right about Linux.

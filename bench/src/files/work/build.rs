@@ -94,7 +94,7 @@ impl Work for Build {
         self.toolchain.warm()?;
         let target = stage.directory().join("target");
         let home = tempfile::tempdir()?;
-        let measured = passes(stage, self.again, |_| {
+        let measured = passes(stage, self.again, |stage, _| {
             data::remove(&target)?;
             let mut command = Command::new(&self.toolchain.cargo);
             command

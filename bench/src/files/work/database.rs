@@ -32,7 +32,7 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
 
 impl Work for Queries {
     fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        passes(stage, database::AGAIN, |pass| {
+        passes(stage, database::AGAIN, |stage, pass| {
             let list = match pass {
                 Pass::First => 0,
                 Pass::Warm => database::WARM,

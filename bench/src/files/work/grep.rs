@@ -41,7 +41,7 @@ impl Work for Grep {
         let expected: usize = fs::read_to_string(&expected)
             .with_context(|| format!("cannot read {}", expected.display()))?
             .parse()?;
-        passes(stage, self.again, |_| {
+        passes(stage, self.again, |stage, _| {
             let mut command = Command::new("grep");
             command
                 .args(["-r", "-h", "-a", "-F", tree::PATTERN])

@@ -226,17 +226,18 @@ enum Pass {
 /// Does the first of several passes, one to warm up, and `again` others. `pass` gives the seconds
 /// of each.
 fn passes(
-    stage: &Stage,
+    stage: &mut Stage,
     again: usize,
-    mut pass: impl FnMut(Pass) -> Result<f64>,
+    mut pass: impl FnMut(&Stage, Pass) -> Result<f64>,
 ) -> Result<Measured> {
-    let first_s = pass(Pass::First)?;
+    let first_s = pass(stage, Pass::First)?;
     stage.throttle(false)?;
-    let warm_s = pass(Pass::Warm)?;
+    let warm_s = pass(stage, Pass::Warm)?;
     stage.throttle(true)?;
+    stage.mark()?;
     let mut steady_s = 0.0;
     for number in 0..again {
-        steady_s += pass(Pass::Again(number))?;
+        steady_s += pass(stage, Pass::Again(number))?;
     }
     Ok(Measured {
         first_s,

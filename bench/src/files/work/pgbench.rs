@@ -67,7 +67,7 @@ impl Work for Pgbench {
                 .stderr(Stdio::null()),
         )?;
         wait_until_ready(&mut server, stage.directory())?;
-        let measured = passes(stage, self.again, |pass| {
+        let measured = passes(stage, self.again, |stage, pass| {
             let (seed, transactions) = match pass {
                 Pass::First => (0, self.transactions),
                 Pass::Warm => (1, self.transactions * WARM_TIMES),

@@ -126,6 +126,7 @@ impl Work for Reads {
             values.push(("warm-up s".to_owned(), order(&random(self.warm))?.seconds));
             stage.throttle(true)?;
         }
+        stage.mark()?;
         if self.random > 0 {
             let done = order(&random(self.random))?;
             steady_s += done.seconds;

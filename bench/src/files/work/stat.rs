@@ -40,7 +40,7 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
 
 impl Work for Status {
     fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        passes(stage, self.again, |_| {
+        passes(stage, self.again, |stage, _| {
             let ended = stage.run(repository::command(stage.directory()).args([
                 "status",
                 "--porcelain",

@@ -70,7 +70,7 @@ fn fault(
             true
         }
         Found::Absent => {
-            if cache.ask(file, index) == Verdict::TakeIn {
+            if cache.ask(file, index, true) == Verdict::TakeIn {
                 cache.add(worker, file, index, &source(), Read::Asked, || true);
             }
             false

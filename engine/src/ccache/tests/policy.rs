@@ -31,6 +31,16 @@ fn while_the_kernel_reclaims_a_page_is_taken_in_at_once() {
 }
 
 #[test]
+fn what_is_read_faster_than_compressed_is_taken_in_only_when_it_comes_back() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let file = cache.add_file().unwrap();
+    assert!((0..100).all(|i| cache.ask(file, i, false) == Verdict::Pass));
+    assert_eq!(cache.stats().shadows, 100);
+    assert!((0..100).all(|i| cache.ask(file, i, false) == Verdict::TakeIn));
+}
+
+#[test]
 fn a_scan_does_not_push_out_what_is_read_again_and_again() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);

@@ -34,7 +34,7 @@ fn read(cache: &TestCache, worker: &mut Worker, file: &File, index: u64) {
                 "page {index} is of none of the versions {ended} to {latest}"
             );
         }
-        Found::Absent if ended == begun && cache.ask(file.id, index) == Verdict::TakeIn => {
+        Found::Absent if ended == begun && cache.ask(file.id, index, true) == Verdict::TakeIn => {
             let content = page(seed(index, begun));
             let unchanged = || file.begun[at].load(Ordering::SeqCst) == begun;
             cache.add(worker, file.id, index, &content, Read::Asked, unchanged);

@@ -12,7 +12,7 @@ fn what_cannot_be_written_out_is_kept_and_told_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
-    let contents = Contents::new(&options(directory.path(), Mode::Back)).unwrap();
+    let contents = Contents::untuned(&options(directory.path(), Mode::Back));
     let good = open(&contents, &path);
     let other = open(&contents, &path);
     let bad = Opened {
@@ -45,7 +45,7 @@ fn memory_that_is_full_is_no_space() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(directory.path(), Mode::Memory);
     options.size = Some(1 << 20);
-    let contents = Contents::new(&options).unwrap();
+    let contents = Contents::untuned(&options);
     let file = open(&contents, &directory.path().join("file"));
     file.write(0, &some_bytes(1, 1 << 20)).unwrap();
     let full = file.write(1 << 20, &some_bytes(1, 4096));
@@ -64,7 +64,7 @@ fn a_read_that_fails_takes_nothing_in() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
-    let contents = Contents::new(&options(directory.path(), Mode::Through)).unwrap();
+    let contents = Contents::untuned(&options(directory.path(), Mode::Through));
     contents.shared.cache.set_reclaiming(true);
     let file = open(&contents, &path);
     let write_only = Opened {

@@ -18,7 +18,7 @@ use crate::options::{Limits, MountOptions};
 use crate::status::MountStatus;
 
 /// Options of a mount in that mode, with a small cache.
-fn options(directory: &Path, mode: Mode) -> MountOptions {
+pub(super) fn options(directory: &Path, mode: Mode) -> MountOptions {
     MountOptions {
         source: (mode != Mode::Memory).then(|| directory.to_owned()),
         mountpoint: directory.to_owned(),

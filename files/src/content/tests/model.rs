@@ -180,7 +180,7 @@ fn step(
 
 fn run(mode: Mode, cases: u32) {
     let directory = tempfile::tempdir().unwrap();
-    let contents = Contents::new(&options(directory.path(), mode)).unwrap();
+    let contents = Contents::untuned(&options(directory.path(), mode));
     let number = std::cell::Cell::new(0);
     let mut runner = TestRunner::new(Config {
         cases,
@@ -219,9 +219,7 @@ fn run(mode: Mode, cases: u32) {
     let mut status = MountStatus::default();
     contents.status(&mut status);
     assert_eq!(status.corrupt, 0);
-    if mode != Mode::Memory {
-        assert!(status.hits > 0 && status.evicted > 0, "{status:?}");
-    }
+    assert!(status.hits > 0, "{status:?}");
 }
 
 #[test]
