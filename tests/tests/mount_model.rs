@@ -83,9 +83,9 @@ fn write_back_for_long() {
         Mode::Back,
         &[
             "--cache",
-            "4M",
+            "2M",
             "--dirty-limit",
-            "3M",
+            "2M",
             "--dirty-after",
             "3600",
         ],
