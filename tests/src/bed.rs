@@ -12,7 +12,7 @@ use compcached::protocol::{DaemonStatus, Request, Response};
 use tempfile::TempDir;
 
 use crate::binaries::binary;
-use crate::cgroup;
+use crate::cgroup::{self, Cgroup};
 use crate::machine::{Machine, loops_under, mounts_under, processes_with};
 use crate::outcome::{Outcome, Running, try_signal};
 use crate::wait::{until, until_or};
@@ -66,8 +66,23 @@ impl Bed {
     /// # Panics
     /// Where it ends instead.
     pub fn start(&mut self, arguments: &[&str]) {
+        let mut command = self.command("compcached");
+        self.start_daemon(command.args(arguments));
+    }
+
+    /// As [`Bed::start`], in a cgroup.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub fn start_in(&mut self, group: &Cgroup, arguments: &[&str]) {
+        let mut command = group.command(&binary("compcached"));
+        self.set_environment(&mut command);
+        self.start_daemon(command.args(arguments));
+    }
+
+    fn start_daemon(&mut self, command: &mut Command) {
         assert!(self.daemon.is_none(), "a daemon runs already");
-        let daemon = Running::start(self.command("compcached").args(arguments));
+        let daemon = Running::start(command);
         self.daemon = Some(daemon);
         until("the daemon's socket", || {
             if let Some(daemon) = &mut self.daemon

@@ -78,6 +78,33 @@ impl Cgroup {
         command
     }
 
+    /// Bytes of memory that its processes have in use, without pages of files, which can be
+    /// dropped.
+    ///
+    /// # Panics
+    /// Where the kernel does not say.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        let read = |file: &str| {
+            let path = self.directory.join(file);
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let used = read(if self.v2 {
+            "memory.current"
+        } else {
+            "memory.usage_in_bytes"
+        });
+        let used: u64 = used.trim().parse().expect("a number");
+        let statistics = read("memory.stat");
+        let files: u64 = statistics
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter(|(name, _)| ["active_file", "inactive_file"].contains(name))
+            .filter_map(|(_, bytes)| bytes.parse::<u64>().ok())
+            .sum();
+        used.saturating_sub(files)
+    }
+
     /// Bytes of swap that its processes have in use; 0 where the kernel does not account swap.
     #[must_use]
     pub fn swap(&self) -> u64 {

@@ -11,6 +11,15 @@
 //! ([`Machine::take`]) and run one after the other. Everything a test made is taken down when it
 //! ends, and when it panics: swap first, then the daemon, then cgroups and mounts.
 //!
+//! Tests of file mounts ([`MountBed`]) compare with a model of files ([`model`]), with bare
+//! directories ([`tree`]), and have SOURCE fail ([`faulty`]). They run fewer cases than they can:
+//!
+//! ```text
+//! COMPCACHE_MODEL_SEEDS=5000    sequences of operations for each mode
+//! COMPCACHE_MODEL_FIRST=17      the first of them: a failing test names its seed
+//! COMPCACHE_TEST_FILES=1000000  files of a walk over many
+//! ```
+//!
 //! The programs under test are built by the harness itself ([`binary`]).
 
 mod bed;

@@ -1,4 +1,4 @@
-//! A file in memory.
+//! A file that is mapped into memory.
 
 use std::fs::File;
 use std::io;
@@ -62,7 +62,8 @@ impl Map {
         self.check(at, length, Advice::LinuxPopulateRead)?;
         let mut bytes = vec![0; length];
         // SAFETY: the source is within the mapping and was just readable, the target is as long;
-        // they do not overlap. Only this thread changes the file.
+        // they do not overlap. That
+        // others may change the file meanwhile is up to the test; any bytes are valid.
         unsafe {
             self.start
                 .add(at)

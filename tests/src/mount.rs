@@ -13,6 +13,7 @@ use compcache_files::MountStatus;
 use rustix::fs::Advice;
 
 use crate::bed::Bed;
+use crate::cgroup::Cgroup;
 use crate::machine::mounts_under;
 use crate::outcome::{Outcome, try_signal};
 use crate::wait::until;
@@ -58,7 +59,21 @@ impl MountBed {
     /// Where the daemon does not start.
     #[must_use]
     pub fn new() -> Option<MountBed> {
-        let bed = Bed::with_devices(1)?;
+        Self::around(Bed::with_devices(1)?)
+    }
+
+    /// As [`MountBed::new`], with the daemon in a cgroup, which must live longer.
+    ///
+    /// # Panics
+    /// Where the daemon does not start.
+    #[must_use]
+    pub fn in_group(group: &Cgroup) -> Option<MountBed> {
+        let mut bed = Bed::new()?;
+        bed.start_in(group, &["--num-devices", "1"]);
+        Self::around(bed)
+    }
+
+    fn around(bed: Bed) -> Option<MountBed> {
         let [source, point] = ["source", "point"].map(|name| bed.directory().join(name));
         for directory in [&source, &point] {
             fs::create_dir(directory).expect("a new directory");
@@ -187,6 +202,26 @@ impl MountBed {
         self.watch();
     }
 
+    /// After [`MountBed::kill`]: starts the daemon again and mounts as before. A user who sees
+    /// that `compcache mount` refuses the dead mount takes it away by `umount -l`, as the
+    /// message must say.
+    ///
+    /// # Panics
+    /// Where that does not help.
+    pub fn mount_again(&mut self, mode: Mode, options: &[&str]) {
+        self.restart();
+        let first = self.try_mount(mode, options);
+        if first.status.success() {
+            return;
+        }
+        first.refused(&["umount"]);
+        Outcome::of(Command::new("umount").arg("-l").arg(&self.point)).success();
+        until("the end of the dead mount", || {
+            mounts_under(&self.point).is_empty().then_some(())
+        });
+        self.mount(mode, options);
+    }
+
     /// Process number of the daemon.
     ///
     /// # Panics
@@ -272,27 +307,5 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         // Where the thread has ended already, there is nothing to stop.
         let _ = self.stop.send(());
-    }
-}
-
-impl MountBed {
-    /// After [`MountBed::kill`]: starts the daemon again and mounts as before. A user who sees
-    /// that `compcache mount` refuses the dead mount takes it away by `umount -l`, as the
-    /// message must say.
-    ///
-    /// # Panics
-    /// Where that does not help.
-    pub fn mount_again(&mut self, mode: Mode, options: &[&str]) {
-        self.restart();
-        let first = self.try_mount(mode, options);
-        if first.status.success() {
-            return;
-        }
-        first.refused(&["umount"]);
-        Outcome::of(Command::new("umount").arg("-l").arg(&self.point)).success();
-        until("the end of the dead mount", || {
-            mounts_under(&self.point).is_empty().then_some(())
-        });
-        self.mount(mode, options);
     }
 }

@@ -6,9 +6,9 @@ use compcache_tests::{Cgroup, MIB, Mode, MountBed, Running, guest, need};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Memory that the guest has, in MiB.
-const RAM: u64 = 192;
+const RAM: u64 = 144;
 /// Memory that QEMU may have for that and for itself, in MiB.
-const LIMIT: u64 = 128;
+const LIMIT: u64 = 96;
 
 #[test]
 fn memory_of_a_guest() {

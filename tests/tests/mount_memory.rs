@@ -17,7 +17,7 @@ const BYTES_ANYWAY: u64 = 24 * MIB;
 const DIRECTORY: u64 = 1000;
 
 /// Files that are read together.
-const GROUP: usize = 500;
+const GROUP: usize = 100;
 
 /// Number of files: the variable's, or a number that takes a few seconds.
 fn count(default: u64) -> u64 {
@@ -100,7 +100,7 @@ fn walk_over_many_files() {
 #[test]
 fn read_many_files() {
     let Some(bed) = MountBed::new() else { return };
-    let count = count(100_000) / 10;
+    let count = count(100_000) / 20;
     let mut page = Page::zeros();
     let length = |number: u64| (number * 577 % (2 * PAGE)) as usize + 1;
     let mut content = |number: u64| {

@@ -66,20 +66,13 @@ fn end_of_batch(bed: &MountBed, mode: Mode, trees: &mut Vec<Tree>) {
 
 #[test]
 fn write_through() {
-    run(Mode::Through, &["--cache", "1M"], 200);
+    run(Mode::Through, &["--cache", "1M"], 100);
 }
 
 /// Pages are written out while others are written.
 #[test]
 fn write_back() {
-    let options = [
-        "--cache",
-        "1M",
-        "--dirty-limit",
-        "64K",
-        "--dirty-after",
-        "1",
-    ];
+    let options = ["--cache", "2M", "--dirty-limit", "1M", "--dirty-after", "1"];
     run(Mode::Back, &options, 200);
 }
 
@@ -90,9 +83,9 @@ fn write_back_for_long() {
         Mode::Back,
         &[
             "--cache",
-            "4M",
+            "2M",
             "--dirty-limit",
-            "3M",
+            "2M",
             "--dirty-after",
             "3600",
         ],

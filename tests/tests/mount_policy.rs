@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use compcache_files::MountStatus;
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{MIB, Mode, MountBed, PAGE, Random, drop_page_cache};
+use compcache_tests::{Cgroup, MIB, Mode, MountBed, PAGE, Random, drop_page_cache, until};
 use rustix::fs::Advice;
 
 /// Limit of the cache.
@@ -113,5 +113,46 @@ fn loop_larger_than_the_cache() {
     }
     assert!(rate >= 10, "{rate} % were found: {:?}", bed.status());
     drop(file);
+    bed.umount();
+}
+
+/// Where the memory of the daemon's cgroup gets short, the cache gives some back, again and again.
+#[test]
+fn cache_shrinks_where_memory_is_short() {
+    let group = Cgroup::new(512 * MIB);
+    let Some(bed) = MountBed::in_group(&group) else {
+        return;
+    };
+    let pages = 64 * MIB / PAGE;
+    make(&bed, "file", pages);
+    make(&bed, "other", 16);
+    bed.mount(Mode::Through, &["--cache", "64M"]);
+    let [file, other] = ["file", "other"].map(|name| open(&bed, name));
+    let mut page = Page::zeros();
+    for _ in 0..3 {
+        for index in 0..pages {
+            file.read_exact_at(page.bytes_mut(), index * PAGE)
+                .expect("a page");
+        }
+        drop_page_cache(&file);
+    }
+    let full = bed.status();
+    assert!(full.pool_bytes > 8 * MIB, "{full:?}");
+    for step in 1..=4 {
+        let wanted = full.pool_bytes - step * MIB;
+        // Within what the daemon keeps free: a 32nd.
+        group.set_limit(group.used() + MIB);
+        until("the cache to shrink", || {
+            read_hot(&other, 16, &mut Random::of(&[step]));
+            (bed.status().pool_bytes <= wanted).then_some(())
+        });
+    }
+    group.set_limit(512 * MIB);
+    for index in (0..pages).rev() {
+        file.read_exact_at(page.bytes_mut(), index * PAGE)
+            .expect("a page");
+    }
+    assert_eq!(bed.status().corrupt, 0);
+    drop((file, other));
     bed.umount();
 }
