@@ -22,11 +22,22 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads at `offset` until the buffer is full or the file ends; returns how much came.
+    /// Reads at `offset` until the buffer is full or the file ends; returns how much came. Of a
+    /// `slow` file system nothing is read ahead: the kernel has read ahead already by asking us,
+    /// and what is read ahead a second time is dropped before it is used.
     ///
     /// # Errors
     /// Those of pread.
-    pub(super) fn read(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(
+        &self,
+        file: &File,
+        offset: u64,
+        buffer: &mut [u8],
+        slow: bool,
+    ) -> io::Result<usize> {
+        if slow && let Err(errno) = rustix::fs::fadvise(file, 0, None, Advice::Random) {
+            tracing::debug!("fadvise: {}", io::Error::from(errno));
+        }
         let mut done = 0;
         while done < buffer.len() {
             match self.read_once(file, offset + done as u64, &mut buffer[done..]) {
