@@ -177,7 +177,13 @@ fn measure(
     report: &mut FilesReport,
 ) -> Result<()> {
     let quick = args.common.quick;
-    let kinds = kinds(args, job, zram);
+    // One workload shows that the peers work.
+    let peers = if quick && !report.rows.is_empty() {
+        Peers::None
+    } else {
+        job.peers
+    };
+    let kinds = kinds(args, job, peers, zram);
     let rounds = if quick { 1 } else { args.rounds };
     let unthrottled = [Throttle::None];
     let throttles = if job.throttled {
@@ -197,12 +203,12 @@ fn measure(
 }
 
 /// Who takes part in a job.
-fn kinds(args: &FilesArgs, job: &Job, zram: Option<&str>) -> Vec<Kind> {
+fn kinds(args: &FilesArgs, job: &Job, peers: Peers, zram: Option<&str>) -> Vec<Kind> {
     let mut kinds = vec![Kind::Bare];
-    if job.peers != Peers::None {
+    if peers != Peers::None {
         kinds.push(Kind::Tmpfs);
     }
-    if job.peers == Peers::TmpfsAndZram {
+    if peers == Peers::TmpfsAndZram {
         kinds.extend(zram.map(|algorithm| Kind::Zram(algorithm.into())));
     }
     for &codec in &args.codec {
