@@ -4,6 +4,7 @@ mod ended;
 mod flags;
 mod kernel;
 mod limits;
+mod readahead;
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -152,6 +153,9 @@ impl Mount {
             on_end: hooks.on_end,
             drop_by_name: hooks.drop_by_name,
         };
+        if root && options.source.is_some() {
+            readahead::follow(&mountpoint, fs.source.key.dev);
+        }
         std::thread::Builder::new()
             .name("files-session".into())
             .spawn(move || serving.run())

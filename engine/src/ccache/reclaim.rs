@@ -17,8 +17,8 @@ const SHADOWS_PER_PAGE: u64 = 8;
 /// The index may take this part of the limit; beyond, shadows go first.
 const INDEX_PART: u64 = 8;
 
-/// Where the index is too large, at least this part of as many shadows as there are pages stays.
-const SHADOWS_PART: u64 = 8;
+/// Where the index is too large, at least so many shadows stay for each page that is held.
+const SHADOWS_PART: u64 = 1;
 
 /// Pages in use that are passed over for one that is dropped.
 const PASSED_OVER: u32 = 32;
