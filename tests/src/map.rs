@@ -62,8 +62,7 @@ impl Map {
         self.check(at, length, Advice::LinuxPopulateRead)?;
         let mut bytes = vec![0; length];
         // SAFETY: the source is within the mapping and was just readable, the target is as long;
-        // they do not overlap. That
-        // others may change the file meanwhile is up to the test; any bytes are valid.
+        // they do not overlap. Others may change the file meanwhile, for any bytes are valid.
         unsafe {
             self.start
                 .add(at)
