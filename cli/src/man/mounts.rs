@@ -65,7 +65,7 @@ is a number of bytes, or one with K, M, G, T or %. Words may be joined by _ inst
 
 cache=SIZE\tMost memory for the mount's pages; % are of the RAM that the daemon can have. Default: 50%.
 
-codec=CODEC\tlz4 (the default), zstd:LEVEL (zstd:1 is good for slow sources), lzo, wkdm or wks.
+codec=CODEC\tzstd:LEVEL (zstd:1 is the default), lz4 (larger, but less work), lzo, wkdm or wks.
 
 write-back, write-through\tWhat becomes of writes; see compcache-mount(1). Default: write-through.
 

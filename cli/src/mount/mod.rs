@@ -62,8 +62,8 @@ pub(crate) struct MountArgs {
     )]
     cache: Option<Size>,
 
-    /// Codec for pages: NAME or NAME:LEVEL, for example lz4, zstd:1 (for slow sources)
-    /// [default: lz4]
+    /// Codec for pages: NAME or NAME:LEVEL, for example zstd:3, lz4 (larger, but less work)
+    /// [default: zstd:1]
     #[arg(short, long, value_name = "CODEC", requires = "paths")]
     codec: Option<String>,
 

@@ -67,7 +67,7 @@ pub fn options(
     let limits = limits(spec, here.memory)?;
     let codec = match &spec.codec {
         Some(text) => text.parse().map_err(|e| invalid(format!("codec: {e}")))?,
-        None => CodecSpec::LZ4,
+        None => CodecSpec::ZSTD,
     };
     if let Some(flag) = spec.flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
         return Err(invalid(format!(
@@ -244,7 +244,7 @@ mod tests {
             dirty: GIB / 2,
         };
         assert_eq!(options.limits, limits);
-        assert_eq!(options.codec, CodecSpec::LZ4);
+        assert_eq!(options.codec, CodecSpec::ZSTD);
         assert_eq!(options.write, WritePolicy::Through);
         assert_eq!(options.revalidate, Duration::from_secs(60));
         assert!(options.allow_other && !options.strict);

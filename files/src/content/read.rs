@@ -165,7 +165,7 @@ impl Content {
             let before = Instant::now();
             let wanted = pages[run.start..run.end].as_flattened_mut();
             let offset = (first + run.start as u64) * PAGE;
-            let came = self.shared.tuner.read(source, offset, wanted)?;
+            let came = self.shared.tuner.reader.read(source, offset, wanted)?;
             run.ns_a_page = self
                 .shared
                 .tuner

@@ -22,20 +22,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads at `offset` until the buffer is full or the file ends; returns how much came. Of a
-    /// `slow` file system nothing is read ahead: the kernel has read ahead already by asking us,
-    /// and what is read ahead a second time is dropped before it is used.
+    /// Reads at `offset` until the buffer is full or the file ends; returns how much came.
+    /// Nothing is read ahead: the kernel has read ahead already by asking us, and what is read ahead
+    /// a second time may be dropped before it is used.
     ///
     /// # Errors
     /// Those of pread.
-    pub(super) fn read(
-        &self,
-        file: &File,
-        offset: u64,
-        buffer: &mut [u8],
-        slow: bool,
-    ) -> io::Result<usize> {
-        if slow && let Err(errno) = rustix::fs::fadvise(file, 0, None, Advice::Random) {
+    pub(super) fn read(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Err(errno) = rustix::fs::fadvise(file, 0, None, Advice::Random) {
             tracing::debug!("fadvise: {}", io::Error::from(errno));
         }
         let mut done = 0;

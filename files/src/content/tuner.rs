@@ -2,7 +2,6 @@
 //! second and lets the cache grow or shrink. While they are not, it sleeps.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,7 +44,7 @@ const WEIGHT: u64 = 16;
 /// What requests tell the tuner.
 #[derive(Default)]
 pub(super) struct Tuner {
-    reader: Reader,
+    pub(super) reader: Reader,
     requests: AtomicU64,
     sleeps: AtomicBool,
     wake: Arc<Wake>,
@@ -70,11 +69,6 @@ impl Tuner {
         if self.sleeps.load(Ordering::Acquire) {
             self.wake.wake();
         }
-    }
-
-    /// Reads SOURCE: see [`Reader::read`].
-    pub(super) fn read(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(file, offset, buffer, self.is_slow())
     }
 
     /// Pages were read from SOURCE in that time. Returns what one of them took, in nanoseconds.

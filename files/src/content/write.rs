@@ -126,7 +126,8 @@ impl Content {
                     return Err(io::Error::from_raw_os_error(libc::EIO));
                 }
                 Found::Absent | Found::Corrupt => {
-                    let came = self.shared.tuner.read(source, piece.page * PAGE, page)?;
+                    let reader = &self.shared.tuner.reader;
+                    let came = reader.read(source, piece.page * PAGE, page)?;
                     page[came..].fill(0);
                 }
             }
