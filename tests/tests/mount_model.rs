@@ -66,14 +66,14 @@ fn end_of_batch(bed: &MountBed, mode: Mode, trees: &mut Vec<Tree>) {
 
 #[test]
 fn write_through() {
-    run(Mode::Through, &["--cache", "1M"], 100);
+    run(Mode::Through, &["--cache", "1M"], 400);
 }
 
 /// Pages are written out while others are written.
 #[test]
 fn write_back() {
     let options = ["--cache", "2M", "--dirty-limit", "1M", "--dirty-after", "1"];
-    run(Mode::Back, &options, 200);
+    run(Mode::Back, &options, 800);
 }
 
 /// Pages are written out by fsync and close only.
@@ -89,18 +89,18 @@ fn write_back_for_long() {
             "--dirty-after",
             "3600",
         ],
-        200,
+        800,
     );
 }
 
 #[test]
 fn strict() {
     for mode in Mode::WITH_SOURCE {
-        run(mode, &["--cache", "1M", "--strict", "--codec", "zstd"], 100);
+        run(mode, &["--cache", "1M", "--strict", "--codec", "zstd"], 400);
     }
 }
 
 #[test]
 fn in_memory() {
-    run(Mode::Ram, &["--size", "1G"], 200);
+    run(Mode::Ram, &["--size", "1G"], 800);
 }
