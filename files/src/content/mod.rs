@@ -142,6 +142,8 @@ impl Content {
             // Through the mount. Whoever does it notes the new stamp.
             return true;
         }
+        // What was read before, and is about to be taken in, is not right any more.
+        let _changing = self.begin_change();
         state.stamp = stamp;
         let dirty_end = state.dirty.end_of_pages();
         self.size

@@ -44,6 +44,33 @@ fn what_changed_beneath_is_read_anew() {
 }
 
 #[test]
+fn what_was_read_before_a_change_was_seen_is_not_taken_in_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 4096)).unwrap();
+    let contents = Contents::untuned(&options(directory.path(), Mode::Through));
+    let file = open(&contents, &path);
+    contents.shared.cache.set_reclaiming(true);
+    // From the disk, so that it is slow enough to be taken in; but before it is, right after the
+    // answer, the change is seen.
+    file.source.sync_all().unwrap();
+    source::drop_behind(&file.source, 0, 0);
+    file.content.read(&file.source, 0, 4096, |data| {
+        assert!(data.unwrap() == some_bytes(1, 4096));
+        file.source.write_all_at(&some_bytes(2, 4096), 0).unwrap();
+        let later = std::time::SystemTime::now() + Duration::from_secs(1);
+        file.source.set_modified(later).unwrap();
+        assert!(
+            !file
+                .content
+                .revalidate(source::stamp_of(&file.source).unwrap())
+        );
+    });
+    assert_eq!(contents.shared.cache.stats().admitted, 0);
+    assert!(file.read(0, 4096).unwrap() == some_bytes(2, 4096));
+}
+
+#[test]
 fn what_is_written_through_the_mount_stays_valid() {
     for mode in [Mode::Through, Mode::Back] {
         let directory = tempfile::tempdir().unwrap();
