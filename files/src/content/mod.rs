@@ -160,6 +160,11 @@ impl Content {
         false
     }
 
+    /// Whether what is held of the file is of this stamp.
+    pub fn agrees(&self, stamp: Stamp) -> bool {
+        self.shared.mode == Mode::Memory || self.state.lock().stamp == stamp
+    }
+
     /// Corrects what SOURCE says of the file by what it is not told yet: size and mtime.
     pub fn correct(&self, stamp: &mut Stamp) {
         let state = self.state.lock();

@@ -93,7 +93,11 @@ impl Passthrough {
 
     fn stale(&self, inode: &Inode) {
         inode.set_stale();
-        self.notices.stale(inode.node);
+        // A strict mount's kernel finds out by itself, from the times in the answer; a notice that
+        // came later would make it forget the next answer.
+        if !self.strict {
+            self.notices.stale(inode.node);
+        }
     }
 
     /// The file was changed through the mount, but not its data: what was right before is right
