@@ -126,7 +126,7 @@ fn cache_shrinks_where_memory_is_short() {
     let pages = 64 * MIB / PAGE;
     make(&bed, "file", pages);
     make(&bed, "other", 16);
-    bed.mount(Mode::Through, &["--cache", "64M"]);
+    bed.mount(Mode::Through, &["--cache", "64M", "--codec", "lz4"]);
     let [file, other] = ["file", "other"].map(|name| open(&bed, name));
     let mut page = Page::zeros();
     for _ in 0..3 {
