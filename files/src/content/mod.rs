@@ -4,11 +4,11 @@
 //! the first level, which holds pages as they are; here is the second, which holds them compressed.
 //! No page is held uncompressed here, nor left in the page cache of SOURCE.
 //!
-//! - [`read`]: from the cache, else from SOURCE; answer first, then take in.
-//! - [`write`]: through to SOURCE, or kept dirty.
-//! - [`writeback`]: dirty pages go to SOURCE on fsync and close, after a time, and at the limit.
-//! - [`memory_files`]: files that live here only (`--ram`).
-//! - [`tuner`]: how large the cache may be, ten times a second.
+//! - `read`: from the cache, else from SOURCE; answer first, then take in.
+//! - `write`: through to SOURCE, or kept dirty.
+//! - `writeback`: dirty pages go to SOURCE on fsync and close, after a time, and at the limit.
+//! - `memory_files`: files that live here only (`--ram`).
+//! - `tuner`: how large the cache may be, ten times a second.
 
 mod bench;
 mod change;
