@@ -17,9 +17,6 @@ const SHADOWS_PER_PAGE: u64 = 8;
 /// The index may take this part of the limit; beyond, shadows go first.
 const INDEX_PART: u64 = 8;
 
-/// Where the index is too large, at least so many shadows stay for each page that is held.
-const SHADOWS_PART: u64 = 1;
-
 /// Pages in use that are passed over for one that is dropped.
 const PASSED_OVER: u32 = 32;
 
@@ -97,8 +94,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         for _ in 0..4 {
             let shadows = guarded.index.lists.len(On::Shadows);
             let large = guarded.index.used_bytes() > limit / INDEX_PART;
-            // Without any shadow no page could come back.
-            let few = shadows * SHADOWS_PART < guarded.index.held();
+            // Without shadows no page could come back: as many stay as pages are held.
+            let few = shadows < guarded.index.held();
             let trimmed = if shadows > most || large && !few {
                 self.forget_oldest_shadow(guarded)
             } else {

@@ -66,7 +66,7 @@ pub struct Contents {
     files: Mutex<Files>,
     codec: String,
     // In the order in which they end.
-    flusher: Flusher,
+    _flusher: Flusher,
     _tuner: Option<super::tuner::Thread>,
     _keeper: Keeper,
 }
@@ -153,7 +153,7 @@ impl Contents {
         let keeper = Keeper::start("files", wake, move || kept.cache.keep()).map_err(thread)?;
         Ok(Arc::new(Contents {
             _tuner: tuner(&shared).map_err(thread)?,
-            flusher: Flusher::start(&shared).map_err(thread)?,
+            _flusher: Flusher::start(&shared).map_err(thread)?,
             _keeper: keeper,
             shared,
             files: Mutex::default(),
@@ -203,11 +203,6 @@ impl Contents {
     /// The first failure; the pages stay dirty.
     pub fn sync(&self) -> io::Result<()> {
         self.shared.write_back.write_out_all()
-    }
-
-    /// Stops writing dirty pages out by age; [`sync`](Self::sync) works on.
-    pub fn stop(&self) {
-        self.flusher.stop();
     }
 
     /// Fills in what is counted here.

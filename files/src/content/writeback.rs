@@ -292,7 +292,7 @@ impl Content {
 pub(super) struct Flusher {
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Flusher {
@@ -315,17 +315,17 @@ impl Flusher {
         Ok(Flusher {
             shared,
             stop,
-            thread: Mutex::new(Some(thread)),
+            thread: Some(thread),
         })
     }
 
     /// Ends the thread.
-    pub(super) fn stop(&self) {
+    fn stop(&mut self) {
         self.stop.store(true, Ordering::Release);
         let write_back = &self.shared.write_back;
         *write_back.wake.lock() = true;
         write_back.woken.notify_one();
-        if let Some(thread) = self.thread.lock().take()
+        if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the thread files/flush panicked");
