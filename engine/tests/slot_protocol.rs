@@ -154,19 +154,21 @@ impl Model {
     /// What the page reads as; waits for one that is in transit.
     fn load(&self) -> Option<u64> {
         loop {
-            let held = slot::lock(&self.slot, relax);
-            let value = match held.said().entry() {
-                Some(Entry::Chunk(chunk)) => Some(self.read(chunk.place as usize)),
-                Some(Entry::Backing { checksum }) => Some(checksum.into()),
-                Some(Entry::Transit { dead: false }) => {
-                    drop(held);
-                    thread::yield_now();
-                    continue;
+            let mut said = slot::peek(&self.slot, relax);
+            if said.as_chunk().is_some() {
+                let held = slot::lock(&self.slot, relax);
+                said = held.said();
+                let value = said.as_chunk().map(|chunk| self.read(chunk.place as usize));
+                held.touch();
+                if value.is_some() {
+                    return value;
                 }
-                _ => None,
-            };
-            held.touch();
-            return value;
+            }
+            match said.entry() {
+                Some(Entry::Backing { checksum }) => return Some(checksum.into()),
+                Some(Entry::Transit { dead: false }) => thread::yield_now(),
+                _ => return None,
+            }
         }
     }
 
