@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use compcache_engine::host::NoMemory;
 use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 
@@ -65,7 +66,10 @@ pub trait Disk: Send + Sync {
     fn size_bytes(&self) -> u64;
 
     /// Working memory for one thread.
-    fn worker(&self) -> Worker;
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none.
+    fn worker(&self) -> Result<Worker, NoMemory>;
 
     /// Reads the bytes from `offset` on. Pages never written read as zeros.
     ///
@@ -149,8 +153,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
         self.store.pages() * PAGE
     }
 
-    fn worker(&self) -> Worker {
-        self.store.worker()
+    fn worker(&self) -> Result<Worker, NoMemory> {
+        self.store.try_worker()
     }
 
     fn read(&self, worker: &mut Worker, offset: u64, data: &mut [u8]) -> Result<(), DiskError> {

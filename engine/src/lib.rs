@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod backing;
 pub mod ccache;
 pub mod codec;
+mod fallible;
 pub mod host;
 pub mod page;
 pub mod pool;
@@ -22,7 +23,7 @@ pub mod space;
 pub mod stats;
 pub mod store;
 
-pub use backing::{Backing, BackingError};
+pub use backing::{Backing, BackingAccess, BackingError};
 pub use ccache::{Ccache, CcacheConfig, FileId};
 pub use codec::{CodecId, CodecSpec};
 pub use host::{FrameMemory, Host, SlotMemory};

@@ -11,6 +11,7 @@ pub(crate) struct TestHost {
     time: StdTime,
     pub(crate) keeper_calls: AtomicU32,
     pub(crate) recompressor_calls: AtomicU32,
+    pub(crate) pinned: AtomicU32,
 }
 
 impl Host for TestHost {
@@ -22,6 +23,15 @@ impl Host for TestHost {
 
     fn relax(&self, attempt: u32) {
         StdTime::relax(attempt);
+    }
+
+    fn pin(&self) {
+        self.pinned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn unpin(&self) {
+        let before = self.pinned.fetch_sub(1, Ordering::Relaxed);
+        assert!(before > 0, "only what is pinned is unpinned");
     }
 
     fn wake_keeper(&self) {
