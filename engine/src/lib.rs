@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod backing;
 pub mod ccache;
 pub mod codec;
+pub mod cold;
 mod fallible;
 pub mod host;
 pub mod page;

@@ -29,7 +29,6 @@ struct rzk_disk;
 struct rzk_thread;
 struct rzk_shrinker;
 struct rzk_backing;
-struct rzk_deferral;
 
 /* Module parameters as they were given; strings may be NULL. */
 struct rzk_parameters {
@@ -195,8 +194,8 @@ int rzk_backing_read(struct rzk_backing *backing, u64 page, void *memory);
 /* deferral.c */
 int rzk_deferrals_start(void);
 void rzk_deferrals_stop(void);
-void rzk_defer(struct rz_live *live, struct bio *bio, const struct rzk_cursor *cursor, u64 started);
-void rz_deferred(struct rz_live *live, struct bio *bio, struct rzk_cursor *cursor, u64 started);
+void rzk_defer(struct rz_live *live, const void *kept, size_t length);
+void rz_deferred(struct rz_live *live, const void *kept);
 
 /* The core's handle of a gendisk, and the attribute's device. */
 struct gendisk;

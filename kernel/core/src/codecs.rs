@@ -3,7 +3,7 @@
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use compcache_engine::Page;
 use compcache_engine::codec::{self, Builtin, CodecId, CodecSpec, Codecs, Corrupt};
@@ -24,13 +24,26 @@ pub(crate) fn uses_vector() -> bool {
     VECTOR.load(Relaxed)
 }
 
-/// The codec of new devices: the default of all devices where vector instructions make it the
-/// fastest, else lz4.
+/// The codec that was chosen for new devices: number and level, and a bit that says so.
+static DEFAULT: AtomicU32 = AtomicU32::new(0);
+const CHOSEN: u32 = 1 << 16;
+
+/// Chooses the codec of new devices.
+pub(crate) fn set_default(spec: CodecSpec) {
+    let level = u32::from(spec.level() as u8);
+    DEFAULT.store(CHOSEN | (spec.id() as u32) << 8 | level, Relaxed);
+}
+
+/// The codec of new devices: what was chosen, else the default of all devices where vector
+/// instructions make it the fastest, else lz4.
 pub(crate) fn default_codec() -> CodecSpec {
-    if uses_vector() {
-        CodecSpec::default()
-    } else {
-        CodecSpec::LZ4
+    let [level, number, chosen, _] = DEFAULT.load(Relaxed).to_le_bytes();
+    let id = CodecId::from_number(number).filter(|_| chosen != 0);
+    let spec = id.and_then(|id| CodecSpec::new_in::<KernelCodecs>(id).ok());
+    match spec.and_then(|spec| spec.with_level(level as i8)) {
+        Some(spec) => spec,
+        None if uses_vector() => CodecSpec::default(),
+        None => CodecSpec::LZ4,
     }
 }
 

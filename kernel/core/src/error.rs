@@ -84,6 +84,10 @@ pub(crate) enum Error<'a> {
     },
     #[error("the path of the backing swap is too long: the limit is {most} bytes")]
     PathTooLong { most: usize },
+    #[error("the path of the backing swap is empty: give that of a partition or file")]
+    PathEmpty,
+    #[error("it is not initialised: the reason is in the line above")]
+    NotMade { code: i32 },
     #[error("only a user with CAP_SYS_ADMIN may do that: become root")]
     NotAdmin,
     #[error("num_devices of {given} is out of range: give 1 to 32")]
@@ -143,7 +147,7 @@ impl Error<'_> {
         match self {
             Error::Initialised { .. } | Error::Held => sys::EBUSY,
             Error::NoMemory { .. } | Error::TableTooLarge { .. } => sys::ENOMEM,
-            Error::Kernel { code, .. } => *code,
+            Error::Kernel { code, .. } | Error::NotMade { code } => *code,
             Error::NotAdmin => sys::EPERM,
             Error::Fault => sys::EFAULT,
             Error::Backing { problem, .. } => match problem {

@@ -42,13 +42,16 @@
 
 extern crate alloc;
 
+mod attributes;
 mod backing;
 mod codecs;
-mod control;
+mod cold;
+mod deferred;
 mod device;
 mod error;
 mod fallible;
 mod host;
+mod ioctl;
 mod live;
 mod memory;
 mod module;
@@ -60,4 +63,5 @@ mod stats;
 mod sys;
 mod text;
 mod threads;
+mod transfer;
 mod zstd;

@@ -176,15 +176,15 @@ impl Live {
         self.workers.len()
     }
 
-    /// Calls `work` with this CPU's worker and its number. It must not sleep: preemption is off.
+    /// Calls `work` with this CPU's worker. It must not sleep: preemption is off.
     #[inline]
-    pub(crate) fn on_cpu<T>(&self, work: impl FnOnce(&mut Worker<KernelCodecs>, usize) -> T) -> T {
+    pub(crate) fn on_cpu<T>(&self, work: impl FnOnce(&mut Worker<KernelCodecs>) -> T) -> T {
         // SAFETY: followed by `rzk_cpu_leave`.
         let cpu = unsafe { sys::rzk_cpu_enter() } as usize;
         // SAFETY: this CPU's worker, which nobody else uses until `rzk_cpu_leave`: requests are
         // not served from interrupts, and `work` does not call this again.
         let worker = unsafe { &mut *self.workers[cpu].0.get() };
-        let done = work(worker, cpu);
+        let done = work(worker);
         worker.scratch().end_section();
         // SAFETY: follows `rzk_cpu_enter`.
         unsafe { sys::rzk_cpu_leave() };

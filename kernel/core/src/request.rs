@@ -2,20 +2,19 @@
 //!
 //! A request is served in *sections* of up to eight pages, with preemption off and this CPU's
 //! worker. What has to be waited for is done between them: for memory in the submitter, for the
-//! backing swap in a work queue ([`crate::backing`] says how).
+//! backing swap in a work queue ([`crate::deferred`]).
 
-use core::ffi::c_void;
-use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
 use compcache_engine::Page;
-use compcache_engine::store::{InBacking, Loaded, ReadError, Transit, WriteError, Written};
+use compcache_engine::store::WriteError;
 
+use crate::deferred;
 use crate::device::Device;
 use crate::live::Live;
 use crate::params::PAGE;
-use crate::print::{Level, print};
 use crate::sys::{self, Bio, Cursor};
+use crate::transfer::{Stop, Transfer};
 
 /// Kinds of requests, as the kernel's side numbers them.
 const READ: u32 = 0;
@@ -25,156 +24,11 @@ const DISCARD: u32 = 2;
 /// Sectors of 512 bytes in a page.
 const SECTORS: u64 = PAGE / 512;
 
-/// Pages that are read or written with preemption off, at most: some 50 µs.
-const SECTION: u32 = 8;
-
 /// Pages that are freed with preemption off, at most.
 const FREED_AT_ONCE: u64 = 128;
 
-/// How often a write that found no room is tried again, once there was some.
-const TRIES: u32 = 16;
-
-/// A request that is under way: the pages that are left of it.
-#[derive(Debug)]
-pub(crate) struct Transfer {
-    pub(crate) bio: *mut Bio,
-    pub(crate) cursor: Cursor,
-    /// The next page.
-    pub(crate) index: u64,
-    /// Pages that are left, it included.
-    pub(crate) left: u64,
-    pub(crate) write: bool,
-    tries: u32,
-}
-
-/// Where serving a request stopped.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The section is over; there is more.
-    Pause,
-    /// At a page for which there is no room.
-    NoRoom,
-    /// At a page that must be taken to the backing swap.
-    Leaving(Transit),
-    /// At a page that must be fetched from there.
-    Elsewhere(InBacking),
-    /// At a page that is on its way there.
-    InTransit,
-    /// At a page that failed.
-    Failed,
-}
-
-impl Transfer {
-    pub(crate) fn new(bio: *mut Bio, cursor: Cursor, first: u64, pages: u64, write: bool) -> Self {
-        Transfer {
-            bio,
-            cursor,
-            index: first,
-            left: pages,
-            write,
-            tries: 0,
-        }
-    }
-
-    /// Goes on to the next page.
-    #[inline]
-    fn advance(&mut self) {
-        self.index += 1;
-        self.left -= 1;
-        self.tries = 0;
-    }
-
-    /// Serves pages until something has to be waited for, the section or the request is over.
-    /// What is at the cursor then is the page that it stopped at, but for [`Stop::Leaving`], whose
-    /// page was passed.
-    pub(crate) fn section(&mut self, live: &Live) -> Stop {
-        live.on_cpu(|worker, _| {
-            for _ in 0..SECTION {
-                if self.left == 0 {
-                    break;
-                }
-                let before = self.cursor;
-                // SAFETY: there are `left` pages from the cursor on.
-                let mapped = unsafe { sys::rzk_bio_map(self.bio, &before) };
-                let Some(mapped) = NonNull::new(mapped.cast::<Page>()) else {
-                    return Stop::Failed;
-                };
-                let stop = if self.write {
-                    // SAFETY: a whole page is mapped, which the submitter does not change.
-                    let page = unsafe { mapped.as_ref() };
-                    match live.store().write_page(worker, self.index, page) {
-                        Ok(Written::Held) => None,
-                        Ok(Written::ToBacking(transit)) => Some(Stop::Leaving(transit)),
-                        Ok(Written::InTransit) => Some(Stop::InTransit),
-                        Err(WriteError::NoSpace { .. }) => Some(Stop::NoRoom),
-                        Err(_) => Some(Stop::Failed),
-                    }
-                } else {
-                    // SAFETY: a whole page is mapped, which nobody reads until the request ends.
-                    let page = unsafe { &mut *mapped.as_ptr() };
-                    match live.store().read_page(worker, self.index, page) {
-                        Ok(Loaded::Here) => None,
-                        Ok(Loaded::InBacking(seen)) => Some(Stop::Elsewhere(seen)),
-                        Ok(Loaded::InTransit) => Some(Stop::InTransit),
-                        Err(error) => {
-                            report_read(live, &error);
-                            Some(Stop::Failed)
-                        }
-                    }
-                };
-                // SAFETY: mapped above.
-                unsafe {
-                    sys::rzk_bio_unmap(
-                        self.bio,
-                        &mut self.cursor,
-                        mapped.as_ptr().cast::<c_void>(),
-                        !self.write,
-                    );
-                }
-                match stop {
-                    None => self.advance(),
-                    Some(Stop::Leaving(transit)) => {
-                        self.advance();
-                        return Stop::Leaving(transit);
-                    }
-                    Some(stop) => {
-                        self.cursor = before;
-                        return stop;
-                    }
-                }
-            }
-            Stop::Pause
-        })
-    }
-
-    /// After [`Stop::NoRoom`]: makes room, and says whether to try again. May sleep.
-    pub(crate) fn make_room(&mut self, live: &Live) -> bool {
-        if self.tries < TRIES && live.store().top_up() {
-            self.tries += 1;
-            live.retried.fetch_add(1, Relaxed);
-            return true;
-        }
-        report_full(live, self.index);
-        false
-    }
-}
-
-#[cold]
-fn report_read(live: &Live, error: &ReadError) {
-    print(Level::Request, Some(live.number()), format_args!("reading failed: {error}"));
-}
-
-#[cold]
-fn report_full(live: &Live, index: u64) {
-    print(
-        Level::Request,
-        Some(live.number()),
-        format_args!(
-            "no room for page {index}: the memory limit is reached or the system has no more \
-             memory; the kernel keeps the page"
-        ),
-    );
-}
+/// How often a page without a request is tried again, once there was some memory.
+const TRIES: u32 = 8;
 
 /// The pages of a request, if it is for whole pages of the disk.
 fn pages_of(live: &Live, sector: u64, bytes: u64) -> Option<(u64, u64)> {
@@ -199,15 +53,13 @@ unsafe extern "C" fn rz_submit(
     // SAFETY: a device lives longer than its disk.
     let device = unsafe { &*device };
     // SAFETY: a reset waits for requests.
-    let Some(live) = (unsafe { device.live() }) else {
+    let live = unsafe { device.live() };
+    let Some((live, (first, count))) =
+        live.and_then(|live| Some((live, pages_of(live, sector, bytes)?)))
+    else {
         device.count_invalid_io();
         // SAFETY: it was not ended.
         return unsafe { sys::rzk_bio_refuse(bio, -sys::EIO) };
-    };
-    let Some((first, count)) = pages_of(live, sector, bytes) else {
-        device.count_invalid_io();
-        // SAFETY: as above.
-        return unsafe { sys::rzk_bio_refuse(bio, -sys::EINVAL) };
     };
     match kind {
         READ | WRITE => {
@@ -217,7 +69,8 @@ unsafe extern "C" fn rz_submit(
                 sys::rzk_bio_cursor(bio, &mut cursor);
                 sys::rzk_bio_account(bio)
             };
-            serve(device, live, Transfer::new(bio, cursor, first, count, kind == WRITE), started);
+            let transfer = Transfer::new(bio, cursor, first, count, kind == WRITE);
+            serve(device, live, transfer, started);
         }
         DISCARD => {
             discard(live, first, count);
@@ -233,27 +86,25 @@ unsafe extern "C" fn rz_submit(
 fn serve(device: &Device, live: &Live, mut transfer: Transfer, started: u64) {
     let mut error = 0;
     while transfer.left > 0 {
-        match transfer.section(live) {
+        match transfer.section(live, &mut ()) {
             Stop::Pause => {
                 // SAFETY: nothing is held.
                 unsafe { sys::rzk_breathe() };
             }
-            Stop::NoRoom if transfer.make_room(live) => {}
             Stop::NoRoom => {
+                if !transfer.make_room(live) {
+                    error = -sys::EIO;
+                    break;
+                }
+            }
+            Stop::Away(away) => return deferred::defer(live, transfer, Some(away), started),
+            Stop::InTransit => return deferred::defer(live, transfer, None, started),
+            Stop::Unaligned => {
+                device.count_invalid_io();
                 error = -sys::EIO;
                 break;
             }
-            Stop::Leaving(transit) => {
-                return crate::backing::defer(live, transfer, Some(transit), started);
-            }
-            Stop::Elsewhere(_) | Stop::InTransit => {
-                return crate::backing::defer(live, transfer, None, started);
-            }
             Stop::Failed => {
-                // A page that is not whole, or cannot be read (which was counted as that).
-                if is_unaligned(&transfer) {
-                    device.count_invalid_io();
-                }
                 error = -sys::EIO;
                 break;
             }
@@ -263,24 +114,10 @@ fn serve(device: &Device, live: &Live, mut transfer: Transfer, started: u64) {
     unsafe { sys::rzk_bio_end(transfer.bio, error, started) };
 }
 
-/// Whether what is at the cursor is no whole page.
-fn is_unaligned(transfer: &Transfer) -> bool {
-    let mut cursor = transfer.cursor;
-    // SAFETY: there is a page at the cursor; it is unmapped at once.
-    unsafe {
-        let page = sys::rzk_bio_map(transfer.bio, &cursor);
-        if page.is_null() {
-            return true;
-        }
-        sys::rzk_bio_unmap(transfer.bio, &mut cursor, page, false);
-    }
-    false
-}
-
 fn discard(live: &Live, mut first: u64, mut count: u64) {
     while count > 0 {
         let some = count.min(FREED_AT_ONCE);
-        live.on_cpu(|_, cpu| live.store().discard(cpu, first, some));
+        live.on_cpu(|worker| live.store().discard(worker, first, some));
         first += some;
         count -= some;
         // SAFETY: nothing is held.
@@ -307,18 +144,17 @@ unsafe extern "C" fn rz_page_io(
         return -sys::EIO;
     };
     let Some((index, _)) = pages_of(live, sector, PAGE) else {
-        return -sys::EINVAL;
+        return -sys::EIO;
     };
     // What may have to wait comes as a request.
     if live.backing().is_some() {
         return -sys::EOPNOTSUPP;
     }
     for _ in 0..TRIES {
-        let done = live.on_cpu(|worker, _| {
+        let done = live.on_cpu(|worker| {
             if write {
                 // SAFETY: a whole page, by this function's contract.
-                let written = live.store().write_page(worker, index, unsafe { &*page });
-                match written {
+                match live.store().write_page(worker, index, unsafe { &*page }) {
                     Ok(_) => Ok(()),
                     Err(WriteError::NoSpace { .. }) => Err(true),
                     Err(_) => Err(false),
@@ -331,14 +167,17 @@ unsafe extern "C" fn rz_page_io(
         });
         match done {
             Ok(()) => return 0,
-            Err(true) if live.store().top_up() => {
+            Err(true) => {
+                // The engine has counted a failure, and the page comes again: here, or as a
+                // request.
                 live.retried.fetch_add(1, Relaxed);
+                if !live.store().top_up() {
+                    break;
+                }
             }
-            Err(_) => break,
+            Err(false) => break,
         }
     }
-    // The request that follows is the one that is counted and told of.
-    live.retried.fetch_add(u64::from(write), Relaxed);
     -sys::EIO
 }
 
