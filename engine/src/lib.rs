@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod backing;
 pub mod ccache;
 pub mod codec;
+pub mod cpu;
 pub mod host;
 pub mod page;
 pub mod pool;
@@ -24,7 +25,8 @@ pub mod store;
 
 pub use backing::{Backing, BackingError};
 pub use ccache::{Ccache, CcacheConfig, FileId};
-pub use codec::{CodecId, CodecSpec};
+pub use codec::{CodecId, CodecSpec, Codecs};
+pub use cpu::Cpu;
 pub use host::{FrameMemory, Host, SlotMemory};
 pub use page::{PAGE_SIZE, Page};
 pub use store::{Store, StoreConfig, Worker};

@@ -122,7 +122,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     /// Working memory for one thread.
-    pub fn worker(&self) -> Worker {
+    pub fn worker(&self) -> Worker<H::Codecs> {
         self.store.worker()
     }
 

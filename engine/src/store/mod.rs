@@ -15,12 +15,13 @@ mod write;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
+use alloc::alloc::{Layout, handle_alloc_error};
 use alloc::boxed::Box;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::backing::Backing;
-use crate::codec::{CodecSpec, Scratch};
+use crate::codec::{Builtin, CodecSpec, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page};
 use crate::pool::{Owners, Pool};
@@ -54,14 +55,14 @@ pub struct StoreConfig {
 }
 
 /// What a thread needs to store and load pages: make one for each thread before it serves.
-pub struct Worker {
+pub struct Worker<C: Codecs = Builtin> {
     number: usize,
-    // Boxed, as `chunk` is: workers are handed from thread to thread, some with small stacks.
-    scratch: Box<Scratch>,
+    scratch: C::Scratch,
+    // Boxed: workers are handed from thread to thread, some with small stacks.
     chunk: Box<Page>,
 }
 
-impl fmt::Debug for Worker {
+impl<C: Codecs> fmt::Debug for Worker<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("number", &self.number)
@@ -131,14 +132,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Working memory for one thread, all of it resident.
-    pub fn worker(&self) -> Worker {
-        let mut chunk = Box::new([0; PAGE_SIZE]);
-        let mut page = Box::new([0; PAGE_SIZE]);
-        let scratch = Scratch::warmed(&mut page, &mut chunk[..]);
+    ///
+    /// Ends the process, as every other allocation does, where there is none.
+    pub fn worker(&self) -> Worker<H::Codecs> {
+        let scratch = H::Codecs::scratch();
         Worker {
             number: self.workers.fetch_add(1, Relaxed),
-            scratch,
-            chunk,
+            scratch: scratch.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Page>())),
+            chunk: Box::new([0; PAGE_SIZE]),
         }
     }
 
@@ -154,7 +155,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Frees pages `first..first + count` and returns how many of them held something. They
     /// read as zeros from now on. Pages past the end are ignored.
-    pub fn discard(&self, worker: &mut Worker, first: u64, count: u64) -> u64 {
+    pub fn discard(&self, worker: &mut Worker<H::Codecs>, first: u64, count: u64) -> u64 {
         let shard = self.counters.shard(worker.number);
         let mut freed = 0;
         for word in self.table.written_in(first..first.saturating_add(count)) {
