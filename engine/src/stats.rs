@@ -37,6 +37,8 @@ pub struct Stats {
     pub backing_reads: u64,
     /// Counter: pages written to the backing store.
     pub backing_writes: u64,
+    /// Counter: pages that were stored as they are.
+    pub no_compress_since: u64,
     /// Counter: pages moved by the evacuator.
     pub evacuated: u64,
     /// Counter: frames taken although the reserve was empty.

@@ -105,7 +105,7 @@ static int __init ramzswap_init(void)
 		.debug = debug,
 		.given = (disksize_kb ? RZK_GIVEN_DISKSIZE : 0) |
 			 (memlimit_kb ? RZK_GIVEN_MEMLIMIT : 0) |
-			 (backing_swap ? RZK_GIVEN_BACKING : 0) | (codec ? RZK_GIVEN_CODEC : 0),
+			 (backing_swap ? RZK_GIVEN_BACKING : 0),
 	};
 	int error;
 

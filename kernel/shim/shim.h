@@ -47,7 +47,6 @@ struct rzk_parameters {
 #define RZK_GIVEN_DISKSIZE 1
 #define RZK_GIVEN_MEMLIMIT 2
 #define RZK_GIVEN_BACKING 4
-#define RZK_GIVEN_CODEC 8
 
 /* Kinds of messages; those of requests are limited in number. */
 enum {

@@ -71,6 +71,15 @@ impl Scratch {
         })
     }
 
+    /// Working memory for a processor that has `cpu`, not yet touched by any codec: for an embedder
+    /// whose memory is always resident, and who may use vector registers only while it serves.
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none.
+    pub fn for_cpu(cpu: Cpu) -> Result<Self, NoMemory> {
+        Scratch::new(wks::Path::best(cpu))
+    }
+
     /// Has every codec use the memory once, both ways.
     fn warm_up(&mut self) -> Result<(), NoMemory> {
         // SAFETY: two pages are made of numbers.

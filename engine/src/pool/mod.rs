@@ -261,6 +261,17 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Ok(bytes)
     }
 
+    /// Flips a bit in the middle of the chunk that a slot names, if it names one.
+    pub(crate) fn flip_bit(&self, held: &Held<'_, AtomicU64>) -> bool {
+        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+            return false;
+        };
+        // SAFETY: the slot names a chunk of this length, and is held, so that nobody else reads or
+        // moves it meanwhile.
+        unsafe { self.memory.flip_bit(place, length / 2) };
+        true
+    }
+
     /// A populated frame for an arena.
     fn take_frame(&self, host: &H, over_limit: bool) -> Option<u32> {
         let frame = match self.ready.pop(&self.infos) {
@@ -311,6 +322,32 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         self.ready.count() > 0
     }
 
+    /// Bytes of ready frames beyond the least that a pool of any size keeps.
+    pub(crate) fn shrinkable_bytes(&self) -> u64 {
+        let frames = self.ready.count().saturating_sub(RESERVE_MIN);
+        u64::from(frames) * FRAME_SIZE as u64
+    }
+
+    /// Gives up to `bytes` of ready frames back to the host, and returns how many.
+    pub(crate) fn shrink(&self, bytes: u64) -> u64 {
+        let mut given = 0;
+        while given < bytes && self.shrinkable_bytes() > 0 && self.release_ready() {
+            given += FRAME_SIZE as u64;
+        }
+        given
+    }
+
+    /// Gives a ready frame back to the host, if there is one.
+    fn release_ready(&self) -> bool {
+        let Some(frame) = self.ready.pop(&self.infos) else {
+            return false;
+        };
+        self.memory.0.release(frame);
+        self.absent.push(&self.infos, frame);
+        self.held.fetch_sub(1, Relaxed);
+        true
+    }
+
     fn reserve_target(&self) -> u32 {
         (self.held.load(Relaxed) / RESERVE_SHARE)
             .max(RESERVE_MIN)
@@ -348,15 +385,9 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             self.ready.push(&self.infos, frame);
         }
         for _ in 0..FRAMES_A_ROUND {
-            if self.ready.count() <= target {
+            if self.ready.count() <= target || !self.release_ready() {
                 break;
             }
-            let Some(frame) = self.ready.pop(&self.infos) else {
-                break;
-            };
-            self.memory.0.release(frame);
-            self.absent.push(&self.infos, frame);
-            self.held.fetch_sub(1, Relaxed);
         }
         more || self.ready.count() != target
     }

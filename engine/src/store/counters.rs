@@ -27,6 +27,7 @@ pub(super) struct Shard {
     pub(super) recompressed: Counter,
     pub(super) recompress_saved: Counter,
     pub(super) recompress_in_vain: Counter,
+    no_compress_since: Counter,
     zero_pages: Counter,
     same_pages: Counter,
     good_compress: Counter,
@@ -63,6 +64,13 @@ impl Shard {
     #[inline]
     pub(super) fn gained(&self, entry: Entry) {
         self.change(entry, 1);
+        if let Entry::Chunk(ChunkRef {
+            codec: CodecId::Raw,
+            ..
+        }) = entry
+        {
+            self.add(&self.no_compress_since, 1);
+        }
     }
 
     /// Notes that a slot no longer says `entry`.
@@ -158,6 +166,7 @@ impl Counters {
         stats.recompressed = self.sum(|s| &s.recompressed);
         stats.recompress_saved = self.sum(|s| &s.recompress_saved);
         stats.recompress_in_vain = self.sum(|s| &s.recompress_in_vain);
+        stats.no_compress_since = self.sum(|s| &s.no_compress_since);
         stats.zero_pages = self.gauge(|s| &s.zero_pages);
         stats.same_pages = self.gauge(|s| &s.same_pages);
         stats.good_compress = self.gauge(|s| &s.good_compress);

@@ -20,6 +20,7 @@
 
 mod cells;
 mod counters;
+mod damage;
 mod error;
 mod read;
 mod recompress;
@@ -94,6 +95,12 @@ impl<C: Codecs> Worker<C> {
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
+    }
+
+    /// The codecs' working memory, for a set of codecs that wants to be told of its surroundings.
+    #[inline]
+    pub fn scratch(&mut self) -> &mut C::Scratch {
+        &mut self.scratch
     }
 }
 
@@ -273,6 +280,18 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// has nothing left.
     pub fn top_up(&self) -> bool {
         self.pool.top_up()
+    }
+
+    /// Bytes of ready frames beyond the least that a pool of any size keeps: what
+    /// [`Store::shrink`] can give back at once.
+    pub fn shrinkable_bytes(&self) -> u64 {
+        self.pool.shrinkable_bytes()
+    }
+
+    /// Gives up to `bytes` of ready frames back to the host, which is short of memory, and returns
+    /// how many. May run beside [`Store::keep`], and sleeps where [`FrameMemory::release`] does.
+    pub fn shrink(&self, bytes: u64) -> u64 {
+        self.pool.shrink(bytes)
     }
 
     /// Pages read and written so far: how busy the store is. Costs little.

@@ -67,7 +67,7 @@ impl Clock for KernelClock<'_> {
 
     fn sleep(&self, limit: Option<Duration>) {
         // Rounded up: 0 would be no limit.
-        let limit = limit.map_or(0, |limit| limit.as_nanos().div_ceil(1_000_000) as u64);
+        let limit = limit.map_or(0, |limit| limit.as_millis() as u64 + 1);
         self.thread.sleep(limit);
     }
 

@@ -19,7 +19,7 @@ const TABLE_SHARE: u64 = 4;
 
 /// `/dev/ramzswapN`.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     number: u32,
     disk: AtomicPtr<sys::Disk>,
     params: UnsafeCell<Params>,

@@ -171,11 +171,6 @@ impl Live {
         self.store.set_memlimit(bytes);
     }
 
-    /// Bytes of the workers' memory, about.
-    pub(crate) fn cpus(&self) -> usize {
-        self.workers.len()
-    }
-
     /// Calls `work` with this CPU's worker. It must not sleep: preemption is off.
     #[inline]
     pub(crate) fn on_cpu<T>(&self, work: impl FnOnce(&mut Worker<KernelCodecs>) -> T) -> T {
@@ -214,7 +209,7 @@ impl Drop for Live {
 unsafe extern "C" fn rz_shrinker_count(live: *const Live) -> u64 {
     // SAFETY: it stays until the shrinker was stopped.
     let live = unsafe { &*live };
-    live.store.reserve_bytes() / PAGE
+    live.store.shrinkable_bytes() / PAGE
 }
 
 /// Gives back up to `pages` pages that are free, and returns how many. May sleep.

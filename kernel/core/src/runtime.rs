@@ -36,7 +36,10 @@ mod bare {
     #[panic_handler]
     fn panic(info: &PanicInfo<'_>) -> ! {
         print(Level::Error, None, format_args!("a fault of the driver: {info}"));
-        // SAFETY: it does not return.
-        unsafe { sys::rzk_bug() }
+        // SAFETY: it ends the task. The instruction behind it tells the kernel's checker so.
+        unsafe {
+            sys::rzk_bug();
+            core::arch::asm!("ud2", options(noreturn))
+        }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Cursor {
 /// Module parameters as they were given.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     pub(crate) num_devices: u64,
     pub(crate) disksize_kb: u64,
     pub(crate) memlimit_kb: u64,
@@ -55,7 +55,6 @@ pub struct Parameters {
 pub(crate) const GIVEN_DISKSIZE: u32 = 1;
 pub(crate) const GIVEN_MEMLIMIT: u32 = 2;
 pub(crate) const GIVEN_BACKING: u32 = 4;
-pub(crate) const GIVEN_CODEC: u32 = 8;
 
 pub(crate) const HAS_FREE_NOTIFY: u32 = 1;
 pub(crate) const HAS_SYNCHRONOUS: u32 = 2;
@@ -78,7 +77,7 @@ unsafe extern "C" {
     pub(crate) fn rzk_features() -> u32;
     pub(crate) fn rzk_print(level: u32, text: *const u8, length: usize);
     #[cfg(not(test))]
-    pub(crate) fn rzk_bug() -> !;
+    pub(crate) fn rzk_bug();
 
     // May sleep.
     pub(crate) fn rzk_alloc(size: usize, align: usize) -> *mut c_void;

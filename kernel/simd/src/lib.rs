@@ -22,17 +22,16 @@ use compcache_engine::page::Page;
 
 mod runtime;
 
-/// A local that no frame holds whose alignment is not its own.
+/// A local that a frame can hold only at an address of its alignment.
 #[repr(align(32))]
-struct Realigned(MaybeUninit<[u8; 32]>);
+struct Realigned(#[expect(dead_code, reason = "its place is what counts")] MaybeUninit<[u8; 32]>);
 
-impl Realigned {
-    #[inline(always)]
-    fn frame() -> Self {
+/// Realigns the frame of the function that calls this.
+macro_rules! realign_frame {
+    () => {
         let mut realigned = Realigned(MaybeUninit::uninit());
         core::hint::black_box(&mut realigned);
-        realigned
-    }
+    };
 }
 
 /// Working memory, or null where there is none. May sleep, and uses no vector register.
@@ -84,7 +83,7 @@ pub unsafe extern "C" fn ks_compress(
     out: *mut u8,
     room: usize,
 ) -> isize {
-    let _frame = Realigned::frame();
+    realign_frame!();
     // SAFETY: by this function's contract.
     let (scratch, page, out) = unsafe {
         let out = core::slice::from_raw_parts_mut(out, room);
@@ -109,7 +108,7 @@ pub unsafe extern "C" fn ks_decompress(
     length: usize,
     page: *mut Page,
 ) -> bool {
-    let _frame = Realigned::frame();
+    realign_frame!();
     // SAFETY: by this function's contract.
     let (scratch, page, chunk) = unsafe {
         let chunk = core::slice::from_raw_parts(chunk, length);
