@@ -109,6 +109,22 @@ mm() {
 	echo "$1"
 }
 
+# stored_at_least BYTES, stored_at_most BYTES: of pages, before compression.
+stored_at_least() {
+	[ "$(mm 1)" -ge "$1" ]
+}
+
+stored_at_most() {
+	[ "$(mm 1)" -le "$1" ]
+}
+
+# io N: number N of io_stat, from 1: failed_reads failed_writes invalid_io notify_free.
+io() {
+	set -- "$1" $(cat $S/io_stat)
+	shift "$1"
+	echo "$1"
+}
+
 # codecs: the names that comp_algorithm offers.
 codecs() {
 	tr -d '[]' <$S/comp_algorithm
@@ -141,6 +157,24 @@ used_as_swap() {
 reset_device() {
 	set_to reset 1
 	equal "$(cat $S/initstate)" 0 initstate
+}
+
+# hogs_with_each_codec: all kinds of memory that is swapped, and that none of it is left.
+hogs_with_each_codec() {
+	for codec in $(codecs); do
+		echo "$codec"
+		set_to comp_algorithm "$codec"
+		set_to disksize 192M
+		swap_on
+		run in_cgroup 16 hog -p 2 -r 1 -f -h 16
+		run in_cgroup 16 hog -r 1 -o -m -f 24
+		run in_cgroup 16 hog -r 1 -t -o 24
+		run in_cgroup 16 hog -r 1 -x 32
+		run swapoff /dev/$D
+		between "$(mm 1)" 0 8192 "orig_data_size after swapoff"
+		equal "$(io 1) $(io 2) $(io 3)" "0 0 0" "failed reads, failed writes, invalid requests"
+		reset_device
+	done
 }
 
 # log_is_clean: has the kernel nothing to complain about?
