@@ -25,6 +25,7 @@ struct PinnedHost {
 }
 
 impl Host for PinnedHost {
+    type Codecs = compcache_engine::codec::Builtin;
     type Lock = <LinuxHost as Host>::Lock;
 
     fn now_ns(&self) -> u64 {

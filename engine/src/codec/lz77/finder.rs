@@ -3,9 +3,6 @@
 //! This is the parse of LZ4's and LZO1X-1's fast compressors, with positions of
 //! 16 bits.
 
-use alloc::boxed::Box;
-use core::fmt;
-
 use super::bytes::{load32, load64};
 use crate::page::{PAGE_SIZE, Page};
 
@@ -58,17 +55,13 @@ pub(in crate::codec) trait Format {
 /// It is cleared for each page. Telling the entries of earlier pages from this page's instead,
 /// by an epoch in each, was measured to cost an eighth of the speed: it lengthens the chain
 /// from a word to its candidate, and clearing takes only a fiftieth.
-pub(in crate::codec) struct Table(Box<[u16; 1 << HASH_BITS]>);
+pub(in crate::codec) struct Table([u16; 1 << HASH_BITS]);
 
-impl Default for Table {
-    fn default() -> Self {
-        Table(Box::new([0; 1 << HASH_BITS]))
-    }
-}
-
-impl fmt::Debug for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Table").finish_non_exhaustive()
+impl Table {
+    /// Whether any page was compressed with it.
+    #[cfg(test)]
+    pub(in crate::codec) fn is_touched(&self) -> bool {
+        self.0 != [0; 1 << HASH_BITS]
     }
 }
 
@@ -86,7 +79,7 @@ pub(in crate::codec) fn compress<F: Format>(
     out: &mut [u8],
 ) -> Option<usize> {
     // An empty entry is the page's first position, whose own entry is thus made.
-    let entries = &mut *table.0;
+    let entries = &mut table.0;
     entries.fill(0);
     let base = page.as_ptr();
     let mut len = 0;
