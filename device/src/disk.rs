@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use compcache_engine::codec::Builtin;
 use compcache_engine::host::NoMemory;
 use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
@@ -129,7 +130,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
 
     /// The first page of a request; counts a request that is refused.
     fn check(&self, offset: u64, len: u64) -> Result<u64, DiskError> {
-        let size = self.size_bytes();
+        let size = self.store.pages() * PAGE;
         let error = if !offset.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) {
             DiskError::Unaligned { offset, len }
         } else if offset.checked_add(len).is_none_or(|end| end > size) {
@@ -148,7 +149,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
     }
 }
 
-impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
+impl<H: Host<Codecs = Builtin>, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
     fn size_bytes(&self) -> u64 {
         self.store.pages() * PAGE
     }

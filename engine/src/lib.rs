@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod backing;
 pub mod ccache;
 pub mod codec;
+pub mod cpu;
 mod fallible;
 pub mod host;
 pub mod page;
@@ -25,7 +26,8 @@ pub mod store;
 
 pub use backing::{Backing, BackingAccess, BackingError};
 pub use ccache::{Ccache, CcacheConfig, FileId};
-pub use codec::{CodecId, CodecSpec};
+pub use codec::{CodecId, CodecSpec, Codecs};
+pub use cpu::Cpu;
 pub use host::{FrameMemory, Host, SlotMemory};
 pub use page::{PAGE_SIZE, Page};
 pub use store::{Store, StoreConfig, Worker};

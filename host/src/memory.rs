@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use compcache_engine::codec::Builtin;
 use compcache_engine::host::heap::StdTime;
 use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::{FrameMemory, Host, SlotMemory};
@@ -50,6 +51,7 @@ impl LinuxHost {
 }
 
 impl Host for LinuxHost {
+    type Codecs = Builtin;
     type Lock = parking_lot::RawMutex;
 
     fn now_ns(&self) -> u64 {

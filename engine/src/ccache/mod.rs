@@ -129,7 +129,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     ///
     /// # Errors
     /// [`NoMemory`] where there is none.
-    pub fn try_worker(&self) -> Result<Worker, NoMemory> {
+    pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
         self.store.try_worker()
     }
 

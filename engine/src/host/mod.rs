@@ -8,11 +8,16 @@ pub(crate) mod testing;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
+use crate::codec::Codecs;
+
 /// Bytes in a frame, the unit in which the pool takes memory from the host.
 pub const FRAME_SIZE: usize = 64 * 1024;
 
 /// Locks, time and wake-ups.
 pub trait Host: Send + Sync {
+    /// The codecs that a store of this host has.
+    type Codecs: Codecs;
+
     /// The lock that guards an arena of the pool. Held for well under a microsecond and
     /// never over I/O or an allocation of memory.
     type Lock: lock_api::RawMutex + Send + Sync;

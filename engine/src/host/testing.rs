@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Host;
 use super::heap::StdTime;
+use crate::codec::Builtin;
 
 /// Locks of `parking_lot`, the real clock, and counts of calls for the threads of a store.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct TestHost {
 }
 
 impl Host for TestHost {
+    type Codecs = Builtin;
     type Lock = parking_lot::RawMutex;
 
     fn now_ns(&self) -> u64 {

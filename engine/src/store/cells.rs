@@ -51,7 +51,7 @@ pub(crate) enum Cell<'a> {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Compresses a page.
-    pub(crate) fn pack<'a>(&self, worker: &'a mut Worker, page: &'a Page) -> Packed<'a> {
+    pub(crate) fn pack<'a>(&self, worker: &'a mut Worker<H::Codecs>, page: &'a Page) -> Packed<'a> {
         let number = worker.number;
         let repeated = same_filled(page);
         let content = match repeated.and_then(Slot::same) {
@@ -140,14 +140,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Restores the page of a chunk, and lets go of its slot; `None` where it is corrupt.
     pub(crate) fn open(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u32,
         held: Held<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
         let restored = held.said().as_chunk().and_then(|chunk| {
             let bytes = self.pool.get(&held, index).ok()?;
-            unpack(&mut worker.scratch, chunk.codec, bytes, page)
+            unpack::<H::Codecs>(&mut worker.scratch, chunk.codec, bytes, page)
         });
         held.touch();
         let shard = self.counters.shard(worker.number);
@@ -159,7 +159,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Fills a page that is held by its slot.
-    pub(crate) fn open_same(&self, worker: &Worker, word: u64, page: &mut Page) {
+    pub(crate) fn open_same(&self, worker: &Worker<H::Codecs>, word: u64, page: &mut Page) {
         fill(page, word);
         let shard = self.counters.shard(worker.number);
         shard.add(&shard.reads, 1);

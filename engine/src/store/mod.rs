@@ -35,7 +35,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::backing::BackingAccess;
-use crate::codec::{CodecSpec, Scratch};
+use crate::codec::{Builtin, CodecSpec, Codecs};
 use crate::fallible::{boxed_page, reserved};
 use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
 use crate::page::{PAGE_SIZE, Page};
@@ -79,16 +79,16 @@ pub const NO_WORKER: usize = usize::MAX;
 
 /// What a thread needs to store and load pages: make one for each thread, or each CPU, before it
 /// serves.
-pub struct Worker {
+pub struct Worker<C: Codecs = Builtin> {
     number: usize,
-    // Boxed, as `chunk` is: workers are handed from thread to thread, some with small stacks.
-    scratch: Box<Scratch>,
+    scratch: C::Scratch,
+    // Boxed: workers are handed from thread to thread, some with small stacks.
     chunk: Box<Page>,
     /// Pages that this worker's thread is taking to the backing store.
     run: Vec<Transit>,
 }
 
-impl Worker {
+impl<C: Codecs> Worker<C> {
     /// The worker's number: how many were made before it. Those below
     /// [`StoreConfig::arenas`] have an arena and counters of their own.
     #[must_use]
@@ -97,7 +97,7 @@ impl Worker {
     }
 }
 
-impl fmt::Debug for Worker {
+impl<C: Codecs> fmt::Debug for Worker<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("number", &self.number)
@@ -174,9 +174,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     ///
     /// # Errors
     /// [`NoMemory`] where there is none.
-    pub fn try_worker(&self) -> Result<Worker, NoMemory> {
-        let (mut chunk, mut page) = (boxed_page()?, boxed_page()?);
-        let scratch = Scratch::warmed(&mut page, &mut chunk[..]);
+    pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
         let run = match self.backing {
             BackingAccess::Direct(_) => reserved(transit::LONGEST_RUN)?,
             BackingAccess::ByCaller => reserved(1)?,
@@ -184,8 +182,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         };
         Ok(Worker {
             number: self.workers.fetch_add(1, Relaxed),
-            scratch,
-            chunk,
+            scratch: H::Codecs::scratch()?,
+            chunk: boxed_page()?,
             run,
         })
     }
@@ -228,7 +226,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Frees pages `first..first + count` and returns how many of them held something. They
     /// read as zeros from now on. Pages past the end are ignored.
-    pub fn discard(&self, worker: &mut Worker, first: u64, count: u64) -> u64 {
+    pub fn discard(&self, worker: &mut Worker<H::Codecs>, first: u64, count: u64) -> u64 {
         let shard = self.counters.shard(worker.number);
         let mut freed = 0;
         for word in self.table.written_in(first..first.saturating_add(count)) {

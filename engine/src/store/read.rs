@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use super::counters::Shard;
 use super::{ReadError, Store, Worker};
 use crate::backing::{Backing, BackingAccess};
-use crate::codec::{self, CodecId, Scratch};
+use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
 use crate::pool::checksum::crc32c;
@@ -73,7 +73,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// `pages` then holds of those that failed is undefined.
     pub fn read(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         first: u64,
         pages: &mut [Page],
     ) -> Result<(), ReadError> {
@@ -113,7 +113,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// [`ReadError::OutOfRange`] and [`ReadError::Corrupt`].
     pub fn read_page(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u64,
         page: &mut Page,
     ) -> Result<Loaded, ReadError> {
@@ -169,7 +169,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// the backing store. Waits for one that is on its way there.
     fn load_arrived(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u64,
         page: &mut Page,
     ) -> Result<Option<Slot>, ReadError> {
@@ -185,7 +185,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Restores a page that is held in memory, or says that it is not.
-    fn load(&self, worker: &mut Worker, index: u64, page: &mut Page) -> Result<Found, ReadError> {
+    fn load(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &mut Page,
+    ) -> Result<Found, ReadError> {
         let pages = self.pages();
         let Some(owner) = u32::try_from(index).ok().filter(|_| index < pages) else {
             return Err(ReadError::OutOfRange { index, pages });
@@ -231,13 +236,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Restores a page from the chunk that a slot names; `None` where it is corrupt.
     fn restore(
         &self,
-        scratch: &mut Scratch,
+        scratch: &mut <H::Codecs as Codecs>::Scratch,
         owner: u32,
         codec: CodecId,
         held: &Held<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
-        unpack(scratch, codec, self.pool.get(held, owner).ok()?, page)
+        unpack::<H::Codecs>(scratch, codec, self.pool.get(held, owner).ok()?, page)
     }
 
     /// How many pages from `index` on, at most `limit`, lie in the backing store.
@@ -259,7 +264,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Reads a run of pages that their slots said lie in the backing store.
     fn read_from_backing(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         first: u64,
         pages: &mut [Page],
     ) -> Option<Failed> {
@@ -297,7 +302,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         &self,
         shard: &Shard,
         backing: &dyn Backing,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u64,
         page: &mut Page,
     ) -> Result<(), ReadError> {
@@ -322,8 +327,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 }
 
 /// Restores a page from the bytes of its chunk; `None` where they are corrupt.
-pub(super) fn unpack(
-    scratch: &mut Scratch,
+pub(super) fn unpack<C: Codecs>(
+    scratch: &mut C::Scratch,
     codec: CodecId,
     bytes: &[u8],
     page: &mut Page,
@@ -331,7 +336,7 @@ pub(super) fn unpack(
     match codec {
         CodecId::Raw => page.copy_from_slice(bytes.get(..PAGE_SIZE)?),
         CodecId::Fill => fill(page, u64::from_ne_bytes(bytes.try_into().ok()?)),
-        id => codec::by_id(id)?.decompress(bytes, scratch, page).ok()?,
+        id => C::decompress(id, bytes, scratch, page).ok()?,
     }
     Some(())
 }

@@ -26,7 +26,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::read::unpack;
 use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
-use crate::codec::{self, CodecId, CodecSpec};
+use crate::codec::{CodecId, CodecSpec, Codecs};
 use crate::fallible::{boxed_page, reserved};
 use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
 use crate::page::Page;
@@ -74,7 +74,7 @@ struct Copied {
 /// The one thread that recompresses a store's cold pages. See the module's documentation.
 pub struct Recompressor<'a, H: Host, F, S> {
     store: &'a Store<H, F, S>,
-    worker: Worker,
+    worker: Worker<H::Codecs>,
     /// Where a page is restored.
     page: Box<Page>,
     batch: Vec<Copied>,
@@ -280,10 +280,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         let scratch = &mut self.worker.scratch;
         for copied in &mut self.batch {
             let ChunkRef { length, codec, .. } = copied.chunk;
-            let restored = unpack(scratch, codec, &copied.bytes[..length], &mut self.page);
+            let restored =
+                unpack::<H::Codecs>(scratch, codec, &copied.bytes[..length], &mut self.page);
             copied.shrunk = restored.and_then(|()| {
                 let out = &mut copied.bytes[..worth(length)];
-                codec::by_id(spec.id())?.compress(&self.page, spec.level(), scratch, out)
+                H::Codecs::compress(spec, &self.page, scratch, out)
             });
         }
     }

@@ -68,7 +68,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Takes the pages that the worker has made set out to the backing store, in one transfer:
     /// they are the last ones of `pages`.
-    pub(super) fn take_run(&self, worker: &mut Worker, pages: &[Page]) -> Result<(), WriteError> {
+    pub(super) fn take_run(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        pages: &[Page],
+    ) -> Result<(), WriteError> {
         let Some(first) = worker.run.first().map(Transit::index) else {
             return Ok(());
         };

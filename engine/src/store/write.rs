@@ -3,7 +3,7 @@
 use super::counters::Shard;
 use super::transit::{LONGEST_RUN, Transit};
 use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, WriteError};
-use crate::codec::{self, CodecId};
+use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, same_filled};
 use crate::pool::checksum::crc32c;
@@ -40,7 +40,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     ///
     /// # Errors
     /// That of the first page that was not written.
-    pub fn write(&self, worker: &mut Worker, first: u64, pages: &[Page]) -> Result<(), WriteError> {
+    pub fn write(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        first: u64,
+        pages: &[Page],
+    ) -> Result<(), WriteError> {
         let mut outcome = Ok(());
         let mut note = |result: Result<(), WriteError>| {
             if outcome.is_ok() {
@@ -85,7 +90,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// [`Store::top_up`] may help; the page then reads as before.
     pub fn write_page(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u64,
         page: &Page,
     ) -> Result<Written, WriteError> {
@@ -144,7 +149,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Compresses a page and puts its chunk into the pool, or says that it must go to the
     /// backing store.
-    fn place(&self, worker: &mut Worker, index: u64, page: &Page) -> Result<Placed, WriteError> {
+    fn place(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &Page,
+    ) -> Result<Placed, WriteError> {
         let pages = self.pages();
         let Some(owner) = u32::try_from(index).ok().filter(|_| index < pages) else {
             return Err(WriteError::OutOfRange { index, pages });
@@ -182,7 +192,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// the page repeats, if it does.
     pub(super) fn compress<'a>(
         &self,
-        worker: &'a mut Worker,
+        worker: &'a mut Worker<H::Codecs>,
         page: &'a Page,
         repeated: Option<u64>,
     ) -> (CodecId, &'a [u8]) {
@@ -192,15 +202,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return (CodecId::Fill, &chunk[..8]);
         }
         let spec = self.codec();
-        let length = codec::by_id(spec.id()).and_then(|codec| {
-            codec.compress(
-                page,
-                spec.level(),
-                scratch,
-                &mut chunk[..INCOMPRESSIBLE_ABOVE],
-            )
-        });
-        match length {
+        let out = &mut chunk[..INCOMPRESSIBLE_ABOVE];
+        match H::Codecs::compress(spec, page, scratch, out) {
             Some(length) => (spec.id(), &chunk[..length]),
             None => (CodecId::Raw, page),
         }

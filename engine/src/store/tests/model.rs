@@ -235,7 +235,7 @@ impl Model {
 }
 
 fn codec_ids() -> Vec<CodecSpec> {
-    crate::codec::selectable()
+    crate::codec::Builtin::selectable()
         .map(|id| CodecSpec::new(id).unwrap())
         .collect()
 }

@@ -151,7 +151,7 @@ fn what_lies_past_the_end_is_refused() {
 fn pages_of_an_old_codec_stay_readable() {
     let store = store(100, None, None);
     let mut worker = store.try_worker().unwrap();
-    let codecs: std::vec::Vec<_> = crate::codec::selectable().collect();
+    let codecs: std::vec::Vec<_> = crate::codec::Builtin::selectable().collect();
     for (i, id) in (0..).zip(&codecs) {
         store.set_codec(CodecSpec::new(*id).unwrap());
         store.write(&mut worker, i, &[page(3, i)]).unwrap();
