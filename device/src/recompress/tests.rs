@@ -25,7 +25,7 @@ struct PinnedHost {
 }
 
 impl Host for PinnedHost {
-    type Codecs = compcache_engine::codec::Builtin;
+    type Codecs = <LinuxHost as Host>::Codecs;
     type Lock = <LinuxHost as Host>::Lock;
 
     fn now_ns(&self) -> u64 {

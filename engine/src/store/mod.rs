@@ -182,8 +182,6 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// # Errors
     /// [`NoMemory`] where there is none.
     pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
-        let scratch = H::Codecs::scratch()?;
-        let chunk = boxed_page()?;
         let run = match self.backing {
             BackingAccess::Direct(_) => reserved(transit::LONGEST_RUN)?,
             BackingAccess::ByCaller => reserved(1)?,
@@ -191,8 +189,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         };
         Ok(Worker {
             number: self.workers.fetch_add(1, Relaxed),
-            scratch,
-            chunk,
+            scratch: H::Codecs::scratch()?,
+            chunk: boxed_page()?,
             run,
         })
     }

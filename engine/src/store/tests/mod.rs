@@ -5,6 +5,7 @@ mod model;
 mod recompress;
 mod rules;
 mod stress;
+mod transit;
 
 use std::boxed::Box;
 use std::collections::HashMap;

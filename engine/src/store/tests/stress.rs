@@ -18,14 +18,14 @@ fn cold() -> ColdPolicy {
 }
 
 /// A page that says which version of which page it is, in every part of it.
-fn version(index: u64, version: u64) -> Page {
+pub(super) fn version(index: u64, version: u64) -> Page {
     let seed = index << 32 | version;
     let mut page = page(3 + (seed % 3) as usize, seed);
     page[..8].copy_from_slice(&seed.to_ne_bytes());
     page
 }
 
-fn check(index: u64, found: &Page) {
+pub(super) fn check(index: u64, found: &Page) {
     if found == &[0; PAGE_SIZE] {
         return;
     }
