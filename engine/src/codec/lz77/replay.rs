@@ -103,6 +103,25 @@ impl<'a> Output<'a> {
         Some(())
     }
 
+    /// Appends up to 3 literals as [`literals`](Self::literals) does.
+    #[inline(always)]
+    pub(in crate::codec) fn last_literals(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        length: usize,
+    ) -> Option<()> {
+        debug_assert!(length <= 3);
+        match chunk.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+            Some(four) if self.has_room(4) => {
+                // SAFETY: four bytes are there, and the page has room for them.
+                unsafe { self.few_literals::<4>(four.as_ptr(), length) };
+                Some(())
+            }
+            _ => self.literals(chunk, at, length),
+        }
+    }
+
     /// Appends up to `N` literals without a check.
     ///
     /// # Safety

@@ -107,7 +107,7 @@ pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> 
             };
         }
         out.copy_match(distance, length)?;
-        out.literals(chunk, at, literals)?;
+        out.last_literals(chunk, at, literals)?;
         at += literals;
         state = literals;
     }
