@@ -3,9 +3,9 @@
 use core::arch::x86_64::*;
 
 use super::choose::{SAMPLES, sample};
-use super::classes::{Classes, Facts};
-use super::far::Far;
-use super::format::{BLOCKS, Chunk, GROUP_WORDS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
+use super::classes::{Classes, Facts, Found};
+use super::far::{Far, REACH};
+use super::format::{BLOCKS, Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
 use super::streams::Ends;
 use crate::page::Page;
 
@@ -52,14 +52,6 @@ static UNPACK: [[u8; HALF]; 256] = {
 fn row(table: &[[u8; HALF]; 256], lanes: u8) -> __m256i {
     let row = i64::from_le_bytes(table[usize::from(lanes)]);
     _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(row))
-}
-
-/// The lanes that are zero.
-#[inline]
-#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn zeros(lanes: __m256i) -> u8 {
-    let equal = _mm256_cmpeq_epi32(lanes, _mm256_setzero_si256());
-    _mm256_movemask_ps(_mm256_castsi256_ps(equal)) as u8
 }
 
 /// All ones in the lanes of a set.
@@ -124,26 +116,76 @@ pub(super) fn stride(page: &Page) -> (usize, usize) {
     (best.0, best.1 as usize)
 }
 
-/// Half a block's words and their references.
-///
-/// # Panics
-/// If there is no such half.
+/// The registers of a group's words.
+type Group = [__m256i; HALVES];
+
+/// A group's words.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn half_of(page: &Page, stride: usize, half: usize) -> [__m256i; 2] {
-    assert!(half < 2 * BLOCKS);
-    let start = half * HALF;
-    let at = page.as_ptr().cast::<i32>().wrapping_add(start);
-    // References before the page are zeros.
-    let inside = !0_u32 << stride.saturating_sub(start).min(HALF);
-    // SAFETY: the half lies in the page. The lanes of `inside` have references in the page;
-    // the others are not read.
-    unsafe {
-        [
-            _mm256_loadu_si256(at.cast()),
-            _mm256_maskload_epi32(at.wrapping_sub(stride), ones(inside as u8)),
-        ]
+fn group_of(page: &Page, group: usize) -> Group {
+    let halves = &page.as_chunks::<32>().0[group * HALVES..][..HALVES];
+    let mut words = [_mm256_setzero_si256(); HALVES];
+    for (words, half) in words.iter_mut().zip(halves) {
+        // SAFETY: half a block has 32 bytes.
+        *words = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
     }
+    words
+}
+
+/// The references of a group's words.
+///
+/// # Panics
+/// If there is no such group.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn references_of(page: &Page, stride: usize, group: usize) -> Group {
+    assert!(group < GROUPS && stride <= MAX_STRIDE);
+    let start = group * GROUP_WORDS;
+    let at = page
+        .as_ptr()
+        .cast::<i32>()
+        .wrapping_add(start)
+        .wrapping_sub(stride);
+    let mut references = [_mm256_setzero_si256(); HALVES];
+    for (half, references) in references.iter_mut().enumerate() {
+        let at = at.wrapping_add(half * HALF);
+        *references = if group > 0 {
+            // SAFETY: a group has as many words as the longest stride, so all references of
+            // groups but the first are in the page.
+            unsafe { _mm256_loadu_si256(at.cast()) }
+        } else {
+            // References before the page are zeros.
+            let inside = !0_u32 << stride.saturating_sub(half * HALF).min(HALF);
+            // SAFETY: the lanes of `inside` have references in the page; the others are not read.
+            unsafe { _mm256_maskload_epi32(at, ones(inside as u8)) }
+        };
+    }
+    references
+}
+
+/// A bit for each word of a group whose lane is all ones; the others are zero.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn bits(lanes: Group) -> u64 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    let bits = |a, b, c, d| {
+        let bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        // Packing goes by halves of registers, so fours of words are to be put in order.
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        _mm256_movemask_epi8(_mm256_permutevar8x32_epi32(bytes, order)) as u32
+    };
+    u64::from(bits(a, b, c, d)) | u64::from(bits(e, f, g, h)) << 32
+}
+
+/// The words of a group that are zero but for their low `N` bits.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn zeros_above<const N: i32>(mut words: Group) -> u64 {
+    for lanes in &mut words {
+        let above = _mm256_srli_epi32::<N>(*lanes);
+        *lanes = _mm256_cmpeq_epi32(above, _mm256_setzero_si256());
+    }
+    bits(words)
 }
 
 /// Halves of blocks in a group.
@@ -156,6 +198,7 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
         page,
         far,
         |group, all| facts(page, stride, group, all),
+        |far, group, sought| found(far, page, group, sought),
         |parts, group, classes| append(parts, page, group, classes),
     );
 }
@@ -165,22 +208,55 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
-    let (mut equal, mut below_8, mut below_16) = (0, 0, 0);
-    let mut facts = Facts::default();
-    for i in 0..HALVES {
-        let [words, references] = half_of(page, stride, group * HALVES + i);
-        let differ = _mm256_xor_si256(words, references);
-        let put = |set: &mut u64, lanes: u8| *set |= u64::from(lanes) << (i * HALF);
-        put(&mut equal, zeros(differ));
-        put(&mut below_8, zeros(_mm256_srli_epi32::<8>(differ)));
-        put(&mut below_16, zeros(_mm256_srli_epi32::<16>(differ)));
-        if all {
-            put(&mut facts.zero, zeros(words));
-            put(&mut facts.small, zeros(_mm256_srli_epi32::<8>(words)));
-        }
+    let words = group_of(page, group);
+    let references = references_of(page, stride, group);
+    let mut differ = words;
+    for (differ, references) in differ.iter_mut().zip(references) {
+        *differ = _mm256_xor_si256(*differ, references);
     }
-    (facts.some, facts.over_8, facts.over_16) = (!equal, !below_8, !below_16);
+    let mut facts = Facts {
+        some: !zeros_above::<0>(differ),
+        over_8: !zeros_above::<8>(differ),
+        over_16: !zeros_above::<16>(differ),
+        ..Facts::default()
+    };
+    if all {
+        facts.zero = zeros_above::<0>(words);
+        facts.small = zeros_above::<8>(words);
+    }
     facts
+}
+
+/// [`Far::found`].
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {
+    if sought == 0 {
+        return Found::default();
+    }
+    let words = group_of(page, group);
+    let fars = far.words.as_chunks::<HALF>().0;
+    let places = far.places.as_chunks::<HALF>().0;
+    let first = _mm256_set1_epi32((group * GROUP_WORDS) as i32 - 1);
+    let mut differ = [_mm256_setzero_si256(); HALVES];
+    for (half, differ) in differ.iter_mut().enumerate() {
+        // SAFETY: both arrays have eight items for each half of a block.
+        let (fars, places) = unsafe {
+            (
+                _mm256_loadu_si256(fars[half].as_ptr().cast()),
+                _mm_loadu_si128(places[half].as_ptr().cast()),
+            )
+        };
+        let last = _mm256_add_epi32(first, _mm256_set1_epi32((half / 2 * LANES) as i32));
+        let back = _mm256_sub_epi32(last, _mm256_cvtepu16_epi32(places));
+        // Out of reach, a bit above the low eight is set.
+        let back = _mm256_andnot_si256(_mm256_set1_epi32(REACH as i32 - 1), back);
+        *differ = _mm256_or_si256(_mm256_xor_si256(words[half], fars), back);
+    }
+    Found {
+        equal: sought & zeros_above::<0>(differ),
+        near: sought & zeros_above::<8>(differ),
+    }
 }
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.
