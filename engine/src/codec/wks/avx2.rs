@@ -30,15 +30,18 @@ static PACK: [[u8; HALF]; 256] = {
     table
 };
 
-/// For each set of lanes, the number of lanes of the set before each lane.
+/// For each set of lanes, the number of lanes of the set before each lane of the set, and a number
+/// below 0 for each other lane.
 static UNPACK: [[u8; HALF]; 256] = {
-    let mut table = [[0; HALF]; 256];
+    let mut table = [[0x80; HALF]; 256];
     let mut set = 0;
     while set < 256 {
         let (mut lane, mut n) = (0, 0);
         while lane < HALF {
-            table[set][lane] = n;
-            n += (set >> lane & 1) as u8;
+            if set >> lane & 1 == 1 {
+                table[set][lane] = n;
+                n += 1;
+            }
             lane += 1;
         }
         set += 1;
@@ -46,12 +49,24 @@ static UNPACK: [[u8; HALF]; 256] = {
     table
 };
 
-/// A row of [`PACK`] or [`UNPACK`] as lane numbers.
+/// A row of [`PACK`] as lane numbers.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn row(table: &[[u8; HALF]; 256], lanes: u8) -> __m256i {
-    let row = i64::from_le_bytes(table[usize::from(lanes)]);
+fn pack(lanes: u8) -> __m256i {
+    let row = i64::from_le_bytes(PACK[usize::from(lanes)]);
     _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(row))
+}
+
+/// Gives each lane of a set an item, the first one the first, and zeros to the others; and all ones
+/// in those others.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn unpack(items: __m256i, lanes: u8) -> [__m256i; 2] {
+    let row = i64::from_le_bytes(UNPACK[usize::from(lanes)]);
+    let row = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(row));
+    let others = _mm256_srai_epi32::<31>(row);
+    let items = _mm256_permutevar8x32_epi32(items, row);
+    [_mm256_andnot_si256(others, items), others]
 }
 
 /// All ones in the lanes of a set.
@@ -275,9 +290,9 @@ fn append(parts: &mut Parts, page: &Page, group: usize, classes: Classes) {
         // for one block more, so a whole vector fits at its end before each of the 128 halves.
         unsafe {
             let all = _mm256_loadu_si256(half.as_ptr().cast());
-            let w = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[0]));
-            let h = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[1]));
-            let b = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[2]));
+            let w = _mm256_permutevar8x32_epi32(all, pack(sets[0]));
+            let h = _mm256_permutevar8x32_epi32(all, pack(sets[1]));
+            let b = _mm256_permutevar8x32_epi32(all, pack(sets[2]));
             // The low halves of all lanes, and the low bytes.
             let h = _mm256_shuffle_epi8(h, _mm256_set1_epi64x(0x0d0c_0908_0504_0100));
             let h = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(h));
@@ -302,38 +317,37 @@ struct Streams {
 type Change = [__m256i; 2];
 
 impl Streams {
-    /// Reads what the next half of a block has in the streams.
+    /// Reads what half `half` of a block of a group has in the streams; `block` is its block.
     ///
     /// # Safety
     /// Half after half must be read of a chunk whose streams these are, and no more than it
     /// has. All blocks before this half's must be in `page`.
     #[inline]
     #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-    unsafe fn next(&mut self, planes: [u8; 3], block: usize, page: &Page) -> Change {
-        let [p0, p1, p2] = planes;
-        let sets = [p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2)];
-        let [words, halves, bytes] = sets;
+    unsafe fn next(&mut self, sets: &Sets, half: usize, block: usize, page: &Page) -> Change {
+        let of_half = |set: u64| (set >> (half * HALF)) as u8;
+        let [words, halves, bytes] = sets.streams.map(of_half);
         // SAFETY: the counts of the chunk are those of its planes, so the items of this half
         // are in the streams; and behind them there is room for a vector.
         let (w, h, b) = unsafe {
             let w = _mm256_loadu_si256(self.ends.words.cast());
             let h = _mm256_cvtepu16_epi32(_mm_loadu_si128(self.ends.halves.cast()));
             let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(self.ends.bytes.cast()));
-            self.ends.advance(sets);
+            self.ends.advance([words, halves, bytes]);
             (w, h, b)
         };
-        let unpack = |items: __m256i, lanes: u8| {
-            let items = _mm256_permutevar8x32_epi32(items, row(&UNPACK, lanes));
-            _mm256_and_si256(items, ones(lanes))
-        };
-        let (w, h, b) = (unpack(w, words), unpack(h, halves), unpack(b, bytes));
-        let none = ones(!(p0 | p1 | p2));
-        let low = _mm256_slli_epi32::<8>(ones(p0 & !p1 & !p2));
-        let half = _mm256_slli_epi32::<16>(ones(p1 & !p0 & !p2));
-        let keep = _mm256_or_si256(_mm256_or_si256(none, low), half);
+        let ([w, no_w], [h, no_h], [b, no_b]) =
+            (unpack(w, words), unpack(h, halves), unpack(b, bytes));
+        // Words keep all but what they are given.
+        let above_8 = _mm256_or_si256(no_b, _mm256_set1_epi32(!0xff));
+        let above_16 = _mm256_or_si256(no_h, _mm256_set1_epi32(!0xffff));
+        let mut keep = _mm256_and_si256(no_w, _mm256_and_si256(above_8, above_16));
         let mut add = _mm256_or_si256(_mm256_or_si256(w, h), b);
-        if p2 != 0 {
-            let (f, p) = (ones(p2 & p0 & !p1), ones(p2 & p1 & !p0));
+        let third = of_half(sets.classes.p2);
+        if third != 0 {
+            keep = _mm256_andnot_si256(ones(third), keep);
+            let f = ones(of_half(sets.classes.far()));
+            let p = ones(of_half(sets.classes.far_high()));
             let back = _mm256_blendv_epi8(b, _mm256_srli_epi32::<8>(h), p);
             let last = (block * LANES) as i32 - 1;
             let at = _mm256_sub_epi32(_mm256_set1_epi32(last), back);
@@ -375,11 +389,22 @@ pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page
     (_mm256_testz_si256(streams.bad, streams.bad) == 1).then_some(())
 }
 
-/// The planes of half a block.
-#[inline(always)]
-fn planes(chunk: &Chunk<'_>, half: usize) -> [u8; 3] {
-    let [first, second] = chunk.planes;
-    [first[half], second[half], chunk.third[half]]
+/// What a group's words have in the streams.
+struct Sets {
+    /// Those that have a word, a half, a byte.
+    streams: [u64; 3],
+    classes: Classes,
+}
+
+impl Sets {
+    #[inline(always)]
+    fn of(chunk: &Chunk<'_>, group: usize) -> Self {
+        let classes = chunk.classes(group);
+        Sets {
+            streams: [classes.words(), classes.halves(), classes.bytes()],
+            classes,
+        }
+    }
 }
 
 /// Writes half a block.
@@ -412,9 +437,13 @@ unsafe fn near<const STEPS: usize>(chunk: &Chunk<'_>, streams: &mut Streams, pag
     // SAFETY: the array has 32 bytes.
     let roots = unsafe { _mm256_loadu_si256(roots.as_ptr().cast()) };
     let mut previous = _mm256_setzero_si256();
+    let mut sets = Sets::of(chunk, 0);
     for half in 0..2 * BLOCKS {
+        if half % HALVES == 0 {
+            sets = Sets::of(chunk, half / HALVES);
+        }
         // SAFETY: as the caller says.
-        let [mut keep, mut add] = unsafe { streams.next(planes(chunk, half), half / 2, page) };
+        let [mut keep, mut add] = unsafe { streams.next(&sets, half % HALVES, half / 2, page) };
         for (lanes, from) in steps {
             let add_before = _mm256_permutevar8x32_epi32(add, from);
             let keep_before = _mm256_permutevar8x32_epi32(keep, from);
@@ -442,6 +471,7 @@ unsafe fn wide(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
     let from = _mm256_sub_epi32(numbers(), _mm256_set1_epi32(rest as i32));
     let from_later = ones((!0_u32 << rest) as u8);
     let mut earlier = _mm256_setzero_si256();
+    let mut sets = Sets::of(chunk, 0);
     for half in 0..2 * BLOCKS {
         let later = match half.checked_sub(halves) {
             // Whole halves are read as they were written, else the load waits for the store.
@@ -456,8 +486,11 @@ unsafe fn wide(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
         };
         let references = _mm256_blendv_epi8(earlier, later, from_later);
         earlier = later;
+        if half % HALVES == 0 {
+            sets = Sets::of(chunk, half / HALVES);
+        }
         // SAFETY: as the caller says.
-        let [keep, add] = unsafe { streams.next(planes(chunk, half), half / 2, page) };
+        let [keep, add] = unsafe { streams.next(&sets, half % HALVES, half / 2, page) };
         put(
             page,
             half,
