@@ -5,6 +5,7 @@
  * Prints `BENCH PREFIX.KEY VALUE` lines; a page that comes back wrong ends it with status 1.
  *
  *   measure PREFIX FILE device DEVICE   write, read, overwrite; the same in requests of 32 pages
+ *   measure PREFIX FILE reread DEVICE   reads what `device` wrote last
  *   measure PREFIX FILE half DEVICE     discard of a random half, page by page
  *   measure PREFIX FILE fault MIB       swap out (MADV_PAGEOUT), in, out again; munmap; exit
  *   measure PREFIX FILE touch MIB N     fills memory, touches N random words, checks: run it in a
@@ -147,6 +148,14 @@ static void device(const char *path)
 	report("write32", all(device, 1, BIG, WRITE32));
 	report("read32", all(device, 0, BIG, READ32));
 	all(device, 1, 1, OTHER);
+	close(device);
+}
+
+static void reread(const char *path)
+{
+	int device = open_device(path);
+
+	report("reread", all(device, 0, 1, READ));
 	close(device);
 }
 
@@ -355,13 +364,15 @@ int main(int count, char **words)
 	const char *what = count < 5 ? "" : words[3];
 
 	if (count < 5) {
-		fprintf(stderr, "measure PREFIX FILE device|half|fault|touch DEVICE|MIB [N]\n");
+		fprintf(stderr, "measure PREFIX FILE device|reread|half|fault|touch DEVICE|MIB [N]\n");
 		return 2;
 	}
 	prefix = words[1];
 	load(words[2]);
 	if (!strcmp(what, "device") && count == 5)
 		device(words[4]);
+	else if (!strcmp(what, "reread") && count == 5)
+		reread(words[4]);
 	else if (!strcmp(what, "half") && count == 5)
 		half(words[4]);
 	else if (!strcmp(what, "fault") && count == 5)
