@@ -75,13 +75,6 @@ static void slot_freed(struct block_device *bdev, unsigned long index)
 }
 #endif
 
-#ifdef RZK_PROBE_RW_PAGE
-static int rw_page(struct block_device *bdev, sector_t sector, struct page *page, enum req_op op)
-{
-	return rzk_rw_page(rzk_device_of(bdev->bd_disk), sector, page, op_is_write(op));
-}
-#endif
-
 #ifdef CONFIG_COMPAT
 #define COMPAT_IOCTL .compat_ioctl = compat_ioctl_disk,
 #else
@@ -109,7 +102,7 @@ static const struct block_device_operations operations = {
 static const struct block_device_operations synchronous_operations = {
 	COMMON_OPERATIONS
 #ifdef RZK_PROBE_RW_PAGE
-	.rw_page = rw_page,
+	.rw_page = rzk_rw_page,
 #endif
 };
 

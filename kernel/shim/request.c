@@ -77,15 +77,19 @@ void rzk_bio_unmap(struct bio *bio, struct rzk_cursor *cursor, void *page, bool 
 }
 
 #ifdef RZK_PROBE_RW_PAGE
-int rzk_rw_page(struct rz_device *device, u64 sector, struct page *page, bool write)
+int rzk_rw_page(struct block_device *bdev, sector_t sector, struct page *page, enum req_op op)
 {
+	bool write = op_is_write(op);
+	unsigned long started;
 	void *mapped;
 	int error;
 
 	if (PageTransHuge(page))
 		return -EOPNOTSUPP;
 	mapped = kmap_local_page(page);
-	error = rz_page_io(device, sector, mapped, write);
+	started = bdev_start_io_acct(bdev, PAGE_SECTORS, op, jiffies);
+	error = rz_page_io(rzk_device_of(bdev->bd_disk), sector, mapped, write);
+	bdev_end_io_acct(bdev, op, started);
 	if (!write)
 		flush_dcache_page(page);
 	kunmap_local(mapped);

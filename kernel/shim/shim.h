@@ -157,7 +157,7 @@ void rzk_bio_cursor(struct bio *bio, struct rzk_cursor *cursor);
 void *rzk_bio_map(struct bio *bio, const struct rzk_cursor *cursor);
 void rzk_bio_unmap(struct bio *bio, struct rzk_cursor *cursor, void *page, bool read);
 #ifdef RZK_PROBE_RW_PAGE
-int rzk_rw_page(struct rz_device *device, u64 sector, struct page *page, bool write);
+int rzk_rw_page(struct block_device *bdev, sector_t sector, struct page *page, enum req_op op);
 #endif
 void rz_submit(struct rz_device *device, struct bio *bio, u32 kind, u64 sector, u64 bytes);
 int rz_page_io(struct rz_device *device, u64 sector, void *page, bool write);

@@ -5,6 +5,7 @@ use core::fmt::{self, Write};
 
 use compcache_engine::codec::{CodecId, CodecSpec, Codecs};
 
+use crate::backing::BackingSwap;
 use crate::codecs::{self, KernelCodecs};
 use crate::device::{Control, Device};
 use crate::error::Error;
@@ -114,7 +115,9 @@ unsafe extern "C" fn rz_attribute_store(
     match outcome {
         Ok(()) => length as isize,
         Err(error) => {
-            print(Level::Error, Some(device.number()), format_args!("{error}"));
+            if !matches!(error, Error::Told { .. }) {
+                print(Level::Error, Some(device.number()), format_args!("{error}"));
+            }
             -(error.errno() as isize)
         }
     }
@@ -174,7 +177,10 @@ fn show_codecs(control: &Control<'_>, out: &mut Writer<'_>) -> fmt::Result {
     let now = control.live().map_or(control.codec, |live| live.store().codec());
     let mut between = "";
     let mut one = |spec: CodecSpec, name: &str| {
-        let written = if spec == now || (spec.id() == now.id() && spec.id() == CodecId::Zstd) {
+        let written = if spec == now {
+            write!(out, "{between}[{name}]")
+        } else if spec.id() == now.id() && spec.id() == CodecId::Zstd {
+            // At another level than its name alone means.
             write!(out, "{between}[{now}]")
         } else {
             write!(out, "{between}{name}")
@@ -228,7 +234,14 @@ fn store<'a>(
             control.before_life("take its backing swap away")?.backing_swap = None;
             Ok(())
         }
-        Attribute::BackingDev => ioctl::set_backing_swap(control, given.as_bytes()),
+        Attribute::BackingDev => {
+            let before = control.backing_swap.take();
+            let outcome = try_backing_swap(control, given);
+            if outcome.is_err() {
+                control.backing_swap = before;
+            }
+            outcome
+        }
         Attribute::RecompressAlgorithm => {
             let codec = match given {
                 "off" => None,
@@ -268,11 +281,22 @@ fn store<'a>(
     }
 }
 
+/// Sets the backing swap, if it can be one now. It is closed again until the device is initialised.
+fn try_backing_swap<'a>(control: &mut Control<'_>, given: &str) -> Result<(), Error<'a>> {
+    ioctl::set_backing_swap(control, given.as_bytes())?;
+    let number = control.device().number();
+    let path = control.backing_swap.as_deref().unwrap_or_default();
+    BackingSwap::open(path).map(drop).map_err(|error| {
+        print(Level::Error, Some(number), format_args!("{error}"));
+        Error::Told { code: error.errno() }
+    })
+}
+
 fn initialise<'a>(control: &mut Control<'_>) -> Result<(), Error<'a>> {
     let number = control.device().number();
     control.initialise().map_err(|error| {
         print(Level::Error, Some(number), format_args!("{error}"));
-        Error::NotMade { code: error.errno() }
+        Error::Told { code: error.errno() }
     })
 }
 

@@ -9,7 +9,7 @@ use compcache_engine::page::PAGE_SIZE;
 
 use crate::error::{BackingProblem, Error};
 use crate::fallible;
-use crate::params::PAGE;
+use crate::params::{MIN_DISKSIZE, PAGE};
 use crate::sys::{self, Bio, Cursor};
 
 /// Steps of opening, as the kernel's side numbers them.
@@ -141,8 +141,10 @@ fn check_header(page: &[u8], room: u64) -> Result<u64, BackingProblem> {
         Err(BackingProblem::Version { version })
     } else if bad != 0 {
         Err(BackingProblem::BadPages { bad })
-    } else if last_page == 0 || pages > room {
+    } else if pages > room {
         Err(BackingProblem::Size { pages, room })
+    } else if pages < MIN_DISKSIZE / PAGE {
+        Err(BackingProblem::TooSmall { pages })
     } else {
         Ok(pages)
     }
@@ -168,7 +170,7 @@ mod tests {
             (header(2, 9, 0), BackingProblem::Version { version: 2 }),
             (header(1, 9, 3), BackingProblem::BadPages { bad: 3 }),
             (header(1, 10, 0), BackingProblem::Size { pages: 11, room: 10 }),
-            (header(1, 0, 0), BackingProblem::Size { pages: 1, room: 10 }),
+            (header(1, 8, 0), BackingProblem::TooSmall { pages: 9 }),
             ([0; PAGE_SIZE], BackingProblem::NoSignature),
         ] {
             assert_eq!(check_header(&page, 10), Err(problem));

@@ -5,7 +5,7 @@ use core::fmt;
 use compcache_engine::codec::UnknownCodec;
 use compcache_engine::host::NoMemory;
 
-use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE};
+use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
 use crate::sys;
 
 /// Why what was asked for did not happen. The device is then as it was before.
@@ -29,11 +29,6 @@ pub(crate) enum Error<'a> {
     },
     #[error("{what} of {kb} kB is too large: the limit is {} kB (16 TiB)", MAX_DISKSIZE / 1024)]
     SizeTooLarge { what: &'static str, kb: u64 },
-    #[error(
-        "memlimit of {} kB is refused without a backing swap: pages over the limit would have \
-         nowhere to go; give a backing swap first, or no memlimit", .memlimit / 1024
-    )]
-    MemlimitWithoutBacking { memlimit: u64 },
     #[error(
         "memlimit of {} kB is larger than the disk ({} kB): give at most the disk's size",
         .memlimit / 1024, .disksize / 1024
@@ -86,8 +81,8 @@ pub(crate) enum Error<'a> {
     PathTooLong { most: usize },
     #[error("the path of the backing swap is empty: give that of a partition or file")]
     PathEmpty,
-    #[error("it is not initialised: the reason is in the line above")]
-    NotMade { code: i32 },
+    #[error("the reason was printed")]
+    Told { code: i32 },
     #[error("only a user with CAP_SYS_ADMIN may do that: become root")]
     NotAdmin,
     #[error("num_devices of {given} is out of range: give 1 to 32")]
@@ -128,6 +123,8 @@ pub(crate) enum BackingProblem {
     BadPages { bad: u32 },
     #[error("its header names {pages} pages, but there is room for {room}: prepare it with mkswap")]
     Size { pages: u64, room: u64 },
+    #[error("its header names {pages} pages: give one of at least {} (40 kB)", MIN_DISKSIZE / PAGE)]
+    TooSmall { pages: u64 },
     #[error("it holds an image of a hibernated system: resume that, or prepare it with mkswap")]
     Hibernated,
 }
@@ -147,7 +144,7 @@ impl Error<'_> {
         match self {
             Error::Initialised { .. } | Error::Held => sys::EBUSY,
             Error::NoMemory { .. } | Error::TableTooLarge { .. } => sys::ENOMEM,
-            Error::Kernel { code, .. } | Error::NotMade { code } => *code,
+            Error::Kernel { code, .. } | Error::Told { code } => *code,
             Error::NotAdmin => sys::EPERM,
             Error::Fault => sys::EFAULT,
             Error::Backing { problem, .. } => match problem {

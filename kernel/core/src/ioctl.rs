@@ -130,16 +130,8 @@ fn set_disksize(control: &mut Control<'_>, kb: u64) -> Result<(), Error<'static>
 }
 
 fn set_memlimit_kb(control: &mut Control<'_>, kb: u64) -> Result<(), Error<'static>> {
-    control.before_life("change its memory limit in this way, or write mem_limit")?;
-    set_memlimit(control, params::size_kb("memlimit", kb, MIN_MEMLIMIT)?)
-}
-
-/// Sets the memory limit of a device that has a backing swap.
-pub(crate) fn set_memlimit(control: &mut Control<'_>, bytes: u64) -> Result<(), Error<'static>> {
-    if control.backing_swap.is_none() {
-        return Err(Error::MemlimitWithoutBacking { memlimit: bytes });
-    }
-    control.memlimit = Some(bytes);
+    let params = control.before_life("change its memory limit in this way, or write mem_limit")?;
+    params.memlimit = Some(params::size_kb("memlimit", kb, MIN_MEMLIMIT)?);
     Ok(())
 }
 
@@ -220,7 +212,7 @@ fn give_stats(
     packed.put32(stats.pool_bytes / PAGE);
     packed.put64(stats.pages_stored * PAGE_SIZE as u64);
     packed.put64(stats.compr_bytes);
-    packed.put64(stats.pool_bytes + stats.table_bytes);
+    packed.put64(stats.pool_bytes);
     packed.put64(stats.backing_reads);
     packed.put64(stats.backing_writes);
     // SAFETY: as many bytes are there; the kernel checks the address.

@@ -165,7 +165,7 @@ unsafe fn initialise_first(device: &Device, given: &Parameters) -> Result<(), i3
     }
     if has(sys::GIVEN_MEMLIMIT) {
         let bytes = params::size_kb("memlimit", given.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
-        ioctl::set_memlimit(&mut control, bytes).map_err(refused)?;
+        control.memlimit = Some(bytes);
     }
     if has(sys::GIVEN_DISKSIZE) {
         let bytes = params::size_kb("disksize", given.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
