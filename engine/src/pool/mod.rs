@@ -4,7 +4,7 @@
 //! frame (64 KiB) = 4096 granules of 16 bytes
 //! +--------------------+-------------+-----------------+-------------+- - -+
 //! | bitmap, 32 granules| chunk       | free run        | chunk       |     |
-//! | 1 bit a granule    | header|bytes| next|prev|  ...  | header|bytes|     |
+//! | ends of chunks     | header|bytes| next|prev|  ...  | header|bytes|     |
 //! +--------------------+-------------+-----------------+-------------+- - -+
 //!                        owner (32) | checksum (32)
 //! ```
@@ -31,15 +31,15 @@ mod memory;
 mod tests;
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use lock_api::Mutex;
 
 use crate::fallible::boxed;
 use crate::host::{FRAME_SIZE, FrameMemory, Host, NoMemory};
 use crate::slot::{ChunkRef, Held, Slot, Taken};
-use arena::{Arena, Frames};
-use bitmap::{GRANULE, GRANULES};
+use arena::{Arena, Frames, Freed};
+use bitmap::{GRANULE, GRANULES, SMALLEST_CHUNK};
 use frames::{FrameInfo, Stack, frame_infos};
 use memory::{CHUNK_HEADER, Header, Memory, frame_of, granule_of};
 
@@ -87,6 +87,10 @@ pub struct Pool<H: Host, F> {
     held: AtomicU32,
     /// The most that `held` ever was.
     held_max: AtomicU32,
+    /// Frames from here on were never taken from the host.
+    untouched: AtomicU32,
+    /// The arena that the evacuator looks at first, modulo their number.
+    evacuate_next: AtomicUsize,
     /// Most frames to hold.
     limit: AtomicU32,
     reserve_max: u32,
@@ -105,8 +109,10 @@ fn frames_of(bytes: u64) -> u32 {
 
 /// Granules that a chunk of `length` bytes takes with its header.
 #[inline]
-const fn granules(length: usize) -> usize {
-    (CHUNK_HEADER + length).div_ceil(GRANULE)
+fn granules(length: usize) -> usize {
+    (CHUNK_HEADER + length)
+        .div_ceil(GRANULE)
+        .max(SMALLEST_CHUNK)
 }
 
 impl<H: Host, F: FrameMemory> Pool<H, F> {
@@ -114,7 +120,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// `arenas` arenas and up to `reserve` bytes of ready frames.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the pool's tables: 16 bytes a frame, and some 3 KiB
+    /// [`NoMemory`] where there is none for the pool's tables: 12 bytes a frame, and some 3 KiB
     /// an arena.
     pub fn try_new(
         memory: F,
@@ -139,6 +145,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             absent,
             held: AtomicU32::new(0),
             held_max: AtomicU32::new(0),
+            untouched: AtomicU32::new(0),
+            evacuate_next: AtomicUsize::new(0),
             limit: AtomicU32::new(limit.map_or(capacity, frames_of).min(capacity)),
             reserve_max: frames_of(reserve),
             keeper_called: AtomicBool::new(false),
@@ -185,18 +193,41 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         if let Some(place) = self.arenas[home].0.lock().allocate(&self.frames(), size) {
             return Ok(place);
         }
-        if let Some(frame) = self.take_frame(host, over_limit) {
-            let mut arena = self.arenas[home].0.lock();
-            arena.add_frame(&self.frames(), frame);
-            return arena.allocate(&self.frames(), size).ok_or(Full);
+        self.allocate_elsewhere(host, home, size, over_limit)
+    }
+
+    /// Allocates where the home arena has no room.
+    #[cold]
+    fn allocate_elsewhere(
+        &self,
+        host: &H,
+        home: usize,
+        size: usize,
+        over_limit: bool,
+    ) -> Result<u64, Full> {
+        if let Some(frame) = self.take_frame(host, false) {
+            return self.allocate_in(home, frame, size);
         }
         // Full: what is left lies in the other arenas.
-        (1..self.arenas.len())
-            .find_map(|i| {
-                let other = &self.arenas[(home + i) % self.arenas.len()].0;
-                other.lock().allocate(&self.frames(), size)
-            })
-            .ok_or(Full)
+        let others = (1..self.arenas.len()).find_map(|i| {
+            let other = &self.arenas[(home + i) % self.arenas.len()].0;
+            other.lock().allocate(&self.frames(), size)
+        });
+        match others {
+            Some(place) => Ok(place),
+            None if over_limit => {
+                let frame = self.take_frame(host, true).ok_or(Full)?;
+                self.allocate_in(home, frame, size)
+            }
+            None => Err(Full),
+        }
+    }
+
+    /// Adds a frame to an arena, and allocates in it.
+    fn allocate_in(&self, arena: usize, frame: u32, size: usize) -> Result<u64, Full> {
+        let mut arena = self.arenas[arena].0.lock();
+        arena.add_frame(&self.frames(), frame);
+        arena.allocate(&self.frames(), size).ok_or(Full)
     }
 
     /// Frees the chunk that a slot named, if it named one.
@@ -213,17 +244,17 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         }
     }
 
+    #[inline]
     fn free(&self, host: &H, ChunkRef { place, length, .. }: ChunkRef) {
-        let owner = &self.infos[frame_of(place) as usize].arena;
-        let (emptied, sparse) = {
-            let mut arena = self.arenas[owner.load(Relaxed) as usize].0.lock();
-            let emptied = arena.free(&self.frames(), place, granules(length));
-            (emptied, arena.is_sparse())
+        let arena = self.infos[frame_of(place) as usize].arena.load(Relaxed);
+        let Freed { emptied, sparse } = {
+            let mut arena = self.arenas[arena as usize].0.lock();
+            arena.free(&self.frames(), place, granules(length))
         };
         if let Some(frame) = emptied {
             self.ready.push(&self.infos, frame);
         }
-        if sparse || self.has_surplus() {
+        if sparse || emptied.is_some() && self.has_surplus() {
             self.call_keeper(host);
         }
     }
@@ -292,6 +323,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         if let Some(frame) = frame {
             if self.memory.0.populate(frame, may_wait).is_ok() {
                 self.held_max.fetch_max(held + 1, Relaxed);
+                self.untouched.fetch_max(frame + 1, Relaxed);
                 return Some(frame);
             }
             self.absent.push(&self.infos, frame);
@@ -327,16 +359,13 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         }
     }
 
-    /// One round of the keeper: readies frames, gives surplus ones back, and evacuates a
-    /// frame of each arena that is sparse. Returns whether there is more to do at once.
+    /// One round of the keeper: evacuates some frames of an arena that is sparse, readies frames,
+    /// and gives surplus ones back, up to 32 of each. Returns whether there is more to do at once.
     ///
     /// Meant for one thread at a time; `owners` finds the slot of a chunk's owner.
     pub fn keep(&self, host: &H, owners: &impl Owners) -> bool {
         self.keeper_called.store(false, Relaxed);
-        let mut more = false;
-        for arena in 0..self.arenas.len() {
-            more |= self.evacuate_frame(host, arena, owners);
-        }
+        let more = self.evacuate(host, owners);
         let target = self.reserve_target();
         for _ in 0..FRAMES_A_ROUND {
             if self.ready.count() >= target {

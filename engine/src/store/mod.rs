@@ -138,7 +138,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// An empty store with a page for each slot, of which it uses at most [`MAX_PAGES`].
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the tables of pool and counters: 16 bytes a frame,
+    /// [`NoMemory`] where there is none for the tables of pool and counters: 12 bytes a frame,
     /// some 4 KiB an arena, and a bit for each 512 pages.
     pub fn try_new(
         host: H,
@@ -323,9 +323,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Frees what a slot said.
     fn release(&self, shard: &Shard, taken: Taken) {
-        if let Some(entry) = taken.slot().entry() {
-            shard.lost(entry);
+        match taken.slot().as_chunk() {
+            Some(chunk) => {
+                shard.lost_chunk(chunk);
+                self.pool.remove(&self.host, taken);
+            }
+            None => {
+                if let Some(entry) = taken.slot().entry() {
+                    shard.lost(entry);
+                }
+            }
         }
-        self.pool.remove(&self.host, taken);
     }
 }
