@@ -12,7 +12,7 @@ use super::arena::WORTHWHILE;
 use super::bitmap::HEADER_GRANULES;
 use super::frames::{FrameInfo, NONE};
 use super::memory::{Header, place_of};
-use super::{Pool, granules};
+use super::{Pool, Room, granules};
 use crate::host::{FrameMemory, Host};
 use crate::slot;
 
@@ -172,7 +172,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         // SAFETY: as above.
         let header = unsafe { self.memory.header(place) };
         let size = granules(chunk.length);
-        let Ok(to) = self.allocate(host, arena, size, false) else {
+        let Ok(to) = self.allocate(host, arena, size, Room::Held) else {
             return Moved::NoRoom;
         };
         // SAFETY: the granules at `to` were just allocated for this chunk. Its bytes are

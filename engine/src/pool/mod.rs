@@ -60,6 +60,19 @@ const RESERVE_SHARE: u32 = 256;
 #[error("the pool is full")]
 pub struct Full;
 
+/// What a chunk may be placed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// The pool, while it holds no more than its limit.
+    Limited,
+    /// What is free in the frames that it holds, also where these are more than its limit, which
+    /// was lowered; else as [`Room::Limited`]. For chunks that are moved, or make others shorter.
+    Held,
+    /// A frame past the limit, where nothing else is left: for the few pages that must stay in
+    /// memory.
+    BeyondLimit,
+}
+
 /// A chunk's bytes do not match its checksum, or it is another page's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk does not match its checksum")]
@@ -165,8 +178,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// Stores a chunk and returns its place, which the caller commits to the owner's slot.
     ///
-    /// `arena` is the arena to try first, modulo their number. With `over_limit` the pool may
-    /// grow past its limit, for the few pages that must stay in memory.
+    /// `arena` is the arena to try first, modulo their number; `room` is what may be used.
     ///
     /// # Errors
     /// [`Full`] where no arena has room and no frame may be added or can be had.
@@ -176,24 +188,27 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         arena: usize,
         owner: u32,
         bytes: &[u8],
-        over_limit: bool,
+        room: Room,
     ) -> Result<u64, Full> {
+        if matches!(room, Room::Limited) && self.excess() > 0 {
+            return Err(Full);
+        }
         let header = Header {
             owner,
             checksum: checksum::crc32c(owner, bytes),
         };
-        let place = self.allocate(host, arena, granules(bytes.len()), over_limit)?;
+        let place = self.allocate(host, arena, granules(bytes.len()), room)?;
         // SAFETY: these granules were just allocated for this chunk, with room for it.
         unsafe { self.memory.write_chunk(place, header, bytes) };
         Ok(place)
     }
 
-    fn allocate(&self, host: &H, arena: usize, size: usize, over_limit: bool) -> Result<u64, Full> {
+    fn allocate(&self, host: &H, arena: usize, size: usize, room: Room) -> Result<u64, Full> {
         let home = arena % self.arenas.len();
         if let Some(place) = self.arenas[home].0.lock().allocate(&self.frames(), size) {
             return Ok(place);
         }
-        self.allocate_elsewhere(host, home, size, over_limit)
+        self.allocate_elsewhere(host, home, size, room)
     }
 
     /// Allocates where the home arena has no room.
@@ -203,7 +218,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         host: &H,
         home: usize,
         size: usize,
-        over_limit: bool,
+        room: Room,
     ) -> Result<u64, Full> {
         if let Some(frame) = self.take_frame(host, false) {
             return self.allocate_in(home, frame, size);
@@ -215,7 +230,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         });
         match others {
             Some(place) => Ok(place),
-            None if over_limit => {
+            None if matches!(room, Room::BeyondLimit) => {
                 let frame = self.take_frame(host, true).ok_or(Full)?;
                 self.allocate_in(home, frame, size)
             }
@@ -294,6 +309,10 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// A populated frame for an arena.
     fn take_frame(&self, host: &H, over_limit: bool) -> Option<u32> {
+        if !over_limit && self.excess() > 0 {
+            // The limit was lowered: what is ready goes back to the host.
+            return None;
+        }
         let frame = match self.ready.pop(&self.infos) {
             Some(frame) => frame,
             None => {
@@ -343,17 +362,24 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         self.ready.count() > 0
     }
 
+    /// Frames held beyond the limit.
+    pub(crate) fn excess(&self) -> u32 {
+        let held = self.held.load(Relaxed);
+        held.saturating_sub(self.limit.load(Relaxed))
+    }
+
     fn reserve_target(&self) -> u32 {
         (self.held.load(Relaxed) / RESERVE_SHARE)
             .max(RESERVE_MIN)
             .min(self.reserve_max)
+            .saturating_sub(self.excess())
     }
 
     fn has_surplus(&self) -> bool {
         self.ready.count() > self.reserve_target() + FRAMES_A_ROUND / 2
     }
 
-    fn call_keeper(&self, host: &H) {
+    pub(crate) fn call_keeper(&self, host: &H) {
         if !self.keeper_called.load(Relaxed) && !self.keeper_called.swap(true, Relaxed) {
             host.wake_keeper();
         }
@@ -390,8 +416,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         more || self.ready.count() != target
     }
 
-    /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays; as many
-    /// chunks must be freed, and then the keeper gives the frames back.
+    /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays until
+    /// chunks are freed, and then the keeper gives the frames back; before, none is added.
     pub fn set_limit(&self, limit: Option<u64>) {
         let capacity = self.memory.0.capacity();
         let frames = limit.map_or(capacity, frames_of).min(capacity);

@@ -199,9 +199,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Changes the most bytes of memory that the pool may hold; `None` for as many as its
-    /// frames. What it holds beyond stays until pages are freed.
+    /// frames. What it holds beyond stays, and until as much is freed, pages that are written go
+    /// to the backing store or fail.
     pub fn set_memlimit(&self, bytes: Option<u64>) {
         self.pool.set_limit(bytes);
+        if self.pool.excess() > 0 {
+            self.pool.call_keeper(&self.host);
+        }
     }
 
     /// Frees a page at once, and returns whether it held something. It reads as zeros from now
