@@ -40,9 +40,9 @@ pub(super) const GROUP_WORDS: usize = GROUP * LANES;
 /// A bit for each word of a page, in order.
 pub(super) type Plane = [u8; WORDS / 8];
 
-/// Bytes of all words and of one block more. The streams of a chunk fit too, with room for
-/// a vector behind them.
-pub(super) const STREAM_ROOM: usize = 4 * (WORDS + LANES);
+/// Bytes of all words and of as many as the longest stride: at least one block more. The streams of
+/// a chunk fit too, with room for a vector behind them.
+pub(super) const STREAM_ROOM: usize = 4 * (WORDS + MAX_STRIDE);
 
 /// How many words, halves and bytes the streams hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

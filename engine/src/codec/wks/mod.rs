@@ -19,6 +19,7 @@ mod choose;
 mod classes;
 mod far;
 mod format;
+mod narrow;
 mod path;
 mod scalar;
 #[cfg(all(
