@@ -133,6 +133,7 @@ unsafe fn two_places(base: *const u8, places: usize) -> __m256i {
 }
 
 /// [`choose::stride`](super::choose::stride).
+#[inline(never)]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
     let base = page.as_ptr();
@@ -241,14 +242,22 @@ fn zeros_above<const N: i32>(mut words: Group) -> u64 {
 const HALVES: usize = GROUP_WORDS / HALF;
 
 /// [`scalar::encode`](super::scalar::encode).
+#[inline(never)]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     parts.fill(
-        page,
         far,
         |group, all| facts(page, stride, group, all),
-        |far, group, sought| found(far, page, group, sought),
-        |parts, group, classes| append(parts, page, group, classes),
+        |far, group, sought| {
+            far.look_up::<false>(page, group, sought);
+            found(far, page, group, sought)
+        },
+        |parts, far, group, classes| {
+            append(parts, page, group, classes);
+            if let Some(far) = far {
+                far.put_numbers(parts, group, classes);
+            }
+        },
     );
 }
 
@@ -276,7 +285,7 @@ fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
     facts
 }
 
-/// [`Far::found`].
+/// What is true of the far words that were looked up.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {
@@ -404,6 +413,7 @@ impl Streams {
 }
 
 /// [`scalar::decode`](super::scalar::decode). `room` is scratch memory.
+#[inline(never)]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     let chunk = &Chunk::parse(chunk)?;

@@ -97,11 +97,18 @@ fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     parts.fill(
-        page,
         far,
         |group, all| facts(page, stride, group, all),
-        |far, group, sought| found(far, page, group, sought),
-        |parts, group, classes| append(parts, page, group, classes),
+        |far, group, sought| {
+            far.look_up::<false>(page, group, sought);
+            found(far, page, group, sought)
+        },
+        |parts, far, group, classes| {
+            append(parts, page, group, classes);
+            if let Some(far) = far {
+                far.put_numbers(parts, group, classes);
+            }
+        },
     );
 }
 
@@ -128,7 +135,7 @@ fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
     facts
 }
 
-/// [`Far::found`].
+/// What is true of the far words that were looked up.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {

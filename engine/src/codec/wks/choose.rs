@@ -65,7 +65,7 @@ pub(super) fn much_text(text: usize, some: usize) -> bool {
 
 /// The stride whose references have the most 16-bit halves in common with their words, the
 /// shortest of several, and how many they have: up to [`MOST`].
-#[inline(always)]
+#[inline(never)]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
     if !VECTORS {
         return narrow::stride(page);

@@ -2,7 +2,7 @@
 
 use super::classes::{Classes, Facts, Found};
 use super::far::Far;
-use crate::page::{PAGE_SIZE, Page};
+use crate::page::PAGE_SIZE;
 
 /// 32-bit words in a page.
 pub(super) const WORDS: usize = PAGE_SIZE / 4;
@@ -166,17 +166,16 @@ impl Parts {
     /// Fills the parts with a page, at the balanced level with `far`.
     ///
     /// `facts` says what is true of a group's words and their references; what only the balanced
-    /// level asks for where its second argument is true. `found` says what is true of the far
-    /// words of a set of a group's words. `append` appends a group's words, halves and bytes to
-    /// the streams, behind those that are counted.
+    /// level asks for where its second argument is true. `find` looks up the far
+    /// words of a set of a group's words and says what is true of them. `append` appends a group's
+    /// words, halves and bytes to the streams, behind those that are counted.
     #[inline(always)]
     pub(super) fn fill(
         &mut self,
-        page: &Page,
         mut far: Option<&mut Far>,
         facts: impl Fn(usize, bool) -> Facts,
-        found: impl Fn(&Far, usize, u64) -> Found,
-        append: impl Fn(&mut Parts, usize, Classes),
+        find: impl Fn(&mut Far, usize, u64) -> Found,
+        append: impl Fn(&mut Parts, Option<&Far>, usize, Classes),
     ) {
         self.with_third = 0;
         self.counts = Counts::default();
@@ -188,16 +187,12 @@ impl Parts {
             let (classes, thirds) = match &mut far {
                 None => (facts.plain(), 0),
                 Some(far) => {
-                    let sought = facts.sought();
-                    far.look_up(page, group, sought);
-                    facts.best(found(far, group, sought))
+                    let found = find(far, group, facts.sought());
+                    facts.best(found)
                 }
             };
             self.put_planes(group, classes, thirds);
-            append(self, group, classes);
-            if let Some(far) = &far {
-                far.put_numbers(self, group, classes);
-            }
+            append(self, far.as_deref(), group, classes);
             self.counts.add(classes);
         }
     }

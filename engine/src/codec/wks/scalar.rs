@@ -14,7 +14,7 @@ use crate::page::Page;
 type Group = [[u8; 4]; GROUP_WORDS];
 
 /// Fills the streams and planes of a page, its words at the balanced level with `far`.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     let words = page.as_chunks::<4>().0;
     let stride = stride.clamp(1, MAX_STRIDE);
@@ -26,7 +26,6 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
         _ => group_at(words, group * GROUP_WORDS - stride),
     };
     parts.fill(
-        page,
         far,
         |group, all| {
             let (words, references) = (group_at(words, group * GROUP_WORDS), references(group));
@@ -36,8 +35,10 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
                 narrow::facts(words, references, all)
             }
         },
-        |far, group, sought| far.found(page, group, sought),
-        |parts, group, classes| append(parts, group_at(words, group * GROUP_WORDS), classes),
+        |far, group, sought| far.look_up::<true>(page, group, sought),
+        |parts, far, group, classes| {
+            append(parts, far, page, group, classes);
+        },
     );
 }
 
@@ -111,16 +112,23 @@ fn bits_by_product(flags: &[u8; 16]) -> u64 {
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.
 #[inline(always)]
-fn append(parts: &mut Parts, words: &Group, classes: Classes) {
+fn append(parts: &mut Parts, far: Option<&Far>, page: &Page, group: usize, classes: Classes) {
+    let words = group_at(page.as_chunks::<4>().0, group * GROUP_WORDS);
     let counts = parts.counts;
     put(&mut parts.words, counts.words, classes.words(), |word| {
         words[word]
     });
+    // Some items are numbers of far words.
+    let number = |set: u64, word: usize| {
+        let far = far.filter(|_| set >> word & 1 != 0)?;
+        Some(far.back(group, word) as u8)
+    };
     put(&mut parts.halves, counts.halves, classes.halves(), |word| {
-        [words[word][0], words[word][1]]
+        let [low, high, ..] = words[word];
+        [low, number(classes.far_high(), word).unwrap_or(high)]
     });
     put(&mut parts.bytes, counts.bytes, classes.bytes(), |word| {
-        [words[word][0]]
+        [number(classes.far(), word).unwrap_or(words[word][0])]
     });
 }
 
@@ -174,7 +182,7 @@ static KEEP: [Pair; 16] = {
 ///
 /// First the items of the streams go to their places in a page of zeros; then each word gets
 /// what it keeps of its reference. `room` is scratch memory.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     let chunk = &Chunk::parse(chunk)?;
     room.fill(0);
@@ -358,6 +366,7 @@ fn far_words(room: &mut Room, pair: usize, mut set: u16, p0: u64) -> Option<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::testing::made_pages;
 
     #[test]
     fn flags_become_bits() {
@@ -365,6 +374,29 @@ mod tests {
             let flags = core::array::from_fn(|i| ((set >> i & 1) as u8).wrapping_neg());
             assert_eq!(bits(&flags), set.into());
             assert_eq!(bits_by_product(&flags), set.into());
+        }
+    }
+
+    #[test]
+    fn facts_are_the_same_with_and_without_vectors() {
+        for (name, page) in made_pages() {
+            let words = page.as_chunks::<4>().0;
+            for (stride, all) in [(1, true), (3, false), (64, true)] {
+                let (words, references) = (group_at(words, 64), group_at(words, 64 - stride));
+                let wide = facts(words, references, all);
+                let narrow = narrow::facts(words, references, all);
+                let sets = |facts: Facts| {
+                    let Facts {
+                        some,
+                        over_8,
+                        over_16,
+                        zero,
+                        small,
+                    } = facts;
+                    [some, over_8, over_16, zero & over_8, small & over_8]
+                };
+                assert_eq!(sets(wide), sets(narrow), "{name}, stride {stride}");
+            }
         }
     }
 }
