@@ -3,9 +3,9 @@
 use core::arch::x86_64::*;
 
 use super::choose::{SAMPLES, sample};
-use super::classes::{Classes, Facts};
-use super::far::Far;
-use super::format::{BLOCKS, Chunk, GROUP_WORDS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
+use super::classes::{Classes, Facts, Found};
+use super::far::{Far, REACH};
+use super::format::{BLOCKS, Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM};
 use super::streams::Ends;
 use crate::page::Page;
 
@@ -30,15 +30,18 @@ static PACK: [[u8; HALF]; 256] = {
     table
 };
 
-/// For each set of lanes, the number of lanes of the set before each lane.
+/// For each set of lanes, the number of lanes of the set before each lane of the set, and a number
+/// below 0 for each other lane.
 static UNPACK: [[u8; HALF]; 256] = {
-    let mut table = [[0; HALF]; 256];
+    let mut table = [[0x80; HALF]; 256];
     let mut set = 0;
     while set < 256 {
         let (mut lane, mut n) = (0, 0);
         while lane < HALF {
-            table[set][lane] = n;
-            n += (set >> lane & 1) as u8;
+            if set >> lane & 1 == 1 {
+                table[set][lane] = n;
+                n += 1;
+            }
             lane += 1;
         }
         set += 1;
@@ -46,20 +49,24 @@ static UNPACK: [[u8; HALF]; 256] = {
     table
 };
 
-/// A row of [`PACK`] or [`UNPACK`] as lane numbers.
+/// A row of [`PACK`] as lane numbers.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn row(table: &[[u8; HALF]; 256], lanes: u8) -> __m256i {
-    let row = i64::from_le_bytes(table[usize::from(lanes)]);
+fn pack(lanes: u8) -> __m256i {
+    let row = i64::from_le_bytes(PACK[usize::from(lanes)]);
     _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(row))
 }
 
-/// The lanes that are zero.
+/// Gives each lane of a set an item, the first one the first, and zeros to the others; and all ones
+/// in those others.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn zeros(lanes: __m256i) -> u8 {
-    let equal = _mm256_cmpeq_epi32(lanes, _mm256_setzero_si256());
-    _mm256_movemask_ps(_mm256_castsi256_ps(equal)) as u8
+fn unpack(items: __m256i, lanes: u8) -> [__m256i; 2] {
+    let row = i64::from_le_bytes(UNPACK[usize::from(lanes)]);
+    let row = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(row));
+    let others = _mm256_srai_epi32::<31>(row);
+    let items = _mm256_permutevar8x32_epi32(items, row);
+    [_mm256_andnot_si256(others, items), others]
 }
 
 /// All ones in the lanes of a set.
@@ -124,26 +131,76 @@ pub(super) fn stride(page: &Page) -> (usize, usize) {
     (best.0, best.1 as usize)
 }
 
-/// Half a block's words and their references.
-///
-/// # Panics
-/// If there is no such half.
+/// The registers of a group's words.
+type Group = [__m256i; HALVES];
+
+/// A group's words.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn half_of(page: &Page, stride: usize, half: usize) -> [__m256i; 2] {
-    assert!(half < 2 * BLOCKS);
-    let start = half * HALF;
-    let at = page.as_ptr().cast::<i32>().wrapping_add(start);
-    // References before the page are zeros.
-    let inside = !0_u32 << stride.saturating_sub(start).min(HALF);
-    // SAFETY: the half lies in the page. The lanes of `inside` have references in the page;
-    // the others are not read.
-    unsafe {
-        [
-            _mm256_loadu_si256(at.cast()),
-            _mm256_maskload_epi32(at.wrapping_sub(stride), ones(inside as u8)),
-        ]
+fn group_of(page: &Page, group: usize) -> Group {
+    let halves = &page.as_chunks::<32>().0[group * HALVES..][..HALVES];
+    let mut words = [_mm256_setzero_si256(); HALVES];
+    for (words, half) in words.iter_mut().zip(halves) {
+        // SAFETY: half a block has 32 bytes.
+        *words = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
     }
+    words
+}
+
+/// The references of a group's words.
+///
+/// # Panics
+/// If there is no such group.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn references_of(page: &Page, stride: usize, group: usize) -> Group {
+    assert!(group < GROUPS && stride <= MAX_STRIDE);
+    let start = group * GROUP_WORDS;
+    let at = page
+        .as_ptr()
+        .cast::<i32>()
+        .wrapping_add(start)
+        .wrapping_sub(stride);
+    let mut references = [_mm256_setzero_si256(); HALVES];
+    for (half, references) in references.iter_mut().enumerate() {
+        let at = at.wrapping_add(half * HALF);
+        *references = if group > 0 {
+            // SAFETY: a group has as many words as the longest stride, so all references of
+            // groups but the first are in the page.
+            unsafe { _mm256_loadu_si256(at.cast()) }
+        } else {
+            // References before the page are zeros.
+            let inside = !0_u32 << stride.saturating_sub(half * HALF).min(HALF);
+            // SAFETY: the lanes of `inside` have references in the page; the others are not read.
+            unsafe { _mm256_maskload_epi32(at, ones(inside as u8)) }
+        };
+    }
+    references
+}
+
+/// A bit for each word of a group whose lane is all ones; the others are zero.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn bits(lanes: Group) -> u64 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    let bits = |a, b, c, d| {
+        let bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        // Packing goes by halves of registers, so fours of words are to be put in order.
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        _mm256_movemask_epi8(_mm256_permutevar8x32_epi32(bytes, order)) as u32
+    };
+    u64::from(bits(a, b, c, d)) | u64::from(bits(e, f, g, h)) << 32
+}
+
+/// The words of a group that are zero but for their low `N` bits.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn zeros_above<const N: i32>(mut words: Group) -> u64 {
+    for lanes in &mut words {
+        let above = _mm256_srli_epi32::<N>(*lanes);
+        *lanes = _mm256_cmpeq_epi32(above, _mm256_setzero_si256());
+    }
+    bits(words)
 }
 
 /// Halves of blocks in a group.
@@ -156,6 +213,7 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
         page,
         far,
         |group, all| facts(page, stride, group, all),
+        |far, group, sought| found(far, page, group, sought),
         |parts, group, classes| append(parts, page, group, classes),
     );
 }
@@ -165,22 +223,55 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
-    let (mut equal, mut below_8, mut below_16) = (0, 0, 0);
-    let mut facts = Facts::default();
-    for i in 0..HALVES {
-        let [words, references] = half_of(page, stride, group * HALVES + i);
-        let differ = _mm256_xor_si256(words, references);
-        let put = |set: &mut u64, lanes: u8| *set |= u64::from(lanes) << (i * HALF);
-        put(&mut equal, zeros(differ));
-        put(&mut below_8, zeros(_mm256_srli_epi32::<8>(differ)));
-        put(&mut below_16, zeros(_mm256_srli_epi32::<16>(differ)));
-        if all {
-            put(&mut facts.zero, zeros(words));
-            put(&mut facts.small, zeros(_mm256_srli_epi32::<8>(words)));
-        }
+    let words = group_of(page, group);
+    let references = references_of(page, stride, group);
+    let mut differ = words;
+    for (differ, references) in differ.iter_mut().zip(references) {
+        *differ = _mm256_xor_si256(*differ, references);
     }
-    (facts.some, facts.over_8, facts.over_16) = (!equal, !below_8, !below_16);
+    let mut facts = Facts {
+        some: !zeros_above::<0>(differ),
+        over_8: !zeros_above::<8>(differ),
+        over_16: !zeros_above::<16>(differ),
+        ..Facts::default()
+    };
+    if all {
+        facts.zero = zeros_above::<0>(words);
+        facts.small = zeros_above::<8>(words);
+    }
     facts
+}
+
+/// [`Far::found`].
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {
+    if sought == 0 {
+        return Found::default();
+    }
+    let words = group_of(page, group);
+    let fars = far.words.as_chunks::<HALF>().0;
+    let places = far.places.as_chunks::<HALF>().0;
+    let first = _mm256_set1_epi32((group * GROUP_WORDS) as i32 - 1);
+    let mut differ = [_mm256_setzero_si256(); HALVES];
+    for (half, differ) in differ.iter_mut().enumerate() {
+        // SAFETY: both arrays have eight items for each half of a block.
+        let (fars, places) = unsafe {
+            (
+                _mm256_loadu_si256(fars[half].as_ptr().cast()),
+                _mm_loadu_si128(places[half].as_ptr().cast()),
+            )
+        };
+        let last = _mm256_add_epi32(first, _mm256_set1_epi32((half / 2 * LANES) as i32));
+        let back = _mm256_sub_epi32(last, _mm256_cvtepu16_epi32(places));
+        // Out of reach, a bit above the low eight is set.
+        let back = _mm256_andnot_si256(_mm256_set1_epi32(REACH as i32 - 1), back);
+        *differ = _mm256_or_si256(_mm256_xor_si256(words[half], fars), back);
+    }
+    Found {
+        equal: sought & zeros_above::<0>(differ),
+        near: sought & zeros_above::<8>(differ),
+    }
 }
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.
@@ -199,9 +290,9 @@ fn append(parts: &mut Parts, page: &Page, group: usize, classes: Classes) {
         // for one block more, so a whole vector fits at its end before each of the 128 halves.
         unsafe {
             let all = _mm256_loadu_si256(half.as_ptr().cast());
-            let w = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[0]));
-            let h = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[1]));
-            let b = _mm256_permutevar8x32_epi32(all, row(&PACK, sets[2]));
+            let w = _mm256_permutevar8x32_epi32(all, pack(sets[0]));
+            let h = _mm256_permutevar8x32_epi32(all, pack(sets[1]));
+            let b = _mm256_permutevar8x32_epi32(all, pack(sets[2]));
             // The low halves of all lanes, and the low bytes.
             let h = _mm256_shuffle_epi8(h, _mm256_set1_epi64x(0x0d0c_0908_0504_0100));
             let h = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(h));
@@ -226,38 +317,37 @@ struct Streams {
 type Change = [__m256i; 2];
 
 impl Streams {
-    /// Reads what the next half of a block has in the streams.
+    /// Reads what half `half` of a block of a group has in the streams; `block` is its block.
     ///
     /// # Safety
     /// Half after half must be read of a chunk whose streams these are, and no more than it
     /// has. All blocks before this half's must be in `page`.
     #[inline]
     #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-    unsafe fn next(&mut self, planes: [u8; 3], block: usize, page: &Page) -> Change {
-        let [p0, p1, p2] = planes;
-        let sets = [p0 & p1 & !p2, p1 & !p0, p0 & (!p1 | p2)];
-        let [words, halves, bytes] = sets;
+    unsafe fn next(&mut self, sets: &Sets, half: usize, block: usize, page: &Page) -> Change {
+        let of_half = |set: u64| (set >> (half * HALF)) as u8;
+        let [words, halves, bytes] = sets.streams.map(of_half);
         // SAFETY: the counts of the chunk are those of its planes, so the items of this half
         // are in the streams; and behind them there is room for a vector.
         let (w, h, b) = unsafe {
             let w = _mm256_loadu_si256(self.ends.words.cast());
             let h = _mm256_cvtepu16_epi32(_mm_loadu_si128(self.ends.halves.cast()));
             let b = _mm256_cvtepu8_epi32(_mm_loadl_epi64(self.ends.bytes.cast()));
-            self.ends.advance(sets);
+            self.ends.advance([words, halves, bytes]);
             (w, h, b)
         };
-        let unpack = |items: __m256i, lanes: u8| {
-            let items = _mm256_permutevar8x32_epi32(items, row(&UNPACK, lanes));
-            _mm256_and_si256(items, ones(lanes))
-        };
-        let (w, h, b) = (unpack(w, words), unpack(h, halves), unpack(b, bytes));
-        let none = ones(!(p0 | p1 | p2));
-        let low = _mm256_slli_epi32::<8>(ones(p0 & !p1 & !p2));
-        let half = _mm256_slli_epi32::<16>(ones(p1 & !p0 & !p2));
-        let keep = _mm256_or_si256(_mm256_or_si256(none, low), half);
+        let ([w, no_w], [h, no_h], [b, no_b]) =
+            (unpack(w, words), unpack(h, halves), unpack(b, bytes));
+        // Words keep all but what they are given.
+        let above_8 = _mm256_or_si256(no_b, _mm256_set1_epi32(!0xff));
+        let above_16 = _mm256_or_si256(no_h, _mm256_set1_epi32(!0xffff));
+        let mut keep = _mm256_and_si256(no_w, _mm256_and_si256(above_8, above_16));
         let mut add = _mm256_or_si256(_mm256_or_si256(w, h), b);
-        if p2 != 0 {
-            let (f, p) = (ones(p2 & p0 & !p1), ones(p2 & p1 & !p0));
+        let third = of_half(sets.classes.p2);
+        if third != 0 {
+            keep = _mm256_andnot_si256(ones(third), keep);
+            let f = ones(of_half(sets.classes.far()));
+            let p = ones(of_half(sets.classes.far_high()));
             let back = _mm256_blendv_epi8(b, _mm256_srli_epi32::<8>(h), p);
             let last = (block * LANES) as i32 - 1;
             let at = _mm256_sub_epi32(_mm256_set1_epi32(last), back);
@@ -299,11 +389,22 @@ pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page
     (_mm256_testz_si256(streams.bad, streams.bad) == 1).then_some(())
 }
 
-/// The planes of half a block.
-#[inline(always)]
-fn planes(chunk: &Chunk<'_>, half: usize) -> [u8; 3] {
-    let [first, second] = chunk.planes;
-    [first[half], second[half], chunk.third[half]]
+/// What a group's words have in the streams.
+struct Sets {
+    /// Those that have a word, a half, a byte.
+    streams: [u64; 3],
+    classes: Classes,
+}
+
+impl Sets {
+    #[inline(always)]
+    fn of(chunk: &Chunk<'_>, group: usize) -> Self {
+        let classes = chunk.classes(group);
+        Sets {
+            streams: [classes.words(), classes.halves(), classes.bytes()],
+            classes,
+        }
+    }
 }
 
 /// Writes half a block.
@@ -336,9 +437,13 @@ unsafe fn near<const STEPS: usize>(chunk: &Chunk<'_>, streams: &mut Streams, pag
     // SAFETY: the array has 32 bytes.
     let roots = unsafe { _mm256_loadu_si256(roots.as_ptr().cast()) };
     let mut previous = _mm256_setzero_si256();
+    let mut sets = Sets::of(chunk, 0);
     for half in 0..2 * BLOCKS {
+        if half % HALVES == 0 {
+            sets = Sets::of(chunk, half / HALVES);
+        }
         // SAFETY: as the caller says.
-        let [mut keep, mut add] = unsafe { streams.next(planes(chunk, half), half / 2, page) };
+        let [mut keep, mut add] = unsafe { streams.next(&sets, half % HALVES, half / 2, page) };
         for (lanes, from) in steps {
             let add_before = _mm256_permutevar8x32_epi32(add, from);
             let keep_before = _mm256_permutevar8x32_epi32(keep, from);
@@ -366,6 +471,7 @@ unsafe fn wide(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
     let from = _mm256_sub_epi32(numbers(), _mm256_set1_epi32(rest as i32));
     let from_later = ones((!0_u32 << rest) as u8);
     let mut earlier = _mm256_setzero_si256();
+    let mut sets = Sets::of(chunk, 0);
     for half in 0..2 * BLOCKS {
         let later = match half.checked_sub(halves) {
             // Whole halves are read as they were written, else the load waits for the store.
@@ -380,8 +486,11 @@ unsafe fn wide(chunk: &Chunk<'_>, streams: &mut Streams, page: &mut Page) {
         };
         let references = _mm256_blendv_epi8(earlier, later, from_later);
         earlier = later;
+        if half % HALVES == 0 {
+            sets = Sets::of(chunk, half / HALVES);
+        }
         // SAFETY: as the caller says.
-        let [keep, add] = unsafe { streams.next(planes(chunk, half), half / 2, page) };
+        let [keep, add] = unsafe { streams.next(&sets, half % HALVES, half / 2, page) };
         put(
             page,
             half,

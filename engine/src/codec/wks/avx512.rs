@@ -3,8 +3,8 @@
 use core::arch::x86_64::*;
 
 use super::choose::{SAMPLES, much_text, sample};
-use super::classes::{Classes, Facts};
-use super::far::Far;
+use super::classes::{Classes, Facts, Found};
+use super::far::{Far, REACH};
 use super::format::{BLOCKS, Chunk, GROUP, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
 use super::streams::Ends;
 use crate::page::Page;
@@ -83,6 +83,7 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
         page,
         far,
         |group, all| facts(page, stride, group, all),
+        |far, group, sought| found(far, page, group, sought),
         |parts, group, classes| append(parts, page, group, classes),
     );
 }
@@ -108,6 +109,42 @@ fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
         }
     }
     facts
+}
+
+/// [`Far::found`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {
+    let mut found = Found::default();
+    if sought == 0 {
+        return found;
+    }
+    let fars = far.words.as_chunks::<LANES>().0;
+    let places = far.places.as_chunks::<LANES>().0;
+    for i in 0..GROUP {
+        let block = group * GROUP + i;
+        // SAFETY: both arrays have sixteen items for each block of a group, and the page has 64
+        // bytes.
+        let (words, fars, places) = unsafe {
+            (
+                _mm512_loadu_si512(page.as_chunks::<64>().0[block].as_ptr().cast()),
+                _mm512_loadu_si512(fars[i].as_ptr().cast()),
+                _mm256_loadu_si256(places[i].as_ptr().cast()),
+            )
+        };
+        let last = _mm512_set1_epi32((block * LANES) as i32 - 1);
+        let back = _mm512_sub_epi32(last, _mm512_cvtepu16_epi32(places));
+        // Out of reach, a bit above the low eight is set.
+        let back = _mm512_andnot_si512(_mm512_set1_epi32(REACH as i32 - 1), back);
+        let differ = _mm512_or_si512(_mm512_xor_si512(words, fars), back);
+        let put = |set: &mut u64, lanes: u16| *set |= u64::from(lanes) << (i * LANES);
+        put(&mut found.equal, _mm512_testn_epi32_mask(differ, differ));
+        let above_8 = _mm512_set1_epi32(ABOVE_8);
+        put(&mut found.near, _mm512_testn_epi32_mask(differ, above_8));
+    }
+    found.equal &= sought;
+    found.near &= sought;
+    found
 }
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.

@@ -1,6 +1,6 @@
 //! The layout of a chunk, as `docs/wks.md` describes it byte by byte.
 
-use super::classes::{Classes, Facts};
+use super::classes::{Classes, Facts, Found};
 use super::far::Far;
 use crate::page::{PAGE_SIZE, Page};
 
@@ -162,32 +162,20 @@ pub(super) struct Parts {
     pub(super) counts: Counts,
 }
 
-impl Default for Parts {
-    fn default() -> Self {
-        Parts {
-            planes: [[0; WORDS / 8]; 2],
-            thirds: [0; 2 * BLOCKS],
-            with_third: 0,
-            words: [0; STREAM_ROOM],
-            halves: [0; 2 * (WORDS + LANES)],
-            bytes: [0; WORDS + LANES],
-            counts: Counts::default(),
-        }
-    }
-}
-
 impl Parts {
     /// Fills the parts with a page, at the balanced level with `far`.
     ///
     /// `facts` says what is true of a group's words and their references; what only the balanced
-    /// level asks for where its second argument is true. `append` appends a group's words, halves
-    /// and bytes to the streams, behind those that are counted.
+    /// level asks for where its second argument is true. `found` says what is true of the far
+    /// words of a set of a group's words. `append` appends a group's words, halves and bytes to
+    /// the streams, behind those that are counted.
     #[inline(always)]
     pub(super) fn fill(
         &mut self,
         page: &Page,
         mut far: Option<&mut Far>,
         facts: impl Fn(usize, bool) -> Facts,
+        found: impl Fn(&Far, usize, u64) -> Found,
         append: impl Fn(&mut Parts, usize, Classes),
     ) {
         self.with_third = 0;
@@ -199,12 +187,16 @@ impl Parts {
             let facts = facts(group, far.is_some());
             let (classes, thirds) = match &mut far {
                 None => (facts.plain(), 0),
-                Some(far) => facts.best(far.find(page, group, facts)),
+                Some(far) => {
+                    let sought = facts.sought();
+                    far.look_up(page, group, sought);
+                    facts.best(found(far, group, sought))
+                }
             };
             self.put_planes(group, classes, thirds);
             append(self, group, classes);
             if let Some(far) = &far {
-                far.put_numbers(self, classes);
+                far.put_numbers(self, group, classes);
             }
             self.counts.add(classes);
         }

@@ -29,6 +29,7 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
             let [words, references] = group_of(&padded, stride, group);
             facts(words, references, all)
         },
+        |far, group, sought| far.found(page, group, sought),
         |parts, group, classes| append(parts, group_of(&padded, stride, group)[0], classes),
     );
 }
