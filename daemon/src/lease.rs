@@ -159,13 +159,19 @@ impl Leases {
     }
 }
 
-/// Why a device is not swapped off while programs lease it.
+/// Why a device that `holders` programs lease is not swapped off by others.
 #[must_use]
 pub fn in_use(number: u32, holders: u32) -> Refusal {
-    let message = format!(
-        "ramzswap{number} is leased by {holders} program(s) that run on it (`compcache run`): it \
-         is swapped off when the last of them ends"
-    );
+    let message = match holders {
+        0 => format!(
+            "ramzswap{number} was leased by programs that have ended (`compcache run`): the daemon \
+             swaps it off as soon as its pages fit back into memory; stop programs or add other swap"
+        ),
+        _ => format!(
+            "ramzswap{number} is leased by {holders} program(s) that run on it (`compcache run`): \
+             it is swapped off when the last of them ends"
+        ),
+    };
     Refusal::new(ErrorCode::Ebusy, message)
 }
 

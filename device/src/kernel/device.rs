@@ -326,8 +326,14 @@ impl KernelDevice {
         })
     }
 
+    /// What the driver can do here, as it says itself: words `NAME=VALUE`.
+    #[must_use]
+    pub fn features(&self) -> String {
+        self.read(attribute::FEATURES).unwrap_or_default()
+    }
+
     fn freeing(&self) -> Freeing {
-        report::freeing(&self.read(attribute::FEATURES).unwrap_or_default())
+        report::freeing(&self.features())
     }
 
     /// Its use as swap, by the kernel's table.
