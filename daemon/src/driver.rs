@@ -31,6 +31,12 @@ impl NoKernelDriver {
     pub fn new(why: impl Into<String>) -> NoKernelDriver {
         NoKernelDriver { why: why.into() }
     }
+
+    /// The reason alone.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
 }
 
 /// Chooses the driver, and loads it where that is needed and `load` says with how many devices.

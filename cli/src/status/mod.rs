@@ -103,6 +103,22 @@ pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
     error.map_or(Ok(()), Err)
 }
 
+impl DriverReport {
+    fn of(driver: &crate::driver::Driver, places: &Places) -> DriverReport {
+        DriverReport {
+            choice: driver.choice.to_string(),
+            used: Some(match driver.is_kernel() {
+                true => Driver::Kernel,
+                false => Driver::User,
+            }),
+            kernel: match driver.why_not() {
+                Some(why) => why.to_owned(),
+                None => describe(places),
+            },
+        }
+    }
+}
+
 impl fmt::Display for DriverReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let used = match self.used {
@@ -121,26 +137,16 @@ impl fmt::Display for DriverReport {
 /// What the kernel driver has of `what`, and whether its devices are used at all.
 fn kernel_report(what: &What, places: &Places) -> Result<(Report, bool), CliError> {
     let driver = match places.driver(false) {
-        Err(CliError::NoKernelDriver(_)) => None,
-        driver => Some(driver?),
-    };
-    let loaded = driver.as_ref().is_some_and(|driver| driver.is_kernel());
-    let kernel = match driver.as_ref().and_then(|driver| driver.why_not()) {
-        Some(why) => why.to_owned(),
-        None => describe(places),
-    };
-    let mut report = Report {
-        driver: DriverReport {
-            choice: driver
-                .as_ref()
-                .map_or(DriverChoice::Kernel, |d| d.choice)
-                .to_string(),
-            used: driver.as_ref().map(|driver| match driver.is_kernel() {
-                true => Driver::Kernel,
-                false => Driver::User,
-            }),
-            kernel,
+        Err(CliError::NoKernelDriver(error)) => DriverReport {
+            choice: DriverChoice::Kernel.to_string(),
+            used: None,
+            kernel: error.why().to_owned(),
         },
+        driver => DriverReport::of(&driver?, places),
+    };
+    let loaded = driver.used == Some(Driver::Kernel);
+    let mut report = Report {
+        driver,
         daemon: None,
         memory_limit: None,
         devices: Vec::new(),
