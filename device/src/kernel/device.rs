@@ -13,7 +13,7 @@ use super::attributes::{
     self as attribute, BACKING_DEV, COMP_ALGORITHM, DISKSIZE, INITSTATE, MEM_LIMIT, NONE,
     RECOMPRESS_AFTER, RECOMPRESS_ALGORITHM, RECOMPRESS_CPU, RESET, Setting,
 };
-use super::{NAME, Root, report};
+use super::{NAME, Root, ioctl, report};
 use crate::backing_swap::BackingSwap;
 use crate::error::DeviceError;
 use crate::freed::Freeing;
@@ -102,6 +102,7 @@ impl KernelDevice {
         let warnings = self.resolve(&params)?.1;
         let mut settings = Vec::new();
         if let Some(path) = update.backing_swap.as_ref() {
+            ioctl::check_length(path)?;
             settings.push(Setting::new(BACKING_DEV, path.display()));
         }
         if update.memlimit.is_some() {
@@ -128,7 +129,7 @@ impl KernelDevice {
             self.write(&Setting::new(MEM_LIMIT, memlimit))?;
         }
         self.write(&Setting::new(DISKSIZE, resolved.disksize))?;
-        if let Err(error) = self.ensure_swap_header(resolved.disksize) {
+        if let Err(error) = self.ensure_swap_header() {
             if let Err(error) = self.reset() {
                 tracing::error!("{error}");
             } else if let Err(error) = self.configure(&set) {
@@ -242,7 +243,7 @@ impl KernelDevice {
             dead_slots: ready.then(|| self.freeing()),
             swap: self.swap_use().filter(|_| ready),
             disksize: self.read_number(DISKSIZE),
-            memlimit: params.memlimit,
+            memlimit: Some(self.read_number(MEM_LIMIT)).filter(|bytes| *bytes > 0),
             backing_swap: params.backing_swap.clone(),
             params,
             codec: codec
@@ -345,8 +346,8 @@ impl KernelDevice {
         entry.map(SwapUse::from)
     }
 
-    /// Writes a swap header, as `mkswap` would, where there is none.
-    fn ensure_swap_header(&self, disksize: u64) -> Result<(), DeviceError> {
+    /// Writes a swap header, as `mkswap` would, if there is none.
+    pub(super) fn ensure_swap_header(&self) -> Result<(), DeviceError> {
         let failed = |e: io::Error| {
             DeviceError::system(
                 format!("write the swap header of {}", self.name()),
@@ -357,7 +358,7 @@ impl KernelDevice {
         let file = self.open().map_err(failed)?;
         let mut page = [0; PAGE_SIZE];
         file.read_exact_at(&mut page, 0).map_err(failed)?;
-        let pages = disksize / PAGE;
+        let pages = self.read_number(DISKSIZE) / PAGE;
         if SwapHeader::check(&page, pages).is_ok() {
             return Ok(());
         }

@@ -143,7 +143,7 @@ impl<'a> Control<'a> {
         let params = Params::default().with(&update.clone().or(before.clone()))?;
         let warnings = self.device.resolve(&params)?.1;
         let done = self.set(update).and_then(|()| match init {
-            true => self.call(INIT, std::ptr::null_mut(), "initialise"),
+            true => self.init(),
             false => Ok(()),
         });
         if let Err(error) = done {
@@ -158,6 +158,12 @@ impl<'a> Control<'a> {
             return Err(error);
         }
         Ok(warnings)
+    }
+
+    /// Initialises it, and gives it the swap header with which the original came.
+    fn init(&self) -> Result<(), DeviceError> {
+        self.call(INIT, std::ptr::null_mut(), "initialise")?;
+        self.device.ensure_swap_header()
     }
 
     fn set(&self, update: &ParamsUpdate) -> Result<(), DeviceError> {
@@ -234,21 +240,27 @@ impl<'a> Control<'a> {
     }
 }
 
+/// Refuses a path that is longer than the driver takes.
+pub(super) fn check_length(path: &Path) -> Result<(), DeviceError> {
+    let length = path.as_os_str().len();
+    if length < MAX_SWAP_NAME_LEN {
+        return Ok(());
+    }
+    Err(DeviceError::BackingUnfit {
+        path: path.to_owned(),
+        reason: format!(
+            "its path has {length} bytes, the kernel driver takes at most {}: give a shorter one \
+             (a link)",
+            MAX_SWAP_NAME_LEN - 1
+        ),
+    })
+}
+
 /// A path as the driver takes it.
 fn c_name(path: &Path) -> Result<[u8; MAX_SWAP_NAME_LEN], DeviceError> {
+    check_length(path)?;
     let bytes = path.as_os_str().as_bytes();
     let mut name = [0; MAX_SWAP_NAME_LEN];
-    if bytes.len() >= name.len() {
-        return Err(DeviceError::BackingUnfit {
-            path: path.to_owned(),
-            reason: format!(
-                "its path has {} bytes, the control interface takes at most {}: give a shorter \
-                 one (a link)",
-                bytes.len(),
-                name.len() - 1
-            ),
-        });
-    }
     name[..bytes.len()].copy_from_slice(bytes);
     Ok(name)
 }
