@@ -183,18 +183,18 @@ impl Device {
         let slots = MemfdSlots::new("ramzswap slot table", pages, resident, &mut Vec::new())?;
         let wake = Arc::new(Wake::default());
         let wake_recompression = Arc::new(Wake::default());
-        let store = Store::new(
+        let store = Store::try_new(
             LinuxHost::new(Arc::clone(&wake), Arc::clone(&wake_recompression)),
             frames,
             slots,
-            backing.map(|b| Box::new(b) as Box<_>),
+            backing.into(),
             StoreConfig {
                 memlimit: resolved.memlimit,
                 codec: resolved.codec,
                 arenas: sizes.arenas,
                 reserve_bytes: sizes.reserve_bytes,
             },
-        );
+        )?;
         // The reserve is filled before the first write comes.
         while store.keep() {}
         let disk = Arc::new(StoreDisk::new(store, self.env.cpu_latency.clone()));
@@ -259,7 +259,7 @@ impl Device {
     fn write_swap_header(&self, disk: &MemfdDisk, pages: u64) -> Result<(), DeviceError> {
         let failed = |e: std::io::Error| DeviceError::system("write the swap header", e, "");
         let header = SwapHeader::fresh(pages, &self.name()).map_err(failed)?;
-        disk.write(&mut disk.worker(), 0, &header.to_page())
+        disk.write(&mut disk.worker()?, 0, &header.to_page())
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
     }
 
