@@ -1,0 +1,158 @@
+//! What a guest said: how its script ended, and what the kernel complained about.
+
+use std::process::ExitCode;
+
+/// The line that ends a guest's console.
+const END: &str = "GUEST EXIT ";
+
+/// What makes a line of the kernel's a complaint.
+const COMPLAINTS: [&str; 20] = [
+    "WARNING:",
+    "BUG:",
+    "kernel BUG",
+    "Oops",
+    "Call Trace",
+    "Kernel panic",
+    "general protection fault",
+    "invalid opcode",
+    "double fault",
+    "INFO: task",
+    "INFO: possible",
+    "INFO: rcu",
+    "possible recursive locking",
+    "possible circular locking",
+    "suspicious RCU usage",
+    "KASAN",
+    "UBSAN",
+    "refcount_t:",
+    "scheduling while atomic",
+    "Unpatched return thunk",
+];
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The script ended with this status.
+    Status(u8),
+    /// It took too long.
+    TimedOut,
+    /// The guest went away without an end.
+    Died,
+    /// The script ended well, but the kernel said this.
+    Complaint(String),
+}
+
+/// A guest's end.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+}
+
+impl Outcome {
+    /// Judges a console. `allowed` is what the kernel may say.
+    pub(crate) fn judge(console: &str, timed_out: bool, allowed: &[String]) -> Self {
+        let status = console.lines().rev().find_map(|line| {
+            let (_, number) = line.split_once(END)?;
+            number.trim().parse().ok()
+        });
+        let verdict = match (status, timed_out) {
+            (_, true) => Verdict::TimedOut,
+            (None, _) => Verdict::Died,
+            (Some(0), _) => {
+                complaint(console, allowed).map_or(Verdict::Status(0), Verdict::Complaint)
+            }
+            (Some(status), _) => Verdict::Status(status),
+        };
+        Self { verdict }
+    }
+
+    /// Whether all went well.
+    pub(crate) fn passed(&self) -> bool {
+        self.verdict == Verdict::Status(0)
+    }
+
+    /// The script's status; 1 where the guest failed in another way.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self.verdict {
+            Verdict::Status(status) => ExitCode::from(status),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    /// Why it failed, in a line.
+    pub(crate) fn reason(&self) -> String {
+        match &self.verdict {
+            Verdict::Status(status) => format!("the script ended with {status}"),
+            Verdict::TimedOut => "timed out".into(),
+            Verdict::Died => "the guest ended without a word".into(),
+            Verdict::Complaint(line) => format!("the kernel said: {line}"),
+        }
+    }
+}
+
+/// The first line of the kernel's that is a complaint. Its lines begin with a time in brackets,
+/// though others may have begun the line before it.
+fn complaint(console: &str, allowed: &[String]) -> Option<String> {
+    let kernel = |line: &str| {
+        let at = line.match_indices('[').find(|(at, _)| {
+            let time = line[at + 1..].split(']').next().unwrap_or("").trim();
+            time.contains('.') && time.chars().all(|c| c.is_ascii_digit() || c == '.')
+        });
+        at.map(|(at, _)| line[at..].trim_end().to_string())
+    };
+    console.lines().filter_map(kernel).find(|line| {
+        COMPLAINTS.iter().any(|complaint| line.contains(complaint))
+            && !allowed
+                .iter()
+                .any(|pattern| line.contains(pattern.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(console: &str) -> Verdict {
+        Outcome::judge(console, false, &["dm-flakey".into()]).verdict
+    }
+
+    #[test]
+    fn the_status_is_the_scripts() {
+        assert_eq!(judge("a\r\nGUEST EXIT 0\r\n"), Verdict::Status(0));
+        assert_eq!(
+            judge("GUEST EXIT 7\r\n[    1.2] reboot: Power down\r\n"),
+            Verdict::Status(7)
+        );
+        assert_eq!(judge("booting\r\n"), Verdict::Died);
+        let late = Outcome::judge("GUEST EXIT 0", true, &[]);
+        assert!(!late.passed());
+    }
+
+    #[test]
+    fn complaints_of_the_kernel_fail_a_guest() {
+        for line in [
+            "[    2.345678] WARNING: CPU: 0 PID: 1 at mm/slub.c:1 free+0x1/0x2",
+            "some output[   12.345678] BUG: scheduling while atomic: sh/1/0x2",
+        ] {
+            let verdict = judge(&format!("{line}\r\nGUEST EXIT 0\r\n"));
+            assert!(
+                matches!(verdict, Verdict::Complaint(_)),
+                "{line}: {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn words_of_scripts_and_what_is_allowed_do_not() {
+        for line in [
+            "WARNING: said by a script",
+            "[    2.3] dm-flakey: WARNING: as told",
+        ] {
+            assert_eq!(
+                judge(&format!("{line}\r\nGUEST EXIT 0\r\n")),
+                Verdict::Status(0),
+                "{line}"
+            );
+        }
+    }
+}

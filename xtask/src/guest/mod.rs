@@ -1,0 +1,15 @@
+//! Guests: a kernel of Debian's booted in QEMU with an initramfs of our making, a script in it,
+//! and what it says on its console.
+
+mod console;
+mod initramfs;
+mod modules;
+mod newc;
+mod programs;
+mod qemu;
+mod script;
+
+pub(crate) use console::Outcome;
+pub(crate) use initramfs::{Image, base, with_script};
+pub(crate) use qemu::{Machine, Qemu};
+pub(crate) use script::Script;

@@ -1,0 +1,163 @@
+//! The kernel's own modules that tests use, with all that they depend on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+/// What tests may ask for. Where a kernel has one built in, or not at all, it is left out.
+const WANTED: [&str; 19] = [
+    "zram",
+    "lz4",
+    "lz4hc",
+    "lzo",
+    "lzo-rle",
+    "zstd",
+    "loop",
+    "brd",
+    "null_blk",
+    "dm-mod",
+    "dm-flakey",
+    "dm-delay",
+    "ext4",
+    "btrfs",
+    "crc32c_generic",
+    "nbd",
+    "virtio_blk",
+    "fuse",
+    "ublk_drv",
+];
+
+/// A module's contents, and those to load before it.
+#[derive(Debug)]
+pub(super) struct Module {
+    pub(super) name: String,
+    pub(super) contents: Vec<u8>,
+    pub(super) needs: Vec<String>,
+}
+
+/// Reads the wanted modules beneath a directory (`lib/modules/RELEASE`), those that others need
+/// before them.
+///
+/// # Errors
+///
+/// A module cannot be read or decompressed.
+pub(super) fn read(directory: &Path, busybox: &Path) -> Result<Vec<Module>> {
+    let mut files = BTreeMap::new();
+    index(directory, &mut files)?;
+    let mut modules = Vec::new();
+    for name in WANTED {
+        add(name, &files, busybox, &mut modules)?;
+    }
+    Ok(modules)
+}
+
+/// All module files, by name.
+fn index(directory: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    let entries = directory
+        .read_dir()
+        .with_context(|| format!("no modules in {}", directory.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            index(&path, files)?;
+        } else if let Some((name, _)) = entry.file_name().to_string_lossy().split_once(".ko") {
+            files.insert(same(name), path);
+        }
+    }
+    Ok(())
+}
+
+/// The kernel takes `-` and `_` in names for the same.
+fn same(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn add(
+    name: &str,
+    files: &BTreeMap<String, PathBuf>,
+    busybox: &Path,
+    modules: &mut Vec<Module>,
+) -> Result<()> {
+    let name = same(name);
+    let Some(file) = files.get(&name) else {
+        return Ok(());
+    };
+    if modules.iter().any(|module| module.name == name) {
+        return Ok(());
+    }
+    let contents = decompressed(file, busybox)?;
+    let needs = depends(&contents);
+    for need in &needs {
+        add(need, files, busybox, modules)?;
+    }
+    modules.push(Module {
+        name,
+        contents,
+        needs,
+    });
+    Ok(())
+}
+
+fn decompressed(file: &Path, busybox: &Path) -> Result<Vec<u8>> {
+    if file.extension().is_some_and(|extension| extension == "xz") {
+        let output = Command::new(busybox)
+            .args(["xz", "-dc"])
+            .arg(file)
+            .output()?;
+        anyhow::ensure!(
+            output.status.success(),
+            "cannot decompress {}",
+            file.display()
+        );
+        return Ok(output.stdout);
+    }
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The modules that a module names in its `.modinfo` as `depends=A,B`.
+pub(super) fn depends(contents: &[u8]) -> Vec<String> {
+    const KEY: &[u8] = b"depends=";
+    let Some(at) = contents.windows(KEY.len()).position(|window| window == KEY) else {
+        return Vec::new();
+    };
+    let value = &contents[at + KEY.len()..];
+    let value = &value[..value.iter().position(|&byte| byte == 0).unwrap_or(0)];
+    let names = String::from_utf8_lossy(value).into_owned();
+    names
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(same)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_depends_on() {
+        assert_eq!(
+            depends(b"\x7fELF..license=GPL\0depends=zsmalloc,lz4-hc\0x"),
+            ["zsmalloc", "lz4_hc"]
+        );
+        assert!(depends(b"\x7fELF..license=GPL\0depends=\0x").is_empty());
+        assert!(depends(b"\x7fELF").is_empty());
+    }
+
+    #[test]
+    fn needs_come_before_what_needs_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("kernel")).unwrap();
+        fs::write(at("kernel/zram.ko"), "depends=zsmalloc\0").unwrap();
+        fs::write(at("zsmalloc.ko"), "depends=\0").unwrap();
+        fs::write(at("other.ko"), "depends=\0").unwrap();
+        let modules = read(directory.path(), Path::new("unused")).unwrap();
+        let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        assert_eq!(names, ["zsmalloc", "zram"]);
+    }
+}

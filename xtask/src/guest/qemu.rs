@@ -1,0 +1,181 @@
+//! QEMU without hardware virtualisation, which not every machine has, and where it is there, does
+//! not always work.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::kernel::State;
+
+/// The emulator.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    program: PathBuf,
+    /// The release that it lies unpacked in, where it is not the machine's.
+    root: Option<PathBuf>,
+}
+
+/// A guest's hardware.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) smp: u32,
+    /// MiB.
+    pub(crate) memory: u32,
+    /// For the kernel's command line.
+    pub(crate) append: String,
+    pub(crate) timeout: Duration,
+    /// Time in the guest counts instructions, so that runs can be compared.
+    pub(crate) count_instructions: bool,
+}
+
+/// What a guest said, and whether it was ended for taking too long.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) console: String,
+    pub(crate) timed_out: bool,
+}
+
+impl Qemu {
+    /// The machine's, or Debian's.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed and cannot be fetched.
+    pub(crate) fn find(state: &State) -> Result<Self> {
+        let program = state.program("qemu-system-x86_64", &["qemu-system-x86"])?;
+        let root = state.debian(12)?.root();
+        let root = program.starts_with(root).then(|| root.to_path_buf());
+        Ok(Self { program, root })
+    }
+
+    /// Boots a kernel with a root file system and waits for the guest's end. The console is also
+    /// written to `log` while it is said; with `echo` to standard output.
+    ///
+    /// # Errors
+    ///
+    /// QEMU cannot be started.
+    pub(crate) fn boot(
+        &self,
+        machine: &Machine,
+        kernel: &Path,
+        initramfs: &Path,
+        log: &Path,
+        echo: bool,
+    ) -> Result<Said> {
+        let mut command = self.command(machine, kernel, initramfs);
+        let errors = log.with_extension("qemu");
+        let mut guest = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors)?)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        let output = guest.stdout.take().context("standard output is piped")?;
+        let mut file = File::create(log)?;
+        let (sender, lines) = mpsc::channel();
+        let timed_out = AtomicBool::new(false);
+        let mut console = String::new();
+        std::thread::scope(|scope| -> Result<()> {
+            scope.spawn(move || {
+                let mut reader = BufReader::new(output);
+                let mut line = Vec::new();
+                while reader
+                    .read_until(b'\n', &mut line)
+                    .is_ok_and(|length| length > 0)
+                {
+                    if sender
+                        .send(String::from_utf8_lossy(&line).into_owned())
+                        .is_err()
+                    {
+                        return;
+                    }
+                    line.clear();
+                }
+            });
+            let end = Instant::now() + machine.timeout;
+            loop {
+                match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                    Ok(line) => {
+                        file.write_all(line.as_bytes())?;
+                        if echo {
+                            print!("{}", line.replace('\r', ""));
+                        }
+                        console += &line;
+                    }
+                    Err(RecvTimeoutError::Timeout) => {
+                        timed_out.store(true, Ordering::Relaxed);
+                        // The reader ends with the pipe.
+                        guest.kill()?;
+                        return Ok(());
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            }
+        })?;
+        guest.wait()?;
+        let errors_said = fs::read_to_string(&errors).unwrap_or_default();
+        if console.is_empty() && !errors_said.is_empty() {
+            bail!("QEMU failed: {}", errors_said.trim());
+        }
+        let _ = fs::remove_file(&errors);
+        Ok(Said {
+            console,
+            timed_out: timed_out.into_inner(),
+        })
+    }
+
+    fn command(&self, machine: &Machine, kernel: &Path, initramfs: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(root) = &self.root {
+            // It looks for its parts beside its executable, which is the loader's.
+            command.env(
+                "QEMU_MODULE_DIR",
+                root.join("usr/lib/x86_64-linux-gnu/qemu"),
+            );
+            for firmware in ["usr/share/qemu", "usr/share/seabios"] {
+                command.arg("-L").arg(root.join(firmware));
+            }
+        }
+        // QEMU 7.2's emulation of cmpxchg16b makes kernels from 6.12 on fault twice at boot. The
+        // string instructions that count as one each would make copies look free.
+        let (accelerator, cpu) = if machine.count_instructions {
+            command.args(["-icount", "shift=0,sleep=off"]);
+            ("tcg,thread=single", "max,-cx16,-erms,-fsrm")
+        } else {
+            ("tcg", "max,-cx16")
+        };
+        let append = format!(
+            "console=ttyS0 loglevel=5 panic=-1 oops=panic random.trust_cpu=on {}",
+            machine.append
+        );
+        command
+            .args(["-accel", accelerator, "-cpu", cpu])
+            .args([
+                "-smp",
+                &machine.smp.to_string(),
+                "-m",
+                &machine.memory.to_string(),
+            ])
+            .args([
+                "-nodefaults",
+                "-display",
+                "none",
+                "-no-reboot",
+                "-nic",
+                "none",
+            ])
+            .args(["-serial", "stdio"])
+            .arg("-kernel")
+            .arg(kernel)
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", &append]);
+        command
+    }
+}

@@ -1,0 +1,110 @@
+//! `cargo xtask kernel …`: the module for Debian's kernels.
+
+mod headers;
+mod module;
+mod objects;
+mod release;
+mod state;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+pub(crate) use release::Release;
+pub(crate) use state::State;
+
+use crate::workspace;
+
+#[derive(Subcommand)]
+pub(crate) enum Task {
+    /// Builds target/kernel/RELEASE/ramzswap.ko
+    Build(Build),
+    /// Boots kernels in QEMU and runs the guest tests with the module
+    Test(test::Test),
+}
+
+#[derive(Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    kernels: Kernels,
+}
+
+/// Which kernels.
+#[derive(Args)]
+pub(crate) struct Kernels {
+    /// A release (6.1.0-56-cloud-amd64), a series of Debian's (6.1, 6.12, 6.12-deb13, 7.3-amd64:
+    /// its newest package; cloud flavour where none is said), or `running`
+    #[arg(long = "kernel", value_name = "RELEASE")]
+    kernels: Vec<String>,
+
+    /// Each kernel that is supported, cloud and generic
+    #[arg(long, conflicts_with = "kernels")]
+    all: bool,
+
+    /// Where kernels, headers and tools are kept, unpacked, from one run to the next
+    /// [default: target/kernel/state]
+    #[arg(long, value_name = "DIRECTORY", env = "COMPCACHE_KERNEL_STATE")]
+    state: Option<PathBuf>,
+}
+
+/// What CI boots, and what is built where nothing is said.
+const DEFAULT: [&str; 2] = ["6.1", "7.3"];
+
+/// Each kernel that is supported.
+const ALL: [&str; 5] = ["6.1", "6.12-deb12", "6.12-deb13", "7.2", "7.3"];
+
+impl Kernels {
+    fn state(&self) -> Result<State> {
+        State::open(
+            self.state
+                .clone()
+                .unwrap_or_else(|| directory().join("state")),
+        )
+    }
+
+    /// The kernels that were asked for, `default` where none was.
+    fn releases(&self, state: &State) -> Result<Vec<Release>> {
+        let names: Vec<String> = if self.all {
+            ["cloud", "amd64"]
+                .iter()
+                .flat_map(|f| ALL.map(|s| format!("{s}-{f}")))
+                .collect()
+        } else if self.kernels.is_empty() {
+            DEFAULT.map(String::from).to_vec()
+        } else {
+            self.kernels.clone()
+        };
+        names
+            .iter()
+            .map(|name| release::resolve(state, name))
+            .collect()
+    }
+}
+
+/// All that is made for the kernel.
+pub(crate) fn directory() -> PathBuf {
+    workspace::target().join("kernel")
+}
+
+/// Runs a task; the status is that of a script where one was given.
+///
+/// # Errors
+///
+/// Something could not be fetched, built or started.
+pub(crate) fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Build(build) => {
+            let state = build.kernels.state()?;
+            let releases = build.kernels.releases(&state)?;
+            let objects = objects::build(&state)?;
+            for release in &releases {
+                module::build(&state, release, &objects)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test(test) => test::run(test),
+    }
+}

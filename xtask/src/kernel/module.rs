@@ -1,0 +1,98 @@
+//! The module for one kernel: the shim compiled by gcc with the kernel's headers, linked with the
+//! Rust objects.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::objects::Objects;
+use super::{Release, State, directory, headers};
+use crate::{command, workspace};
+
+/// Builds `target/kernel/RELEASE/ramzswap.ko`. Objects that are up to date stay.
+///
+/// # Errors
+///
+/// The headers cannot be fetched, or the module does not build.
+pub(crate) fn build(state: &State, release: &Release, objects: &Objects) -> Result<PathBuf> {
+    let start = Instant::now();
+    let headers = headers::headers(state, release)?;
+    let out = directory().join(&release.name);
+    let build = out.join("build");
+    fs::create_dir_all(&build)?;
+    copy_changed(&workspace::root().join("kernel/shim"), &build)?;
+    for object in [&objects.core, &objects.simd] {
+        let name = object.file_name().context("an object has a name")?;
+        copy_file(object, &build.join(name))?;
+    }
+    let mut make = Command::new(state.program("make", &["make"])?);
+    make.arg("-C")
+        .arg(&headers.directory)
+        .arg(format!("M={}", build.display()))
+        .arg("CONFIG_DEBUG_INFO_BTF_MODULES=")
+        .arg("modules");
+    if let Some(tools) = &headers.tools {
+        let path = std::env::var("PATH").unwrap_or_default();
+        make.env("PATH", format!("{}:{path}", tools.display()));
+    }
+    // What the cargo that started us tells its jobs is not for this make.
+    make.env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("CARGO_MAKEFLAGS");
+    command::logged(&mut make, &out.join("build.log"))
+        .with_context(|| format!("cannot build the module for {}", release.name))?;
+    let module = out.join("ramzswap.ko");
+    fs::copy(build.join("ramzswap.ko"), &module)
+        .with_context(|| format!("the build for {} left no ramzswap.ko", release.name))?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{:<34} {} ({seconds:.1} s)", release.name, module.display());
+    Ok(module)
+}
+
+/// Copies a directory's files whose contents are not there yet.
+fn copy_changed(from: &Path, to: &Path) -> Result<()> {
+    let entries = from
+        .read_dir()
+        .with_context(|| format!("cannot read {}", from.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let (source, copy) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&copy)?;
+            copy_changed(&source, &copy)?;
+        } else {
+            copy_file(&source, &copy)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).ok().as_ref() != Some(&new) {
+        fs::write(to, new).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_follow_changes_and_directories() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(from.path().join("probes")).unwrap();
+        fs::write(from.path().join("probes/a.c"), "1").unwrap();
+        copy_changed(from.path(), to.path()).unwrap();
+        fs::write(from.path().join("probes/a.c"), "2").unwrap();
+        copy_changed(from.path(), to.path()).unwrap();
+        assert_eq!(
+            fs::read_to_string(to.path().join("probes/a.c")).unwrap(),
+            "2"
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! Tasks of this workspace that cargo alone does not do. `cargo xtask --help` lists them.
+
+mod command;
+mod debian;
+mod guest;
+mod kernel;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The kernel module: builds it for Debian's kernels, checks it, tests it in guests
+    #[command(subcommand)]
+    Kernel(kernel::Task),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Kernel(task) => kernel::run(task),
+    };
+    match result {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
