@@ -101,7 +101,8 @@ fn keep(pages: &mut Vec<Page>, page: &Page) {
     }
 }
 
-fn spread(pages: Vec<Page>, most: usize) -> Vec<Page> {
+/// Up to `most` of the pages, spread evenly over them.
+pub(crate) fn spread(pages: Vec<Page>, most: usize) -> Vec<Page> {
     if pages.len() <= most {
         return pages;
     }

@@ -16,6 +16,7 @@ mod interrupt;
 mod machine;
 mod mapping;
 mod ours;
+mod pages;
 mod plot;
 mod pool;
 mod programs;
@@ -43,6 +44,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Subject {
     Codec(codec::CodecArgs),
+    Pages(pages::PagesArgs),
     Pool(pool::PoolArgs),
     Swap(swap::SwapArgs),
     Device(device::DeviceArgs),
@@ -80,6 +82,7 @@ fn run(subject: &Subject) -> Result<()> {
         Subject::Codec(args) => present(&codec::run(args)?, args.common, &args.plot),
         Subject::Pool(args) => present(&pool::run(args)?, args.common, &args.plot),
         Subject::Swap(args) => present(&swap::run(args)?, args.common, &args.plot),
+        Subject::Pages(args) => pages::run(args),
         Subject::Device(args) => show(&device::run(args)?, args.common.json),
         Subject::Files(args) => present(&files::run(args)?, args.common, &args.plot),
         Subject::All(args) => present(&all::run(args)?, args.common, &args.plot),

@@ -18,16 +18,25 @@ const MIB: u64 = 64;
 /// How often its size is looked at, ms.
 const LOOK_EVERY_MS: i64 = 5;
 
-/// The pages of gcc's compiler proper.
+/// The pages of gcc's compiler proper for C.
 pub(super) fn gcc(most: usize) -> Result<Vec<Page>> {
+    compiler_proper("cc1", "large.c", &scripts::large_c(), most)
+}
+
+/// The pages of gcc's compiler proper for C++.
+pub(super) fn gxx(most: usize) -> Result<Vec<Page>> {
+    compiler_proper("cc1plus", "large.cc", &scripts::large_cpp(), most)
+}
+
+fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result<Vec<Page>> {
     let found = Command::new("gcc")
-        .arg("-print-prog-name=cc1")
+        .arg(format!("-print-prog-name={program}"))
         .output()
         .context("no gcc")?;
-    let cc1 = String::from_utf8(found.stdout)?;
+    let program = String::from_utf8(found.stdout)?;
     let directory = tempfile::tempdir()?;
-    let source = write(directory.path(), "large.c", &scripts::large_c())?;
-    let mut command = Command::new(cc1.trim());
+    let source = write(directory.path(), file, text)?;
+    let mut command = Command::new(program.trim());
     command
         .args(["-quiet", "-O2", "-o"])
         .arg(directory.path().join("large.s"))

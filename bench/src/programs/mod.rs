@@ -18,7 +18,7 @@ use crate::capture::{self, Kind, Source};
 type Capture = fn(usize) -> Result<Vec<Page>>;
 
 /// The programs; the first is the one of a quick run.
-const PROGRAMS: [(&str, Capture); 8] = [
+const PROGRAMS: [(&str, Capture); 9] = [
     ("python", |most| {
         waiting(Command::new("python3").args(["-c", scripts::PYTHON]), most)
     }),
@@ -33,6 +33,7 @@ const PROGRAMS: [(&str, Capture); 8] = [
     }),
     ("java", java),
     ("gcc", compilers::gcc),
+    ("g++", compilers::gxx),
     ("rustc", compilers::rustc),
     ("redis", redis::pages),
 ];
@@ -40,7 +41,19 @@ const PROGRAMS: [(&str, Capture); 8] = [
 /// Captures up to `most` pages of each program that this machine has. A program that is not
 /// there or fails is named on standard error and left out.
 pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
-    let programs = if quick { &PROGRAMS[..1] } else { &PROGRAMS[..] };
+    captured(if quick { &PROGRAMS[..1] } else { &PROGRAMS }, most)
+}
+
+/// The same of programs by name, or of all where none is named.
+pub(crate) fn sources_of(names: &[String], most: usize) -> Vec<Source> {
+    let wanted = |(name, _): &&(&str, Capture)| names.is_empty() || names.iter().any(|n| n == name);
+    captured(PROGRAMS.iter().filter(wanted), most)
+}
+
+fn captured<'a>(
+    programs: impl IntoIterator<Item = &'a (&'static str, Capture)>,
+    most: usize,
+) -> Vec<Source> {
     let mut sources = Vec::new();
     for (name, capture) in programs {
         match capture(most) {

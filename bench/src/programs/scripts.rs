@@ -103,6 +103,30 @@ pub(super) fn large_c() -> String {
     (0..6000).map(function).collect()
 }
 
+/// A large C++ file: templates, and classes that use them.
+pub(super) fn large_cpp() -> String {
+    let templates = "\
+        template<class K, class V> struct Pair { K key; V value; };\n\
+        template<class T> struct List { T item; List *next; int length() const { int n = 0; for (auto l = this; l; l = l->next) n++; return n; } };\n\
+        template<class K, class V> struct Tree {\n\
+        \x20 Pair<K, V> pair; Tree *left = nullptr, *right = nullptr;\n\
+        \x20 V *find(const K &key) { if (key < pair.key) return left ? left->find(key) : nullptr; if (pair.key < key) return right ? right->find(key) : nullptr; return &pair.value; }\n\
+        \x20 template<class F> void each(F f) { if (left) left->each(f); f(pair); if (right) right->each(f); }\n};\n";
+    let class = |i: usize| {
+        format!(
+            "struct Key{i} {{ int a, b[{n}]; bool operator<(const Key{i} &o) const {{ return a != o.a ? a < o.a : b[0] < o.b[0]; }} }};\n\
+             struct Base{i} {{ virtual ~Base{i}() {{}} virtual int weigh(int by) const {{ return by * {i}; }} }};\n\
+             struct Node{i} : Base{i} {{\n\
+             \x20 Tree<Key{i}, List<long>> tree; long sum = 0;\n\
+             \x20 int weigh(int by) const override {{ return by + (int)sum % {n}; }}\n\
+             \x20 long total() {{ tree.each([this](auto &pair) {{ sum += pair.key.a * pair.value.length(); }}); return sum; }}\n}};\n\
+             long use{i}(Node{i} &node, int a) {{ auto *found = node.tree.find(Key{i}{{a, {{{i}}}}}); return found ? found->length() + node.total() : node.weigh(a); }}\n",
+            n = i % 9 + 1,
+        )
+    };
+    templates.to_owned() + &(0..4000).map(class).collect::<String>()
+}
+
 /// A large Rust file: types, implementations of traits, generic functions.
 pub(super) fn large_rust() -> String {
     let item = |i: usize| {

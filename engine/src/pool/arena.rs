@@ -86,7 +86,7 @@ impl Arena {
         // SAFETY: the frame belonged to nobody and is populated; from here on it is this
         // arena's, whose lock the caller holds.
         unsafe {
-            *frames.bitmap(frame) = Bitmap::empty();
+            frames.bitmap(frame).clear_all();
             self.lists.insert(
                 frames.memory,
                 place_of(frame, HEADER_GRANULES),

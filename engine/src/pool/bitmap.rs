@@ -21,11 +21,10 @@ const WORDS: usize = GRANULES / 64;
 pub(super) struct Bitmap([u64; WORDS]);
 
 impl Bitmap {
-    /// A frame without chunks.
-    pub(super) const fn empty() -> Self {
-        let mut words = [0; WORDS];
-        words[0] = (1 << HEADER_GRANULES) - 1;
-        Bitmap(words)
+    /// Makes it that of a frame without chunks.
+    pub(super) fn clear_all(&mut self) {
+        self.0.fill(0);
+        self.0[0] = (1 << HEADER_GRANULES) - 1;
     }
 
     /// The first granule in use at or after `from`, or [`GRANULES`] where there is none.
@@ -106,7 +105,8 @@ mod tests {
             runs in prop::collection::vec((0..GRANULES, 1..400usize, any::<bool>()), 1..60),
             probes in prop::collection::vec(0..=GRANULES, 1..50),
         ) {
-            let mut bitmap = Bitmap::empty();
+            let mut bitmap = Bitmap([u64::MAX; WORDS]);
+            bitmap.clear_all();
             let mut model = vec![false; GRANULES];
             model[..HEADER_GRANULES].fill(true);
             for (start, length, used) in runs {

@@ -61,6 +61,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         }
         drop(arena);
         if let Some(frame) = emptied {
+            self.emptied.fetch_add(1, Relaxed);
             self.ready.push(&self.infos, frame);
         }
         true
@@ -74,7 +75,10 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         loop {
             let found = lock.lock().next_chunk(&self.frames(), frame, at);
             let Some(start) = found else { return busy };
-            match self.move_chunk(host, arena, place_of(frame, start), owners) {
+            host.pin();
+            let moved = self.move_chunk(host, arena, place_of(frame, start), owners);
+            host.unpin();
+            match moved {
                 Moved::Away(size) => at = start + size,
                 Moved::NoRoom => return false,
                 Moved::Busy => {

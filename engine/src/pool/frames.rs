@@ -3,6 +3,9 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::fallible::boxed;
+use crate::host::NoMemory;
+
 /// No frame: the end of a list.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -24,15 +27,13 @@ pub(super) struct FrameInfo {
 }
 
 /// Makes the table of frames, all on no list.
-pub(super) fn frame_infos(capacity: u32) -> Box<[FrameInfo]> {
-    (0..capacity)
-        .map(|_| FrameInfo {
-            next: AtomicU32::new(NONE),
-            prev: AtomicU32::new(NONE),
-            arena: AtomicU32::new(0),
-            used: AtomicU32::new(0),
-        })
-        .collect()
+pub(super) fn frame_infos(capacity: u32) -> Result<Box<[FrameInfo]>, NoMemory> {
+    boxed(capacity as usize, |_| FrameInfo {
+        next: AtomicU32::new(NONE),
+        prev: AtomicU32::new(NONE),
+        arena: AtomicU32::new(0),
+        used: AtomicU32::new(0),
+    })
 }
 
 /// A stack of frames without a lock (Treiber 1986); the upper half of the head counts
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn frames_are_neither_lost_nor_doubled() {
         const FRAMES: u32 = 64;
-        let infos = frame_infos(FRAMES);
+        let infos = frame_infos(FRAMES).unwrap();
         let stack = Stack::new();
         (0..FRAMES).for_each(|f| stack.push(&infos, f));
         std::thread::scope(|s| {

@@ -133,6 +133,19 @@ impl<F: FrameMemory> Memory<F> {
         }
     }
 
+    /// Flips a bit of byte `at` of a chunk.
+    ///
+    /// # Safety
+    /// A slot that the caller holds locked names this chunk, which is longer than `at`, and nobody
+    /// has a reference to its bytes.
+    pub(super) unsafe fn flip_bit(&self, place: u64, at: usize) {
+        // SAFETY: the byte is the chunk's, and by this function's contract nobody else's.
+        unsafe {
+            let byte = self.at(place).add(CHUNK_HEADER + at);
+            byte.write(byte.read() ^ 1);
+        }
+    }
+
     /// The bytes of a chunk.
     ///
     /// # Safety

@@ -35,8 +35,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use lock_api::Mutex;
 
-use crate::host::{FRAME_SIZE, FrameMemory, Host};
-use crate::slot::{ChunkRef, Held, Taken};
+use crate::fallible::boxed;
+use crate::host::{FRAME_SIZE, FrameMemory, Host, NoMemory};
+use crate::slot::{ChunkRef, Held, Slot, Taken};
 use arena::{Arena, Frames};
 use bitmap::{GRANULE, GRANULES};
 use frames::{FrameInfo, Stack, frame_infos};
@@ -84,12 +85,22 @@ pub struct Pool<H: Host, F> {
     absent: Stack,
     /// Populated frames, ready ones included.
     held: AtomicU32,
+    /// The most that `held` ever was.
+    held_max: AtomicU32,
     /// Most frames to hold.
     limit: AtomicU32,
     reserve_max: u32,
     keeper_called: AtomicBool,
     reserve_misses: AtomicU64,
+    /// Chunks that the evacuator has moved.
     evacuated: AtomicU64,
+    /// Frames that it has emptied.
+    emptied: AtomicU64,
+}
+
+/// Whole frames in so many bytes.
+fn frames_of(bytes: u64) -> u32 {
+    u32::try_from(bytes / FRAME_SIZE as u64).unwrap_or(u32::MAX)
 }
 
 /// Granules that a chunk of `length` bytes takes with its header.
@@ -101,30 +112,40 @@ const fn granules(length: usize) -> usize {
 impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// An empty pool of at most `limit` bytes (`None`: of all frames that `memory` has), with
     /// `arenas` arenas and up to `reserve` bytes of ready frames.
-    pub fn new(memory: F, arenas: usize, limit: Option<u64>, reserve: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none for the pool's tables: 16 bytes a frame, and some 3 KiB
+    /// an arena.
+    pub fn try_new(
+        memory: F,
+        arenas: usize,
+        limit: Option<u64>,
+        reserve: u64,
+    ) -> Result<Self, NoMemory> {
         let capacity = memory.capacity();
-        let frames = |bytes: u64| u32::try_from(bytes / FRAME_SIZE as u64).unwrap_or(u32::MAX);
-        let infos = frame_infos(capacity);
+        let infos = frame_infos(capacity)?;
         let absent = Stack::new();
         // Pushed from the top so that the lowest frames are used first.
         (0..capacity)
             .rev()
             .for_each(|frame| absent.push(&infos, frame));
-        Pool {
+        Ok(Pool {
             memory: Memory(memory),
             infos,
-            arenas: (0..arenas.max(1) as u32)
-                .map(|number| Padded(Mutex::new(Arena::new(number))))
-                .collect(),
+            arenas: boxed(arenas.max(1), |number| {
+                Padded(Mutex::new(Arena::new(number as u32)))
+            })?,
             ready: Stack::new(),
             absent,
             held: AtomicU32::new(0),
-            limit: AtomicU32::new(limit.map_or(capacity, frames).min(capacity)),
-            reserve_max: frames(reserve),
+            held_max: AtomicU32::new(0),
+            limit: AtomicU32::new(limit.map_or(capacity, frames_of).min(capacity)),
+            reserve_max: frames_of(reserve),
             keeper_called: AtomicBool::new(false),
             reserve_misses: AtomicU64::new(0),
             evacuated: AtomicU64::new(0),
-        }
+            emptied: AtomicU64::new(0),
+        })
     }
 
     fn frames(&self) -> Frames<'_, F> {
@@ -180,9 +201,19 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// Frees the chunk that a slot named, if it named one.
     pub(crate) fn remove(&self, host: &H, taken: Taken) {
-        let Some(ChunkRef { place, length, .. }) = taken.slot().as_chunk() else {
-            return;
-        };
+        if let Some(chunk) = taken.slot().as_chunk() {
+            self.free(host, chunk);
+        }
+    }
+
+    /// Frees a chunk that [`Pool::insert`] placed for a slot that does not come to name it.
+    pub(crate) fn take_back(&self, host: &H, slot: Slot) {
+        if let Some(chunk) = slot.as_chunk() {
+            self.free(host, chunk);
+        }
+    }
+
+    fn free(&self, host: &H, ChunkRef { place, length, .. }: ChunkRef) {
         let owner = &self.infos[frame_of(place) as usize].arena;
         let (emptied, sparse) = {
             let mut arena = self.arenas[owner.load(Relaxed) as usize].0.lock();
@@ -230,12 +261,23 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Ok(bytes)
     }
 
+    /// Flips a bit in the middle of the chunk that a slot names, if it names one.
+    pub(crate) fn flip_bit(&self, held: &Held<'_, AtomicU64>) -> bool {
+        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+            return false;
+        };
+        // SAFETY: the slot names a chunk of this length, and is held, so that nobody else reads or
+        // moves it meanwhile.
+        unsafe { self.memory.flip_bit(place, length / 2) };
+        true
+    }
+
     /// A populated frame for an arena.
     fn take_frame(&self, host: &H, over_limit: bool) -> Option<u32> {
         let frame = match self.ready.pop(&self.infos) {
             Some(frame) => frame,
             None => {
-                let frame = self.populate_frame(over_limit)?;
+                let frame = self.populate_frame(over_limit, false)?;
                 self.reserve_misses.fetch_add(1, Relaxed);
                 frame
             }
@@ -246,25 +288,64 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Some(frame)
     }
 
-    /// Takes a frame from the host.
-    fn populate_frame(&self, over_limit: bool) -> Option<u32> {
+    /// Takes a frame from the host, which may wait for memory only where `may_wait` is set.
+    fn populate_frame(&self, over_limit: bool, may_wait: bool) -> Option<u32> {
         let limit = if over_limit {
             u32::MAX
         } else {
             self.limit.load(Relaxed)
         };
-        self.held
+        let held = self
+            .held
             .fetch_update(Relaxed, Relaxed, |held| (held < limit).then_some(held + 1))
             .ok()?;
         let frame = self.absent.pop(&self.infos);
         if let Some(frame) = frame {
-            if self.memory.0.populate(frame).is_ok() {
+            if self.memory.0.populate(frame, may_wait).is_ok() {
+                self.held_max.fetch_max(held + 1, Relaxed);
                 return Some(frame);
             }
             self.absent.push(&self.infos, frame);
         }
         self.held.fetch_sub(1, Relaxed);
         None
+    }
+
+    /// Readies a frame if none is ready; may wait for memory. Returns whether one is ready
+    /// then. For a writer that found no room, may sleep, and tries again.
+    pub fn top_up(&self) -> bool {
+        if self.ready.count() == 0
+            && let Some(frame) = self.populate_frame(false, true)
+        {
+            self.ready.push(&self.infos, frame);
+        }
+        self.ready.count() > 0
+    }
+
+    /// Bytes of ready frames beyond the least that a pool of any size keeps.
+    pub(crate) fn shrinkable_bytes(&self) -> u64 {
+        let frames = self.ready.count().saturating_sub(RESERVE_MIN);
+        u64::from(frames) * FRAME_SIZE as u64
+    }
+
+    /// Gives up to `bytes` of ready frames back to the host, and returns how many.
+    pub(crate) fn shrink(&self, bytes: u64) -> u64 {
+        let mut given = 0;
+        while given < bytes && self.shrinkable_bytes() > 0 && self.release_ready() {
+            given += FRAME_SIZE as u64;
+        }
+        given
+    }
+
+    /// Gives a ready frame back to the host, if there is one.
+    fn release_ready(&self) -> bool {
+        let Some(frame) = self.ready.pop(&self.infos) else {
+            return false;
+        };
+        self.memory.0.release(frame);
+        self.absent.push(&self.infos, frame);
+        self.held.fetch_sub(1, Relaxed);
+        true
     }
 
     fn reserve_target(&self) -> u32 {
@@ -298,36 +379,35 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             if self.ready.count() >= target {
                 break;
             }
-            let Some(frame) = self.populate_frame(false) else {
+            let Some(frame) = self.populate_frame(false, true) else {
                 return more;
             };
             self.ready.push(&self.infos, frame);
         }
         for _ in 0..FRAMES_A_ROUND {
-            if self.ready.count() <= target {
+            if self.ready.count() <= target || !self.release_ready() {
                 break;
             }
-            let Some(frame) = self.ready.pop(&self.infos) else {
-                break;
-            };
-            self.memory.0.release(frame);
-            self.absent.push(&self.infos, frame);
-            self.held.fetch_sub(1, Relaxed);
         }
         more || self.ready.count() != target
     }
 
-    /// Changes the most bytes that the pool may hold. What it holds beyond stays; as many
+    /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays; as many
     /// chunks must be freed, and then the keeper gives the frames back.
-    pub fn set_limit(&self, limit: u64) {
-        let frames = u32::try_from(limit / FRAME_SIZE as u64).unwrap_or(u32::MAX);
-        self.limit
-            .store(frames.min(self.memory.0.capacity()), Relaxed);
+    pub fn set_limit(&self, limit: Option<u64>) {
+        let capacity = self.memory.0.capacity();
+        let frames = limit.map_or(capacity, frames_of).min(capacity);
+        self.limit.store(frames, Relaxed);
     }
 
     /// Bytes of memory that the pool holds, ready frames included.
     pub fn bytes(&self) -> u64 {
         u64::from(self.held.load(Relaxed)) * FRAME_SIZE as u64
+    }
+
+    /// The most bytes of memory that the pool ever held.
+    pub fn bytes_max(&self) -> u64 {
+        u64::from(self.held_max.load(Relaxed)) * FRAME_SIZE as u64
     }
 
     /// Bytes of the pool's own tables.
@@ -353,5 +433,10 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// How many chunks the evacuator has moved.
     pub fn evacuated(&self) -> u64 {
         self.evacuated.load(Relaxed)
+    }
+
+    /// Bytes of frames that the evacuator has emptied.
+    pub fn evacuated_bytes(&self) -> u64 {
+        self.emptied.load(Relaxed) * FRAME_SIZE as u64
     }
 }

@@ -10,7 +10,7 @@ const READ: usize = 1 + 16 + 2;
 const WRITTEN: usize = 16 + 18;
 
 /// Restores a page; `None` where `chunk` is not a block of exactly 4096 bytes.
-pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
+pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
     // Before this, READ bytes can be read without a check.
     let careful = (chunk.len() + 1).saturating_sub(READ);

@@ -13,7 +13,7 @@ const READ: usize = 3 + 18;
 const WRITTEN: usize = 18 + 4;
 
 /// Restores a page; `None` where `chunk` is not a stream of exactly 4096 bytes.
-pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
+pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
     // Before this, READ bytes can be read without a check.
     let careful = (chunk.len() + 1).saturating_sub(READ);

@@ -20,15 +20,6 @@ pub(super) struct Far {
     backs: [u8; GROUP_WORDS],
 }
 
-impl Default for Far {
-    fn default() -> Self {
-        Far {
-            table: [0; ENTRIES],
-            backs: [0; GROUP_WORDS],
-        }
-    }
-}
-
 /// The place of a word in the table.
 #[inline(always)]
 fn place(word: u32) -> usize {

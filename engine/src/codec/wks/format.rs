@@ -162,20 +162,6 @@ pub(super) struct Parts {
     pub(super) counts: Counts,
 }
 
-impl Default for Parts {
-    fn default() -> Self {
-        Parts {
-            planes: [[0; WORDS / 8]; 2],
-            thirds: [0; 2 * BLOCKS],
-            with_third: 0,
-            words: [0; STREAM_ROOM],
-            halves: [0; 2 * (WORDS + LANES)],
-            bytes: [0; WORDS + LANES],
-            counts: Counts::default(),
-        }
-    }
-}
-
 impl Parts {
     /// Fills the parts with a page, at the balanced level with `far`.
     ///

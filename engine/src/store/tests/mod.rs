@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::backing::BackingError;
+use crate::backing::{Backing, BackingError};
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::{Random, TestHost};

@@ -1,0 +1,208 @@
+# What the guest's tests share. A test is POSIX sh, run as root with busybox's applets, and begins
+# with `. /lib.sh`. It ends by `done_clean`, which takes the device and the module away and looks
+# at the kernel's log; whatever fails before ends it with status 1.
+
+D=ramzswap0			# the device
+S=/sys/block/$D
+CG=/sys/fs/cgroup
+
+fail() {
+	echo "FAILED: $*"
+	dmesg | tail -n 25
+	exit 1
+}
+
+skip() {
+	echo "SKIPPED: $*"
+	exit 77
+}
+
+# run COMMAND...: it must succeed.
+run() {
+	"$@" || fail "$* (status $?)"
+}
+
+# refused COMMAND...: it must not succeed. Its messages are left in /tmp/refused.
+refused() {
+	"$@" >/tmp/refused 2>&1 && fail "not refused: $*"
+	return 0
+}
+
+# equal FOUND WANTED WHAT
+equal() {
+	[ "$1" = "$2" ] || fail "$3 is '$1', not '$2'"
+}
+
+# between FOUND LEAST MOST WHAT
+between() {
+	[ "$1" -ge "$2" ] && [ "$1" -le "$3" ] || fail "$4 is $1, not $2 to $3"
+}
+
+# until_true SECONDS COMMAND...: waits until the command succeeds.
+until_true() {
+	tries=$(($1 * 20))
+	shift
+	until "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || fail "it never came true: $*"
+		usleep 50000
+	done
+}
+
+# set_to ATTRIBUTE VALUE: writes an attribute of the device, which must take it.
+set_to() {
+	echo "$2" >"$S/$1" || fail "$1 does not take '$2'"
+}
+
+# write_to PATH VALUE: echo's status, for `refused`.
+write_to() {
+	echo "$2" >"$1"
+}
+
+# errno_of PATH VALUE: the name of the error by which a write is refused, or `none`.
+errno_of() {
+	if LC_ALL=C write_to "$1" "$2" 2>/tmp/errno; then
+		echo none
+		return
+	fi
+	case $(cat /tmp/errno) in
+	*nvalid\ argument*) echo EINVAL ;;
+	*esource\ busy*) echo EBUSY ;;
+	*not\ permitted*) echo EPERM ;;
+	*ermission\ denied*) echo EACCES ;;
+	*ut\ of\ memory* | *annot\ allocate*) echo ENOMEM ;;
+	*umerical\ result* | *esult\ too\ large*) echo ERANGE ;;
+	*o\ such\ device\ or*) echo ENXIO ;;
+	*o\ such\ device*) echo ENODEV ;;
+	*o\ such\ file*) echo ENOENT ;;
+	*alue\ too\ large*) echo EOVERFLOW ;;
+	*ile\ too\ large*) echo EFBIG ;;
+	*o\ space*) echo ENOSPC ;;
+	*) cat /tmp/errno ;;
+	esac
+}
+
+# write_refused ERRNO ATTRIBUTE VALUE: refused with it, named in the kernel's log, and unchanged.
+write_refused() {
+	before=$(cat "$S/$2" 2>/dev/null)
+	lines=$(dmesg | grep -c "$D: ")
+	equal "$(errno_of "$S/$2" "$3")" "$1" "the error of '$3' to $2"
+	equal "$(cat "$S/$2" 2>/dev/null)" "$before" "$2 after '$3' was refused"
+	[ "$(dmesg | grep -c "$D: ")" -gt "$lines" ] || fail "no line in the log about '$3' to $2"
+}
+
+# said TEXT: is this in the kernel's log?
+said() {
+	dmesg | grep -q -e "$1" || fail "the log does not say '$1'"
+}
+
+# stat_of NAME: a line of the attribute `stats`.
+stat_of() {
+	sed -n "s/^$1 //p" "$S/stats"
+}
+
+# mm N: number N of mm_stat, from 1: orig_data_size compr_data_size mem_used_total mem_limit
+# mem_used_max same_pages pages_compacted huge_pages huge_pages_since.
+mm() {
+	set -- "$1" $(cat $S/mm_stat)
+	shift "$1"
+	echo "$1"
+}
+
+# stored_at_least BYTES, stored_at_most BYTES: of pages, before compression.
+stored_at_least() {
+	[ "$(mm 1)" -ge "$1" ]
+}
+
+stored_at_most() {
+	[ "$(mm 1)" -le "$1" ]
+}
+
+# io N: number N of io_stat, from 1: failed_reads failed_writes invalid_io notify_free.
+io() {
+	set -- "$1" $(cat $S/io_stat)
+	shift "$1"
+	echo "$1"
+}
+
+# codecs: the names that comp_algorithm offers.
+codecs() {
+	tr -d '[]' <$S/comp_algorithm
+}
+
+# in_cgroup MIB COMMAND...: with so much memory; swap is not limited.
+in_cgroup() {
+	echo +memory >$CG/cgroup.subtree_control || fail "no memory controller"
+	mkdir -p $CG/limited
+	echo "${1}M" >$CG/limited/memory.max
+	shift
+	(
+		sh -c "echo \$PPID >$CG/limited/cgroup.procs"
+		exec "$@"
+	)
+}
+
+# swap_on [OPTION...]: makes the device a swap disk, and uses it.
+swap_on() {
+	run mkswap /dev/$D >/dev/null
+	run swapon "$@" /dev/$D
+}
+
+# used_as_swap: is the device?
+used_as_swap() {
+	grep -q "^/dev/$D " /proc/swaps
+}
+
+# reset_device: whatever it is, it must go back to nothing.
+reset_device() {
+	set_to reset 1
+	equal "$(cat $S/initstate)" 0 initstate
+}
+
+# hogs_with_each_codec: all kinds of memory that is swapped, and that none of it is left.
+hogs_with_each_codec() {
+	for codec in $(codecs); do
+		echo "$codec"
+		set_to comp_algorithm "$codec"
+		set_to disksize 192M
+		swap_on
+		run in_cgroup 16 hog -p 2 -r 1 -f -h 16
+		run in_cgroup 16 hog -r 1 -o -m -f 24
+		run in_cgroup 16 hog -r 1 -t -o 24
+		run in_cgroup 16 hog -r 1 -x 32
+		run swapoff /dev/$D
+		between "$(mm 1)" 0 8192 "orig_data_size after swapoff"
+		equal "$(io 1) $(io 2) $(io 3)" "0 0 0" "failed reads, failed writes, invalid requests"
+		reset_device
+	done
+}
+
+# log_is_clean: has the kernel nothing to complain about?
+log_is_clean() {
+	bad='WARNING|BUG|Oops|[Gg]eneral protection|Call Trace|KASAN|lockdep|possible recursive|deadlock'
+	bad="$bad|suspicious RCU|blocked for more than|soft lockup|stall|invalid opcode|panic|leaked"
+	bad="$bad|sleeping function|scheduling while atomic|Bad page|list_(add|del) corruption"
+	if dmesg | grep -E "$bad" | grep -v -E 'ommand line:|deadlock detection|RCU.*stall.*(timeout|enabled)' >/tmp/bad; then
+		cat /tmp/bad
+		fail "the kernel complains"
+	fi
+}
+
+# done_clean: the end of each test.
+done_clean() {
+	for left in $(sed -n 's,^\(/dev/ramzswap[0-9]*\) .*,\1,p' /proc/swaps); do
+		run swapoff "$left"
+	done
+	for left in /sys/block/ramzswap*; do
+		[ -e "$left" ] || continue
+		echo 1 >"$left/reset" || fail "no reset of $left"
+	done
+	if grep -q '^ramzswap ' /proc/modules; then
+		run rmmod ramzswap
+	fi
+	grep -q '^ramzswap ' /proc/modules && fail "the module is still there"
+	[ -e /dev/$D ] && fail "/dev/$D is still there"
+	log_is_clean
+	echo "PASSED"
+	exit 0
+}

@@ -1,0 +1,98 @@
+# A backing swap on a partition and in a file: incompressible pages and those over the limit go
+# there and come back; what cannot serve as one is refused.
+# smp: 4
+# memory: 512
+# timeout: 600
+. /lib.sh
+
+run load brd rd_nr=2 rd_size=98304 max_part=4
+run load ramzswap
+
+# A partition of 64 MiB.
+printf 'n\np\n1\n2048\n+64M\nw\n' | fdisk /dev/ram0 >/dev/null 2>&1
+[ -b /dev/ram0p1 ] && partition=/dev/ram0p1 || partition=/dev/ram1
+
+use() {
+	echo "backing swap $1"
+	run mkswap "$1" >/dev/null
+	set_to backing_dev "$1"
+	equal "$(cat $S/backing_dev)" "$1" backing_dev
+	set_to comp_algorithm lz4
+	set_to disksize 48M
+	run blockio fill /dev/$D 48
+	[ "$(cut -d' ' -f1 $S/bd_stat)" -gt 500 ] || fail "few pages went to the backing swap: $(cat $S/bd_stat)"
+	run blockio check /dev/$D 48
+	set -- $(cat $S/bd_stat)
+	[ "$2" -gt 500 ] || fail "only $2 pages were read from the backing swap"
+	equal "$(mm 8)" 0 "huge_pages, that ought to be in the backing swap"
+	run blockio random /dev/$D 48 4 500
+	run blockio fill /dev/$D 48
+	run blockio half /dev/$D 48
+
+	# Over the limit: what does not fit goes there, too.
+	set_to mem_limit 4M
+	run blockio fill /dev/$D 48
+	run blockio check /dev/$D 48
+	[ "$(mm 3)" -le 4194304 ] || fail "$(mm 3) bytes are used, of 4 MiB"
+	set_to mem_limit 0
+	run blkdiscard /dev/$D
+	equal "$(cut -d' ' -f1 $S/bd_stat)" 0 "pages in the backing swap when all is discarded"
+
+	swap_on
+	run in_cgroup 24 hog -i 60 -p 2 -f -h 20
+	run in_cgroup 24 hog -i 100 -o -m 24
+	run in_cgroup 24 hog -i 60 -x 40
+	run swapoff /dev/$D
+	reset_device
+	equal "$(cat $S/backing_dev)" none "backing_dev after a reset"
+}
+
+use $partition
+
+# A file, in extents: others lie between them.
+run mke2fs -F -b 4096 /dev/ram1 >/dev/null
+mkdir -p /mnt/files
+run mount -t ext4 /dev/ram1 /mnt/files
+n=0
+while [ $n -lt 32 ]; do
+	n=$((n + 1))
+	run dd if=/dev/zero of=/mnt/files/swap bs=1M seek=$n count=1 conv=notrunc 2>/dev/null
+	run dd if=/dev/zero of=/mnt/files/between$n bs=64k count=1 2>/dev/null
+	sync
+done
+run dd if=/dev/zero of=/mnt/files/swap bs=1M count=32 conv=notrunc 2>/dev/null
+use /mnt/files/swap
+cp /mnt/files/swap /mnt/files/hole
+run truncate -s 16M /mnt/files/hole
+run truncate -s 48M /mnt/files/hole
+
+# What must be refused: the names are in the log, and nothing is held on to.
+for bad in /dev/none /dev/null /mnt/files /mnt/files/hole /dev/$D ""; do
+	lines=$(dmesg | grep -c "$D: ")
+	refused write_to $S/backing_dev "$bad"
+	[ "$(dmesg | grep -c "$D: ")" -gt "$lines" ] || fail "no line in the log about '$bad'"
+	equal "$(cat $S/backing_dev)" none "backing_dev after '$bad'"
+done
+run dd if=/dev/zero of=/mnt/files/small bs=4096 count=4 2>/dev/null
+refused write_to $S/backing_dev /mnt/files/small
+run mkswap /mnt/files/swap >/dev/null
+run swapon /mnt/files/swap
+refused write_to $S/backing_dev /mnt/files/swap
+run swapoff /mnt/files/swap
+run mkswap $partition >/dev/null
+run swapon $partition
+refused write_to $S/backing_dev $partition
+run swapoff $partition
+equal "$(cat $S/backing_dev)" none "backing_dev after all that"
+
+# Held while it serves.
+run mkswap $partition >/dev/null
+set_to backing_dev $partition
+set_to disksize 16M
+refused swapon $partition
+write_refused EBUSY backing_dev none
+reset_device
+run swapon $partition
+run swapoff $partition
+run umount /mnt/files
+done_clean

@@ -1,0 +1,35 @@
+# Requests of 4 KiB to 2 MiB: verified, discarded, zeroed, at once; same-filled pages; pages never
+# written; what must be refused.
+# smp: 4
+# memory: 512
+# timeout: 600
+. /lib.sh
+
+run load ramzswap
+for codec in $(codecs); do
+	echo "$codec"
+	set_to comp_algorithm "$codec"
+	set_to disksize 32M
+	run blockio blank /dev/$D 32
+	run blockio fill /dev/$D 32
+	run blockio check /dev/$D 32
+	run blockio random /dev/$D 32 4 500
+	run blockio same /dev/$D 4
+	run blockio fill /dev/$D 32
+	run blockio half /dev/$D 32
+	run blockio overlap /dev/$D 4 4 400
+	run blockio refuse /dev/$D
+	run blkdiscard /dev/$D
+	run blockio blank /dev/$D 32
+	equal "$(mm 1)" 0 "orig_data_size when all is discarded"
+	equal "$(mm 2)" 0 "compr_data_size when all is discarded"
+	reset_device
+done
+
+# A page that was never written is one of zeros; one that repeats a word costs no memory.
+set_to disksize 32M
+run dd if=/dev/zero of=/dev/$D bs=1M count=32 oflag=direct 2>/dev/null
+equal "$(mm 2)" 0 "compr_data_size of zeros"
+equal "$(mm 6)" 8192 "same_pages"
+run blockio blank /dev/$D 32
+done_clean

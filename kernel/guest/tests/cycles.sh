@@ -1,0 +1,52 @@
+# A thousand times initialised and reset, and fifty times loaded: no memory is lost.
+# memory: 256
+# timeout: 600
+. /lib.sh
+
+# KiB that are free, once what can be given back was.
+free_kib() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo
+}
+
+# Bytes of the module's in vmalloc space, its own code left out.
+mapped() {
+	grep -E '\[ramzswap\]| rzk?_' /proc/vmallocinfo | awk '{ sum += $2 } END { print sum + 0 }'
+}
+
+cycle() {
+	set_to disksize 16M
+	run dd if=/dev/urandom of=/dev/$D bs=64k count=4 oflag=direct 2>/dev/null
+	reset_device
+}
+
+run load ramzswap
+for n in 1 2 3 4 5 6 7 8 9 10; do
+	cycle
+done
+free_before=$(free_kib) mapped_before=$(mapped)
+n=0
+while [ $n -lt 1000 ]; do
+	cycle
+	n=$((n + 1))
+done
+free_after=$(free_kib)
+echo "free: $free_before KiB before, $free_after KiB after; mapped: $mapped_before, $(mapped)"
+equal "$(mapped)" "$mapped_before" "what is mapped after 1000 cycles"
+# 2 KiB a cycle would be 2 MiB; what is less the kernel's own caches do.
+[ $((free_before - free_after)) -lt 2048 ] || fail "$((free_before - free_after)) KiB are lost"
+
+run rmmod ramzswap
+free_before=$(free_kib)
+n=0
+while [ $n -lt 50 ]; do
+	run load ramzswap num_devices=4 disksize_kb=16384
+	run rmmod ramzswap
+	n=$((n + 1))
+done
+free_after=$(free_kib)
+echo "free: $free_before KiB before, $free_after KiB after 50 loads"
+[ $((free_before - free_after)) -lt 4096 ] || fail "$((free_before - free_after)) KiB are lost by loading"
+[ "$(mapped)" = 0 ] || fail "mapped without the module: $(mapped)"
+done_clean

@@ -1,0 +1,28 @@
+# Slots are freed at once where the kernel tells, and by discard where it does not; swapon -d
+# discards all before.
+# memory: 512
+. /lib.sh
+
+run load ramzswap
+set_to disksize 64M
+# What is on it before, swapon -d throws away.
+run blockio fill /dev/$D 64
+swap_on -d
+between "$(mm 1)" 0 8192 "orig_data_size after swapon -d"
+
+in_cgroup 64 hog -o -r 0 -u /tmp/enough 24 &
+hog=$!
+until_true 60 stored_at_least 16777216
+freed=$(io 4)
+touch /tmp/enough
+wait $hog || fail "the hog"
+until_true 30 stored_at_most 65536
+now=$(io 4)
+echo "notify_free: $freed before, $now after"
+if grep -q free_notify=1 $S/features; then
+	[ "$now" -gt $((freed + 2000)) ] || fail "the kernel did not tell of freed slots"
+fi
+run swapoff /dev/$D
+between "$(mm 1)" 0 8192 "orig_data_size after swapoff"
+equal "$(mm 6)" 0 "same_pages after swapoff"
+done_clean

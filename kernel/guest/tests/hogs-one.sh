@@ -1,0 +1,7 @@
+# Programs that need twice their memory, with each codec, on one CPU.
+# timeout: 600
+. /lib.sh
+
+run load ramzswap
+hogs_with_each_codec
+done_clean

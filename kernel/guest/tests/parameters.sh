@@ -1,0 +1,79 @@
+# The module's parameters: what they do, and what is refused, with a reason in the log.
+. /lib.sh
+
+# bad PARAMETER=VALUE: the module does not load, says why, and leaves nothing.
+bad() {
+	dmesg -c >/dev/null
+	refused insmod /mod/ramzswap.ko "$@"
+	[ -e /dev/ramzswap0 ] && fail "a device in spite of $*"
+	grep -q '^ramzswap ' /proc/modules && fail "the module in spite of $*"
+	dmesg | grep -q ramzswap || fail "no reason in the log for $*"
+	log_is_clean
+}
+
+bad num_devices=0
+bad num_devices=33
+bad num_devices=4294967296
+bad num_devices=-1
+bad num_devices=x
+bad disksize_kb=1
+bad disksize_kb=39
+bad disksize_kb=17179869188
+bad disksize_kb=18446744073709551615
+bad disksize_kb=x
+bad memlimit_kb=x
+bad codec=none disksize_kb=20480
+bad codec= disksize_kb=20480
+bad backing_swap=/dev/none
+bad backing_swap=/dev/null
+bad simd=2
+bad synchronous=x
+bad disksize_kb=20480 backing_swap=$(printf '%0200d' 0)
+
+run load ramzswap num_devices=32
+equal "$(ls -d /sys/block/ramzswap* | wc -l)" 32 "how many devices there are"
+# A second module of the name, and unloading what is in use.
+refused insmod /mod/ramzswap.ko
+echo 16M >/sys/block/ramzswap31/disksize || fail "the last device"
+run mkswap /dev/ramzswap31 >/dev/null
+run swapon /dev/ramzswap31
+refused rmmod ramzswap
+refused rmmod -f ramzswap
+run swapoff /dev/ramzswap31
+exec 3</dev/ramzswap5
+refused rmmod ramzswap
+exec 3<&-
+run rmmod ramzswap
+dmesg -c >/dev/null
+
+run load ramzswap num_devices=2 disksize_kb=20480 memlimit_kb=8192 codec=lzo
+equal "$(cat $S/initstate)" 1 "initstate of device 0"
+equal "$(cat $S/disksize)" 20971520 disksize
+equal "$(cat $S/mem_limit)" 8388608 mem_limit
+grep -q '\[lzo\]' $S/comp_algorithm || fail "comp_algorithm is $(cat $S/comp_algorithm)"
+equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate of device 1"
+grep -q '\[lzo\]' /sys/block/ramzswap1/comp_algorithm || fail "the second device's codec"
+run blockio fill /dev/$D 4
+reset_device
+run rmmod ramzswap
+
+# Vector code can be switched off, and whether the kernel reads ahead can be said.
+for simd in 0 1; do
+	for synchronous in 0 1; do
+		run load ramzswap simd=$simd synchronous=$synchronous
+		cat $S/features
+		grep -q "synchronous=$synchronous" $S/features || fail "features: $(cat $S/features)"
+		[ $simd = 1 ] || grep -q simd=none $S/features || fail "features: $(cat $S/features)"
+		set_to disksize 64M
+		run blockio fill /dev/$D 16
+		run blockio check /dev/$D 16
+		swap_on
+		run in_cgroup 8 hog -r 1 16
+		run swapoff /dev/$D
+		reset_device
+		run rmmod ramzswap
+	done
+done
+
+run load ramzswap
+done_clean
