@@ -93,7 +93,11 @@ fn line(command: &Command) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     if line.len() > 300 {
-        let cut = line.char_indices().map(|(at, _)| at).take_while(|&at| at <= 300).last();
+        let cut = line
+            .char_indices()
+            .map(|(at, _)| at)
+            .take_while(|&at| at <= 300)
+            .last();
         line.truncate(cut.unwrap_or(0));
         line.push('…');
     }

@@ -90,7 +90,10 @@ fn compiler(state: &State, archive: &Archive, headers: &Path) -> Result<Option<P
     let kbuild = kbuild
         .parent()
         .context("scripts are in the kernel's kbuild package")?;
-    let mut tools = TOOLS.iter().map(|tool| kbuild.join(tool)).filter(|tool| tool.exists());
+    let mut tools = TOOLS
+        .iter()
+        .map(|tool| kbuild.join(tool))
+        .filter(|tool| tool.exists());
     if !tools.all(|tool| runs(&tool)) {
         let package = kbuild.file_name().unwrap_or_default().to_string_lossy();
         archive.unpack_with_dependencies(&[&package])?;

@@ -3,6 +3,7 @@
 mod headers;
 mod module;
 mod objects;
+mod package;
 mod release;
 mod state;
 mod test;
@@ -24,6 +25,8 @@ pub(crate) enum Task {
     Build(Build),
     /// Boots kernels in QEMU and runs the guest tests with the module
     Test(test::Test),
+    /// Builds the Debian package that builds the module by DKMS
+    Package(package::Package),
 }
 
 #[derive(Args)]
@@ -106,5 +109,9 @@ pub(crate) fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test(test) => test::run(test),
+        Task::Package(package) => {
+            package::run(&package)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
