@@ -168,6 +168,12 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
         .spawn()
         .with_context(|| format!("cannot start {}", source.program))?;
     let mut running = Running(child);
+    let input = running
+        .0
+        .stdin
+        .as_mut()
+        .context("standard input is piped")?;
+    input.write_all(source.input.as_bytes())?;
     let output = running
         .0
         .stdout
