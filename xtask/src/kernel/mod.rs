@@ -1,10 +1,12 @@
 //! `cargo xtask kernel …`: the module for Debian's kernels.
 
+mod bench;
 mod check;
 mod gates;
 mod headers;
 mod module;
 mod objects;
+mod pages;
 mod release;
 mod state;
 mod test;
@@ -28,6 +30,8 @@ pub(crate) enum Task {
     Check(Build),
     /// Boots kernels in QEMU and runs the guest tests with the module
     Test(test::Test),
+    /// Counts the instructions of the driver and of zram in one guest
+    Bench(bench::Bench),
 }
 
 #[derive(Args)]
@@ -111,7 +115,8 @@ pub(crate) fn run(task: Task) -> Result<ExitCode> {
             let (objects, modules) = build_all(&state, &releases)?;
             check::run(&objects, &modules)
         }
-        Task::Test(test) => test::run(test),
+        Task::Test(test) => test::run(&test),
+        Task::Bench(bench) => bench::run(&bench),
     }
 }
 
