@@ -47,7 +47,7 @@ impl Rig {
         let bytes = Self::content(owner, length);
         let place = self
             .pool
-            .insert(&self.host, owner as usize, owner, &bytes, false)?;
+            .insert(&self.host, owner as usize, owner, &bytes, Room::Limited)?;
         self.drop_chunk(owner);
         let slot = Slot::chunk(ChunkRef {
             place,
@@ -193,7 +193,11 @@ fn a_full_pool_says_so_and_takes_pages_that_must_stay() {
         .count();
     assert_eq!(stored, 30, "fifteen whole pages to a frame");
     let bytes = vec![1; 4096];
-    assert!(rig.pool.insert(&rig.host, 0, 99, &bytes, true).is_ok());
+    assert!(
+        rig.pool
+            .insert(&rig.host, 0, 99, &bytes, Room::BeyondLimit)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -201,11 +205,15 @@ fn a_host_without_memory_is_a_full_pool() {
     let rig = Rig::new(10, 4, None);
     rig.pool.memory.0.set_failing(true);
     assert_eq!(
-        rig.pool.insert(&rig.host, 0, 1, &[1; 100], false),
+        rig.pool.insert(&rig.host, 0, 1, &[1; 100], Room::Limited),
         Err(Full)
     );
     rig.pool.memory.0.set_failing(false);
-    assert!(rig.pool.insert(&rig.host, 0, 1, &[1; 100], false).is_ok());
+    assert!(
+        rig.pool
+            .insert(&rig.host, 0, 1, &[1; 100], Room::Limited)
+            .is_ok()
+    );
 }
 
 #[test]

@@ -233,15 +233,7 @@ impl Slot {
             KIND_EMPTY => Some(Entry::Empty),
             KIND_SAME_WORD => Some(Entry::Same((self.0 as i64 >> WORD_SHIFT) as u64)),
             KIND_SAME_HALF => Some(Entry::Same(high << 32 | high)),
-            KIND_CHUNK => {
-                let codec = CodecId::from_number((self.0 >> CODEC_SHIFT & CODEC_MASK) as u8)?;
-                let length = (self.0 >> LENGTH_SHIFT & LENGTH_MASK) as usize + 1;
-                Some(Entry::Chunk(ChunkRef {
-                    place: self.0 >> PLACE_SHIFT,
-                    length,
-                    codec,
-                }))
-            }
+            KIND_CHUNK => self.as_chunk().map(Entry::Chunk),
             KIND_BACKING => Some(Entry::Backing {
                 checksum: high as u32,
             }),
@@ -281,10 +273,18 @@ impl Slot {
 
     /// The chunk that the slot names, if it names one.
     #[must_use]
-    pub fn as_chunk(self) -> Option<ChunkRef> {
-        match self.entry() {
-            Some(Entry::Chunk(chunk)) => Some(chunk),
-            _ => None,
+    #[inline]
+    pub const fn as_chunk(self) -> Option<ChunkRef> {
+        if self.0 >> KIND_SHIFT & KIND_MASK != KIND_CHUNK {
+            return None;
         }
+        let Some(codec) = CodecId::from_number((self.0 >> CODEC_SHIFT & CODEC_MASK) as u8) else {
+            return None;
+        };
+        Some(ChunkRef {
+            place: self.0 >> PLACE_SHIFT,
+            length: (self.0 >> LENGTH_SHIFT & LENGTH_MASK) as usize + 1,
+            codec,
+        })
     }
 }

@@ -8,7 +8,7 @@ use super::{Store, Worker};
 use crate::codec::CodecId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{Page, fill, same_filled};
-use crate::pool::Full;
+use crate::pool::{Full, Room};
 use crate::slot::{self, ChunkRef, Entry, Held, Slot};
 
 /// A page, compressed, that has no place yet.
@@ -72,9 +72,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let new = match packed.content {
             Content::Slot(slot) => slot,
             Content::Chunk { codec, bytes } => {
-                let place = self
-                    .pool
-                    .insert(&self.host, packed.number, index, bytes, false)?;
+                let place =
+                    self.pool
+                        .insert(&self.host, packed.number, index, bytes, Room::Held)?;
                 let length = bytes.len();
                 Slot::chunk(ChunkRef {
                     place,

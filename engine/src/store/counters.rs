@@ -86,14 +86,23 @@ impl Shard {
             Entry::Same(0) => self.add(&self.zero_pages, one),
             Entry::Same(_) => self.add(&self.same_pages, one),
             Entry::Backing { .. } => self.add(&self.backing_pages, one),
-            Entry::Chunk(ChunkRef { length, codec, .. }) => {
-                self.add(&self.codec_pages[codec as usize], one);
-                let bytes = one.wrapping_mul(length as u64);
-                self.add(&self.codec_bytes[codec as usize], bytes);
-                if length <= PAGE_SIZE / 2 {
-                    self.add(&self.good_compress, one);
-                }
-            }
+            Entry::Chunk(chunk) => self.change_chunk(chunk, one),
+        }
+    }
+
+    /// Notes that a slot no longer names a chunk.
+    #[inline]
+    pub(super) fn lost_chunk(&self, chunk: ChunkRef) {
+        self.change_chunk(chunk, u64::MAX);
+    }
+
+    #[inline]
+    fn change_chunk(&self, ChunkRef { length, codec, .. }: ChunkRef, one: u64) {
+        self.add(&self.codec_pages[codec as usize], one);
+        let bytes = one.wrapping_mul(length as u64);
+        self.add(&self.codec_bytes[codec as usize], bytes);
+        if length <= PAGE_SIZE / 2 {
+            self.add(&self.good_compress, one);
         }
     }
 

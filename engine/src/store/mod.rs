@@ -145,7 +145,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// An empty store with a page for each slot, of which it uses at most [`MAX_PAGES`].
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the tables of pool and counters: 16 bytes a frame,
+    /// [`NoMemory`] where there is none for the tables of pool and counters: 12 bytes a frame,
     /// some 4 KiB an arena, and a bit for each 512 pages.
     pub fn try_new(
         host: H,
@@ -206,9 +206,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Changes the most bytes of memory that the pool may hold; `None` for as many as its
-    /// frames. What it holds beyond stays until pages are freed.
+    /// frames. What it holds beyond stays, and until as much is freed, pages that are written go
+    /// to the backing store or fail.
     pub fn set_memlimit(&self, bytes: Option<u64>) {
         self.pool.set_limit(bytes);
+        if self.pool.excess() > 0 {
+            self.pool.call_keeper(&self.host);
+        }
     }
 
     /// Frees a page at once, and returns whether it held something. It reads as zeros from now
@@ -342,9 +346,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Frees what a slot said.
     fn release(&self, shard: &Shard, taken: Taken) {
-        if let Some(entry) = taken.slot().entry() {
-            shard.lost(entry);
+        match taken.slot().as_chunk() {
+            Some(chunk) => {
+                shard.lost_chunk(chunk);
+                self.pool.remove(&self.host, taken);
+            }
+            None => {
+                if let Some(entry) = taken.slot().entry() {
+                    shard.lost(entry);
+                }
+            }
         }
-        self.pool.remove(&self.host, taken);
     }
 }

@@ -30,6 +30,7 @@ use crate::codec::{CodecId, CodecSpec, Codecs};
 use crate::fallible::{boxed_page, reserved};
 use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
 use crate::page::Page;
+use crate::pool::Room;
 use crate::slot::{self, ChunkRef, MAX_AGE, Slot};
 
 /// Chunks that one step recompresses at most: well under 2 ms of work with zstd:1.
@@ -319,7 +320,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         let bytes = &copied.bytes[..length];
         let Ok(place) = store
             .pool
-            .insert(&store.host, number, copied.owner, bytes, false)
+            .insert(&store.host, number, copied.owner, bytes, Room::Held)
         else {
             self.full = true;
             return false;

@@ -6,6 +6,7 @@ use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, WriteError};
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, same_filled};
+use crate::pool::Room;
 use crate::pool::checksum::crc32c;
 use crate::slot::{self, ChunkRef, InTransit, Slot};
 
@@ -170,11 +171,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if codec == CodecId::Raw && may_leave {
             return Ok(Placed::ToBacking);
         }
-        let over_limit = self.backing.is_some() && index == 0;
-        match self
-            .pool
-            .insert(&self.host, arena, owner, bytes, over_limit)
-        {
+        let room = if self.backing.is_some() && index == 0 {
+            Room::BeyondLimit
+        } else {
+            Room::Limited
+        };
+        match self.pool.insert(&self.host, arena, owner, bytes, room) {
             Ok(place) => {
                 let length = bytes.len();
                 Ok(Placed::Held(Slot::chunk(ChunkRef {

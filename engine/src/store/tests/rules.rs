@@ -205,3 +205,42 @@ fn of_a_page_without_content_only_the_word_is_taken_back() {
     }
     assert_eq!(store.stats().notify_free, 0);
 }
+
+#[test]
+fn a_limit_that_is_lowered_holds_from_then_on() {
+    let backing = MemoryBacking::default();
+    let store = store(600, Some(backing), None);
+    let mut worker = store.try_worker().unwrap();
+    let pages: std::vec::Vec<Page> = (0..600).map(|i| page(4, i)).collect();
+    store.write(&mut worker, 0, &pages).unwrap();
+    while store.keep() {}
+    let before = store.stats();
+    assert_eq!((before.backing_pages, before.pages_stored), (0, 600));
+    let limit = 8 * 65536;
+    assert!(before.pool_bytes > 2 * limit);
+    let calls = store.host().keeper_calls.load(Relaxed);
+    store.set_memlimit(Some(limit));
+    assert_eq!(store.host().keeper_calls.load(Relaxed), calls + 1);
+    while store.keep() {}
+    let lowered = store.stats();
+    assert_eq!(lowered.pages_stored, 600, "what is held stays");
+    assert_eq!(lowered.reserve_bytes, 0, "the reserve does not");
+    // As they are written anew, they go to where there is room.
+    for _ in 0..2 {
+        for (i, page) in (0..).zip(&pages) {
+            store
+                .write(&mut worker, i, std::slice::from_ref(page))
+                .unwrap();
+            while store.keep() {}
+        }
+    }
+    let after = store.stats();
+    assert!(after.pool_bytes <= limit + 65536, "{after:?}");
+    assert_eq!(after.pool_bytes_max, before.pool_bytes_max);
+    let mut back = vec![[0; PAGE_SIZE]; 600];
+    store.read(&mut worker, 0, &mut back).unwrap();
+    assert!(back == pages);
+    store.set_memlimit(None);
+    store.write(&mut worker, 0, &pages).unwrap();
+    assert_eq!(store.stats().pages_stored, 600);
+}
