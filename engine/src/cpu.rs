@@ -2,7 +2,7 @@
 //!
 //! With `std` the processor is asked. Without, whoever embeds the engine knows better what may
 //! be used (in a kernel, CPUID alone does not say whether vector registers are saved) and says it
-//! once, before the first store is made: [`Cpu::announce`].
+//! once, before the first store is made: `Cpu::announce`.
 
 #[cfg(not(feature = "std"))]
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};

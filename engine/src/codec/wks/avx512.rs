@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::choose::{SAMPLES, much_text, sample};
+use super::choose::{PLACES, much_text, place_at};
 use super::classes::{Classes, Facts, Found};
 use super::far::{Far, REACH};
 use super::format::{BLOCKS, Chunk, GROUP, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
@@ -34,24 +34,41 @@ pub(super) fn is_text(page: &Page) -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
     let base = page.as_ptr();
-    let mut blocks = [_mm512_setzero_si512(); SAMPLES];
-    for (block, at) in blocks.iter_mut().zip(sample()) {
-        // SAFETY: a block of the sample has 64 bytes from `at` in the page.
-        *block = unsafe { _mm512_loadu_si512(base.add(at).cast()) };
+    let mut words = [_mm512_setzero_si512(); PLACES / 4];
+    for (words, places) in words.iter_mut().zip(0..) {
+        // SAFETY: the sample lies in the page.
+        *words = unsafe { four_places(base, places) };
     }
     let mut best = (1, 0);
     for stride in 1..=MAX_STRIDE {
         let mut equal = 0;
-        for (block, at) in blocks.iter().zip(sample()) {
-            // SAFETY: the first block of the sample is the longest stride behind the start.
-            let references = unsafe { _mm512_loadu_si512(base.add(at - 4 * stride).cast()) };
-            equal += _mm512_cmpeq_epi16_mask(*block, references).count_ones();
+        for (words, places) in words.iter().zip(0..) {
+            // SAFETY: all strides lead from the sample to words of the page.
+            let references = unsafe { four_places(base.sub(4 * stride), places) };
+            equal += _mm512_cmpeq_epi16_mask(*words, references).count_ones();
         }
         if equal > best.1 {
             best = (stride, equal);
         }
     }
     (best.0, best.1 as usize)
+}
+
+/// The words of four places of the sample, as seen from `base`; `places` is the number of the four.
+///
+/// # Safety
+/// They must be valid for reading.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+unsafe fn four_places(base: *const u8, places: usize) -> __m512i {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|place| base.wrapping_add(place_at(4 * places + place)));
+    // SAFETY: as the caller says.
+    unsafe {
+        let words = _mm512_castsi128_si512(_mm_loadu_si128(a.cast()));
+        let words = _mm512_inserti32x4::<1>(words, _mm_loadu_si128(b.cast()));
+        let words = _mm512_inserti32x4::<2>(words, _mm_loadu_si128(c.cast()));
+        _mm512_inserti32x4::<3>(words, _mm_loadu_si128(d.cast()))
+    }
 }
 
 /// The words of a block and their references.
@@ -80,11 +97,18 @@ fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     parts.fill(
-        page,
         far,
         |group, all| facts(page, stride, group, all),
-        |far, group, sought| found(far, page, group, sought),
-        |parts, group, classes| append(parts, page, group, classes),
+        |far, group, sought| {
+            far.look_up::<false>(page, group, sought);
+            found(far, page, group, sought)
+        },
+        |parts, far, group, classes| {
+            append(parts, page, group, classes);
+            if let Some(far) = far {
+                far.put_numbers(parts, group, classes);
+            }
+        },
     );
 }
 
@@ -111,7 +135,7 @@ fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
     facts
 }
 
-/// [`Far::found`].
+/// What is true of the far words that were looked up.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {

@@ -47,21 +47,40 @@ impl Far {
 
     /// Looks up the far words of those words of a group that may profit, `sought`; the groups
     /// before were looked at. What `places` and `words` hold of others is undefined.
+    ///
+    /// Tells what is true of them where `TELL` is true; vectors do that faster.
     #[inline(always)]
-    pub(super) fn look_up(&mut self, page: &Page, group: usize, sought: u64) {
+    pub(super) fn look_up<const TELL: bool>(
+        &mut self,
+        page: &Page,
+        group: usize,
+        sought: u64,
+    ) -> Found {
         let of_group = group_of(page, group);
         let words = page.as_chunks::<4>().0;
+        let mut found = Found::default();
         for block in 0..GROUP {
+            let first = group * GROUP_WORDS + block * LANES;
             let of_block = sought & (0xffff << (block * LANES));
             let mut set = of_block;
             while set != 0 {
                 let i = set.trailing_zeros() as usize % GROUP_WORDS;
                 set &= set - 1;
-                let hash = hash(u32::from_le_bytes(of_group[i]));
+                let word = u32::from_le_bytes(of_group[i]);
+                let hash = hash(word);
                 let place = self.table[hash];
+                let far = u32::from_le_bytes(words[usize::from(place) % WORDS]);
                 self.hashes[i] = hash as u16;
                 self.places[i] = place;
-                self.words[i] = u32::from_le_bytes(words[usize::from(place) % WORDS]);
+                self.words[i] = far;
+                if TELL {
+                    // Out of reach, a bit above the low eight is set.
+                    let back = (first as u32).wrapping_sub(1 + u32::from(place));
+                    let differ = (word ^ far) | (back & !(REACH - 1));
+                    // Without a branch: the borrow of a subtraction.
+                    found.equal |= (u64::from(differ).wrapping_sub(1) >> 63) << i;
+                    found.near |= (u64::from(differ).wrapping_sub(1 << 8) >> 63) << i;
+                }
             }
             // Words of the same block do not count, so they enter the table after it.
             let mut set = of_block;
@@ -72,31 +91,13 @@ impl Far {
                 self.table[hash] = (group * GROUP_WORDS + i) as u16;
             }
         }
-    }
-
-    /// What is true of the far words that were looked up.
-    #[inline(always)]
-    pub(super) fn found(&self, page: &Page, group: usize, sought: u64) -> Found {
-        let of_group = group_of(page, group);
-        let mut found = Found::default();
-        let mut set = sought;
-        while set != 0 {
-            let i = set.trailing_zeros() as usize % GROUP_WORDS;
-            set &= set - 1;
-            let back = u32::from(self.back(group, i));
-            // Out of reach, a bit above the low eight is set.
-            let differ = (u32::from_le_bytes(of_group[i]) ^ self.words[i]) | (back & !(REACH - 1));
-            // Without a branch: the borrow of a subtraction from zero.
-            found.equal |= (u64::from(differ).wrapping_sub(1) >> 63) << i;
-            found.near |= (u64::from(differ & !0xff).wrapping_sub(1) >> 63) << i;
-        }
         found
     }
 
     /// How far before the word before its block a word's far word is; above [`REACH`] where it is
     /// in the first block or none.
     #[inline(always)]
-    fn back(&self, group: usize, i: usize) -> u16 {
+    pub(super) fn back(&self, group: usize, i: usize) -> u16 {
         let block = group * GROUP_WORDS + i / LANES * LANES;
         (block as u16).wrapping_sub(self.places[i] + 1)
     }

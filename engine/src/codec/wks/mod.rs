@@ -4,7 +4,8 @@
 //! A page goes to lz4 at once if it is text, or if no stride makes enough of a sample of it equal
 //! (`choose`). Otherwise its words are put into classes and streams, four blocks at a time, which
 //! make up the chunk (`format`). What is true of each word, and the streams, are the business
-//! of a path for the processor (`scalar`, `avx2`, `avx512`); the choice of classes from it
+//! of a path for the processor (`scalar`, with `narrow` where the build target has no vector registers,
+//! `avx2`, `avx512`); the choice of classes from it
 //! (`classes`) and the search for far words (`far`) serve all of them.
 
 // Targets without SSE registers, such as kernels, cannot compile intrinsics of wider ones.
@@ -19,6 +20,7 @@ mod choose;
 mod classes;
 mod far;
 mod format;
+mod narrow;
 mod path;
 mod scalar;
 #[cfg(all(

@@ -112,16 +112,9 @@ impl Path {
     }
 
     /// [`scalar::decode`]; `parts` is only memory.
-    #[cfg_attr(
-        not(all(
-            target_arch = "x86_64",
-            any(feature = "std", all(feature = "simd", target_feature = "sse2"))
-        )),
-        expect(unused_variables, reason = "the portable path needs no memory")
-    )]
     pub(super) fn decode(self, chunk: &[u8], parts: &mut Parts, page: &mut Page) -> Option<()> {
         match self {
-            Path::Scalar => scalar::decode(chunk, page),
+            Path::Scalar => scalar::decode(chunk, &mut parts.words, page),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the processor has the instructions, see [`Path`].
             Path::Avx512 => unsafe { avx512::decode(chunk, &mut parts.words, page) },

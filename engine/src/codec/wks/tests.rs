@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::format::{BLOCKS, KIND_FAR, KIND_PLAIN};
 use super::path::Path;
-use super::{State, choose};
+use super::{State, choose, narrow};
 use crate::codec::testing::{
     any_page, check_damage, check_round_trips, chunk_of, made_pages, real_pages,
 };
@@ -31,6 +31,12 @@ fn page_of(chunk: &[u8]) -> Option<Page> {
     let first = pages.next().unwrap();
     assert!(pages.all(|page| page == first), "the paths disagree");
     first
+}
+
+/// Panics unless what build targets without vector registers do says the same of a page.
+fn check_narrow(name: &str, page: &Page) {
+    assert_eq!(narrow::is_text(page), choose::is_text(page), "{name}");
+    assert_eq!(narrow::stride(page), choose::stride(page), "{name}");
 }
 
 /// Panics unless all paths write the same chunks for a page, and read it from all of them.
@@ -84,6 +90,7 @@ fn all_paths_write_and_read_the_same() {
     let mut scratches = scratches();
     for (name, page) in made_pages().iter().chain(&real_pages()) {
         check_paths(name, page, &mut scratches);
+        check_narrow(name, page);
     }
 }
 
@@ -243,6 +250,7 @@ proptest! {
             }
         }
         check_paths("any page", &page, &mut scratches());
+        check_narrow("any page", &page);
     }
 
     #[test]
