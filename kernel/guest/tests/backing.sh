@@ -24,7 +24,7 @@ use() {
 	run blockio check /dev/$D 48
 	set -- $(cat $S/bd_stat)
 	[ "$2" -gt 500 ] || fail "only $2 pages were read from the backing swap"
-	equal "$(mm 8)" 0 "huge_pages, that ought to be in the backing swap"
+	between "$(mm 8)" 0 1 "huge_pages, that ought to be in the backing swap (page 0, the header, stays)"
 	run blockio random /dev/$D 48 4 500
 	run blockio fill /dev/$D 48
 	run blockio half /dev/$D 48
