@@ -3,11 +3,11 @@
 use std::fmt;
 
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_engine::codec::{self, CodecSpec};
+use compcache_engine::codec::{Builtin, CodecSpec, Codecs};
 
 /// Every codec at its default level, and the fast mode of `wks`.
 pub(crate) fn codecs() -> impl Iterator<Item = CodecSpec> {
-    codec::selectable()
+    Builtin::selectable()
         .filter_map(|id| CodecSpec::new(id).ok())
         .chain([CodecSpec::WKS_FAST])
 }

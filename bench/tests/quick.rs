@@ -1,6 +1,5 @@
 //! Every subject runs to its end, in its quick form.
 
-use std::io::Write as _;
 use std::process::Command;
 
 #[test]
@@ -73,20 +72,6 @@ fn pools_are_compared() {
     assert!(filled(cold) < filled(warm), "{cold}, {warm}");
 }
 
-/// Whether a test that needs root can run; says so where it can't.
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        assert!(
-            std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_none_or(|v| v != "1"),
-            "this test needs root, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
-        );
-        // Not through eprintln!, which the test harness would keep to itself.
-        let _ = std::io::stderr().write_all(b"SKIPPED: needs root\n");
-    }
-    root
-}
-
 /// What `args` print as JSON, and that nothing of them is left on the machine.
 fn json(args: &[&str]) -> serde_json::Value {
     let run = Command::new(env!("CARGO_BIN_EXE_compcache-bench"))
@@ -105,7 +90,7 @@ fn json(args: &[&str]) -> serde_json::Value {
 
 #[test]
 fn swap_is_compared() {
-    if !is_root() {
+    if !compcache_test_needs::root() {
         return;
     }
     let report = json(&[
@@ -164,7 +149,7 @@ fn starts(value: &serde_json::Value, with: &str) -> bool {
 
 #[test]
 fn devices_are_compared() {
-    if !is_root() {
+    if !compcache_test_needs::root() {
         return;
     }
     let report = json(&["device", "--only", "lz4"]);
@@ -184,7 +169,7 @@ fn devices_are_compared() {
 
 #[test]
 fn files_are_compared() {
-    if !is_root() {
+    if !compcache_test_needs::root() {
         return;
     }
     let plots = tempfile::tempdir().unwrap();

@@ -43,7 +43,7 @@ fn groups_of(pid: u32) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn run_gives_a_program_more_memory_than_its_limit() {
-    let Some(_turn) = turn("run_gives_a_program_more_memory_than_its_limit") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -77,7 +77,7 @@ fn run_gives_a_program_more_memory_than_its_limit() {
 
 #[test]
 fn run_gives_the_exit_status_of_the_program() {
-    let Some(_turn) = turn("run_gives_the_exit_status_of_the_program") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -109,7 +109,7 @@ fn run_gives_the_exit_status_of_the_program() {
 
 #[test]
 fn run_passes_signals_on() {
-    let Some(_turn) = turn("run_passes_signals_on") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -137,7 +137,7 @@ fn run_passes_signals_on() {
 
 #[test]
 fn run_says_when_memory_was_too_short() {
-    let Some(_turn) = turn("run_says_when_memory_was_too_short") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -156,7 +156,7 @@ fn run_says_when_memory_was_too_short() {
 
 #[test]
 fn run_ends_what_the_program_left_behind() {
-    let Some(_turn) = turn("run_ends_what_the_program_left_behind") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -176,7 +176,7 @@ fn run_ends_what_the_program_left_behind() {
 
 #[test]
 fn the_demo_verifies_and_leaves_nothing() {
-    let Some(_turn) = turn("the_demo_verifies_and_leaves_nothing") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -215,7 +215,7 @@ fn demo_that_swaps(places: &Places) -> (Child, BufReader<std::process::ChildStde
 
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
-    let Some(_turn) = turn("an_interrupted_demo_leaves_nothing") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -232,7 +232,7 @@ fn an_interrupted_demo_leaves_nothing() {
 
 #[test]
 fn a_killed_demo_does_not_hinder_the_next_one() {
-    let Some(_turn) = turn("a_killed_demo_does_not_hinder_the_next_one") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -249,7 +249,7 @@ fn a_killed_demo_does_not_hinder_the_next_one() {
 
 #[test]
 fn a_killed_demo_leaves_nothing_for_long() {
-    let Some(_turn) = turn("a_killed_demo_leaves_nothing_for_long") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -295,7 +295,7 @@ fn succeed(command: &mut Command) -> String {
 
 #[test]
 fn the_historic_sequence() {
-    let Some(_turn) = turn("the_historic_sequence") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -339,7 +339,7 @@ fn the_historic_sequence() {
 
 #[test]
 fn what_the_daemon_refuses() {
-    let Some(_turn) = turn("what_the_daemon_refuses") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -375,7 +375,7 @@ fn what_the_daemon_refuses() {
 
 #[test]
 fn swap_on_and_off() {
-    let Some(_turn) = turn("swap_on_and_off") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();
@@ -409,7 +409,7 @@ fn swap_on_and_off() {
 
 #[test]
 fn codec_and_recompression_are_changed_while_swapped_on() {
-    let Some(_turn) = turn("codec_and_recompression_are_changed_while_swapped_on") else {
+    let Some(_turn) = turn() else {
         return;
     };
     let places = Places::new();

@@ -182,18 +182,18 @@ impl Device {
         let slots = MemfdSlots::new("ramzswap slot table", pages, resident, &mut Vec::new())?;
         let wake = Arc::new(Wake::default());
         let wake_recompression = Arc::new(Wake::default());
-        let store = Store::new(
+        let store = Store::try_new(
             LinuxHost::new(Arc::clone(&wake), Arc::clone(&wake_recompression)),
             frames,
             slots,
-            backing.map(|b| Box::new(b) as Box<_>),
+            backing.into(),
             StoreConfig {
                 memlimit: resolved.memlimit,
                 codec: resolved.codec,
                 arenas: sizes.arenas,
                 reserve_bytes: sizes.reserve_bytes,
             },
-        );
+        )?;
         // The reserve is filled before the first write comes.
         while store.keep() {}
         let disk = Arc::new(StoreDisk::new(store, self.env.cpu_latency.clone()));
@@ -265,7 +265,7 @@ impl Device {
         uuid[8] = uuid[8] & 0x3f | 0x80;
         let last_page = u32::try_from(pages - 1).unwrap_or(u32::MAX);
         let header = SwapHeader::new(last_page, uuid, &self.name());
-        disk.write(&mut disk.worker(), 0, &header.to_page())
+        disk.write(&mut disk.worker()?, 0, &header.to_page())
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
     }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use compcache_engine::codec::Builtin;
+use compcache_engine::host::NoMemory;
 use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 
@@ -65,7 +67,10 @@ pub trait Disk: Send + Sync {
     fn size_bytes(&self) -> u64;
 
     /// Working memory for one thread.
-    fn worker(&self) -> Worker;
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none.
+    fn worker(&self) -> Result<Worker, NoMemory>;
 
     /// Reads the bytes from `offset` on. Pages never written read as zeros.
     ///
@@ -125,7 +130,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
 
     /// The first page of a request; counts a request that is refused.
     fn check(&self, offset: u64, len: u64) -> Result<u64, DiskError> {
-        let size = self.size_bytes();
+        let size = self.store.pages() * PAGE;
         let error = if !offset.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) {
             DiskError::Unaligned { offset, len }
         } else if offset.checked_add(len).is_none_or(|end| end > size) {
@@ -144,13 +149,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
     }
 }
 
-impl<H: Host, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
+impl<H: Host<Codecs = Builtin>, F: FrameMemory, S: SlotMemory> Disk for StoreDisk<H, F, S> {
     fn size_bytes(&self) -> u64 {
         self.store.pages() * PAGE
     }
 
-    fn worker(&self) -> Worker {
-        self.store.worker()
+    fn worker(&self) -> Result<Worker, NoMemory> {
+        self.store.try_worker()
     }
 
     fn read(&self, worker: &mut Worker, offset: u64, data: &mut [u8]) -> Result<(), DiskError> {

@@ -182,6 +182,13 @@ impl From<crate::host::MemoryError> for DeviceError {
     }
 }
 
+impl From<compcache_engine::host::NoMemory> for DeviceError {
+    fn from(_: compcache_engine::host::NoMemory) -> Self {
+        let refused = io::Error::from_raw_os_error(libc::ENOMEM);
+        DeviceError::system("get memory for a device's tables and workers", refused, "")
+    }
+}
+
 impl DeviceError {
     /// The error number that stands nearest to this error, for callers that speak errno.
     #[must_use]

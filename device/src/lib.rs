@@ -18,7 +18,6 @@ pub mod params;
 pub mod pool_size;
 mod recompress;
 pub mod recover;
-mod sched;
 pub mod status;
 pub mod swap;
 pub mod swap_header;

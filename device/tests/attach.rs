@@ -35,7 +35,7 @@ test_over_each_channel! {
 
 #[test]
 fn the_channel_is_chosen_by_itself() {
-    if !can_attach("the_channel_is_chosen_by_itself") {
+    if !can_attach() {
         return;
     }
     let fixture = fixture(Channel::Auto);

@@ -22,14 +22,13 @@ fn bound(device: &File) -> i32 {
 
 #[test]
 fn a_busy_device_bounds_it_and_an_idle_one_does_not() {
-    let name = "a_busy_device_bounds_it_and_an_idle_one_does_not";
-    if !common::can_attach(name) {
+    if !common::can_attach() {
         return;
     }
     // A number that nobody else asks for. Idle states of their own are not needed for this.
     let setting = CpuLatencySetting::Microseconds(7);
     let Some(cpu_latency) = CpuLatency::start(setting).unwrap() else {
-        eprintln!("SKIPPED: {name} needs a kernel with a cpuidle driver");
+        let _ = compcache_test_needs::kernel(false, "a cpuidle driver");
         return;
     };
     let mut fixture = fixture(Channel::Auto);

@@ -1,5 +1,8 @@
 //! The backing store: where pages go that must not or cannot stay in memory.
 
+use alloc::boxed::Box;
+use core::fmt;
+
 use crate::page::Page;
 
 /// The backing store refused or failed.
@@ -29,4 +32,42 @@ pub trait Backing: Send + Sync {
     /// [`BackingError`] where any of them was not written whole; all of them are then
     /// undefined in the store.
     fn write(&self, first: u64, pages: &[Page]) -> Result<(), BackingError>;
+}
+
+/// How the pages of a store reach its backing store.
+pub enum BackingAccess {
+    /// There is none.
+    None,
+    /// The store moves them itself, in the thread that calls [`Store::read`](crate::Store::read)
+    /// or [`Store::write`](crate::Store::write).
+    Direct(Box<dyn Backing>),
+    /// The caller moves them, and calls [`Store::read_page`](crate::Store::read_page) and
+    /// [`Store::write_page`](crate::Store::write_page), which say when.
+    ByCaller,
+}
+
+impl BackingAccess {
+    /// Whether there is a backing store.
+    #[inline]
+    pub fn is_some(&self) -> bool {
+        !matches!(self, BackingAccess::None)
+    }
+}
+
+impl fmt::Debug for BackingAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BackingAccess::None => "None",
+            BackingAccess::Direct(_) => "Direct",
+            BackingAccess::ByCaller => "ByCaller",
+        })
+    }
+}
+
+impl<B: Backing + 'static> From<Option<B>> for BackingAccess {
+    fn from(backing: Option<B>) -> Self {
+        backing.map_or(BackingAccess::None, |backing| {
+            BackingAccess::Direct(Box::new(backing))
+        })
+    }
 }

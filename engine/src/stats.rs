@@ -37,6 +37,8 @@ pub struct Stats {
     pub backing_reads: u64,
     /// Counter: pages written to the backing store.
     pub backing_writes: u64,
+    /// Counter: pages that were stored as they are.
+    pub no_compress_since: u64,
     /// Counter: pages moved by the evacuator.
     pub evacuated: u64,
     /// Counter: frames taken although the reserve was empty.
@@ -47,6 +49,8 @@ pub struct Stats {
     pub recompress_saved: u64,
     /// Counter: cold pages for which that was tried and did not pay.
     pub recompress_in_vain: u64,
+    /// Counter: bytes of frames that the evacuator has emptied.
+    pub evacuated_bytes: u64,
     /// Gauge: pages of zeros.
     pub zero_pages: u64,
     /// Gauge: same-filled pages other than zeros that live in their slot.
@@ -64,7 +68,9 @@ pub struct Stats {
     /// Gauge: bytes of memory that the pool holds: frames, with all that is in them, reserve
     /// included.
     pub pool_bytes: u64,
-    /// Gauge: of these, bytes of the reserve of ready frames.
+    /// The most that `pool_bytes` ever was.
+    pub pool_bytes_max: u64,
+    /// Gauge: of `pool_bytes`, the reserve of ready frames.
     pub reserve_bytes: u64,
     /// Gauge: bytes of the slot table and of the pool's table of frames.
     pub table_bytes: u64,

@@ -1,12 +1,15 @@
 //! The slot protocol under a model checker: every interleaving of any two of a store, a load,
-//! a discard, the evacuator and the recompressor on one slot, with the chunks' memory watched for races.
+//! a discard, a way to the backing store, the evacuator and the recompressor on one slot, with the
+//! chunks' memory watched for races.
 //!
 //! A chunk's bytes are modelled by one cell a place. Whoever takes a chunk out of the slot
 //! overwrites its cell at once, as the pool may after the chunk was freed: if anybody still
 //! read it, loom would report the race.
 
 use compcache_engine::codec::CodecId;
-use compcache_engine::slot::{self, ChunkRef, Slot, Taken, Word};
+use compcache_engine::slot::{
+    self, Arrival, ChunkRef, Departure, Emptied, Entry, InTransit, Slot, Taken, Word,
+};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +62,7 @@ impl Model {
             places: std::array::from_fn(|_| UnsafeCell::new(FREED)),
         };
         model.write(1, 10);
-        model.slot.store_release(1);
-        let empty = slot::resume(&model.slot).commit(chunk(1));
+        let empty = slot::replace(&model.slot, chunk(1), relax).unwrap();
         assert_eq!(empty.slot(), Slot::EMPTY);
         Arc::new(model)
     }
@@ -84,13 +86,47 @@ impl Model {
 
     fn store(&self, place: usize, value: u64) {
         self.write(place, value);
-        let old = slot::replace(&self.slot, chunk(place), relax);
-        self.free(old);
+        loop {
+            match slot::replace(&self.slot, chunk(place), relax) {
+                Ok(old) => return self.free(old),
+                Err(InTransit) => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Takes back what was freed; what is in transit is marked and left.
+    fn free_emptied(&self, emptied: Emptied) {
+        if let Emptied::Taken(old) = emptied {
+            self.free(old);
+        }
     }
 
     fn discard(&self) {
-        let old = slot::replace(&self.slot, Slot::EMPTY, relax);
-        self.free(old);
+        self.free_emptied(slot::empty(&self.slot, relax));
+    }
+
+    /// Makes the page set out for the backing store, where it has another value from now on.
+    fn depart(&self, value: u32) -> Departure {
+        loop {
+            match slot::depart(&self.slot, value, relax) {
+                Ok(departure) => return departure,
+                Err(InTransit) => thread::yield_now(),
+            }
+        }
+    }
+
+    fn arrive(&self, departure: Departure, written: bool) {
+        match slot::arrive(&self.slot, departure, written, relax) {
+            Arrival::Arrived(old) | Arrival::Freed(old) => self.free(old),
+            Arrival::Returned => {}
+        }
+    }
+
+    /// A page that goes to the backing store and comes there, or not.
+    fn send(&self, value: u32, written: bool) {
+        let departure = self.depart(value);
+        thread::yield_now();
+        self.arrive(departure, written);
     }
 
     /// What the kernel does when nobody needs the page any more.
@@ -112,19 +148,28 @@ impl Model {
             return;
         }
         let still_dead = || self.dead.fetch_and(!1, Ordering::AcqRel) & 1 != 0;
-        if let Some(taken) = slot::empty_if(&self.slot, still_dead, relax) {
-            self.free(taken);
-        }
+        self.free_emptied(slot::empty_if(&self.slot, still_dead, relax));
     }
 
+    /// What the page reads as; waits for one that is in transit.
     fn load(&self) -> Option<u64> {
-        let held = slot::lock(&self.slot, relax);
-        let value = held
-            .said()
-            .as_chunk()
-            .map(|chunk| self.read(chunk.place as usize));
-        held.touch();
-        value
+        loop {
+            let mut said = slot::peek(&self.slot, relax);
+            if said.as_chunk().is_some() {
+                let held = slot::lock(&self.slot, relax);
+                said = held.said();
+                let value = said.as_chunk().map(|chunk| self.read(chunk.place as usize));
+                held.touch();
+                if value.is_some() {
+                    return value;
+                }
+            }
+            match said.entry() {
+                Some(Entry::Backing { checksum }) => return Some(checksum.into()),
+                Some(Entry::Transit { dead: false }) => thread::yield_now(),
+                _ => return None,
+            }
+        }
     }
 
     /// The recompressor: ages the chunk, copies it out, and stores the copy at place `to`. It
@@ -288,7 +333,7 @@ fn a_store_beside_the_recompressor_is_not_lost() {
 fn a_store_at_the_same_place_beside_the_recompressor_is_not_lost() {
     check(
         |m| {
-            let old = slot::replace(&m.slot, Slot::EMPTY, relax);
+            let old = slot::replace(&m.slot, Slot::EMPTY, relax).unwrap();
             let place = old.slot().as_chunk().map_or(2, |chunk| chunk.place);
             m.free(old);
             m.store(place as usize, 20);
@@ -421,5 +466,127 @@ fn a_dead_page_beside_the_recompressor() {
         },
         |m| m.recompress(3),
         |m| assert_eq!(m.load(), None),
+    );
+}
+
+/// Of a page that goes to the backing store while somebody does something else with it: what it
+/// may read as afterwards where it came there, and where it did not.
+fn check_transit(
+    other: impl Fn(&Model) + Sync + Send + Copy + 'static,
+    written: &'static [Option<u64>],
+    failed: &'static [Option<u64>],
+) {
+    for (arrives, expected) in [(true, written), (false, failed)] {
+        check(
+            move |m| m.send(40, arrives),
+            other,
+            move |m| {
+                let value = m.load();
+                assert!(expected.contains(&value), "{value:?} ({arrives})");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_page_in_transit_beside_a_free() {
+    check_transit(Model::discard, &[Some(40), None], &[None]);
+}
+
+#[test]
+fn a_page_in_transit_is_freed_once() {
+    check_transit(
+        |m| {
+            m.discard();
+            m.discard();
+        },
+        &[Some(40), None],
+        &[None],
+    );
+}
+
+#[test]
+fn a_page_in_transit_beside_a_store() {
+    check_transit(
+        |m| m.store(2, 20),
+        &[Some(40), Some(20)],
+        &[Some(10), Some(20)],
+    );
+}
+
+/// A slot that was freed and given to another page while the first one is still in transit.
+#[test]
+fn a_page_in_transit_that_is_freed_and_stored_anew() {
+    check_transit(
+        |m| {
+            m.discard();
+            m.store(2, 20);
+        },
+        &[Some(40), Some(20)],
+        &[Some(20)],
+    );
+}
+
+#[test]
+fn of_two_pages_in_transit_one_waits() {
+    check_transit(|m| m.send(50, true), &[Some(40), Some(50)], &[Some(50)]);
+}
+
+#[test]
+fn a_load_of_a_page_in_transit() {
+    check_transit(
+        |m| assert!(matches!(m.load(), Some(10 | 40))),
+        &[Some(40)],
+        &[Some(10)],
+    );
+}
+
+#[test]
+fn a_page_in_transit_beside_the_evacuator() {
+    check_transit(|m| m.evacuate(1, 3), &[Some(40)], &[Some(10)]);
+}
+
+#[test]
+fn a_page_in_transit_beside_the_recompressor() {
+    check_transit(|m| m.recompress(3), &[Some(40)], &[Some(10)]);
+}
+
+/// A free, an arrival and a read, once the page is in transit.
+#[test]
+fn a_page_in_transit_beside_a_free_and_a_load() {
+    for written in [true, false] {
+        loom::model(move || {
+            let model = Model::new();
+            let departure = model.depart(40);
+            let other = |act: fn(&Model)| {
+                let model = Arc::clone(&model);
+                thread::spawn(move || act(&model))
+            };
+            let free = other(Model::discard);
+            let load = other(|m| assert!(matches!(m.load(), Some(10 | 40) | None)));
+            model.arrive(departure, written);
+            free.join().unwrap();
+            load.join().unwrap();
+            assert_eq!(model.load(), None);
+            model.check_freed();
+        });
+    }
+}
+
+/// The thread that frees dead pages asks while the page is in transit, arrives and sets out anew
+/// with the same content: what it heard of the first must not free the second.
+#[test]
+fn a_page_that_sets_out_anew_is_not_freed() {
+    check(
+        |m| {
+            let departure = m.depart(40);
+            m.die();
+            m.arrive(departure, true);
+            // The request of the page that the slot was given to.
+            m.dead.fetch_and(!1, Ordering::AcqRel);
+            m.send(40, true);
+        },
+        Model::free_dead,
+        |m| assert_eq!(m.load(), Some(40)),
     );
 }

@@ -18,10 +18,10 @@ fn read_at(file: &File, length: usize) -> String {
 }
 
 /// A bed that counts the READs of the kernel.
-fn counting(test: &str, revalidate: Duration, strict: bool) -> Option<(Bed, Arc<AtomicU64>)> {
+fn counting(revalidate: Duration, strict: bool) -> Option<(Bed, Arc<AtomicU64>)> {
     let reads = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&reads);
-    let bed = Bed::with(test, |options, hooks| {
+    let bed = Bed::with(|options, hooks| {
         options.revalidate = revalidate;
         options.strict = strict;
         hooks.on_request = Some(Arc::new(move || {
@@ -34,7 +34,7 @@ fn counting(test: &str, revalidate: Duration, strict: bool) -> Option<(Bed, Arc<
 #[test]
 fn an_open_sees_what_changed_beneath() {
     let hour = Duration::from_secs(3600);
-    let Some((bed, _)) = counting("an_open_sees_what_changed_beneath", hour, false) else {
+    let Some((bed, _)) = counting(hour, false) else {
         return;
     };
     let (mounted, source) = (bed.mounted().join("f"), bed.source().join("f"));
@@ -61,7 +61,7 @@ fn an_open_sees_what_changed_beneath() {
 
 #[test]
 fn names_and_attributes_follow_in_time() {
-    let Some((bed, _)) = counting("names_and_attributes_follow", Duration::ZERO, false) else {
+    let Some((bed, _)) = counting(Duration::ZERO, false) else {
         return;
     };
     let (mounted, source) = (bed.mounted().join("f"), bed.source().join("f"));
@@ -82,8 +82,7 @@ fn names_and_attributes_follow_in_time() {
 
 #[test]
 fn what_is_stale_is_dropped_while_it_is_open() {
-    let test = "what_is_stale_is_dropped_while_it_is_open";
-    let Some((bed, _)) = counting(test, Duration::ZERO, false) else {
+    let Some((bed, _)) = counting(Duration::ZERO, false) else {
         return;
     };
     let (mounted, source) = (bed.mounted().join("f"), bed.source().join("f"));
@@ -101,7 +100,7 @@ fn what_is_stale_is_dropped_while_it_is_open() {
 #[test]
 fn strict_mounts_see_changes_at_once() {
     let hour = Duration::from_secs(3600);
-    let Some((bed, _)) = counting("strict_mounts_see_changes_at_once", hour, true) else {
+    let Some((bed, _)) = counting(hour, true) else {
         return;
     };
     let (mounted, source) = (bed.mounted().join("f"), bed.source().join("f"));
@@ -121,7 +120,7 @@ fn strict_mounts_see_changes_at_once() {
 #[test]
 fn what_did_not_change_is_read_once() {
     let hour = Duration::from_secs(3600);
-    let Some((bed, reads)) = counting("what_did_not_change_is_read_once", hour, false) else {
+    let Some((bed, reads)) = counting(hour, false) else {
         return;
     };
     let path = bed.mounted().join("f");
@@ -154,7 +153,7 @@ fn what_did_not_change_is_read_once() {
 #[test]
 fn reading_leaves_access_times_alone() {
     let hour = Duration::from_secs(3600);
-    let Some((bed, _)) = counting("reading_leaves_access_times_alone", hour, false) else {
+    let Some((bed, _)) = counting(hour, false) else {
         return;
     };
     let source = bed.source().join("f");

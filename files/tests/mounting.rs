@@ -30,7 +30,7 @@ fn table(path: &Path) -> Option<(String, String, String)> {
 #[test]
 fn a_plain_umount_is_noticed() {
     let (ended, end) = mpsc::channel();
-    let Some(bed) = Bed::with("a_plain_umount_is_noticed", |_, hooks| {
+    let Some(bed) = Bed::with(|_, hooks| {
         hooks.on_end = Some(Box::new(move || ended.send(()).unwrap()));
     }) else {
         return;
@@ -50,7 +50,7 @@ fn a_plain_umount_is_noticed() {
 
 #[test]
 fn what_is_in_use_stays() {
-    let Some(bed) = Bed::new("what_is_in_use_stays") else {
+    let Some(bed) = Bed::new() else {
         return;
     };
     let path = bed.mounted().join("f");
@@ -72,8 +72,7 @@ fn what_is_in_use_stays() {
 
 #[test]
 fn the_mount_table_tells_what_it_is() {
-    let test = "the_mount_table_tells_what_it_is";
-    let Some(bed) = Bed::with(test, |options, _| {
+    let Some(bed) = Bed::with(|options, _| {
         options.flags = vec!["ro".into(), "noexec".into()];
     }) else {
         return;
@@ -102,8 +101,7 @@ fn the_mount_table_tells_what_it_is() {
 
 #[test]
 fn what_is_mounted_below_the_source_is_not_shown() {
-    let test = "what_is_mounted_below_the_source_is_not_shown";
-    if !can_mount(test) {
+    if !can_mount() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -131,7 +129,7 @@ fn what_is_mounted_below_the_source_is_not_shown() {
 
 #[test]
 fn what_can_not_be_mounted_is_refused() {
-    if !can_mount("what_can_not_be_mounted_is_refused") {
+    if !can_mount() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -163,17 +161,17 @@ fn what_can_not_be_mounted_is_refused() {
 
 #[test]
 fn few_inodes_are_known_at_once() {
-    few_inodes("few_inodes_are_known_at_once", false);
+    few_inodes(false);
 }
 
 #[test]
 fn few_inodes_are_known_to_old_kernels() {
-    few_inodes("few_inodes_are_known_to_old_kernels", true);
+    few_inodes(true);
 }
 
-fn few_inodes(test: &str, by_name: bool) {
+fn few_inodes(by_name: bool) {
     const MOST: usize = 500;
-    let Some(bed) = Bed::with(test, |_, hooks| {
+    let Some(bed) = Bed::with(|_, hooks| {
         hooks.most_inodes = Some(MOST);
         hooks.drop_by_name = by_name;
     }) else {
@@ -205,8 +203,7 @@ fn few_inodes(test: &str, by_name: bool) {
 
 #[test]
 fn a_mount_in_memory_is_a_file_system() {
-    let test = "a_mount_in_memory_is_a_file_system";
-    let Some(bed) = Bed::with(test, |options, _| {
+    let Some(bed) = Bed::with(|options, _| {
         options.source = None;
         options.size = Some(64 << 20);
         options.revalidate = Duration::ZERO;

@@ -68,8 +68,7 @@ fn tree(at: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn threads_share_names_and_files() {
-    let test = "threads_share_names_and_files";
-    let Some(bed) = Bed::with(test, |_, hooks| hooks.most_inodes = Some(16)) else {
+    let Some(bed) = Bed::with(|_, hooks| hooks.most_inodes = Some(16)) else {
         return;
     };
     for i in 0..3 {

@@ -6,9 +6,8 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
-use std::process::Command;
 
-use common::{as_user, can_mount, options, skip, unmount};
+use common::{as_user, can_mount, options, unmount};
 use compcache_files::{FilesError, Hooks, Mount, WritePolicy};
 use rustix::fs::{CWD, FileType, Mode, makedev};
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
@@ -19,16 +18,11 @@ const NOBODY: u32 = 65_534;
 
 /// Runs `act` as a user without rights in a directory of theirs, in a namespace of mounts where
 /// everybody may open `/dev/fuse`, as on most systems.
-fn without_root(test: &str, act: impl FnOnce(&Path) + Send) {
-    if !can_mount(test) {
+fn without_root(act: impl FnOnce(&Path) + Send) {
+    if !can_mount() {
         return;
     }
-    if Command::new("fusermount3")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        skip(test, "fusermount3 (package fuse3)");
+    if !compcache_test_needs::programs(&["fusermount3"]) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -89,7 +83,7 @@ fn exercise(at: &Path) {
 
 #[test]
 fn a_directory_of_ones_own() {
-    without_root("a_directory_of_ones_own", |home| {
+    without_root(|home| {
         for write in [WritePolicy::Through, WritePolicy::Back] {
             let mount = start(home, true, write);
             let mounted = home.join("mounted");
@@ -108,7 +102,7 @@ fn a_directory_of_ones_own() {
 
 #[test]
 fn memory_of_ones_own() {
-    without_root("memory_of_ones_own", |home| {
+    without_root(|home| {
         let mount = start(home, false, WritePolicy::Through);
         exercise(&home.join("mounted"));
         mount.unmount(true).unwrap();
@@ -118,7 +112,7 @@ fn memory_of_ones_own() {
 
 #[test]
 fn what_only_root_may_is_refused() {
-    without_root("what_only_root_may_is_refused", |home| {
+    without_root(|home| {
         let refusal = |mountpoint: &str, flag: Option<&str>, allow_other| {
             let mut options = options(Some(home.join("source")), home.join(mountpoint));
             options.flags = flag.into_iter().map(str::to_owned).collect();

@@ -332,8 +332,7 @@ fn writers_clear_set_user_id(bed: &Bed) {
 
 #[test]
 fn without_allow_other_nobody_else_gets_in() {
-    let test = "without_allow_other_nobody_else_gets_in";
-    let Some(bed) = Bed::with(test, |options, _| options.allow_other = false) else {
+    let Some(bed) = Bed::with(|options, _| options.allow_other = false) else {
         return;
     };
     fs::write(bed.mounted().join("f"), "x").unwrap();
@@ -346,8 +345,7 @@ fn without_allow_other_nobody_else_gets_in() {
 
 #[test]
 fn a_file_made_beneath_is_not_opened_unchecked() {
-    let test = "a_file_made_beneath_is_not_opened_unchecked";
-    let Some(bed) = Bed::with(test, |options, _| {
+    let Some(bed) = Bed::with(|options, _| {
         options.revalidate = std::time::Duration::from_secs(3600);
     }) else {
         return;

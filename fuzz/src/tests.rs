@@ -93,11 +93,11 @@ fn pages() -> Vec<Page> {
 }
 
 fn chunks(id: CodecId) -> Vec<Vec<u8>> {
-    let codec = codec::by_id(id).unwrap();
-    let mut scratch = Scratch::default();
+    let spec = CodecSpec::new(id).unwrap();
+    let mut scratch = Builtin::scratch().unwrap();
     let compress = |page: &Page| {
         let mut out = vec![0; 2 * PAGE_SIZE];
-        let len = codec.compress(page, 1, &mut scratch, &mut out)?;
+        let len = Builtin::compress(spec, page, &mut scratch, &mut out)?;
         out.truncate(len);
         Some(out)
     };

@@ -5,3 +5,4 @@
 
 pub mod keeper;
 pub mod memory;
+pub mod sched;

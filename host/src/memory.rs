@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use compcache_engine::codec::Builtin;
 use compcache_engine::host::heap::StdTime;
 use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::{FrameMemory, Host, SlotMemory};
@@ -16,6 +17,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, Mode};
 use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
 
 use crate::keeper::Wake;
+use crate::sched;
 
 /// Memory can't be reserved.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,7 @@ impl LinuxHost {
 }
 
 impl Host for LinuxHost {
+    type Codecs = Builtin;
     type Lock = parking_lot::RawMutex;
 
     fn now_ns(&self) -> u64 {
@@ -57,6 +60,14 @@ impl Host for LinuxHost {
 
     fn relax(&self, attempt: u32) {
         StdTime::relax(attempt);
+    }
+
+    fn pin(&self) {
+        sched::pin();
+    }
+
+    fn unpin(&self) {
+        sched::unpin();
     }
 
     fn wake_keeper(&self) {
@@ -213,7 +224,7 @@ unsafe impl FrameMemory for MemfdFrames {
         unsafe { self.mapping.base.add(index as usize * FRAME_SIZE) }
     }
 
-    fn populate(&self, index: u32) -> Result<(), NoMemory> {
+    fn populate(&self, index: u32, _may_wait: bool) -> Result<(), NoMemory> {
         assert!(index < self.capacity, "frame {index} of {}", self.capacity);
         self.mapping
             .populate(index as usize * FRAME_SIZE, FRAME_SIZE)
@@ -299,7 +310,7 @@ mod tests {
         );
         let indices = [0, 1, 77, (1 << 20) - 1];
         for (n, index) in (1..).zip(indices) {
-            frames.populate(index).unwrap();
+            frames.populate(index, true).unwrap();
             // SAFETY: the frame is populated and FRAME_SIZE bytes long.
             unsafe { frames.frame(index).write_bytes(0xa5, FRAME_SIZE) };
             assert_eq!(frames.mapping.resident(), n * FRAME_SIZE as u64);
@@ -308,7 +319,7 @@ mod tests {
             frames.release(*index);
             assert_eq!(frames.mapping.resident(), ((3 - n) * FRAME_SIZE) as u64);
         }
-        frames.populate(77).unwrap();
+        frames.populate(77, false).unwrap();
         // SAFETY: the frame is populated; a byte of it may be read.
         let byte = unsafe { frames.frame(77).read() };
         assert_eq!(byte, 0, "what was released is gone");

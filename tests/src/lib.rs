@@ -22,6 +22,8 @@
 //!
 //! The programs under test are built by the harness itself ([`binary`]).
 
+pub use compcache_test_needs as needs;
+
 mod bed;
 mod binaries;
 mod cgroup;
@@ -44,7 +46,7 @@ pub use binaries::{binary, test_program};
 pub use cgroup::{Cgroup, left_behind};
 pub use guest::guest;
 pub use hog::Hog;
-pub use machine::{Machine, loops_under, mounts_under, need, processes_with};
+pub use machine::{Machine, loops_under, mounts_under, processes_with};
 pub use map::Map;
 pub use mount::{Mode, MountBed, drop_page_cache, status_field};
 pub use outcome::{OnTerminal, Outcome, Running};

@@ -2,16 +2,26 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use compcache_test_needs as needs;
 use rustix::fs::FlockOperation;
 
 use crate::cgroup;
 
 /// The lock that tests of the whole machine hold one after the other.
 const LOCK: &str = "/tmp/compcache-tests.lock";
-/// With this set, a test that can't run fails.
-const REQUIRE: &str = "COMPCACHE_REQUIRE_ROOT_TESTS";
+/// The programs that prepare and take down what tests use.
+const PROGRAMS: [&str; 9] = [
+    "mkswap",
+    "swapon",
+    "swapoff",
+    "losetup",
+    "mount",
+    "umount",
+    "unshare",
+    "setpriv",
+    "mkfs.ext4",
+];
 
 /// The right to use the machine's swap, loop devices and cgroups.
 #[derive(Debug)]
@@ -21,20 +31,17 @@ pub struct Machine {
 
 impl Machine {
     /// Waits until no other test uses the machine. `None`, after saying so, where the machine
-    /// lacks what is needed: root, `/dev/fuse`, loop devices, a memory cgroup.
+    /// lacks what is needed: root, `/dev/fuse`, loop devices, a memory cgroup, programs.
     ///
     /// # Panics
     /// Instead of `None` where `COMPCACHE_REQUIRE_ROOT_TESTS` is 1.
     #[must_use]
     pub fn take() -> Option<Machine> {
-        let root = rustix::process::geteuid().is_root();
-        if !need(root, "needs root")
-            || !need(Path::new("/dev/fuse").exists(), "needs /dev/fuse")
-            || !need(
-                Path::new("/dev/loop-control").exists(),
-                "needs loop devices (/dev/loop-control)",
-            )
-            || !need(cgroup::exists(), "needs a memory cgroup")
+        if !needs::root()
+            || !needs::file("/dev/fuse")
+            || !needs::file("/dev/loop-control")
+            || !needs::need(cgroup::exists(), "needs a memory cgroup")
+            || !needs::programs(&PROGRAMS)
         {
             return None;
         }
@@ -42,31 +49,6 @@ impl Machine {
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("the tests' lock");
         Some(Machine { _lock: lock })
     }
-}
-
-/// Whether a test can run: `met`, or else says why not.
-///
-/// # Panics
-/// Where it can't, and `COMPCACHE_REQUIRE_ROOT_TESTS` is 1.
-#[must_use]
-pub fn need(met: bool, why: &str) -> bool {
-    if !met {
-        assert!(
-            std::env::var_os(REQUIRE).is_none_or(|value| value != "1"),
-            "this test {why}, and {REQUIRE} is 1"
-        );
-        // The test harness captures what a test prints; this line must be seen all the same.
-        let test = std::thread::current();
-        let line = format!("SKIPPED: {}: {why}", test.name().unwrap_or("a test"));
-        let told = Command::new("sh")
-            .args(["-c", "printf '%s\\n' \"$0\" >&2", &line])
-            .stdin(Stdio::null())
-            .status();
-        if told.is_err() {
-            eprintln!("{line}");
-        }
-    }
-    met
 }
 
 /// Mount points at or under `directory`.

@@ -1,6 +1,6 @@
 //! `compcache demo`: works, and leaves the machine as it was, however it ends.
 
-use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, needs, until};
 
 fn demo(bed: &Bed) -> Running {
     let mut command = bed.command("compcache");
@@ -57,6 +57,9 @@ fn interrupted_in_the_middle() {
 /// Ctrl-C on a terminal reaches the demo and its program at once.
 #[test]
 fn ctrl_c_on_a_terminal() {
+    if !needs::programs(&["script"]) {
+        return;
+    }
     let Some(bed) = Bed::new() else { return };
     let program = binary("compcache");
     let mut terminal = OnTerminal::start(&program, &["demo", "--size", "64M"], |command| {

@@ -7,7 +7,7 @@ use std::process::Command;
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
 use compcache_tests::{
-    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, need, stats, until,
+    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, needs, stats, until,
 };
 use compcached::protocol::{ErrorCode, Request};
 use compcached::{Client, ClientError};
@@ -248,7 +248,7 @@ fn block_device_has_sectors_of_a_page() {
 /// where there is other swap, to which they could go.
 fn hog_that_does_not_fit(bed: &Bed, seed: u64) -> Option<(Cgroup, Hog)> {
     let others = compcache_device::swap::active().unwrap();
-    if !need(others.is_empty(), "needs a machine without other swap") {
+    if !needs::need(others.is_empty(), "needs a machine without other swap") {
         return None;
     }
     swap_on(bed);

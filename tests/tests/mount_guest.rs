@@ -1,8 +1,6 @@
 //! The RAM of a virtual machine lies in a file on a memory mount, and the guest notices nothing.
 
-use std::process::Command;
-
-use compcache_tests::{Cgroup, MIB, Mode, MountBed, Running, guest, need};
+use compcache_tests::{Cgroup, MIB, Mode, MountBed, Running, guest, needs};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Memory that the guest has, in MiB.
@@ -12,8 +10,7 @@ const LIMIT: u64 = 96;
 
 #[test]
 fn memory_of_a_guest() {
-    let found = Command::new(QEMU).arg("--version").output().is_ok();
-    if !need(found, "needs qemu-system-x86_64") {
+    if !needs::programs(&[QEMU, "gcc"]) {
         return;
     }
     let Some(bed) = MountBed::mounted(Mode::Ram, &["--size", "256M"]) else {

@@ -6,13 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use compcache_tests::tree::{Detail, Tree};
-use compcache_tests::{Mode, MountBed, Outcome, Running, need, until};
-
-/// Whether a program is there; says so where it is not.
-fn have(program: &str) -> bool {
-    let found = Outcome::of(Command::new("sh").args(["-c", "command -v \"$0\"", program]));
-    need(found.status.success(), &format!("needs {program}"))
-}
+use compcache_tests::{Mode, MountBed, Outcome, Running, needs, until};
 
 /// Runs a script of the shell in a directory.
 #[track_caller]
@@ -62,7 +56,7 @@ fn sources() -> PathBuf {
 
 #[test]
 fn git() {
-    if !have("git") {
+    if !needs::programs(&["git"]) {
         return;
     }
     let Some(bed) = MountBed::new() else { return };
@@ -153,7 +147,7 @@ fn cargo_build() {
 
 #[test]
 fn sqlite_with_concurrent_writers() {
-    if !have("sqlite3") {
+    if !needs::programs(&["sqlite3"]) {
         return;
     }
     let Some(bed) = MountBed::new() else { return };
@@ -229,7 +223,7 @@ fn unprivileged() -> &'static str {
 #[test]
 fn postgresql() {
     let programs = postgres_programs();
-    if !need(programs.is_some(), "needs PostgreSQL") {
+    if !needs::need(programs.is_some(), "needs PostgreSQL") {
         return;
     }
     let programs = programs.expect("checked");
@@ -296,7 +290,7 @@ fn postgresql() {
 /// What tar(1) unpacks has all that it had, and is packed to the same archive again.
 #[test]
 fn tar_there_and_back() {
-    if !have("tar") {
+    if !needs::programs(&["tar", "python3"]) {
         return;
     }
     let Some(bed) = MountBed::new() else { return };

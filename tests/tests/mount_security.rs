@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Bed, Mode, MountBed, Outcome, PAGE, binary, drop_page_cache, need};
+use compcache_tests::{Bed, Mode, MountBed, Outcome, PAGE, binary, drop_page_cache, needs};
 
 /// The user and group nobody.
 const NOBODY: u32 = 65534;
@@ -198,8 +198,7 @@ fn without_allow_other() {
 /// A user without root has a daemon and a mount of their own, which not even root sees into.
 #[test]
 fn private_mount_of_a_user() {
-    let found = Outcome::of(Command::new("sh").args(["-c", "command -v fusermount3"]));
-    if !need(found.status.success(), "needs fusermount3") {
+    if !needs::programs(&["fusermount3"]) {
         return;
     }
     let Some(bed) = Bed::with_devices(1) else {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, left_behind, need, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, left_behind, needs, until};
 
 /// Builds twice the 48 MiB that it may have in pages of its own, and checks them three times.
 const PROGRAM: &str = "
@@ -32,6 +32,9 @@ fn run(bed: &Bed, memory: &str, arguments: &[&str]) -> Command {
 
 #[test]
 fn python_builds_twice_its_limit() {
+    if !needs::programs(&["python3"]) {
+        return;
+    }
     let Some(bed) = Bed::new() else { return };
     let out = Outcome::of(&mut run(&bed, "48M", &["--", "python3", "-c", PROGRAM]));
     let report = out.stderr.clone();
@@ -106,6 +109,9 @@ fn signals_are_passed_on() {
 /// has the terminal.
 #[test]
 fn ctrl_c_on_a_terminal() {
+    if !needs::programs(&["script"]) {
+        return;
+    }
     let Some(bed) = Bed::new() else { return };
     let script = "tty >/dev/null || exit 9; trap \"echo caught\" INT; echo ready
         n=0; while [ $n -lt 40 ]; do sleep 0.05 || :; n=$((n+1)); done; exit 6";
@@ -143,9 +149,12 @@ fn a_signal_that_kills() {
 /// kernel, and told about.
 #[test]
 fn out_of_memory_is_told() {
+    if !needs::programs(&["python3"]) {
+        return;
+    }
     let Some(bed) = Bed::new() else { return };
     let others = compcache_device::swap::active().unwrap();
-    if !need(others.is_empty(), "needs a machine without other swap") {
+    if !needs::need(others.is_empty(), "needs a machine without other swap") {
         return;
     }
     let hungry = "import os\nx=[]\nwhile True: x.append(os.urandom(1<<20))";
@@ -178,6 +187,9 @@ fn what_the_program_leaves_behind_is_ended() {
 /// Two runs at once share the device; it is there until the last one ends.
 #[test]
 fn two_runs_share_the_device() {
+    if !needs::programs(&["python3"]) {
+        return;
+    }
     let Some(bed) = Bed::new() else { return };
     let start = || Running::start(&mut run(&bed, "48M", &["--", "python3", "-c", PROGRAM]));
     let [first, second] = [start(), start()];

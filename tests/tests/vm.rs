@@ -1,9 +1,7 @@
 //! A virtual machine is a program like any other: its RAM is larger than the memory it may have,
 //! and the guest notices nothing.
 
-use std::process::Command;
-
-use compcache_tests::{Bed, MIB, PAGE, Running, guest, need, until};
+use compcache_tests::{Bed, MIB, PAGE, Running, guest, needs, until};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Memory that the guest has, in MiB.
@@ -13,8 +11,7 @@ const LIMIT: u64 = 128;
 
 #[test]
 fn guest_with_more_ram_than_its_limit() {
-    let found = Command::new(QEMU).arg("--version").output().is_ok();
-    if !need(found, "needs qemu-system-x86_64") {
+    if !needs::programs(&[QEMU, "gcc"]) {
         return;
     }
     let Some(bed) = Bed::with_devices(1) else {

@@ -93,7 +93,12 @@ fn line(command: &Command) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     if line.len() > 300 {
-        line.truncate(line.floor_char_boundary(300));
+        let cut = line
+            .char_indices()
+            .map(|(at, _)| at)
+            .take_while(|&at| at <= 300)
+            .last();
+        line.truncate(cut.unwrap_or(0));
         line.push('…');
     }
     line

@@ -4,6 +4,8 @@ mod command;
 mod debian;
 mod guest;
 mod kernel;
+mod packages;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,6 +26,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Installs what tests need and the machine lacks, and runs all tests
+    Test(test::Test),
     /// The kernel module: builds it for Debian's kernels, checks it, tests it in guests
     #[command(subcommand)]
     Kernel(kernel::Task),
@@ -31,6 +35,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Test(test) => test::run(&test),
         Task::Kernel(task) => kernel::run(task),
     };
     match result {

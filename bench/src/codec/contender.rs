@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use anyhow::{Result, ensure};
-use compcache_engine::codec::{self, Codec, CodecSpec, Scratch};
+use compcache_engine::codec::{Builtin, CodecSpec, Codecs, Scratch};
 use compcache_engine::page::{PAGE_SIZE, Page};
 use serde::Serialize;
 use zstd_safe::{CCtx, DCtx};
@@ -55,7 +55,10 @@ pub(super) trait Contender {
 pub(super) const REFERENCE: &str = "lz4 (C)";
 
 /// Every contender, the reference first.
-pub(super) fn all() -> Vec<Box<dyn Contender>> {
+///
+/// # Errors
+/// Where there is no memory for them.
+pub(super) fn all() -> Result<Vec<Box<dyn Contender>>> {
     let mut all: Vec<Box<dyn Contender>> = vec![
         InMemory::library(LzFour),
         InMemory::library(Flex),
@@ -73,18 +76,15 @@ pub(super) fn all() -> Vec<Box<dyn Contender>> {
         Err(error) => eprintln!("the kernel's codecs: left out, {error:#}"),
     }
     for spec in ours::codecs() {
-        if let Some(codec) = codec::by_id(spec.id()) {
-            all.push(InMemory::boxed(
-                Whose::Ours,
-                Engine {
-                    spec,
-                    codec,
-                    scratch: Scratch::default(),
-                },
-            ));
-        }
+        all.push(InMemory::boxed(
+            Whose::Ours,
+            Engine {
+                spec,
+                scratch: Builtin::scratch()?,
+            },
+        ));
     }
-    all
+    Ok(all)
 }
 
 /// Bytes that every codec in memory gets for a chunk, the bound that `lz4_flex` insists on; it
@@ -172,7 +172,6 @@ impl<C: PageCodec> Contender for InMemory<C> {
 /// A codec of the engine.
 struct Engine {
     spec: CodecSpec,
-    codec: &'static dyn Codec,
     scratch: Scratch,
 }
 
@@ -182,14 +181,11 @@ impl PageCodec for Engine {
     }
 
     fn compress(&mut self, page: &Page, out: &mut [u8]) -> Option<usize> {
-        self.codec
-            .compress(page, self.spec.level(), &mut self.scratch, out)
+        Builtin::compress(self.spec, page, &mut self.scratch, out)
     }
 
     fn decompress(&mut self, chunk: &[u8], page: &mut Page) -> bool {
-        self.codec
-            .decompress(chunk, &mut self.scratch, page)
-            .is_ok()
+        Builtin::decompress(self.spec.id(), chunk, &mut self.scratch, page).is_ok()
     }
 }
 

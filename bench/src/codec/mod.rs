@@ -68,7 +68,7 @@ pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
         let found = source.pages.len();
         eprintln!("{}: only {found} pages of {pages}", source.name);
     }
-    let mut contenders = contender::all();
+    let mut contenders = contender::all()?;
     if let Some(only) = &args.only {
         contenders.retain(|c| c.name() == REFERENCE || c.name().contains(only));
     }

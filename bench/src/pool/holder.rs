@@ -9,7 +9,7 @@ use compcache_device::keeper::{Keeper, Wake};
 use compcache_device::pool_size;
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
 use compcache_engine::store::{ColdPolicy, Progress};
-use compcache_engine::{CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
+use compcache_engine::{BackingAccess, CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
 
 use crate::direct::{Aligned, Disk};
 use crate::interrupt;
@@ -138,23 +138,23 @@ impl Ours {
         // One thread stores.
         let size = pool_size::for_device(pages, None, 1);
         let wake = Arc::new(Wake::default());
-        let store = Arc::new(Store::new(
+        let store = Arc::new(Store::try_new(
             // Nothing is recompressed here.
             LinuxHost::new(Arc::clone(&wake), Arc::default()),
             HeapFrames::new(size.frames),
             HeapSlots::new(usize::try_from(pages)?),
-            None,
+            BackingAccess::None,
             StoreConfig {
                 memlimit: None,
                 codec,
                 arenas: size.arenas,
                 reserve_bytes: size.reserve_bytes,
             },
-        ));
+        )?);
         let kept = Arc::clone(&store);
         let keeper = Keeper::start("bench", wake, move || kept.keep())?;
         Ok(Ours {
-            worker: store.worker(),
+            worker: store.try_worker()?,
             store,
             _keeper: keeper,
         })
@@ -223,8 +223,10 @@ impl Holder for Cold {
 
     fn settle(&mut self) -> Result<()> {
         let store = &self.0.store;
-        let mut recompressor = store.recompressor().context("it is recompressed already")?;
-        while recompressor.step(COLD, |_| ()) != (Progress::EpochEnded { left: 0 }) {
+        let mut recompressor = store
+            .try_recompressor()?
+            .context("it is recompressed already")?;
+        while recompressor.step(COLD) != (Progress::EpochEnded { left: 0 }) {
             interrupt::check()?;
         }
         interrupt::pause(PATIENCE)

@@ -156,7 +156,8 @@ fn partly_used(words: &mut [u64; WORDS], random: &mut Random) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use compcache_engine::codec::{CodecId, Scratch, by_id};
+    use compcache_engine::CodecSpec;
+    use compcache_engine::codec::{Builtin, CodecId, Codecs};
     use compcache_engine::page::same_filled;
 
     fn page(content: Content, index: u64, version: u32) -> Page {
@@ -179,8 +180,8 @@ mod tests {
 
     /// Bytes that a codec makes of the first `count` pages after `version` changes, as a share.
     fn share(id: CodecId, count: u64, version: u32) -> f64 {
-        let codec = by_id(id).unwrap();
-        let mut scratch = Scratch::default();
+        let spec = CodecSpec::new(id).unwrap();
+        let mut scratch = Builtin::scratch().unwrap();
         let mut out = [0; PAGE_SIZE];
         let mut bytes = 0;
         for index in 0..count {
@@ -189,9 +190,11 @@ mod tests {
             let plain: &[u8; PAGE_SIZE] = plain.as_slice().try_into().unwrap();
             let length = match same_filled(plain) {
                 Some(_) => 0,
-                None => codec
-                    .compress(plain, 1, &mut scratch, &mut out[..PAGE_SIZE / 4 * 3])
-                    .unwrap_or(PAGE_SIZE),
+                None => {
+                    let out = &mut out[..PAGE_SIZE / 4 * 3];
+                    let length = Builtin::compress(spec, plain, &mut scratch, out);
+                    length.unwrap_or(PAGE_SIZE)
+                }
             };
             bytes += length;
         }

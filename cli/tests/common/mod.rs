@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use compcache_test_needs as needs;
 use tempfile::TempDir;
 
 /// Tests with real swap or mounts run one after the other: together they would take each other's
@@ -12,17 +13,8 @@ use tempfile::TempDir;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The test's turn, or `None` where this user can't run it.
-pub(crate) fn turn(name: &str) -> Option<MutexGuard<'static, ()>> {
-    if rustix::process::geteuid().is_root() {
-        return Some(TURN.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
-    assert!(
-        !required,
-        "{name}: needs root, and COMPCACHE_REQUIRE_ROOT_TESTS=1 is set"
-    );
-    eprintln!("SKIPPED: needs root: {name}");
-    None
+pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
+    needs::root().then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A runtime directory and a directory of device nodes of a test's own.

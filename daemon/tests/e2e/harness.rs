@@ -1,20 +1,19 @@
 //! A daemon in directories of its own, and what tests ask of it.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
 
+use compcache_test_needs as needs;
 use compcached::Client;
 use compcached::protocol::{Request, Response};
 use compcached::types::DeviceStatus;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Makes a missing root an error, for machines that are meant to run everything.
-const REQUIRE_ROOT: &str = "COMPCACHE_REQUIRE_ROOT_TESTS";
 /// Where the test program finds the runtime directory when it plays a client.
 pub(crate) const PLAY: &str = "COMPCACHED_TEST_PLAY";
 /// A user without rights: `nobody`.
@@ -25,22 +24,14 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The right to run a test that needs root; `None`, with a word about it, where there is none.
 pub(crate) fn root() -> Option<MutexGuard<'static, ()>> {
-    if rustix::process::geteuid().is_root() {
-        return Some(
-            ONE_AT_A_TIME
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()),
-        );
+    if !needs::root() {
+        return None;
     }
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    assert!(
-        std::env::var_os(REQUIRE_ROOT).is_none_or(|v| v != "1"),
-        "{name} needs root, and {REQUIRE_ROOT}=1"
-    );
-    // Not through eprintln!, which the test harness would keep to itself.
-    let line = format!("SKIPPED: needs root: {name}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    None
+    Some(
+        ONE_AT_A_TIME
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()),
+    )
 }
 
 /// Directories for a daemon. Others may look into them, so that users without rights get as

@@ -137,7 +137,7 @@ fn the_disk_carries_a_swap_header_and_zeros() {
     device.init().unwrap();
     let disk = kernel.served.lock().clone().unwrap();
     assert_eq!(disk.size_bytes(), 1 << 20);
-    let mut worker = disk.worker();
+    let mut worker = disk.worker().unwrap();
     let mut pages = vec![1; 1 << 20];
     disk.read(&mut worker, 0, &mut pages).unwrap();
     let header = SwapHeader::check(pages.first_chunk().unwrap(), 256).unwrap();
@@ -161,7 +161,7 @@ fn requests_that_are_not_pages_of_the_disk_are_refused_and_counted() {
     device.configure(&disksize(MIN_DISKSIZE)).unwrap();
     device.init().unwrap();
     let disk = kernel.served.lock().clone().unwrap();
-    let mut worker = disk.worker();
+    let mut worker = disk.worker().unwrap();
     let mut data = vec![0; 8192];
     assert_eq!(
         disk.read(&mut worker, 1, &mut data).unwrap_err().errno(),

@@ -361,27 +361,28 @@ fn choices_have_names() {
 fn a_page_that_is_written_after_its_slot_was_freed_stays() {
     use crate::disk::{Disk, StoreDisk};
     use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
-    use compcache_engine::{CodecSpec, Store, StoreConfig};
+    use compcache_engine::{BackingAccess, CodecSpec, Store, StoreConfig};
     use std::sync::atomic::AtomicU64;
 
-    let store = Store::new(
+    let store = Store::try_new(
         LinuxHost::new(Arc::default(), Arc::default()),
         MemfdFrames::new("ramzswap pool", 16, &mut Vec::new()).unwrap(),
         MemfdSlots::new("ramzswap slot table", 100, false, &mut Vec::new()).unwrap(),
-        None,
+        BackingAccess::None,
         StoreConfig {
             memlimit: None,
             codec: CodecSpec::LZ4,
             arenas: 1,
             reserve_bytes: 1 << 20,
         },
-    );
+    )
+    .unwrap();
     let disk = StoreDisk::new(store, None);
     let layout = Layout::new(100).unwrap();
     let words: Vec<AtomicU64> = (0..layout.total()).map(|_| AtomicU64::new(0)).collect();
     let dead = Arc::new(DeadBits::new(Box::new(words), layout));
     disk.revive_in(&dead);
-    let mut worker = disk.worker();
+    let mut worker = disk.worker().unwrap();
     let mut write = |page: u64, byte: u8| {
         disk.write(&mut worker, page * 4096, &[byte; 4096]).unwrap();
     };
@@ -393,7 +394,7 @@ fn a_page_that_is_written_after_its_slot_was_freed_stays() {
         disk.store().discard_if(page, || dead.take(page));
     });
     let mut data = [0; 10 * 4096];
-    let mut worker = disk.worker();
+    let mut worker = disk.worker().unwrap();
     disk.read(&mut worker, 0, &mut data).unwrap();
     let first: Vec<u8> = data.chunks(4096).map(|page| page[4095]).collect();
     assert_eq!(first, [0, 0, 0, 2, 2, 0, 0, 0, 0, 2]);

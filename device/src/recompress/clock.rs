@@ -1,11 +1,8 @@
-//! Time, and the thread's standing with the scheduler.
+//! Time, as the recompressing thread sees it.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-
-use crate::sched;
 
 /// What the recompressing thread asks of the system; tests have their own.
 pub(super) trait Clock {
@@ -17,34 +14,21 @@ pub(super) trait Clock {
 
     /// Sleeps for as long as `limit`, or until the thread is woken; may return early.
     fn sleep(&self, limit: Option<Duration>);
-
-    /// Gives the thread an ordinary priority, or takes it away again.
-    fn hurry(&self, on: bool);
 }
 
-/// The calling thread's clock. The thread is an idle task (`SCHED_IDLE`) but while it hurries:
-/// it runs where a CPU has nothing else to do, and whoever wakes gets the CPU at once.
-pub(super) struct ThreadClock {
-    start: Instant,
-    /// The kernel once refused a change.
-    refused: Cell<bool>,
-}
+/// The calling thread's clock.
+pub(super) struct ThreadClock(Instant);
 
 impl ThreadClock {
-    /// The clock of the calling thread, which is an idle task from now on.
+    /// The clock of the calling thread.
     pub(super) fn new() -> Self {
-        let clock = ThreadClock {
-            start: Instant::now(),
-            refused: Cell::new(false),
-        };
-        clock.hurry(false);
-        clock
+        ThreadClock(Instant::now())
     }
 }
 
 impl Clock for ThreadClock {
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        self.0.elapsed()
     }
 
     fn cpu(&self) -> Duration {
@@ -59,45 +43,11 @@ impl Clock for ThreadClock {
             None => std::thread::park(),
         }
     }
-
-    fn hurry(&self, on: bool) {
-        let policy = if on {
-            libc::SCHED_OTHER
-        } else {
-            libc::SCHED_IDLE
-        };
-        if let Err(error) = sched::set_policy(policy)
-            && !self.refused.replace(true)
-        {
-            tracing::warn!(
-                "recompression cannot change its scheduling policy: {error}; run as root"
-            );
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_thread_is_idle_but_while_it_hurries() {
-        // SAFETY: asks about the calling thread, and touches no memory.
-        let policy = || unsafe { libc::sched_getscheduler(0) };
-        std::thread::spawn(move || {
-            let clock = ThreadClock::new();
-            assert_eq!(policy(), libc::SCHED_IDLE);
-            clock.hurry(true);
-            // Not root: the kernel may refuse it.
-            if !clock.refused.get() {
-                assert_eq!(policy(), libc::SCHED_OTHER);
-            }
-            clock.hurry(false);
-            assert_eq!(policy(), libc::SCHED_IDLE);
-        })
-        .join()
-        .unwrap();
-    }
 
     #[test]
     fn cpu_time_passes_with_work_and_not_with_sleep() {

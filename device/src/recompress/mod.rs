@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use compcache_engine::store::{ColdPolicy, Progress, Recompressor};
 use compcache_engine::{CodecSpec, FrameMemory, Host, SlotMemory, Store};
+use compcache_host::sched;
 use parking_lot::Mutex;
 
 use crate::disk::StoreDisk;
@@ -77,6 +78,7 @@ impl Recompression {
                 let shared = Arc::clone(&shared);
                 move || {
                     shared.wake.listen();
+                    sched::become_idle();
                     run(disk.store(), &shared, &ThreadClock::new());
                 }
             })?;
@@ -116,9 +118,15 @@ fn run<H: Host, F: FrameMemory, S: SlotMemory>(
         let pass = match policy.codec {
             ColdCodec::Off => None,
             // Nobody else recompresses this store.
-            ColdCodec::Codec(codec) => store
-                .recompressor()
-                .map(|recompressor| Pass::new(store, recompressor, shared, clock, policy, codec)),
+            ColdCodec::Codec(codec) => match store.try_recompressor() {
+                Ok(recompressor) => recompressor.map(|recompressor| {
+                    Pass::new(store, recompressor, shared, clock, policy, codec)
+                }),
+                Err(error) => {
+                    tracing::warn!("cold pages are not recompressed: {error}");
+                    None
+                }
+            },
         };
         match pass {
             Some(mut pass) => pass.run(),
@@ -244,9 +252,8 @@ impl<'a, H: Host, F: FrameMemory, S: SlotMemory, C: Clock> Pass<'a, H, F, S, C> 
         let (began, cpu_before) = (self.clock.now(), self.clock.cpu());
         let share = WINDOW * self.policy.cpu_percent / 100;
         loop {
-            let clock = self.clock;
-            let progress = self.recompressor.step(self.cold, |on| clock.hurry(on));
-            let used = clock.cpu().saturating_sub(cpu_before);
+            let progress = self.recompressor.step(self.cold);
+            let used = self.clock.cpu().saturating_sub(cpu_before);
             let left = match progress {
                 Progress::EpochEnded { left } => Some(left),
                 Progress::Within => None,

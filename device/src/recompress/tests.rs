@@ -1,23 +1,58 @@
 //! The loop under a clock that the test winds.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
-use compcache_engine::{PAGE_SIZE, Page, StoreConfig, Worker};
+use compcache_engine::{BackingAccess, PAGE_SIZE, Page, StoreConfig, Worker};
 
 use super::*;
 use crate::host::LinuxHost;
 
-type TestStore = Store<LinuxHost, HeapFrames, HeapSlots>;
+type TestStore = Store<PinnedHost, HeapFrames, HeapSlots>;
 
 /// Pages of a test's store that are written; many more are not.
 const PAGES: u64 = 2000;
 
-/// Time passes only while the loop sleeps, and for each time that it hurries.
+/// CPU time of a half of a step: between one pin of the host and the next.
+const HALF_STEP: Duration = Duration::from_micros(400);
+
+/// A host that counts how often it was pinned.
+struct PinnedHost {
+    host: LinuxHost,
+    pins: Arc<AtomicU32>,
+}
+
+impl Host for PinnedHost {
+    type Codecs = <LinuxHost as Host>::Codecs;
+    type Lock = <LinuxHost as Host>::Lock;
+
+    fn now_ns(&self) -> u64 {
+        self.host.now_ns()
+    }
+
+    fn relax(&self, attempt: u32) {
+        self.host.relax(attempt);
+    }
+
+    fn pin(&self) {
+        self.pins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn wake_keeper(&self) {
+        self.host.wake_keeper();
+    }
+
+    fn wake_recompressor(&self) {
+        self.host.wake_recompressor();
+    }
+}
+
+/// Time passes only while the loop sleeps, and for each time that the host is pinned.
 struct TestClock<'a> {
-    now: Cell<Duration>,
-    cpu: Cell<Duration>,
+    slept: Cell<Duration>,
+    pins: &'a AtomicU32,
     /// Called before each sleep, with its limit.
     sleeping: RefCell<&'a mut dyn FnMut(Time, Option<Duration>)>,
 }
@@ -29,40 +64,32 @@ struct Time {
     cpu: Duration,
 }
 
-/// CPU time of half a step.
-const HALF_STEP: Duration = Duration::from_micros(400);
-
 impl Clock for TestClock<'_> {
     fn now(&self) -> Duration {
-        self.now.get()
+        self.slept.get() + self.cpu()
     }
 
     fn cpu(&self) -> Duration {
-        self.cpu.get()
+        HALF_STEP * self.pins.load(Ordering::Relaxed)
     }
 
     fn sleep(&self, limit: Option<Duration>) {
-        assert!(self.now.get() < seconds(1000), "the test does not end");
+        assert!(self.now() < seconds(1000), "the test does not end");
         let time = Time {
-            now: self.now.get(),
-            cpu: self.cpu.get(),
+            now: self.now(),
+            cpu: self.cpu(),
         };
         (self.sleeping.borrow_mut())(time, limit);
         // As long as a second where nobody woke it.
-        self.now.set(self.now.get() + limit.unwrap_or(seconds(1)));
-    }
-
-    fn hurry(&self, on: bool) {
-        if on {
-            self.now.set(self.now.get() + HALF_STEP);
-            self.cpu.set(self.cpu.get() + HALF_STEP);
-        }
+        self.slept
+            .set(self.slept.get() + limit.unwrap_or(seconds(1)));
     }
 }
 
 /// A store, and what its loop shares with its owner.
 struct Bed {
     store: TestStore,
+    pins: Arc<AtomicU32>,
     shared: Shared,
 }
 
@@ -70,7 +97,11 @@ impl Bed {
     fn new(recompress: Recompress) -> Self {
         let shared = Shared::default();
         *shared.policy.lock() = recompress;
-        let host = LinuxHost::new(Arc::default(), Arc::clone(&shared.wake));
+        let pins = Arc::<AtomicU32>::default();
+        let host = PinnedHost {
+            host: LinuxHost::new(Arc::default(), Arc::clone(&shared.wake)),
+            pins: Arc::clone(&pins),
+        };
         let config = StoreConfig {
             memlimit: None,
             codec: CodecSpec::LZ4,
@@ -78,9 +109,14 @@ impl Bed {
             reserve_bytes: 1 << 20,
         };
         let slots = HeapSlots::new(1 << 20);
-        let store = Store::new(host, HeapFrames::new(400), slots, None, config);
-        let bed = Bed { store, shared };
-        let mut worker = bed.store.worker();
+        let frames = HeapFrames::new(400);
+        let store = Store::try_new(host, frames, slots, BackingAccess::None, config).unwrap();
+        let bed = Bed {
+            store,
+            pins,
+            shared,
+        };
+        let mut worker = bed.store.try_worker().unwrap();
         for index in 0..PAGES {
             bed.write(&mut worker, index);
         }
@@ -97,12 +133,12 @@ impl Bed {
             &self.store,
             &self.shared,
             &TestClock {
-                now: Cell::default(),
-                cpu: Cell::default(),
+                slept: Cell::default(),
+                pins: &self.pins,
                 sleeping: RefCell::new(&mut sleeping),
             },
         );
-        let mut worker = self.store.worker();
+        let mut worker = self.store.try_worker().unwrap();
         for index in 0..PAGES {
             let mut page = [[0; PAGE_SIZE]];
             self.store.read(&mut worker, index, &mut page).unwrap();
@@ -177,7 +213,7 @@ fn a_write_ends_the_rest() {
         assert_eq!(bed.recompressed(), PAGES + rests);
         rests += 1;
         if rests < 3 {
-            bed.write(&mut bed.store.worker(), 7);
+            bed.write(&mut bed.store.try_worker().unwrap(), 7);
         } else {
             bed.shared.wake.stop();
         }
@@ -192,7 +228,7 @@ fn a_write_in_the_last_epoch_is_not_missed() {
     let mut written = false;
     bed.run(|_, limit| {
         if !written && bed.recompressed() == PAGES {
-            bed.write(&mut bed.store.worker(), 7);
+            bed.write(&mut bed.store.try_worker().unwrap(), 7);
             written = true;
         }
         if limit.is_none() {
@@ -233,7 +269,7 @@ fn it_uses_its_share_of_the_cpu_and_no_more() {
 #[test]
 fn a_busy_device_is_left_alone() {
     let bed = Bed::new(zstd(4, 100));
-    let mut worker = bed.store.worker();
+    let mut worker = bed.store.try_worker().unwrap();
     bed.run(|time, limit| {
         match limit {
             Some(limit) if time.now < seconds(100) => {

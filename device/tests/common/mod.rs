@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate};
+use compcache_test_needs as needs;
 use tempfile::TempDir;
 
 pub(crate) const PAGE: usize = 4096;
@@ -29,7 +30,7 @@ macro_rules! test_over_each_channel {
         mod classic {
             $(#[test]
             fn $name() {
-                if $crate::common::can_attach(stringify!($name)) {
+                if $crate::common::can_attach() {
                     super::$name(compcache_device::transport::fuse_loop::Channel::Fuse);
                 }
             })*
@@ -37,7 +38,7 @@ macro_rules! test_over_each_channel {
         mod uring {
             $(#[test]
             fn $name() {
-                if $crate::common::can_attach_uring(stringify!($name)) {
+                if $crate::common::can_attach_uring() {
                     super::$name(compcache_device::transport::fuse_loop::Channel::FuseUring);
                 }
             })*
@@ -46,44 +47,14 @@ macro_rules! test_over_each_channel {
 }
 pub(crate) use test_over_each_channel;
 
-/// Whether devices can be attached here. If not, says so, or fails where the environment
-/// variable COMPCACHE_REQUIRE_ROOT_TESTS is 1.
-pub(crate) fn can_attach(test: &str) -> bool {
-    let missing = missing();
-    if let Some(missing) = missing {
-        skip(test, missing);
-    }
-    missing.is_none()
+/// Whether devices can be attached here. If not, says so.
+pub(crate) fn can_attach() -> bool {
+    needs::root() && needs::file("/dev/fuse") && needs::file("/dev/loop-control")
 }
 
-/// The same over io_uring. A kernel without it is no failure.
-pub(crate) fn can_attach_uring(test: &str) -> bool {
-    if !Channel::FuseUring.is_supported() {
-        eprintln!("SKIPPED: {test} needs a kernel with FUSE over io_uring");
-        return false;
-    }
-    can_attach(test)
-}
-
-fn missing() -> Option<&'static str> {
-    if !rustix::process::geteuid().is_root() {
-        Some("root")
-    } else if !Path::new("/dev/fuse").exists() {
-        Some("/dev/fuse")
-    } else if !Path::new("/dev/loop-control").exists() {
-        Some("/dev/loop-control")
-    } else {
-        None
-    }
-}
-
-fn skip(test: &str, missing: &str) {
-    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
-    assert!(
-        !required,
-        "{test} needs {missing}, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
-    );
-    eprintln!("SKIPPED: {test} needs {missing}");
+/// The same over io_uring.
+pub(crate) fn can_attach_uring() -> bool {
+    needs::kernel(Channel::FuseUring.is_supported(), "FUSE over io_uring") && can_attach()
 }
 
 /// A device with directories of its own.

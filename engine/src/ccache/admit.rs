@@ -149,7 +149,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// [`invalidate`](Self::invalidate).
     pub fn add(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         file: FileId,
         index: u64,
         page: &Page,
@@ -219,7 +219,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// [`NoRoom`]; what was held of it before is still held.
     pub fn pin(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         file: FileId,
         index: u64,
         page: &Page,

@@ -27,8 +27,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lock_api::{Mutex, MutexGuard};
 
+use crate::backing::BackingAccess;
 use crate::codec::CodecSpec;
-use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
 use crate::slot::Slot;
 use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
@@ -93,16 +94,19 @@ impl<H: Host, F, S> fmt::Debug for Ccache<H, F, S> {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// An empty cache over these frames and slots.
-    pub fn new(host: H, frames: F, slots: S, config: CcacheConfig) -> Self {
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none for its tables.
+    pub fn try_new(host: H, frames: F, slots: S, config: CcacheConfig) -> Result<Self, NoMemory> {
         let store_config = StoreConfig {
             memlimit: Some(config.limit),
             codec: config.codec,
             arenas: config.arenas,
             reserve_bytes: config.reserve_bytes,
         };
-        let store = Store::new(host, frames, slots, None, store_config);
+        let store = Store::try_new(host, frames, slots, BackingAccess::None, store_config)?;
         let blocks = u32::try_from(store.pages() / u64::from(SLOTS)).unwrap_or(u32::MAX);
-        Ccache {
+        Ok(Ccache {
             guarded: Mutex::new(Guarded {
                 index: Index::new(blocks),
                 balance: Balance::new(config.limit),
@@ -114,7 +118,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             floor: config.floor,
             only_copy: config.only_copy,
             reclaiming: AtomicBool::new(false),
-        }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, H::Lock, Guarded> {
@@ -122,8 +126,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     /// Working memory for one thread.
-    pub fn worker(&self) -> Worker {
-        self.store.worker()
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none.
+    pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
+        self.store.try_worker()
     }
 
     /// The host that the cache was made with.

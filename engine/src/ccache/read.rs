@@ -22,12 +22,24 @@ pub enum Found {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Looks up a page that the kernel asks for, and restores it where it is held.
-    pub fn read(&self, worker: &mut Worker, file: FileId, index: u64, page: &mut Page) -> Found {
+    pub fn read(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        file: FileId,
+        index: u64,
+        page: &mut Page,
+    ) -> Found {
         self.look_up(worker, file, index, page, true)
     }
 
     /// Looks up a page for our own use: that it was asked for is not noted.
-    pub fn peek(&self, worker: &mut Worker, file: FileId, index: u64, page: &mut Page) -> Found {
+    pub fn peek(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        file: FileId,
+        index: u64,
+        page: &mut Page,
+    ) -> Found {
         self.look_up(worker, file, index, page, false)
     }
 
@@ -52,7 +64,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     fn look_up(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         file: FileId,
         index: u64,
         page: &mut Page,

@@ -39,7 +39,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Leaves to the pool what the index does not take.
     pub(super) fn limit_pool(&self, guarded: &Guarded) {
         let pool = self.target(guarded).saturating_sub(guarded.index.bytes());
-        self.store.set_pool_limit(pool);
+        self.store.set_memlimit(Some(pool));
     }
 
     /// Drops up to `count` pages and returns how many.

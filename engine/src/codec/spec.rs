@@ -1,11 +1,10 @@
 //! What a user writes to choose a codec: `lz4`, `zstd`, `zstd:3`, `wks:fast`.
 
-use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
-use super::wks::Wks;
-use super::{CodecId, by_id, selectable};
+use super::wks;
+use super::{Builtin, CodecId, Codecs};
 
 /// A codec and its level, as a device is told to use it for new pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,8 +20,11 @@ impl CodecSpec {
         level: 0,
     };
 
-    /// Zstandard at its fastest regular level, the default for cold pages.
-    #[cfg(feature = "zstd")]
+    /// LZO1X-1.
+    pub const LZO: CodecSpec = CodecSpec::of(CodecId::Lzo);
+
+    /// Zstandard at its fastest regular level, the default for cold pages. Not every set of
+    /// codecs has it.
     pub const ZSTD: CodecSpec = CodecSpec {
         id: CodecId::Zstd,
         level: 1,
@@ -35,31 +37,84 @@ impl CodecSpec {
     /// `wks:fast`: strides only.
     pub const WKS_FAST: CodecSpec = CodecSpec {
         id: CodecId::Wks,
-        level: Wks::FAST,
+        level: wks::FAST,
     };
 
     /// `wks:balanced`: strides and far words; what `wks` alone means.
     pub const WKS_BALANCED: CodecSpec = CodecSpec {
         id: CodecId::Wks,
-        level: Wks::BALANCED,
+        level: wks::BALANCED,
     };
 
-    /// A selectable codec at its default level.
+    /// A codec at its default level.
+    pub(super) const fn of(id: CodecId) -> Self {
+        let level = match id {
+            CodecId::Zstd => 1,
+            CodecId::Wks => wks::BALANCED,
+            _ => 0,
+        };
+        CodecSpec { id, level }
+    }
+
+    /// A codec of [`Builtin`] at its default level.
     ///
     /// # Errors
     /// [`UnknownCodec`] where this build does not have the codec or it can't be chosen.
     pub fn new(id: CodecId) -> Result<Self, UnknownCodec> {
-        match by_id(id) {
-            Some(_) => Ok(CodecSpec {
-                id,
-                level: match id {
-                    CodecId::Zstd => 1,
-                    CodecId::Wks => Wks::BALANCED,
-                    _ => 0,
-                },
-            }),
-            None => Err(UnknownCodec::of(id.name())),
+        Self::new_in::<Builtin>(id)
+    }
+
+    /// A codec of a set at its default level.
+    ///
+    /// # Errors
+    /// [`UnknownCodec`] where the set does not have the codec.
+    pub fn new_in<C: Codecs>(id: CodecId) -> Result<Self, UnknownCodec> {
+        if C::has(id) {
+            Ok(Self::of(id))
+        } else {
+            Err(UnknownCodec::new::<C>(id.name()))
         }
+    }
+
+    /// Reads what a user wrote to choose a codec of a set: `lz4`, `zstd:3`, `wks:fast`.
+    ///
+    /// # Errors
+    /// [`UnknownCodec`] where the set does not have the codec, or the codec not the level.
+    pub fn parse_in<C: Codecs>(text: &str) -> Result<Self, UnknownCodec> {
+        let (name, level) = match text.split_once(':') {
+            Some((name, level)) => (name, Some(level)),
+            None => (text, None),
+        };
+        let unknown = || UnknownCodec::new::<C>(text);
+        let id = C::selectable().find(|id| id.name() == name);
+        let spec = Self::of(id.ok_or_else(unknown)?);
+        let Some(level) = level else {
+            return Ok(spec);
+        };
+        let level = match (spec.id, level) {
+            (CodecId::Zstd, level) => level.parse().ok(),
+            (CodecId::Wks, "fast") => Some(wks::FAST),
+            (CodecId::Wks, "balanced") => Some(wks::BALANCED),
+            _ => None,
+        };
+        level
+            .and_then(|level| spec.with_level(level))
+            .ok_or_else(unknown)
+    }
+
+    /// The same codec at another level; `None` where it does not have that.
+    ///
+    /// Zstd has [`CodecSpec::ZSTD_LEVELS`], wks 0 (`fast`) and 1 (`balanced`), all others 0.
+    #[must_use]
+    pub fn with_level(self, level: i8) -> Option<Self> {
+        let levels = match self.id {
+            CodecId::Zstd => Self::ZSTD_LEVELS,
+            CodecId::Wks => wks::FAST..=wks::BALANCED,
+            _ => 0..=0,
+        };
+        levels
+            .contains(&level)
+            .then_some(CodecSpec { level, ..self })
     }
 
     /// The codec.
@@ -101,7 +156,7 @@ impl fmt::Display for CodecSpec {
         f.write_str(self.id.name())?;
         match self.id {
             CodecId::Zstd => write!(f, ":{}", self.level),
-            CodecId::Wks if self.level == Wks::FAST => f.write_str(":fast"),
+            CodecId::Wks if self.level == wks::FAST => f.write_str(":fast"),
             CodecId::Wks => f.write_str(":balanced"),
             _ => Ok(()),
         }
@@ -111,63 +166,92 @@ impl fmt::Display for CodecSpec {
 impl FromStr for CodecSpec {
     type Err = UnknownCodec;
 
+    /// [`CodecSpec::parse_in`] of [`Builtin`].
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let (name, level) = match s.split_once(':') {
-            Some((name, level)) => (name, Some(level)),
-            None => (s, None),
-        };
-        let id = selectable()
-            .find(|id| id.name() == name)
-            .ok_or_else(|| UnknownCodec::of(s))?;
-        let mut spec = CodecSpec::new(id)?;
-        if let Some(level) = level {
-            let level = match (id, level) {
-                (CodecId::Zstd, level) => {
-                    level.parse().ok().filter(|l| Self::ZSTD_LEVELS.contains(l))
-                }
-                (CodecId::Wks, "fast") => Some(Wks::FAST),
-                (CodecId::Wks, "balanced") => Some(Wks::BALANCED),
-                _ => None,
-            };
-            spec.level = level.ok_or_else(|| UnknownCodec::of(s))?;
-        }
-        Ok(spec)
+        Self::parse_in::<Builtin>(s)
     }
 }
 
-/// A codec's name that this build does not know, or a level that its codec does not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// A codec's name that a set does not know, or a level that its codec does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown codec '{given}': choose one of {known} (zstd takes a level, zstd:-7 to zstd:9; wks is wks:fast or wks:balanced)"
 )]
 pub struct UnknownCodec {
-    given: String,
-    known: String,
+    given: Given,
+    known: Known,
 }
 
 impl UnknownCodec {
-    fn of(given: &str) -> Self {
-        let mut known = String::new();
-        for id in selectable() {
-            if !known.is_empty() {
-                known.push_str(", ");
-            }
-            known.push_str(id.name());
-        }
+    fn new<C: Codecs>(given: &str) -> Self {
         UnknownCodec {
-            given: given.to_string(),
-            known,
+            given: Given::new(given),
+            known: Known(CodecId::ALL.map(C::has)),
         }
+    }
+}
+
+/// The start of what a user gave: an error must not need memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Given {
+    start: [u8; Given::MOST],
+    /// How many bytes of `start` count.
+    kept: usize,
+    /// That was not all.
+    cut: bool,
+}
+
+impl Given {
+    /// Bytes that are kept. The longest name has 12.
+    const MOST: usize = 40;
+
+    fn new(given: &str) -> Self {
+        // Whole characters.
+        let mut kept = given.len().min(Self::MOST);
+        while !given.is_char_boundary(kept) {
+            kept -= 1;
+        }
+        let mut start = [0; Self::MOST];
+        start[..kept].copy_from_slice(&given.as_bytes()[..kept]);
+        Given {
+            start,
+            kept,
+            cut: kept < given.len(),
+        }
+    }
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.start[..self.kept]).unwrap_or_default())?;
+        f.write_str(if self.cut { "…" } else { "" })
+    }
+}
+
+/// Which codecs can be chosen, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known([bool; CodecId::ALL.len()]);
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = CodecId::ALL.into_iter().zip(self.0).filter(|(_, has)| *has);
+        for (n, (id, _)) in known.enumerate() {
+            f.write_str(if n == 0 { "" } else { ", " })?;
+            f.write_str(id.name())?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
     fn a_spec_reads_back_what_it_prints() {
-        for text in ["lz4", "lzo", "wkdm", "wks:fast", "wks:balanced"] {
+        for text in ["lz4", "lzo", "wks:fast", "wks:balanced"] {
             let spec: CodecSpec = text.parse().unwrap();
             assert_eq!(spec.to_string(), text);
             assert_eq!(CodecSpec::from_bits(spec.to_bits()), spec);
@@ -203,7 +287,67 @@ mod tests {
         for bad in ["lzma", "", "raw", "fill", "lz4:1", "LZ4"] {
             let message = bad.parse::<CodecSpec>().unwrap_err().to_string();
             assert!(message.contains(&alloc::format!("'{bad}'")), "{message}");
-            assert!(message.contains("lzo, wkdm, lz4"), "{message}");
+            let first = if cfg!(feature = "wkdm") {
+                "lzo, wkdm, lz4"
+            } else {
+                "lzo, lz4"
+            };
+            assert!(message.contains(first), "{message}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        let long = "ä".repeat(30) + "x";
+        let message = long.parse::<CodecSpec>().unwrap_err().to_string();
+        assert!(
+            message.contains(&alloc::format!("'{}…'", "ä".repeat(20))),
+            "{message}"
+        );
+    }
+
+    /// A set as a kernel has it: another zstd, no wkdm.
+    struct Kernels;
+
+    impl Codecs for Kernels {
+        type Scratch = ();
+
+        fn scratch() -> Result<(), crate::host::NoMemory> {
+            Ok(())
+        }
+
+        fn has(id: CodecId) -> bool {
+            id == CodecId::Zstd || Builtin::has(id) && id != CodecId::Wkdm
+        }
+
+        fn compress(_: CodecSpec, _: &crate::Page, (): &mut (), _: &mut [u8]) -> Option<usize> {
+            None
+        }
+
+        fn decompress(
+            codec: CodecId,
+            _: &[u8],
+            (): &mut (),
+            _: &mut crate::Page,
+        ) -> Result<(), crate::codec::Corrupt> {
+            Err(crate::codec::Corrupt { codec })
+        }
+    }
+
+    #[test]
+    fn a_set_decides_what_its_specs_are() {
+        let spec = CodecSpec::parse_in::<Kernels>("zstd:3").unwrap();
+        assert_eq!((spec.id(), spec.level()), (CodecId::Zstd, 3));
+        assert_eq!(spec.to_string(), "zstd:3");
+        assert_eq!(
+            CodecSpec::new_in::<Kernels>(CodecId::Zstd),
+            Ok(CodecSpec::ZSTD)
+        );
+        let error = CodecSpec::parse_in::<Kernels>("wkdm").unwrap_err();
+        assert!(
+            error.to_string().contains("lzo, lz4, zstd, wks ("),
+            "{error}"
+        );
+        assert_eq!(CodecSpec::new_in::<Kernels>(CodecId::Wkdm), Err(error));
     }
 }

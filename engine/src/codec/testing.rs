@@ -12,7 +12,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Codec, Scratch};
+use super::{Builtin, CodecSpec, Codecs, Scratch};
 use crate::page::{PAGE_SIZE, Page};
 
 /// The generator of Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
@@ -279,14 +279,9 @@ pub(crate) fn any_page() -> impl Strategy<Value = Box<Page>> {
 }
 
 /// Compresses a page into a chunk of at most a page; `None` where it does not fit.
-pub(crate) fn chunk_of(
-    codec: &dyn Codec,
-    level: i8,
-    page: &Page,
-    scratch: &mut Scratch,
-) -> Option<Vec<u8>> {
+pub(crate) fn chunk_of(spec: CodecSpec, page: &Page, scratch: &mut Scratch) -> Option<Vec<u8>> {
     let mut out = vec![0xEE; PAGE_SIZE];
-    let len = codec.compress(page, level, scratch, &mut out)?;
+    let len = Builtin::compress(spec, page, scratch, &mut out)?;
     out.truncate(len);
     Some(out)
 }
@@ -294,24 +289,23 @@ pub(crate) fn chunk_of(
 /// Panics unless the page comes back from its chunk, the chunk fits a buffer of just its
 /// length, and no smaller one. Gives the chunk's length, `None` for a page that does not fit.
 pub(crate) fn check_round_trip(
-    codec: &dyn Codec,
-    level: i8,
+    spec: CodecSpec,
     name: &str,
     page: &Page,
     scratch: &mut Scratch,
 ) -> Option<usize> {
-    let chunk = chunk_of(codec, level, page, scratch)?;
+    let chunk = chunk_of(spec, page, scratch)?;
     let mut back = [0xDD; PAGE_SIZE];
     assert_eq!(
-        codec.decompress(&chunk, scratch, &mut back),
+        Builtin::decompress(spec.id(), &chunk, scratch, &mut back),
         Ok(()),
         "{name}"
     );
     assert!(back == *page, "{name}: another page came back");
     let mut tight = vec![0; chunk.len()];
-    if let Some(len) = codec.compress(page, level, scratch, &mut tight) {
+    if let Some(len) = Builtin::compress(spec, page, scratch, &mut tight) {
         assert_eq!(
-            codec.decompress(&tight[..len], scratch, &mut back),
+            Builtin::decompress(spec.id(), &tight[..len], scratch, &mut back),
             Ok(()),
             "{name}"
         );
@@ -321,7 +315,7 @@ pub(crate) fn check_round_trip(
         );
     }
     for small in [0, 1, chunk.len() / 2] {
-        let fit = codec.compress(page, level, scratch, &mut tight[..small]);
+        let fit = Builtin::compress(spec, page, scratch, &mut tight[..small]);
         assert!(
             fit.is_none_or(|len| len <= small),
             "{name}: {fit:?} bytes in {small}"
@@ -331,18 +325,18 @@ pub(crate) fn check_round_trip(
 }
 
 /// [`check_round_trip`] on all made and real pages.
-pub(crate) fn check_round_trips(codec: &dyn Codec, level: i8) {
-    let mut scratch = Scratch::default();
+pub(crate) fn check_round_trips(spec: CodecSpec) {
+    let mut scratch = Builtin::scratch().unwrap();
     for (name, page) in made_pages().iter().chain(&real_pages()) {
-        check_round_trip(codec, level, name, page, &mut scratch);
+        check_round_trip(spec, name, page, &mut scratch);
     }
 }
 
 /// Gives the decoder every truncation, every single flipped bit and some longer damage of the
 /// chunks of some made pages. Truncated and lengthened chunks must be refused; the others may
 /// decode, but must neither panic nor leave the page.
-pub(crate) fn check_damage(codec: &dyn Codec, level: i8) {
-    let mut scratch = Scratch::default();
+pub(crate) fn check_damage(spec: CodecSpec) {
+    let mut scratch = Builtin::scratch().unwrap();
     let mut back = [0; PAGE_SIZE];
     let mut rng = Rng(7);
     let wanted = [
@@ -356,11 +350,11 @@ pub(crate) fn check_damage(codec: &dyn Codec, level: i8) {
         .iter()
         .filter(|(name, _)| wanted.contains(&&**name))
     {
-        let Some(chunk) = chunk_of(codec, level, page, &mut scratch) else {
+        let Some(chunk) = chunk_of(spec, page, &mut scratch) else {
             continue;
         };
         for len in 0..chunk.len() {
-            let cut = codec.decompress(&chunk[..len], &mut scratch, &mut back);
+            let cut = Builtin::decompress(spec.id(), &chunk[..len], &mut scratch, &mut back);
             assert!(
                 cut.is_err(),
                 "{name}: decoded {len} of {} bytes",
@@ -370,14 +364,14 @@ pub(crate) fn check_damage(codec: &dyn Codec, level: i8) {
         for extra in [1, 2, 7, 64] {
             let long = [&chunk[..], &vec![0; extra]].concat();
             assert!(
-                codec.decompress(&long, &mut scratch, &mut back).is_err(),
+                Builtin::decompress(spec.id(), &long, &mut scratch, &mut back).is_err(),
                 "{name}: +{extra}"
             );
         }
         let mut damaged = chunk.clone();
         for bit in 0..chunk.len() * 8 {
             damaged[bit / 8] ^= 1 << (bit % 8);
-            let _ = codec.decompress(&damaged, &mut scratch, &mut back);
+            let _ = Builtin::decompress(spec.id(), &damaged, &mut scratch, &mut back);
             damaged[bit / 8] ^= 1 << (bit % 8);
         }
         for _ in 0..2000 {
@@ -386,9 +380,9 @@ pub(crate) fn check_damage(codec: &dyn Codec, level: i8) {
                 let at = rng.below(damaged.len());
                 damaged[at] = rng.next() as u8;
             }
-            let _ = codec.decompress(&damaged, &mut scratch, &mut back);
+            let _ = Builtin::decompress(spec.id(), &damaged, &mut scratch, &mut back);
         }
         // The context is as good as new afterwards.
-        check_round_trip(codec, level, name, page, &mut scratch);
+        check_round_trip(spec, name, page, &mut scratch);
     }
 }

@@ -44,7 +44,6 @@
 
 use core::array;
 
-use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::{PAGE_SIZE, Page};
 
 /// 32-bit words in a page.
@@ -73,8 +72,7 @@ type PerWord<T> = [T; WORDS];
 type Queue<T> = [T; WORDS + GROUP];
 
 /// The queues and what the passes over a page hand to each other: about 26 KiB.
-#[derive(Debug)]
-pub struct State {
+pub(super) struct State {
     /// Bit 0 of each tag, as a byte of 0 or 1: the word has an index.
     odd: PerWord<u8>,
     /// Bit 1 of each tag.
@@ -94,24 +92,6 @@ pub struct State {
     words: Queue<u32>,
     indexes: Queue<u16>,
     lows: Queue<u16>,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State {
-            odd: [0; WORDS],
-            high: [0; WORDS],
-            missed: [0; WORDS],
-            partial: [0; WORDS],
-            slot: [0; WORDS],
-            target: [0; WORDS],
-            other: [0; WORDS],
-            keep: [0; WORDS],
-            words: [0; WORDS + GROUP],
-            indexes: [0; WORDS + GROUP],
-            lows: [0; WORDS + GROUP],
-        }
-    }
 }
 
 /// The number of a word's entry.
@@ -196,6 +176,12 @@ fn dequeue<T: Copy>(
 }
 
 impl State {
+    /// Whether any page was compressed with it.
+    #[cfg(test)]
+    pub(super) fn is_touched(&self) -> bool {
+        self.slot != [0; WORDS]
+    }
+
     /// Finds each word's tag; fills `slot`, `odd`, `high`, `missed` and `partial`.
     fn match_words(&mut self, page: &Page) -> Counts {
         let words = page.as_chunks::<4>().0;
@@ -392,49 +378,25 @@ fn unpack(bits: u8) -> [u8; 8] {
     ((top >> 7) & 0x0101_0101_0101_0101).to_le_bytes()
 }
 
-/// The codec.
-#[derive(Debug)]
-pub struct Wkdm;
+/// [`Codecs::compress`](super::Codecs::compress).
+pub(super) fn compress(page: &Page, state: &mut State, out: &mut [u8]) -> Option<usize> {
+    let counts = state.match_words(page);
+    let chunk = out.get_mut(..counts.chunk_len())?;
+    state.fill_queues(page);
+    state.write(counts, chunk);
+    Some(chunk.len())
+}
 
-impl Codec for Wkdm {
-    fn id(&self) -> CodecId {
-        CodecId::Wkdm
+/// Restores a page; `None` where `chunk` is corrupt.
+pub(super) fn decompress(chunk: &[u8], state: &mut State, page: &mut Page) -> Option<()> {
+    let (tags, rest) = chunk.split_first_chunk::<TAGS>()?;
+    let counts = state.read_tags(tags);
+    if chunk.len() != counts.chunk_len() {
+        return None;
     }
-
-    fn compress(
-        &self,
-        page: &Page,
-        _level: i8,
-        scratch: &mut Scratch,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let state = &mut scratch.wkdm;
-        let counts = state.match_words(page);
-        let chunk = out.get_mut(..counts.chunk_len())?;
-        state.fill_queues(page);
-        state.write(counts, chunk);
-        Some(chunk.len())
-    }
-
-    fn decompress(
-        &self,
-        chunk: &[u8],
-        scratch: &mut Scratch,
-        page: &mut Page,
-    ) -> Result<(), Corrupt> {
-        const CORRUPT: Corrupt = Corrupt {
-            codec: CodecId::Wkdm,
-        };
-        let state = &mut scratch.wkdm;
-        let (tags, rest) = chunk.split_first_chunk::<TAGS>().ok_or(CORRUPT)?;
-        let counts = state.read_tags(tags);
-        if chunk.len() != counts.chunk_len() {
-            return Err(CORRUPT);
-        }
-        state.read_queues(counts, rest);
-        state.restore_words(page);
-        Ok(())
-    }
+    state.read_queues(counts, rest);
+    state.restore_words(page);
+    Some(())
 }
 
 #[cfg(test)]
@@ -448,6 +410,9 @@ mod tests {
         any_page, check_damage, check_round_trip, check_round_trips, chunk_of, made_pages,
         real_pages,
     };
+    use crate::codec::{Builtin, CodecId, CodecSpec, Codecs};
+
+    const WKDM: CodecSpec = CodecSpec::of(CodecId::Wkdm);
 
     /// The table and the layout of the module's documentation, word by word.
     fn plain(page: &Page) -> Vec<u8> {
@@ -500,33 +465,33 @@ mod tests {
 
     #[test]
     fn every_page_comes_back() {
-        check_round_trips(&Wkdm, 0);
+        check_round_trips(WKDM);
     }
 
     #[test]
     fn chunks_are_as_documented() {
-        let mut scratch = Scratch::default();
+        let mut scratch = Builtin::scratch().unwrap();
         for (name, page) in made_pages().iter().chain(&real_pages()) {
             let expected = plain(page);
-            let chunk = chunk_of(&Wkdm, 0, page, &mut scratch);
+            let chunk = chunk_of(WKDM, page, &mut scratch);
             assert_eq!(chunk.is_some(), expected.len() <= PAGE_SIZE, "{name}");
             if let Some(chunk) = chunk {
                 assert!(chunk == expected, "{name}: not the documented chunk");
-                check_round_trip(&Wkdm, 0, name, page, &mut scratch);
+                check_round_trip(WKDM, name, page, &mut scratch);
             }
         }
     }
 
     #[test]
     fn words_of_each_tag_cost_what_they_should() {
-        let mut scratch = Scratch::default();
+        let mut scratch = Builtin::scratch().unwrap();
         let mut len = |word: fn(u32) -> u32| {
             let mut page = [0; PAGE_SIZE];
             for (i, bytes) in page.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                 *bytes = word(i as u32).to_le_bytes();
             }
             let mut out = [0; 2 * PAGE_SIZE];
-            Wkdm.compress(&page, 0, &mut scratch, &mut out)
+            Builtin::compress(WKDM, &page, &mut scratch, &mut out)
         };
         assert_eq!(len(|_| 0), Some(256));
         assert_eq!(len(|_| 0xABCD_EF01), Some(256 + 4 + 512));
@@ -536,7 +501,7 @@ mod tests {
 
     #[test]
     fn damaged_chunks_do_no_harm() {
-        check_damage(&Wkdm, 0);
+        check_damage(WKDM);
     }
 
     #[test]
@@ -550,14 +515,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_page_comes_back(page in any_page()) {
-            let mut scratch = Scratch::default();
+            let mut scratch = Builtin::scratch().unwrap();
             let expected = plain(&page);
-            let chunk = chunk_of(&Wkdm, 0, &page, &mut scratch);
+            let chunk = chunk_of(WKDM, &page, &mut scratch);
             prop_assert_eq!(chunk.is_some(), expected.len() <= PAGE_SIZE);
             if let Some(chunk) = chunk {
                 prop_assert!(chunk == expected);
                 let mut back = [0; PAGE_SIZE];
-                prop_assert_eq!(Wkdm.decompress(&chunk, &mut scratch, &mut back), Ok(()));
+                prop_assert_eq!(Builtin::decompress(CodecId::Wkdm, &chunk, &mut scratch, &mut back), Ok(()));
                 prop_assert!(back == *page);
             }
         }
@@ -566,12 +531,12 @@ mod tests {
         fn any_bytes_of_the_right_length_decode(
             mut chunk in proptest::collection::vec(any::<u8>(), TAGS..5000),
         ) {
-            let mut scratch = Scratch::default();
+            let mut scratch = Builtin::scratch().unwrap();
             let mut page = [0; PAGE_SIZE];
-            let _ = Wkdm.decompress(&chunk, &mut scratch, &mut page);
+            let _ = Builtin::decompress(CodecId::Wkdm, &chunk, &mut scratch, &mut page);
             let tags = *chunk.first_chunk().unwrap();
-            chunk.resize(scratch.wkdm.read_tags(&tags).chunk_len(), 0x5A);
-            prop_assert_eq!(Wkdm.decompress(&chunk, &mut scratch, &mut page), Ok(()));
+            chunk.resize(scratch.memory().wkdm.read_tags(&tags).chunk_len(), 0x5A);
+            prop_assert_eq!(Builtin::decompress(CodecId::Wkdm, &chunk, &mut scratch, &mut page), Ok(()));
         }
     }
 }

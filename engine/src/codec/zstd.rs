@@ -20,26 +20,35 @@ use core::fmt;
 
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, ErrorCode, FrameFormat, ResetDirective};
 
-use super::{Codec, CodecId, CodecSpec, Corrupt, Scratch};
+use super::CodecSpec;
+use crate::host::NoMemory;
 use crate::page::{PAGE_SIZE, Page};
 
 /// The contexts of one worker, used for page after page; about 200 KiB.
-pub struct State {
+pub(super) struct State {
     compressor: CCtx<'static>,
     decompressor: DCtx<'static>,
     /// The level that `compressor` is set to.
     level: i8,
 }
 
-impl Default for State {
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("level", &self.level)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
     /// Makes both contexts and has them serve a page at every level, which allocates and
     /// touches all the memory that they will ever use.
     ///
-    /// # Panics
-    /// Where there is no memory for them, as for every other allocation that fails.
-    fn default() -> Self {
-        let mut compressor = CCtx::create();
-        let mut decompressor = DCtx::create();
+    /// # Errors
+    /// [`NoMemory`] where there is none for them.
+    pub(super) fn new() -> Result<Self, NoMemory> {
+        let mut compressor = CCtx::try_create().ok_or(NoMemory)?;
+        let mut decompressor = DCtx::try_create().ok_or(NoMemory)?;
         // These parameters exist in every version of the library that the crate can be linked
         // to; the round trips of the tests would show one that was refused.
         let refused = [
@@ -57,23 +66,13 @@ impl Default for State {
             decompressor,
             level: 0,
         };
-        state.warm_up();
-        state
+        state.warm_up()?;
+        Ok(state)
     }
-}
 
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
-            .field("level", &self.level)
-            .finish_non_exhaustive()
-    }
-}
-
-impl State {
     /// Compresses and restores a page that has noise and repeats at every level, the
     /// hungriest first.
-    fn warm_up(&mut self) {
+    fn warm_up(&mut self) -> Result<(), NoMemory> {
         let mut page = [0; PAGE_SIZE];
         let mut noise: u32 = 1;
         for (i, byte) in page.iter_mut().enumerate() {
@@ -84,16 +83,32 @@ impl State {
                 (noise >> 29) as u8
             };
         }
-        let mut out = [0; PAGE_SIZE];
+        let mut out = [0; 2 * PAGE_SIZE];
         for level in CodecSpec::ZSTD_LEVELS.rev() {
-            if let Ok(len) = self.compress(&page, level, &mut out) {
-                // What this very context wrote decodes; the result is of no use here.
-                let _ = self.decompressor.decompress(&mut page[..], &out[..len]);
-            }
+            // It fits, and what this very context wrote decodes: only memory can lack.
+            let len = self.try_compress(&page, level, &mut out);
+            let len = len.map_err(|_| NoMemory)?;
+            let back = self.decompressor.decompress(&mut page[..], &out[..len]);
+            back.map_err(|_| NoMemory)?;
         }
+        Ok(())
     }
 
-    fn compress(&mut self, page: &Page, level: i8, out: &mut [u8]) -> Result<usize, ErrorCode> {
+    /// [`Codecs::compress`](super::Codecs::compress). `level` is one of
+    /// [`CodecSpec::ZSTD_LEVELS`]; 0 is the library's default, 3.
+    pub(super) fn compress(&mut self, page: &Page, level: i8, out: &mut [u8]) -> Option<usize> {
+        self.try_compress(page, level, out).ok()
+    }
+
+    /// Restores a page; `None` where `chunk` is corrupt.
+    pub(super) fn decompress(&mut self, chunk: &[u8], page: &mut Page) -> Option<()> {
+        // All of the chunk has been read then: the library refuses what follows a frame
+        // unless it is another one.
+        let length = self.decompressor.decompress(&mut page[..], chunk);
+        (length == Ok(PAGE_SIZE)).then_some(())
+    }
+
+    fn try_compress(&mut self, page: &Page, level: i8, out: &mut [u8]) -> Result<usize, ErrorCode> {
         if level != self.level {
             self.compressor
                 .set_parameter(CParameter::CompressionLevel(level.into()))?;
@@ -107,70 +122,38 @@ impl State {
     }
 }
 
-/// The codec.
-#[derive(Debug)]
-pub struct Zstd;
-
-impl Codec for Zstd {
-    fn id(&self) -> CodecId {
-        CodecId::Zstd
-    }
-
-    /// `level` is one of [`CodecSpec::ZSTD_LEVELS`]; 0 is the library's default, 3.
-    fn compress(
-        &self,
-        page: &Page,
-        level: i8,
-        scratch: &mut Scratch,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        scratch.zstd.compress(page, level, out).ok()
-    }
-
-    fn decompress(
-        &self,
-        chunk: &[u8],
-        scratch: &mut Scratch,
-        page: &mut Page,
-    ) -> Result<(), Corrupt> {
-        match scratch.zstd.decompressor.decompress(&mut page[..], chunk) {
-            // All of the chunk has been read then: the library refuses what follows a frame
-            // unless it is another one.
-            Ok(PAGE_SIZE) => Ok(()),
-            _ => Err(Corrupt {
-                codec: CodecId::Zstd,
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::codec::testing::{any_page, check_damage, check_round_trips, chunk_of, made_pages};
+    use crate::codec::{Builtin, CodecId, Codecs, Scratch};
+
+    fn zstd(level: i8) -> CodecSpec {
+        CodecSpec::ZSTD.with_level(level).unwrap()
+    }
 
     #[test]
     fn every_page_comes_back_at_every_level() {
         for level in CodecSpec::ZSTD_LEVELS {
-            check_round_trips(&Zstd, level);
+            check_round_trips(zstd(level));
         }
     }
 
     #[test]
     fn damaged_chunks_do_no_harm() {
         for level in [-7, 1, 9] {
-            check_damage(&Zstd, level);
+            check_damage(zstd(level));
         }
     }
 
     #[test]
     fn the_frame_header_is_two_bytes() {
-        let mut scratch = Scratch::default();
+        let mut scratch = Builtin::scratch().unwrap();
         for (name, page) in made_pages() {
             for level in CodecSpec::ZSTD_LEVELS {
-                if let Some(chunk) = chunk_of(&Zstd, level, &page, &mut scratch) {
+                if let Some(chunk) = chunk_of(zstd(level), &page, &mut scratch) {
                     assert_eq!(chunk[..2], [0x00, 0x10], "{name} at level {level}");
                 }
             }
@@ -179,13 +162,13 @@ mod tests {
 
     #[test]
     fn contexts_keep_their_size_whatever_the_order_of_levels() {
-        let mut scratch = Scratch::default();
+        let mut scratch = Builtin::scratch().unwrap();
         let sizes = |s: &Scratch| (s.zstd.compressor.sizeof(), s.zstd.decompressor.sizeof());
         let warm = sizes(&scratch);
         let pages = made_pages();
         for level in CodecSpec::ZSTD_LEVELS.chain(CodecSpec::ZSTD_LEVELS.rev()) {
             for (name, page) in pages.iter().cycle().take(400) {
-                chunk_of(&Zstd, level, page, &mut scratch);
+                chunk_of(zstd(level), page, &mut scratch);
                 assert_eq!(sizes(&scratch), warm, "{name} at level {level}");
             }
         }
@@ -193,15 +176,15 @@ mod tests {
 
     #[test]
     fn a_page_of_noise_does_not_fit_and_the_next_one_does() {
-        let mut scratch = Scratch::default();
+        let mut scratch = Builtin::scratch().unwrap();
         let pages = made_pages();
         let find = |wanted: &str| &*pages.iter().find(|(name, _)| name == wanted).unwrap().1;
         assert_eq!(
-            chunk_of(&Zstd, 1, find("random, seed 0"), &mut scratch),
+            chunk_of(zstd(1), find("random, seed 0"), &mut scratch),
             None
         );
         assert!(
-            chunk_of(&Zstd, 1, find("text, seed 0"), &mut scratch)
+            chunk_of(zstd(1), find("text, seed 0"), &mut scratch)
                 .unwrap()
                 .len()
                 < 2000
@@ -211,18 +194,18 @@ mod tests {
     proptest! {
         #[test]
         fn any_page_comes_back(page in any_page(), level in CodecSpec::ZSTD_LEVELS) {
-            let mut scratch = Scratch::default();
-            if let Some(chunk) = chunk_of(&Zstd, level, &page, &mut scratch) {
+            let mut scratch = Builtin::scratch().unwrap();
+            if let Some(chunk) = chunk_of(zstd(level), &page, &mut scratch) {
                 let mut back = [0; PAGE_SIZE];
-                prop_assert_eq!(Zstd.decompress(&chunk, &mut scratch, &mut back), Ok(()));
+                prop_assert_eq!(Builtin::decompress(CodecId::Zstd, &chunk, &mut scratch, &mut back), Ok(()));
                 prop_assert!(back == *page);
             }
         }
 
         #[test]
         fn any_bytes_do_no_harm(chunk in proptest::collection::vec(any::<u8>(), 0..5000)) {
-            let mut scratch = Scratch::default();
-            let _ = Zstd.decompress(&chunk, &mut scratch, &mut [0; PAGE_SIZE]);
+            let mut scratch = Builtin::scratch().unwrap();
+            let _ = Builtin::decompress(CodecId::Zstd, &chunk, &mut scratch, &mut [0; PAGE_SIZE]);
         }
     }
 }

@@ -8,11 +8,16 @@ pub(crate) mod testing;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
+use crate::codec::Codecs;
+
 /// Bytes in a frame, the unit in which the pool takes memory from the host.
 pub const FRAME_SIZE: usize = 64 * 1024;
 
 /// Locks, time and wake-ups.
 pub trait Host: Send + Sync {
+    /// The codecs that a store of this host has.
+    type Codecs: Codecs;
+
     /// The lock that guards an arena of the pool. Held for well under a microsecond and
     /// never over I/O or an allocation of memory.
     type Lock: lock_api::RawMutex + Send + Sync;
@@ -21,8 +26,23 @@ pub trait Host: Send + Sync {
     fn now_ns(&self) -> u64;
 
     /// Called while waiting for another thread's short hold of a slot, with the count of
-    /// calls so far: spin first, then yield, then sleep.
+    /// calls so far: spin first, then yield, then sleep. Where all who hold slots are pinned
+    /// (see [`Host::pin`]), it may be a pause of the processor and no more.
     fn relax(&self, attempt: u32);
+
+    /// Called by background threads (the evacuator, the recompressor, whoever frees dead
+    /// pages) before they hold a slot or an arena, and followed by [`Host::unpin`] within
+    /// microseconds. A thread of low priority that lost its CPU in between would keep others
+    /// waiting, for ever where those spin with preemption off: a kernel switches preemption
+    /// off here. Calls are not nested; nothing between them sleeps or takes memory from the
+    /// system that it has to wait for.
+    ///
+    /// Threads that call [`crate::Store::write_page`], [`crate::Store::read_page`] and
+    /// [`crate::Store::free`] pin themselves, if the host asks for it at all.
+    fn pin(&self) {}
+
+    /// Ends what [`Host::pin`] began.
+    fn unpin(&self) {}
 
     /// Wakes the keeper, the background thread that calls [`crate::Store::keep`]: the
     /// reserve runs low, or the pool's overhead has passed its threshold. Must not block.
@@ -36,32 +56,33 @@ pub trait Host: Send + Sync {
 
 /// The host has no more memory to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system has no more memory for the pool")]
+#[error("the system has no more memory")]
 pub struct NoMemory;
 
 /// Memory for the pool: a fixed number of frames of [`FRAME_SIZE`] bytes, each given and
 /// taken back by the host on demand.
 ///
 /// # Safety
-/// - `frame(i)` for `i < capacity()` returns the same pointer every time, aligned to 4096
-///   bytes, valid for [`FRAME_SIZE`] bytes of reads and writes whenever the frame is
-///   populated, for as long as `self` lives; frames do not overlap.
+/// - While frame `i < capacity()` is populated, `frame(i)` returns the same pointer every
+///   time, aligned to 4096 bytes and valid for [`FRAME_SIZE`] bytes of reads and writes;
+///   frames do not overlap. Once populated again, a frame may lie elsewhere.
 /// - Nothing but the pool that owns `self` touches the frames.
 pub unsafe trait FrameMemory: Send + Sync {
     /// The number of frames.
     fn capacity(&self) -> u32;
 
-    /// Where frame `index` lies.
+    /// Where frame `index` lies, which is populated.
     fn frame(&self, index: u32) -> NonNull<u8>;
 
-    /// Makes frame `index` resident, so that touching it neither faults nor fails.
+    /// Makes frame `index` resident, so that touching it neither faults nor fails. Only where
+    /// `may_wait` is set may it sleep, or wait for memory to be reclaimed.
     ///
     /// # Errors
     /// [`NoMemory`] where the system refuses; the frame must then not be touched.
-    fn populate(&self, index: u32) -> Result<(), NoMemory>;
+    fn populate(&self, index: u32, may_wait: bool) -> Result<(), NoMemory>;
 
     /// Gives the memory of frame `index` back to the system. Its contents are lost, and it
-    /// must be populated again before use.
+    /// must be populated again before use. Called by the keeper, who may sleep here.
     fn release(&self, index: u32);
 }
 

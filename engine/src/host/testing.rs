@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Host;
 use super::heap::StdTime;
+use crate::codec::Builtin;
 
 /// Locks of `parking_lot`, the real clock, and counts of calls for the threads of a store.
 #[derive(Debug, Default)]
@@ -11,9 +12,11 @@ pub(crate) struct TestHost {
     time: StdTime,
     pub(crate) keeper_calls: AtomicU32,
     pub(crate) recompressor_calls: AtomicU32,
+    pub(crate) pinned: AtomicU32,
 }
 
 impl Host for TestHost {
+    type Codecs = Builtin;
     type Lock = parking_lot::RawMutex;
 
     fn now_ns(&self) -> u64 {
@@ -22,6 +25,15 @@ impl Host for TestHost {
 
     fn relax(&self, attempt: u32) {
         StdTime::relax(attempt);
+    }
+
+    fn pin(&self) {
+        self.pinned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn unpin(&self) {
+        let before = self.pinned.fetch_sub(1, Ordering::Relaxed);
+        assert!(before > 0, "only what is pinned is unpinned");
     }
 
     fn wake_keeper(&self) {

@@ -8,9 +8,6 @@ use super::free_lists::FreeLists;
 use super::memory::{Memory, frame_of, granule_of, place_of};
 use crate::host::FrameMemory;
 
-/// Lists of frames by how full they are.
-const BUCKETS: usize = 32;
-
 /// Set in [`FrameInfo::used`] while the evacuator empties the frame: nothing is placed there.
 const CLOSED: u32 = 1 << 31;
 
@@ -21,20 +18,22 @@ const EVACUATE_ABOVE: u64 = 20;
 /// being emptied.
 const SLACK: u64 = 2 * GRANULES as u64;
 
+/// How many frees pass between two looks at whether the arena is sparse: a power of two.
+const LOOK_EVERY: u64 = 16;
+
 /// A frame fuller than this is not worth evacuating, in granules.
-const WORTHWHILE: u32 = (USABLE_GRANULES * 15 / 16) as u32;
+pub(super) const WORTHWHILE: u32 = (USABLE_GRANULES * 15 / 16) as u32;
 
 /// Frames with one lock. Chunks are placed in the tightest free run of any of its frames.
 #[derive(Debug)]
 pub(super) struct Arena {
     number: u32,
     lists: FreeLists,
-    buckets: [u32; BUCKETS],
     frames: u64,
     used: u64,
-    /// Changes since the arena was made; together with `quiet_until` it keeps the evacuator
+    /// Chunks freed since the arena was made; together with `quiet_until` it keeps the evacuator
     /// from trying again and again where nothing is to be won.
-    changes: u64,
+    frees: u64,
     quiet_until: u64,
 }
 
@@ -64,8 +63,13 @@ impl<F: FrameMemory> Frames<'_, F> {
     }
 }
 
-fn bucket_of(used: u32) -> usize {
-    (used as usize * BUCKETS / (USABLE_GRANULES + 1)).min(BUCKETS - 1)
+/// What freeing a chunk came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freed {
+    /// The frame, where it is now without chunks: it then belongs to the arena no more.
+    pub(super) emptied: Option<u32>,
+    /// The arena was looked at, and evacuating a frame is worth its cost.
+    pub(super) sparse: bool,
 }
 
 impl Arena {
@@ -73,10 +77,9 @@ impl Arena {
         Arena {
             number,
             lists: FreeLists::new(),
-            buckets: [NONE; BUCKETS],
             frames: 0,
             used: 0,
-            changes: 0,
+            frees: 0,
             quiet_until: 0,
         }
     }
@@ -86,7 +89,7 @@ impl Arena {
         // SAFETY: the frame belonged to nobody and is populated; from here on it is this
         // arena's, whose lock the caller holds.
         unsafe {
-            *frames.bitmap(frame) = Bitmap::empty();
+            frames.bitmap(frame).clear_all();
             self.lists.insert(
                 frames.memory,
                 place_of(frame, HEADER_GRANULES),
@@ -94,10 +97,17 @@ impl Arena {
             );
         }
         let info = frames.info(frame);
-        info.arena.store(self.number, Relaxed);
         info.used.store(0, Relaxed);
-        self.enter_bucket(frames.infos, frame);
+        info.arena.store(self.number, Relaxed);
         self.frames += 1;
+    }
+
+    /// Takes a frame without chunks out of the arena.
+    fn remove_frame<F>(&mut self, frames: &Frames<'_, F>, frame: u32) {
+        let info = frames.info(frame);
+        info.arena.store(NONE, Relaxed);
+        info.used.store(0, Relaxed);
+        self.frames -= 1;
     }
 
     /// Allocates `size` granules in one of the arena's frames; `None` where no run is long
@@ -112,79 +122,81 @@ impl Arena {
         let start = granule_of(place);
         // SAFETY: listed runs lie in this arena's frames, and the caller holds its lock.
         unsafe {
-            let bitmap = frames.bitmap(frame);
-            let end = bitmap.next_used(start);
-            bitmap.set(start, start + size);
-            self.lists.remove(frames.memory, place, end - start);
-            if end > start + size {
+            frames.bitmap(frame).mark(start, start + size);
+            let length = self.lists.remove(frames.memory, place);
+            if length > size {
                 let rest = place_of(frame, start + size);
-                self.lists.insert(frames.memory, rest, end - start - size);
+                self.lists.insert(frames.memory, rest, length - size);
             }
         }
         self.used += size as u64;
-        self.changes += 1;
-        self.set_used(frames.infos, frame, |used| used + size as u32);
+        let used = &frames.info(frame).used;
+        used.store(used.load(Relaxed) + size as u32, Relaxed);
         Some(place)
     }
 
-    /// Frees `size` granules at `place`. Returns the frame if it is now without chunks; it
-    /// then belongs to the arena no more.
+    /// Frees `size` granules at `place`.
+    #[inline]
     pub(super) fn free<F: FrameMemory>(
         &mut self,
         frames: &Frames<'_, F>,
         place: u64,
         size: usize,
-    ) -> Option<u32> {
+    ) -> Freed {
         let frame = frame_of(place);
         let start = granule_of(place);
+        let end = start + size;
         let used = frames.info(frame).used.load(Relaxed);
         self.used -= size as u64;
-        self.changes += 1;
+        self.frees += 1;
         // SAFETY: the caller owns the chunk, so its frame is this arena's.
         let bitmap = unsafe { frames.bitmap(frame) };
-        bitmap.clear(start, start + size);
+        bitmap.unmark(start, end);
+        let mut freed = Freed {
+            emptied: None,
+            sparse: self.frees.is_multiple_of(LOOK_EVERY) && self.is_sparse(),
+        };
+        frames.info(frame).used.store(used - size as u32, Relaxed);
         if used & CLOSED != 0 {
             // The evacuator lists the runs, or gives the frame back, when it is done.
-            frames.info(frame).used.store(used - size as u32, Relaxed);
-            return None;
+            return freed;
         }
-        let before = bitmap.free_run_start(start);
-        let after = bitmap.next_used(start + size);
-        // SAFETY: the runs on both sides are free, maximal and therefore listed; the merged
-        // one is not.
+        let (mut first, mut length) = (place, size);
+        // SAFETY: free runs of an open frame are maximal and listed, so that those on both sides
+        // are; what the merged one is made of is not. The bitmap's own granules are in use, so
+        // that there is one below.
         unsafe {
-            if before < start {
-                self.lists
-                    .remove(frames.memory, place_of(frame, before), start - before);
+            if end < GRANULES && bitmap.is_free(end) {
+                length += self.lists.remove(frames.memory, place_of(frame, end));
             }
-            if after > start + size {
-                let right = place_of(frame, start + size);
-                self.lists
-                    .remove(frames.memory, right, after - start - size);
+            if bitmap.is_free(start - 1) {
+                let before = frames.memory.length_before(place);
+                first -= before as u64;
+                length += before;
+                if used != size as u32 && self.lists.grow(frames.memory, first, before, length) {
+                    return freed;
+                }
+                self.lists.remove(frames.memory, first);
             }
             if used == size as u32 {
-                self.leave_bucket(frames.infos, frame);
-                frames.info(frame).used.store(0, Relaxed);
-                self.frames -= 1;
-                return Some(frame);
+                self.remove_frame(frames, frame);
+                freed.emptied = Some(frame);
+            } else {
+                self.lists.insert(frames.memory, first, length);
             }
-            self.lists
-                .insert(frames.memory, place_of(frame, before), after - before);
         }
-        self.set_used(frames.infos, frame, |used| used - size as u32);
-        None
+        freed
     }
 
     /// Whether so much is free that evacuating a frame is worth its cost.
-    #[inline]
     pub(super) fn is_sparse(&self) -> bool {
-        self.changes >= self.quiet_until
+        self.frees >= self.quiet_until
             && self.frames * GRANULES as u64 > self.used + self.used * EVACUATE_ABOVE / 1000 + SLACK
     }
 
     /// Nothing was won: stay quiet until a good part of the arena has changed.
     pub(super) fn quieten(&mut self) {
-        self.quiet_until = self.changes + self.frames.max(16);
+        self.quiet_until = self.frees + self.frames.max(16);
     }
 
     /// Frames of the arena, closed ones included.
@@ -192,20 +204,21 @@ impl Arena {
         self.frames
     }
 
-    /// Closes the emptiest frame: nothing is placed in it until it is reopened.
-    pub(super) fn close_emptiest<F: FrameMemory>(&mut self, frames: &Frames<'_, F>) -> Option<u32> {
-        let frame = self.buckets.iter().copied().find(|head| *head != NONE)?;
-        let used = frames.info(frame).used.load(Relaxed);
-        if used > WORTHWHILE {
-            return None;
+    /// Closes a frame, so that nothing is placed in it until it is reopened; does nothing where
+    /// it is not this arena's, or not sparse any more. Returns whether it did.
+    pub(super) fn close<F: FrameMemory>(&mut self, frames: &Frames<'_, F>, frame: u32) -> bool {
+        let info = frames.info(frame);
+        let used = info.used.load(Relaxed);
+        // One that is closed counts as more than full.
+        if info.arena.load(Relaxed) != self.number || used > WORTHWHILE {
+            return false;
         }
-        self.leave_bucket(frames.infos, frame);
-        frames.info(frame).used.store(used | CLOSED, Relaxed);
-        self.each_free_run(frames, frame, |lists, place, size| {
+        info.used.store(used | CLOSED, Relaxed);
+        self.each_free_run(frames, frame, |lists, place, _| {
             // SAFETY: an open frame's maximal free runs are listed; the lock is held.
-            unsafe { lists.remove(frames.memory, place, size) }
+            unsafe { lists.remove(frames.memory, place) };
         });
-        Some(frame)
+        true
     }
 
     /// Ends the evacuation of a closed frame: returns it, no longer the arena's, if it is
@@ -219,19 +232,18 @@ impl Arena {
         let used = info.used.load(Relaxed) & !CLOSED;
         info.used.store(used, Relaxed);
         if used == 0 {
-            self.frames -= 1;
+            self.remove_frame(frames, frame);
             return Some(frame);
         }
         self.each_free_run(frames, frame, |lists, place, size| {
             // SAFETY: a closed frame's free runs are not listed; the lock is held.
             unsafe { lists.insert(frames.memory, place, size) }
         });
-        self.enter_bucket(frames.infos, frame);
         None
     }
 
-    /// The next granule in use at or after `from` in a closed frame: the start of a chunk,
-    /// if `from` is the frame's first granule or the end of a chunk or free.
+    /// The start of the first chunk at or after `from` in a closed frame. `from` is the frame's
+    /// first granule, or where a chunk began or ended since the frame was closed.
     pub(super) fn next_chunk<F: FrameMemory>(
         &mut self,
         frames: &Frames<'_, F>,
@@ -239,19 +251,25 @@ impl Arena {
         from: usize,
     ) -> Option<usize> {
         // SAFETY: closed frames are still the arena's, whose lock the caller holds.
-        let found = unsafe { frames.bitmap(frame) }.next_used(from);
+        let found = unsafe { frames.bitmap(frame) }.next_chunk(from);
         (found < GRANULES).then_some(found)
     }
 
-    /// The next free granule after `from` in a closed frame.
-    pub(super) fn next_gap<F: FrameMemory>(
+    /// Where to look for more behind the chunk that began at `start` in a closed frame, whether
+    /// it is still there or not.
+    pub(super) fn behind<F: FrameMemory>(
         &mut self,
         frames: &Frames<'_, F>,
         frame: u32,
-        from: usize,
+        start: usize,
     ) -> usize {
         // SAFETY: as in `next_chunk`.
-        unsafe { frames.bitmap(frame) }.next_free(from)
+        let bitmap = unsafe { frames.bitmap(frame) };
+        if bitmap.is_free(start) {
+            start
+        } else {
+            bitmap.end_of_chunk(start)
+        }
     }
 
     fn each_free_run<F: FrameMemory>(
@@ -263,48 +281,16 @@ impl Arena {
         // SAFETY: the frame is the arena's and the caller holds its lock; `act` touches the
         // links in free granules only, never the bitmap.
         let bitmap = unsafe { frames.bitmap(frame) };
-        let mut start = bitmap.next_free(HEADER_GRANULES);
+        let mut start = HEADER_GRANULES;
         while start < GRANULES {
-            let end = bitmap.next_used(start);
-            act(&mut self.lists, place_of(frame, start), end - start);
-            start = bitmap.next_free(end);
-        }
-    }
-
-    fn set_used(&mut self, infos: &[FrameInfo], frame: u32, change: impl Fn(u32) -> u32) {
-        let info = &infos[frame as usize];
-        let old = info.used.load(Relaxed);
-        let new = change(old);
-        if bucket_of(old) == bucket_of(new) {
-            info.used.store(new, Relaxed);
-        } else {
-            self.leave_bucket(infos, frame);
-            info.used.store(new, Relaxed);
-            self.enter_bucket(infos, frame);
-        }
-    }
-
-    fn enter_bucket(&mut self, infos: &[FrameInfo], frame: u32) {
-        let info = &infos[frame as usize];
-        let head = &mut self.buckets[bucket_of(info.used.load(Relaxed))];
-        info.next.store(*head, Relaxed);
-        info.prev.store(NONE, Relaxed);
-        if let Some(next) = infos.get(*head as usize) {
-            next.prev.store(frame, Relaxed);
-        }
-        *head = frame;
-    }
-
-    fn leave_bucket(&mut self, infos: &[FrameInfo], frame: u32) {
-        let info = &infos[frame as usize];
-        let next = info.next.load(Relaxed);
-        let prev = info.prev.load(Relaxed);
-        if let Some(info) = infos.get(next as usize) {
-            info.prev.store(prev, Relaxed);
-        }
-        match infos.get(prev as usize) {
-            Some(info) => info.next.store(next, Relaxed),
-            None => self.buckets[bucket_of(info.used.load(Relaxed))] = next,
+            let end = bitmap.next_chunk(start);
+            if end > start {
+                act(&mut self.lists, place_of(frame, start), end - start);
+            }
+            if end == GRANULES {
+                break;
+            }
+            start = bitmap.end_of_chunk(end);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which granules of a frame are in use: one bit each, kept at the frame's start.
+//! Where the chunks of a frame begin and end: one bit a granule, kept at the frame's start.
 
 /// Bytes in a granule, the unit in which the pool places chunks.
 pub(super) const GRANULE: usize = 16;
@@ -12,37 +12,56 @@ pub(super) const HEADER_GRANULES: usize = GRANULES / 8 / GRANULE;
 /// Granules of a frame that chunks can use.
 pub(super) const USABLE_GRANULES: usize = GRANULES - HEADER_GRANULES;
 
+/// The smallest chunk: its first granule must not be its last one.
+pub(super) const SMALLEST_CHUNK: usize = 2;
+
 const WORDS: usize = GRANULES / 64;
 
-/// One bit a granule, set where it is in use. The bits of the bitmap's own granules are
-/// always set, so that no run of free granules reaches into them.
+/// One bit a granule, set in the first and in the last granule of each chunk, and in the last
+/// granule of the bitmap itself. All that is asked of it are granules where a chunk or a free run
+/// begins or ends; between them nothing is marked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(super) struct Bitmap([u64; WORDS]);
 
 impl Bitmap {
-    /// A frame without chunks.
-    pub(super) const fn empty() -> Self {
-        let mut words = [0; WORDS];
-        words[0] = (1 << HEADER_GRANULES) - 1;
-        Bitmap(words)
+    /// Makes it that of a frame without chunks.
+    pub(super) fn clear_all(&mut self) {
+        self.0.fill(0);
+        self.flip(HEADER_GRANULES - 1);
     }
 
-    /// The first granule in use at or after `from`, or [`GRANULES`] where there is none.
-    pub(super) fn next_used(&self, from: usize) -> usize {
-        self.next(from, 0)
+    #[inline]
+    fn flip(&mut self, granule: usize) {
+        self.0[granule / 64 % WORDS] ^= 1 << (granule % 64);
     }
 
-    /// The first free granule at or after `from`, or [`GRANULES`] where there is none.
-    pub(super) fn next_free(&self, from: usize) -> usize {
-        self.next(from, u64::MAX)
+    /// Marks a chunk, which was not marked, at `start..end`.
+    #[inline]
+    pub(super) fn mark(&mut self, start: usize, end: usize) {
+        self.flip(start);
+        self.flip(end - 1);
     }
 
-    /// The first granule at or after `from` whose bit differs from those of `flip`.
-    fn next(&self, from: usize, flip: u64) -> usize {
+    /// Takes away the marks of the chunk at `start..end`.
+    #[inline]
+    pub(super) fn unmark(&mut self, start: usize, end: usize) {
+        self.flip(start);
+        self.flip(end - 1);
+    }
+
+    /// Whether a granule is free, which is the first or the last one of a chunk or a free run.
+    #[inline]
+    pub(super) fn is_free(&self, granule: usize) -> bool {
+        self.0[granule / 64 % WORDS] >> (granule % 64) & 1 == 0
+    }
+
+    /// The start of the first chunk at or after `from`, which is where a chunk or a free run
+    /// begins; [`GRANULES`] where there is none.
+    pub(super) fn next_chunk(&self, from: usize) -> usize {
         let mut mask = u64::MAX << (from % 64);
         for (i, word) in self.0.iter().enumerate().skip(from / 64) {
-            let found = (word ^ flip) & mask;
+            let found = word & mask;
             if found != 0 {
                 return i * 64 + found.trailing_zeros() as usize;
             }
@@ -51,76 +70,49 @@ impl Bitmap {
         GRANULES
     }
 
-    /// The start of the run of free granules that ends just below `end`; `end` itself where
-    /// the granule below it is in use.
-    pub(super) fn free_run_start(&self, end: usize) -> usize {
-        let mut i = end.div_ceil(64);
-        // Bits at and above `end` in its word do not count.
-        let mut mask = if end.is_multiple_of(64) {
-            u64::MAX
-        } else {
-            (1 << (end % 64)) - 1
-        };
-        while i > 0 {
-            i -= 1;
-            let used = self.0[i] & mask;
-            if used != 0 {
-                return i * 64 + 64 - used.leading_zeros() as usize;
-            }
-            mask = u64::MAX;
-        }
-        0
-    }
-
-    /// Marks `start..end` as in use.
-    pub(super) fn set(&mut self, start: usize, end: usize) {
-        self.each_word(start, end, |word, mask| *word |= mask);
-    }
-
-    /// Marks `start..end` as free.
-    pub(super) fn clear(&mut self, start: usize, end: usize) {
-        self.each_word(start, end, |word, mask| *word &= !mask);
-    }
-
-    fn each_word(&mut self, start: usize, end: usize, change: impl Fn(&mut u64, u64)) {
-        let mut at = start;
-        while at < end {
-            let past = ((at / 64 + 1) * 64).min(end);
-            let mask = u64::MAX >> (64 - (past - at)) << (at % 64);
-            change(&mut self.0[at / 64], mask);
-            at = past;
-        }
+    /// The end of the chunk that begins at `start`.
+    pub(super) fn end_of_chunk(&self, start: usize) -> usize {
+        // The next mark after its first is its last.
+        (self.next_chunk(start + 1) + 1).min(GRANULES)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     proptest! {
-        /// Against a vector of booleans, over random runs set and cleared.
+        /// Chunks one behind the other, some of them freed.
         #[test]
-        fn it_agrees_with_a_vector(
-            runs in prop::collection::vec((0..GRANULES, 1..400usize, any::<bool>()), 1..60),
-            probes in prop::collection::vec(0..=GRANULES, 1..50),
+        fn it_finds_chunks_and_gaps(
+            parts in prop::collection::vec((SMALLEST_CHUNK..258usize, any::<bool>()), 1..300),
         ) {
-            let mut bitmap = Bitmap::empty();
-            let mut model = vec![false; GRANULES];
-            model[..HEADER_GRANULES].fill(true);
-            for (start, length, used) in runs {
-                let start = start.max(HEADER_GRANULES);
-                let end = (start + length).min(GRANULES);
-                if used { bitmap.set(start, end) } else { bitmap.clear(start, end) }
-                model[start..end].fill(used);
+            let mut bitmap = Bitmap([u64::MAX; WORDS]);
+            bitmap.clear_all();
+            prop_assert!(!bitmap.is_free(HEADER_GRANULES - 1));
+            let mut placed = Vec::new();
+            let mut at = HEADER_GRANULES;
+            for (length, stays) in parts {
+                if at + length > GRANULES {
+                    break;
+                }
+                bitmap.mark(at, at + length);
+                placed.push((at, at + length, stays));
+                at += length;
             }
-            for at in probes {
-                let next = |used| (at..GRANULES).find(|i| model[*i] == used).unwrap_or(GRANULES);
-                prop_assert_eq!(bitmap.next_used(at), next(true));
-                prop_assert_eq!(bitmap.next_free(at), next(false));
-                let start = (0..at).rev().find(|i| model[*i]).map_or(0, |i| i + 1);
-                prop_assert_eq!(bitmap.free_run_start(at), start);
+            for (start, end, _) in placed.iter().filter(|(.., stays)| !stays) {
+                bitmap.unmark(*start, *end);
+            }
+            for (i, (start, end, stays)) in placed.iter().enumerate() {
+                prop_assert_eq!(bitmap.is_free(*start), !stays);
+                prop_assert_eq!(bitmap.is_free(end - 1), !stays);
+                let next = placed[i..].iter().find(|(.., stays)| *stays);
+                prop_assert_eq!(bitmap.next_chunk(*start), next.map_or(GRANULES, |next| next.0));
+                if *stays {
+                    prop_assert_eq!(bitmap.end_of_chunk(*start), *end);
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 //! iSCSI (RFC 3720, appendix B.4), ext4 and btrfs. In a chunk it
 //! finds every burst of up to 32 bits and every error of up to three single bits.
 //!
-//! On x86-64 with SSE 4.2 (asked of the processor at run time, once) the `crc32` instruction
+//! On x86-64 with SSE 4.2 (see [`Cpu`](crate::cpu::Cpu)) the `crc32` instruction
 //! does the work. It takes 8 bytes a cycle but gives its result only after three, so three
 //! lanes of the input are computed side by side and joined by a table look-up, as in
 //! Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel,
@@ -23,8 +23,8 @@ static SLICE: [[u32; 256]; 8] = slice_tables();
 #[must_use]
 pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if sse42::available() {
-        // SAFETY: `available` has just said that this processor has SSE 4.2.
+    if crate::cpu::Cpu::has_sse42() {
+        // SAFETY: this processor has SSE 4.2.
         return !unsafe { sse42::update(!seed, bytes) };
     }
     !update_by_table(!seed, bytes)
@@ -76,8 +76,7 @@ const fn slice_tables() -> [[u32; 256]; 8] {
 /// The `crc32` instruction of SSE 4.2, in three lanes.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod sse42 {
-    use core::arch::x86_64::{__cpuid, _mm_crc32_u8, _mm_crc32_u64};
-    use core::sync::atomic::{AtomicU8, Ordering};
+    use core::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
 
     use super::slice_tables;
 
@@ -95,25 +94,6 @@ mod sse42 {
     /// What the register becomes by a lane of zero bytes: the exclusive-or of one entry for
     /// each of its four bytes (the map is linear).
     type Skip = [[u32; 256]; 4];
-
-    /// Whether this processor has SSE 4.2: CPUID leaf 1, bit 20 of ECX, asked once.
-    #[inline]
-    pub(super) fn available() -> bool {
-        /// 0: not asked yet; 1: no; 2: yes. Relaxed is enough: the answer never changes, and
-        /// nothing else is published by it.
-        static ANSWER: AtomicU8 = AtomicU8::new(0);
-        match ANSWER.load(Ordering::Relaxed) {
-            0 => {
-                // SAFETY: every x86-64 processor has the CPUID instruction and leaf 1. (Newer
-                // compilers know that and call the function safe.)
-                #[allow(unused_unsafe)]
-                let yes = unsafe { __cpuid(1) }.ecx & (1 << 20) != 0;
-                ANSWER.store(1 + u8::from(yes), Ordering::Relaxed);
-                yes
-            }
-            answer => answer == 2,
-        }
-    }
 
     /// The register after `bytes`. Safe code may call it only with SSE 4.2 enabled.
     #[target_feature(enable = "sse4.2")]

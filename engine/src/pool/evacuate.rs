@@ -1,21 +1,56 @@
-//! The evacuator: moves the chunks of an arena's sparsest frame into the gaps of the others.
+//! The evacuator: moves the chunks of an arena's sparsest frames into the gaps of the others.
 //!
 //! It runs beside stores, loads and discards. The frame is closed first: from then on chunks
-//! in it can be freed but none is placed, so what starts at a granule in use is the start of
-//! a chunk for as long as that granule stays in use. A chunk is moved under the lock of its
+//! in it can be freed but none is placed, so where a chunk starts there is that chunk for as
+//! long as its granule is marked. A chunk is moved under the lock of its
 //! owner's slot, and only if that slot names it; a chunk that was placed but is not yet
 //! committed, or that somebody reads at the moment, stays for the next pass.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::arena::WORTHWHILE;
 use super::bitmap::HEADER_GRANULES;
+use super::frames::{FrameInfo, NONE};
 use super::memory::{Header, place_of};
-use super::{Pool, granules};
+use super::{Pool, Room, granules};
 use crate::host::{FrameMemory, Host};
 use crate::slot;
 
 /// How often a frame is gone over for chunks that were busy.
 const PASSES: usize = 3;
+
+/// Frames that one round of the keeper evacuates, at most.
+const FRAMES: usize = 16;
+
+/// The sparsest frames of an arena, as they were when they were looked for.
+struct Sparsest {
+    /// Granules in use, and the frame, in ascending order.
+    found: [(u32, u32); FRAMES],
+}
+
+impl Sparsest {
+    /// Looks at frames `0..end`, with no lock held.
+    fn of(infos: &[FrameInfo], end: u32, arena: u32) -> Self {
+        let mut found = [(u32::MAX, NONE); FRAMES];
+        for (frame, info) in (0..end).zip(infos) {
+            let used = info.used.load(Relaxed);
+            if used > WORTHWHILE || used >= found[FRAMES - 1].0 {
+                continue;
+            }
+            if info.arena.load(Relaxed) == arena {
+                let at = found.partition_point(|(other, _)| *other <= used);
+                found.copy_within(at..FRAMES - 1, at + 1);
+                found[at] = (used, frame);
+            }
+        }
+        Sparsest { found }
+    }
+
+    fn frames(&self) -> impl Iterator<Item = u32> {
+        let frames = self.found.iter().map(|(_, frame)| *frame);
+        frames.take_while(|frame| *frame != NONE)
+    }
+}
 
 /// Finds the slot of the page that owns a chunk.
 pub trait Owners {
@@ -34,36 +69,65 @@ enum Moved {
 }
 
 impl<H: Host, F: FrameMemory> Pool<H, F> {
-    /// Evacuates the sparsest frame of an arena if so much of it is free that it pays.
-    /// Returns whether that was so.
-    pub(super) fn evacuate_frame(&self, host: &H, arena: usize, owners: &impl Owners) -> bool {
+    /// Evacuates the sparsest frames of one arena, the next of those that are so sparse that it
+    /// pays. Returns whether there was one.
+    pub(super) fn evacuate(&self, host: &H, owners: &impl Owners) -> bool {
+        let count = self.arenas.len();
+        let start = self.evacuate_next.load(Relaxed);
+        let sparse = (start..start + count)
+            .map(|i| i % count)
+            .find(|i| self.arenas[*i].0.lock().is_sparse());
+        let Some(arena) = sparse else { return false };
+        self.evacuate_next.store(arena + 1, Relaxed);
+        let candidates = Sparsest::of(&self.infos, self.untouched.load(Relaxed), arena as u32);
+        let mut won = false;
+        for frame in candidates.frames() {
+            match self.evacuate_frame(host, arena, frame, owners) {
+                Some(emptied) => won |= emptied,
+                None => break,
+            }
+        }
+        if !won {
+            self.arenas[arena].0.lock().quieten();
+        }
+        true
+    }
+
+    /// Evacuates a frame of an arena, if it is still sparse, and returns whether it is empty now;
+    /// `None` where the arena is no longer sparse.
+    fn evacuate_frame(
+        &self,
+        host: &H,
+        arena: usize,
+        frame: u32,
+        owners: &impl Owners,
+    ) -> Option<bool> {
         let lock = &self.arenas[arena].0;
-        let (frame, frames_before) = {
+        let frames_before = {
             let mut arena = lock.lock();
             if !arena.is_sparse() {
-                return false;
+                return None;
             }
-            let Some(frame) = arena.close_emptiest(&self.frames()) else {
-                arena.quieten();
-                return false;
-            };
-            (frame, arena.frames())
+            if !arena.close(&self.frames(), frame) {
+                return Some(false);
+            }
+            arena.frames()
         };
         for _ in 0..PASSES {
             if !self.empty_frame(host, arena, frame, owners) {
                 break;
             }
         }
-        let mut arena = lock.lock();
-        let emptied = arena.reopen(&self.frames(), frame);
-        if arena.frames() >= frames_before {
-            arena.quieten();
-        }
-        drop(arena);
+        let (emptied, won) = {
+            let mut arena = lock.lock();
+            let emptied = arena.reopen(&self.frames(), frame);
+            (emptied, arena.frames() < frames_before)
+        };
         if let Some(frame) = emptied {
+            self.emptied.fetch_add(1, Relaxed);
             self.ready.push(&self.infos, frame);
         }
-        true
+        Some(won)
     }
 
     /// One pass over a closed frame; returns whether another might empty it.
@@ -74,13 +138,15 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         loop {
             let found = lock.lock().next_chunk(&self.frames(), frame, at);
             let Some(start) = found else { return busy };
-            match self.move_chunk(host, arena, place_of(frame, start), owners) {
+            host.pin();
+            let moved = self.move_chunk(host, arena, place_of(frame, start), owners);
+            host.unpin();
+            match moved {
                 Moved::Away(size) => at = start + size,
                 Moved::NoRoom => return false,
                 Moved::Busy => {
-                    // Its length is not known for certain: go on behind the next gap.
                     busy = true;
-                    at = lock.lock().next_gap(&self.frames(), frame, start);
+                    at = lock.lock().behind(&self.frames(), frame, start);
                 }
             }
         }
@@ -106,7 +172,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         // SAFETY: as above.
         let header = unsafe { self.memory.header(place) };
         let size = granules(chunk.length);
-        let Ok(to) = self.allocate(host, arena, size, false) else {
+        let Ok(to) = self.allocate(host, arena, size, Room::Held) else {
             return Moved::NoRoom;
         };
         // SAFETY: the granules at `to` were just allocated for this chunk. Its bytes are

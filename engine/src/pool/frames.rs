@@ -3,36 +3,35 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// No frame: the end of a list.
+use crate::fallible::boxed;
+use crate::host::NoMemory;
+
+/// No frame, or no arena.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// What the pool knows of a frame, beside the bitmap in the frame itself.
 ///
-/// `next` belongs to the [`Stack`] that the frame is on; all else is read and written by the
-/// holder of the lock of the frame's arena, but for `arena`, which the owner of a chunk in
-/// the frame may read: it cannot change while there is a chunk.
+/// `next` belongs to the [`Stack`] that the frame is on. `arena` and `used` are written by the
+/// holder of the lock of the frame's arena, which also adds the frame and takes it away. Others
+/// may read them: the owner of a chunk in the frame finds the arena, which cannot change while
+/// there is a chunk; the evacuator looks for sparse frames, and looks again under the lock.
 #[derive(Debug)]
 pub(super) struct FrameInfo {
-    /// Next frame on the stack, or in the arena's list of frames about as full.
+    /// Next frame on the stack.
     pub(super) next: AtomicU32,
-    /// Previous frame in the arena's list of frames about as full.
-    pub(super) prev: AtomicU32,
-    /// The arena that the frame belongs to.
+    /// The arena that the frame belongs to, or [`NONE`].
     pub(super) arena: AtomicU32,
     /// Granules in use by chunks; the topmost bit is set while the frame is closed.
     pub(super) used: AtomicU32,
 }
 
 /// Makes the table of frames, all on no list.
-pub(super) fn frame_infos(capacity: u32) -> Box<[FrameInfo]> {
-    (0..capacity)
-        .map(|_| FrameInfo {
-            next: AtomicU32::new(NONE),
-            prev: AtomicU32::new(NONE),
-            arena: AtomicU32::new(0),
-            used: AtomicU32::new(0),
-        })
-        .collect()
+pub(super) fn frame_infos(capacity: u32) -> Result<Box<[FrameInfo]>, NoMemory> {
+    boxed(capacity as usize, |_| FrameInfo {
+        next: AtomicU32::new(NONE),
+        arena: AtomicU32::new(NONE),
+        used: AtomicU32::new(0),
+    })
 }
 
 /// A stack of frames without a lock (Treiber 1986); the upper half of the head counts
@@ -104,7 +103,7 @@ mod tests {
     #[test]
     fn frames_are_neither_lost_nor_doubled() {
         const FRAMES: u32 = 64;
-        let infos = frame_infos(FRAMES);
+        let infos = frame_infos(FRAMES).unwrap();
         let stack = Stack::new();
         (0..FRAMES).for_each(|f| stack.push(&infos, f));
         std::thread::scope(|s| {

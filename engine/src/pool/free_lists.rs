@@ -3,23 +3,26 @@
 //! In the manner of TLSF (Masmano, Ripoll, Crespo, Real: "TLSF: a new dynamic memory
 //! allocator for real-time systems", ECRTS 2004) and of ramzswap's xvmalloc: a bitmap says
 //! which lists hold something. Runs of up to 256 granules have a list for each size, so what
-//! is found is the best fit; larger runs have 16 lists for each power of two.
+//! is found is the best fit; larger ones, in which every chunk fits, have 4 lists
+//! for each power of two, so that one that grows seldom changes its list.
 
-use super::memory::{Links, Memory};
+use super::memory::{Memory, Run};
 use crate::host::FrameMemory;
 
 /// Largest run with a list of its own, and the largest chunk but for one granule.
 const EXACT: usize = 256;
 /// Lists for each power of two above [`EXACT`].
-const STEPS: usize = 16;
+const STEPS: usize = 4;
 /// Powers of two from 2^8 to below 2^12, the granules of a frame.
 const CLASSES: usize = EXACT + 4 * STEPS;
+/// Words of a bitmap of the lists.
+const WORDS: usize = CLASSES.div_ceil(64);
 
-/// Heads of the lists; the runs are linked through their own first granules.
+/// Heads of the lists; the runs are linked through their own first granules (see [`Run`]).
 #[derive(Debug)]
 pub(super) struct FreeLists {
     heads: [u64; CLASSES],
-    filled: [u64; CLASSES / 64],
+    filled: [u64; WORDS],
 }
 
 /// The list for runs of `size` granules, 1..=4064.
@@ -30,7 +33,7 @@ fn class_of(size: usize) -> usize {
         size - 1
     } else {
         let log = size.ilog2() as usize;
-        EXACT + (log - 8) * STEPS + (size >> (log - 4)) % STEPS
+        EXACT + (log - 8) * STEPS + (size >> (log - 2)) % STEPS
     }
 }
 
@@ -38,7 +41,7 @@ impl FreeLists {
     pub(super) const fn new() -> Self {
         FreeLists {
             heads: [0; CLASSES],
-            filled: [0; CLASSES / 64],
+            filled: [0; WORDS],
         }
     }
 
@@ -61,62 +64,87 @@ impl FreeLists {
     /// Lists a free run.
     ///
     /// # Safety
-    /// `place` starts a free run of `size` granules that is not listed, in a frame of the
+    /// `place` starts a free run of `length` granules that is not listed, in a frame of the
     /// arena whose lock the caller holds and to which these lists belong.
+    #[inline(always)]
     pub(super) unsafe fn insert<F: FrameMemory>(
         &mut self,
         memory: &Memory<F>,
         place: u64,
-        size: usize,
+        length: usize,
     ) {
-        let class = class_of(size);
+        let class = class_of(length);
         let next = self.heads[class];
         // SAFETY: both runs are free and belong to the arena whose lock the caller holds.
         unsafe {
-            memory.set_links(place, Links { next, prev: 0 });
-            if next != 0 {
-                let links = memory.links(next);
-                memory.set_links(
+            memory.set_run(
+                place,
+                Run {
                     next,
-                    Links {
-                        prev: place,
-                        ..links
-                    },
-                );
+                    prev: 0,
+                    length,
+                },
+            );
+            if next != 0 {
+                memory.set_prev(next, place);
             }
         }
         self.heads[class] = place;
         self.filled[class / 64] |= 1 << (class % 64);
     }
 
-    /// Takes a free run off its list.
+    /// Makes a listed free run longer where it may stay on its list; returns whether it did.
     ///
     /// # Safety
-    /// `place` starts a listed free run of `size` granules, in a frame of the arena whose
-    /// lock the caller holds and to which these lists belong.
+    /// `place` starts a listed free run of `old` granules, in a frame of the arena whose lock the
+    /// caller holds and to which these lists belong; the granules behind it up to `new` are free
+    /// and part of no listed run.
+    #[inline(always)]
+    pub(super) unsafe fn grow<F: FrameMemory>(
+        &mut self,
+        memory: &Memory<F>,
+        place: u64,
+        old: usize,
+        new: usize,
+    ) -> bool {
+        if old <= EXACT || class_of(old) != class_of(new) {
+            return false;
+        }
+        // SAFETY: the granules are free, and belong to the arena whose lock the caller holds.
+        unsafe {
+            let run = memory.run(place);
+            memory.set_run(place, Run { length: new, ..run });
+        }
+        true
+    }
+
+    /// Takes a free run off its list, and returns its length.
+    ///
+    /// # Safety
+    /// `place` starts a listed free run, in a frame of the arena whose lock the caller holds and
+    /// to which these lists belong.
+    #[inline(always)]
     pub(super) unsafe fn remove<F: FrameMemory>(
         &mut self,
         memory: &Memory<F>,
         place: u64,
-        size: usize,
-    ) {
+    ) -> usize {
         // SAFETY: listed runs are free, and the lists hold runs of this arena only.
         unsafe {
-            let Links { next, prev } = memory.links(place);
+            let Run { next, prev, length } = memory.run(place);
             if next != 0 {
-                let links = memory.links(next);
-                memory.set_links(next, Links { prev, ..links });
+                memory.set_prev(next, prev);
             }
-            if prev == 0 {
-                let class = class_of(size);
+            if prev != 0 {
+                memory.set_next(prev, next);
+            } else {
+                let class = class_of(length);
                 self.heads[class] = next;
                 if next == 0 {
                     self.filled[class / 64] &= !(1 << (class % 64));
                 }
-            } else {
-                let links = memory.links(prev);
-                memory.set_links(prev, Links { next, ..links });
             }
+            length
         }
     }
 }

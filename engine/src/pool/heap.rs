@@ -73,7 +73,7 @@ unsafe impl FrameMemory for HeapFrames {
         unsafe { self.base.add(index as usize * FRAME_SIZE) }
     }
 
-    fn populate(&self, _index: u32) -> Result<(), NoMemory> {
+    fn populate(&self, _index: u32, _may_wait: bool) -> Result<(), NoMemory> {
         if self.fail.load(Ordering::Relaxed) {
             Err(NoMemory)
         } else {

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::bitmap::{Bitmap, GRANULE, GRANULES};
 use crate::host::FrameMemory;
+use crate::slot::PLACE_BITS;
 
 /// Bytes of a chunk's header: its owner and its checksum.
 pub(super) const CHUNK_HEADER: usize = 8;
@@ -18,13 +19,26 @@ pub(super) struct Header {
     pub(super) checksum: u32,
 }
 
-/// Neighbours in a list of free runs, stored in the first granule of a run: places, or 0 for
-/// none (place 0 is always the bitmap of frame 0).
+/// Bits of a place in a word of a [`Run`]; those above hold a length.
+const PLACE: u64 = (1 << PLACE_BITS) - 1;
+
+/// A free run, as its first granule says: two words, whose lower 36 bits are places.
+///
+/// ```text
+/// first granule   | length | next   | length if 1 | previous |
+/// last granule                      | length      | 0        |
+/// ```
+///
+/// The last granule says how long the run is to whoever frees what lies behind it. It may be the
+/// first one as well, and so says it in the second word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub(super) struct Links {
+pub(super) struct Run {
+    /// The next run of its list, or 0 for none (place 0 is always the bitmap of frame 0).
     pub(super) next: u64,
+    /// The previous run of its list, or 0.
     pub(super) prev: u64,
+    /// Granules.
+    pub(super) length: usize,
 }
 
 /// The frame of a place.
@@ -75,25 +89,87 @@ impl<F: FrameMemory> Memory<F> {
         unsafe { self.0.frame(frame).cast::<Bitmap>().as_mut() }
     }
 
-    /// Reads the links of a free run.
+    /// A word of a granule: 0 or 1.
     ///
     /// # Safety
-    /// `place` starts a free run of a populated frame whose arena's lock the caller holds.
+    /// The granule is free, and the caller holds the lock of its frame's arena.
     #[inline]
-    pub(super) unsafe fn links(&self, place: u64) -> Links {
-        // SAFETY: a granule has room for the links and is aligned to 16 bytes; free granules
-        // are touched under the arena's lock only, which the caller holds.
-        unsafe { self.at(place).cast::<Links>().read() }
+    unsafe fn word(&self, place: u64, i: usize) -> NonNull<u64> {
+        // SAFETY: a granule has two words and is aligned to 16 bytes.
+        unsafe { self.at(place).cast::<u64>().add(i) }
     }
 
-    /// Writes the links of a free run.
+    /// Reads a free run.
     ///
     /// # Safety
-    /// As for [`Memory::links`].
+    /// `place` starts a listed free run of a populated frame whose arena's lock the caller holds.
     #[inline]
-    pub(super) unsafe fn set_links(&self, place: u64, links: Links) {
-        // SAFETY: as in `links`.
-        unsafe { self.at(place).cast::<Links>().write(links) }
+    pub(super) unsafe fn run(&self, place: u64) -> Run {
+        // SAFETY: free granules are touched under the arena's lock only, which the caller holds.
+        let (first, second) = unsafe { (self.word(place, 0).read(), self.word(place, 1).read()) };
+        Run {
+            next: first & PLACE,
+            prev: second & PLACE,
+            length: (first >> PLACE_BITS) as usize,
+        }
+    }
+
+    /// The length of the listed free run that ends just below `place`.
+    ///
+    /// # Safety
+    /// The granule below `place` is free, in the same frame, whose arena's lock the caller holds.
+    #[inline]
+    pub(super) unsafe fn length_before(&self, place: u64) -> usize {
+        // SAFETY: as in `run`; the granule is the last one of a listed run.
+        let second = unsafe { self.word(place - 1, 1).read() };
+        (second >> PLACE_BITS) as usize
+    }
+
+    /// Writes a free run.
+    ///
+    /// # Safety
+    /// All its granules are free, in a populated frame whose arena's lock the caller holds.
+    #[inline]
+    pub(super) unsafe fn set_run(&self, place: u64, run: Run) {
+        let length = (run.length as u64) << PLACE_BITS;
+        // SAFETY: as in `run`. Where the run has one granule, the last store keeps what the one
+        // before it wrote.
+        unsafe {
+            self.word(place, 0).write(run.next | length);
+            self.word(place, 1).write(run.prev);
+            let last = self.word(place + run.length as u64 - 1, 1);
+            last.write(if run.length == 1 {
+                run.prev | length
+            } else {
+                length
+            });
+        }
+    }
+
+    /// Changes which run comes after a listed one.
+    ///
+    /// # Safety
+    /// As for [`Memory::run`].
+    #[inline]
+    pub(super) unsafe fn set_next(&self, place: u64, next: u64) {
+        // SAFETY: as in `run`.
+        unsafe {
+            let word = self.word(place, 0);
+            word.write(word.read() & !PLACE | next);
+        }
+    }
+
+    /// Changes which run comes before a listed one.
+    ///
+    /// # Safety
+    /// As for [`Memory::run`].
+    #[inline]
+    pub(super) unsafe fn set_prev(&self, place: u64, prev: u64) {
+        // SAFETY: as in `run`.
+        unsafe {
+            let word = self.word(place, 1);
+            word.write(word.read() & !PLACE | prev);
+        }
     }
 
     #[inline]
@@ -130,6 +206,19 @@ impl<F: FrameMemory> Memory<F> {
         unsafe {
             let to = self.at(place).add(CHUNK_HEADER);
             to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+        }
+    }
+
+    /// Flips a bit of byte `at` of a chunk.
+    ///
+    /// # Safety
+    /// A slot that the caller holds locked names this chunk, which is longer than `at`, and nobody
+    /// has a reference to its bytes.
+    pub(super) unsafe fn flip_bit(&self, place: u64, at: usize) {
+        // SAFETY: the byte is the chunk's, and by this function's contract nobody else's.
+        unsafe {
+            let byte = self.at(place).add(CHUNK_HEADER + at);
+            byte.write(byte.read() ^ 1);
         }
     }
 

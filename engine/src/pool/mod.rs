@@ -4,7 +4,7 @@
 //! frame (64 KiB) = 4096 granules of 16 bytes
 //! +--------------------+-------------+-----------------+-------------+- - -+
 //! | bitmap, 32 granules| chunk       | free run        | chunk       |     |
-//! | 1 bit a granule    | header|bytes| next|prev|  ...  | header|bytes|     |
+//! | ends of chunks     | header|bytes| next|prev|  ...  | header|bytes|     |
 //! +--------------------+-------------+-----------------+-------------+- - -+
 //!                        owner (32) | checksum (32)
 //! ```
@@ -31,14 +31,15 @@ mod memory;
 mod tests;
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use lock_api::Mutex;
 
-use crate::host::{FRAME_SIZE, FrameMemory, Host};
-use crate::slot::{ChunkRef, Held, Taken};
-use arena::{Arena, Frames};
-use bitmap::{GRANULE, GRANULES};
+use crate::fallible::boxed;
+use crate::host::{FRAME_SIZE, FrameMemory, Host, NoMemory};
+use crate::slot::{ChunkRef, Held, Slot, Taken};
+use arena::{Arena, Frames, Freed};
+use bitmap::{GRANULE, GRANULES, SMALLEST_CHUNK};
 use frames::{FrameInfo, Stack, frame_infos};
 use memory::{CHUNK_HEADER, Header, Memory, frame_of, granule_of};
 
@@ -58,6 +59,19 @@ const RESERVE_SHARE: u32 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pool is full")]
 pub struct Full;
+
+/// What a chunk may be placed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// The pool, while it holds no more than its limit.
+    Limited,
+    /// What is free in the frames that it holds, also where these are more than its limit, which
+    /// was lowered; else as [`Room::Limited`]. For chunks that are moved, or make others shorter.
+    Held,
+    /// A frame past the limit, where nothing else is left: for the few pages that must stay in
+    /// memory.
+    BeyondLimit,
+}
 
 /// A chunk's bytes do not match its checksum, or it is another page's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,47 +98,75 @@ pub struct Pool<H: Host, F> {
     absent: Stack,
     /// Populated frames, ready ones included.
     held: AtomicU32,
+    /// The most that `held` ever was.
+    held_max: AtomicU32,
+    /// Frames from here on were never taken from the host.
+    untouched: AtomicU32,
+    /// The arena that the evacuator looks at first, modulo their number.
+    evacuate_next: AtomicUsize,
     /// Most frames to hold.
     limit: AtomicU32,
     reserve_max: u32,
     keeper_called: AtomicBool,
     reserve_misses: AtomicU64,
+    /// Chunks that the evacuator has moved.
     evacuated: AtomicU64,
+    /// Frames that it has emptied.
+    emptied: AtomicU64,
+}
+
+/// Whole frames in so many bytes.
+fn frames_of(bytes: u64) -> u32 {
+    u32::try_from(bytes / FRAME_SIZE as u64).unwrap_or(u32::MAX)
 }
 
 /// Granules that a chunk of `length` bytes takes with its header.
 #[inline]
-const fn granules(length: usize) -> usize {
-    (CHUNK_HEADER + length).div_ceil(GRANULE)
+fn granules(length: usize) -> usize {
+    (CHUNK_HEADER + length)
+        .div_ceil(GRANULE)
+        .max(SMALLEST_CHUNK)
 }
 
 impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// An empty pool of at most `limit` bytes (`None`: of all frames that `memory` has), with
     /// `arenas` arenas and up to `reserve` bytes of ready frames.
-    pub fn new(memory: F, arenas: usize, limit: Option<u64>, reserve: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none for the pool's tables: 12 bytes a frame, and some 3 KiB
+    /// an arena.
+    pub fn try_new(
+        memory: F,
+        arenas: usize,
+        limit: Option<u64>,
+        reserve: u64,
+    ) -> Result<Self, NoMemory> {
         let capacity = memory.capacity();
-        let frames = |bytes: u64| u32::try_from(bytes / FRAME_SIZE as u64).unwrap_or(u32::MAX);
-        let infos = frame_infos(capacity);
+        let infos = frame_infos(capacity)?;
         let absent = Stack::new();
         // Pushed from the top so that the lowest frames are used first.
         (0..capacity)
             .rev()
             .for_each(|frame| absent.push(&infos, frame));
-        Pool {
+        Ok(Pool {
             memory: Memory(memory),
             infos,
-            arenas: (0..arenas.max(1) as u32)
-                .map(|number| Padded(Mutex::new(Arena::new(number))))
-                .collect(),
+            arenas: boxed(arenas.max(1), |number| {
+                Padded(Mutex::new(Arena::new(number as u32)))
+            })?,
             ready: Stack::new(),
             absent,
             held: AtomicU32::new(0),
-            limit: AtomicU32::new(limit.map_or(capacity, frames).min(capacity)),
-            reserve_max: frames(reserve),
+            held_max: AtomicU32::new(0),
+            untouched: AtomicU32::new(0),
+            evacuate_next: AtomicUsize::new(0),
+            limit: AtomicU32::new(limit.map_or(capacity, frames_of).min(capacity)),
+            reserve_max: frames_of(reserve),
             keeper_called: AtomicBool::new(false),
             reserve_misses: AtomicU64::new(0),
             evacuated: AtomicU64::new(0),
-        }
+            emptied: AtomicU64::new(0),
+        })
     }
 
     fn frames(&self) -> Frames<'_, F> {
@@ -136,8 +178,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// Stores a chunk and returns its place, which the caller commits to the owner's slot.
     ///
-    /// `arena` is the arena to try first, modulo their number. With `over_limit` the pool may
-    /// grow past its limit, for the few pages that must stay in memory.
+    /// `arena` is the arena to try first, modulo their number; `room` is what may be used.
     ///
     /// # Errors
     /// [`Full`] where no arena has room and no frame may be added or can be had.
@@ -147,52 +188,88 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         arena: usize,
         owner: u32,
         bytes: &[u8],
-        over_limit: bool,
+        room: Room,
     ) -> Result<u64, Full> {
+        if matches!(room, Room::Limited) && self.excess() > 0 {
+            return Err(Full);
+        }
         let header = Header {
             owner,
             checksum: checksum::crc32c(owner, bytes),
         };
-        let place = self.allocate(host, arena, granules(bytes.len()), over_limit)?;
+        let place = self.allocate(host, arena, granules(bytes.len()), room)?;
         // SAFETY: these granules were just allocated for this chunk, with room for it.
         unsafe { self.memory.write_chunk(place, header, bytes) };
         Ok(place)
     }
 
-    fn allocate(&self, host: &H, arena: usize, size: usize, over_limit: bool) -> Result<u64, Full> {
+    fn allocate(&self, host: &H, arena: usize, size: usize, room: Room) -> Result<u64, Full> {
         let home = arena % self.arenas.len();
         if let Some(place) = self.arenas[home].0.lock().allocate(&self.frames(), size) {
             return Ok(place);
         }
-        if let Some(frame) = self.take_frame(host, over_limit) {
-            let mut arena = self.arenas[home].0.lock();
-            arena.add_frame(&self.frames(), frame);
-            return arena.allocate(&self.frames(), size).ok_or(Full);
+        self.allocate_elsewhere(host, home, size, room)
+    }
+
+    /// Allocates where the home arena has no room.
+    #[cold]
+    fn allocate_elsewhere(
+        &self,
+        host: &H,
+        home: usize,
+        size: usize,
+        room: Room,
+    ) -> Result<u64, Full> {
+        if let Some(frame) = self.take_frame(host, false) {
+            return self.allocate_in(home, frame, size);
         }
         // Full: what is left lies in the other arenas.
-        (1..self.arenas.len())
-            .find_map(|i| {
-                let other = &self.arenas[(home + i) % self.arenas.len()].0;
-                other.lock().allocate(&self.frames(), size)
-            })
-            .ok_or(Full)
+        let others = (1..self.arenas.len()).find_map(|i| {
+            let other = &self.arenas[(home + i) % self.arenas.len()].0;
+            other.lock().allocate(&self.frames(), size)
+        });
+        match others {
+            Some(place) => Ok(place),
+            None if matches!(room, Room::BeyondLimit) => {
+                let frame = self.take_frame(host, true).ok_or(Full)?;
+                self.allocate_in(home, frame, size)
+            }
+            None => Err(Full),
+        }
+    }
+
+    /// Adds a frame to an arena, and allocates in it.
+    fn allocate_in(&self, arena: usize, frame: u32, size: usize) -> Result<u64, Full> {
+        let mut arena = self.arenas[arena].0.lock();
+        arena.add_frame(&self.frames(), frame);
+        arena.allocate(&self.frames(), size).ok_or(Full)
     }
 
     /// Frees the chunk that a slot named, if it named one.
     pub(crate) fn remove(&self, host: &H, taken: Taken) {
-        let Some(ChunkRef { place, length, .. }) = taken.slot().as_chunk() else {
-            return;
-        };
-        let owner = &self.infos[frame_of(place) as usize].arena;
-        let (emptied, sparse) = {
-            let mut arena = self.arenas[owner.load(Relaxed) as usize].0.lock();
-            let emptied = arena.free(&self.frames(), place, granules(length));
-            (emptied, arena.is_sparse())
+        if let Some(chunk) = taken.slot().as_chunk() {
+            self.free(host, chunk);
+        }
+    }
+
+    /// Frees a chunk that [`Pool::insert`] placed for a slot that does not come to name it.
+    pub(crate) fn take_back(&self, host: &H, slot: Slot) {
+        if let Some(chunk) = slot.as_chunk() {
+            self.free(host, chunk);
+        }
+    }
+
+    #[inline]
+    fn free(&self, host: &H, ChunkRef { place, length, .. }: ChunkRef) {
+        let arena = self.infos[frame_of(place) as usize].arena.load(Relaxed);
+        let Freed { emptied, sparse } = {
+            let mut arena = self.arenas[arena as usize].0.lock();
+            arena.free(&self.frames(), place, granules(length))
         };
         if let Some(frame) = emptied {
             self.ready.push(&self.infos, frame);
         }
-        if sparse || self.has_surplus() {
+        if sparse || emptied.is_some() && self.has_surplus() {
             self.call_keeper(host);
         }
     }
@@ -230,12 +307,27 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Ok(bytes)
     }
 
+    /// Flips a bit in the middle of the chunk that a slot names, if it names one.
+    pub(crate) fn flip_bit(&self, held: &Held<'_, AtomicU64>) -> bool {
+        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+            return false;
+        };
+        // SAFETY: the slot names a chunk of this length, and is held, so that nobody else reads or
+        // moves it meanwhile.
+        unsafe { self.memory.flip_bit(place, length / 2) };
+        true
+    }
+
     /// A populated frame for an arena.
     fn take_frame(&self, host: &H, over_limit: bool) -> Option<u32> {
+        if !over_limit && self.excess() > 0 {
+            // The limit was lowered: what is ready goes back to the host.
+            return None;
+        }
         let frame = match self.ready.pop(&self.infos) {
             Some(frame) => frame,
             None => {
-                let frame = self.populate_frame(over_limit)?;
+                let frame = self.populate_frame(over_limit, false)?;
                 self.reserve_misses.fetch_add(1, Relaxed);
                 frame
             }
@@ -246,19 +338,22 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Some(frame)
     }
 
-    /// Takes a frame from the host.
-    fn populate_frame(&self, over_limit: bool) -> Option<u32> {
+    /// Takes a frame from the host, which may wait for memory only where `may_wait` is set.
+    fn populate_frame(&self, over_limit: bool, may_wait: bool) -> Option<u32> {
         let limit = if over_limit {
             u32::MAX
         } else {
             self.limit.load(Relaxed)
         };
-        self.held
+        let held = self
+            .held
             .fetch_update(Relaxed, Relaxed, |held| (held < limit).then_some(held + 1))
             .ok()?;
         let frame = self.absent.pop(&self.infos);
         if let Some(frame) = frame {
-            if self.memory.0.populate(frame).is_ok() {
+            if self.memory.0.populate(frame, may_wait).is_ok() {
+                self.held_max.fetch_max(held + 1, Relaxed);
+                self.untouched.fetch_max(frame + 1, Relaxed);
                 return Some(frame);
             }
             self.absent.push(&self.infos, frame);
@@ -267,67 +362,107 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         None
     }
 
+    /// Readies a frame if none is ready; may wait for memory. Returns whether one is ready
+    /// then. For a writer that found no room, may sleep, and tries again.
+    pub fn top_up(&self) -> bool {
+        if self.ready.count() == 0
+            && let Some(frame) = self.populate_frame(false, true)
+        {
+            self.ready.push(&self.infos, frame);
+        }
+        self.ready.count() > 0
+    }
+
+    /// Bytes of ready frames beyond the least that a pool of any size keeps.
+    pub(crate) fn shrinkable_bytes(&self) -> u64 {
+        let frames = self.ready.count().saturating_sub(RESERVE_MIN);
+        u64::from(frames) * FRAME_SIZE as u64
+    }
+
+    /// Gives up to `bytes` of ready frames back to the host, and returns how many.
+    pub(crate) fn shrink(&self, bytes: u64) -> u64 {
+        let mut given = 0;
+        while given < bytes && self.shrinkable_bytes() > 0 && self.release_ready() {
+            given += FRAME_SIZE as u64;
+        }
+        given
+    }
+
+    /// Gives a ready frame back to the host, if there is one.
+    fn release_ready(&self) -> bool {
+        let Some(frame) = self.ready.pop(&self.infos) else {
+            return false;
+        };
+        self.memory.0.release(frame);
+        self.absent.push(&self.infos, frame);
+        self.held.fetch_sub(1, Relaxed);
+        true
+    }
+
+    /// Frames held beyond the limit.
+    pub(crate) fn excess(&self) -> u32 {
+        let held = self.held.load(Relaxed);
+        held.saturating_sub(self.limit.load(Relaxed))
+    }
+
     fn reserve_target(&self) -> u32 {
         (self.held.load(Relaxed) / RESERVE_SHARE)
             .max(RESERVE_MIN)
             .min(self.reserve_max)
+            .saturating_sub(self.excess())
     }
 
     fn has_surplus(&self) -> bool {
         self.ready.count() > self.reserve_target() + FRAMES_A_ROUND / 2
     }
 
-    fn call_keeper(&self, host: &H) {
+    pub(crate) fn call_keeper(&self, host: &H) {
         if !self.keeper_called.load(Relaxed) && !self.keeper_called.swap(true, Relaxed) {
             host.wake_keeper();
         }
     }
 
-    /// One round of the keeper: readies frames, gives surplus ones back, and evacuates a
-    /// frame of each arena that is sparse. Returns whether there is more to do at once.
+    /// One round of the keeper: evacuates some frames of an arena that is sparse, readies frames,
+    /// and gives surplus ones back, up to 32 of each. Returns whether there is more to do at once.
     ///
     /// Meant for one thread at a time; `owners` finds the slot of a chunk's owner.
     pub fn keep(&self, host: &H, owners: &impl Owners) -> bool {
         self.keeper_called.store(false, Relaxed);
-        let mut more = false;
-        for arena in 0..self.arenas.len() {
-            more |= self.evacuate_frame(host, arena, owners);
-        }
+        let more = self.evacuate(host, owners);
         let target = self.reserve_target();
         for _ in 0..FRAMES_A_ROUND {
             if self.ready.count() >= target {
                 break;
             }
-            let Some(frame) = self.populate_frame(false) else {
+            let Some(frame) = self.populate_frame(false, true) else {
                 return more;
             };
             self.ready.push(&self.infos, frame);
         }
         for _ in 0..FRAMES_A_ROUND {
-            if self.ready.count() <= target {
+            if self.ready.count() <= target || !self.release_ready() {
                 break;
             }
-            let Some(frame) = self.ready.pop(&self.infos) else {
-                break;
-            };
-            self.memory.0.release(frame);
-            self.absent.push(&self.infos, frame);
-            self.held.fetch_sub(1, Relaxed);
         }
         more || self.ready.count() != target
     }
 
-    /// Changes the most bytes that the pool may hold. What it holds beyond stays; as many
-    /// chunks must be freed, and then the keeper gives the frames back.
-    pub fn set_limit(&self, limit: u64) {
-        let frames = u32::try_from(limit / FRAME_SIZE as u64).unwrap_or(u32::MAX);
-        self.limit
-            .store(frames.min(self.memory.0.capacity()), Relaxed);
+    /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays until
+    /// chunks are freed, and then the keeper gives the frames back; before, none is added.
+    pub fn set_limit(&self, limit: Option<u64>) {
+        let capacity = self.memory.0.capacity();
+        let frames = limit.map_or(capacity, frames_of).min(capacity);
+        self.limit.store(frames, Relaxed);
     }
 
     /// Bytes of memory that the pool holds, ready frames included.
     pub fn bytes(&self) -> u64 {
         u64::from(self.held.load(Relaxed)) * FRAME_SIZE as u64
+    }
+
+    /// The most bytes of memory that the pool ever held.
+    pub fn bytes_max(&self) -> u64 {
+        u64::from(self.held_max.load(Relaxed)) * FRAME_SIZE as u64
     }
 
     /// Bytes of the pool's own tables.
@@ -353,5 +488,10 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// How many chunks the evacuator has moved.
     pub fn evacuated(&self) -> u64 {
         self.evacuated.load(Relaxed)
+    }
+
+    /// Bytes of frames that the evacuator has emptied.
+    pub fn evacuated_bytes(&self) -> u64 {
+        self.emptied.load(Relaxed) * FRAME_SIZE as u64
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use std::println;
 
@@ -17,16 +18,16 @@ struct Rig {
     host: TestHost,
     pool: Pool<TestHost, HeapFrames>,
     table: Table<HeapSlots>,
-    bytes: u64,
+    bytes: Cell<u64>,
 }
 
 impl Rig {
     fn new(owners: usize, frames: u32, limit: Option<u64>) -> Self {
         Rig {
             host: TestHost::default(),
-            pool: Pool::new(HeapFrames::new(frames), 2, limit, 8 << 20),
-            table: Table::new(HeapSlots::new(owners)),
-            bytes: 0,
+            pool: Pool::try_new(HeapFrames::new(frames), 2, limit, 8 << 20).unwrap(),
+            table: Table::try_new(HeapSlots::new(owners)).unwrap(),
+            bytes: Cell::new(0),
         }
     }
 
@@ -42,11 +43,11 @@ impl Rig {
             .collect()
     }
 
-    fn put(&mut self, owner: u32, length: usize) -> Result<(), Full> {
+    fn put(&self, owner: u32, length: usize) -> Result<(), Full> {
         let bytes = Self::content(owner, length);
         let place = self
             .pool
-            .insert(&self.host, owner as usize, owner, &bytes, false)?;
+            .insert(&self.host, owner as usize, owner, &bytes, Room::Limited)?;
         self.drop_chunk(owner);
         let slot = Slot::chunk(ChunkRef {
             place,
@@ -54,18 +55,19 @@ impl Rig {
             codec: CodecId::Raw,
         });
         let word = self.table.get_to_write(owner.into()).unwrap();
-        let empty = crate::slot::replace(word, slot, |_| ());
+        let empty = crate::slot::replace(word, slot, |_| ()).unwrap();
         assert_eq!(empty.slot(), Slot::EMPTY);
-        self.bytes += length as u64;
+        self.bytes.set(self.bytes.get() + length as u64);
         Ok(())
     }
 
-    fn drop_chunk(&mut self, owner: u32) {
+    fn drop_chunk(&self, owner: u32) {
         let Some(word) = self.table.get(owner.into()) else {
             return;
         };
-        let old = crate::slot::replace(word, Slot::EMPTY, |_| ());
-        self.bytes -= old.slot().as_chunk().map_or(0, |chunk| chunk.length as u64);
+        let old = crate::slot::replace(word, Slot::EMPTY, |_| ()).unwrap();
+        let length = old.slot().as_chunk().map_or(0, |chunk| chunk.length as u64);
+        self.bytes.set(self.bytes.get() - length);
         self.pool.remove(&self.host, old);
     }
 
@@ -95,7 +97,7 @@ impl Rig {
     }
 
     fn overhead(&self) -> f64 {
-        self.pool.bytes() as f64 / self.bytes as f64 - 1.0
+        self.pool.bytes() as f64 / self.bytes.get() as f64 - 1.0
     }
 }
 
@@ -112,7 +114,7 @@ fn length(random: &mut Random) -> usize {
 #[test]
 fn overhead_is_at_most_five_per_cent_in_churn_and_ten_after_half_is_freed() {
     const OWNERS: u32 = 60_000;
-    let mut rig = Rig::new(OWNERS as usize, 4000, None);
+    let rig = Rig::new(OWNERS as usize, 4000, None);
     let mut random = Random::new(1);
     for owner in 0..OWNERS {
         rig.put(owner, length(&mut random)).unwrap();
@@ -157,7 +159,7 @@ fn overhead_is_at_most_five_per_cent_in_churn_and_ten_after_half_is_freed() {
 #[test]
 fn chunks_keep_their_bytes_through_any_mix() {
     for seed in 0..60 {
-        let mut rig = Rig::new(500, 30, Some(25 * FRAME_SIZE as u64));
+        let rig = Rig::new(500, 30, Some(25 * FRAME_SIZE as u64));
         let mut random = Random::new(seed);
         for _ in 0..3000 {
             let owner = random.below(500) as u32;
@@ -185,13 +187,17 @@ fn chunks_keep_their_bytes_through_any_mix() {
 
 #[test]
 fn a_full_pool_says_so_and_takes_pages_that_must_stay() {
-    let mut rig = Rig::new(100, 4, Some(2 * FRAME_SIZE as u64));
+    let rig = Rig::new(100, 4, Some(2 * FRAME_SIZE as u64));
     let stored = (0..100)
         .take_while(|owner| rig.put(*owner, 4096).is_ok())
         .count();
     assert_eq!(stored, 30, "fifteen whole pages to a frame");
     let bytes = vec![1; 4096];
-    assert!(rig.pool.insert(&rig.host, 0, 99, &bytes, true).is_ok());
+    assert!(
+        rig.pool
+            .insert(&rig.host, 0, 99, &bytes, Room::BeyondLimit)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -199,16 +205,20 @@ fn a_host_without_memory_is_a_full_pool() {
     let rig = Rig::new(10, 4, None);
     rig.pool.memory.0.set_failing(true);
     assert_eq!(
-        rig.pool.insert(&rig.host, 0, 1, &[1; 100], false),
+        rig.pool.insert(&rig.host, 0, 1, &[1; 100], Room::Limited),
         Err(Full)
     );
     rig.pool.memory.0.set_failing(false);
-    assert!(rig.pool.insert(&rig.host, 0, 1, &[1; 100], false).is_ok());
+    assert!(
+        rig.pool
+            .insert(&rig.host, 0, 1, &[1; 100], Room::Limited)
+            .is_ok()
+    );
 }
 
 #[test]
 fn a_changed_byte_or_a_wrong_owner_is_noticed() {
-    let mut rig = Rig::new(10, 4, None);
+    let rig = Rig::new(10, 4, None);
     rig.put(3, 1000).unwrap();
     let chunk = rig.chunk_of(3).unwrap();
     let whole = Slot::chunk(chunk);
@@ -248,14 +258,15 @@ fn a_changed_byte_or_a_wrong_owner_is_noticed() {
 
 #[test]
 fn chunks_that_somebody_holds_are_left_alone_by_the_evacuator() {
-    let mut rig = Rig::new(20_000, 2000, None);
+    let rig = Rig::new(20_000, 2000, None);
     for owner in 0..20_000 {
         rig.put(owner, 1500).unwrap();
     }
     let held: Vec<u32> = (0..20_000).filter(|o| o % 100 == 0).collect();
-    for owner in &held {
-        crate::slot::lock(rig.table.get(u64::from(*owner)).unwrap(), |_| ()).leave();
-    }
+    let holds: Vec<_> = held
+        .iter()
+        .map(|owner| crate::slot::lock(rig.table.get(u64::from(*owner)).unwrap(), |_| ()))
+        .collect();
     let before: Vec<_> = held.iter().map(|o| rig.chunk_of(*o)).collect();
     (0..20_000)
         .filter(|o| o % 100 != 0 && o % 3 != 0)
@@ -263,9 +274,6 @@ fn chunks_that_somebody_holds_are_left_alone_by_the_evacuator() {
     rig.keep();
     assert!(rig.pool.evacuated() > 0);
     assert!(held.iter().map(|o| rig.chunk_of(*o)).eq(before));
-    for owner in &held {
-        let word = rig.table.get(u64::from(*owner)).unwrap();
-        drop(crate::slot::resume(word));
-    }
+    drop(holds);
     (0..20_000).for_each(|owner| rig.check(owner));
 }

@@ -4,7 +4,8 @@ use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::host::SlotMemory;
+use crate::fallible::boxed;
+use crate::host::{NoMemory, SlotMemory};
 
 /// Slots to one page of the table's own memory.
 const SLOTS_PER_PAGE: usize = 512;
@@ -19,12 +20,14 @@ pub struct Table<S> {
 
 impl<S: SlotMemory> Table<S> {
     /// A table over memory that is all zero.
-    pub fn new(memory: S) -> Self {
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none for the notes of what was written: a bit for each 4 KiB
+    /// of slots.
+    pub fn try_new(memory: S) -> Result<Self, NoMemory> {
         let table_pages = memory.slots().len().div_ceil(SLOTS_PER_PAGE);
-        let written = (0..table_pages.div_ceil(64))
-            .map(|_| AtomicU64::new(0))
-            .collect();
-        Table { memory, written }
+        let written = boxed(table_pages.div_ceil(64), |_| AtomicU64::new(0))?;
+        Ok(Table { memory, written })
     }
 
     /// The number of slots.
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_written_parts_are_visited() {
-        let table = Table::new(HeapSlots::new(100_000));
+        let table = Table::try_new(HeapSlots::new(100_000)).unwrap();
         assert_eq!(table.written_in(0..u64::MAX).count(), 0);
         assert!(table.get(5).is_none());
         assert!(table.get_to_write(5).is_some());
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_next_written_part_is_found() {
-        let table = Table::new(HeapSlots::new(100_000));
+        let table = Table::try_new(HeapSlots::new(100_000)).unwrap();
         assert_eq!(table.next_written(0), None);
         for index in [600, 99_999, 64 * 512] {
             assert!(table.get_to_write(index).is_some());

@@ -2,13 +2,13 @@
 
 use core::sync::atomic::AtomicU64;
 
-use super::counters::add;
+use super::counters::Shard;
 use super::read::unpack;
 use super::{Store, Worker};
 use crate::codec::CodecId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{Page, fill, same_filled};
-use crate::pool::Full;
+use crate::pool::{Full, Room};
 use crate::slot::{self, ChunkRef, Entry, Held, Slot};
 
 /// A page, compressed, that has no place yet.
@@ -51,7 +51,7 @@ pub(crate) enum Cell<'a> {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Compresses a page.
-    pub(crate) fn pack<'a>(&self, worker: &'a mut Worker, page: &'a Page) -> Packed<'a> {
+    pub(crate) fn pack<'a>(&self, worker: &'a mut Worker<H::Codecs>, page: &'a Page) -> Packed<'a> {
         let number = worker.number;
         let repeated = same_filled(page);
         let content = match repeated.and_then(Slot::same) {
@@ -72,9 +72,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let new = match packed.content {
             Content::Slot(slot) => slot,
             Content::Chunk { codec, bytes } => {
-                let place = self
-                    .pool
-                    .insert(&self.host, packed.number, index, bytes, false)?;
+                let place =
+                    self.pool
+                        .insert(&self.host, packed.number, index, bytes, Room::Held)?;
                 let length = bytes.len();
                 Slot::chunk(ChunkRef {
                     place,
@@ -84,8 +84,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             }
         };
         let shard = self.counters.shard(packed.number);
-        add(&shard.writes, 1);
-        self.commit(shard, u64::from(index), new);
+        shard.add(&shard.writes, 1);
+        self.set(shard, index, new);
         self.end_rest();
         Ok(())
     }
@@ -93,15 +93,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Frees what slot `index` says, and makes it say `new`, which names no chunk. Where
     /// `wait` is not set and somebody holds the slot, nothing is done. Returns whether it was.
     pub(crate) fn clear(&self, index: u32, new: Slot, wait: bool) -> bool {
+        let shard = self.counters.shared();
+        if wait {
+            return self.set(shard, index, new);
+        }
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
             return false;
         };
-        let shard = self.counters.shard(index as usize);
-        if wait {
-            let old = slot::replace(word, new, |attempt| self.host.relax(attempt));
-            self.free(shard, old);
-            return true;
-        }
         let (said, _) = slot::glance(word);
         match slot::try_lock(word, said) {
             Some(held) => {
@@ -110,6 +108,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             }
             None => false,
         }
+    }
+
+    /// Makes slot `index` say `new`, once nobody holds it, and frees what it said. Returns
+    /// whether there is such a slot.
+    fn set(&self, shard: &Shard, index: u32, new: Slot) -> bool {
+        let Some(word) = self.table.get_to_write(u64::from(index)) else {
+            return false;
+        };
+        let held = slot::lock(word, |attempt| self.host.relax(attempt));
+        self.exchange(shard, held, new);
+        true
     }
 
     /// Takes hold of what slot `index` names, without waiting.
@@ -131,28 +140,29 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Restores the page of a chunk, and lets go of its slot; `None` where it is corrupt.
     pub(crate) fn open(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u32,
         held: Held<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
         let restored = held.said().as_chunk().and_then(|chunk| {
             let bytes = self.pool.get(&held, index).ok()?;
-            unpack(&mut worker.scratch, chunk.codec, bytes, page)
+            unpack::<H::Codecs>(&mut worker.scratch, chunk.codec, bytes, page)
         });
         held.touch();
         let shard = self.counters.shard(worker.number);
-        add(&shard.reads, 1);
+        shard.add(&shard.reads, 1);
         if restored.is_none() {
-            add(&shard.corrupt, 1);
+            shard.add(&shard.corrupt, 1);
         }
         restored
     }
 
     /// Fills a page that is held by its slot.
-    pub(crate) fn open_same(&self, worker: &Worker, word: u64, page: &mut Page) {
+    pub(crate) fn open_same(&self, worker: &Worker<H::Codecs>, word: u64, page: &mut Page) {
         fill(page, word);
-        add(&self.counters.shard(worker.number).reads, 1);
+        let shard = self.counters.shard(worker.number);
+        shard.add(&shard.reads, 1);
     }
 
     /// Lets two slots say what the other said: what a stray pointer would do.
@@ -164,13 +174,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         };
         let ((one, first), (other, second)) = (word(one), word(other));
         for (word, new, old) in [(one, second, first), (other, first, second)] {
-            assert_eq!(slot::replace(word, new, |_| ()).slot(), old);
+            assert_eq!(slot::replace(word, new, |_| ()).unwrap().slot(), old);
         }
-    }
-
-    /// Changes the most bytes that the pool may hold: see [`crate::pool::Pool::set_limit`].
-    pub(crate) fn set_pool_limit(&self, bytes: u64) {
-        self.pool.set_limit(bytes);
     }
 
     /// Bytes that the pool holds.

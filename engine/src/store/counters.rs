@@ -4,104 +4,151 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::codec::CodecId;
+use crate::fallible::boxed;
+use crate::host::NoMemory;
 use crate::page::PAGE_SIZE;
 use crate::slot::{ChunkRef, Entry};
-use crate::stats::{LATENCY_BUCKETS, Latency, Stats};
+use crate::stats::{LATENCY_BUCKETS, Stats};
 
-/// One thread's counters. Gauges wrap: a page that one thread stored and another discarded
-/// is +1 here and -1 there.
+/// One worker's counters, or those that all others share. Gauges wrap: a page that one worker
+/// stored and another discarded is +1 here and -1 there.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Shard {
-    pub(super) reads: AtomicU64,
-    pub(super) writes: AtomicU64,
-    pub(super) failed_reads: AtomicU64,
-    pub(super) failed_writes: AtomicU64,
-    pub(super) notify_free: AtomicU64,
-    pub(super) corrupt: AtomicU64,
-    pub(super) backing_reads: AtomicU64,
-    pub(super) backing_writes: AtomicU64,
-    pub(super) recompressed: AtomicU64,
-    pub(super) recompress_saved: AtomicU64,
-    pub(super) recompress_in_vain: AtomicU64,
-    zero_pages: AtomicU64,
-    same_pages: AtomicU64,
-    good_compress: AtomicU64,
-    backing_pages: AtomicU64,
-    codec_pages: [AtomicU64; CodecId::ALL.len()],
-    codec_bytes: [AtomicU64; CodecId::ALL.len()],
-    store_latency: [AtomicU64; LATENCY_BUCKETS],
-    load_latency: [AtomicU64; LATENCY_BUCKETS],
+    shared: bool,
+    pub(super) reads: Counter,
+    pub(super) writes: Counter,
+    pub(super) failed_reads: Counter,
+    pub(super) failed_writes: Counter,
+    pub(super) notify_free: Counter,
+    pub(super) corrupt: Counter,
+    pub(super) backing_reads: Counter,
+    pub(super) backing_writes: Counter,
+    pub(super) recompressed: Counter,
+    pub(super) recompress_saved: Counter,
+    pub(super) recompress_in_vain: Counter,
+    no_compress_since: Counter,
+    zero_pages: Counter,
+    same_pages: Counter,
+    good_compress: Counter,
+    backing_pages: Counter,
+    codec_pages: [Counter; CodecId::ALL.len()],
+    codec_bytes: [Counter; CodecId::ALL.len()],
+    store_latency: [Counter; LATENCY_BUCKETS],
+    load_latency: [Counter; LATENCY_BUCKETS],
 }
 
-/// Adds to a counter that mostly this thread changes.
-#[inline]
-pub(super) fn add(counter: &AtomicU64, n: u64) {
-    counter.fetch_add(n, Relaxed);
-}
+/// A counter of a [`Shard`].
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
 
 fn bucket(ns: u64) -> usize {
     (ns.max(1).ilog2() as usize).min(LATENCY_BUCKETS - 1)
 }
 
 impl Shard {
+    /// Adds to one of this shard's counters: `shard.add(&shard.reads, 1)`.
+    #[inline]
+    pub(super) fn add(&self, counter: &Counter, n: u64) {
+        if self.shared {
+            counter.0.fetch_add(n, Relaxed);
+        } else {
+            // Nobody else writes it: a plain addition does.
+            counter
+                .0
+                .store(counter.0.load(Relaxed).wrapping_add(n), Relaxed);
+        }
+    }
+
     /// Notes that a slot came to say `entry`.
+    #[inline]
     pub(super) fn gained(&self, entry: Entry) {
         self.change(entry, 1);
+        if let Entry::Chunk(ChunkRef {
+            codec: CodecId::Raw,
+            ..
+        }) = entry
+        {
+            self.add(&self.no_compress_since, 1);
+        }
     }
 
     /// Notes that a slot no longer says `entry`.
+    #[inline]
     pub(super) fn lost(&self, entry: Entry) {
         self.change(entry, u64::MAX);
     }
 
+    #[inline]
     fn change(&self, entry: Entry, one: u64) {
         match entry {
-            Entry::Empty | Entry::Shadow { .. } => {}
-            Entry::Same(0) => add(&self.zero_pages, one),
-            Entry::Same(_) => add(&self.same_pages, one),
-            Entry::Backing { .. } => add(&self.backing_pages, one),
-            Entry::Chunk(ChunkRef { length, codec, .. }) => {
-                add(&self.codec_pages[codec as usize], one);
-                add(
-                    &self.codec_bytes[codec as usize],
-                    one.wrapping_mul(length as u64),
-                );
-                if length <= PAGE_SIZE / 2 {
-                    add(&self.good_compress, one);
-                }
-            }
+            Entry::Empty | Entry::Shadow { .. } | Entry::Transit { .. } => {}
+            Entry::Same(0) => self.add(&self.zero_pages, one),
+            Entry::Same(_) => self.add(&self.same_pages, one),
+            Entry::Backing { .. } => self.add(&self.backing_pages, one),
+            Entry::Chunk(chunk) => self.change_chunk(chunk, one),
+        }
+    }
+
+    /// Notes that a slot no longer names a chunk.
+    #[inline]
+    pub(super) fn lost_chunk(&self, chunk: ChunkRef) {
+        self.change_chunk(chunk, u64::MAX);
+    }
+
+    #[inline]
+    fn change_chunk(&self, ChunkRef { length, codec, .. }: ChunkRef, one: u64) {
+        self.add(&self.codec_pages[codec as usize], one);
+        let bytes = one.wrapping_mul(length as u64);
+        self.add(&self.codec_bytes[codec as usize], bytes);
+        if length <= PAGE_SIZE / 2 {
+            self.add(&self.good_compress, one);
         }
     }
 
     pub(super) fn stored(&self, ns: u64) {
-        add(&self.store_latency[bucket(ns)], 1);
+        self.add(&self.store_latency[bucket(ns)], 1);
     }
 
     pub(super) fn loaded(&self, ns: u64) {
-        add(&self.load_latency[bucket(ns)], 1);
+        self.add(&self.load_latency[bucket(ns)], 1);
     }
 }
 
-/// The counters of all threads.
+/// The counters of all threads: a shard for each of the first workers, and one that is shared.
+///
+/// A worker's shard is written by a plain addition. So at most one thread at a time may use a
+/// worker, which its `&mut` demands where a worker is borrowed, and [`super::Store::free`] where
+/// only its number is given.
 #[derive(Debug)]
 pub(super) struct Counters(Box<[Shard]>);
 
 impl Counters {
-    pub(super) fn new(shards: usize) -> Self {
-        Counters((0..shards.max(1)).map(|_| Shard::default()).collect())
+    /// Counters for workers `0..workers` and a shared shard.
+    pub(super) fn try_new(workers: usize) -> Result<Self, NoMemory> {
+        let workers = workers.max(1);
+        let shards = boxed(workers + 1, |number| Shard {
+            shared: number == workers,
+            ..Shard::default()
+        })?;
+        Ok(Counters(shards))
     }
 
-    /// The counters of thread `number`, shared where there are more threads than shards.
+    /// The counters of worker `number`: the shared ones where it has none of its own.
     #[inline]
     pub(super) fn shard(&self, number: usize) -> &Shard {
-        &self.0[number % self.0.len()]
+        &self.0[number.min(self.0.len() - 1)]
     }
 
-    fn sum(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
-        self.0
-            .iter()
-            .fold(0, |sum, shard| sum.wrapping_add(of(shard).load(Relaxed)))
+    /// The counters for threads that have no worker in hand.
+    #[inline]
+    pub(super) fn shared(&self) -> &Shard {
+        self.shard(usize::MAX)
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> &Counter) -> u64 {
+        let each = self.0.iter().map(|shard| of(shard).0.load(Relaxed));
+        each.fold(0, u64::wrapping_add)
     }
 
     /// Pages read and written so far.
@@ -111,36 +158,32 @@ impl Counters {
     }
 
     /// A gauge: threads at work may leave it below zero for a moment, which reads as zero.
-    fn gauge(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+    fn gauge(&self, of: impl Fn(&Shard) -> &Counter) -> u64 {
         (self.sum(of) as i64).max(0) as u64
     }
 
-    fn latency(&self, of: impl Fn(&Shard) -> &[AtomicU64; LATENCY_BUCKETS]) -> Latency {
-        core::array::from_fn(|i| self.sum(|shard| &of(shard)[i]))
-    }
-
-    /// Everything that is counted here; the pool's and the table's sizes are left at zero.
-    pub(super) fn snapshot(&self) -> Stats {
-        let mut stats = Stats {
-            reads: self.sum(|s| &s.reads),
-            writes: self.sum(|s| &s.writes),
-            failed_reads: self.sum(|s| &s.failed_reads),
-            failed_writes: self.sum(|s| &s.failed_writes),
-            notify_free: self.sum(|s| &s.notify_free),
-            corrupt: self.sum(|s| &s.corrupt),
-            backing_reads: self.sum(|s| &s.backing_reads),
-            backing_writes: self.sum(|s| &s.backing_writes),
-            recompressed: self.sum(|s| &s.recompressed),
-            recompress_saved: self.sum(|s| &s.recompress_saved),
-            recompress_in_vain: self.sum(|s| &s.recompress_in_vain),
-            zero_pages: self.gauge(|s| &s.zero_pages),
-            same_pages: self.gauge(|s| &s.same_pages),
-            good_compress: self.gauge(|s| &s.good_compress),
-            backing_pages: self.gauge(|s| &s.backing_pages),
-            store_latency: self.latency(|s| &s.store_latency),
-            load_latency: self.latency(|s| &s.load_latency),
-            ..Stats::default()
-        };
+    /// Fills in everything that is counted here; all else of `stats` stays as it is.
+    pub(super) fn read(&self, stats: &mut Stats) {
+        stats.reads = self.sum(|s| &s.reads);
+        stats.writes = self.sum(|s| &s.writes);
+        stats.failed_reads = self.sum(|s| &s.failed_reads);
+        stats.failed_writes = self.sum(|s| &s.failed_writes);
+        stats.notify_free = self.sum(|s| &s.notify_free);
+        stats.corrupt = self.sum(|s| &s.corrupt);
+        stats.backing_reads = self.sum(|s| &s.backing_reads);
+        stats.backing_writes = self.sum(|s| &s.backing_writes);
+        stats.recompressed = self.sum(|s| &s.recompressed);
+        stats.recompress_saved = self.sum(|s| &s.recompress_saved);
+        stats.recompress_in_vain = self.sum(|s| &s.recompress_in_vain);
+        stats.no_compress_since = self.sum(|s| &s.no_compress_since);
+        stats.zero_pages = self.gauge(|s| &s.zero_pages);
+        stats.same_pages = self.gauge(|s| &s.same_pages);
+        stats.good_compress = self.gauge(|s| &s.good_compress);
+        stats.backing_pages = self.gauge(|s| &s.backing_pages);
+        for i in 0..LATENCY_BUCKETS {
+            stats.store_latency[i] = self.sum(|s| &s.store_latency[i]);
+            stats.load_latency[i] = self.sum(|s| &s.load_latency[i]);
+        }
         for (i, codec) in stats.codecs.iter_mut().enumerate() {
             codec.pages = self.gauge(|s| &s.codec_pages[i]);
             codec.bytes = self.gauge(|s| &s.codec_bytes[i]);
@@ -148,6 +191,5 @@ impl Counters {
         stats.pages_stored = stats.codecs.iter().map(|c| c.pages).sum();
         stats.compr_bytes = stats.codecs.iter().map(|c| c.bytes).sum();
         stats.no_compress = stats.codecs[CodecId::Raw as usize].pages;
-        stats
     }
 }

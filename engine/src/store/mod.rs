@@ -1,37 +1,57 @@
 //! The store: pages by index, kept compressed.
 //!
-//! [`Store::write`], [`Store::read`] and [`Store::discard`] may be called from many threads
-//! at once, also for the same page. None of them allocates from the heap, takes a lock that
-//! all share, or touches memory that is not there; one thread of the host calls
+//! [`Store::write`], [`Store::read`] and [`Store::discard`], and for single pages
+//! [`Store::write_page`], [`Store::read_page`] and [`Store::free`], may be called from many
+//! threads at once, also for the same page. None of them allocates from the heap, takes a lock
+//! that all share, or touches memory that is not there; one thread of the host calls
 //! [`Store::keep`] in the background so that this stays so.
+//!
+//! # Calls for single pages
+//!
+//! They do no I/O and never sleep, so that a kernel may call them with preemption off, each
+//! CPU with a worker of its own. What has to be waited for is left to the caller:
+//!
+//! | answer | what the caller does |
+//! |---|---|
+//! | [`Written::ToBacking`] | writes the page to the backing store, then [`Store::arrive`] |
+//! | [`Written::InTransit`], [`Loaded::InTransit`] | waits until somebody's [`Store::arrive`], then tries again |
+//! | [`Loaded::InBacking`] | reads the page from the backing store, then [`Store::verify`] |
+//! | [`WriteError::NoSpace`] | may call [`Store::top_up`], which sleeps, and try again |
 
 mod cells;
 mod counters;
+mod damage;
 mod error;
 mod read;
 mod recompress;
+mod transit;
 mod write;
 
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use crate::backing::Backing;
-use crate::codec::{CodecSpec, Scratch};
-use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::backing::BackingAccess;
+use crate::codec::{Builtin, CodecSpec, Codecs};
+use crate::fallible::{boxed_page, reserved};
+use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
 use crate::page::{PAGE_SIZE, Page};
 use crate::pool::{Owners, Pool};
-use crate::slot::{self, Held, Slot, Taken};
+use crate::slot::{self, Emptied, Held, Slot, Taken};
 use crate::space::Table;
 use crate::stats::Stats;
-use counters::{Counters, Shard, add};
+use counters::{Counters, Shard};
 
 pub(crate) use cells::{Cell, Packed};
 pub use error::{ReadError, WriteError};
+pub use read::{InBacking, Loaded, Verified};
 pub use recompress::{ColdPolicy, Progress, Recompressor};
+pub use transit::Transit;
+pub use write::Written;
 
 /// Pages that a store can have: the owner in a chunk's header has 32 bits. 16 TiB.
 pub const MAX_PAGES: u64 = 1 << 32;
@@ -47,21 +67,44 @@ pub struct StoreConfig {
     pub memlimit: Option<u64>,
     /// Codec for new pages.
     pub codec: CodecSpec,
-    /// Arenas of the pool and sets of counters: as many as threads that work at once.
+    /// Arenas of the pool and sets of counters: as many as workers at work at once, in a
+    /// kernel as many as CPUs.
     pub arenas: usize,
     /// Most bytes of ready frames that the keeper holds in reserve.
     pub reserve_bytes: u64,
 }
 
-/// What a thread needs to store and load pages: make one for each thread before it serves.
-pub struct Worker {
+/// The number for [`Store::free`] and the like of a thread that has no worker in hand: it counts
+/// where all such threads do.
+pub const NO_WORKER: usize = usize::MAX;
+
+/// What a thread needs to store and load pages: make one for each thread, or each CPU, before it
+/// serves.
+pub struct Worker<C: Codecs = Builtin> {
     number: usize,
-    // Boxed, as `chunk` is: workers are handed from thread to thread, some with small stacks.
-    scratch: Box<Scratch>,
+    scratch: C::Scratch,
+    // Boxed: workers are handed from thread to thread, some with small stacks.
     chunk: Box<Page>,
+    /// Pages that this worker's thread is taking to the backing store.
+    run: Vec<Transit>,
 }
 
-impl fmt::Debug for Worker {
+impl<C: Codecs> Worker<C> {
+    /// The worker's number: how many were made before it. Those below
+    /// [`StoreConfig::arenas`] have an arena and counters of their own.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The codecs' working memory, for a set of codecs that wants to be told of its surroundings.
+    #[inline]
+    pub fn scratch(&mut self) -> &mut C::Scratch {
+        &mut self.scratch
+    }
+}
+
+impl<C: Codecs> fmt::Debug for Worker<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("number", &self.number)
@@ -74,7 +117,7 @@ pub struct Store<H: Host, F, S> {
     host: H,
     table: Table<S>,
     pool: Pool<H, F>,
-    backing: Option<Box<dyn Backing>>,
+    backing: BackingAccess,
     codec: AtomicU16,
     counters: Counters,
     workers: AtomicUsize,
@@ -100,24 +143,28 @@ impl<S: SlotMemory> Owners for Table<S> {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// An empty store with a page for each slot, of which it uses at most [`MAX_PAGES`].
-    pub fn new(
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none for the tables of pool and counters: 12 bytes a frame,
+    /// some 4 KiB an arena, and a bit for each 512 pages.
+    pub fn try_new(
         host: H,
         frames: F,
         slots: S,
-        backing: Option<Box<dyn Backing>>,
+        backing: BackingAccess,
         config: StoreConfig,
-    ) -> Self {
-        Store {
+    ) -> Result<Self, NoMemory> {
+        Ok(Store {
             host,
-            table: Table::new(slots),
-            pool: Pool::new(frames, config.arenas, config.memlimit, config.reserve_bytes),
+            table: Table::try_new(slots)?,
+            pool: Pool::try_new(frames, config.arenas, config.memlimit, config.reserve_bytes)?,
             backing,
             codec: AtomicU16::new(config.codec.to_bits()),
-            counters: Counters::new(config.arenas),
+            counters: Counters::try_new(config.arenas)?,
             workers: AtomicUsize::new(0),
             recompressing: AtomicBool::new(false),
             recompressor_rests: AtomicBool::new(false),
-        }
+        })
     }
 
     /// The number of pages that the store can hold.
@@ -131,15 +178,21 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Working memory for one thread, all of it resident.
-    pub fn worker(&self) -> Worker {
-        let mut chunk = Box::new([0; PAGE_SIZE]);
-        let mut page = Box::new([0; PAGE_SIZE]);
-        let scratch = Scratch::warmed(&mut page, &mut chunk[..]);
-        Worker {
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none.
+    pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
+        let run = match self.backing {
+            BackingAccess::Direct(_) => reserved(transit::LONGEST_RUN)?,
+            BackingAccess::ByCaller => reserved(1)?,
+            BackingAccess::None => Vec::new(),
+        };
+        Ok(Worker {
             number: self.workers.fetch_add(1, Relaxed),
-            scratch,
-            chunk,
-        }
+            scratch: H::Codecs::scratch()?,
+            chunk: boxed_page()?,
+            run,
+        })
     }
 
     /// The codec for new pages.
@@ -152,20 +205,46 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.codec.store(codec.to_bits(), Relaxed);
     }
 
+    /// Changes the most bytes of memory that the pool may hold; `None` for as many as its
+    /// frames. What it holds beyond stays, and until as much is freed, pages that are written go
+    /// to the backing store or fail.
+    pub fn set_memlimit(&self, bytes: Option<u64>) {
+        self.pool.set_limit(bytes);
+        if self.pool.excess() > 0 {
+            self.pool.call_keeper(&self.host);
+        }
+    }
+
+    /// Frees a page at once, and returns whether it held something. It reads as zeros from now
+    /// on.
+    ///
+    /// Never sleeps, allocates, or waits for anybody but a holder of this page's slot, who holds
+    /// it for microseconds: a page in transit is marked as dead and left to [`Store::arrive`].
+    /// May be called under spinlocks, but not from an interrupt.
+    ///
+    /// `worker` is the number of the caller's worker, which nobody else may use meanwhile (in a
+    /// kernel: that of this CPU, with preemption off), or [`NO_WORKER`].
+    pub fn free(&self, worker: usize, index: u64) -> bool {
+        let Some(word) = self.table.get(index) else {
+            return false;
+        };
+        let shard = self.counters.shard(worker);
+        let emptied = slot::empty(word, |attempt| self.host.relax(attempt));
+        let freed = self.take_emptied(shard, emptied);
+        shard.add(&shard.notify_free, u64::from(freed));
+        freed
+    }
+
     /// Frees pages `first..first + count` and returns how many of them held something. They
     /// read as zeros from now on. Pages past the end are ignored.
-    pub fn discard(&self, worker: &mut Worker, first: u64, count: u64) -> u64 {
+    pub fn discard(&self, worker: &mut Worker<H::Codecs>, first: u64, count: u64) -> u64 {
         let shard = self.counters.shard(worker.number);
         let mut freed = 0;
         for word in self.table.written_in(first..first.saturating_add(count)) {
-            if slot::glance(word) == (Slot::EMPTY, false) {
-                continue;
-            }
-            let old = slot::replace(word, Slot::EMPTY, |attempt| self.host.relax(attempt));
-            freed += u64::from(old.slot() != Slot::EMPTY);
-            self.free(shard, old);
+            let emptied = slot::empty(word, |attempt| self.host.relax(attempt));
+            freed += u64::from(self.take_emptied(shard, emptied));
         }
-        add(&shard.notify_free, freed);
+        shard.add(&shard.notify_free, freed);
         freed
     }
 
@@ -181,13 +260,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             still_dead();
             return false;
         };
-        let taken = slot::empty_if(word, still_dead, |attempt| self.host.relax(attempt));
-        let Some(taken) = taken else { return false };
-        // Any thread's counters do.
-        let shard = self.counters.shard(0);
-        self.free(shard, taken);
-        add(&shard.notify_free, 1);
-        true
+        self.host.pin();
+        let emptied = slot::empty_if(word, still_dead, |attempt| self.host.relax(attempt));
+        self.host.unpin();
+        let shard = self.counters.shared();
+        let freed = self.take_emptied(shard, emptied);
+        shard.add(&shard.notify_free, u64::from(freed));
+        freed
     }
 
     /// One round of background work: readies frames for the reserve, gives surplus ones back
@@ -197,6 +276,26 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.pool.keep(&self.host, &self.table)
     }
 
+    /// Makes memory ready for a write that found none, and returns whether there is some. Waits
+    /// for memory, so the caller must be able to sleep. Where it says yes, others may take that
+    /// memory before the caller does; where it says no, the pool is at its limit or the system
+    /// has nothing left.
+    pub fn top_up(&self) -> bool {
+        self.pool.top_up()
+    }
+
+    /// Bytes of ready frames beyond the least that a pool of any size keeps: what
+    /// [`Store::shrink`] can give back at once.
+    pub fn shrinkable_bytes(&self) -> u64 {
+        self.pool.shrinkable_bytes()
+    }
+
+    /// Gives up to `bytes` of ready frames back to the host, which is short of memory, and returns
+    /// how many. May run beside [`Store::keep`], and sleeps where [`FrameMemory::release`] does.
+    pub fn shrink(&self, bytes: u64) -> u64 {
+        self.pool.shrink(bytes)
+    }
+
     /// Pages read and written so far: how busy the store is. Costs little.
     pub fn served(&self) -> u64 {
         self.counters.served()
@@ -204,14 +303,21 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// A snapshot of the counters, taken while others may be at work.
     pub fn stats(&self) -> Stats {
-        Stats {
-            evacuated: self.pool.evacuated(),
-            reserve_misses: self.pool.reserve_misses(),
-            pool_bytes: self.pool.bytes(),
-            reserve_bytes: self.pool.reserve_bytes(),
-            table_bytes: self.table.bytes() + self.pool.table_bytes(),
-            ..self.counters.snapshot()
-        }
+        let mut stats = Stats::default();
+        self.read_stats(&mut stats);
+        stats
+    }
+
+    /// Fills in a snapshot of the counters: [`Store::stats`] for callers with a small stack.
+    pub fn read_stats(&self, stats: &mut Stats) {
+        self.counters.read(stats);
+        stats.evacuated = self.pool.evacuated();
+        stats.evacuated_bytes = self.pool.evacuated_bytes();
+        stats.reserve_misses = self.pool.reserve_misses();
+        stats.pool_bytes = self.pool.bytes();
+        stats.pool_bytes_max = self.pool.bytes_max();
+        stats.reserve_bytes = self.pool.reserve_bytes();
+        stats.table_bytes = self.table.bytes() + self.pool.table_bytes();
     }
 
     /// The pool's frames, for tests that make them fail.
@@ -226,14 +332,30 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if let Some(entry) = new.entry() {
             shard.gained(entry);
         }
-        self.free(shard, held.commit(new));
+        self.release(shard, held.commit(new));
+    }
+
+    /// Frees what an emptied slot said; returns whether its page held something until now.
+    fn take_emptied(&self, shard: &Shard, emptied: Emptied) -> bool {
+        let freed = emptied.is_freed();
+        if let Emptied::Taken(taken) = emptied {
+            self.release(shard, taken);
+        }
+        freed
     }
 
     /// Frees what a slot said.
-    fn free(&self, shard: &Shard, taken: Taken) {
-        if let Some(entry) = taken.slot().entry() {
-            shard.lost(entry);
+    fn release(&self, shard: &Shard, taken: Taken) {
+        match taken.slot().as_chunk() {
+            Some(chunk) => {
+                shard.lost_chunk(chunk);
+                self.pool.remove(&self.host, taken);
+            }
+            None => {
+                if let Some(entry) = taken.slot().entry() {
+                    shard.lost(entry);
+                }
+            }
         }
-        self.pool.remove(&self.host, taken);
     }
 }

@@ -2,10 +2,10 @@
 
 use core::sync::atomic::AtomicU64;
 
-use super::counters::{Shard, add};
+use super::counters::Shard;
 use super::{ReadError, Store, Worker};
-use crate::backing::Backing;
-use crate::codec::{self, CodecId, Scratch};
+use crate::backing::{Backing, BackingAccess};
+use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
 use crate::pool::checksum::crc32c;
@@ -25,19 +25,55 @@ enum Found {
     Here,
     /// The backing store has it; this is what its slot said.
     InBacking(Slot),
+    /// It is on its way there.
+    InTransit,
+}
+
+/// What a page's slot said when it was found to lie in the backing store.
+#[derive(Clone, Copy, Debug)]
+pub struct InBacking {
+    said: Slot,
+    since_ns: u64,
+}
+
+/// Where a page was found that was asked for.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "only a page that is here is read"]
+pub enum Loaded {
+    /// It is restored.
+    Here,
+    /// The backing store has it: the caller reads it from there, and hands it to
+    /// [`Store::verify`].
+    InBacking(InBacking),
+    /// It is on its way to the backing store: try again once it has arrived.
+    InTransit,
+}
+
+/// What a page that came from the backing store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "only a page that was verified is read"]
+pub enum Verified {
+    /// What was written.
+    Current,
+    /// Something else, and the page was written or freed meanwhile: read it again, from
+    /// [`Store::read_page`] on.
+    Changed,
+    /// Something else, although nobody has written it: the backing store has lost it.
+    Corrupt,
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Reads pages `first..first + pages.len()`. Those never written, or discarded, are zero.
     ///
-    /// Neighbouring pages that lie in the backing store come from there in one transfer.
+    /// Neighbouring pages that lie in the backing store come from there in one transfer; for
+    /// that the store must have direct access to it.
     ///
     /// # Errors
     /// That of the first page that could not be read; the others are read all the same. What
     /// `pages` then holds of those that failed is undefined.
     pub fn read(
         &self,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         first: u64,
         pages: &mut [Page],
     ) -> Result<(), ReadError> {
@@ -46,13 +82,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let mut before = self.host.now_ns();
         while at < pages.len() {
             let index = first.saturating_add(at as u64);
-            let (done, failed) = match self.load(worker, index, &mut pages[at]) {
-                Ok(Found::Here) => (1, None),
-                Ok(Found::InBacking(_)) => {
+            let (done, failed) = match self.load_arrived(worker, index, &mut pages[at]) {
+                Ok(None) => (1, None),
+                Ok(Some(_)) => {
                     let run = self.backing_run(index, pages.len() - at);
-                    let shard = self.counters.shard(worker.number);
                     let pages = &mut pages[at..at + run];
-                    (run, self.read_from_backing(shard, worker, index, pages))
+                    (run, self.read_from_backing(worker, index, pages))
                 }
                 Err(error) => (1, Some(Failed { pages: 1, error })),
             };
@@ -61,18 +96,101 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let each = now.saturating_sub(before) / done as u64;
             (0..done).for_each(|_| shard.loaded(each));
             before = now;
-            add(&shard.reads, done as u64);
+            shard.add(&shard.reads, done as u64);
             at += done;
             if let Some(Failed { pages, error }) = failed {
-                add(&shard.failed_reads, pages);
+                shard.add(&shard.failed_reads, pages);
                 outcome = outcome.and(Err(error));
             }
         }
         outcome
     }
 
+    /// Reads one page, or says where it is instead: see [`Loaded`]. Neither sleeps nor does
+    /// I/O.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] and [`ReadError::Corrupt`].
+    pub fn read_page(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &mut Page,
+    ) -> Result<Loaded, ReadError> {
+        let since_ns = self.host.now_ns();
+        let found = self.load(worker, index, page);
+        let shard = self.counters.shard(worker.number);
+        match found {
+            Ok(Found::InBacking(said)) => {
+                return Ok(Loaded::InBacking(InBacking { said, since_ns }));
+            }
+            Ok(Found::InTransit) => return Ok(Loaded::InTransit),
+            Ok(Found::Here) => {}
+            Err(_) => shard.add(&shard.failed_reads, 1),
+        }
+        shard.add(&shard.reads, 1);
+        shard.loaded(self.host.now_ns().saturating_sub(since_ns));
+        found.map(|_| Loaded::Here)
+    }
+
+    /// Checks a page that was read from the backing store, to the end of what
+    /// [`Store::read_page`] began. Never sleeps or waits.
+    ///
+    /// `worker` as for [`Store::free`].
+    pub fn verify(&self, worker: usize, index: u64, seen: InBacking, page: &Page) -> Verified {
+        let shard = self.counters.shard(worker);
+        shard.add(&shard.backing_reads, 1);
+        if Slot::backing(crc32c(PAGE_SIZE as u32, page)) != seen.said {
+            let now = self.table.get(index).map(slot::glance);
+            if now.is_none_or(|(said, _)| said != seen.said) {
+                return Verified::Changed;
+            }
+            shard.add(&shard.corrupt, 1);
+            self.count_failed_read(worker, seen);
+            return Verified::Corrupt;
+        }
+        shard.add(&shard.reads, 1);
+        shard.loaded(self.host.now_ns().saturating_sub(seen.since_ns));
+        Verified::Current
+    }
+
+    /// Notes that the backing store failed to read a page, to the end of what
+    /// [`Store::read_page`] began.
+    ///
+    /// `worker` as for [`Store::free`].
+    pub fn count_failed_read(&self, worker: usize, seen: InBacking) {
+        let shard = self.counters.shard(worker);
+        shard.add(&shard.reads, 1);
+        shard.add(&shard.failed_reads, 1);
+        shard.loaded(self.host.now_ns().saturating_sub(seen.since_ns));
+    }
+
+    /// Restores a page that is held in memory, or returns what the slot of one says that lies in
+    /// the backing store. Waits for one that is on its way there.
+    fn load_arrived(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &mut Page,
+    ) -> Result<Option<Slot>, ReadError> {
+        let mut attempt = 0;
+        loop {
+            match self.load(worker, index, page)? {
+                Found::Here => return Ok(None),
+                Found::InBacking(said) => return Ok(Some(said)),
+                Found::InTransit => self.host.relax(attempt),
+            }
+            attempt += 1;
+        }
+    }
+
     /// Restores a page that is held in memory, or says that it is not.
-    fn load(&self, worker: &mut Worker, index: u64, page: &mut Page) -> Result<Found, ReadError> {
+    fn load(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &mut Page,
+    ) -> Result<Found, ReadError> {
         let pages = self.pages();
         let Some(owner) = u32::try_from(index).ok().filter(|_| index < pages) else {
             return Err(ReadError::OutOfRange { index, pages });
@@ -93,7 +211,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             match restored {
                 Some(Some(())) => return Ok(Found::Here),
                 Some(None) => {
-                    add(&self.counters.shard(worker.number).corrupt, 1);
+                    let shard = self.counters.shard(worker.number);
+                    shard.add(&shard.corrupt, 1);
                     return Err(ReadError::Corrupt { index });
                 }
                 // It became something else between the look and the lock.
@@ -101,9 +220,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             }
         }
         match said.entry() {
-            Some(Entry::Empty) => page.fill(0),
+            Some(Entry::Empty | Entry::Transit { dead: true }) => page.fill(0),
             Some(Entry::Same(word)) => fill(page, word),
             Some(Entry::Backing { .. }) => return Ok(Found::InBacking(said)),
+            Some(Entry::Transit { dead: false }) => return Ok(Found::InTransit),
             // A chunk was restored above; shadows are a cache's, which does not read them; any
             // other word was never written by this engine.
             Some(Entry::Chunk(_) | Entry::Shadow { .. }) | None => {
@@ -116,13 +236,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Restores a page from the chunk that a slot names; `None` where it is corrupt.
     fn restore(
         &self,
-        scratch: &mut Scratch,
+        scratch: &mut <H::Codecs as Codecs>::Scratch,
         owner: u32,
         codec: CodecId,
         held: &Held<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
-        unpack(scratch, codec, self.pool.get(held, owner).ok()?, page)
+        unpack::<H::Codecs>(scratch, codec, self.pool.get(held, owner).ok()?, page)
     }
 
     /// How many pages from `index` on, at most `limit`, lie in the backing store.
@@ -144,19 +264,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Reads a run of pages that their slots said lie in the backing store.
     fn read_from_backing(
         &self,
-        shard: &Shard,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         first: u64,
         pages: &mut [Page],
     ) -> Option<Failed> {
-        let Some(backing) = &self.backing else {
+        let BackingAccess::Direct(backing) = &self.backing else {
             return Some(Failed {
                 pages: pages.len() as u64,
                 error: ReadError::Corrupt { index: first },
             });
         };
         let run = backing.read(first, pages);
-        add(&shard.backing_reads, pages.len() as u64);
+        let shard = self.counters.shard(worker.number);
+        shard.add(&shard.backing_reads, pages.len() as u64);
         let mut failed: Option<Failed> = None;
         for (index, page) in (first..).zip(pages) {
             if run.is_ok() && self.is_current(index, page) {
@@ -173,9 +293,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Whether a page that came from the backing store is what its slot still says.
     fn is_current(&self, index: u64, page: &Page) -> bool {
         let checksum = crc32c(PAGE_SIZE as u32, page);
-        self.table.get(index).is_some_and(|word| {
-            slot::peek(word, |attempt| self.host.relax(attempt)) == Slot::backing(checksum)
-        })
+        let word = self.table.get(index);
+        word.is_some_and(|word| slot::glance(word).0 == Slot::backing(checksum))
     }
 
     /// Reads one page from wherever it is, until what was read is what its slot says.
@@ -183,23 +302,23 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         &self,
         shard: &Shard,
         backing: &dyn Backing,
-        worker: &mut Worker,
+        worker: &mut Worker<H::Codecs>,
         index: u64,
         page: &mut Page,
     ) -> Result<(), ReadError> {
         let mut seen = None;
         loop {
-            let Found::InBacking(said) = self.load(worker, index, page)? else {
+            let Some(said) = self.load_arrived(worker, index, page)? else {
                 return Ok(());
             };
             if seen == Some(said) {
                 // Nobody wrote it since the last try, which had it wrong.
-                add(&shard.corrupt, 1);
+                shard.add(&shard.corrupt, 1);
                 return Err(ReadError::Corrupt { index });
             }
             seen = Some(said);
             backing.read(index, core::slice::from_mut(page))?;
-            add(&shard.backing_reads, 1);
+            shard.add(&shard.backing_reads, 1);
             if self.is_current(index, page) {
                 return Ok(());
             }
@@ -208,8 +327,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 }
 
 /// Restores a page from the bytes of its chunk; `None` where they are corrupt.
-pub(super) fn unpack(
-    scratch: &mut Scratch,
+pub(super) fn unpack<C: Codecs>(
+    scratch: &mut C::Scratch,
     codec: CodecId,
     bytes: &[u8],
     page: &mut Page,
@@ -217,7 +336,7 @@ pub(super) fn unpack(
     match codec {
         CodecId::Raw => page.copy_from_slice(bytes.get(..PAGE_SIZE)?),
         CodecId::Fill => fill(page, u64::from_ne_bytes(bytes.try_into().ok()?)),
-        id => codec::by_id(id)?.decompress(bytes, scratch, page).ok()?,
+        id => C::decompress(id, bytes, scratch, page).ok()?,
     }
     Some(())
 }

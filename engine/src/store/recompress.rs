@@ -24,12 +24,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::counters::add;
 use super::read::unpack;
 use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
-use crate::codec::{self, CodecId, CodecSpec};
-use crate::host::{FrameMemory, Host, SlotMemory};
-use crate::page::{PAGE_SIZE, Page};
+use crate::codec::{CodecId, CodecSpec, Codecs};
+use crate::fallible::{boxed_page, reserved};
+use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
+use crate::page::Page;
+use crate::pool::Room;
 use crate::slot::{self, ChunkRef, MAX_AGE, Slot};
 
 /// Chunks that one step recompresses at most: well under 2 ms of work with zstd:1.
@@ -74,7 +75,7 @@ struct Copied {
 /// The one thread that recompresses a store's cold pages. See the module's documentation.
 pub struct Recompressor<'a, H: Host, F, S> {
     store: &'a Store<H, F, S>,
-    worker: Worker,
+    worker: Worker<H::Codecs>,
     /// Where a page is restored.
     page: Box<Page>,
     batch: Vec<Copied>,
@@ -108,20 +109,28 @@ fn worth(length: usize) -> usize {
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Makes this thread the recompressor until what is returned is dropped; `None` while
     /// there is one already.
-    pub fn recompressor(&self) -> Option<Recompressor<'_, H, F, S>> {
-        if self.recompressing.swap(true, Acquire) {
-            return None;
+    ///
+    /// # Errors
+    /// [`NoMemory`] where there is none for its worker and for copies of some chunks.
+    pub fn try_recompressor(&self) -> Result<Option<Recompressor<'_, H, F, S>>, NoMemory> {
+        let mut spare = reserved(BATCH)?;
+        for _ in 0..BATCH {
+            spare.push(boxed_page()?);
         }
-        Some(Recompressor {
+        let (worker, page, batch) = (self.try_worker()?, boxed_page()?, reserved(BATCH)?);
+        if self.recompressing.swap(true, Acquire) {
+            return Ok(None);
+        }
+        Ok(Some(Recompressor {
             store: self,
-            worker: self.worker(),
-            page: Box::new([0; PAGE_SIZE]),
-            batch: Vec::with_capacity(BATCH),
-            spare: (0..BATCH).map(|_| Box::new([0; PAGE_SIZE])).collect(),
+            worker,
+            page,
+            batch,
+            spare,
             cursor: 0,
             left: 0,
             full: false,
-        })
+        }))
     }
 
     /// Wakes the recompressor from its rest, if it rests.
@@ -135,21 +144,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
     /// Ages some thousand slots, and recompresses up to 16 chunks that are found cold. An
-    /// epoch must use one policy throughout.
-    ///
-    /// `hurry` is told `true` before slots and the pool's arenas are locked, and `false`
-    /// after: a thread of low priority that lost its CPU in between would keep others
-    /// waiting.
-    pub fn step(&mut self, policy: ColdPolicy, mut hurry: impl FnMut(bool)) -> Progress {
+    /// epoch must use one policy throughout. Slots and the pool's arenas are locked only
+    /// between [`Host::pin`] and [`Host::unpin`], each called twice at most.
+    pub fn step(&mut self, policy: ColdPolicy) -> Progress {
         let ended = self.age_and_collect(policy);
         if !self.batch.is_empty() {
-            hurry(true);
+            let host = &self.store.host;
+            host.pin();
             self.copy_out();
-            hurry(false);
+            host.unpin();
             self.shrink(policy.codec);
-            hurry(true);
+            host.pin();
             self.commit(policy.codec.id());
-            hurry(false);
+            host.unpin();
         }
         if !ended {
             return Progress::Within;
@@ -205,8 +212,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         };
         let (said, held) = slot::glance(word);
         let Some(chunk) = said.as_chunk() else {
-            // What is held may become a chunk.
-            self.left += u64::from(held);
+            // What is held or in transit may become a chunk, or again what it was.
+            self.left += u64::from(held || said.is_in_transit());
             return;
         };
         if said.is_settled() || chunk.codec == codec || chunk.codec == CodecId::Fill {
@@ -260,7 +267,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
                 // Its reader will get the error; it is counted once here.
                 Some(Err(_)) => {
                     drop(held);
-                    add(&shard.corrupt, 1);
+                    shard.add(&shard.corrupt, 1);
                     *left -= u64::from(settle(store, copied));
                 }
                 None => {}
@@ -274,10 +281,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         let scratch = &mut self.worker.scratch;
         for copied in &mut self.batch {
             let ChunkRef { length, codec, .. } = copied.chunk;
-            let restored = unpack(scratch, codec, &copied.bytes[..length], &mut self.page);
+            let restored =
+                unpack::<H::Codecs>(scratch, codec, &copied.bytes[..length], &mut self.page);
             copied.shrunk = restored.and_then(|()| {
                 let out = &mut copied.bytes[..worth(length)];
-                codec::by_id(spec.id())?.compress(&self.page, spec.level(), scratch, out)
+                H::Codecs::compress(spec, &self.page, scratch, out)
             });
         }
     }
@@ -290,7 +298,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
                 Some(length) => self.replace(&copied, length, codec),
                 None => {
                     let shard = self.store.counters.shard(self.worker.number);
-                    add(&shard.recompress_in_vain, 1);
+                    shard.add(&shard.recompress_in_vain, 1);
                     settle(self.store, &copied)
                 }
             };
@@ -312,7 +320,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         let bytes = &copied.bytes[..length];
         let Ok(place) = store
             .pool
-            .insert(&store.host, number, copied.owner, bytes, false)
+            .insert(&store.host, number, copied.owner, bytes, Room::Held)
         else {
             self.full = true;
             return false;
@@ -324,9 +332,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
             codec,
         });
         store.exchange(shard, held, new);
-        add(&shard.recompressed, 1);
+        shard.add(&shard.recompressed, 1);
         let saved = copied.chunk.length - length;
-        add(&shard.recompress_saved, saved as u64);
+        shard.add(&shard.recompress_saved, saved as u64);
         true
     }
 }

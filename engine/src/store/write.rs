@@ -1,13 +1,14 @@
 //! Storing pages.
 
-use super::counters::{Shard, add};
+use super::counters::Shard;
+use super::transit::{LONGEST_RUN, Transit};
 use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, WriteError};
-use crate::backing::Backing;
-use crate::codec::{self, CodecId};
+use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, same_filled};
+use crate::pool::Room;
 use crate::pool::checksum::crc32c;
-use crate::slot::{self, ChunkRef, Slot};
+use crate::slot::{self, ChunkRef, InTransit, Slot};
 
 /// What is to become of a page.
 enum Placed {
@@ -17,57 +18,144 @@ enum Placed {
     ToBacking,
 }
 
+/// What became of a page that was given to the store.
+#[derive(Debug)]
+#[must_use = "only a page that is held is stored"]
+pub enum Written {
+    /// The store holds it.
+    Held,
+    /// It must go to the backing store: the caller takes it there.
+    ToBacking(Transit),
+    /// An earlier write is still taking the page to the backing store. Nothing was done: try
+    /// again once that has ended.
+    InTransit,
+}
+
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Writes pages `first..first + pages.len()`. Every page is tried, whatever happens to
     /// the others; one that fails reads as before, unless the backing store itself failed
     /// while overwriting it.
     ///
-    /// Neighbouring pages that must go to the backing store go there in one transfer.
+    /// Neighbouring pages that must go to the backing store go there in one transfer, of up to
+    /// 1 MiB; for that the store must have direct access to it.
     ///
     /// # Errors
     /// That of the first page that was not written.
-    pub fn write(&self, worker: &mut Worker, first: u64, pages: &[Page]) -> Result<(), WriteError> {
+    pub fn write(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        first: u64,
+        pages: &[Page],
+    ) -> Result<(), WriteError> {
         let mut outcome = Ok(());
         let mut note = |result: Result<(), WriteError>| {
             if outcome.is_ok() {
                 outcome = result;
             }
         };
-        // The run of pages for the backing store that ends before page `i`.
-        let mut run = 0;
-        let mut before = self.host.now_ns();
         for (i, page) in pages.iter().enumerate() {
-            let placed = self.place(worker, first.saturating_add(i as u64), page);
-            if !matches!(placed, Ok(Placed::ToBacking)) && run > 0 {
-                note(self.write_to_backing(worker, first, &pages[..i], run));
-                run = 0;
-            }
-            let shard = self.counters.shard(worker.number);
-            add(&shard.writes, 1);
-            match placed {
-                Ok(Placed::ToBacking) => run += 1,
-                Ok(Placed::Held(slot)) => {
-                    self.commit(shard, first + i as u64, slot);
-                    let now = self.host.now_ns();
-                    shard.stored(now.saturating_sub(before));
-                    before = now;
+            let index = first.saturating_add(i as u64);
+            let mut attempt = 0;
+            let written = loop {
+                match self.write_page(worker, index, page) {
+                    Ok(Written::InTransit) => {}
+                    written => break written,
                 }
-                Err(error) => {
-                    add(&shard.failed_writes, 1);
-                    note(Err(error));
+                // Nobody waits for a page in transit with pages in transit of his own.
+                note(self.take_run(worker, &pages[..i]));
+                self.host.relax(attempt);
+                attempt += 1;
+            };
+            match written {
+                Ok(Written::ToBacking(transit)) => {
+                    worker.run.push(transit);
+                    if worker.run.len() >= LONGEST_RUN.min(worker.run.capacity()) {
+                        note(self.take_run(worker, &pages[..=i]));
+                    }
+                }
+                written => {
+                    note(self.take_run(worker, &pages[..i]));
+                    note(written.map(drop));
                 }
             }
         }
-        if run > 0 {
-            note(self.write_to_backing(worker, first, pages, run));
-        }
-        self.end_rest();
+        note(self.take_run(worker, pages));
         outcome
+    }
+
+    /// Writes one page, or says that it must go to the backing store: see [`Written`]. Neither
+    /// sleeps nor does I/O.
+    ///
+    /// # Errors
+    /// [`WriteError::OutOfRange`], and [`WriteError::NoSpace`], after which
+    /// [`Store::top_up`] may help; the page then reads as before.
+    pub fn write_page(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &Page,
+    ) -> Result<Written, WriteError> {
+        let since_ns = self.host.now_ns();
+        if self.is_in_transit(index) {
+            return Ok(Written::InTransit);
+        }
+        let placed = self.place(worker, index, page);
+        let shard = self.counters.shard(worker.number);
+        let written = match placed {
+            Ok(Placed::Held(slot)) => match self.commit(shard, index, slot) {
+                Ok(()) => {
+                    shard.stored(self.host.now_ns().saturating_sub(since_ns));
+                    Written::Held
+                }
+                Err(InTransit) => Written::InTransit,
+            },
+            Ok(Placed::ToBacking) => self.depart(index, page, since_ns)?,
+            Err(error) => {
+                shard.add(&shard.writes, 1);
+                shard.add(&shard.failed_writes, 1);
+                return Err(error);
+            }
+        };
+        if !matches!(written, Written::InTransit) {
+            shard.add(&shard.writes, 1);
+            self.end_rest();
+        }
+        Ok(written)
+    }
+
+    /// Whether a page is on its way to the backing store.
+    #[inline]
+    fn is_in_transit(&self, index: u64) -> bool {
+        let word = self.table.get(index);
+        word.is_some_and(|word| slot::glance(word).0.is_in_transit())
+    }
+
+    /// Makes a page set out for the backing store.
+    fn depart(&self, index: u64, page: &Page, since_ns: u64) -> Result<Written, WriteError> {
+        let Some(word) = self.table.get_to_write(index) else {
+            let pages = self.pages();
+            return Err(WriteError::OutOfRange { index, pages });
+        };
+        let checksum = crc32c(PAGE_SIZE as u32, page);
+        let departed = slot::depart(word, checksum, |attempt| self.host.relax(attempt));
+        Ok(match departed {
+            Ok(departure) => Written::ToBacking(Transit {
+                index,
+                departure,
+                since_ns,
+            }),
+            Err(InTransit) => Written::InTransit,
+        })
     }
 
     /// Compresses a page and puts its chunk into the pool, or says that it must go to the
     /// backing store.
-    fn place(&self, worker: &mut Worker, index: u64, page: &Page) -> Result<Placed, WriteError> {
+    fn place(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        index: u64,
+        page: &Page,
+    ) -> Result<Placed, WriteError> {
         let pages = self.pages();
         let Some(owner) = u32::try_from(index).ok().filter(|_| index < pages) else {
             return Err(WriteError::OutOfRange { index, pages });
@@ -83,11 +171,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if codec == CodecId::Raw && may_leave {
             return Ok(Placed::ToBacking);
         }
-        let over_limit = self.backing.is_some() && index == 0;
-        match self
-            .pool
-            .insert(&self.host, arena, owner, bytes, over_limit)
-        {
+        let room = if self.backing.is_some() && index == 0 {
+            Room::BeyondLimit
+        } else {
+            Room::Limited
+        };
+        match self.pool.insert(&self.host, arena, owner, bytes, room) {
             Ok(place) => {
                 let length = bytes.len();
                 Ok(Placed::Held(Slot::chunk(ChunkRef {
@@ -105,7 +194,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// the page repeats, if it does.
     pub(super) fn compress<'a>(
         &self,
-        worker: &'a mut Worker,
+        worker: &'a mut Worker<H::Codecs>,
         page: &'a Page,
         repeated: Option<u64>,
     ) -> (CodecId, &'a [u8]) {
@@ -115,86 +204,36 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return (CodecId::Fill, &chunk[..8]);
         }
         let spec = self.codec();
-        let length = codec::by_id(spec.id()).and_then(|codec| {
-            codec.compress(
-                page,
-                spec.level(),
-                scratch,
-                &mut chunk[..INCOMPRESSIBLE_ABOVE],
-            )
-        });
-        match length {
+        let out = &mut chunk[..INCOMPRESSIBLE_ABOVE];
+        match H::Codecs::compress(spec, page, scratch, out) {
             Some(length) => (spec.id(), &chunk[..length]),
             None => (CodecId::Raw, page),
         }
     }
 
-    /// Makes a page's slot say `new` and frees what it said before.
-    pub(super) fn commit(&self, shard: &Shard, index: u64, new: Slot) {
+    /// Makes a page's slot say `new` and frees what it said before; where the page is in
+    /// transit, frees what `new` names.
+    fn commit(&self, shard: &Shard, index: u64, new: Slot) -> Result<(), InTransit> {
         let Some(word) = self.table.get_to_write(index) else {
-            return;
+            return Ok(());
         };
         // Counted first: a discard by another thread may follow the commit at once.
         if let Some(entry) = new.entry() {
             shard.gained(entry);
         }
         let old = slot::replace(word, new, |attempt| self.host.relax(attempt));
-        self.free(shard, old);
-    }
-
-    /// Writes the last `run` of `pages`, which start at page `first`, to the backing store.
-    fn write_to_backing(
-        &self,
-        worker: &Worker,
-        first: u64,
-        pages: &[Page],
-        run: usize,
-    ) -> Result<(), WriteError> {
-        let Some(backing) = &self.backing else {
-            return Ok(());
-        };
-        let skipped = pages.len() - run;
-        let shard = self.counters.shard(worker.number);
-        let before = self.host.now_ns();
-        let result = self.write_run(shard, &**backing, first + skipped as u64, &pages[skipped..]);
-        let each = self.host.now_ns().saturating_sub(before) / run as u64;
-        match result {
-            Ok(()) => {
-                add(&shard.backing_writes, run as u64);
-                (0..run).for_each(|_| shard.stored(each));
+        match old {
+            Ok(old) => {
+                self.release(shard, old);
+                Ok(())
             }
-            Err(_) => add(&shard.failed_writes, run as u64),
-        }
-        result
-    }
-
-    /// Writes a run of pages to the backing store and commits their slots.
-    ///
-    /// The slots are held meanwhile, lowest first, so that two writes of a page cannot mix.
-    /// Only an operation on these same pages waits for that; the evacuator never does.
-    fn write_run(
-        &self,
-        shard: &Shard,
-        backing: &dyn Backing,
-        first: u64,
-        pages: &[Page],
-    ) -> Result<(), WriteError> {
-        let words = || {
-            (first..)
-                .zip(pages)
-                .filter_map(|(i, _)| self.table.get_to_write(i))
-        };
-        for word in words() {
-            slot::lock(word, |attempt| self.host.relax(attempt)).leave();
-        }
-        let result = backing.write(first, pages);
-        for (word, page) in words().zip(pages) {
-            let held = slot::resume(word);
-            if result.is_ok() {
-                let checksum = crc32c(PAGE_SIZE as u32, page);
-                self.exchange(shard, held, Slot::backing(checksum));
+            Err(InTransit) => {
+                if let Some(entry) = new.entry() {
+                    shard.lost(entry);
+                }
+                self.pool.take_back(&self.host, new);
+                Err(InTransit)
             }
         }
-        Ok(result?)
     }
 }

@@ -1,5 +1,7 @@
 //! What a thread works with while it serves a request: codecs and room for pages.
 
+use std::alloc::{Layout, handle_alloc_error};
+
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 use parking_lot::Mutex;
@@ -34,7 +36,10 @@ impl Benches {
     pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Bench) -> T) -> T {
         let free = self.0.lock().pop();
         let mut bench = free.unwrap_or_else(|| Bench {
-            worker: cache.worker(),
+            // As where any other memory of the process is refused.
+            worker: cache
+                .try_worker()
+                .unwrap_or_else(|_| handle_alloc_error(Layout::new::<Worker>())),
             pages: Vec::new(),
         });
         let done = work(&mut bench);

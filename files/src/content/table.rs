@@ -140,7 +140,13 @@ impl Contents {
         };
         let host = LinuxHost::new(Arc::clone(&wake), Arc::default());
         let shared = Arc::new(Shared {
-            cache: Cache::new(host, frames, slots, config),
+            cache: Cache::try_new(host, frames, slots, config).map_err(|error| {
+                memory(MemoryError {
+                    what: "page cache tables",
+                    bytes: 0,
+                    source: io::Error::new(io::ErrorKind::OutOfMemory, error),
+                })
+            })?,
             mode,
             limits,
             size,

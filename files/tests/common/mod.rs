@@ -13,29 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use compcache_files::{FilesError, Hooks, Limits, Mount, MountOptions, WritePolicy};
+use compcache_test_needs as needs;
 use tempfile::TempDir;
 
-/// Whether mounts can be made here. If not, says so, or fails where the environment variable
-/// COMPCACHE_REQUIRE_ROOT_TESTS is 1.
-pub(crate) fn can_mount(test: &str) -> bool {
-    if !rustix::process::geteuid().is_root() {
-        skip(test, "root")
-    } else if !Path::new("/dev/fuse").exists() {
-        skip(test, "/dev/fuse")
-    } else {
-        true
-    }
-}
-
-/// Says that `missing` is needed, or fails. Returns `false`.
-pub(crate) fn skip(test: &str, missing: &str) -> bool {
-    let required = std::env::var_os("COMPCACHE_REQUIRE_ROOT_TESTS").is_some_and(|v| v == "1");
-    assert!(
-        !required,
-        "{test} needs {missing}, and COMPCACHE_REQUIRE_ROOT_TESTS is 1"
-    );
-    eprintln!("SKIPPED: {test} needs {missing}");
-    false
+/// Whether mounts can be made here. If not, says so.
+pub(crate) fn can_mount() -> bool {
+    needs::root() && needs::file("/dev/fuse")
 }
 
 /// Makes each function a test over each way in which a mount keeps what is written:
@@ -55,8 +38,7 @@ macro_rules! test_over_each_policy {
         mod $policy {
             $(#[test]
             fn $name() {
-                let test = concat!(stringify!($policy), "::", stringify!($name));
-                if let Some(bed) = $crate::common::Bed::with(test, |$options, _| $change) {
+                if let Some(bed) = $crate::common::Bed::with(|$options, _| $change) {
                     super::$name(&bed);
                 }
             })*
@@ -96,16 +78,13 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
 
 impl Bed {
     /// A bed whose mount is as by default; `None` where there can be none.
-    pub(crate) fn new(test: &str) -> Option<Self> {
-        Self::with(test, |_, _| {})
+    pub(crate) fn new() -> Option<Self> {
+        Self::with(|_, _| {})
     }
 
     /// A bed whose mount `change` says more of.
-    pub(crate) fn with(
-        test: &str,
-        change: impl FnOnce(&mut MountOptions, &mut Hooks),
-    ) -> Option<Self> {
-        if !can_mount(test) {
+    pub(crate) fn with(change: impl FnOnce(&mut MountOptions, &mut Hooks)) -> Option<Self> {
+        if !can_mount() {
             return None;
         }
         let directory = tempfile::Builder::new()

@@ -234,16 +234,12 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::need;
+    use compcache_test_needs as needs;
     use std::fs::{self, File};
     use std::os::unix::fs::FileExt;
 
     fn bed() -> Option<(tempfile::TempDir, Faulty)> {
-        let root = rustix::process::geteuid().is_root();
-        if !need(
-            root && Path::new("/dev/fuse").exists(),
-            "needs root and /dev/fuse",
-        ) {
+        if !needs::root() || !needs::file("/dev/fuse") {
             return None;
         }
         let directory = tempfile::tempdir().expect("a directory");

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 /// The line that ends a guest's console.
 const END: &str = "GUEST EXIT ";
 
+/// The status of a script that cannot run.
+const SKIPPED: u8 = 77;
+
 /// What makes a line of the kernel's a complaint.
 const COMPLAINTS: [&str; 20] = [
     "WARNING:",
@@ -34,6 +37,9 @@ const COMPLAINTS: [&str; 20] = [
 pub(crate) enum Verdict {
     /// The script ended with this status.
     Status(u8),
+    /// The script said that it cannot run on this kernel, by the status that automake gave that
+    /// meaning.
+    Skipped,
     /// It took too long.
     TimedOut,
     /// The guest went away without an end.
@@ -61,6 +67,7 @@ impl Outcome {
             (Some(0), _) => {
                 complaint(console, allowed).map_or(Verdict::Status(0), Verdict::Complaint)
             }
+            (Some(SKIPPED), _) => Verdict::Skipped,
             (Some(status), _) => Verdict::Status(status),
         };
         Self { verdict }
@@ -71,10 +78,20 @@ impl Outcome {
         self.verdict == Verdict::Status(0)
     }
 
+    /// How it ended, in a word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Status(0) => "ok",
+            Verdict::Skipped => "skipped",
+            _ => "FAILED",
+        }
+    }
+
     /// The script's status; 1 where the guest failed in another way.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.verdict {
             Verdict::Status(status) => ExitCode::from(status),
+            Verdict::Skipped => ExitCode::from(SKIPPED),
             _ => ExitCode::FAILURE,
         }
     }
@@ -83,6 +100,7 @@ impl Outcome {
     pub(crate) fn reason(&self) -> String {
         match &self.verdict {
             Verdict::Status(status) => format!("the script ended with {status}"),
+            Verdict::Skipped => "the script cannot run on this kernel".into(),
             Verdict::TimedOut => "timed out".into(),
             Verdict::Died => "the guest ended without a word".into(),
             Verdict::Complaint(line) => format!("the kernel said: {line}"),
@@ -123,6 +141,7 @@ mod tests {
             judge("GUEST EXIT 7\r\n[    1.2] reboot: Power down\r\n"),
             Verdict::Status(7)
         );
+        assert_eq!(judge("GUEST EXIT 77\r\n"), Verdict::Skipped);
         assert_eq!(judge("booting\r\n"), Verdict::Died);
         let late = Outcome::judge("GUEST EXIT 0", true, &[]);
         assert!(!late.passed());

@@ -14,7 +14,7 @@ const INIT: &str = include_str!("init.sh");
 const LOAD: &str = include_str!("load.sh");
 
 /// A kernel, and the part of its root file system that all tests share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Image {
     pub(crate) kernel: PathBuf,
     pub(crate) base: PathBuf,
@@ -69,14 +69,22 @@ pub(crate) fn base(
     Ok(Image { kernel, base })
 }
 
-/// The whole root file system for one script.
+/// The whole root file system for one script, with more files by path.
 ///
 /// # Errors
 ///
 /// The shared part cannot be read.
-pub(crate) fn with_script(image: &Image, script: &Script, out: &Path) -> Result<()> {
+pub(crate) fn with_script(
+    image: &Image,
+    script: &Script,
+    files: &[(String, Vec<u8>)],
+    out: &Path,
+) -> Result<()> {
     let mut archive = Archive::default();
     archive.file("test.sh", 0o755, script.text.as_bytes());
+    for (path, contents) in files {
+        archive.file(path, 0o644, contents);
+    }
     let mut bytes = fs::read(&image.base)?;
     bytes.extend(archive.finish());
     fs::write(out, bytes).with_context(|| format!("cannot write {}", out.display()))

@@ -9,7 +9,7 @@ mod programs;
 mod qemu;
 mod script;
 
-pub(crate) use console::Outcome;
+pub(crate) use console::{Outcome, Verdict};
 pub(crate) use initramfs::{Image, base, with_script};
-pub(crate) use qemu::{Machine, Qemu};
+pub(crate) use qemu::{Counting, Machine, Qemu};
 pub(crate) use script::Script;

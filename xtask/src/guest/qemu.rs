@@ -31,7 +31,16 @@ pub(crate) struct Machine {
     pub(crate) append: String,
     pub(crate) timeout: Duration,
     /// Time in the guest counts instructions, so that runs can be compared.
-    pub(crate) count_instructions: bool,
+    pub(crate) counting: Option<Counting>,
+}
+
+/// How instructions are counted.
+#[derive(Debug, Clone)]
+pub(crate) enum Counting {
+    /// By the time-stamp counter that the guest reads.
+    Clock,
+    /// By that, and by a plugin with these arguments.
+    Plugin(String),
 }
 
 /// What a guest said, and whether it was ended for taking too long.
@@ -144,7 +153,10 @@ impl Qemu {
         }
         // QEMU 7.2's emulation of cmpxchg16b makes kernels from 6.12 on fault twice at boot. The
         // string instructions that count as one each would make copies look free.
-        let (accelerator, cpu) = if machine.count_instructions {
+        let (accelerator, cpu) = if let Some(counting) = &machine.counting {
+            if let Counting::Plugin(plugin) = counting {
+                command.args(["-plugin", plugin]);
+            }
             command.args(["-icount", "shift=0,sleep=off"]);
             ("tcg,thread=single", "max,-cx16,-erms,-fsrm")
         } else {

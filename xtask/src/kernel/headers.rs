@@ -90,7 +90,11 @@ fn compiler(state: &State, archive: &Archive, headers: &Path) -> Result<Option<P
     let kbuild = kbuild
         .parent()
         .context("scripts are in the kernel's kbuild package")?;
-    if !TOOLS.iter().all(|tool| runs(&kbuild.join(tool))) {
+    let mut tools = TOOLS
+        .iter()
+        .map(|tool| kbuild.join(tool))
+        .filter(|tool| tool.exists());
+    if !tools.all(|tool| runs(&tool)) {
         let package = kbuild.file_name().unwrap_or_default().to_string_lossy();
         archive.unpack_with_dependencies(&[&package])?;
         archive.adapt(kbuild)?;
@@ -102,11 +106,13 @@ fn compiler(state: &State, archive: &Archive, headers: &Path) -> Result<Option<P
     Ok(program.parent().map(Path::to_path_buf))
 }
 
-/// The kernel's tools that a build runs.
-const TOOLS: [&str; 3] = [
+/// The kernel's tools that a build runs; Debian's choose one for the architecture.
+const TOOLS: [&str; 5] = [
     "scripts/basic/fixdep",
     "scripts/mod/modpost",
+    "scripts/mod/modpost.real-lsb-64",
     "tools/objtool/objtool",
+    "tools/objtool/objtool.real-x86",
 ];
 
 /// Whether the machine has the libraries of a program.

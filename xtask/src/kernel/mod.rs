@@ -1,8 +1,12 @@
 //! `cargo xtask kernel …`: the module for Debian's kernels.
 
+mod bench;
+mod check;
+mod gates;
 mod headers;
 mod module;
 mod objects;
+mod pages;
 mod release;
 mod state;
 mod test;
@@ -22,8 +26,12 @@ use crate::workspace;
 pub(crate) enum Task {
     /// Builds target/kernel/RELEASE/ramzswap.ko
     Build(Build),
+    /// Looks for what a kernel must not be given in the objects and modules, which it builds
+    Check(Build),
     /// Boots kernels in QEMU and runs the guest tests with the module
     Test(test::Test),
+    /// Counts the instructions of the driver and of zram in one guest
+    Bench(bench::Bench),
 }
 
 #[derive(Args)]
@@ -98,13 +106,27 @@ pub(crate) fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Build(build) => {
             let state = build.kernels.state()?;
-            let releases = build.kernels.releases(&state)?;
-            let objects = objects::build(&state)?;
-            for release in &releases {
-                module::build(&state, release, &objects)?;
-            }
+            build_all(&state, &build.kernels.releases(&state)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Task::Test(test) => test::run(test),
+        Task::Check(build) => {
+            let state = build.kernels.state()?;
+            let releases = build.kernels.releases(&state)?;
+            let (objects, modules) = build_all(&state, &releases)?;
+            check::run(&objects, &modules)
+        }
+        Task::Test(test) => test::run(&test),
+        Task::Bench(bench) => bench::run(&bench),
     }
+}
+
+/// Builds the objects, and the module for each kernel.
+fn build_all(
+    state: &State,
+    releases: &[Release],
+) -> Result<(objects::Objects, Vec<(Release, PathBuf)>)> {
+    let objects = objects::build(state)?;
+    let build = |release: &Release| Ok((release.clone(), module::build(state, release, &objects)?));
+    let modules = releases.iter().map(build).collect::<Result<_>>()?;
+    Ok((objects, modules))
 }

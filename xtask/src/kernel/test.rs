@@ -1,15 +1,20 @@
 //! `cargo xtask kernel test`: guests with the module.
 
 use std::fs;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use super::{Kernels, Release, State, directory, headers, module, objects};
-use crate::guest::{self, Image, Machine, Outcome, Qemu, Script};
+use super::{
+    DEFAULT, Kernels, Release, State, check, directory, headers, module, objects, release,
+};
+use crate::guest::{self, Image, Machine, Outcome, Qemu, Script, Verdict};
 use crate::workspace;
 
 #[derive(Args)]
@@ -33,8 +38,12 @@ pub(crate) struct Test {
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
 
+    /// Guests that run at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+
     /// Puts this module into the guests instead of building ours; `none`: no module of ours
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
     module: Option<PathBuf>,
 
     /// Keeps the consoles and root file systems of guests that passed, too
@@ -42,50 +51,54 @@ pub(crate) struct Test {
     keep: bool,
 }
 
-/// Runs the tests.
+/// A guest to run.
+struct Job {
+    release: Release,
+    image: Image,
+    script: Script,
+}
+
+/// Runs the tests. With `--all` each kernel's module is built and checked, and guests run on
+/// those kernels that are the default.
 ///
 /// # Errors
 ///
 /// Something could not be fetched, built or started. A test that fails is none.
-pub(crate) fn run(test: Test) -> Result<ExitCode> {
-    let state = test.kernels.state()?;
-    let releases = test.kernels.releases(&state)?;
+pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     let scripts = test.scripts()?;
+    let state = test.kernels.state()?;
     let qemu = Qemu::find(&state)?;
-    let objects = match &test.module {
-        None => Some(objects::build(&state)?),
-        Some(_) => None,
-    };
-    let (mut passed, mut failed) = (0, 0);
     let mut status = ExitCode::SUCCESS;
-    for release in &releases {
-        let module = match (&test.module, &objects) {
-            (Some(path), _) if path.as_os_str() == "none" => None,
-            (Some(path), _) => Some(path.clone()),
-            (None, Some(objects)) => Some(module::build(&state, release, objects)?),
-            (None, None) => None,
-        };
-        let image = image(&state, release, module.as_deref())?;
+    let mut jobs = Vec::new();
+    for (release, module) in test.modules(&state, &mut status)? {
+        let image = image(&state, &release, module.as_deref())?;
         for script in scripts.iter().filter(|script| script.is_for(&release.name)) {
-            let outcome = test.one(&qemu, release, &image, script)?;
-            if outcome.passed() {
-                passed += 1;
-            } else {
-                failed += 1;
-                status = outcome.exit_code();
-            }
+            let (release, image, script) = (release.clone(), image.clone(), script.clone());
+            jobs.push(Job {
+                release,
+                image,
+                script,
+            });
         }
     }
-    println!("{passed} passed, {failed} failed");
-    if passed + failed == 0 {
+    if jobs.is_empty() {
         bail!("no script is for these kernels");
     }
-    let single = test.script.is_some() && passed + failed == 1;
-    Ok(if failed > 0 && !single {
-        ExitCode::FAILURE
+    let outcomes = test.run_all(&qemu, &jobs)?;
+    let count = |verdict: fn(&Outcome) -> bool| outcomes.iter().filter(|o| verdict(o)).count();
+    let failed = count(|outcome| !outcome.passed() && outcome.verdict != Verdict::Skipped);
+    let skipped = count(|outcome| outcome.verdict == Verdict::Skipped);
+    let more = if skipped > 0 {
+        format!(", {skipped} skipped")
     } else {
-        status
-    })
+        String::new()
+    };
+    println!("{} passed, {failed} failed{more}", count(Outcome::passed));
+    match outcomes.as_slice() {
+        [one] if test.script.is_some() => Ok(one.exit_code()),
+        _ if failed > 0 => Ok(ExitCode::FAILURE),
+        _ => Ok(status),
+    }
 }
 
 impl Test {
@@ -97,39 +110,101 @@ impl Test {
         files.iter().map(|file| Script::read(file)).collect()
     }
 
-    fn one(
+    /// The kernels to boot, with the module of each.
+    fn modules(
         &self,
-        qemu: &Qemu,
-        release: &Release,
-        image: &Image,
-        script: &Script,
-    ) -> Result<Outcome> {
+        state: &State,
+        status: &mut ExitCode,
+    ) -> Result<Vec<(Release, Option<PathBuf>)>> {
+        let mut releases = self.kernels.releases(state)?;
+        if let Some(module) = &self.module {
+            let module = Some(module.clone()).filter(|path| path.as_os_str() != "none");
+            return Ok(releases
+                .into_iter()
+                .map(|release| (release, module.clone()))
+                .collect());
+        }
+        let objects = objects::build(state)?;
+        let build = |release: Release| {
+            let module = module::build(state, &release, &objects)?;
+            Ok((release, module))
+        };
+        let mut modules: Vec<_> = releases.drain(..).map(build).collect::<Result<_>>()?;
+        if self.kernels.all {
+            *status = check::run(&objects, &modules)?;
+            let default = DEFAULT.map(|name| release::resolve(state, name));
+            let default: Vec<Release> = default.into_iter().collect::<Result<_>>()?;
+            modules.retain(|(release, _)| default.contains(release));
+        }
+        Ok(modules
+            .into_iter()
+            .map(|(release, module)| (release, Some(module)))
+            .collect())
+    }
+
+    /// Runs guests, some at once; the outcomes are in the order in which they ended.
+    fn run_all(&self, qemu: &Qemu, jobs: &[Job]) -> Result<Vec<Outcome>> {
+        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || -> Result<()> {
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let outcome = self.one(qemu, job)?;
+                outcomes
+                    .lock()
+                    .expect("no guest's thread panics")
+                    .push(outcome);
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().expect("a guest's thread"))
+        })?;
+        Ok(outcomes.into_inner().expect("no guest's thread panics"))
+    }
+
+    fn one(&self, qemu: &Qemu, job: &Job) -> Result<Outcome> {
+        let Job {
+            release,
+            image,
+            script,
+        } = job;
         let out = directory().join(&release.name).join("guests");
         fs::create_dir_all(&out)?;
         let initramfs = out.join(format!("{}.cpio", script.name()));
         let log = out.join(format!("{}.log", script.name()));
-        guest::with_script(image, script, &initramfs)?;
+        guest::with_script(image, script, &[], &initramfs)?;
         let machine = Machine {
             smp: self.smp.unwrap_or(script.smp),
             memory: self.memory.unwrap_or(script.memory),
             append: script.append.clone(),
             timeout: self.timeout.map_or(script.timeout, Duration::from_secs),
-            count_instructions: false,
+            counting: None,
         };
+        if std::io::stderr().is_terminal() {
+            eprintln!(
+                "{} on {}, up to {:?}",
+                script.name(),
+                release.name,
+                machine.timeout
+            );
+        }
         let start = Instant::now();
         let echo = self.script.is_some();
         let said = qemu.boot(&machine, &image.kernel, &initramfs, &log, echo)?;
         let outcome = Outcome::judge(&said.console, said.timed_out, &script.allowed);
-        let word = if outcome.passed() { "ok" } else { "FAILED" };
         let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{:<28} {:<30} {word} {seconds:.1}",
+        let word = outcome.word();
+        let mut line = format!(
+            "{:<24} {:<30} {word} {seconds:.1} s",
             script.name(),
             release.name
         );
         if !outcome.passed() {
-            println!("    {}; console: {}", outcome.reason(), log.display());
+            line += &format!("\n    {}; console: {}", outcome.reason(), log.display());
         }
+        println!("{line}");
         if !self.keep {
             let _ = fs::remove_file(&initramfs);
             if outcome.passed() {
@@ -151,7 +226,11 @@ fn shell_scripts(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The kernel's image with what all scripts share.
-fn image(state: &State, release: &Release, module: Option<&Path>) -> Result<Image> {
+///
+/// # Errors
+///
+/// The kernel's packages cannot be fetched, or something for the guest cannot be built.
+pub(super) fn image(state: &State, release: &Release, module: Option<&Path>) -> Result<Image> {
     let name = &release.name;
     let root = match release.debian {
         None => PathBuf::from("/"),
@@ -160,14 +239,16 @@ fn image(state: &State, release: &Release, module: Option<&Path>) -> Result<Imag
             let packages = ["linux-binary", "linux-modules", "linux-image"]
                 .map(|kind| format!("{kind}-{name}"))
                 .into_iter()
-                .find(|package| archive.show(package).is_some());
-            let package = packages.with_context(|| format!("Debian has no image of {name}"))?;
-            let modules = format!("linux-modules-{name}");
-            let mut packages = headers::closure(archive, &package);
-            if archive.show(&modules).is_some() {
-                packages.push(modules);
+                .filter(|package| archive.show(package).is_some());
+            let mut packages: Vec<String> = packages.collect();
+            if packages.len() > 1 {
+                // The image is then a package that depends on the others.
+                packages.retain(|package| !package.starts_with("linux-image-"));
             }
-            archive.unpack(&packages)?;
+            let all = packages
+                .iter()
+                .flat_map(|package| headers::closure(archive, package));
+            archive.unpack(&all.collect::<Vec<_>>())?;
             archive.root().to_path_buf()
         }
     };

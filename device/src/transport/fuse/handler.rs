@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use compcache_engine::Worker;
+use compcache_host::sched;
 
 use super::abi::{Fallocate, InHeader, Io, ROOT, Reply, op};
 use crate::disk::Disk;
-use crate::sched;
+use crate::error::DeviceError;
 
 /// Bytes of stack that a worker touches before it serves.
 const STACK: usize = 128 << 10;
@@ -44,13 +45,13 @@ pub(super) fn become_batch_task() {
 }
 
 impl Handler {
-    pub(super) fn new(disk: &Arc<dyn Disk>) -> Self {
-        Handler {
-            worker: disk.worker(),
+    pub(super) fn new(disk: &Arc<dyn Disk>) -> Result<Self, DeviceError> {
+        Ok(Handler {
+            worker: disk.worker()?,
             disk: Arc::clone(disk),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-        }
+        })
     }
 
     /// Answers a request with the arguments `args`. The first `len` bytes of `data` came with

@@ -65,7 +65,7 @@ impl Server {
         let queues: Vec<_> = plan
             .threads
             .iter()
-            .map(|thread| Queues::new(thread, plan.max_io, Handler::new(job.disk), warnings))
+            .map(|thread| Queues::new(thread, plan.max_io, Handler::new(job.disk)?, warnings))
             .collect::<Result<_, _>>()?;
         let buffer = Buffer::new(plan.max_io, warnings)?;
         let handshake = Handshake::begin(switch_on)?;
@@ -110,7 +110,7 @@ impl Server {
     ) -> Result<(), DeviceError> {
         let session = Session {
             fuse: connection.try_clone()?,
-            handler: Handler::new(job.disk),
+            handler: Handler::new(job.disk)?,
             buffer,
         };
         self.spawn(job, thread, move || session.serve())

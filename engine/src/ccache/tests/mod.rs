@@ -24,12 +24,13 @@ fn cache(limit: u64) -> TestCache {
         only_copy: false,
     };
     let frames = (limit / (64 << 10)) as u32 + 16;
-    Ccache::new(
+    Ccache::try_new(
         TestHost::default(),
         HeapFrames::new(frames),
         HeapSlots::new(1 << 17),
         config,
     )
+    .unwrap()
 }
 
 /// A page that compresses to less than half, different for every seed.

@@ -27,7 +27,7 @@ impl Model {
 
 fn run(seed: u64, steps: u32) {
     let cache = cache(MIB / 2);
-    let mut worker = cache.worker();
+    let mut worker = cache.try_worker().unwrap();
     let files: Vec<_> = (0..FILES).map(|_| cache.add_file().unwrap()).collect();
     let mut model = Model::default();
     let mut random = Random::new(seed);

@@ -10,7 +10,7 @@ const FIT: u64 = 1900;
 #[test]
 fn a_page_is_taken_in_when_it_comes_back() {
     let cache = cache(4 * MIB);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let mut read = |i| fault(&cache, &mut worker, file, i, || page(i));
     assert!(!(0..100).any(&mut read), "nothing is held at first");
     assert_eq!(cache.stats().admitted, 0, "and nothing is taken in");
@@ -24,7 +24,7 @@ fn a_page_is_taken_in_when_it_comes_back() {
 fn while_the_kernel_reclaims_a_page_is_taken_in_at_once() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let mut read = |i| fault(&cache, &mut worker, file, i, || page(i));
     assert!(!(0..100).any(&mut read));
     assert!((0..100).all(&mut read));
@@ -44,7 +44,7 @@ fn what_is_read_faster_than_compressed_is_taken_in_only_when_it_comes_back() {
 fn a_scan_does_not_push_out_what_is_read_again_and_again() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
-    let mut worker = cache.worker();
+    let mut worker = cache.try_worker().unwrap();
     let (hot, scan) = (cache.add_file().unwrap(), cache.add_file().unwrap());
     let hot_pages = FIT * 3 / 4;
     for _ in 0..3 {
@@ -69,7 +69,7 @@ fn a_scan_does_not_push_out_what_is_read_again_and_again() {
 fn of_a_loop_that_does_not_fit_a_part_stays() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let round = |worker: &mut Worker| -> u64 {
         (0..2 * FIT)
             .map(|i| u64::from(fault(&cache, worker, file, i, || page(i))))
@@ -90,7 +90,7 @@ fn of_a_loop_that_does_not_fit_a_part_stays() {
 fn a_new_working_set_takes_over() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
-    let mut worker = cache.worker();
+    let mut worker = cache.try_worker().unwrap();
     let (old, new) = (cache.add_file().unwrap(), cache.add_file().unwrap());
     let mut round = |file, seed: u64| -> u64 {
         (0..FIT * 3 / 4)
@@ -110,7 +110,7 @@ fn a_new_working_set_takes_over() {
 fn what_does_not_compress_passes_by() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     for _ in 0..3 {
         (0..1000).for_each(|i| {
             fault(&cache, &mut worker, file, i, || noise(i));
@@ -125,7 +125,7 @@ fn what_does_not_compress_passes_by() {
 fn a_stream_learns_to_pass_by() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let mut read = |from: u64, to: u64| {
         let before = cache.stats().admitted;
         (from..to).for_each(|i| {
@@ -142,7 +142,7 @@ fn memory_stays_within_the_limit_and_comes_back() {
     let limit = 4 * MIB;
     let cache = cache(limit);
     cache.set_reclaiming(true);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let taken = || {
         while cache.keep() {}
         let stats = cache.stats();
@@ -176,7 +176,7 @@ fn memory_stays_within_the_limit_and_comes_back() {
 #[test]
 fn pinned_pages_fill_the_cache_and_are_then_refused() {
     let cache = cache(MIB);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let mut pinned = 0;
     while cache.pin(&mut worker, file, pinned, &page(pinned)).is_ok() {
         pinned += 1;
@@ -195,7 +195,7 @@ fn pinned_pages_fill_the_cache_and_are_then_refused() {
 #[test]
 fn a_corrupt_page_is_dropped_and_never_given_out() {
     let cache = cache(MIB);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     cache.set_reclaiming(true);
     for i in [3, 4] {
         fault(&cache, &mut worker, file, i, || page(i));
@@ -211,7 +211,7 @@ fn a_corrupt_page_is_dropped_and_never_given_out() {
 #[test]
 fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
     let cache = cache(MIB);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     assert_eq!(cache.ask_ahead(file, 5), Verdict::Pass, "nobody needs it");
     cache.set_reclaiming(true);
     let mut ahead = 0;
@@ -231,7 +231,7 @@ fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
 #[test]
 fn many_small_files_do_not_keep_others_out() {
     let cache = cache(MIB);
-    let mut worker = cache.worker();
+    let mut worker = cache.try_worker().unwrap();
     let files: Vec<_> = (0..6000).map(|_| cache.add_file().unwrap()).collect();
     for group in files.chunks(200) {
         let mut hits = 0;
@@ -251,7 +251,7 @@ fn many_small_files_do_not_keep_others_out() {
 fn pages_that_cost_no_pool_are_bounded_by_the_index() {
     let cache = cache(MIB);
     cache.set_reclaiming(true);
-    let (mut worker, file) = (cache.worker(), cache.add_file().unwrap());
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     for i in 0..20_000 {
         fault(&cache, &mut worker, file, i, || [7; PAGE_SIZE]);
     }

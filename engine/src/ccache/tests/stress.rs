@@ -64,7 +64,7 @@ fn no_thread_reads_a_wrong_page() {
         for thread in 0..3 {
             let (cache, files) = (&cache, &files);
             scope.spawn(move || {
-                let mut worker = cache.worker();
+                let mut worker = cache.try_worker().unwrap();
                 let mut random = Random::new(thread);
                 for _ in 0..rounds {
                     let file = &files[random.next() as usize % 3];
@@ -76,7 +76,7 @@ fn no_thread_reads_a_wrong_page() {
         // One writer only, so that versions have an order.
         scope.spawn(move || {
             let mut random = Random::new(77);
-            let mut worker = cache.worker();
+            let mut worker = cache.try_worker().unwrap();
             for _ in 0..rounds / 4 {
                 let file = &files[random.next() as usize % 3];
                 let index = random.next() % PAGES;

@@ -5,41 +5,47 @@ use crate::codec::lz77::{MIN_MATCH, Output, load16, run_of_255};
 use crate::page::Page;
 
 /// What a sequence with short literals reads at most: a token, 16 bytes for the literals, the
-/// distance. With a short match it writes 16 bytes, then 18.
+/// distance. With a short match it writes 16 bytes, then 16.
 const READ: usize = 1 + 16 + 2;
-const WRITTEN: usize = 16 + 18;
+const WRITTEN: usize = 16 + 16;
+
+/// The largest field of a token whose match is copied as 16 bytes.
+const SHORT: usize = 16 - MIN_MATCH;
 
 /// Restores a page; `None` where `chunk` is not a block of exactly 4096 bytes.
-pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
+pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
+    let start = chunk.as_ptr();
     // Before this, READ bytes can be read without a check.
-    let careful = (chunk.len() + 1).saturating_sub(READ);
+    let careful = start.wrapping_add((chunk.len() + 1).saturating_sub(READ));
     let mut at = 0;
     loop {
-        if at < careful && out.has_room(WRITTEN) {
-            // SAFETY: `chunk` has READ bytes at `at`.
-            let next = unsafe { chunk.as_ptr().add(at + 1) };
-            // SAFETY: as above.
-            let token = usize::from(unsafe { *next.sub(1) });
+        let mut next = start.wrapping_add(at);
+        while next < careful && out.is_under_way(WRITTEN) {
+            // SAFETY: `chunk` has READ bytes at `next`.
+            let token = usize::from(unsafe { *next });
+            if token >= MORE << 4 {
+                break;
+            }
             let (literals, length) = (token >> 4, token & MORE);
-            if literals < MORE {
-                // SAFETY: `chunk` has 18 bytes at `next`, of which less than 16 are literals;
-                // the page has room for 16.
-                let distance = unsafe {
-                    out.few_literals::<16>(next, literals);
-                    load16(next.add(literals))
-                };
-                at += 1 + literals + 2;
-                if length < MORE && out.reaches_beyond_a_word(distance) {
-                    // SAFETY: the length is at most 18, the distance at least 8 and in reach,
-                    // and the page has room for 18 bytes after the literals.
-                    unsafe { out.short_match(distance, length + MIN_MATCH) };
-                } else {
-                    long_match(&mut out, chunk, &mut at, distance, length)?;
-                }
-                continue;
+            // SAFETY: `chunk` has 18 bytes behind the token, of which less than 16 are literals;
+            // the page has room for 16.
+            let distance = unsafe {
+                out.few_literals::<16>(next.add(1), literals);
+                next = next.add(1 + literals + 2);
+                load16(next.sub(2))
+            };
+            if length <= SHORT && out.reaches_beyond_a_word(distance) {
+                // SAFETY: the length is at most 16, the distance at least 8 and in reach, and
+                // the page has room for 16 bytes after the literals.
+                unsafe { out.short_match::<16>(distance, length + MIN_MATCH) };
+            } else {
+                let mut at = next.addr() - start.addr();
+                long_match(&mut out, chunk, &mut at, distance, length)?;
+                next = start.wrapping_add(at);
             }
         }
+        at = next.addr() - start.addr();
         let token = usize::from(*chunk.get(at)?);
         at += 1;
         let mut literals = token >> 4;

@@ -17,34 +17,15 @@ mod decompress;
 mod tests;
 
 use super::lz77::{self, Table};
-use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::Page;
+
+pub(super) use decompress::decompress;
 
 /// A token's field that says: more bytes follow.
 const MORE: usize = 15;
 
-/// Working memory: the hash table of the compressor, 16 KiB.
-#[derive(Debug, Default)]
-pub struct State {
-    table: Table,
-}
-
-/// The codec.
-#[derive(Debug)]
-pub struct Lz4;
-
-impl Codec for Lz4 {
-    fn id(&self) -> CodecId {
-        CodecId::Lz4
-    }
-
-    fn compress(&self, page: &Page, _: i8, scratch: &mut Scratch, out: &mut [u8]) -> Option<usize> {
-        lz77::compress::<compress::Blocks>(&mut scratch.lz4.table, page, out)
-    }
-
-    fn decompress(&self, chunk: &[u8], _: &mut Scratch, page: &mut Page) -> Result<(), Corrupt> {
-        decompress::decompress(chunk, page).ok_or(Corrupt {
-            codec: CodecId::Lz4,
-        })
-    }
+/// [`Codecs::compress`](super::Codecs::compress).
+#[inline]
+pub(super) fn compress(page: &Page, table: &mut Table, out: &mut [u8]) -> Option<usize> {
+    lz77::compress::<compress::Blocks>(table, page, out)
 }

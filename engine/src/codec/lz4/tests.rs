@@ -2,44 +2,46 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::Lz4;
-use crate::codec::Scratch;
 use crate::codec::lz77::testing::{all_pages, any_lz_page, check_exact, chunk, page_of};
 use crate::codec::testing::{check_damage, real_pages};
+use crate::codec::{Builtin, CodecSpec, Codecs};
 use crate::page::PAGE_SIZE;
 
 #[test]
 fn pages_round_trip() {
     for (name, page) in all_pages() {
-        check_exact(&Lz4, &name, &page);
+        check_exact(CodecSpec::LZ4, &name, &page);
     }
 }
 
 #[test]
 fn damage_is_survived() {
-    check_damage(&Lz4, 0);
+    check_damage(CodecSpec::LZ4);
 }
 
 #[test]
 fn another_decoder_reads_our_blocks_and_ours_reads_another_encoders() {
-    let mut scratch = Scratch::default();
+    let mut scratch = Builtin::scratch().unwrap();
     for (name, page) in all_pages() {
-        let ours = chunk(&Lz4, &mut scratch, &page);
+        let ours = chunk(CodecSpec::LZ4, &mut scratch, &page);
         assert!(
             lz4_flex::block::decompress(&ours, PAGE_SIZE).unwrap() == *page,
             "{name}"
         );
         let theirs = lz4_flex::block::compress(&page[..]);
-        assert!(*page_of(&Lz4, &theirs).unwrap() == *page, "{name}");
+        assert!(
+            *page_of(CodecSpec::LZ4, &theirs).unwrap() == *page,
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn our_blocks_are_as_small_as_another_encoders() {
-    let mut scratch = Scratch::default();
+    let mut scratch = Builtin::scratch().unwrap();
     let (mut ours, mut theirs) = (0, 0);
     for (_, page) in real_pages() {
-        ours += chunk(&Lz4, &mut scratch, &page).len();
+        ours += chunk(CodecSpec::LZ4, &mut scratch, &page).len();
         theirs += lz4_flex::block::compress(&page[..]).len();
     }
     assert!(ours * 100 <= theirs * 101, "{ours} bytes against {theirs}");
@@ -56,7 +58,7 @@ fn a_hand_written_block_is_read() {
     let mut run = alloc::vec![255; 15];
     run.push(246);
     let chunk = block(&[&[0x1f, 7, 1, 0], &run, &[0x50, 1, 2, 3, 4, 5]]);
-    let page = page_of(&Lz4, &chunk).unwrap();
+    let page = page_of(CodecSpec::LZ4, &chunk).unwrap();
     assert!(page[..4091].iter().all(|&b| b == 7));
     assert_eq!(page[4091..], [1, 2, 3, 4, 5]);
 }
@@ -88,19 +90,19 @@ fn what_no_page_can_be_is_refused() {
         ("a page less one byte", literals),
     ];
     for (what, chunk) in cases {
-        assert!(page_of(&Lz4, &chunk).is_none(), "{what}");
+        assert!(page_of(CodecSpec::LZ4, &chunk).is_none(), "{what}");
     }
 }
 
 proptest! {
     #[test]
     fn any_page_round_trips(page in any_lz_page()) {
-        check_exact(&Lz4, "any page", &page);
+        check_exact(CodecSpec::LZ4, "any page", &page);
     }
 
     #[test]
     fn any_bytes_are_survived(chunk in proptest::collection::vec(any::<u8>(), 0..600)) {
-        page_of(&Lz4, &chunk);
+        page_of(CodecSpec::LZ4, &chunk);
     }
 
     #[test]
@@ -108,13 +110,13 @@ proptest! {
         page in any_lz_page(),
         hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
     ) {
-        let mut chunk = chunk(&Lz4, &mut Scratch::default(), &page);
+        let mut chunk = chunk(CodecSpec::LZ4, &mut Builtin::scratch().unwrap(), &page);
         for (at, byte) in hits {
             let at = at.index(chunk.len());
             chunk[at] = byte;
         }
         // Where both decoders read it, they read the same.
-        if let Some(ours) = page_of(&Lz4, &chunk) {
+        if let Some(ours) = page_of(CodecSpec::LZ4, &chunk) {
             let theirs = lz4_flex::block::decompress(&chunk, PAGE_SIZE);
             prop_assert!(theirs.is_ok_and(|theirs| theirs == *ours));
         }

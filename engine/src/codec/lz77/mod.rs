@@ -7,7 +7,7 @@ mod replay;
 pub(super) mod testing;
 mod writer;
 
-pub(super) use bytes::{copy, load16, run_of_255, store16, zero_run};
-pub(super) use finder::{Format, MIN_MATCH, Sequence, Table, compress};
+pub(super) use bytes::{copy, load16, load64, run_of_255, store16, zero_run};
+pub(super) use finder::{Format, MIN_MATCH, Packed, Sequence, Table, compress};
 pub(super) use replay::Output;
 pub(super) use writer::Writer;

@@ -3,45 +3,73 @@
 use super::bytes::{copy, load64};
 use crate::page::{PAGE_SIZE, Page};
 
+/// Bytes that are copied at once at least.
+const WORD: usize = 8;
+
 /// A page that is being restored from its start.
 ///
 /// Writes may run past the end of what they append, but never past the page's: what is
 /// behind the end is overwritten later.
 pub(in crate::codec) struct Output<'a> {
     page: &'a mut Page,
-    len: usize,
+    /// The number of bytes so far, less a word's 8, modulo 2⁶⁴: so one comparison tells whether a
+    /// distance is 8 or more and in reach.
+    past: usize,
 }
 
 impl<'a> Output<'a> {
     /// Starts a page.
     #[inline(always)]
     pub(in crate::codec) fn new(page: &'a mut Page) -> Self {
-        Output { page, len: 0 }
+        Output {
+            page,
+            past: 0_usize.wrapping_sub(WORD),
+        }
+    }
+
+    /// The number of bytes so far.
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.past.wrapping_add(WORD)
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, bytes: usize) {
+        self.past = self.past.wrapping_add(bytes);
     }
 
     /// Whether the page is complete.
     #[inline(always)]
     pub(in crate::codec) fn is_full(&self) -> bool {
-        self.len == PAGE_SIZE
+        self.len() == PAGE_SIZE
     }
 
     /// Whether `bytes` more bytes fit, be they wanted or only written past the end.
     #[inline(always)]
     pub(in crate::codec) fn has_room(&self, bytes: usize) -> bool {
-        bytes <= PAGE_SIZE - self.len
+        bytes <= PAGE_SIZE - self.len()
     }
 
     /// Whether a match can be `distance` back.
     #[inline(always)]
     pub(in crate::codec) fn reaches(&self, distance: usize) -> bool {
         // Zero becomes the largest number, so one comparison covers both bounds.
-        distance.wrapping_sub(1) < self.len
+        distance.wrapping_sub(1) < self.len()
     }
 
-    /// Whether a match can be `distance` back, which must be 8 or more.
+    /// Whether 8 bytes or more are there, and `bytes` more fit.
+    #[inline(always)]
+    pub(in crate::codec) fn is_under_way(&self, bytes: usize) -> bool {
+        self.past <= PAGE_SIZE - WORD - bytes
+    }
+
+    /// Whether a match can be `distance` back, which must be 8 or more, if at least 8 bytes are
+    /// there.
     #[inline(always)]
     pub(in crate::codec) fn reaches_beyond_a_word(&self, distance: usize) -> bool {
-        distance >= 8 && distance <= self.len
+        debug_assert!(self.len() >= WORD);
+        // A distance below 8 becomes a large number, so one comparison covers both bounds.
+        distance.wrapping_sub(WORD) <= self.past
     }
 
     /// Appends `length` literals that stand at `at` in `chunk`; `None` where either ends
@@ -71,8 +99,27 @@ impl<'a> Output<'a> {
             // borrowed while the page is borrowed mutably: they do not overlap.
             unsafe { to.copy_from_nonoverlapping(from, length) };
         }
-        self.len += length;
+        self.advance(length);
         Some(())
+    }
+
+    /// Appends up to 3 literals as [`literals`](Self::literals) does.
+    #[inline(always)]
+    pub(in crate::codec) fn last_literals(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        length: usize,
+    ) -> Option<()> {
+        debug_assert!(length <= 3);
+        match chunk.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+            Some(four) if self.has_room(4) => {
+                // SAFETY: four bytes are there, and the page has room for them.
+                unsafe { self.few_literals::<4>(four.as_ptr(), length) };
+                Some(())
+            }
+            _ => self.literals(chunk, at, length),
+        }
     }
 
     /// Appends up to `N` literals without a check.
@@ -89,29 +136,35 @@ impl<'a> Output<'a> {
         debug_assert!(length <= N && self.has_room(N));
         // SAFETY: the caller vouches for `N` bytes at `from` and in the page.
         unsafe { copy::<N>(from, self.end()) };
-        self.len += length;
+        self.advance(length);
     }
 
-    /// Appends a match of up to 18 bytes from at least 8 back, without a check.
+    /// Appends a match of up to `N` bytes, 16 or 18, from at least 8 back, without a check.
     ///
     /// # Safety
-    /// `length` must be at most 18, `distance` at least 8, and
-    /// [`reaches(distance)`](Self::reaches) and [`has_room(18)`](Self::has_room) true.
+    /// `length` must be at most `N`, `distance` at least 8, and
+    /// [`reaches(distance)`](Self::reaches) and [`has_room(N)`](Self::has_room) true.
     #[inline(always)]
-    pub(in crate::codec) unsafe fn short_match(&mut self, distance: usize, length: usize) {
-        debug_assert!(length <= 18 && distance >= 8);
-        debug_assert!(self.reaches(distance) && self.has_room(18));
+    pub(in crate::codec) unsafe fn short_match<const N: usize>(
+        &mut self,
+        distance: usize,
+        length: usize,
+    ) {
+        debug_assert!(length <= N && distance >= WORD);
+        debug_assert!(self.reaches(distance) && self.has_room(N));
         let to = self.end();
-        // SAFETY: the page has 18 bytes left after its end and `distance` before it. Eight
+        // SAFETY: the page has `N` bytes left after its end and `distance` before it. Eight
         // bytes at a time from at least eight back read what is already written.
         unsafe {
             let from = to.sub(distance).cast_const();
             copy::<8>(from, to);
             copy::<8>(from.add(8), to.add(8));
-            // No more than can be wanted: a load that straddles fresh stores has to wait.
-            copy::<2>(from.add(16), to.add(16));
+            if N > 16 {
+                // No more than can be wanted: a load that straddles fresh stores has to wait.
+                copy::<2>(from.add(16), to.add(16));
+            }
         }
-        self.len += length;
+        self.advance(length);
     }
 
     /// Appends a match of up to 8 bytes from at least 8 back, without a check.
@@ -126,19 +179,23 @@ impl<'a> Output<'a> {
         let to = self.end();
         // SAFETY: the page has 8 bytes left after its end and `distance` before it.
         unsafe { copy::<8>(to.sub(distance), to) };
-        self.len += length;
+        self.advance(length);
     }
 
     /// Appends a match of any length and distance; `None` where it starts before the page or
     /// passes its end.
     #[inline(always)]
     pub(in crate::codec) fn copy_match(&mut self, distance: usize, length: usize) -> Option<()> {
-        if !self.reaches(distance) || !self.has_room(length) {
+        if !self.reaches(distance) {
             return None;
         }
         if !self.has_room(length + 32) {
-            last_match(self.page, self.len, distance, length);
-            self.len += length;
+            if !self.has_room(length) {
+                return None;
+            }
+            let len = self.len();
+            last_match(self.page, len, distance, length);
+            self.advance(length);
             return Some(());
         }
         let to = self.end();
@@ -162,14 +219,14 @@ impl<'a> Output<'a> {
             }
             done += 32;
         }
-        self.len += length;
+        self.advance(length);
         Some(())
     }
 
     #[inline(always)]
     fn end(&mut self) -> *mut u8 {
-        // SAFETY: `len` never passes the page's size.
-        unsafe { self.page.as_mut_ptr().add(self.len) }
+        // SAFETY: the length never passes the page's size.
+        unsafe { self.page.as_mut_ptr().add(self.len()) }
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use crate::codec::testing::{NamedPage, Rng, any_page, made_pages, real_pages};
-use crate::codec::{Codec, Scratch};
+use crate::codec::{Builtin, CodecSpec, Codecs, Scratch};
 use crate::page::{PAGE_SIZE, Page};
 
 /// All pages: made for every codec, made for these, and real.
@@ -88,38 +88,37 @@ pub(in crate::codec) fn any_lz_page() -> impl Strategy<Value = Box<Page>> {
 }
 
 /// Compresses a page without a limit that any page would meet.
-pub(in crate::codec) fn chunk(codec: &dyn Codec, scratch: &mut Scratch, page: &Page) -> Vec<u8> {
+pub(in crate::codec) fn chunk(spec: CodecSpec, scratch: &mut Scratch, page: &Page) -> Vec<u8> {
     let mut out = alloc::vec![0xa5; 2 * PAGE_SIZE];
-    let length = codec
-        .compress(page, 0, scratch, &mut out)
-        .expect("two pages hold any chunk");
+    let length =
+        Builtin::compress(spec, page, scratch, &mut out).expect("two pages hold any chunk");
     out.truncate(length);
     out
 }
 
 /// The page of a chunk.
-pub(in crate::codec) fn page_of(codec: &dyn Codec, chunk: &[u8]) -> Option<Box<Page>> {
+pub(in crate::codec) fn page_of(spec: CodecSpec, chunk: &[u8]) -> Option<Box<Page>> {
     let mut page = Box::new([0x5a; PAGE_SIZE]);
-    codec
-        .decompress(chunk, &mut Scratch::default(), &mut page)
+    let mut scratch = Builtin::scratch().unwrap();
+    Builtin::decompress(spec.id(), chunk, &mut scratch, &mut page)
         .ok()
         .map(|()| page)
 }
 
 /// A page comes back; its chunk is the same each time, is written into a buffer of just its
 /// length, and refused by any shorter one.
-pub(in crate::codec) fn check_exact(codec: &dyn Codec, name: &str, page: &Page) {
-    let mut scratch = Scratch::default();
-    let first = chunk(codec, &mut scratch, page);
+pub(in crate::codec) fn check_exact(spec: CodecSpec, name: &str, page: &Page) {
+    let mut scratch = Builtin::scratch().unwrap();
+    let first = chunk(spec, &mut scratch, page);
     assert!(
-        *page_of(codec, &first).expect(name) == *page,
+        *page_of(spec, &first).expect(name) == *page,
         "{name}: came back different"
     );
     let mut out = alloc::vec![0xa5; first.len()];
     for _ in 0..2 {
         out.fill(0);
         assert_eq!(
-            codec.compress(page, 0, &mut scratch, &mut out),
+            Builtin::compress(spec, page, &mut scratch, &mut out),
             Some(first.len()),
             "{name}"
         );
@@ -127,7 +126,7 @@ pub(in crate::codec) fn check_exact(codec: &dyn Codec, name: &str, page: &Page) 
     }
     for less in 1..=first.len().min(40) {
         let shorter = first.len() - less;
-        let fit = codec.compress(page, 0, &mut scratch, &mut out[..shorter]);
+        let fit = Builtin::compress(spec, page, &mut scratch, &mut out[..shorter]);
         assert_eq!(fit, None, "{name}: {} bytes in {shorter}", first.len());
     }
 }

@@ -1,7 +1,7 @@
 //! Writing LZO1X streams.
 
 use super::{END, M2_DISTANCE};
-use crate::codec::lz77::{Format, Sequence, Writer, copy, store16};
+use crate::codec::lz77::{Format, Packed, Sequence, Writer, copy, store16};
 use crate::page::{PAGE_SIZE, Page};
 
 /// The longest match that M2 and the first byte of M3 can say.
@@ -15,25 +15,23 @@ impl Format for Streams {
     const SKIP: u32 = 5;
 
     #[inline(always)]
-    fn sequence(page: &Page, out: &mut [u8], len: usize, sequence: Sequence) -> Option<usize> {
+    fn short(page: &Page, out: &mut [u8], len: usize, sequence: Sequence) -> Option<usize> {
         let Sequence {
             literals_at,
             literals,
             distance,
             length,
         } = sequence;
-        // A run's byte, 18 literals written as 32 bytes, a match.
-        if literals > 18
-            || length > M3_LENGTH
-            || len < 2
-            || literals_at + 32 > PAGE_SIZE
-            || len + 1 + 32 + 3 > out.len()
-        {
-            return long_sequence(page, out, len, sequence);
+        // A run's byte, 18 literals written as 32 bytes, a match. Nothing was written before the
+        // first sequence, which is one of its own kind.
+        let room = out.len().saturating_sub(1 + 32 + 2).max(2);
+        if literals > 18 || length > M3_LENGTH || len.wrapping_sub(2) >= room - 2 {
+            return None;
         }
-        // SAFETY: `out` has room for all that is written here, and 32 bytes from `literals_at`
-        // are in the page. Two bytes or more were written before; the last of them are a
-        // match's, as no stream starts with one and every sequence ends with one.
+        // SAFETY: `out` has room for all that is written here. The match is 17 bytes before the
+        // page's end or earlier, so 16 bytes from each literal that is copied are in the page.
+        // Two bytes or more were written before; the last of them are a match's, as no stream
+        // starts with one and every sequence ends with one.
         unsafe {
             let start = out.as_mut_ptr();
             let mut to = start.add(len);
@@ -48,17 +46,78 @@ impl Format for Streams {
             if literals > 16 {
                 copy::<16>(from.add(16), to.add(16));
             }
-            to = to.add(literals);
-            if length <= M2_LENGTH && distance <= M2_DISTANCE {
-                store16(to, m2(distance, length));
-                to = to.add(2);
-            } else {
-                *to = (0x20 | (length - 2)) as u8;
-                store16(to.add(1), m3(distance));
-                to = to.add(3);
-            }
-            Some(to.offset_from_unsigned(start))
+            Some(put_match(start, to.add(literals), distance, length))
         }
+    }
+
+    #[inline(always)]
+    fn short_match(out: &mut [u8], len: usize, distance: usize, length: usize) -> Option<usize> {
+        if length > M3_LENGTH || len >= out.len().saturating_sub(2) {
+            return None;
+        }
+        // SAFETY: `out` has room for three bytes.
+        unsafe {
+            let start = out.as_mut_ptr();
+            Some(put_match(start, start.add(len), distance, length))
+        }
+    }
+
+    #[inline(never)]
+    fn long(page: &Page, out: &mut [u8], len: usize, sequence: Packed) -> Option<usize> {
+        let Sequence {
+            literals_at,
+            literals,
+            distance,
+            length,
+        } = sequence.into();
+        if len == 0 || len + WRITTEN + literals > out.len() {
+            return Self::any(page, out, len, sequence);
+        }
+        // SAFETY: `out` has room for all that is written here. The match starts 17 bytes before
+        // the page's end or earlier, so a copy of 16 bytes at a time that starts among the
+        // literals ends in the page. As `len` is not 0 there is a match before.
+        unsafe {
+            let start = out.as_mut_ptr();
+            let mut to = start.add(len);
+            if literals > 3 {
+                to = put_field(to, 0, literals - 3, 15);
+            } else {
+                *to.sub(2) |= literals as u8;
+            }
+            let from = page.as_ptr().add(literals_at);
+            let mut done = 0;
+            while done < literals {
+                copy::<16>(from.add(done), to.add(done));
+                done += 16;
+            }
+            to = to.add(literals);
+            if length <= M3_LENGTH {
+                return Some(put_match(start, to, distance, length));
+            }
+            to = put_field(to, 0x20, length - 2, M3_LENGTH - 2);
+            store16(to, m3(distance));
+            Some(to.add(2).offset_from_unsigned(start))
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn any(page: &Page, out: &mut [u8], len: usize, sequence: Packed) -> Option<usize> {
+        let Sequence {
+            literals_at,
+            literals: count,
+            distance,
+            length,
+        } = sequence.into();
+        let mut writer = Writer::new(out, len);
+        literals(&mut writer, &page[literals_at..literals_at + count])?;
+        if length <= M2_LENGTH && distance <= M2_DISTANCE {
+            writer.bytes(&m2(distance, length).to_le_bytes())?;
+        } else {
+            field(&mut writer, 0x20, length - 2, M3_LENGTH - 2)?;
+            writer.bytes(&m3(distance).to_le_bytes())?;
+        }
+        Some(writer.len())
     }
 
     fn end(page: &Page, out: &mut [u8], len: usize, at: usize) -> Option<usize> {
@@ -66,6 +125,29 @@ impl Format for Streams {
         literals(&mut writer, &page[at..])?;
         writer.bytes(&END)?;
         Some(writer.len())
+    }
+}
+
+/// Writes a match of at most [`M3_LENGTH`] bytes to `to`; returns how many bytes are written then
+/// from `start` on.
+///
+/// # Safety
+/// `start` and `to` must lie in the same object, in that order, and `to` must be valid for writing
+/// 3 bytes.
+#[inline(always)]
+unsafe fn put_match(start: *const u8, to: *mut u8, distance: usize, length: usize) -> usize {
+    debug_assert!(length <= M3_LENGTH);
+    // SAFETY: as the caller says.
+    unsafe {
+        let end = if length <= M2_LENGTH && distance <= M2_DISTANCE {
+            store16(to, m2(distance, length));
+            to.add(2)
+        } else {
+            *to = (0x20 | (length - 2)) as u8;
+            store16(to.add(1), m3(distance));
+            to.add(3)
+        };
+        end.offset_from_unsigned(start)
     }
 }
 
@@ -82,24 +164,36 @@ fn m3(distance: usize) -> u16 {
     ((distance - 1) << 2) as u16
 }
 
-/// Writes any sequence.
-#[inline(never)]
-fn long_sequence(page: &Page, out: &mut [u8], len: usize, sequence: Sequence) -> Option<usize> {
-    let Sequence {
-        literals_at,
-        literals: count,
-        distance,
-        length,
-    } = sequence;
-    let mut writer = Writer::new(out, len);
-    literals(&mut writer, &page[literals_at..literals_at + count])?;
-    if length <= M2_LENGTH && distance <= M2_DISTANCE {
-        writer.bytes(&m2(distance, length).to_le_bytes())?;
-    } else {
-        field(&mut writer, 0x20, length - 2, M3_LENGTH - 2)?;
-        writer.bytes(&m3(distance).to_le_bytes())?;
+/// The most bytes that [`put_field`] writes.
+const MOST_OF_A_FIELD: usize = 1 + 17;
+
+/// Bytes that [`Streams::long`] writes besides the literals: two long lengths, a distance, and what
+/// the copy of the literals writes past them.
+const WRITTEN: usize = 2 * MOST_OF_A_FIELD + 2 + 15;
+
+/// Writes an instruction with a length as [`field`] does; returns where it ends.
+///
+/// # Safety
+/// `to` must be valid for writing [`MOST_OF_A_FIELD`] bytes, and `length` at most 4096.
+#[inline(always)]
+unsafe fn put_field(to: *mut u8, instruction: u8, length: usize, most: usize) -> *mut u8 {
+    debug_assert!(length <= PAGE_SIZE);
+    // SAFETY: as the caller says: after the instruction at most 16 bytes of zero and one more are
+    // written.
+    unsafe {
+        if length <= most {
+            *to = instruction | length as u8;
+            return to.add(1);
+        }
+        *to = instruction;
+        let to = to.add(1);
+        // The last byte is not 0. A multiple of 255 by a product.
+        let rest = length - most - 1;
+        let full = (rest * 0x8081) >> 23;
+        to.cast::<[u8; 16]>().write([0; 16]);
+        *to.add(full) = (rest - 255 * full + 1) as u8;
+        to.add(full + 1)
     }
-    Some(writer.len())
 }
 
 /// Writes literals, in the way that fits what is before them.

@@ -13,7 +13,7 @@ const READ: usize = 3 + 18;
 const WRITTEN: usize = 18 + 4;
 
 /// Restores a page; `None` where `chunk` is not a stream of exactly 4096 bytes.
-pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
+pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
     // Before this, READ bytes can be read without a check.
     let careful = (chunk.len() + 1).saturating_sub(READ);
@@ -30,7 +30,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
         _ => {}
     }
     loop {
-        if at < careful && out.has_room(WRITTEN) {
+        if at < careful && out.is_under_way(WRITTEN) {
             // SAFETY: `chunk` has READ bytes at `at`.
             let next = unsafe { chunk.as_ptr().add(at + 1) };
             // SAFETY: as above.
@@ -59,7 +59,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
                     // SAFETY: the match has at most 18 bytes, from at least 8 back and in
                     // reach; at most 3 literals follow, of which 4 bytes are there.
                     unsafe {
-                        out.short_match(distance, length);
+                        out.short_match::<18>(distance, length);
                         out.few_literals::<4>(next.add(2), state);
                     }
                     at += 3 + state;
@@ -107,7 +107,7 @@ pub(super) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
             };
         }
         out.copy_match(distance, length)?;
-        out.literals(chunk, at, literals)?;
+        out.last_literals(chunk, at, literals)?;
         at += literals;
         state = literals;
     }

@@ -25,8 +25,9 @@ mod decompress;
 mod tests;
 
 use super::lz77::{self, Table};
-use super::{Codec, CodecId, Corrupt, Scratch};
 use crate::page::Page;
+
+pub(super) use decompress::decompress;
 
 /// The end of a stream.
 const END: [u8; 3] = [0x11, 0, 0];
@@ -34,28 +35,8 @@ const END: [u8; 3] = [0x11, 0, 0];
 /// The furthest that an M2 match reaches back.
 const M2_DISTANCE: usize = 2048;
 
-/// Working memory: the hash table of the compressor, 16 KiB.
-#[derive(Debug, Default)]
-pub struct State {
-    table: Table,
-}
-
-/// The codec.
-#[derive(Debug)]
-pub struct Lzo;
-
-impl Codec for Lzo {
-    fn id(&self) -> CodecId {
-        CodecId::Lzo
-    }
-
-    fn compress(&self, page: &Page, _: i8, scratch: &mut Scratch, out: &mut [u8]) -> Option<usize> {
-        lz77::compress::<compress::Streams>(&mut scratch.lzo.table, page, out)
-    }
-
-    fn decompress(&self, chunk: &[u8], _: &mut Scratch, page: &mut Page) -> Result<(), Corrupt> {
-        decompress::decompress(chunk, page).ok_or(Corrupt {
-            codec: CodecId::Lzo,
-        })
-    }
+/// [`Codecs::compress`](super::Codecs::compress).
+#[inline]
+pub(super) fn compress(page: &Page, table: &mut Table, out: &mut [u8]) -> Option<usize> {
+    lz77::compress::<compress::Streams>(table, page, out)
 }

@@ -3,10 +3,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::Lzo;
-use crate::codec::Scratch;
 use crate::codec::lz77::testing::{all_pages, any_lz_page, check_exact, chunk, lz_pages, page_of};
 use crate::codec::testing::check_damage;
+use crate::codec::{Builtin, CodecSpec, Codecs};
 use crate::page::{PAGE_SIZE, Page};
 
 fn oracle(chunk: &[u8]) -> Option<Box<Page>> {
@@ -18,20 +17,20 @@ fn oracle(chunk: &[u8]) -> Option<Box<Page>> {
 #[test]
 fn pages_round_trip() {
     for (name, page) in all_pages() {
-        check_exact(&Lzo, &name, &page);
+        check_exact(CodecSpec::LZO, &name, &page);
     }
 }
 
 #[test]
 fn damage_is_survived() {
-    check_damage(&Lzo, 0);
+    check_damage(CodecSpec::LZO);
 }
 
 #[test]
 fn another_decoder_reads_our_streams() {
-    let mut scratch = Scratch::default();
+    let mut scratch = Builtin::scratch().unwrap();
     for (name, page) in all_pages() {
-        let ours = chunk(&Lzo, &mut scratch, &page);
+        let ours = chunk(CodecSpec::LZO, &mut scratch, &page);
         assert!(*oracle(&ours).unwrap() == *page, "{name}");
     }
 }
@@ -41,7 +40,10 @@ fn our_decoder_reads_another_encoders_streams() {
     // Its encoder uses every instruction of the format that a page can have.
     for (name, page) in all_pages() {
         let theirs = lzokay::compress::compress(&page[..]).unwrap();
-        assert!(*page_of(&Lzo, &theirs).unwrap() == *page, "{name}");
+        assert!(
+            *page_of(CodecSpec::LZO, &theirs).unwrap() == *page,
+            "{name}"
+        );
     }
 }
 
@@ -95,7 +97,7 @@ fn each_instruction_is_read() {
     ];
     for (what, first, middle, restored) in cases {
         let chunk = stream(first, middle, restored.len());
-        let page = page_of(&Lzo, &chunk).unwrap_or_else(|| panic!("{what}"));
+        let page = page_of(CodecSpec::LZO, &chunk).unwrap_or_else(|| panic!("{what}"));
         assert_eq!(page[first..first + restored.len()], *restored, "{what}");
         assert!(*oracle(&chunk).unwrap() == *page, "{what}");
     }
@@ -103,7 +105,11 @@ fn each_instruction_is_read() {
 
 #[test]
 fn what_no_page_can_be_is_refused() {
-    let good = chunk(&Lzo, &mut Scratch::default(), &lz_pages()[40].1);
+    let good = chunk(
+        CodecSpec::LZO,
+        &mut Builtin::scratch().unwrap(),
+        &lz_pages()[40].1,
+    );
     let mut version_1 = alloc::vec![17, 1];
     version_1.extend(&good);
     let mut far = alloc::vec![18, 1, 0x18, 0, 0];
@@ -118,25 +124,25 @@ fn what_no_page_can_be_is_refused() {
         ("literals past the chunk", alloc::vec![255, 1, 2, 3]),
     ];
     for (what, chunk) in cases {
-        assert!(page_of(&Lzo, &chunk).is_none(), "{what}");
+        assert!(page_of(CodecSpec::LZO, &chunk).is_none(), "{what}");
     }
 }
 
 proptest! {
     #[test]
     fn any_page_round_trips(page in any_lz_page()) {
-        check_exact(&Lzo, "any page", &page);
+        check_exact(CodecSpec::LZO, "any page", &page);
     }
 
     #[test]
     fn any_page_of_another_encoder_is_read(page in any_lz_page()) {
         let theirs = lzokay::compress::compress(&page[..]).unwrap();
-        prop_assert!(*page_of(&Lzo, &theirs).unwrap() == *page);
+        prop_assert!(*page_of(CodecSpec::LZO, &theirs).unwrap() == *page);
     }
 
     #[test]
     fn any_bytes_are_survived(chunk in proptest::collection::vec(any::<u8>(), 0..600)) {
-        page_of(&Lzo, &chunk);
+        page_of(CodecSpec::LZO, &chunk);
     }
 
     #[test]
@@ -144,13 +150,13 @@ proptest! {
         page in any_lz_page(),
         hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
     ) {
-        let mut chunk = chunk(&Lzo, &mut Scratch::default(), &page);
+        let mut chunk = chunk(CodecSpec::LZO, &mut Builtin::scratch().unwrap(), &page);
         for (at, byte) in hits {
             let at = at.index(chunk.len());
             chunk[at] = byte;
         }
         // Where both decoders read it, they read the same.
-        if let (Some(ours), Some(theirs)) = (page_of(&Lzo, &chunk), oracle(&chunk)) {
+        if let (Some(ours), Some(theirs)) = (page_of(CodecSpec::LZO, &chunk), oracle(&chunk)) {
             prop_assert!(ours == theirs);
         }
     }

@@ -2,9 +2,9 @@
 
 use core::arch::x86_64::*;
 
-use super::choose::{SAMPLES, much_text, sample};
-use super::classes::{Classes, Facts};
-use super::far::Far;
+use super::choose::{PLACES, much_text, place_at};
+use super::classes::{Classes, Facts, Found};
+use super::far::{Far, REACH};
 use super::format::{BLOCKS, Chunk, GROUP, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
 use super::streams::Ends;
 use crate::page::Page;
@@ -34,24 +34,41 @@ pub(super) fn is_text(page: &Page) -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
     let base = page.as_ptr();
-    let mut blocks = [_mm512_setzero_si512(); SAMPLES];
-    for (block, at) in blocks.iter_mut().zip(sample()) {
-        // SAFETY: a block of the sample has 64 bytes from `at` in the page.
-        *block = unsafe { _mm512_loadu_si512(base.add(at).cast()) };
+    let mut words = [_mm512_setzero_si512(); PLACES / 4];
+    for (words, places) in words.iter_mut().zip(0..) {
+        // SAFETY: the sample lies in the page.
+        *words = unsafe { four_places(base, places) };
     }
     let mut best = (1, 0);
     for stride in 1..=MAX_STRIDE {
         let mut equal = 0;
-        for (block, at) in blocks.iter().zip(sample()) {
-            // SAFETY: the first block of the sample is the longest stride behind the start.
-            let references = unsafe { _mm512_loadu_si512(base.add(at - 4 * stride).cast()) };
-            equal += _mm512_cmpeq_epi16_mask(*block, references).count_ones();
+        for (words, places) in words.iter().zip(0..) {
+            // SAFETY: all strides lead from the sample to words of the page.
+            let references = unsafe { four_places(base.sub(4 * stride), places) };
+            equal += _mm512_cmpeq_epi16_mask(*words, references).count_ones();
         }
         if equal > best.1 {
             best = (stride, equal);
         }
     }
     (best.0, best.1 as usize)
+}
+
+/// The words of four places of the sample, as seen from `base`; `places` is the number of the four.
+///
+/// # Safety
+/// They must be valid for reading.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+unsafe fn four_places(base: *const u8, places: usize) -> __m512i {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|place| base.wrapping_add(place_at(4 * places + place)));
+    // SAFETY: as the caller says.
+    unsafe {
+        let words = _mm512_castsi128_si512(_mm_loadu_si128(a.cast()));
+        let words = _mm512_inserti32x4::<1>(words, _mm_loadu_si128(b.cast()));
+        let words = _mm512_inserti32x4::<2>(words, _mm_loadu_si128(c.cast()));
+        _mm512_inserti32x4::<3>(words, _mm_loadu_si128(d.cast()))
+    }
 }
 
 /// The words of a block and their references.
@@ -80,10 +97,18 @@ fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     parts.fill(
-        page,
         far,
         |group, all| facts(page, stride, group, all),
-        |parts, group, classes| append(parts, page, group, classes),
+        |far, group, sought| {
+            far.look_up::<false>(page, group, sought);
+            found(far, page, group, sought)
+        },
+        |parts, far, group, classes| {
+            append(parts, page, group, classes);
+            if let Some(far) = far {
+                far.put_numbers(parts, group, classes);
+            }
+        },
     );
 }
 
@@ -108,6 +133,42 @@ fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
         }
     }
     facts
+}
+
+/// What is true of the far words that were looked up.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn found(far: &Far, page: &Page, group: usize, sought: u64) -> Found {
+    let mut found = Found::default();
+    if sought == 0 {
+        return found;
+    }
+    let fars = far.words.as_chunks::<LANES>().0;
+    let places = far.places.as_chunks::<LANES>().0;
+    for i in 0..GROUP {
+        let block = group * GROUP + i;
+        // SAFETY: both arrays have sixteen items for each block of a group, and the page has 64
+        // bytes.
+        let (words, fars, places) = unsafe {
+            (
+                _mm512_loadu_si512(page.as_chunks::<64>().0[block].as_ptr().cast()),
+                _mm512_loadu_si512(fars[i].as_ptr().cast()),
+                _mm256_loadu_si256(places[i].as_ptr().cast()),
+            )
+        };
+        let last = _mm512_set1_epi32((block * LANES) as i32 - 1);
+        let back = _mm512_sub_epi32(last, _mm512_cvtepu16_epi32(places));
+        // Out of reach, a bit above the low eight is set.
+        let back = _mm512_andnot_si512(_mm512_set1_epi32(REACH as i32 - 1), back);
+        let differ = _mm512_or_si512(_mm512_xor_si512(words, fars), back);
+        let put = |set: &mut u64, lanes: u16| *set |= u64::from(lanes) << (i * LANES);
+        put(&mut found.equal, _mm512_testn_epi32_mask(differ, differ));
+        let above_8 = _mm512_set1_epi32(ABOVE_8);
+        put(&mut found.near, _mm512_testn_epi32_mask(differ, above_8));
+    }
+    found.equal &= sought;
+    found.near &= sought;
+    found
 }
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.

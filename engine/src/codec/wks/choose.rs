@@ -1,30 +1,49 @@
-//! What to do with a page, from a sample of its blocks.
+//! What to do with a page, from samples of it.
 
-use super::format::{BLOCKS, LANES, MAX_STRIDE};
-use crate::page::{PAGE_SIZE, Page};
+use super::format::{BLOCKS, LANES, MAX_STRIDE, WORDS};
+use super::narrow;
+use crate::page::Page;
 
 /// Bytes of a block.
-const BLOCK_BYTES: usize = LANES * 4;
+pub(super) const BLOCK_BYTES: usize = LANES * 4;
 
-/// The first block of the sample that strides are tried on: all strides lead from it to words of the page.
-const FIRST: usize = MAX_STRIDE / LANES;
+/// Words of a place of the sample that strides are tried on.
+const PLACE: usize = 4;
 
-/// Every so many blocks one is in the sample.
-const STEP: usize = 8;
+/// Words from one place to the next: a prime, so that the places are not the same of every record.
+const STEP: usize = 61;
 
-/// How many blocks are in the sample.
-pub(super) const SAMPLES: usize = (BLOCKS - FIRST).div_ceil(STEP);
+/// How many places are in the sample.
+pub(super) const PLACES: usize = 16;
 
-/// The places of the sample in the page, in bytes.
+/// Halves in the sample.
+pub(super) const MOST: usize = PLACES * PLACE * 2;
+
+const _: () = assert!(MAX_STRIDE + (PLACES - 1) * STEP + PLACE <= WORDS);
+
+/// Where in the page a place of the sample is, in bytes; it has 16. All strides lead from it to words
+/// of the page.
+#[inline(always)]
+pub(super) const fn place_at(place: usize) -> usize {
+    4 * (MAX_STRIDE + place * STEP)
+}
+
+/// All places of the sample.
 #[inline(always)]
 pub(super) fn sample() -> impl Iterator<Item = usize> {
-    (FIRST..BLOCKS).step_by(STEP).map(|b| b * BLOCK_BYTES)
+    (0..PLACES).map(place_at)
 }
+
+/// Whether the build target has vector registers, of which compilers make use by themselves.
+pub(super) const VECTORS: bool = cfg!(any(target_feature = "sse2", target_feature = "neon"));
 
 /// Whether much of a page is text, which lz4 packs better: of the bytes of every second block
 /// two of five are printable ASCII, or seven of ten of those that are not zero.
 #[inline(always)]
 pub(super) fn is_text(page: &Page) -> bool {
+    if !VECTORS {
+        return narrow::is_text(page);
+    }
     let (mut text, mut some) = (0, 0);
     for block in page.as_chunks::<BLOCK_BYTES>().0.iter().step_by(2) {
         let (mut text_here, mut some_here) = (0_u8, 0_u8);
@@ -46,25 +65,32 @@ pub(super) fn much_text(text: usize, some: usize) -> bool {
 
 /// The stride whose references have the most 16-bit halves in common with their words, the
 /// shortest of several, and how many they have: up to [`MOST`].
-#[inline(always)]
+#[inline(never)]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
-    // Numbers in an array, and eight sums side by side, are what compilers make vectors of.
-    let mut halves = [0_u16; PAGE_SIZE / 2];
-    for (half, bytes) in halves.iter_mut().zip(page.as_chunks::<2>().0) {
-        *half = u16::from_le_bytes(*bytes);
+    if !VECTORS {
+        return narrow::stride(page);
+    }
+    // Numbers in arrays, and eight sums side by side, are what compilers make vectors of.
+    let halves_at = |at: usize| -> [u16; 2 * PLACE] {
+        let bytes = page.get(at..).and_then(<[u8]>::first_chunk);
+        let bytes: &[u8; 4 * PLACE] = bytes.unwrap_or(&[0; 4 * PLACE]);
+        let mut halves = [0; 2 * PLACE];
+        for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            *half = u16::from_le_bytes(*bytes);
+        }
+        halves
+    };
+    let mut places = [[0; 2 * PLACE]; PLACES];
+    for (halves, at) in places.iter_mut().zip(sample()) {
+        *halves = halves_at(at);
     }
     let mut best = (1, 0);
     for stride in 1..=MAX_STRIDE {
-        let mut sums = [0_u16; 8];
-        for at in sample() {
-            let at = at / 2;
-            let block = &halves[at..at + 2 * LANES];
-            let references = &halves[at - 2 * stride..][..2 * LANES];
-            for eight in 0..2 * LANES / 8 {
-                for (k, sum) in sums.iter_mut().enumerate() {
-                    let i = 8 * eight + k;
-                    *sum += u16::from(block[i] == references[i]);
-                }
+        let mut sums = [0_u16; 2 * PLACE];
+        for (halves, at) in places.iter().zip(sample()) {
+            let references = halves_at(at - 4 * stride);
+            for ((sum, half), reference) in sums.iter_mut().zip(halves).zip(references) {
+                *sum += u16::from(*half == reference);
             }
         }
         let equal = usize::from(sums.iter().sum::<u16>());
@@ -74,6 +100,3 @@ pub(super) fn stride(page: &Page) -> (usize, usize) {
     }
     best
 }
-
-/// Halves in the sample.
-pub(super) const MOST: usize = SAMPLES * LANES * 2;

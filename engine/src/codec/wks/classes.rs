@@ -12,9 +12,9 @@ pub(super) struct Facts {
     pub(super) over_8: u64,
     /// It differs from its reference above the low 16 bits.
     pub(super) over_16: u64,
-    /// It is 0.
+    /// It is 0; undefined for words that do not differ from their references above the low 8 bits.
     pub(super) zero: u64,
-    /// It is below 256.
+    /// It is below 256; undefined for the same words.
     pub(super) small: u64,
 }
 

@@ -1,8 +1,8 @@
 //! The layout of a chunk, as `docs/wks.md` describes it byte by byte.
 
-use super::classes::{Classes, Facts};
+use super::classes::{Classes, Facts, Found};
 use super::far::Far;
-use crate::page::{PAGE_SIZE, Page};
+use crate::page::PAGE_SIZE;
 
 /// 32-bit words in a page.
 pub(super) const WORDS: usize = PAGE_SIZE / 4;
@@ -40,9 +40,9 @@ pub(super) const GROUP_WORDS: usize = GROUP * LANES;
 /// A bit for each word of a page, in order.
 pub(super) type Plane = [u8; WORDS / 8];
 
-/// Bytes of all words and of one block more. The streams of a chunk fit too, with room for
-/// a vector behind them.
-pub(super) const STREAM_ROOM: usize = 4 * (WORDS + LANES);
+/// Bytes of all words and of as many as the longest stride: at least one block more. The streams of
+/// a chunk fit too, with room for a vector behind them.
+pub(super) const STREAM_ROOM: usize = 4 * (WORDS + MAX_STRIDE);
 
 /// How many words, halves and bytes the streams hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,33 +162,20 @@ pub(super) struct Parts {
     pub(super) counts: Counts,
 }
 
-impl Default for Parts {
-    fn default() -> Self {
-        Parts {
-            planes: [[0; WORDS / 8]; 2],
-            thirds: [0; 2 * BLOCKS],
-            with_third: 0,
-            words: [0; STREAM_ROOM],
-            halves: [0; 2 * (WORDS + LANES)],
-            bytes: [0; WORDS + LANES],
-            counts: Counts::default(),
-        }
-    }
-}
-
 impl Parts {
     /// Fills the parts with a page, at the balanced level with `far`.
     ///
     /// `facts` says what is true of a group's words and their references; what only the balanced
-    /// level asks for where its second argument is true. `append` appends a group's words, halves
-    /// and bytes to the streams, behind those that are counted.
+    /// level asks for where its second argument is true. `find` looks up the far
+    /// words of a set of a group's words and says what is true of them. `append` appends a group's
+    /// words, halves and bytes to the streams, behind those that are counted.
     #[inline(always)]
     pub(super) fn fill(
         &mut self,
-        page: &Page,
         mut far: Option<&mut Far>,
         facts: impl Fn(usize, bool) -> Facts,
-        append: impl Fn(&mut Parts, usize, Classes),
+        find: impl Fn(&mut Far, usize, u64) -> Found,
+        append: impl Fn(&mut Parts, Option<&Far>, usize, Classes),
     ) {
         self.with_third = 0;
         self.counts = Counts::default();
@@ -199,13 +186,13 @@ impl Parts {
             let facts = facts(group, far.is_some());
             let (classes, thirds) = match &mut far {
                 None => (facts.plain(), 0),
-                Some(far) => facts.best(far.find(page, group, facts)),
+                Some(far) => {
+                    let found = find(far, group, facts.sought());
+                    facts.best(found)
+                }
             };
             self.put_planes(group, classes, thirds);
-            append(self, group, classes);
-            if let Some(far) = &far {
-                far.put_numbers(self, classes);
-            }
+            append(self, far.as_deref(), group, classes);
             self.counts.add(classes);
         }
     }

@@ -1,20 +1,29 @@
 //! Which instructions do the work. All paths write and read the same bytes.
 
+#[cfg(all(
+    target_arch = "x86_64",
+    any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+))]
+use super::avx2;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use super::avx512;
 use super::far::Far;
 use super::format::Parts;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-use super::{avx2, avx512};
 use super::{choose, scalar};
+use crate::cpu::Cpu;
 use crate::page::Page;
 
 /// A set of instructions that this processor has: a value other than `Scalar` is made only
 /// where the processor was found to have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Path {
+pub(in crate::codec) enum Path {
     /// No more than the build target has.
     Scalar,
     /// AVX2, BMI 1 and 2, POPCNT.
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    #[cfg(all(
+        target_arch = "x86_64",
+        any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+    ))]
     Avx2,
     /// AVX-512 F, BW, VL and VBMI2, and what [`Path::Avx2`] has.
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -22,44 +31,44 @@ pub(super) enum Path {
 }
 
 impl Path {
-    /// The paths that this processor can take, the fastest last.
-    pub(super) fn all() -> impl DoubleEndedIterator<Item = Path> {
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        let avx2 = std::is_x86_feature_detected!("avx2")
-            && std::is_x86_feature_detected!("popcnt")
-            && std::is_x86_feature_detected!("bmi1")
-            && std::is_x86_feature_detected!("bmi2");
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        let avx512 = avx2
-            && std::is_x86_feature_detected!("avx512f")
-            && std::is_x86_feature_detected!("avx512bw")
-            && std::is_x86_feature_detected!("avx512vl")
-            && std::is_x86_feature_detected!("avx512vbmi2");
+    /// The paths that a processor can take, the fastest last.
+    pub(super) fn all(cpu: Cpu) -> impl DoubleEndedIterator<Item = Path> {
+        #[cfg(not(all(
+            target_arch = "x86_64",
+            any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+        )))]
+        let _ = cpu;
         [
             Some(Path::Scalar),
+            #[cfg(all(
+                target_arch = "x86_64",
+                any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+            ))]
+            cpu.avx2().then_some(Path::Avx2),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            avx2.then_some(Path::Avx2),
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            avx512.then_some(Path::Avx512),
+            cpu.avx512().then_some(Path::Avx512),
         ]
         .into_iter()
         .flatten()
     }
 
-    /// The fastest path.
-    pub(super) fn best() -> Path {
-        Path::all().next_back().unwrap_or(Path::Scalar)
+    /// The fastest path of a processor.
+    pub(in crate::codec) fn best(cpu: Cpu) -> Path {
+        Path::all(cpu).next_back().unwrap_or(Path::Scalar)
     }
 
     /// [`choose::is_text`].
     pub(super) fn is_text(self, page: &Page) -> bool {
         match self {
             Path::Scalar => choose::is_text(page),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the processor has the instructions, see [`Path`].
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx512 => unsafe { avx512::is_text(page) },
+            #[cfg(all(
+                target_arch = "x86_64",
+                any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+            ))]
             // SAFETY: as above.
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx2 => unsafe { avx2::is_text(page) },
         }
     }
@@ -68,11 +77,14 @@ impl Path {
     pub(super) fn stride(self, page: &Page) -> (usize, usize) {
         match self {
             Path::Scalar => choose::stride(page),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the processor has the instructions, see [`Path`].
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx512 => unsafe { avx512::stride(page) },
+            #[cfg(all(
+                target_arch = "x86_64",
+                any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+            ))]
             // SAFETY: as above.
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx2 => unsafe { avx2::stride(page) },
         }
     }
@@ -87,28 +99,30 @@ impl Path {
     ) {
         match self {
             Path::Scalar => scalar::encode(page, stride, far, parts),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the processor has the instructions, see [`Path`].
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx512 => unsafe { avx512::encode(page, stride, far, parts) },
+            #[cfg(all(
+                target_arch = "x86_64",
+                any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+            ))]
             // SAFETY: as above.
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx2 => unsafe { avx2::encode(page, stride, far, parts) },
         }
     }
 
     /// [`scalar::decode`]; `parts` is only memory.
-    #[cfg_attr(
-        not(all(feature = "std", target_arch = "x86_64")),
-        expect(unused_variables, reason = "the portable path needs no memory")
-    )]
     pub(super) fn decode(self, chunk: &[u8], parts: &mut Parts, page: &mut Page) -> Option<()> {
         match self {
-            Path::Scalar => scalar::decode(chunk, page),
+            Path::Scalar => scalar::decode(chunk, &mut parts.words, page),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             // SAFETY: the processor has the instructions, see [`Path`].
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx512 => unsafe { avx512::decode(chunk, &mut parts.words, page) },
+            #[cfg(all(
+                target_arch = "x86_64",
+                any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+            ))]
             // SAFETY: as above.
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Path::Avx2 => unsafe { avx2::decode(chunk, &mut parts.words, page) },
         }
     }

@@ -3,52 +3,58 @@
 //! Both take a group of 64 words at a time: sets of words are numbers of 64 bits, and what a
 //! set chooses is handled bit by bit, so that words that a stream has nothing of cost nothing.
 
+use super::choose::VECTORS;
 use super::classes::{Classes, Facts};
 use super::far::Far;
-use super::format::{Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, WORDS};
+use super::format::{Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM, WORDS};
+use super::narrow;
 use crate::page::Page;
 
-/// The words of a page after as many zeros as the longest stride.
-type Padded = [u32; MAX_STRIDE + WORDS];
-
-/// A number for each word of a group.
-type Group = [u32; GROUP_WORDS];
+/// The words of a group.
+type Group = [[u8; 4]; GROUP_WORDS];
 
 /// Fills the streams and planes of a page, its words at the balanced level with `far`.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
-    let mut padded: Padded = [0; MAX_STRIDE + WORDS];
-    for (word, bytes) in padded[MAX_STRIDE..].iter_mut().zip(page.as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
+    let words = page.as_chunks::<4>().0;
     let stride = stride.clamp(1, MAX_STRIDE);
+    // The first group after as many zeros as the longest stride.
+    let mut first = [[0; 4]; MAX_STRIDE + GROUP_WORDS];
+    first[MAX_STRIDE..].copy_from_slice(&words[..GROUP_WORDS]);
+    let references = |group: usize| match group {
+        0 => group_at(&first, MAX_STRIDE - stride),
+        _ => group_at(words, group * GROUP_WORDS - stride),
+    };
     parts.fill(
-        page,
         far,
         |group, all| {
-            let [words, references] = group_of(&padded, stride, group);
-            facts(words, references, all)
+            let (words, references) = (group_at(words, group * GROUP_WORDS), references(group));
+            if VECTORS {
+                facts(words, references, all)
+            } else {
+                narrow::facts(words, references, all)
+            }
         },
-        |parts, group, classes| append(parts, group_of(&padded, stride, group)[0], classes),
+        |far, group, sought| far.look_up::<true>(page, group, sought),
+        |parts, far, group, classes| {
+            append(parts, far, page, group, classes);
+        },
     );
 }
 
-/// A group's words and their references.
+/// The group that starts at a word.
 #[inline(always)]
-fn group_of(padded: &Padded, stride: usize, group: usize) -> [&Group; 2] {
-    let words = |at: usize| -> &Group {
-        let words = padded.get(at..).and_then(<[u32]>::first_chunk);
-        words.unwrap_or(&[0; GROUP_WORDS])
-    };
-    let at = MAX_STRIDE + group * GROUP_WORDS;
-    [words(at), words(at - stride)]
+fn group_at(words: &[[u8; 4]], at: usize) -> &Group {
+    let group = words.get(at..).and_then(<[_]>::first_chunk);
+    group.unwrap_or(&[[0; 4]; GROUP_WORDS])
 }
 
 /// What is true of words and their references; what only the balanced level asks for where
 /// `all` is true.
 #[inline(always)]
 fn facts(words: &Group, references: &Group, all: bool) -> Facts {
-    let differ = |word: usize| words[word] ^ references[word];
+    let value = |word: usize| u32::from_le_bytes(words[word]);
+    let differ = |word: usize| value(word) ^ u32::from_le_bytes(references[word]);
     let mut facts = Facts {
         some: set(|word| differ(word) != 0),
         over_8: set(|word| differ(word) >> 8 != 0),
@@ -56,8 +62,8 @@ fn facts(words: &Group, references: &Group, all: bool) -> Facts {
         ..Facts::default()
     };
     if all {
-        facts.zero = set(|word| words[word] == 0);
-        facts.small = set(|word| words[word] >> 8 == 0);
+        facts.zero = set(|word| value(word) == 0);
+        facts.small = set(|word| value(word) >> 8 == 0);
     }
     facts
 }
@@ -106,16 +112,23 @@ fn bits_by_product(flags: &[u8; 16]) -> u64 {
 
 /// Appends a group's words, halves and bytes to the streams, behind those that are counted.
 #[inline(always)]
-fn append(parts: &mut Parts, words: &Group, classes: Classes) {
+fn append(parts: &mut Parts, far: Option<&Far>, page: &Page, group: usize, classes: Classes) {
+    let words = group_at(page.as_chunks::<4>().0, group * GROUP_WORDS);
     let counts = parts.counts;
     put(&mut parts.words, counts.words, classes.words(), |word| {
-        words[word].to_le_bytes()
+        words[word]
     });
+    // Some items are numbers of far words.
+    let number = |set: u64, word: usize| {
+        let far = far.filter(|_| set >> word & 1 != 0)?;
+        Some(far.back(group, word) as u8)
+    };
     put(&mut parts.halves, counts.halves, classes.halves(), |word| {
-        (words[word] as u16).to_le_bytes()
+        let [low, high, ..] = words[word];
+        [low, number(classes.far_high(), word).unwrap_or(high)]
     });
     put(&mut parts.bytes, counts.bytes, classes.bytes(), |word| {
-        [words[word] as u8]
+        [number(classes.far(), word).unwrap_or(words[word][0])]
     });
 }
 
@@ -146,7 +159,9 @@ type Pair = u64;
 const GROUP_PAIRS: usize = GROUP_WORDS / 2;
 
 /// As many pairs of zeros as the longest stride, and the page.
-type Room = [[u8; 8]; MAX_STRIDE / 2 + WORDS / 2];
+type Room = [[u8; 8]; STREAM_ROOM / 8];
+
+const _: () = assert!(STREAM_ROOM == 4 * (MAX_STRIDE + WORDS));
 
 /// What a pair of words keeps of its references, by two bits of the first plane and two of
 /// the second.
@@ -166,18 +181,19 @@ static KEEP: [Pair; 16] = {
 /// Restores the page of a chunk of words; `None` where it is corrupt.
 ///
 /// First the items of the streams go to their places in a page of zeros; then each word gets
-/// what it keeps of its reference.
-#[inline(always)]
-pub(super) fn decode(chunk: &[u8], page: &mut Page) -> Option<()> {
+/// what it keeps of its reference. `room` is scratch memory.
+#[inline(never)]
+pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     let chunk = &Chunk::parse(chunk)?;
-    let mut room: Room = [[0; 8]; MAX_STRIDE / 2 + WORDS / 2];
-    scatter(chunk, &mut room)?;
+    room.fill(0);
+    let room: &mut Room = room.as_chunks_mut().0.first_chunk_mut()?;
+    scatter(chunk, room)?;
     match (chunk.stride, chunk.stride % 2) {
-        (1, _) => combine(chunk, &mut room, Last(0))?,
-        (2, _) => combine(chunk, &mut room, Near::<1>([0; 1]))?,
-        (4, _) => combine(chunk, &mut room, Near::<2>([0; 2]))?,
-        (stride, 0) => combine(chunk, &mut room, Even(stride / 2))?,
-        (stride, _) => combine(chunk, &mut room, Odd(stride / 2))?,
+        (1, _) => combine(chunk, room, Last(0))?,
+        (2, _) => combine(chunk, room, Near::<1>([0; 1]))?,
+        (4, _) => combine(chunk, room, Near::<2>([0; 2]))?,
+        (stride, 0) => combine(chunk, room, Even(stride / 2))?,
+        (stride, _) => combine(chunk, room, Odd(stride / 2))?,
     }
     let restored = room[MAX_STRIDE / 2..].as_flattened();
     page.copy_from_slice(restored);
@@ -350,6 +366,7 @@ fn far_words(room: &mut Room, pair: usize, mut set: u16, p0: u64) -> Option<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::testing::made_pages;
 
     #[test]
     fn flags_become_bits() {
@@ -357,6 +374,29 @@ mod tests {
             let flags = core::array::from_fn(|i| ((set >> i & 1) as u8).wrapping_neg());
             assert_eq!(bits(&flags), set.into());
             assert_eq!(bits_by_product(&flags), set.into());
+        }
+    }
+
+    #[test]
+    fn facts_are_the_same_with_and_without_vectors() {
+        for (name, page) in made_pages() {
+            let words = page.as_chunks::<4>().0;
+            for (stride, all) in [(1, true), (3, false), (64, true)] {
+                let (words, references) = (group_at(words, 64), group_at(words, 64 - stride));
+                let wide = facts(words, references, all);
+                let narrow = narrow::facts(words, references, all);
+                let sets = |facts: Facts| {
+                    let Facts {
+                        some,
+                        over_8,
+                        over_16,
+                        zero,
+                        small,
+                    } = facts;
+                    [some, over_8, over_16, zero & over_8, small & over_8]
+                };
+                assert_eq!(sets(wide), sets(narrow), "{name}, stride {stride}");
+            }
         }
     }
 }

@@ -4,30 +4,27 @@ use proptest::prelude::*;
 
 use super::format::{BLOCKS, KIND_FAR, KIND_PLAIN};
 use super::path::Path;
-use super::{State, Wks, choose};
+use super::{State, choose, narrow};
 use crate::codec::testing::{
     any_page, check_damage, check_round_trips, chunk_of, made_pages, real_pages,
 };
-use crate::codec::{Codec, Scratch};
+use crate::codec::{Builtin, CodecId, CodecSpec, Codecs, Scratch};
+use crate::cpu::Cpu;
 use crate::page::{PAGE_SIZE, Page};
 
-const LEVELS: [i8; 2] = [Wks::FAST, Wks::BALANCED];
+const LEVELS: [CodecSpec; 2] = [CodecSpec::WKS_FAST, CodecSpec::WKS_BALANCED];
 
 /// Working memory for each path of this processor, the portable one first.
 fn scratches() -> Vec<Scratch> {
-    let scratch = |path| {
-        let mut scratch = Scratch::default();
-        scratch.wks.path = path;
-        scratch
-    };
-    Path::all().map(scratch).collect()
+    let scratch = |path| Scratch::new(path).unwrap();
+    Path::all(Cpu::current()).map(scratch).collect()
 }
 
 /// The page of a chunk; panics where the paths disagree.
 fn page_of(chunk: &[u8]) -> Option<Page> {
     let decode = |mut scratch: Scratch| {
         let mut page = [0xEE; PAGE_SIZE];
-        let decoded = Wks.decompress(chunk, &mut scratch, &mut page);
+        let decoded = Builtin::decompress(CodecId::Wks, chunk, &mut scratch, &mut page);
         decoded.is_ok().then_some(page)
     };
     let mut pages = scratches().into_iter().map(decode);
@@ -36,15 +33,21 @@ fn page_of(chunk: &[u8]) -> Option<Page> {
     first
 }
 
+/// Panics unless what build targets without vector registers do says the same of a page.
+fn check_narrow(name: &str, page: &Page) {
+    assert_eq!(narrow::is_text(page), choose::is_text(page), "{name}");
+    assert_eq!(narrow::stride(page), choose::stride(page), "{name}");
+}
+
 /// Panics unless all paths write the same chunks for a page, and read it from all of them.
 fn check_paths(name: &str, page: &Page, scratches: &mut [Scratch]) {
     for level in LEVELS {
         let [portable, others @ ..] = &mut *scratches else {
             return;
         };
-        let chunk = chunk_of(&Wks, level, page, portable);
+        let chunk = chunk_of(level, page, portable);
         for other in others {
-            let path = other.wks.path;
+            let path = other.path;
             assert_eq!(
                 path.is_text(page),
                 choose::is_text(page),
@@ -52,7 +55,7 @@ fn check_paths(name: &str, page: &Page, scratches: &mut [Scratch]) {
             );
             assert_eq!(path.stride(page), choose::stride(page), "{name}: {path:?}");
             assert!(
-                chunk_of(&Wks, level, page, other) == chunk,
+                chunk_of(level, page, other) == chunk,
                 "{name}: another chunk by {path:?}"
             );
         }
@@ -60,8 +63,9 @@ fn check_paths(name: &str, page: &Page, scratches: &mut [Scratch]) {
         for stride in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64] {
             let mut first = None;
             for scratch in &mut *scratches {
-                let State { path, parts, far } = &mut scratch.wks;
-                let far = (level == Wks::BALANCED).then_some(&mut **far);
+                let path = scratch.path;
+                let State { parts, far } = &mut scratch.memory().wks;
+                let far = (level == CodecSpec::WKS_BALANCED).then_some(far);
                 path.encode(page, stride, far, parts);
                 let mut chunk = alloc::vec![0; 2 * PAGE_SIZE];
                 let len = parts.write(stride, &mut chunk).unwrap();
@@ -72,8 +76,8 @@ fn check_paths(name: &str, page: &Page, scratches: &mut [Scratch]) {
             let chunk = first.unwrap_or_default();
             for scratch in &mut *scratches {
                 let mut back = [0xEE; PAGE_SIZE];
-                let decoded = Wks.decompress(&chunk, scratch, &mut back);
-                let path = scratch.wks.path;
+                let decoded = Builtin::decompress(CodecId::Wks, &chunk, scratch, &mut back);
+                let path = scratch.path;
                 assert_eq!(decoded, Ok(()), "{name}: {path:?}, stride {stride}");
                 assert!(back == *page, "{name}: {path:?}, stride {stride}");
             }
@@ -86,12 +90,13 @@ fn all_paths_write_and_read_the_same() {
     let mut scratches = scratches();
     for (name, page) in made_pages().iter().chain(&real_pages()) {
         check_paths(name, page, &mut scratches);
+        check_narrow(name, page);
     }
 }
 
 #[test]
 fn all_paths_refuse_the_same_damage() {
-    let mut scratch = Scratch::default();
+    let mut scratch = Builtin::scratch().unwrap();
     for (name, page) in made_pages() {
         if ![
             "records, seed 2",
@@ -102,7 +107,7 @@ fn all_paths_refuse_the_same_damage() {
         {
             continue;
         }
-        let Some(mut chunk) = chunk_of(&Wks, Wks::BALANCED, &page, &mut scratch) else {
+        let Some(mut chunk) = chunk_of(CodecSpec::WKS_BALANCED, &page, &mut scratch) else {
             continue;
         };
         for bit in (0..chunk.len() * 8).step_by(17) {
@@ -116,14 +121,14 @@ fn all_paths_refuse_the_same_damage() {
 #[test]
 fn every_page_comes_back() {
     for level in LEVELS {
-        check_round_trips(&Wks, level);
+        check_round_trips(level);
     }
 }
 
 #[test]
 fn damage_is_survived() {
     for level in LEVELS {
-        check_damage(&Wks, level);
+        check_damage(level);
     }
 }
 
@@ -238,13 +243,14 @@ fn what_no_page_can_be_is_refused() {
 proptest! {
     #[test]
     fn any_page_comes_back(page in any_page()) {
-        let mut scratch = Scratch::default();
+        let mut scratch = Builtin::scratch().unwrap();
         for level in LEVELS {
-            if let Some(chunk) = chunk_of(&Wks, level, &page, &mut scratch) {
+            if let Some(chunk) = chunk_of(level, &page, &mut scratch) {
                 prop_assert!(page_of(&chunk) == Some(*page));
             }
         }
         check_paths("any page", &page, &mut scratches());
+        check_narrow("any page", &page);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod model;
 mod recompress;
 mod rules;
 mod stress;
+mod transit;
 
 use std::boxed::Box;
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::backing::BackingError;
+use crate::backing::{Backing, BackingError};
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::{Random, TestHost};

@@ -66,15 +66,16 @@ struct Model {
 impl Model {
     fn new(backing: bool, memlimit: Option<u64>) -> Self {
         let backing = backing.then(MemoryBacking::default);
-        let boxed = backing.clone().map(|b| Box::new(b) as Box<dyn Backing>);
-        let store = Store::new(
+        let access = backing.clone().into();
+        let store = Store::try_new(
             TestHost::default(),
             HeapFrames::new(12),
             HeapSlots::new(PAGES as usize),
-            boxed,
+            access,
             StoreConfig { memlimit, ..CONFIG },
-        );
-        let worker = store.worker();
+        )
+        .unwrap();
+        let worker = store.try_worker().unwrap();
         Model {
             store,
             worker,
@@ -177,9 +178,9 @@ impl Model {
             age,
         };
         let before = self.store.stats();
-        let mut recompressor = self.store.recompressor().unwrap();
+        let mut recompressor = self.store.try_recompressor().unwrap().unwrap();
         for _ in 0..epochs {
-            while recompressor.step(policy, |_| ()) == Progress::Within {}
+            while recompressor.step(policy) == Progress::Within {}
         }
         let after = self.store.stats();
         prop_assert_eq!(
@@ -234,7 +235,7 @@ impl Model {
 }
 
 fn codec_ids() -> Vec<CodecSpec> {
-    crate::codec::selectable()
+    crate::codec::Builtin::selectable()
         .map(|id| CodecSpec::new(id).unwrap())
         .collect()
 }

@@ -10,13 +10,14 @@ const COLD: ColdPolicy = ColdPolicy {
 };
 
 fn store(pages: usize, memlimit: Option<u64>) -> TestStore {
-    Store::new(
+    Store::try_new(
         TestHost::default(),
         HeapFrames::new(64),
         HeapSlots::new(pages),
-        None,
+        BackingAccess::None,
         StoreConfig { memlimit, ..CONFIG },
     )
+    .unwrap()
 }
 
 /// A page that lz4 leaves at about a half, and that zstd makes smaller.
@@ -42,11 +43,8 @@ type TestRecompressor<'a> = Recompressor<'a, TestHost, HeapFrames, HeapSlots>;
 
 /// Runs an epoch to its end; returns what it left.
 fn epoch(recompressor: &mut TestRecompressor<'_>, policy: ColdPolicy) -> u64 {
-    let mut hurried = 0;
     loop {
-        let progress = recompressor.step(policy, |on| hurried += if on { 1 } else { -1 });
-        assert_eq!(hurried, 0, "it is over when the step is");
-        if let Progress::EpochEnded { left } = progress {
+        if let Progress::EpochEnded { left } = recompressor.step(policy) {
             return left;
         }
     }
@@ -54,7 +52,9 @@ fn epoch(recompressor: &mut TestRecompressor<'_>, policy: ColdPolicy) -> u64 {
 
 fn assert_reads(store: &TestStore, index: u64, expected: &Page) {
     let mut page = [[0xa5; PAGE_SIZE]];
-    store.read(&mut store.worker(), index, &mut page).unwrap();
+    store
+        .read(&mut store.try_worker().unwrap(), index, &mut page)
+        .unwrap();
     assert!(page[0] == *expected, "page {index}");
 }
 
@@ -64,10 +64,12 @@ fn cold_pages_shrink_and_read_as_before() {
     let pages: Vec<Page> = (0..200).map(text).collect();
     // At the start and far behind, with nothing in between.
     for first in [0, 1500] {
-        store.write(&mut store.worker(), first, &pages).unwrap();
+        store
+            .write(&mut store.try_worker().unwrap(), first, &pages)
+            .unwrap();
     }
     let before = store.stats();
-    let mut recompressor = store.recompressor().unwrap();
+    let mut recompressor = store.try_recompressor().unwrap().unwrap();
     for _ in 1..COLD.age {
         assert_eq!(epoch(&mut recompressor, COLD), 400);
         assert_eq!(store.stats().compr_bytes, before.compr_bytes);
@@ -98,11 +100,11 @@ fn cold_pages_shrink_and_read_as_before() {
 #[test]
 fn a_page_that_is_read_or_written_is_young_again() {
     let store = store(10, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     for index in 0..3 {
         store.write(&mut worker, index, &[text(index)]).unwrap();
     }
-    let mut recompressor = store.recompressor().unwrap();
+    let mut recompressor = store.try_recompressor().unwrap().unwrap();
     for _ in 1..COLD.age {
         epoch(&mut recompressor, COLD);
     }
@@ -118,12 +120,12 @@ fn a_page_that_is_read_or_written_is_young_again() {
 #[test]
 fn incompressible_pages_are_tried_once() {
     let store = store(10, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store
         .write(&mut worker, 4, &[five_bits(1), page(5, 2)])
         .unwrap();
     assert_eq!(store.stats().no_compress, 2);
-    let mut recompressor = store.recompressor().unwrap();
+    let mut recompressor = store.try_recompressor().unwrap().unwrap();
     while epoch(&mut recompressor, COLD) > 0 {}
     let tried = store.stats();
     assert_eq!((tried.no_compress, tried.recompress_in_vain), (1, 1));
@@ -144,7 +146,7 @@ fn incompressible_pages_are_tried_once() {
 #[test]
 fn what_is_no_chunk_or_cannot_shrink_is_no_work() {
     let store = store(4000, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     for kind in 0..3 {
         store
             .write(&mut worker, kind, &[page(kind as usize, 9)])
@@ -154,16 +156,20 @@ fn what_is_no_chunk_or_cannot_shrink_is_no_work() {
     store.write(&mut worker, 700, &[text(1)]).unwrap();
     store.write(&mut worker, 701, &[text(2)]).unwrap();
     store.discard(&mut worker, 701, 1);
-    assert_eq!(epoch(&mut store.recompressor().unwrap(), COLD), 0);
+    assert_eq!(
+        epoch(&mut store.try_recompressor().unwrap().unwrap(), COLD),
+        0
+    );
 }
 
 #[test]
 fn there_is_only_one_recompressor() {
     let store = store(10, None);
-    let first = store.recompressor();
-    assert!(first.is_some() && store.recompressor().is_none());
+    let recompressor = || store.try_recompressor().unwrap();
+    let first = recompressor();
+    assert!(first.is_some() && recompressor().is_none());
     drop(first);
-    assert!(store.recompressor().is_some());
+    assert!(recompressor().is_some());
 }
 
 /// A pool at its limit has no room for the new chunk beside the old one: the page stays as
@@ -171,17 +177,21 @@ fn there_is_only_one_recompressor() {
 #[test]
 fn a_full_pool_keeps_the_old_chunks() {
     let store = store(1000, Some(65536));
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     let fill_up = |from, page: fn(u64) -> Page| {
         (from..)
-            .take_while(|i| store.write(&mut store.worker(), *i, &[page(*i)]).is_ok())
+            .take_while(|i| {
+                store
+                    .write(&mut store.try_worker().unwrap(), *i, &[page(*i)])
+                    .is_ok()
+            })
             .count() as u64
     };
     let kept = fill_up(0, five_bits);
     assert_eq!(kept, 15);
     // What is left, granule by granule: a word that is too wide for a slot.
     assert!(fill_up(kept, |i| page(2, i)) > 100);
-    let mut recompressor = store.recompressor().unwrap();
+    let mut recompressor = store.try_recompressor().unwrap().unwrap();
     for _ in 1..9 {
         assert_eq!(epoch(&mut recompressor, COLD), kept);
     }
@@ -202,13 +212,13 @@ fn a_full_pool_keeps_the_old_chunks() {
 #[test]
 fn a_corrupted_chunk_is_counted_once_and_stays_an_error() {
     let store = store(10, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 5, &[text(1)]).unwrap();
     let said = slot::glance(store.table.get(5).unwrap()).0;
-    let empty = slot::replace(store.table.get_to_write(6).unwrap(), said, |_| ());
+    let empty = slot::replace(store.table.get_to_write(6).unwrap(), said, |_| ()).unwrap();
     assert_eq!(empty.slot(), Slot::EMPTY);
     store.write(&mut worker, 5, &[page(1, 1)]).unwrap();
-    let mut recompressor = store.recompressor().unwrap();
+    let mut recompressor = store.try_recompressor().unwrap().unwrap();
     while epoch(&mut recompressor, COLD) > 0 {}
     assert_eq!((store.stats().corrupt, store.stats().recompressed), (1, 0));
     epoch(&mut recompressor, COLD);
@@ -224,8 +234,8 @@ fn a_corrupted_chunk_is_counted_once_and_stays_an_error() {
 fn a_write_ends_the_rest_with_one_call() {
     let store = store(10, None);
     let calls = || store.host().recompressor_calls.load(Relaxed);
-    let mut worker = store.worker();
-    let recompressor = store.recompressor().unwrap();
+    let mut worker = store.try_worker().unwrap();
+    let recompressor = store.try_recompressor().unwrap().unwrap();
     store.write(&mut worker, 1, &[text(1)]).unwrap();
     assert_eq!((recompressor.rests(), calls()), (false, 0));
     recompressor.rest();

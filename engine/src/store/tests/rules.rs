@@ -5,13 +5,14 @@ use std::vec;
 use super::*;
 
 fn store(pages: usize, backing: Option<MemoryBacking>, memlimit: Option<u64>) -> TestStore {
-    Store::new(
+    Store::try_new(
         TestHost::default(),
         HeapFrames::new(64),
         HeapSlots::new(pages),
-        backing.map(|b| Box::new(b) as Box<dyn Backing>),
+        backing.into(),
         StoreConfig { memlimit, ..CONFIG },
     )
+    .unwrap()
 }
 
 fn read(store: &TestStore, worker: &mut Worker, index: u64) -> Result<Page, ReadError> {
@@ -24,7 +25,7 @@ fn read(store: &TestStore, worker: &mut Worker, index: u64) -> Result<Page, Read
 fn incompressible_pages_go_to_the_backing_store_but_for_page_0() {
     let backing = MemoryBacking::default();
     let store = store(100, Some(backing.clone()), None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     let pages: std::vec::Vec<Page> = (0..8).map(|i| page(5, i)).collect();
     store.write(&mut worker, 0, &pages).unwrap();
     let stats = store.stats();
@@ -42,7 +43,7 @@ fn incompressible_pages_go_to_the_backing_store_but_for_page_0() {
 #[test]
 fn without_a_backing_store_they_are_kept_as_they_are() {
     let store = store(100, None, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 7, &[page(5, 1)]).unwrap();
     let stats = store.stats();
     assert_eq!((stats.no_compress, stats.compr_bytes), (1, 4096));
@@ -53,7 +54,7 @@ fn without_a_backing_store_they_are_kept_as_they_are() {
 fn page_0_stays_in_memory_even_past_the_limit() {
     let backing = MemoryBacking::default();
     let store = store(100, Some(backing), Some(65536));
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     for i in 1..100 {
         store.write(&mut worker, i, &[page(4, i)]).unwrap();
     }
@@ -70,7 +71,7 @@ fn page_0_stays_in_memory_even_past_the_limit() {
 fn a_changed_page_in_the_backing_store_is_an_error() {
     let backing = MemoryBacking::default();
     let store = store(100, Some(backing.clone()), None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 5, &[page(5, 1)]).unwrap();
     backing.0.pages.lock().get_mut(&5).unwrap()[100] ^= 1;
     assert_eq!(
@@ -84,7 +85,7 @@ fn a_changed_page_in_the_backing_store_is_an_error() {
 fn every_page_of_a_run_that_fails_is_counted() {
     let backing = MemoryBacking::default();
     let store = store(100, Some(backing.clone()), None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     let pages: std::vec::Vec<Page> = (0..6).map(|i| page(5, i)).collect();
     store.write(&mut worker, 10, &pages).unwrap();
     let mut back = vec![[0; PAGE_SIZE]; 6];
@@ -108,11 +109,11 @@ fn every_page_of_a_run_that_fails_is_counted() {
 #[test]
 fn a_corrupted_chunk_is_an_error_and_never_wrong_bytes() {
     let store = store(100, None, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 5, &[page(4, 1)]).unwrap();
     // The chunk of page 5 under page 6: what a stray pointer would do.
     let said = slot::glance(store.table.get(5).unwrap()).0;
-    let empty = slot::replace(store.table.get_to_write(6).unwrap(), said, |_| ());
+    let empty = slot::replace(store.table.get_to_write(6).unwrap(), said, |_| ()).unwrap();
     assert_eq!(empty.slot(), Slot::EMPTY);
     assert_eq!(
         read(&store, &mut worker, 6),
@@ -125,7 +126,7 @@ fn a_corrupted_chunk_is_an_error_and_never_wrong_bytes() {
 #[test]
 fn what_lies_past_the_end_is_refused() {
     let store = store(10, None, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     let beyond = WriteError::OutOfRange {
         index: 10,
         pages: 10,
@@ -149,8 +150,8 @@ fn what_lies_past_the_end_is_refused() {
 #[test]
 fn pages_of_an_old_codec_stay_readable() {
     let store = store(100, None, None);
-    let mut worker = store.worker();
-    let codecs: std::vec::Vec<_> = crate::codec::selectable().collect();
+    let mut worker = store.try_worker().unwrap();
+    let codecs: std::vec::Vec<_> = crate::codec::Builtin::selectable().collect();
     for (i, id) in (0..).zip(&codecs) {
         store.set_codec(CodecSpec::new(*id).unwrap());
         store.write(&mut worker, i, &[page(3, i)]).unwrap();
@@ -169,7 +170,7 @@ fn pages_of_an_old_codec_stay_readable() {
 fn a_page_is_freed_only_if_it_is_still_dead() {
     for kind in 0..6 {
         let store = store(10_000, Some(MemoryBacking::default()), None);
-        let mut worker = store.worker();
+        let mut worker = store.try_worker().unwrap();
         store.write(&mut worker, 7, &[page(kind, 1)]).unwrap();
         assert!(!store.discard_if(7, || false));
         assert!(read(&store, &mut worker, 7).unwrap() == page(kind, 1));
@@ -191,7 +192,7 @@ fn a_page_is_freed_only_if_it_is_still_dead() {
 #[test]
 fn of_a_page_without_content_only_the_word_is_taken_back() {
     let store = store(10_000, None, None);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 7, &[page(3, 1)]).unwrap();
     // Beside one that was written; in a part of the table that never was; past the end.
     for index in [8, 9_000, 10_000] {
@@ -203,4 +204,43 @@ fn of_a_page_without_content_only_the_word_is_taken_back() {
         assert!(asked, "page {index}");
     }
     assert_eq!(store.stats().notify_free, 0);
+}
+
+#[test]
+fn a_limit_that_is_lowered_holds_from_then_on() {
+    let backing = MemoryBacking::default();
+    let store = store(600, Some(backing), None);
+    let mut worker = store.try_worker().unwrap();
+    let pages: std::vec::Vec<Page> = (0..600).map(|i| page(4, i)).collect();
+    store.write(&mut worker, 0, &pages).unwrap();
+    while store.keep() {}
+    let before = store.stats();
+    assert_eq!((before.backing_pages, before.pages_stored), (0, 600));
+    let limit = 8 * 65536;
+    assert!(before.pool_bytes > 2 * limit);
+    let calls = store.host().keeper_calls.load(Relaxed);
+    store.set_memlimit(Some(limit));
+    assert_eq!(store.host().keeper_calls.load(Relaxed), calls + 1);
+    while store.keep() {}
+    let lowered = store.stats();
+    assert_eq!(lowered.pages_stored, 600, "what is held stays");
+    assert_eq!(lowered.reserve_bytes, 0, "the reserve does not");
+    // As they are written anew, they go to where there is room.
+    for _ in 0..2 {
+        for (i, page) in (0..).zip(&pages) {
+            store
+                .write(&mut worker, i, std::slice::from_ref(page))
+                .unwrap();
+            while store.keep() {}
+        }
+    }
+    let after = store.stats();
+    assert!(after.pool_bytes <= limit + 65536, "{after:?}");
+    assert_eq!(after.pool_bytes_max, before.pool_bytes_max);
+    let mut back = vec![[0; PAGE_SIZE]; 600];
+    store.read(&mut worker, 0, &mut back).unwrap();
+    assert!(back == pages);
+    store.set_memlimit(None);
+    store.write(&mut worker, 0, &pages).unwrap();
+    assert_eq!(store.stats().pages_stored, 600);
 }

@@ -18,14 +18,14 @@ fn cold() -> ColdPolicy {
 }
 
 /// A page that says which version of which page it is, in every part of it.
-fn version(index: u64, version: u64) -> Page {
+pub(super) fn version(index: u64, version: u64) -> Page {
     let seed = index << 32 | version;
     let mut page = page(3 + (seed % 3) as usize, seed);
     page[..8].copy_from_slice(&seed.to_ne_bytes());
     page
 }
 
-fn check(index: u64, found: &Page) {
+pub(super) fn check(index: u64, found: &Page) {
     if found == &[0; PAGE_SIZE] {
         return;
     }
@@ -38,7 +38,7 @@ fn check(index: u64, found: &Page) {
 }
 
 fn work(store: &TestStore, me: usize, rounds: u64) {
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     let mut random = Random::new(me as u64 + 1);
     let mut own = [0u64; OWN as usize];
     let first_own = PAGES + me as u64 * OWN;
@@ -78,13 +78,14 @@ fn work(store: &TestStore, me: usize, rounds: u64) {
 }
 
 fn run(backing: Option<MemoryBacking>, memlimit: Option<u64>, rounds: u64) -> Stats {
-    let store = Store::new(
+    let store = Store::try_new(
         TestHost::default(),
         HeapFrames::new(500),
         HeapSlots::new((PAGES + OWN * THREADS as u64) as usize),
-        backing.map(|b| Box::new(b) as Box<dyn Backing>),
+        backing.into(),
         StoreConfig { memlimit, ..CONFIG },
-    );
+    )
+    .unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let workers: std::vec::Vec<_> = (0..THREADS)
@@ -101,9 +102,9 @@ fn run(backing: Option<MemoryBacking>, memlimit: Option<u64>, rounds: u64) -> St
             }
         });
         scope.spawn(|| {
-            let mut recompressor = store.recompressor().unwrap();
+            let mut recompressor = store.try_recompressor().unwrap().unwrap();
             while !done.load(Relaxed) {
-                if recompressor.step(cold(), |_| ()) != Progress::Within {
+                if recompressor.step(cold()) != Progress::Within {
                     thread::yield_now();
                 }
             }
@@ -117,7 +118,7 @@ fn run(backing: Option<MemoryBacking>, memlimit: Option<u64>, rounds: u64) -> St
     });
     let stats = store.stats();
     assert_eq!(stats.corrupt + stats.failed_reads + stats.failed_writes, 0);
-    let mut worker = store.worker();
+    let mut worker = store.try_worker().unwrap();
     store.discard(&mut worker, 0, u64::MAX);
     let empty = store.stats();
     let held = empty.pages_stored + empty.zero_pages + empty.same_pages + empty.backing_pages;

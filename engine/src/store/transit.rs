@@ -1,0 +1,91 @@
+//! Pages on their way to the backing store.
+
+use super::{Store, WriteError};
+use crate::backing::BackingAccess;
+use crate::host::{FrameMemory, Host, SlotMemory};
+use crate::page::Page;
+use crate::slot::{self, Arrival, Departure, Entry};
+use crate::store::Worker;
+
+/// Pages that go to the backing store in one transfer, at most: 1 MiB.
+pub(super) const LONGEST_RUN: usize = 256;
+
+/// A page on its way to the backing store. Whoever has this writes the page there, and then
+/// hands it to [`Store::arrive`], from whatever thread; until then the page can be neither read
+/// nor written.
+#[derive(Debug)]
+#[must_use = "the page is in transit until this is handed to `Store::arrive`"]
+pub struct Transit {
+    pub(super) index: u64,
+    pub(super) departure: Departure,
+    /// When the page was given to the store.
+    pub(super) since_ns: u64,
+}
+
+impl Transit {
+    /// The page's index, which is also its place in the backing store.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+}
+
+impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
+    /// Ends a page's way to the backing store, which has `written` the page or failed to. In the
+    /// first case the page is there from now on; in the second it reads as before, unless it lay
+    /// in the backing store already. A page that was freed meanwhile is gone.
+    ///
+    /// Never sleeps and allocates nothing. May be called under spinlocks, but not from an
+    /// interrupt: frees what the page's slot said before, under the lock of its arena.
+    ///
+    /// `worker` as for [`Store::free`].
+    pub fn arrive(&self, worker: usize, transit: Transit, written: bool) {
+        let Some(word) = self.table.get(transit.index()) else {
+            return;
+        };
+        let shard = self.counters.shard(worker);
+        let relax = |attempt| self.host.relax(attempt);
+        if written {
+            // Counted first: a discard by another thread may follow the arrival at once.
+            shard.gained(Entry::Backing { checksum: 0 });
+            shard.add(&shard.backing_writes, 1);
+            let took = self.host.now_ns().saturating_sub(transit.since_ns);
+            shard.stored(took);
+        } else {
+            shard.add(&shard.failed_writes, 1);
+        }
+        match slot::arrive(word, transit.departure, written, relax) {
+            Arrival::Arrived(old) => self.release(shard, old),
+            Arrival::Freed(old) => {
+                if written {
+                    shard.lost(Entry::Backing { checksum: 0 });
+                }
+                self.release(shard, old);
+            }
+            Arrival::Returned => {}
+        }
+    }
+
+    /// Takes the pages that the worker has made set out to the backing store, in one transfer:
+    /// they are the last ones of `pages`.
+    pub(super) fn take_run(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        pages: &[Page],
+    ) -> Result<(), WriteError> {
+        let Some(first) = worker.run.first().map(Transit::index) else {
+            return Ok(());
+        };
+        let pages = &pages[pages.len() - worker.run.len()..];
+        let result = match &self.backing {
+            BackingAccess::Direct(backing) => backing.write(first, pages).map_err(WriteError::from),
+            BackingAccess::None | BackingAccess::ByCaller => {
+                Err(WriteError::NoSpace { index: first })
+            }
+        };
+        for transit in worker.run.drain(..) {
+            self.arrive(worker.number, transit, result.is_ok());
+        }
+        result
+    }
+}

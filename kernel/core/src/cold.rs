@@ -1,0 +1,123 @@
+//! The thread that recompresses cold pages: [`compcache_engine::cold`] with the kernel's time.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
+
+use compcache_engine::cold::{self, Clock, Pace};
+use compcache_engine::host::NoMemory;
+use lock_api::Mutex;
+
+use crate::host::Spinlock;
+use crate::live::Live;
+use crate::params::Recompress;
+use crate::print::{Level, print};
+use crate::sys;
+use crate::threads::Thread;
+
+/// How long the thread waits where there was no memory for its buffers, in ms.
+const NO_MEMORY_PAUSE_MS: u64 = 10_000;
+
+/// What is done with cold pages, and what it has cost.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    recompress: Mutex<Spinlock, Recompress>,
+    cpu_ns: AtomicU64,
+}
+
+impl Policy {
+    pub(crate) fn new(recompress: Recompress) -> Self {
+        Policy {
+            recompress: Mutex::new(recompress),
+            cpu_ns: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn get(&self) -> Recompress {
+        *self.recompress.lock()
+    }
+
+    /// The caller wakes the thread.
+    pub(crate) fn set(&self, recompress: Recompress) {
+        *self.recompress.lock() = recompress;
+    }
+
+    /// CPU time used so far, in nanoseconds.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(Relaxed)
+    }
+}
+
+/// The calling thread's clock, under one policy.
+struct KernelClock<'a> {
+    live: &'a Live,
+    thread: &'a Thread,
+    under: Recompress,
+}
+
+impl Clock for KernelClock<'_> {
+    fn now(&self) -> Duration {
+        // SAFETY: may be called anywhere.
+        Duration::from_nanos(unsafe { sys::rzk_now_ns() })
+    }
+
+    fn cpu(&self) -> Duration {
+        // SAFETY: as above.
+        Duration::from_nanos(unsafe { sys::rzk_thread_cpu_ns() })
+    }
+
+    fn sleep(&self, limit: Option<Duration>) {
+        // Rounded up: 0 would be no limit.
+        let limit = limit.map_or(0, |limit| limit.as_millis() as u64 + 1);
+        self.thread.sleep(limit);
+    }
+
+    fn is_over(&self) -> bool {
+        self.thread.take_wake();
+        // SAFETY: nothing is held.
+        unsafe { sys::rzk_breathe() };
+        self.thread.is_stopped() || self.live.policy.get() != self.under
+    }
+
+    fn used(&self, time: Duration) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.live.policy.cpu_ns.fetch_add(ns, Relaxed);
+    }
+}
+
+/// What the thread does until it is stopped.
+pub(crate) fn run(live: &Live) {
+    let thread = &live.store().host().cold;
+    while !thread.is_stopped() {
+        thread.take_wake();
+        let under = live.policy.get();
+        let Some(codec) = under.codec else {
+            thread.sleep(0);
+            continue;
+        };
+        let clock = KernelClock {
+            live,
+            thread,
+            under,
+        };
+        let pace = Pace {
+            codec,
+            after_seconds: under.after_seconds,
+            cpu_percent: under.cpu_percent,
+        };
+        match live.store().try_recompressor() {
+            Ok(Some(recompressor)) => {
+                cold::recompress(live.store(), recompressor, pace, &clock);
+            }
+            // Nobody else recompresses this store.
+            Ok(None) => thread.sleep(0),
+            Err(NoMemory) => {
+                print(
+                    Level::Request,
+                    Some(live.number()),
+                    format_args!("no memory to recompress cold pages with: trying again later"),
+                );
+                thread.sleep(NO_MEMORY_PAUSE_MS);
+            }
+        }
+    }
+}

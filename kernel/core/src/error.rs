@@ -1,0 +1,163 @@
+//! Why a device refused, with what, the limit and the remedy.
+
+use core::fmt;
+
+use compcache_engine::codec::UnknownCodec;
+use compcache_engine::host::NoMemory;
+
+use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
+use crate::sys;
+
+/// Why what was asked for did not happen. The device is then as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error<'a> {
+    #[error("{what}: '{given}' is not a size: give bytes, or a number with K, M, G or T")]
+    NoSize { what: &'static str, given: &'a str },
+    #[error("{what}: '{given}' is not a number: give {wanted}")]
+    NoNumber {
+        what: &'static str,
+        given: &'a str,
+        wanted: &'static str,
+    },
+    #[error("{what} 0 is refused: give a size of at least {} kB", .min / 1024)]
+    SizeZero { what: &'static str, min: u64 },
+    #[error("{what} of {bytes} bytes is too small: give at least {} kB", .min / 1024)]
+    SizeTooSmall {
+        what: &'static str,
+        bytes: u64,
+        min: u64,
+    },
+    #[error("{what} of {kb} kB is too large: the limit is {} kB (16 TiB)", MAX_DISKSIZE / 1024)]
+    SizeTooLarge { what: &'static str, kb: u64 },
+    #[error(
+        "memlimit of {} kB is larger than the disk ({} kB): give at most the disk's size",
+        .memlimit / 1024, .disksize / 1024
+    )]
+    MemlimitOverDisksize { memlimit: u64, disksize: u64 },
+    #[error("{0}")]
+    UnknownCodec(UnknownCodec),
+    #[error("recompress_algorithm: {0}; or switch it off with 'off'")]
+    UnknownColdCodec(UnknownCodec),
+    #[error(
+        "recompress_after of {given} s is out of range: give {} to {} seconds",
+        AFTER_SECONDS.start(), AFTER_SECONDS.end()
+    )]
+    After { given: u64 },
+    #[error(
+        "recompress_cpu of {given} % is out of range: give {} to {} (per cent of one CPU), or \
+         switch recompression off with recompress_algorithm 'off'",
+        CPU_PERCENT.start(), CPU_PERCENT.end()
+    )]
+    Cpu { given: u64 },
+    #[error("it is initialised: reset it first to {action}")]
+    Initialised { action: &'static str },
+    #[error("it is not initialised: initialise it first ({remedy})")]
+    NotInitialised { remedy: &'static str },
+    #[error("it is in use: swap it off, unmount it or close it, then reset it")]
+    Held,
+    #[error("reset: '{given}' is refused: write 1")]
+    ResetWord { given: &'a str },
+    #[error("page {index} has no chunk to damage: give the index of a page that is held compressed")]
+    NoChunk { index: u64 },
+    #[error("no memory for {what} ({} kB): give a smaller disk, or free memory", .bytes / 1024)]
+    NoMemory { what: &'static str, bytes: u64 },
+    #[error(
+        "the slots of a disk of {} kB would take {} kB, more than a quarter of the memory ({} kB): \
+         give a smaller disk", .disksize / 1024, .table / 1024, .ram / 1024
+    )]
+    TableTooLarge { disksize: u64, table: u64, ram: u64 },
+    #[error("cannot {action} (error {code}){remedy}")]
+    Kernel {
+        action: &'static str,
+        code: i32,
+        remedy: &'static str,
+    },
+    #[error("backing swap {}: {problem}", Path(.path))]
+    Backing {
+        path: &'a [u8],
+        problem: BackingProblem,
+    },
+    #[error("the path of the backing swap is too long: the limit is {most} bytes")]
+    PathTooLong { most: usize },
+    #[error("the path of the backing swap is empty: give that of a partition or file")]
+    PathEmpty,
+    #[error("the reason was printed")]
+    Told { code: i32 },
+    #[error("only a user with CAP_SYS_ADMIN may do that: become root")]
+    NotAdmin,
+    #[error("num_devices of {given} is out of range: give 1 to 32")]
+    NumDevices { given: u64 },
+    #[error("cannot copy from or to the caller's memory: it is not all there")]
+    Fault,
+}
+
+/// What is wrong with a backing swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BackingProblem {
+    #[error("cannot open it (error {code}): give the path of a swap partition or file")]
+    Open { code: i32 },
+    #[error(
+        "it is neither a block device nor a file on one: give a swap partition, or a file on a \
+         file system of a disk"
+    )]
+    Kind,
+    #[error("it is in use: swap it off or unmount it first, or give another")]
+    Busy,
+    #[error(
+        "its file system does not say where the file lies (one that copies on write does not): \
+         give a partition, or a file on ext4 or xfs"
+    )]
+    NoMap,
+    #[error(
+        "page {page} has no place of its own on the disk (a hole, or never written): fill the file \
+         with dd, not truncate or fallocate, and prepare it with mkswap"
+    )]
+    Hole { page: u64 },
+    #[error("reading its header failed (error {code}): check the disk")]
+    Read { code: i32 },
+    #[error("it has no swap header: prepare it with mkswap")]
+    NoSignature,
+    #[error("its header is of version {version}: prepare it with mkswap")]
+    Version { version: u32 },
+    #[error("{bad} of its pages are marked as bad: give one without bad pages")]
+    BadPages { bad: u32 },
+    #[error("its header names {pages} pages, but there is room for {room}: prepare it with mkswap")]
+    Size { pages: u64, room: u64 },
+    #[error("its header names {pages} pages: give one of at least {} (40 kB)", MIN_DISKSIZE / PAGE)]
+    TooSmall { pages: u64 },
+    #[error("it holds an image of a hibernated system: resume that, or prepare it with mkswap")]
+    Hibernated,
+}
+
+/// A path as text, as far as it is that.
+struct Path<'a>(&'a [u8]);
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+    }
+}
+
+impl Error<'_> {
+    /// The error number for the caller, positive.
+    pub(crate) fn errno(&self) -> i32 {
+        match self {
+            Error::Initialised { .. } | Error::Held => sys::EBUSY,
+            Error::NoMemory { .. } | Error::TableTooLarge { .. } => sys::ENOMEM,
+            Error::Kernel { code, .. } | Error::Told { code } => *code,
+            Error::NotAdmin => sys::EPERM,
+            Error::Fault => sys::EFAULT,
+            Error::Backing { problem, .. } => match problem {
+                BackingProblem::Open { code } | BackingProblem::Read { code } => *code,
+                BackingProblem::Busy => sys::EBUSY,
+                _ => sys::EINVAL,
+            },
+            _ => sys::EINVAL,
+        }
+    }
+}
+
+/// Names what there is no memory for.
+pub(crate) fn no_memory<'a>(what: &'static str, bytes: u64) -> impl FnOnce(NoMemory) -> Error<'a> {
+    move |NoMemory| Error::NoMemory { what, bytes }
+}

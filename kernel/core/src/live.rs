@@ -1,0 +1,224 @@
+//! What a device is while it is initialised: the store, the CPUs' workers, the threads.
+
+use alloc::boxed::Box;
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use compcache_engine::backing::BackingAccess;
+use compcache_engine::host::{FRAME_SIZE, NoMemory};
+use compcache_engine::page::PAGE_SIZE;
+use compcache_engine::{Store, StoreConfig, Worker};
+
+use crate::backing::BackingSwap;
+use crate::codecs::KernelCodecs;
+use crate::cold::Policy;
+use crate::error::{Error, no_memory};
+use crate::host::KernelHost;
+use crate::memory::{KernelFrames, KernelSlots};
+use crate::params::{PAGE, Params, Resolved};
+use crate::threads::{Role, Thread};
+use crate::{fallible, sys};
+
+/// A device's store.
+pub(crate) type KernelStore = Store<KernelHost, KernelFrames, KernelSlots>;
+
+/// Bytes of an incompressible page in the pool: header and page, in granules of 16 bytes.
+const RAW_CHUNK: usize = PAGE_SIZE + 16;
+
+/// Such pages in a frame.
+const RAW_PER_FRAME: u64 = (FRAME_SIZE / RAW_CHUNK) as u64;
+
+/// Frames beyond those that a full disk of incompressible pages needs, for each arena.
+const SLACK_PER_ARENA: u64 = 64;
+
+/// The reserve of ready frames: a 256th of the disk, but at least and at most this many bytes.
+/// (The engine keeps no more than a 256th of what the pool holds ready.)
+const RESERVE: core::ops::RangeInclusive<u64> = 512 << 10..=16 << 20;
+
+/// The worker of one CPU.
+#[derive(Debug)]
+struct CpuWorker(UnsafeCell<Worker<KernelCodecs>>);
+
+// SAFETY: reached through `Live::on_cpu` only, by its own CPU with preemption off.
+unsafe impl Sync for CpuWorker {}
+
+/// A registered shrinker, unregistered on drop.
+#[derive(Debug)]
+struct Shrinker(NonNull<sys::Shrinker>);
+
+// SAFETY: the kernel's side locks it.
+unsafe impl Send for Shrinker {}
+// SAFETY: as above.
+unsafe impl Sync for Shrinker {}
+
+impl Drop for Shrinker {
+    fn drop(&mut self) {
+        // SAFETY: made by `rzk_shrinker_start`, stopped once.
+        unsafe { sys::rzk_shrinker_stop(self.0.as_ptr()) }
+    }
+}
+
+/// An initialised device.
+#[derive(Debug)]
+pub(crate) struct Live {
+    number: u32,
+    // Dropped first: it calls into the store.
+    shrinker: Option<Shrinker>,
+    workers: Box<[CpuWorker]>,
+    store: KernelStore,
+    backing: Option<BackingSwap>,
+    memlimit: AtomicU64,
+    /// When and how cold pages are recompressed.
+    pub(crate) policy: Policy,
+    /// Writes that found no room, and were tried again once there was some.
+    pub(crate) retried: AtomicU64,
+    /// Requests that were deferred and have not ended.
+    pub(crate) deferred: AtomicU64,
+}
+
+impl Live {
+    /// Makes all of it, and starts the threads. May sleep.
+    pub(crate) fn start(
+        number: u32,
+        params: &Params,
+        resolved: Resolved,
+        backing: Option<BackingSwap>,
+    ) -> Result<Box<Self>, Error<'static>> {
+        let Resolved { disksize, memlimit } = resolved;
+        let pages = disksize / PAGE;
+        // SAFETY: may be called anywhere.
+        let cpus = unsafe { sys::rzk_cpu_count() } as usize;
+        let frames = pages.div_ceil(RAW_PER_FRAME) + cpus as u64 * SLACK_PER_ARENA;
+        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        let slots = KernelSlots::new(pages).map_err(no_memory("the slots", pages * 8))?;
+        let frames = KernelFrames::new(frames)
+            .map_err(no_memory("the table of frames", u64::from(frames) * 8))?;
+        let threads = || no_memory("its threads", PAGE);
+        let host = KernelHost {
+            keeper: Thread::new().map_err(threads())?,
+            cold: Thread::new().map_err(threads())?,
+        };
+        let access = match backing {
+            Some(_) => BackingAccess::ByCaller,
+            None => BackingAccess::None,
+        };
+        let reserve = (disksize / 256).clamp(*RESERVE.start(), *RESERVE.end());
+        let config = StoreConfig {
+            memlimit,
+            codec: params.codec,
+            arenas: cpus,
+            reserve_bytes: memlimit.map_or(reserve, |limit| reserve.min(limit / 8)),
+        };
+        let pools = || no_memory("the pool's tables", cpus as u64 * PAGE);
+        let store = KernelStore::try_new(host, frames, slots, access, config).map_err(pools())?;
+        // The workers are numbered as they are made: each has the number of its CPU.
+        let workers = fallible::collect(cpus, |_| worker(&store))
+            .map_err(no_memory("the workers", cpus as u64 * 16 * PAGE))?;
+        let mut live = fallible::boxed(Live {
+            number,
+            shrinker: None,
+            workers,
+            store,
+            backing,
+            memlimit: AtomicU64::new(memlimit.unwrap_or(0)),
+            policy: Policy::new(params.recompress),
+            retried: AtomicU64::new(0),
+            deferred: AtomicU64::new(0),
+        })
+        .map_err(no_memory("the device", PAGE))?;
+        let at = core::ptr::from_ref(&*live).cast();
+        // SAFETY: the box stays where it is until it was stopped.
+        let shrinker = unsafe { sys::rzk_shrinker_start(number, at) };
+        match NonNull::new(shrinker) {
+            Some(shrinker) => live.shrinker = Some(Shrinker(shrinker)),
+            None => return Err(threads()(NoMemory)),
+        }
+        let host = live.store.host();
+        // SAFETY: the box stays where it is until `stop` or `drop` has stopped the threads.
+        unsafe {
+            host.keeper.start(Role::Keeper, &live)?;
+            host.cold.start(Role::Cold, &live)?;
+        }
+        host.keeper.wake();
+        Ok(live)
+    }
+
+    /// The device's number.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its store.
+    #[inline]
+    pub(crate) fn store(&self) -> &KernelStore {
+        &self.store
+    }
+
+    /// Its backing swap.
+    pub(crate) fn backing(&self) -> Option<&BackingSwap> {
+        self.backing.as_ref()
+    }
+
+    /// Bytes of memory for pages; 0 where there is no limit.
+    pub(crate) fn memlimit(&self) -> u64 {
+        self.memlimit.load(Ordering::Relaxed)
+    }
+
+    /// Changes the most bytes of memory for pages; `None` for no limit.
+    pub(crate) fn set_memlimit(&self, bytes: Option<u64>) {
+        self.memlimit.store(bytes.unwrap_or(0), Ordering::Relaxed);
+        self.store.set_memlimit(bytes);
+    }
+
+    /// Calls `work` with this CPU's worker. It must not sleep: preemption is off.
+    #[inline]
+    pub(crate) fn on_cpu<T>(&self, work: impl FnOnce(&mut Worker<KernelCodecs>) -> T) -> T {
+        // SAFETY: followed by `rzk_cpu_leave`.
+        let cpu = unsafe { sys::rzk_cpu_enter() } as usize;
+        // SAFETY: this CPU's worker, which nobody else uses until `rzk_cpu_leave`: requests are
+        // not served from interrupts, and `work` does not call this again.
+        let worker = unsafe { &mut *self.workers[cpu].0.get() };
+        let done = work(worker);
+        worker.scratch().end_section();
+        // SAFETY: follows `rzk_cpu_enter`.
+        unsafe { sys::rzk_cpu_leave() };
+        done
+    }
+}
+
+fn worker(store: &KernelStore) -> Result<CpuWorker, NoMemory> {
+    let mut worker = store.try_worker()?;
+    worker.scratch().keep_registers();
+    Ok(CpuWorker(UnsafeCell::new(worker)))
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.shrinker = None;
+        self.store.host().keeper.stop();
+        self.store.host().cold.stop();
+    }
+}
+
+/// Pages that the shrinker could give back.
+///
+/// # Safety
+/// `live` is what the shrinker was started with.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rz_shrinker_count(live: *const Live) -> u64 {
+    // SAFETY: it stays until the shrinker was stopped.
+    let live = unsafe { &*live };
+    live.store.shrinkable_bytes() / PAGE
+}
+
+/// Gives back up to `pages` pages that are free, and returns how many. May sleep.
+///
+/// # Safety
+/// As for [`rz_shrinker_count`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rz_shrinker_scan(live: *const Live, pages: u64) -> u64 {
+    // SAFETY: as above.
+    let live = unsafe { &*live };
+    live.store.shrink(pages.saturating_mul(PAGE)) / PAGE
+}

@@ -1,0 +1,182 @@
+//! The module: its parameters, and the devices that live as long as it does.
+
+use alloc::boxed::Box;
+use core::ffi::{CStr, c_char};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
+
+use compcache_engine::codec::CodecSpec;
+use compcache_engine::cpu::Cpu;
+
+use crate::codecs::{self, KernelCodecs};
+use crate::device::Device;
+use crate::error::{Error, no_memory};
+use crate::params::{self, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
+use crate::print::{Level, print};
+use crate::sys::{self, Parameters};
+use crate::{fallible, ioctl, zstd};
+
+/// Devices of a module, at most.
+const MOST_DEVICES: u64 = 32;
+
+/// The devices; a pointer to a box.
+static DEVICES: AtomicPtr<Box<[Device]>> = AtomicPtr::new(ptr::null_mut());
+
+/// What the kernel and the processor have, and what of it is used.
+static FEATURES: AtomicU32 = AtomicU32::new(0);
+static SYNCHRONOUS: AtomicBool = AtomicBool::new(false);
+static DEBUG: AtomicBool = AtomicBool::new(false);
+
+/// Whether the kernel tells which swap slots are freed.
+pub(crate) fn has_free_notify() -> bool {
+    FEATURES.load(Relaxed) & sys::HAS_FREE_NOTIFY != 0
+}
+
+/// Whether the devices are synchronous ones.
+pub(crate) fn is_synchronous() -> bool {
+    SYNCHRONOUS.load(Relaxed)
+}
+
+/// Whether pages may be damaged for a test.
+pub(crate) fn is_debugged() -> bool {
+    DEBUG.load(Relaxed)
+}
+
+/// Starts the module: 0, or a negative error number with a line in the log. May sleep.
+///
+/// # Safety
+/// The strings of `given` end with a 0, or are null.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rz_module_start(given: *const Parameters) -> i32 {
+    // SAFETY: by this function's contract.
+    let started = unsafe { start(&*given) };
+    match started {
+        Ok(()) => 0,
+        Err((number, code)) => {
+            stop();
+            if let Some(number) = number {
+                let what = format_args!("the module is not loaded: its parameters cannot be met");
+                print(Level::Error, Some(number), what);
+            }
+            -code
+        }
+    }
+}
+
+/// Ends the module, when no device is open. May sleep.
+#[unsafe(no_mangle)]
+extern "C" fn rz_module_stop() {
+    stop();
+}
+
+fn stop() {
+    let devices = DEVICES.swap(ptr::null_mut(), Relaxed);
+    if !devices.is_null() {
+        // SAFETY: it is the box that `start` made. The kernel unloads a module of which no device
+        // is open, and lets nobody open one meanwhile.
+        drop(unsafe { Box::from_raw(devices) });
+    }
+    zstd::stop();
+}
+
+/// Prints an error about a device or the module, and makes it a code.
+fn refused(number: Option<u32>, error: Error<'_>) -> (Option<u32>, i32) {
+    print(Level::Error, number, format_args!("{error}"));
+    (number, error.errno())
+}
+
+/// # Safety
+/// As for [`rz_module_start`].
+unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
+    let module = |error| refused(None, error);
+    // SAFETY: may be called anywhere.
+    let features = unsafe { sys::rzk_features() };
+    FEATURES.store(features, Relaxed);
+    if given.num_devices == 0 || given.num_devices > MOST_DEVICES {
+        return Err(module(Error::NumDevices {
+            given: given.num_devices,
+        }));
+    }
+    let synchronous = given.synchronous != 0 && features & sys::HAS_SYNCHRONOUS != 0;
+    SYNCHRONOUS.store(synchronous, Relaxed);
+    DEBUG.store(given.debug != 0, Relaxed);
+    codecs::use_vector(given.simd != 0 && features & sys::HAS_AVX2 != 0);
+    if features & sys::HAS_CRC32 != 0 {
+        // SAFETY: the processor has SSE 4.2.
+        unsafe { Cpu::BASELINE.with_sse42() }.announce();
+    }
+    if features & sys::HAS_ZSTD != 0 {
+        zstd::start().map_err(|error| module(no_memory("zstd", 256 << 10)(error)))?;
+    }
+    // SAFETY: by this function's contract.
+    if let Some(codec) = unsafe { text(given.codec) } {
+        let spec = core::str::from_utf8(codec.to_bytes()).unwrap_or_default();
+        let spec = CodecSpec::parse_in::<KernelCodecs>(spec.trim())
+            .map_err(|error| module(Error::UnknownCodec(error)))?;
+        codecs::set_default(spec);
+    }
+    let count = given.num_devices as usize;
+    let devices = fallible::collect(count, |number| Ok(Device::new(number as u32)))
+        .and_then(fallible::boxed)
+        .map_err(|error| module(no_memory("the devices", PAGE)(error)))?;
+    let devices = Box::into_raw(devices);
+    DEVICES.store(devices, Relaxed);
+    // SAFETY: the box stays until `stop`.
+    let devices = unsafe { &*devices };
+    for device in devices {
+        device
+            .add_disk(synchronous)
+            .map_err(|error| refused(Some(device.number()), error))?;
+    }
+    print(
+        Level::Info,
+        None,
+        format_args!(
+            "{count} device{}, codec {}, vector code: {}, zstd: {}, freed slots: {}",
+            if count == 1 { "" } else { "s" },
+            codecs::default_codec(),
+            if codecs::uses_vector() { "AVX2" } else { "none" },
+            if zstd::is_there() { "the kernel's" } else { "none" },
+            if has_free_notify() {
+                "told by the kernel"
+            } else {
+                "by discard only: use swapon --discard"
+            },
+        ),
+    );
+    // SAFETY: by this function's contract.
+    unsafe { initialise_first(&devices[0], given) }.map_err(|code| (Some(0), code))
+}
+
+/// Initialises device 0 if a parameter of it was given.
+///
+/// # Safety
+/// As for [`rz_module_start`].
+unsafe fn initialise_first(device: &Device, given: &Parameters) -> Result<(), i32> {
+    let refused = |error: Error<'_>| refused(Some(device.number()), error).1;
+    let has = |bit| given.given & bit != 0;
+    if !(has(sys::GIVEN_BACKING) || has(sys::GIVEN_MEMLIMIT) || has(sys::GIVEN_DISKSIZE)) {
+        return Ok(());
+    }
+    let mut control = device.control();
+    // SAFETY: by this function's contract.
+    if let Some(path) = unsafe { text(given.backing_swap) } {
+        ioctl::set_backing_swap(&mut control, path.to_bytes()).map_err(refused)?;
+    }
+    if has(sys::GIVEN_MEMLIMIT) {
+        let bytes = params::size_kb("memlimit", given.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
+        control.memlimit = Some(bytes);
+    }
+    if has(sys::GIVEN_DISKSIZE) {
+        let bytes = params::size_kb("disksize", given.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
+        control.disksize = Some(bytes);
+    }
+    control.initialise().map_err(refused)
+}
+
+/// # Safety
+/// `text` ends with a 0 and stays, or is null.
+unsafe fn text<'a>(text: *const c_char) -> Option<&'a CStr> {
+    // SAFETY: by this function's contract.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}

@@ -1,0 +1,215 @@
+//! The kernel's side of the border (`kernel/shim/shim.h`), one declaration a function.
+//!
+//! All of them take pointers that came from the kernel's side, or memory of the lengths given; all
+//! but those marked there may be called in any context that the core runs in.
+
+use core::ffi::{c_char, c_int, c_void};
+
+/// Opaque things of the kernel's side.
+macro_rules! opaque {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            _opaque: [u8; 0],
+        }
+    )*};
+}
+
+opaque! {
+    /// A gendisk with its control mutex.
+    Disk;
+    /// A request of the block layer.
+    Bio;
+    /// A kernel thread with its place to sleep.
+    Thread;
+    /// A registered shrinker.
+    Shrinker;
+    /// An open backing swap.
+    Backing;
+}
+
+/// Where the next page of a request lies.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    _opaque: [u64; 3],
+}
+
+/// Module parameters as they were given.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    pub(crate) num_devices: u64,
+    pub(crate) disksize_kb: u64,
+    pub(crate) memlimit_kb: u64,
+    pub(crate) backing_swap: *const c_char,
+    pub(crate) codec: *const c_char,
+    pub(crate) synchronous: u32,
+    pub(crate) simd: u32,
+    pub(crate) debug: u32,
+    pub(crate) given: u32,
+}
+
+pub(crate) const GIVEN_DISKSIZE: u32 = 1;
+pub(crate) const GIVEN_MEMLIMIT: u32 = 2;
+pub(crate) const GIVEN_BACKING: u32 = 4;
+
+pub(crate) const HAS_FREE_NOTIFY: u32 = 1;
+pub(crate) const HAS_SYNCHRONOUS: u32 = 2;
+pub(crate) const HAS_ZSTD: u32 = 4;
+pub(crate) const HAS_AVX2: u32 = 8;
+pub(crate) const HAS_CRC32: u32 = 16;
+
+pub(crate) const EIO: i32 = 5;
+pub(crate) const EPERM: i32 = 1;
+pub(crate) const ENOMEM: i32 = 12;
+pub(crate) const EBUSY: i32 = 16;
+pub(crate) const EINVAL: i32 = 22;
+pub(crate) const ENOTTY: i32 = 25;
+pub(crate) const EOPNOTSUPP: i32 = 95;
+pub(crate) const ETXTBSY: i32 = 26;
+pub(crate) const ENXIO: i32 = 6;
+pub(crate) const EFAULT: i32 = 14;
+
+unsafe extern "C" {
+    pub(crate) fn rzk_features() -> u32;
+    pub(crate) fn rzk_print(level: u32, text: *const u8, length: usize);
+    #[cfg(not(test))]
+    pub(crate) fn rzk_bug();
+
+    // May sleep.
+    pub(crate) fn rzk_alloc(size: usize, align: usize) -> *mut c_void;
+    pub(crate) fn rzk_alloc_zeroed(size: usize, align: usize) -> *mut c_void;
+    pub(crate) fn rzk_free(memory: *mut c_void);
+    pub(crate) fn rzk_table_alloc(size: usize) -> *mut c_void;
+    pub(crate) fn rzk_table_free(memory: *mut c_void);
+    pub(crate) fn rzk_ram_bytes() -> u64;
+
+    pub(crate) fn rzk_frame_alloc(may_wait: bool) -> *mut c_void;
+    pub(crate) fn rzk_frame_free(frame: *mut c_void);
+    pub(crate) fn rzk_frames_mapped() -> u64;
+    // May sleep.
+    pub(crate) fn rzk_shrinker_start(number: u32, live: *const c_void) -> *mut Shrinker;
+    pub(crate) fn rzk_shrinker_stop(shrinker: *mut Shrinker);
+
+    pub(crate) fn rzk_spin_lock(lock: *const u32);
+    pub(crate) fn rzk_spin_trylock(lock: *const u32) -> bool;
+    pub(crate) fn rzk_spin_unlock(lock: *const u32);
+    pub(crate) fn rzk_cpu_count() -> u32;
+    pub(crate) fn rzk_cpu_enter() -> u32;
+    pub(crate) fn rzk_cpu_leave();
+    pub(crate) fn rzk_fpu_enter() -> bool;
+    pub(crate) fn rzk_fpu_leave();
+    pub(crate) fn rzk_now_ns() -> u64;
+    // May sleep.
+    pub(crate) fn rzk_breathe();
+    pub(crate) fn rzk_nap();
+
+    // May sleep, but for `rzk_thread_wake`.
+    pub(crate) fn rzk_thread_new() -> *mut Thread;
+    pub(crate) fn rzk_thread_free(thread: *mut Thread);
+    pub(crate) fn rzk_thread_start(
+        thread: *mut Thread,
+        number: u32,
+        role: *const c_char,
+        kind: u32,
+        idle: bool,
+        live: *const c_void,
+    ) -> c_int;
+    pub(crate) fn rzk_thread_stop(thread: *mut Thread);
+    pub(crate) fn rzk_thread_wake(thread: *mut Thread);
+    pub(crate) fn rzk_thread_stopped(thread: *mut Thread) -> bool;
+    pub(crate) fn rzk_thread_take_wake(thread: *mut Thread) -> bool;
+    pub(crate) fn rzk_thread_sleep(thread: *mut Thread, limit_ms: u64);
+    pub(crate) fn rzk_thread_cpu_ns() -> u64;
+
+    // May sleep.
+    pub(crate) fn rzk_disk_new(
+        number: u32,
+        synchronous: bool,
+        device: *const c_void,
+        error: *mut c_int,
+    ) -> *mut Disk;
+    pub(crate) fn rzk_disk_add(disk: *mut Disk) -> c_int;
+    pub(crate) fn rzk_disk_free(disk: *mut Disk);
+    pub(crate) fn rzk_disk_lock(disk: *mut Disk);
+    pub(crate) fn rzk_disk_unlock(disk: *mut Disk);
+    pub(crate) fn rzk_disk_claim(disk: *mut Disk, own_openers: u32) -> c_int;
+    pub(crate) fn rzk_disk_unclaim(disk: *mut Disk);
+    pub(crate) fn rzk_disk_flush(disk: *mut Disk);
+    pub(crate) fn rzk_disk_resize(disk: *mut Disk, bytes: u64);
+    pub(crate) fn rzk_disk_drain(disk: *mut Disk);
+
+    pub(crate) fn rzk_bio_account(bio: *mut Bio) -> u64;
+    pub(crate) fn rzk_bio_end(bio: *mut Bio, error: c_int, started: u64);
+    pub(crate) fn rzk_bio_refuse(bio: *mut Bio, error: c_int);
+    pub(crate) fn rzk_bio_cursor(bio: *mut Bio, cursor: *mut Cursor);
+    pub(crate) fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c_void;
+    pub(crate) fn rzk_bio_unmap(bio: *mut Bio, cursor: *mut Cursor, page: *mut c_void, read: bool);
+    // May sleep.
+    pub(crate) fn rzk_defer(live: *const c_void, deferral: *const c_void, length: usize);
+
+    pub(crate) fn rzk_is_admin() -> bool;
+    // May sleep.
+    pub(crate) fn rzk_copy_from_user(to: *mut c_void, from: u64, length: usize) -> c_int;
+    pub(crate) fn rzk_copy_to_user(to: u64, from: *const c_void, length: usize) -> c_int;
+
+    pub(crate) fn rzk_zstd_compressor_bytes(level: c_int) -> usize;
+    pub(crate) fn rzk_zstd_decompressor_bytes() -> usize;
+    pub(crate) fn rzk_zstd_compressor(memory: *mut c_void, bytes: usize) -> *mut c_void;
+    pub(crate) fn rzk_zstd_decompressor(memory: *mut c_void, bytes: usize) -> *mut c_void;
+    pub(crate) fn rzk_zstd_compress(
+        context: *mut c_void,
+        level: c_int,
+        page: *const c_void,
+        out: *mut c_void,
+        room: usize,
+    ) -> usize;
+    pub(crate) fn rzk_zstd_decompress(
+        context: *mut c_void,
+        chunk: *const c_void,
+        length: usize,
+        page: *mut c_void,
+    ) -> bool;
+
+    // May sleep.
+    pub(crate) fn rzk_backing_open(
+        path: *const c_char,
+        pages: *mut u64,
+        step: *mut u32,
+        error: *mut c_int,
+    ) -> *mut Backing;
+    pub(crate) fn rzk_backing_close(backing: *mut Backing);
+    pub(crate) fn rzk_backing_map(backing: *mut Backing, pages: u64, hole: *mut u64) -> c_int;
+    pub(crate) fn rzk_backing_transfer(
+        backing: *mut Backing,
+        write: bool,
+        first: u64,
+        count: u64,
+        request: *mut Bio,
+        cursor: *const Cursor,
+    ) -> c_int;
+    pub(crate) fn rzk_backing_read(backing: *mut Backing, page: u64, memory: *mut c_void) -> c_int;
+
+    // The vector object: between `rzk_fpu_enter` and `rzk_fpu_leave`, but for the first two, which
+    // may sleep.
+    pub(crate) fn ks_scratch_new() -> *mut c_void;
+    pub(crate) fn ks_scratch_free(scratch: *mut c_void);
+    pub(crate) fn ks_compress(
+        scratch: *mut c_void,
+        codec: u32,
+        level: i32,
+        page: *const u8,
+        out: *mut u8,
+        room: usize,
+    ) -> isize;
+    pub(crate) fn ks_decompress(
+        scratch: *mut c_void,
+        codec: u32,
+        chunk: *const u8,
+        length: usize,
+        page: *mut u8,
+    ) -> bool;
+}

@@ -1,0 +1,144 @@
+//! The threads of a device: the keeper, and the one that recompresses cold pages.
+
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+use compcache_engine::host::NoMemory;
+
+use crate::error::Error;
+use crate::live::Live;
+use crate::{cold, sys};
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Role {
+    /// Readies frames, gives surplus ones back, evacuates.
+    Keeper = 0,
+    /// Recompresses cold pages.
+    Cold = 1,
+}
+
+impl Role {
+    /// The thread's name, behind the device's.
+    fn name(self) -> &'static CStr {
+        match self {
+            Role::Keeper => c"keeper",
+            Role::Cold => c"cold",
+        }
+    }
+}
+
+/// A kernel thread, started or not; freed on drop, once it was stopped.
+#[derive(Debug)]
+pub(crate) struct Thread(NonNull<sys::Thread>);
+
+// SAFETY: the kernel's side locks what several threads use.
+unsafe impl Send for Thread {}
+// SAFETY: as above.
+unsafe impl Sync for Thread {}
+
+impl Thread {
+    /// May sleep.
+    pub(crate) fn new() -> Result<Self, NoMemory> {
+        // SAFETY: set-up.
+        NonNull::new(unsafe { sys::rzk_thread_new() })
+            .map(Thread)
+            .ok_or(NoMemory)
+    }
+
+    /// Starts it for a device that outlives it. May sleep.
+    ///
+    /// # Safety
+    /// `live` must stay where it is until [`Thread::stop`] has returned.
+    pub(crate) unsafe fn start(&self, role: Role, live: &Live) -> Result<(), Error<'static>> {
+        let idle = role == Role::Cold;
+        let at = core::ptr::from_ref(live).cast();
+        // SAFETY: the name is static, and `live` stays by this function's contract.
+        let code = unsafe {
+            sys::rzk_thread_start(
+                self.0.as_ptr(),
+                live.number(),
+                role.name().as_ptr(),
+                role as u32,
+                idle,
+                at,
+            )
+        };
+        match code {
+            0 => Ok(()),
+            code => Err(Error::Kernel {
+                action: "start its threads",
+                code: -code,
+                remedy: "",
+            }),
+        }
+    }
+
+    /// Ends it and waits for that, if it was started. May sleep.
+    pub(crate) fn stop(&self) {
+        // SAFETY: it is a thread.
+        unsafe { sys::rzk_thread_stop(self.0.as_ptr()) }
+    }
+
+    /// Wakes it. Never sleeps.
+    pub(crate) fn wake(&self) {
+        // SAFETY: as above.
+        unsafe { sys::rzk_thread_wake(self.0.as_ptr()) }
+    }
+
+    /// The calling thread: whether it is to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        // SAFETY: called by the thread itself.
+        unsafe { sys::rzk_thread_stopped(self.0.as_ptr()) }
+    }
+
+    /// The calling thread: whether it was woken since this was last asked.
+    pub(crate) fn take_wake(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::rzk_thread_take_wake(self.0.as_ptr()) }
+    }
+
+    /// The calling thread: sleeps until it is woken or stopped, or for `limit_ms` milliseconds
+    /// where that is not 0.
+    pub(crate) fn sleep(&self, limit_ms: u64) {
+        // SAFETY: as above.
+        unsafe { sys::rzk_thread_sleep(self.0.as_ptr(), limit_ms) }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: made by `rzk_thread_new`, stopped or never started, freed once.
+        unsafe { sys::rzk_thread_free(self.0.as_ptr()) }
+    }
+}
+
+/// The work of a thread of a device, until it is stopped.
+///
+/// # Safety
+/// `live` is what [`Thread::start`] was given.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rz_thread_run(live: *const Live, kind: u32) {
+    // SAFETY: it stays until this thread was stopped.
+    let live = unsafe { &*live };
+    if kind == Role::Keeper as u32 {
+        keep(live);
+    } else {
+        cold::run(live);
+    }
+}
+
+fn keep(live: &Live) {
+    let thread = &live.store().host().keeper;
+    while !thread.is_stopped() {
+        thread.take_wake();
+        while live.store().keep() && !thread.is_stopped() {
+            // SAFETY: nothing is held.
+            unsafe { sys::rzk_breathe() }
+        }
+        if !thread.is_stopped() {
+            thread.sleep(0);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * A backing swap: a block device, or a regular file whose blocks are looked up once, as swapon does
+ * for its files. Data moves by bios of our own set, past the page cache.
+ */
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "shim.h"
+
+/* Neighbouring pages whose sectors are neighbours too. */
+struct extent {
+	u64 first;
+	u64 count;
+	sector_t sector;
+};
+
+struct rzk_backing {
+	/* A regular file, or NULL. */
+	struct file *file;
+	struct block_device *bdev;
+	/* The exclusive claim on a block device. */
+#if defined(RZK_PROBE_BDEV_FILE)
+	struct file *claim;
+#elif defined(RZK_PROBE_BDEV_HANDLE)
+	struct bdev_handle *claim;
+#endif
+	struct bio_set bios;
+	struct extent *extents;
+	size_t extent_count;
+	size_t extent_room;
+};
+
+/* Bios that are sure to be had. */
+#define RESERVED_BIOS 8
+
+static int claim_device(struct rzk_backing *backing, const char *path)
+{
+#if defined(RZK_PROBE_BDEV_FILE)
+	struct file *claim = bdev_file_open_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, backing,
+						    NULL);
+
+	if (IS_ERR(claim))
+		return PTR_ERR(claim);
+	backing->claim = claim;
+	backing->bdev = file_bdev(claim);
+#elif defined(RZK_PROBE_BDEV_HANDLE)
+	struct bdev_handle *claim = bdev_open_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, backing,
+						      NULL);
+
+	if (IS_ERR(claim))
+		return PTR_ERR(claim);
+	backing->claim = claim;
+	backing->bdev = claim->bdev;
+#elif defined(RZK_PROBE_BDEV_HOLDER_OPS)
+	struct block_device *bdev = blkdev_get_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, backing,
+						       NULL);
+
+	if (IS_ERR(bdev))
+		return PTR_ERR(bdev);
+	backing->bdev = bdev;
+#else
+	struct block_device *bdev = blkdev_get_by_path(path, FMODE_READ | FMODE_WRITE | FMODE_EXCL,
+						       backing);
+
+	if (IS_ERR(bdev))
+		return PTR_ERR(bdev);
+	backing->bdev = bdev;
+#endif
+	/* What the page cache has would become stale. */
+	sync_blockdev(backing->bdev);
+	invalidate_bdev(backing->bdev);
+	return 0;
+}
+
+static void release_device(struct rzk_backing *backing)
+{
+#if defined(RZK_PROBE_BDEV_FILE)
+	fput(backing->claim);
+#elif defined(RZK_PROBE_BDEV_HANDLE)
+	bdev_release(backing->claim);
+#elif defined(RZK_PROBE_BDEV_HOLDER_OPS)
+	blkdev_put(backing->bdev, backing);
+#else
+	blkdev_put(backing->bdev, FMODE_READ | FMODE_WRITE | FMODE_EXCL);
+#endif
+}
+
+/* Marks a file as swap: nobody may write, truncate or swap on it. */
+static int claim_file(struct rzk_backing *backing)
+{
+	struct inode *inode = file_inode(backing->file);
+	int error = vfs_fsync(backing->file, 0);
+
+	if (error)
+		return error;
+	inode_lock(inode);
+	if (IS_SWAPFILE(inode))
+		error = -EBUSY;
+	else
+		inode->i_flags |= S_SWAPFILE;
+	inode_unlock(inode);
+	if (!error)
+		invalidate_mapping_pages(inode->i_mapping, 0, -1);
+	return error;
+}
+
+static void release_file(struct rzk_backing *backing)
+{
+	struct inode *inode = file_inode(backing->file);
+
+	inode_lock(inode);
+	inode->i_flags &= ~S_SWAPFILE;
+	inode_unlock(inode);
+	invalidate_mapping_pages(inode->i_mapping, 0, -1);
+}
+
+/*
+ * Opens and claims a partition or file; *pages is its size. NULL where that failed, with the step
+ * (RZK_BACKING_*) and the error. May sleep.
+ */
+struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, int *error)
+{
+	struct rzk_backing *backing = kzalloc(sizeof(*backing), GFP_KERNEL);
+	struct file *file;
+	umode_t mode;
+
+	*step = RZK_BACKING_MEMORY;
+	*error = -ENOMEM;
+	if (!backing)
+		return NULL;
+	*error = bioset_init(&backing->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
+	if (*error)
+		goto no_bios;
+	*step = RZK_BACKING_OPEN;
+	file = filp_open(path, O_RDWR | O_LARGEFILE, 0);
+	if (IS_ERR(file)) {
+		*error = PTR_ERR(file);
+		goto no_file;
+	}
+	mode = file_inode(file)->i_mode;
+	if (S_ISBLK(mode)) {
+		filp_close(file, NULL);
+		*step = RZK_BACKING_CLAIM;
+		*error = claim_device(backing, path);
+		if (*error)
+			goto no_file;
+		*pages = bdev_nr_bytes(backing->bdev) >> PAGE_SHIFT;
+		return backing;
+	}
+	*step = RZK_BACKING_KIND;
+	*error = -EINVAL;
+	if (!S_ISREG(mode) || !file_inode(file)->i_sb->s_bdev)
+		goto no_claim;
+	backing->file = file;
+	backing->bdev = file_inode(file)->i_sb->s_bdev;
+	*step = RZK_BACKING_CLAIM;
+	*error = claim_file(backing);
+	if (*error)
+		goto no_claim;
+	*pages = i_size_read(file_inode(file)) >> PAGE_SHIFT;
+	return backing;
+
+no_claim:
+	filp_close(file, NULL);
+no_file:
+	bioset_exit(&backing->bios);
+no_bios:
+	kfree(backing);
+	return NULL;
+}
+
+/* Nothing may be under way. May sleep. */
+void rzk_backing_close(struct rzk_backing *backing)
+{
+	if (backing->file) {
+		release_file(backing);
+		filp_close(backing->file, NULL);
+	} else {
+		release_device(backing);
+	}
+	kvfree(backing->extents);
+	bioset_exit(&backing->bios);
+	kfree(backing);
+}
+
+static int add_extent(struct rzk_backing *backing, u64 page, u64 count, sector_t sector)
+{
+	struct extent *last = backing->extents + backing->extent_count - 1;
+	struct extent *more;
+	size_t room;
+
+	if (backing->extent_count &&
+	    last->sector + (last->count << PAGE_SECTORS_SHIFT) == sector) {
+		last->count += count;
+		return 0;
+	}
+	if (backing->extent_count == backing->extent_room) {
+		room = max_t(size_t, 2 * backing->extent_room, 16);
+		more = kvmalloc_array(room, sizeof(*more), GFP_KERNEL | __GFP_NOWARN);
+		if (!more)
+			return -ENOMEM;
+		if (backing->extent_count)
+			memcpy(more, backing->extents, backing->extent_count * sizeof(*more));
+		kvfree(backing->extents);
+		backing->extents = more;
+		backing->extent_room = room;
+	}
+	backing->extents[backing->extent_count++] = (struct extent){ page, count, sector };
+	return 0;
+}
+
+/* The sector of a page of a file; -ENXIO where it is not allocated in one piece. */
+static int find_page(struct inode *inode, u64 page, sector_t *sector)
+{
+	unsigned int blocks = PAGE_SIZE >> inode->i_blkbits;
+	sector_t first = 0;
+	unsigned int i;
+
+	for (i = 0; i < blocks; i++) {
+		sector_t block = page * blocks + i;
+		int error = bmap(inode, &block);
+
+		if (error)
+			return error;
+		if (!block)
+			return -ENXIO;
+		if (i == 0)
+			first = block;
+		else if (block != first + i)
+			return -ENXIO;
+	}
+	*sector = first << (inode->i_blkbits - SECTOR_SHIFT);
+	return 0;
+}
+
+/*
+ * Finds where pages 0..pages lie. -ENXIO where page *hole has no place of its own, -EINVAL where
+ * the file system does not tell places. May sleep.
+ */
+int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole)
+{
+	struct inode *inode;
+	sector_t sector;
+	u64 page;
+	int error;
+
+	backing->extent_count = 0;
+	if (!backing->file)
+		return add_extent(backing, 0, pages, 0);
+	inode = file_inode(backing->file);
+	if (inode->i_blkbits > PAGE_SHIFT)
+		return -EINVAL;
+	for (page = 0; page < pages; page++) {
+		error = find_page(inode, page, &sector);
+		if (!error)
+			error = add_extent(backing, page, 1, sector);
+		if (error) {
+			*hole = page;
+			return error;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/* The extent of a page that was mapped. */
+static const struct extent *find_extent(const struct rzk_backing *backing, u64 page)
+{
+	size_t low = 0, high = backing->extent_count;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (backing->extents[middle].first <= page)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &backing->extents[low];
+}
+
+static struct bio *new_bio(struct rzk_backing *backing, bool write, u64 page, u64 *room)
+{
+	const struct extent *extent = find_extent(backing, page);
+	u64 within = page - extent->first;
+	blk_opf_t operation = write ? REQ_OP_WRITE | REQ_SYNC : REQ_OP_READ;
+	struct bio *bio;
+
+	*room = min_t(u64, *room, extent->count - within);
+	*room = min_t(u64, *room, BIO_MAX_VECS);
+	bio = bio_alloc_bioset(backing->bdev, *room, operation | REQ_SWAP, GFP_NOIO, &backing->bios);
+	bio->bi_iter.bi_sector = extent->sector + (within << PAGE_SECTORS_SHIFT);
+	return bio;
+}
+
+static int transfer(struct bio *bio)
+{
+	int error = submit_bio_wait(bio);
+
+	bio_put(bio);
+	return error;
+}
+
+/*
+ * Moves count pages of a request, from its cursor on, from or to pages first.. of the backing swap,
+ * and waits until that is done. The cursor stays.
+ */
+int rzk_backing_transfer(struct rzk_backing *backing, bool write, u64 first, u64 count,
+			 struct bio *request, const struct rzk_cursor *cursor)
+{
+	struct bvec_iter at = cursor->at;
+	int error;
+
+	while (count) {
+		u64 room = count;
+		struct bio *bio = new_bio(backing, write, first, &room);
+		u64 i;
+
+		for (i = 0; i < room; i++) {
+			__bio_add_page(bio, bio_iter_page(request, at), PAGE_SIZE, 0);
+			bio_advance_iter_single(request, &at, PAGE_SIZE);
+		}
+		error = transfer(bio);
+		if (error)
+			return error;
+		first += room;
+		count -= room;
+	}
+	return 0;
+}
+
+/* Reads one page into memory from rzk_alloc() and waits until that is done. */
+int rzk_backing_read(struct rzk_backing *backing, u64 page, void *memory)
+{
+	u64 room = 1;
+	struct bio *bio = new_bio(backing, false, page, &room);
+
+	__bio_add_page(bio, is_vmalloc_addr(memory) ? vmalloc_to_page(memory) : virt_to_page(memory),
+		       PAGE_SIZE, offset_in_page(memory));
+	return transfer(bio);
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* Processors: locks, preemption, vector registers, time. */
+#include <linux/build_bug.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/smp.h>
+#include <linux/spinlock.h>
+#include <asm/fpu/api.h>
+
+#include "shim.h"
+
+/*
+ * The locks of the pool's arenas lie in the core's own structures, which are compiled once for all
+ * kernels. So they are the bare lock, which is four bytes on every x86 kernel, and not spinlock_t,
+ * whose size depends on the kernel's debug options. Each is the innermost lock where it is taken.
+ */
+static arch_spinlock_t *bare(u32 *lock)
+{
+	BUILD_BUG_ON(sizeof(arch_spinlock_t) != sizeof(u32));
+	return (arch_spinlock_t *)lock;
+}
+
+void rzk_spin_lock(u32 *lock)
+{
+	preempt_disable();
+	arch_spin_lock(bare(lock));
+}
+
+bool rzk_spin_trylock(u32 *lock)
+{
+	preempt_disable();
+	if (arch_spin_trylock(bare(lock)))
+		return true;
+	preempt_enable();
+	return false;
+}
+
+void rzk_spin_unlock(u32 *lock)
+{
+	arch_spin_unlock(bare(lock));
+	preempt_enable();
+}
+
+/* Processors are numbered below this. */
+u32 rzk_cpu_count(void)
+{
+	return nr_cpu_ids;
+}
+
+/* Stays on the processor whose number is returned, without being preempted. */
+u32 rzk_cpu_enter(void)
+{
+	return get_cpu();
+}
+
+void rzk_cpu_leave(void)
+{
+	put_cpu();
+}
+
+/* Makes the vector registers ours, if they can be had here. Preemption is off until the end. */
+bool rzk_fpu_enter(void)
+{
+	if (!irq_fpu_usable())
+		return false;
+	kernel_fpu_begin();
+	return true;
+}
+
+void rzk_fpu_leave(void)
+{
+	kernel_fpu_end();
+}
+
+u64 rzk_now_ns(void)
+{
+	return local_clock();
+}
+
+/* Lets others have the processor if they wait for it. */
+void rzk_breathe(void)
+{
+	cond_resched();
+}
+
+/* Sleeps for a moment, while somebody else's I/O ends. */
+void rzk_nap(void)
+{
+	usleep_range(50, 200);
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* The module: parameters, messages, start and end. */
+#include <linux/blkdev.h>
+#include <linux/bug.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/xcr.h>
+#include <asm/fpu/types.h>
+
+#include "shim.h"
+
+static ulong num_devices = 1;
+module_param(num_devices, ulong, 0444);
+MODULE_PARM_DESC(num_devices, "number of devices, 1 to 32 (default 1)");
+
+static ulong disksize_kb;
+module_param(disksize_kb, ulong, 0444);
+MODULE_PARM_DESC(disksize_kb, "size of device 0 in kB; initialises it");
+
+static ulong memlimit_kb;
+module_param(memlimit_kb, ulong, 0444);
+MODULE_PARM_DESC(memlimit_kb, "most memory for the pages of device 0 in kB, with backing_swap; initialises it");
+
+static char *backing_swap;
+module_param(backing_swap, charp, 0444);
+MODULE_PARM_DESC(backing_swap, "swap area (partition or file) behind device 0; initialises it");
+
+static char *codec;
+module_param(codec, charp, 0444);
+MODULE_PARM_DESC(codec, "codec of new devices (default wks with AVX2, else lz4)");
+
+static bool synchronous = true;
+module_param(synchronous, bool, 0444);
+MODULE_PARM_DESC(synchronous, "swap without read-ahead and without copies of pages that were read back (default 1)");
+
+static bool simd = true;
+module_param(simd, bool, 0444);
+MODULE_PARM_DESC(simd, "use vector instructions where the processor has them (default 1)");
+
+static bool debug;
+module_param(debug, bool, 0444);
+MODULE_PARM_DESC(debug, "offer the attribute debug_flip, which damages a page (default 0)");
+
+u32 rzk_features(void)
+{
+	u32 has = 0;
+
+#ifdef RZK_PROBE_SLOT_FREE_NOTIFY
+	has |= RZK_HAS_FREE_NOTIFY;
+#endif
+#if defined(RZK_PROBE_RW_PAGE) || defined(QUEUE_FLAG_SYNCHRONOUS) || defined(BLK_FEAT_SYNCHRONOUS)
+	has |= RZK_HAS_SYNCHRONOUS;
+#endif
+#ifdef RZK_PROBE_ZSTD
+	has |= RZK_HAS_ZSTD;
+#endif
+	if (boot_cpu_has(X86_FEATURE_XMM4_2))
+		has |= RZK_HAS_CRC32;
+	/* All that the vector object is compiled for, and the kernel saves these registers. */
+	if (boot_cpu_has(X86_FEATURE_AVX2) && boot_cpu_has(X86_FEATURE_BMI1) &&
+	    boot_cpu_has(X86_FEATURE_BMI2) && boot_cpu_has(X86_FEATURE_POPCNT) &&
+	    boot_cpu_has(X86_FEATURE_ABM) &&
+	    cpu_has_xfeatures(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM, NULL))
+		has |= RZK_HAS_AVX2;
+	return has;
+}
+
+/* A line that names its device. */
+void rzk_print(u32 level, const char *text, size_t length)
+{
+	switch (level) {
+	case RZK_LOG_ERROR:
+		pr_err("%.*s\n", (int)length, text);
+		break;
+	case RZK_LOG_WARNING:
+		pr_warn("%.*s\n", (int)length, text);
+		break;
+	case RZK_LOG_INFO:
+		pr_info("%.*s\n", (int)length, text);
+		break;
+	case RZK_LOG_REQUEST:
+		pr_err_ratelimited("%.*s\n", (int)length, text);
+		break;
+	}
+}
+
+void rzk_bug(void)
+{
+	BUG();
+}
+
+static int __init ramzswap_init(void)
+{
+	struct rzk_parameters given = {
+		.num_devices = num_devices,
+		.disksize_kb = disksize_kb,
+		.memlimit_kb = memlimit_kb,
+		.backing_swap = backing_swap,
+		.codec = codec,
+		.synchronous = synchronous,
+		.simd = simd,
+		.debug = debug,
+		.given = (disksize_kb ? RZK_GIVEN_DISKSIZE : 0) |
+			 (memlimit_kb ? RZK_GIVEN_MEMLIMIT : 0) |
+			 (backing_swap ? RZK_GIVEN_BACKING : 0),
+	};
+	int error;
+
+	if (IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI)) {
+		pr_err(RZK_NAME ": this kernel checks indirect calls (kCFI), for which the driver's objects are not built: use a kernel without CONFIG_CFI, or devices in userspace\n");
+		return -EOPNOTSUPP;
+	}
+	error = rzk_deferrals_start();
+	if (error)
+		return error;
+	error = rzk_disks_start();
+	if (error)
+		goto no_disks;
+	error = rz_module_start(&given);
+	if (error)
+		goto no_start;
+	return 0;
+
+no_start:
+	rzk_disks_stop();
+no_disks:
+	rzk_deferrals_stop();
+	return error;
+}
+
+static void __exit ramzswap_exit(void)
+{
+	rz_module_stop();
+	rzk_disks_stop();
+	rzk_deferrals_stop();
+}
+
+module_init(ramzswap_init);
+module_exit(ramzswap_exit);
+
+MODULE_DESCRIPTION("Compressed swap devices in memory");
+MODULE_AUTHOR("The compcache developers");
+/* The core is MIT OR Apache-2.0; what is compiled here is GPL-2.0 OR MIT. */
+MODULE_LICENSE("Dual MIT/GPL");

@@ -1,0 +1,291 @@
+//! Sets of pages for the bench: the anonymous memory of programs that are started for it.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{command, workspace};
+
+const PAGE: usize = 4096;
+
+/// The most pages of a set: 12 MiB, so that all of them, stored and read, fit into a guest.
+const MOST: usize = 3072;
+
+/// How long a program may take to fill its memory.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Pages that follow each other are taken in blocks, so that neighbours stay neighbours.
+const BLOCK: usize = 64;
+
+/// A program that fills memory, says so by a line, and waits.
+struct Source {
+    name: &'static str,
+    /// What the line has in it.
+    ready: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const SOURCES: [Source; 4] = [
+    Source {
+        name: "python",
+        ready: "READY",
+        program: "python3",
+        arguments: &["-c", PYTHON],
+    },
+    Source {
+        name: "node",
+        ready: "READY",
+        program: "node",
+        arguments: &["-e", NODE],
+    },
+    Source {
+        name: "compiler",
+        ready: ".file",
+        program: "sh",
+        arguments: &["-c", COMPILER],
+    },
+    Source {
+        name: "database",
+        ready: "READY",
+        program: "sqlite3",
+        arguments: &["-batch", ":memory:", DATABASE],
+    },
+];
+
+const PYTHON: &str = "
+import ast, datetime, inspect, json, random, sys, argparse, decimal
+random.seed(5)
+words = inspect.getsource(argparse).split()
+users = {f'user-{i:06d}': {'id': i, 'name': ' '.join(random.choices(words, k=3)),
+         'score': random.random() * 100, 'tags': random.sample(words, 4),
+         'since': datetime.datetime(2020, 1, 1) + datetime.timedelta(seconds=i * 37)}
+         for i in range(22000)}
+texts = [json.dumps({k: str(v) for k, v in u.items()}) for u in list(users.values())[:4000]]
+trees = [ast.parse(inspect.getsource(m)) for m in (argparse, decimal, json, inspect, ast)]
+floats = [random.gauss(0, 1) for _ in range(60000)]
+print('READY', flush=True)
+sys.stdin.read()
+";
+
+const NODE: &str = "
+const users = new Map();
+for (let i = 0; i < 60000; i++)
+    users.set('key' + i, {a: i, b: 'v' + i * 7, c: [i, i + 1], d: Math.sqrt(i)});
+const texts = [];
+for (let i = 0; i < 20000; i++) texts.push(JSON.stringify(users.get('key' + i)));
+console.log('READY');
+process.stdin.resume();
+";
+
+/// The compiler writes what it made into a pipe that nobody reads, and so waits with all of it in
+/// its memory.
+const COMPILER: &str = "
+exec $(g++ -print-prog-name=cc1plus) -quiet -imultiarch x86_64-linux-gnu -O2 -o - - <<'END'
+#include <algorithm>
+#include <map>
+#include <regex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+std::map<std::string, std::vector<std::regex>> a;
+int b(const std::string &s) { return std::regex_match(s, a[s].at(0)); }
+int c(std::vector<std::string> &v) { std::sort(v.begin(), v.end()); return v.size(); }
+END
+";
+
+const DATABASE: &str = "
+CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, score REAL, tags TEXT);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90000)
+    INSERT INTO t SELECT i, 'user-' || (i * 7919 % 100003), i * 0.37,
+        hex(randomblob(4)) || ',' || (i % 97) || ',' || (i % 13) FROM n;
+CREATE INDEX by_name ON t(name);
+SELECT 'READY';
+.shell sleep 3600
+";
+
+/// The sets' files, `NAME.bin`, made where they are not there yet; programs that the machine lacks
+/// are named and left out.
+///
+/// # Errors
+///
+/// A program cannot be started or looked into, or no set was made.
+pub(super) fn sets(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
+    fs::create_dir_all(directory)?;
+    let mut found = Vec::new();
+    for source in &SOURCES {
+        let file = directory.join(format!("{}.bin", source.name));
+        let program = if source.name == "compiler" {
+            "g++"
+        } else {
+            source.program
+        };
+        if !file.exists() {
+            if command::find(program).is_none() {
+                eprintln!("no pages of {}: {program} is not installed", source.name);
+                continue;
+            }
+            eprintln!("taking the pages of {}", source.name);
+            let pages = thinned(take(source)?);
+            fs::write(&file, pages.concat())?;
+        }
+        found.push((source.name.to_string(), file));
+    }
+    if found.is_empty() {
+        bail!("no program to take pages from: install python3-minimal, nodejs, g++ or sqlite3");
+    }
+    Ok(found)
+}
+
+/// A program that ends with its guard.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
+    let mut command = Command::new(source.program);
+    command
+        .args(source.arguments)
+        .current_dir(workspace::root());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", source.program))?;
+    let mut running = Running(child);
+    let output = running
+        .0
+        .stdout
+        .take()
+        .context("standard output is piped")?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    if !line.contains(source.ready) {
+        bail!("{} did not fill its memory: {line}", source.name);
+    }
+    let process = running.0.id();
+    let end = Instant::now() + WAIT;
+    while !sleeps(process)? {
+        if Instant::now() > end {
+            bail!("{} still works after {WAIT:?}", source.name);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    anonymous(process)
+}
+
+/// Whether a process waits.
+fn sleeps(process: u32) -> Result<bool> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The program's name, in brackets before the state, may have any bytes.
+    Ok(text
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('S')))
+}
+
+/// The pages of a process's memory that no file is behind, without those that are zero and those
+/// that were there before.
+fn anonymous(process: u32) -> Result<Vec<Vec<u8>>> {
+    let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
+    let memory = File::open(format!("/proc/{process}/mem"))?;
+    let mut seen = HashSet::new();
+    let mut pages = Vec::new();
+    for (start, end) in maps.lines().filter_map(writable) {
+        for at in (start..end).step_by(PAGE) {
+            let mut page = vec![0; PAGE];
+            // What was never touched reads as zeroes, or not at all.
+            let read = memory.read_exact_at(&mut page, at).is_ok();
+            if read && page.iter().any(|&byte| byte != 0) && seen.insert(page.clone()) {
+                pages.push(page);
+            }
+        }
+    }
+    Ok(pages)
+}
+
+/// The range of a line of maps, where it is writable and anonymous.
+fn writable(line: &str) -> Option<(u64, u64)> {
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let rights = fields.next()?;
+    let name = fields.nth(3).unwrap_or("");
+    if !rights.starts_with("rw-p") || name.starts_with('/') || name == "[stack]" {
+        return None;
+    }
+    Some((
+        u64::from_str_radix(start, 16).ok()?,
+        u64::from_str_radix(end, 16).ok()?,
+    ))
+}
+
+/// At most [`MOST`] pages, in blocks from all over the memory.
+fn thinned(pages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    if pages.len() <= MOST {
+        return pages;
+    }
+    let blocks: Vec<&[Vec<u8>]> = pages.chunks_exact(BLOCK).collect();
+    let kept = MOST / BLOCK;
+    (0..kept)
+        .flat_map(|n| blocks[n * blocks.len() / kept])
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anonymous_writable_memory_only() {
+        let heap = "55d0c7a00000-55d0c7a21000 rw-p 00000000 00:00 0          [heap]";
+        assert_eq!(writable(heap), Some((0x55d0_c7a0_0000, 0x55d0_c7a2_1000)));
+        assert!(writable("7f0000000000-7f0000001000 rw-p 00000000 00:00 0").is_some());
+        assert_eq!(
+            writable("7f0000000000-7f0000001000 rw-p 00000000 08:01 5 /lib/a.so"),
+            None
+        );
+        assert_eq!(
+            writable("7f0000000000-7f0000001000 r--p 00000000 00:00 0"),
+            None
+        );
+    }
+
+    #[test]
+    fn pages_of_a_process_are_found_once() {
+        let source = Source {
+            name: "shell",
+            ready: "READY",
+            program: "sh",
+            arguments: &["-c", "a=$(seq 1 20000); echo READY; read b"],
+        };
+        let pages = take(&source).unwrap();
+        assert!(pages.len() > 20, "{}", pages.len());
+        assert!(
+            pages
+                .iter()
+                .any(|page| page.windows(12).any(|w| w == b"\n12345\n12346"))
+        );
+        let unique: HashSet<&Vec<u8>> = pages.iter().collect();
+        assert_eq!(unique.len(), pages.len());
+    }
+
+    #[test]
+    fn many_pages_are_thinned_in_blocks() {
+        let page = |n: usize| n.to_le_bytes().to_vec();
+        let pages: Vec<Vec<u8>> = (0..MOST * 3).map(page).collect();
+        let kept = thinned(pages);
+        assert_eq!(kept.len(), MOST);
+        assert_eq!(kept[1], page(1));
+        assert!(kept.last().unwrap() > &page(MOST * 2));
+    }
+}

@@ -1,0 +1,150 @@
+//! `cargo xtask test`: what tests need, all tests, and what did not run.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::packages::{self, Program};
+use crate::{command, workspace};
+
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Passes though tests were skipped, and installs nothing
+    #[arg(long)]
+    allow_skips: bool,
+
+    /// For `cargo test --workspace`: other options, names of tests
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
+}
+
+/// What no package gives: tests that need it are named at the end, and are no failure.
+const OF_THE_MACHINE: [&str; 1] = [": needs a kernel with "];
+
+/// The file that tests append their skips to (the crate `compcache-test-needs`).
+const SKIP_LOG: &str = "COMPCACHE_SKIP_LOG";
+
+/// Runs the tests.
+///
+/// # Errors
+///
+/// What is missing cannot be installed. Tests that fail are no error, but a status.
+pub(crate) fn run(test: &Test) -> Result<ExitCode> {
+    let directory = workspace::target().join("xtask");
+    fs::create_dir_all(&directory)?;
+    let missing = packages::missing();
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if !missing.is_empty() && !test.allow_skips {
+        if !is_root()? {
+            eprintln!("{}", advice(&missing));
+            return Ok(ExitCode::FAILURE);
+        }
+        let unpacked = packages::install(&missing, &directory.join("packages"))?;
+        let all = unpacked.into_iter().chain(std::env::split_paths(&path));
+        path = std::env::join_paths(all.collect::<Vec<_>>())?;
+    }
+    let log = directory.join("skipped");
+    fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+    let workspace_passed = passes(&["--workspace"], &test.arguments, &log, &path)?;
+    // The fuzz targets' own tests: a workspace of their own, in the same target directory.
+    let fuzz = [
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--no-default-features",
+    ];
+    let fuzz_passed = !test.arguments.is_empty() || passes(&fuzz, &[], &log, &path)?;
+    let skipped = fs::read_to_string(&log).context("the tests' skips")?;
+    let excused = report(&skipped);
+    if !workspace_passed || !fuzz_passed {
+        return Ok(ExitCode::FAILURE);
+    }
+    if !excused && !test.allow_skips {
+        eprintln!("xtask: tests were skipped; --allow-skips passes all the same");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn passes(what: &[&str], arguments: &[OsString], log: &Path, path: &OsString) -> Result<bool> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--locked"]).args(what).args(arguments);
+    cargo.arg("--target-dir").arg(workspace::target());
+    cargo
+        .env(SKIP_LOG, log)
+        .env("PATH", path)
+        .env_remove("CARGO_TARGET_DIR");
+    let status = cargo.status().context("cannot start cargo")?;
+    Ok(status.success())
+}
+
+/// Names the tests that did not run. Whether all of them lack what nobody can install.
+fn report(skipped: &str) -> bool {
+    let (excused, other): (Vec<&str>, Vec<&str>) = skipped
+        .lines()
+        .partition(|line| OF_THE_MACHINE.iter().any(|part| line.contains(part)));
+    for (what, lines) in [
+        ("that this machine cannot run", &excused),
+        ("skipped", &other),
+    ] {
+        if !lines.is_empty() {
+            println!("\n{} tests {what}:", lines.len());
+            lines
+                .iter()
+                .for_each(|line| println!("    {}", line.trim_start_matches("SKIPPED: ")));
+        }
+    }
+    other.is_empty()
+}
+
+fn advice(missing: &[Program]) -> String {
+    let mut text = String::from("xtask: tests need programs that are not installed:\n");
+    let mut packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    for program in missing {
+        let Program { name, package, why } = program;
+        text += &format!("    {name:<20} {package:<18} {why}\n");
+    }
+    text += &format!(
+        "As root: apt-get install {}\nor run this as root; or give --allow-skips.",
+        packages.join(" ")
+    );
+    text
+}
+
+fn is_root() -> Result<bool> {
+    Ok(command::output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skips_are_told_apart() {
+        assert!(report(""));
+        assert!(report(
+            "SKIPPED: a: needs a kernel with FUSE over io_uring\n"
+        ));
+        assert!(!report(
+            "SKIPPED: a: needs a kernel with wings\nSKIPPED: b: needs git\n"
+        ));
+    }
+
+    #[test]
+    fn advice_names_programs_and_packages() {
+        let git = packages::PROGRAMS
+            .iter()
+            .find(|program| program.name == "git")
+            .unwrap();
+        let text = advice(&[*git]);
+        assert!(
+            text.contains("apt-get install git\n") && text.contains("--allow-skips"),
+            "{text}"
+        );
+    }
+}
