@@ -40,11 +40,11 @@ between() {
 
 # until_true SECONDS COMMAND...: waits until the command succeeds.
 until_true() {
-	tries=$(($1 * 20))
+	_tries=$(($1 * 20))
 	shift
 	until "$@"; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || fail "it never came true: $*"
+		_tries=$((_tries - 1))
+		[ $_tries -gt 0 ] || fail "it never came true: $*"
 		usleep 50000
 	done
 }
@@ -84,11 +84,11 @@ errno_of() {
 
 # write_refused ERRNO ATTRIBUTE VALUE: refused with it, named in the kernel's log, and unchanged.
 write_refused() {
-	before=$(cat "$S/$2" 2>/dev/null)
-	lines=$(dmesg | grep -c "$D: ")
+	_before=$(cat "$S/$2" 2>/dev/null)
+	_lines=$(dmesg | grep -c "$D: ")
 	equal "$(errno_of "$S/$2" "$3")" "$1" "the error of '$3' to $2"
-	equal "$(cat "$S/$2" 2>/dev/null)" "$before" "$2 after '$3' was refused"
-	[ "$(dmesg | grep -c "$D: ")" -gt "$lines" ] || fail "no line in the log about '$3' to $2"
+	equal "$(cat "$S/$2" 2>/dev/null)" "$_before" "$2 after '$3' was refused"
+	[ "$(dmesg | grep -c "$D: ")" -gt "$_lines" ] || fail "no line in the log about '$3' to $2"
 }
 
 # said TEXT: is this in the kernel's log?
@@ -128,6 +128,11 @@ io() {
 # codecs: the names that comp_algorithm offers.
 codecs() {
 	tr -d '[]' <$S/comp_algorithm
+}
+
+# chosen CODEC: is it the one in brackets, with or without a level?
+chosen() {
+	grep -q "\[$1[]:]" $S/comp_algorithm
 }
 
 # in_cgroup MIB COMMAND...: with so much memory; swap is not limited.

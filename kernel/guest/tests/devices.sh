@@ -44,7 +44,7 @@ for n in 0 1 2 3; do
 	run write_to /sys/block/ramzswap$n/mem_limit 0
 	run write_to /sys/block/ramzswap$n/disksize 48M
 	run mkswap /dev/ramzswap$n >/dev/null
-	run swapon -p 7 /dev/ramzswap$n
+	run swapat 7 /dev/ramzswap$n
 done
 
 # Pages go to each in turn.

@@ -7,6 +7,7 @@ value() {
 	sed -n "s/^$1 //p" /tmp/stats
 }
 
+run load brd rd_nr=1 rd_size=32768
 run load ramzswap
 for ioctl in ioctl2010 ioctl2010-32; do
 	echo "$ioctl"
@@ -14,8 +15,8 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	run $ioctl /dev/$D stats!$ENOTTY stats252!$ENOTTY reset unknown!$ENOTTY reset
 	run $ioctl /dev/$D disksize=null!$EFAULT memlimit=null!$EFAULT backing=null!$EFAULT
 
-	# rzscontrol's order within one call, then everything that INIT forbids.
-	run $ioctl /dev/$D memlimit=10240 disksize=20480 init
+	# A memory limit is one of a device with a backing swap. Then all that INIT forbids.
+	run $ioctl /dev/$D memlimit=10240!$EINVAL disksize=20480 init
 	run $ioctl /dev/$D disksize=4096!$EBUSY memlimit=4096!$EBUSY backing=/dev/ram0!$EBUSY \
 		init!$EBUSY unknown!$ENOTTY stats=null!$EFAULT
 	equal "$(blockdev --getsize64 /dev/$D)" 20971520 "the size"
@@ -23,7 +24,7 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	run $ioctl /dev/$D stats >/tmp/stats
 	equal "$(value name)" "" "the backing swap's name"
 	equal "$(value disksize)" 20971520 disksize
-	equal "$(value memlimit)" 10485760 memlimit
+	equal "$(value memlimit)" 0 memlimit
 	for name in num_writes failed_reads failed_writes invalid_io pages_zero pages_stored \
 		orig_data_size compr_data_size bdev_num_reads bdev_num_writes; do
 		equal "$(value $name)" 0 $name
@@ -55,6 +56,19 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	run swapoff /dev/$D
 	run $ioctl /dev/$D reset stats!$ENOTTY reset
 	equal "$(blockdev --getsize64 /dev/$D)" 0 "the size after a reset"
+
+	# With a backing swap, in rzscontrol's order within one call. The disk is as large as it.
+	run mkswap /dev/ram0 >/dev/null
+	run $ioctl /dev/$D backing=/dev/ram0 memlimit=10240 init
+	equal "$(blockdev --getsize64 /dev/$D)" 33554432 "the size, that of the backing swap"
+	run blockio fill /dev/$D 24
+	run blockio check /dev/$D 24
+	run $ioctl /dev/$D stats >/tmp/stats
+	equal "$(value name)" /dev/ram0 "the backing swap's name"
+	equal "$(value memlimit)" 10485760 memlimit
+	[ "$(value bdev_num_writes)" -gt 300 ] || fail "bdev_num_writes is $(value bdev_num_writes)"
+	[ "$(value bdev_num_reads)" -gt 300 ] || fail "bdev_num_reads is $(value bdev_num_reads)"
+	run $ioctl /dev/$D reset
 
 	# What cannot be: nothing of it stays.
 	run $ioctl /dev/$D backing=unterminated!$EINVAL

@@ -24,7 +24,7 @@ while [ $turn -lt 6 ]; do
 	turn=$((turn + 1))
 	for codec in $(codecs); do
 		set_to comp_algorithm "$codec"
-		grep -q "\[$codec\]" $S/comp_algorithm || fail "comp_algorithm after '$codec': $(cat $S/comp_algorithm)"
+		chosen "$codec" || fail "comp_algorithm after '$codec': $(cat $S/comp_algorithm)"
 		written=$(stat_of writes)
 		until_true 60 written_since "$written"
 	done

@@ -19,7 +19,7 @@ done
 for bad in 0 101 -1 x; do
 	write_refused EINVAL recompress_cpu "$bad"
 done
-for bad in zstd:0 zstd:99 none; do
+for bad in zstd:-8 zstd:99 none; do
 	write_refused EINVAL recompress_algorithm $bad
 done
 
