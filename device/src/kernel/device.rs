@@ -102,7 +102,6 @@ impl KernelDevice {
         let warnings = self.resolve(&params)?.1;
         let mut settings = Vec::new();
         if let Some(path) = update.backing_swap.as_ref() {
-            ioctl::check_length(path)?;
             settings.push(Setting::new(BACKING_DEV, path.display()));
         }
         if update.memlimit.is_some() {
@@ -277,12 +276,14 @@ impl KernelDevice {
         &self,
         params: &Params,
     ) -> Result<(crate::params::Resolved, Vec<String>), DeviceError> {
-        // Only looked at: the driver opens it itself.
-        let backing = params
-            .backing_swap
-            .as_deref()
-            .map(|path| BackingSwap::open(path).map(|backing| backing.pages() * PAGE))
-            .transpose()?;
+        let backing = match params.backing_swap.as_deref() {
+            Some(path) => {
+                ioctl::check_length(path)?;
+                // Only looked at: the driver opens it itself.
+                Some(BackingSwap::open(path)?.pages() * PAGE)
+            }
+            None => None,
+        };
         params.resolve(crate::device::ram_bytes(), backing)
     }
 

@@ -27,7 +27,7 @@ says "$missing" compcache --driver kernel swap off
 
 # Installed, it is loaded by whoever wants a device, and not by who looks.
 mkdir -p /lib/modules/$release/extra
-cp /mod/ramzswap.ko /lib/modules/$release/extra/
+cp /mod/*.ko /lib/modules/$release/extra/
 run depmod
 says "not loaded, but installed" compcache status
 [ -e /sys/module/ramzswap ] && fail "loaded by a look"
