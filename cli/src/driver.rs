@@ -34,7 +34,7 @@ impl Places {
     /// [`CliError::Config`].
     pub(crate) fn driver(&self, load: bool) -> Result<Driver, CliError> {
         let config = self.config()?;
-        let choice = self.choice.unwrap_or(config.driver);
+        let choice = self.choice_by(&config);
         let load = load.then(|| config.num_devices.unwrap_or(NUM_DEVICES));
         let chosen = driver::choose(&self.kernel, choice, &self.dev_dir, load)?;
         Ok(Driver { choice, chosen })
@@ -53,13 +53,27 @@ impl Places {
         compcached::kernel::registry(&self.kernel, Program::Command)
     }
 
-    /// Whether the device that users know by this number is the kernel driver's.
-    pub(crate) fn is_kernels(&self, number: u32) -> bool {
+    fn choice_by(&self, config: &Config) -> DriverChoice {
+        self.choice.unwrap_or(config.driver)
+    }
+
+    /// Whether the device that is named by this number is the kernel driver's: by the choice, or
+    /// by whose it is.
+    ///
+    /// # Errors
+    /// [`CliError::Config`].
+    pub(crate) fn is_kernels(&self, number: u32) -> Result<bool, CliError> {
+        Ok(match self.choice_by(&self.config()?) {
+            DriverChoice::Auto => self.has_kernel_device(number),
+            DriverChoice::Kernel => true,
+            DriverChoice::User => false,
+        })
+    }
+
+    /// Whether the kernel driver has the device that users know by this number.
+    pub(crate) fn has_kernel_device(&self, number: u32) -> bool {
         let device = KernelDevice::new(number, self.kernel.clone());
-        self.choice != Some(DriverChoice::User)
-            && self.dev_dir == self.kernel.dev
-            && device.exists()
-            && device.hidden_by().is_none()
+        self.dev_dir == self.kernel.dev && device.exists() && device.hidden_by().is_none()
     }
 
     /// The lease on a device of the kernel driver that a daemon holds, if one does.
@@ -115,16 +129,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut places = places(dir.path());
         assert!(places.driver(false).unwrap().is_kernel());
-        assert!(places.is_kernels(0) && !places.is_kernels(1));
+        assert!(places.has_kernel_device(0) && !places.has_kernel_device(1));
+        places.choice = Some(DriverChoice::Kernel);
+        assert!(places.is_kernels(1).unwrap(), "its refusal is to be shown");
+        places.choice = Some(DriverChoice::Auto);
         std::os::unix::fs::symlink("/dev/loop0", places.kernel.node(0)).unwrap();
-        assert!(!places.is_kernels(0), "a device in userspace has the name");
+        assert!(
+            !places.is_kernels(0).unwrap(),
+            "a device in userspace has the name"
+        );
         std::fs::remove_file(places.kernel.node(0)).unwrap();
         places.choice = Some(DriverChoice::User);
-        assert!(!places.is_kernels(0));
+        assert!(!places.is_kernels(0).unwrap());
         assert_eq!(places.driver(false).unwrap().why_not(), None);
         places.choice = Some(DriverChoice::Auto);
         places.dev_dir = dir.path().join("other");
-        assert!(!places.is_kernels(0));
+        assert!(!places.is_kernels(0).unwrap());
         let driver = places.driver(false).unwrap();
         assert!(driver.why_not().unwrap().contains("other was given"));
     }

@@ -134,7 +134,7 @@ fn run(args: &Args, places: &Places) -> Result<(), CliError> {
     } else {
         "parameters set"
     };
-    if places.is_kernels(device) {
+    if places.has_kernel_device(device) {
         let device = KernelDevice::new(device, places.kernel.clone());
         let control = Control::open(&device)?;
         if configures {

@@ -157,7 +157,7 @@ fn kernel_report(what: &What, places: &Places) -> Result<(Report, bool), CliErro
     }
     report.devices = match what {
         What::All => places.kernel_devices().statuses(None)?,
-        What::Device(number) if places.is_kernels(*number) => {
+        What::Device(number) if places.is_kernels(*number)? => {
             places.kernel_devices().statuses(Some(*number))?
         }
         What::Device(_) => return Ok((report, false)),

@@ -212,7 +212,7 @@ fn on_kernel_device(
 ) -> Result<Option<SwappedOn>, CliError> {
     let driver = places.driver(true)?;
     let auto = driver.choice == DriverChoice::Auto;
-    let elsewhere = auto && number.is_some_and(|number| !places.is_kernels(number));
+    let elsewhere = auto && number.is_some_and(|number| !places.has_kernel_device(number));
     if !driver.is_kernel() || elsewhere {
         return Ok(None);
     }
@@ -242,7 +242,7 @@ fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
         memlimit: args.memlimit.map(|size| size.resolve(ram)).transpose()?,
         ..args.recompress.params()
     };
-    if places.is_kernels(number) {
+    if places.is_kernels(number)? {
         let warnings = places.kernel_devices().set(number, &params)?;
         warn("compcache", &warnings);
         return Ok(());

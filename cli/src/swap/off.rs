@@ -17,7 +17,7 @@ use crate::progress;
 /// Swaps off the device that was named, or all.
 pub(super) fn main(args: &OffArgs, places: &Places) -> Result<(), CliError> {
     match device(args.device.as_deref(), places)? {
-        Some(number) if places.is_kernels(number) => {
+        Some(number) if places.is_kernels(number)? => {
             print(&kernel_device(number, places)?.report())
         }
         Some(number) => print(&daemons(places.connect()?, Some(number))?.report()),

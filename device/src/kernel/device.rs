@@ -21,7 +21,7 @@ use crate::params::{PAGE, Params, ParamsUpdate};
 use crate::recompress::policy::ColdCodec;
 use crate::status::{DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
-use crate::swap_header::SwapHeader;
+use crate::swap_header::{HeaderError, SwapHeader};
 
 /// How long a reset waits for whoever has the device open: udev looks at a device for a moment
 /// after each change.
@@ -102,7 +102,6 @@ impl KernelDevice {
         let warnings = self.resolve(&params)?.1;
         let mut settings = Vec::new();
         if let Some(path) = update.backing_swap.as_ref() {
-            ioctl::check_length(path)?;
             settings.push(Setting::new(BACKING_DEV, path.display()));
         }
         if update.memlimit.is_some() {
@@ -209,6 +208,8 @@ impl KernelDevice {
         if self.swap_use().is_some() {
             return Err(self.busy("it is swapped on already"));
         }
+        // It may have been initialised without one, by its attributes.
+        self.ensure_swap_header()?;
         // Where the kernel tells of each slot that it frees, a discard says nothing new.
         let discard = self.freeing() == Freeing::ByCluster;
         swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
@@ -277,12 +278,14 @@ impl KernelDevice {
         &self,
         params: &Params,
     ) -> Result<(crate::params::Resolved, Vec<String>), DeviceError> {
-        // Only looked at: the driver opens it itself.
-        let backing = params
-            .backing_swap
-            .as_deref()
-            .map(|path| BackingSwap::open(path).map(|backing| backing.pages() * PAGE))
-            .transpose()?;
+        let backing = match params.backing_swap.as_deref() {
+            Some(path) => {
+                ioctl::check_length(path)?;
+                // Only looked at: the driver opens it itself.
+                Some(BackingSwap::open(path)?.pages() * PAGE)
+            }
+            None => None,
+        };
         params.resolve(crate::device::ram_bytes(), backing)
     }
 
@@ -346,7 +349,8 @@ impl KernelDevice {
         entry.map(SwapUse::from)
     }
 
-    /// Writes a swap header, as `mkswap` would, if there is none.
+    /// Writes a swap header, as `mkswap` would, if the first page holds nothing. What it holds is
+    /// not overwritten.
     pub(super) fn ensure_swap_header(&self) -> Result<(), DeviceError> {
         let failed = |e: io::Error| {
             DeviceError::system(
@@ -359,8 +363,16 @@ impl KernelDevice {
         let mut page = [0; PAGE_SIZE];
         file.read_exact_at(&mut page, 0).map_err(failed)?;
         let pages = self.read_number(DISKSIZE) / PAGE;
-        if SwapHeader::check(&page, pages).is_ok() {
-            return Ok(());
+        match SwapHeader::check(&page, pages) {
+            Ok(_) => return Ok(()),
+            Err(_) if page.iter().all(|byte| *byte == 0) => {}
+            Err(HeaderError::NoSignature) => {
+                return Err(self.busy(
+                    "it holds something else than swap; reset it, or prepare it with mkswap, and \
+                     what it holds is lost",
+                ));
+            }
+            Err(error) => return Err(self.busy(&error.to_string())),
         }
         let header = SwapHeader::fresh(pages, &self.name()).map_err(failed)?;
         file.write_all_at(&header.to_page(), 0).map_err(failed)?;

@@ -128,6 +128,21 @@ fn parameters_become_attributes_and_the_size_comes_last() {
 }
 
 #[test]
+fn what_a_device_holds_is_not_taken_for_swap() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    put(&root, "initstate", "1\n");
+    put(&root, "disksize", "1048576\n");
+    std::fs::write(root.node(0), [7; 4096]).unwrap();
+    let message = device.swap_on(Some(1)).unwrap_err().to_string();
+    assert!(
+        message.contains("something else than swap; reset it"),
+        "{message}"
+    );
+    assert_eq!(std::fs::read(root.node(0)).unwrap(), [7; 4096]);
+}
+
+#[test]
 fn values_out_of_range_change_nothing() {
     let (_dir, root) = tree(1);
     let device = device(&root);

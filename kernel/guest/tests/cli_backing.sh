@@ -32,13 +32,13 @@ equal "$(head -n 3 /tmp/stats | tr '\n' '|')" \
 	"BackingSwap:	/dev/ram0|DiskSize:	   65536 kB|MemLimit:	    8192 kB|" "the first lines of --stats"
 grep -q '^BDevNumWrites:' /tmp/stats || fail "$(cat /tmp/stats)"
 says "in use" compcache swap on --backing-swap /dev/ram0
-says "larger than the disk (65536 kB)" rzscontrol /dev/ramzswap1 -b /dev/ram1 -m 70000 --init
 run compcache swap off >/dev/null
 equal "$(cat $S/backing_dev)" none "backing_dev after swap off"
 
 # The same by the calls of 2009, parameter by parameter.
 says "no SWAPSPACE2 signature" rzscontrol /dev/ramzswap1 -b /dev/ram1 --init
 run mkswap /dev/ram1 >/dev/null
+says "larger than the disk (65536 kB)" rzscontrol /dev/ramzswap1 -b /dev/ram1 -m 70000 --init
 run rzscontrol /dev/ramzswap1 --backing_swap=/dev/ram1
 run rzscontrol /dev/ramzswap1 --memlimit_kb=8192
 run rzscontrol /dev/ramzswap1 --init

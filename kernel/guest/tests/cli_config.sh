@@ -16,6 +16,8 @@ daemon() {
 	compcached --num-devices 2 >/tmp/daemon.log 2>&1 &
 	daemon=$!
 	until_true 20 test -S /run/compcache/control.sock
+	# It answers once it has brought up what it is to.
+	run compcache status >/dev/null
 }
 
 end_daemon() {

@@ -27,7 +27,7 @@ says "$missing" compcache --driver kernel swap off
 
 # Installed, it is loaded by whoever wants a device, and not by who looks.
 mkdir -p /lib/modules/$release/extra
-cp /mod/ramzswap.ko /lib/modules/$release/extra/
+cp /mod/*.ko /lib/modules/$release/extra/
 run depmod
 says "not loaded, but installed" compcache status
 [ -e /sys/module/ramzswap ] && fail "loaded by a look"
@@ -112,12 +112,17 @@ says "needs root" su user -c '/bin/compcache --driver kernel swap on --size 64M'
 run su user -c '/bin/compcache status' >/tmp/status
 grep -q '^/dev/ramzswap1 ' /tmp/status || fail "status for others: $(cat /tmp/status)"
 
-# One that was set up by hand is used as it is; open elsewhere it stays, with a reason.
+# One that was set up by hand is used as it is, unless it holds something else.
+echo 32M >/sys/block/ramzswap6/disksize || fail "by hand"
+run blockio fill /dev/ramzswap6 8
+says "it holds something else than swap" compcache swap on ramzswap6
+run blockio check /dev/ramzswap6 8
 echo 32M >/sys/block/ramzswap7/disksize || fail "by hand"
 run compcache swap on ramzswap7 >/dev/null
 run compcache swap off ramzswap7 >/tmp/out
 equal "$(cat /tmp/out)" "/dev/ramzswap7: swapped off" "what swap off says"
 equal "$(cat /sys/block/ramzswap7/initstate)" 0 "initstate after swap off"
+# Open elsewhere it stays, with a reason.
 run compcache swap on ramzswap7 --size 32M >/dev/null
 exec 3</dev/ramzswap7
 says "ramzswap7 is busy" compcache swap off ramzswap7
