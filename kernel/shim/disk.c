@@ -212,11 +212,16 @@ int rzk_disk_add(struct rzk_disk *disk)
 	return error;
 }
 
-/* Removes the disk, which nobody has open. May sleep. */
-void rzk_disk_free(struct rzk_disk *disk)
+/* Takes the disk away, and its attributes; waits for those that are in use. May sleep. */
+void rzk_disk_remove(struct rzk_disk *disk)
 {
 	if (disk->added)
 		del_gendisk(disk->gendisk);
+}
+
+/* Frees a disk that was removed. */
+void rzk_disk_free(struct rzk_disk *disk)
+{
 	put_disk(disk->gendisk);
 	kfree(disk);
 }

@@ -139,6 +139,7 @@ int rzk_disks_start(void);
 void rzk_disks_stop(void);
 struct rzk_disk *rzk_disk_new(u32 number, bool synchronous, struct rz_device *device, int *error);
 int rzk_disk_add(struct rzk_disk *disk);
+void rzk_disk_remove(struct rzk_disk *disk);
 void rzk_disk_free(struct rzk_disk *disk);
 void rzk_disk_lock(struct rzk_disk *disk);
 void rzk_disk_unlock(struct rzk_disk *disk);

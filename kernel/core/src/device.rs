@@ -113,11 +113,13 @@ impl Drop for Device {
         if disk.is_null() {
             return;
         }
+        // An attribute that is written meanwhile may initialise the device: so they go first.
+        // SAFETY: made by `rzk_disk_new`. Nobody has it open: the module is going, or has not come.
+        unsafe { sys::rzk_disk_remove(disk) };
         let mut control = self.control();
         control.end_life();
         drop(control);
-        // SAFETY: made by `rzk_disk_new`, freed once. Nobody has it open: the module is going, or
-        // has not come.
+        // SAFETY: removed above, freed once.
         unsafe { sys::rzk_disk_free(disk) }
     }
 }

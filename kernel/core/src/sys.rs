@@ -133,6 +133,7 @@ unsafe extern "C" {
         error: *mut c_int,
     ) -> *mut Disk;
     pub(crate) fn rzk_disk_add(disk: *mut Disk) -> c_int;
+    pub(crate) fn rzk_disk_remove(disk: *mut Disk);
     pub(crate) fn rzk_disk_free(disk: *mut Disk);
     pub(crate) fn rzk_disk_lock(disk: *mut Disk);
     pub(crate) fn rzk_disk_unlock(disk: *mut Disk);

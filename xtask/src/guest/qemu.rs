@@ -159,7 +159,7 @@ impl Qemu {
                 command.args(["-plugin", plugin]);
             }
             command.args(["-icount", "shift=0,sleep=off"]);
-            ("tcg,thread=single", "max,-erms,-fsrm")
+            ("tcg,thread=single", "max,-erms,-fsrm,-fsrs,-fzrm,-fsrc")
         } else {
             ("tcg", "max")
         };
