@@ -214,3 +214,6 @@ unsafe extern "C" {
         page: *mut u8,
     ) -> bool;
 }
+
+#[cfg(test)]
+pub(crate) mod mock;
