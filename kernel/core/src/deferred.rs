@@ -32,7 +32,7 @@ const READS: u32 = 64;
 
 /// A request in the work queue, in memory that the kernel's side keeps for it: it is too large for
 /// a stack.
-struct Deferral {
+pub(crate) struct Deferral {
     transfer: Transfer,
     started: u64,
     /// Pages that are away.

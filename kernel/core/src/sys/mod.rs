@@ -215,3 +215,6 @@ unsafe extern "C" {
         page: *mut u8,
     ) -> bool;
 }
+
+#[cfg(test)]
+pub(crate) mod mock;
