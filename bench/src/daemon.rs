@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use compcache_engine::PAGE_SIZE;
 use compcached::Client;
 use compcached::protocol::{Request, Response};
-use compcached::types::{DeviceStatus, ParamsUpdate};
+use compcached::types::{DeviceStatus, Driver, ParamsUpdate};
 use tempfile::TempDir;
 
 use crate::ours::Policy;
@@ -133,7 +133,10 @@ impl Daemon {
     /// Where it refuses.
     pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
         let params = self.params(bytes);
-        self.server.ask(&Request::Lease { params })?;
+        self.server.ask(&Request::Lease {
+            driver: Driver::User,
+            params,
+        })?;
         self.check_transport()
     }
 
