@@ -184,7 +184,7 @@ hogs_with_each_codec() {
 
 # log_is_clean: has the kernel nothing to complain about?
 log_is_clean() {
-	bad='WARNING|BUG|Oops|[Gg]eneral protection|Call Trace|KASAN|lockdep|possible recursive|deadlock'
+	bad='WARNING|BUG|Oops|[Gg]eneral protection|Call Trace|KASAN:|INFO: lockdep|possible recursive|deadlock'
 	bad="$bad|suspicious RCU|blocked for more than|soft lockup|stall|invalid opcode|panic|leaked"
 	bad="$bad|sleeping function|scheduling while atomic|Bad page|list_(add|del) corruption"
 	if dmesg | grep -E "$bad" | grep -v -E 'ommand line:|deadlock detection|RCU.*stall.*(timeout|enabled)' >/tmp/bad; then

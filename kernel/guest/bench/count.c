@@ -9,7 +9,7 @@
  * A part begins at a nop with a number, see `mark` in programs/measure.c. At the end FILE has
  * lines `part N instructions I modules M locked L locked-in-modules K`. For one CPU only.
  *
- * The declarations are those of QEMU's plugin interface, version 1 (QEMU 4.2 and later).
+ * The declarations are those of QEMU's plugin interface, version 4 (QEMU 9.2 and later).
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -21,44 +21,50 @@
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
+struct qemu_plugin_scoreboard;
 typedef uint64_t plugin_id;
+/* A counter of each virtual CPU. */
+typedef struct {
+	struct qemu_plugin_scoreboard *score;
+	size_t offset;
+} counter;
 
+struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t);
+uint64_t qemu_plugin_u64_get(counter, unsigned int);
+void qemu_plugin_u64_set(counter, unsigned int, uint64_t);
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct qemu_plugin_tb *));
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *, int, void *, uint64_t);
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int, void *, uint64_t);
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *, int, counter, uint64_t);
+void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *, int, counter, uint64_t);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, void (*)(unsigned int, void *), int,
 					    void *);
 void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
+size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_t);
 
-EXPORT int qemu_plugin_version = 1;
+EXPORT int qemu_plugin_version = 4;
 
 enum { ADD = 0, NO_REGISTERS = 0, PARTS = 16 };
 
 /* Linux for x86-64: the kernel's half of the address space, and where modules lie in it. */
 static const uint64_t KERNEL = 0xffff800000000000, MODULES = 0xffffffffc0000000;
 
-struct counts {
-	uint64_t instructions, modules, locked, locked_in_modules;
-};
+enum { INSTRUCTIONS, IN_MODULES, LOCKED, LOCKED_IN_MODULES, COUNTS };
 
-static struct counts current, parts[PARTS];
+static counter current[COUNTS];
+static uint64_t parts[PARTS][COUNTS];
 static unsigned int part;
 static char out[4096] = "count.out";
 
 static void settle(void)
 {
-	struct counts *to = &parts[part];
+	unsigned int i;
 
-	to->instructions += current.instructions;
-	to->modules += current.modules;
-	to->locked += current.locked;
-	to->locked_in_modules += current.locked_in_modules;
-	current = (struct counts){ 0 };
+	for (i = 0; i < COUNTS; i++) {
+		parts[part][i] += qemu_plugin_u64_get(current[i], 0);
+		qemu_plugin_u64_set(current[i], 0, 0);
+	}
 }
 
 static void begin_part(unsigned int cpu, void *which)
@@ -90,17 +96,18 @@ static void translated(plugin_id id, struct qemu_plugin_tb *block)
 	static const uint8_t nop[3] = { 0x0f, 0x1f, 0x80 }, number_end[3] = { 0x7a, 0x52, 0x5a };
 	size_t i, n = qemu_plugin_tb_n_insns(block);
 	uint64_t address = qemu_plugin_tb_vaddr(block);
+	bool in_module = address >= MODULES;
 
 	(void)id;
 	if (address >= KERNEL) {
-		qemu_plugin_register_vcpu_tb_exec_inline(block, ADD, &current.instructions, n);
-		if (address >= MODULES)
-			qemu_plugin_register_vcpu_tb_exec_inline(block, ADD, &current.modules, n);
+		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(block, ADD, current[INSTRUCTIONS], n);
+		if (in_module)
+			qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(block, ADD, current[IN_MODULES], n);
 	}
 	for (i = 0; i < n; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-		const uint8_t *code = qemu_plugin_insn_data(insn);
-		size_t length = qemu_plugin_insn_size(insn);
+		uint8_t code[16] = { 0 };
+		size_t length = qemu_plugin_insn_data(insn, code, sizeof(code));
 
 		if (address < KERNEL) {
 			if (length == 7 && !memcmp(code, nop, 3) && !memcmp(code + 4, number_end, 3) &&
@@ -108,10 +115,10 @@ static void translated(plugin_id id, struct qemu_plugin_tb *block)
 				qemu_plugin_register_vcpu_insn_exec_cb(insn, begin_part, NO_REGISTERS,
 								       (void *)(uintptr_t)code[3]);
 		} else if (locks(code, length)) {
-			qemu_plugin_register_vcpu_insn_exec_inline(insn, ADD, &current.locked, 1);
-			if (address >= MODULES)
-				qemu_plugin_register_vcpu_insn_exec_inline(insn, ADD,
-									   &current.locked_in_modules, 1);
+			qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD, current[LOCKED], 1);
+			if (in_module)
+				qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
+					insn, ADD, current[LOCKED_IN_MODULES], 1);
 		}
 	}
 }
@@ -129,16 +136,21 @@ static void finish(plugin_id id, void *unused)
 		return;
 	}
 	for (i = 0; i < PARTS; i++)
-		if (parts[i].instructions)
+		if (parts[i][INSTRUCTIONS])
 			fprintf(file, "part %u instructions %" PRIu64 " modules %" PRIu64 " locked %" PRIu64
-				" locked-in-modules %" PRIu64 "\n", i, parts[i].instructions, parts[i].modules,
-				parts[i].locked, parts[i].locked_in_modules);
+				" locked-in-modules %" PRIu64 "\n", i, parts[i][INSTRUCTIONS],
+				parts[i][IN_MODULES], parts[i][LOCKED], parts[i][LOCKED_IN_MODULES]);
 	fclose(file);
 }
 
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int count, char **words)
 {
+	struct qemu_plugin_scoreboard *score = qemu_plugin_scoreboard_new(COUNTS * sizeof(uint64_t));
+	unsigned int i;
+
 	(void)info;
+	for (i = 0; i < COUNTS; i++)
+		current[i] = (counter){ score, i * sizeof(uint64_t) };
 	for (; count--; words++)
 		if (!strncmp(*words, "out=", 4))
 			snprintf(out, sizeof(out), "%s", *words + 4);

@@ -15,8 +15,8 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	run $ioctl /dev/$D stats!$ENOTTY stats252!$ENOTTY reset unknown!$ENOTTY reset
 	run $ioctl /dev/$D disksize=null!$EFAULT memlimit=null!$EFAULT backing=null!$EFAULT
 
-	# A memory limit is one of a device with a backing swap. Then all that INIT forbids.
-	run $ioctl /dev/$D memlimit=10240!$EINVAL disksize=20480 init
+	# rzscontrol's order within one call, then all that INIT forbids.
+	run $ioctl /dev/$D memlimit=10240 disksize=20480 init
 	run $ioctl /dev/$D disksize=4096!$EBUSY memlimit=4096!$EBUSY backing=/dev/ram0!$EBUSY \
 		init!$EBUSY unknown!$ENOTTY stats=null!$EFAULT
 	equal "$(blockdev --getsize64 /dev/$D)" 20971520 "the size"
@@ -24,7 +24,7 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	run $ioctl /dev/$D stats >/tmp/stats
 	equal "$(value name)" "" "the backing swap's name"
 	equal "$(value disksize)" 20971520 disksize
-	equal "$(value memlimit)" 0 memlimit
+	equal "$(value memlimit)" 10485760 memlimit
 	for name in num_writes failed_reads failed_writes invalid_io pages_zero pages_stored \
 		orig_data_size compr_data_size bdev_num_reads bdev_num_writes; do
 		equal "$(value $name)" 0 $name

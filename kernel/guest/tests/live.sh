@@ -37,9 +37,13 @@ while [ $turn -lt 6 ]; do
 done
 
 for again in 1 2 3; do
+	# What comes back must have room in its cgroup, or the kernel kills for it.
+	run write_to $CG/limited/memory.max max
 	run swapoff /dev/$D
 	run swap_on
+	run write_to $CG/limited/memory.max 24M
 done
+run write_to $CG/limited/memory.max max
 touch /tmp/enough
 wait $first || fail "the hog alone"
 wait $second || fail "the hogs of the cgroup"

@@ -27,8 +27,6 @@ bad disksize_kb=17179869188
 bad disksize_kb=18446744073709551615
 bad disksize_kb=x
 bad memlimit_kb=x
-bad memlimit_kb=8192
-bad memlimit_kb=8192 disksize_kb=20480
 bad codec=none disksize_kb=20480
 bad codec= disksize_kb=20480
 bad backing_swap=/dev/none
@@ -64,10 +62,10 @@ run blockio fill /dev/$D 24
 run blockio check /dev/$D 24
 # rmmod needs no reset.
 run rmmod ramzswap
-run load ramzswap num_devices=2 disksize_kb=20480 codec=lzo
+run load ramzswap num_devices=2 disksize_kb=20480 memlimit_kb=8192 codec=lzo
 equal "$(cat $S/initstate)" 1 "initstate of device 0"
 equal "$(cat $S/disksize)" 20971520 disksize
-equal "$(cat $S/mem_limit)" 0 mem_limit
+equal "$(cat $S/mem_limit)" 8388608 mem_limit
 grep -q '\[lzo\]' $S/comp_algorithm || fail "comp_algorithm is $(cat $S/comp_algorithm)"
 equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate of device 1"
 grep -q '\[lzo\]' /sys/block/ramzswap1/comp_algorithm || fail "the second device's codec"
