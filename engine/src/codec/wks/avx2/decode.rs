@@ -116,7 +116,11 @@ impl Streams {
             let far = _mm256_or_si256(f, p);
             let before = _mm256_cmpgt_epi32(_mm256_setzero_si256(), at);
             self.bad = _mm256_or_si256(self.bad, _mm256_and_si256(far, before));
-            let far = gathered(page, at, of_half(sets.classes.far() | sets.classes.far_high()));
+            let far = gathered(
+                page,
+                at,
+                of_half(sets.classes.far() | sets.classes.far_high()),
+            );
             add = _mm256_blendv_epi8(add, far, f);
             let low = _mm256_set1_epi32(0xff);
             let mixed = _mm256_or_si256(_mm256_andnot_si256(low, far), _mm256_and_si256(low, h));
