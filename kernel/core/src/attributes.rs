@@ -10,7 +10,9 @@ use crate::codecs::{self, KernelCodecs};
 use crate::device::{Control, Device};
 use crate::error::Error;
 use crate::live::Live;
-use crate::params::{self, AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, Recompress};
+use crate::params::{
+    self, AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, Recompress,
+};
 use crate::print::{Level, print};
 use crate::text::{self, Writer};
 use crate::{ioctl, module, stats, sys, zstd};
@@ -124,7 +126,9 @@ unsafe extern "C" fn rz_attribute_store(
 }
 
 fn recompress(control: &Control<'_>) -> Recompress {
-    control.live().map_or(control.recompress, |live| live.policy.get())
+    control
+        .live()
+        .map_or(control.recompress, |live| live.policy.get())
 }
 
 fn show(control: &Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fmt::Result {
@@ -132,7 +136,11 @@ fn show(control: &Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fm
     match attribute {
         Attribute::Disksize => {
             let set = control.disksize.unwrap_or(0);
-            writeln!(out, "{}", live.map_or(set, |live| live.store().pages() * PAGE))
+            writeln!(
+                out,
+                "{}",
+                live.map_or(set, |live| live.store().pages() * PAGE)
+            )
         }
         Attribute::Initstate => writeln!(out, "{}", u32::from(live.is_some())),
         Attribute::MemLimit => {
@@ -143,7 +151,8 @@ fn show(control: &Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fm
         Attribute::BackingDev => {
             let path = control.backing_swap.as_deref().unwrap_or(b"none\0");
             let path = path.strip_suffix(b"\0").unwrap_or(path);
-            path.utf8_chunks().try_for_each(|chunk| out.write_str(chunk.valid()))?;
+            path.utf8_chunks()
+                .try_for_each(|chunk| out.write_str(chunk.valid()))?;
             writeln!(out)
         }
         Attribute::MmStat => stats::mm_stat(control, out),
@@ -161,7 +170,11 @@ fn show(control: &Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fm
         Attribute::Features => writeln!(
             out,
             "simd={} free_notify={} synchronous={} zstd={} version={}",
-            if codecs::uses_vector() { "avx2" } else { "none" },
+            if codecs::uses_vector() {
+                "avx2"
+            } else {
+                "none"
+            },
             u32::from(module::has_free_notify()),
             u32::from(module::is_synchronous()),
             u32::from(zstd::is_there()),
@@ -174,7 +187,9 @@ fn show(control: &Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fm
 
 /// The codecs that can be chosen, the one for new pages in brackets.
 fn show_codecs(control: &Control<'_>, out: &mut Writer<'_>) -> fmt::Result {
-    let now = control.live().map_or(control.codec, |live| live.store().codec());
+    let now = control
+        .live()
+        .map_or(control.codec, |live| live.store().codec());
     let mut between = "";
     let mut one = |spec: CodecSpec, name: &str| {
         let written = if spec == now {
@@ -212,7 +227,9 @@ fn store<'a>(
         Attribute::Disksize => {
             control.before_life("change its size")?;
             let bytes = size("disksize", given)?;
-            let before = control.disksize.replace(params::size("disksize", bytes, MIN_DISKSIZE)?);
+            let before = control
+                .disksize
+                .replace(params::size("disksize", bytes, MIN_DISKSIZE)?);
             if let Err(code) = initialise(control) {
                 control.disksize = before;
                 return Err(code);
@@ -231,7 +248,9 @@ fn store<'a>(
             Ok(())
         }
         Attribute::BackingDev if given == "none" => {
-            control.before_life("take its backing swap away")?.backing_swap = None;
+            control
+                .before_life("take its backing swap away")?
+                .backing_swap = None;
             Ok(())
         }
         Attribute::BackingDev => {
@@ -254,14 +273,18 @@ fn store<'a>(
         }
         Attribute::RecompressAfter => {
             let given = number("recompress_after", given, "seconds, 1 to 86400")?;
-            let seconds = u32::try_from(given).ok().filter(|n| AFTER_SECONDS.contains(n));
+            let seconds = u32::try_from(given)
+                .ok()
+                .filter(|n| AFTER_SECONDS.contains(n));
             let seconds = seconds.ok_or(Error::After { given })?;
             set_recompress(control, |policy| policy.after_seconds = seconds);
             Ok(())
         }
         Attribute::RecompressCpu => {
             let given = number("recompress_cpu", given, "per cent of one CPU, 1 to 100")?;
-            let percent = u32::try_from(given).ok().filter(|n| CPU_PERCENT.contains(n));
+            let percent = u32::try_from(given)
+                .ok()
+                .filter(|n| CPU_PERCENT.contains(n));
             let percent = percent.ok_or(Error::Cpu { given })?;
             set_recompress(control, |policy| policy.cpu_percent = percent);
             Ok(())
@@ -288,7 +311,9 @@ fn try_backing_swap<'a>(control: &mut Control<'_>, given: &str) -> Result<(), Er
     let path = control.backing_swap.as_deref().unwrap_or_default();
     BackingSwap::open(path).map(drop).map_err(|error| {
         print(Level::Error, Some(number), format_args!("{error}"));
-        Error::Told { code: error.errno() }
+        Error::Told {
+            code: error.errno(),
+        }
     })
 }
 
@@ -296,7 +321,9 @@ fn initialise<'a>(control: &mut Control<'_>) -> Result<(), Error<'a>> {
     let number = control.device().number();
     control.initialise().map_err(|error| {
         print(Level::Error, Some(number), format_args!("{error}"));
-        Error::Told { code: error.errno() }
+        Error::Told {
+            code: error.errno(),
+        }
     })
 }
 
@@ -305,7 +332,11 @@ fn size<'a>(what: &'static str, given: &'a str) -> Result<u64, Error<'a>> {
 }
 
 fn number<'a>(what: &'static str, given: &'a str, wanted: &'static str) -> Result<u64, Error<'a>> {
-    text::number(given).ok_or(Error::NoNumber { what, given, wanted })
+    text::number(given).ok_or(Error::NoNumber {
+        what,
+        given,
+        wanted,
+    })
 }
 
 fn set_mem_limit(control: &mut Control<'_>, bytes: u64) -> Result<(), Error<'static>> {
@@ -315,7 +346,8 @@ fn set_mem_limit(control: &mut Control<'_>, bytes: u64) -> Result<(), Error<'sta
     };
     if let Some(live) = control.live() {
         let disksize = live.store().pages() * PAGE;
-        if let Some(memlimit) = memlimit.filter(|limit| live.backing().is_some() && *limit > disksize)
+        if let Some(memlimit) =
+            memlimit.filter(|limit| live.backing().is_some() && *limit > disksize)
         {
             return Err(Error::MemlimitOverDisksize { memlimit, disksize });
         }

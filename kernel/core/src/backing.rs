@@ -88,9 +88,8 @@ impl BackingSwap {
         }
         let mut page = fallible::collect(PAGE_SIZE, |_| Ok(0_u8)).map_err(|_| None)?;
         // SAFETY: the memory is a page of `rzk_alloc`'s.
-        let code = -unsafe {
-            sys::rzk_backing_read(self.backing.as_ptr(), 0, page.as_mut_ptr().cast())
-        };
+        let code =
+            -unsafe { sys::rzk_backing_read(self.backing.as_ptr(), 0, page.as_mut_ptr().cast()) };
         if code != 0 {
             return Err(Some(BackingProblem::Read { code }));
         }
@@ -169,7 +168,13 @@ mod tests {
         for (page, problem) in [
             (header(2, 9, 0), BackingProblem::Version { version: 2 }),
             (header(1, 9, 3), BackingProblem::BadPages { bad: 3 }),
-            (header(1, 10, 0), BackingProblem::Size { pages: 11, room: 10 }),
+            (
+                header(1, 10, 0),
+                BackingProblem::Size {
+                    pages: 11,
+                    room: 10,
+                },
+            ),
             (header(1, 8, 0), BackingProblem::TooSmall { pages: 9 }),
             ([0; PAGE_SIZE], BackingProblem::NoSignature),
         ] {

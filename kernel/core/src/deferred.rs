@@ -45,9 +45,11 @@ pub(crate) fn defer(live: &Live, transfer: Transfer, away: Option<Away>, started
     live.deferred.fetch_add(1, Ordering::Relaxed);
     let mut size = 0;
     // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays.
-    let memory =
-        unsafe { sys::rzk_deferral_new(core::ptr::from_ref(live).cast(), &mut size) };
-    assert!(size >= size_of::<Deferral>(), "MEMORY_WORDS of deferral.c are too few");
+    let memory = unsafe { sys::rzk_deferral_new(core::ptr::from_ref(live).cast(), &mut size) };
+    assert!(
+        size >= size_of::<Deferral>(),
+        "MEMORY_WORDS of deferral.c are too few"
+    );
     let deferral = memory.cast::<Deferral>();
     // SAFETY: the memory is this request's, large enough and aligned to a word. Each field is
     // written, where it stays; a run's tokens are written as they come.

@@ -219,7 +219,9 @@ impl Control<'_> {
             ),
         );
         self.device.invalid_io.store(0, Ordering::Relaxed);
-        self.device.live.store(Box::into_raw(live), Ordering::Release);
+        self.device
+            .live
+            .store(Box::into_raw(live), Ordering::Release);
         // SAFETY: the disk is there.
         unsafe { sys::rzk_disk_resize(self.device.disk(), resolved.disksize) };
         Ok(())

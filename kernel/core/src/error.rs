@@ -57,7 +57,9 @@ pub(crate) enum Error<'a> {
     Held,
     #[error("reset: '{given}' is refused: write 1")]
     ResetWord { given: &'a str },
-    #[error("page {index} has no chunk to damage: give the index of a page that is held compressed")]
+    #[error(
+        "page {index} has no chunk to damage: give the index of a page that is held compressed"
+    )]
     NoChunk { index: u64 },
     #[error("no memory for {what} ({} kB): give a smaller disk, or free memory", .bytes / 1024)]
     NoMemory { what: &'static str, bytes: u64 },

@@ -14,10 +14,6 @@ pub(crate) struct Spinlock(AtomicU32);
 
 // SAFETY: the kernel's lock excludes everybody else; 0 is one that is not taken.
 unsafe impl lock_api::RawMutex for Spinlock {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "the trait wants a constant of which each use is a lock of its own"
-    )]
     const INIT: Self = Spinlock(AtomicU32::new(0));
     type GuardMarker = lock_api::GuardNoSend;
 

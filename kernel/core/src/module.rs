@@ -135,8 +135,16 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
             "{count} device{}, codec {}, vector code: {}, zstd: {}, freed slots: {}",
             if count == 1 { "" } else { "s" },
             codecs::default_codec(),
-            if codecs::uses_vector() { "AVX2" } else { "none" },
-            if zstd::is_there() { "the kernel's" } else { "none" },
+            if codecs::uses_vector() {
+                "AVX2"
+            } else {
+                "none"
+            },
+            if zstd::is_there() {
+                "the kernel's"
+            } else {
+                "none"
+            },
             if has_free_notify() {
                 "told by the kernel"
             } else {
@@ -164,11 +172,13 @@ unsafe fn initialise_first(device: &Device, given: &Parameters) -> Result<(), i3
         ioctl::set_backing_swap(&mut control, path.to_bytes()).map_err(refused)?;
     }
     if has(sys::GIVEN_MEMLIMIT) {
-        let bytes = params::size_kb("memlimit", given.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
+        let bytes =
+            params::size_kb("memlimit", given.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
         control.memlimit = Some(bytes);
     }
     if has(sys::GIVEN_DISKSIZE) {
-        let bytes = params::size_kb("disksize", given.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
+        let bytes =
+            params::size_kb("disksize", given.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
         control.disksize = Some(bytes);
     }
     control.initialise().map_err(refused)

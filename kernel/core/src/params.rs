@@ -130,7 +130,11 @@ impl Params {
                 disksize: backing,
             });
         }
-        let share = || percent(ram, MEMLIMIT_PERCENT).max(MIN_MEMLIMIT).min(backing);
+        let share = || {
+            percent(ram, MEMLIMIT_PERCENT)
+                .max(MIN_MEMLIMIT)
+                .min(backing)
+        };
         let memlimit = self.memlimit.unwrap_or_else(share);
         if memlimit > backing {
             return Err(Error::MemlimitOverDisksize {
@@ -253,12 +257,21 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_down_and_bounded() {
-        assert_eq!(size("disksize", MIN_DISKSIZE + 4095, MIN_DISKSIZE), Ok(MIN_DISKSIZE));
+        assert_eq!(
+            size("disksize", MIN_DISKSIZE + 4095, MIN_DISKSIZE),
+            Ok(MIN_DISKSIZE)
+        );
         assert_eq!(size_kb("disksize", 20_480, MIN_DISKSIZE), Ok(20 * MIB));
         for (kb, words) in [
             (0, "disksize 0 is refused: give a size of at least 40 kB"),
-            (39, "disksize of 39936 bytes is too small: give at least 40 kB"),
-            ((1 << 34) + 1, "disksize of 17179869185 kB is too large: the limit is 17179869184 kB"),
+            (
+                39,
+                "disksize of 39936 bytes is too small: give at least 40 kB",
+            ),
+            (
+                (1 << 34) + 1,
+                "disksize of 17179869185 kB is too large: the limit is 17179869184 kB",
+            ),
             (u64::MAX, "disksize of 18446744073709551615 kB is too large"),
         ] {
             let error = size_kb("disksize", kb, MIN_DISKSIZE).unwrap_err();

@@ -35,7 +35,11 @@ mod bare {
 
     #[panic_handler]
     fn panic(info: &PanicInfo<'_>) -> ! {
-        print(Level::Error, None, format_args!("a fault of the driver: {info}"));
+        print(
+            Level::Error,
+            None,
+            format_args!("a fault of the driver: {info}"),
+        );
         // SAFETY: it ends the task. The instruction behind it tells the kernel's checker so.
         unsafe {
             sys::rzk_bug();

@@ -39,7 +39,9 @@ pub(crate) fn mm_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Resul
         (stats.pages_stored + same) * PAGE,
         stats.compr_bytes,
         stats.pool_bytes,
-        control.live().map_or(control.memlimit.unwrap_or(0), Live::memlimit),
+        control
+            .live()
+            .map_or(control.memlimit.unwrap_or(0), Live::memlimit),
         stats.pool_bytes_max,
         same,
         stats.evacuated_bytes / PAGE,
@@ -81,10 +83,12 @@ pub(crate) fn latency(control: &Control<'_>, out: &mut impl Write) -> fmt::Resul
     let stats = snapshot(control);
     let mut lines = |name: &str, latency: &Latency| {
         let buckets = (0..LATENCY_BUCKETS).zip(latency);
-        buckets.filter(|(_, count)| **count != 0).try_for_each(|(bucket, count)| {
-            let from = if bucket == 0 { 0 } else { 1_u64 << bucket };
-            writeln!(out, "{name} {from} {count}")
-        })
+        buckets
+            .filter(|(_, count)| **count != 0)
+            .try_for_each(|(bucket, count)| {
+                let from = if bucket == 0 { 0 } else { 1_u64 << bucket };
+                writeln!(out, "{name} {from} {count}")
+            })
     };
     lines("store", &stats.store_latency)?;
     lines("load", &stats.load_latency)

@@ -18,9 +18,19 @@ use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM};
 unsafe extern "C" {
     fn rz_ioctl(device: *const Device, command: u32, argument: u64, compat: bool) -> i32;
     fn rz_attribute_show(device: *const Device, number: u32, to: *mut u8, room: usize) -> isize;
-    fn rz_attribute_store(device: *const Device, number: u32, from: *const u8, length: usize)
-    -> isize;
-    fn rz_submit(device: *const Device, bio: *mut crate::sys::Bio, kind: u32, sector: u64, bytes: u64);
+    fn rz_attribute_store(
+        device: *const Device,
+        number: u32,
+        from: *const u8,
+        length: usize,
+    ) -> isize;
+    fn rz_submit(
+        device: *const Device,
+        bio: *mut crate::sys::Bio,
+        kind: u32,
+        sector: u64,
+        bytes: u64,
+    );
     fn rz_slot_freed(device: *const Device, index: u64);
 }
 
@@ -77,7 +87,11 @@ impl Bed {
     fn store(&self, number: u32, text: &str) -> i32 {
         // SAFETY: the device lives, and the text is as long.
         let taken = unsafe { rz_attribute_store(&*self.0, number, text.as_ptr(), text.len()) };
-        if taken == text.len() as isize { 0 } else { -taken as i32 }
+        if taken == text.len() as isize {
+            0
+        } else {
+            -taken as i32
+        }
     }
 
     fn submit(&self, kind: u32, first: u64, pages: Vec<Option<Box<Page>>>) -> (i32, Box<MockBio>) {
@@ -94,7 +108,9 @@ impl Bed {
     }
 
     fn read(&self, first: u64, count: usize) -> Result<Vec<Page>, i32> {
-        let pages = (0..count).map(|_| Some(Box::new([0xaa; PAGE_SIZE]))).collect();
+        let pages = (0..count)
+            .map(|_| Some(Box::new([0xaa; PAGE_SIZE])))
+            .collect();
         match self.submit(READ, first, pages) {
             (0, bio) => Ok(bio.pages.into_iter().map(|page| *page.unwrap()).collect()),
             (error, _) => Err(error),
@@ -103,7 +119,9 @@ impl Bed {
 
     fn stat(&self, name: &str) -> u64 {
         let stats = self.show(STATS);
-        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.unwrap().parse().unwrap()
     }
 }
@@ -131,7 +149,8 @@ fn noise(seed: u64) -> Page {
 
 fn said(what: &str) -> bool {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-    log.iter().any(|line| line.starts_with("ramzswap0: ") && line.contains(what))
+    log.iter()
+        .any(|line| line.starts_with("ramzswap0: ") && line.contains(what))
 }
 
 /// Makes a swap area of so many pages.
@@ -141,7 +160,9 @@ fn swap_area(path: &str, pages: u32) {
     area[0][1028..1032].copy_from_slice(&(pages - 1).to_ne_bytes());
     area[0][PAGE_SIZE - 10..].copy_from_slice(b"SWAPSPACE2");
     let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
-    files.get_or_insert_with(HashMap::new).insert(path.into(), area);
+    files
+        .get_or_insert_with(HashMap::new)
+        .insert(path.into(), area);
 }
 
 #[test]
@@ -169,10 +190,19 @@ fn the_ioctls_keep_the_order_and_errors_of_2010() {
         stats.fill(0xee);
         assert_eq!(bed.ioctl_of(command, &mut stats), 0);
         let number = |at: usize| u64::from_ne_bytes(stats[at..at + 8].try_into().unwrap());
-        assert_eq!((number(128), number(136), number(152)), (4 << 20, 8 << 20, 2));
+        assert_eq!(
+            (number(128), number(136), number(152)),
+            (4 << 20, 8 << 20, 2)
+        );
         // After five numbers of four bytes.
         assert_eq!(number(128 + 56 + shift + 20), 2 * 4096);
-        assert_eq!(stats[244 + shift..].iter().filter(|byte| **byte != 0xee).count(), 0);
+        assert_eq!(
+            stats[244 + shift..]
+                .iter()
+                .filter(|byte| **byte != 0xee)
+                .count(),
+            0
+        );
     }
     ADMIN.store(false, SeqCst);
     assert_eq!(bed.ioctl_of(GET_STATS, &mut stats), 0);
@@ -187,17 +217,39 @@ fn the_ioctls_keep_the_order_and_errors_of_2010() {
 fn attributes_take_what_they_may_and_name_what_they_refuse() {
     let _alone = mock::alone();
     let bed = Bed::new();
-    assert_eq!(bed.show(COMP_ALGORITHM), "lzo [lz4] wks:fast wks:balanced\n");
+    assert_eq!(
+        bed.show(COMP_ALGORITHM),
+        "lzo [lz4] wks:fast wks:balanced\n"
+    );
     assert_eq!(bed.store(COMP_ALGORITHM, "wks:fast\n"), 0);
-    assert_eq!(bed.show(COMP_ALGORITHM), "lzo lz4 [wks:fast] wks:balanced\n");
+    assert_eq!(
+        bed.show(COMP_ALGORITHM),
+        "lzo lz4 [wks:fast] wks:balanced\n"
+    );
     for (number, text, message) in [
         (DISKSIZE, "12k", "disksize of 12288 bytes is too small"),
         (DISKSIZE, "1Q", "'1Q' is not a size"),
-        (MEM_LIMIT, "1", "mem_limit of 1 bytes is too small: give at least 64 kB"),
-        (COMP_ALGORITHM, "lzma", "unknown codec 'lzma': choose one of lzo, lz4, wks"),
-        (RECOMPRESS_AFTER, "0", "recompress_after of 0 s is out of range: give 1 to 86400"),
+        (
+            MEM_LIMIT,
+            "1",
+            "mem_limit of 1 bytes is too small: give at least 64 kB",
+        ),
+        (
+            COMP_ALGORITHM,
+            "lzma",
+            "unknown codec 'lzma': choose one of lzo, lz4, wks",
+        ),
+        (
+            RECOMPRESS_AFTER,
+            "0",
+            "recompress_after of 0 s is out of range: give 1 to 86400",
+        ),
         (RESET_ATTRIBUTE, "2", "write 1"),
-        (BACKING_DEV, "/none", "backing swap /none: cannot open it (error 2)"),
+        (
+            BACKING_DEV,
+            "/none",
+            "backing swap /none: cannot open it (error 2)",
+        ),
     ] {
         let errno = if number == BACKING_DEV { 2 } else { EINVAL };
         assert_eq!(bed.store(number, text), errno, "{text}");
@@ -211,7 +263,10 @@ fn attributes_take_what_they_may_and_name_what_they_refuse() {
     assert_eq!(bed.show(INITSTATE), "1\n");
     assert_eq!(bed.store(RESET_ATTRIBUTE, "1"), 0);
     assert_eq!(bed.show(DISKSIZE), "0\n");
-    assert_eq!(bed.show(COMP_ALGORITHM), "lzo [lz4] wks:fast wks:balanced\n");
+    assert_eq!(
+        bed.show(COMP_ALGORITHM),
+        "lzo [lz4] wks:fast wks:balanced\n"
+    );
 }
 
 #[test]
@@ -241,7 +296,15 @@ fn pages_come_back_and_requests_that_are_not_whole_pages_are_counted() {
     assert_eq!(bed.write(0, &[text(0)]), -EIO, "not initialised");
     assert_eq!(bed.store(DISKSIZE, "4M"), 0);
     let pages: Vec<Page> = (0..100)
-        .map(|i| if i % 7 == 0 { [i as u8; PAGE_SIZE] } else if i % 5 == 0 { noise(i) } else { text(i) })
+        .map(|i| {
+            if i % 7 == 0 {
+                [i as u8; PAGE_SIZE]
+            } else if i % 5 == 0 {
+                noise(i)
+            } else {
+                text(i)
+            }
+        })
         .collect();
     assert_eq!(bed.write(900, &pages), 0);
     assert!(bed.read(900, 100).unwrap() == pages);
@@ -251,7 +314,10 @@ fn pages_come_back_and_requests_that_are_not_whole_pages_are_counted() {
     let left = bed.read(900, 100).unwrap();
     for (i, page) in left.iter().enumerate() {
         let freed = (10..20).contains(&i) || i == 21;
-        assert!(*page == if freed { [0; PAGE_SIZE] } else { pages[i] }, "{i}");
+        assert!(
+            *page == if freed { [0; PAGE_SIZE] } else { pages[i] },
+            "{i}"
+        );
     }
     assert_eq!(bed.write(1023, &[text(0), text(1)]), -EIO, "past the end");
     let half = bed.submit(WRITE, 5, vec![Some(Box::new(text(5))), None]);
@@ -270,29 +336,43 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
     assert_eq!(bed.store(DISKSIZE, "64M"), 0);
     assert!(said("disksize 65536 kB is ignored: with a backing swap"));
     assert_eq!(bed.show(DISKSIZE), "1048576\n");
-    let pages: Vec<Page> = (1..200).map(|i| if i % 9 == 0 { text(i) } else { noise(i) }).collect();
+    let pages: Vec<Page> = (1..200)
+        .map(|i| if i % 9 == 0 { text(i) } else { noise(i) })
+        .collect();
     assert_eq!(bed.write(1, &pages), 0);
     let away = (1..200).filter(|i| i % 9 != 0).count();
     assert_eq!(bed.show(BD_STAT), format!("{away} 0 {away}\n"));
     assert!(bed.read(1, 199).unwrap() == pages);
     assert_eq!(bed.show(BD_STAT), format!("{away} {away} {away}\n"));
     // Overwritten in memory, and by others that go there.
-    let other: Vec<Page> = (1..200).map(|i| if i % 2 == 0 { text(i) } else { noise(i + 500) }).collect();
+    let other: Vec<Page> = (1..200)
+        .map(|i| if i % 2 == 0 { text(i) } else { noise(i + 500) })
+        .collect();
     assert_eq!(bed.write(1, &other), 0);
     assert!(bed.read(1, 199).unwrap() == other);
     // What fails is told, and what is in memory stays.
     BACKING_FAILS.store(true, SeqCst);
     assert_eq!(bed.read(1, 1), Err(-EIO));
     assert_eq!(bed.write(2, &[noise(1)]), -EIO);
-    assert!(said("writing pages 2 to 2 of the backing swap failed (error 5)"));
+    assert!(said(
+        "writing pages 2 to 2 of the backing swap failed (error 5)"
+    ));
     BACKING_FAILS.store(false, SeqCst);
     assert!(bed.read(1, 199).unwrap() == other);
     assert_eq!(bed.stat("failed_writes"), 1);
     assert_eq!(bed.stat("failed_reads"), 1);
     // A page that the disk has lost.
-    FILES.lock().unwrap().as_mut().unwrap().get_mut("/swap").unwrap()[3][77] ^= 4;
+    FILES
+        .lock()
+        .unwrap()
+        .as_mut()
+        .unwrap()
+        .get_mut("/swap")
+        .unwrap()[3][77] ^= 4;
     assert_eq!(bed.read(3, 1), Err(-EIO));
-    assert!(said("page 3 is corrupt: the backing swap gave back other bytes"));
+    assert!(said(
+        "page 3 is corrupt: the backing swap gave back other bytes"
+    ));
     assert_eq!(bed.stat("corrupt"), 1);
 }
 

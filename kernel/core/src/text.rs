@@ -81,7 +81,17 @@ mod tests {
         ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
-        for bad in ["", "K", "-1", "1.5G", "1GB", "1 G", "20000000T", "99999999999999999999", "0xg"] {
+        for bad in [
+            "",
+            "K",
+            "-1",
+            "1.5G",
+            "1GB",
+            "1 G",
+            "20000000T",
+            "99999999999999999999",
+            "0xg",
+        ] {
             assert_eq!(size(bad), None, "{bad}");
         }
     }

@@ -163,7 +163,8 @@ impl Transfer {
     ) -> Outcome {
         if self.write {
             // SAFETY: by this function's contract.
-            match live.store().write_page(worker, self.index, unsafe { page.as_ref() }) {
+            let page = unsafe { page.as_ref() };
+            match live.store().write_page(worker, self.index, page) {
                 Ok(Written::Held) => Outcome::Done,
                 Ok(Written::ToBacking(transit)) => Outcome::Away(Token::Leaving(transit)),
                 Ok(Written::InTransit) => Outcome::Stop(Stop::InTransit),
@@ -173,7 +174,8 @@ impl Transfer {
         } else {
             let index = self.index;
             // SAFETY: by this function's contract.
-            match live.store().read_page(worker, index, unsafe { page.as_mut() }) {
+            let page = unsafe { page.as_mut() };
+            match live.store().read_page(worker, index, page) {
                 Ok(Loaded::Here) => Outcome::Done,
                 Ok(Loaded::InBacking(seen)) => Outcome::Away(Token::Found { index, seen }),
                 Ok(Loaded::InTransit) => Outcome::Stop(Stop::InTransit),
@@ -200,7 +202,11 @@ impl Transfer {
 
 #[cold]
 fn report_read(live: &Live, error: &ReadError) {
-    print(Level::Request, Some(live.number()), format_args!("reading failed: {error}"));
+    print(
+        Level::Request,
+        Some(live.number()),
+        format_args!("reading failed: {error}"),
+    );
 }
 
 #[cold]

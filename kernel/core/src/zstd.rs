@@ -78,8 +78,12 @@ static PAIRS: AtomicPtr<Pairs> = AtomicPtr::new(ptr::null_mut());
 /// [`NoMemory`].
 pub(crate) fn start() -> Result<(), NoMemory> {
     // SAFETY: may be called anywhere.
-    let (cpus, for_restoring) =
-        unsafe { (sys::rzk_cpu_count() as usize, sys::rzk_zstd_decompressor_bytes()) };
+    let (cpus, for_restoring) = unsafe {
+        (
+            sys::rzk_cpu_count() as usize,
+            sys::rzk_zstd_decompressor_bytes(),
+        )
+    };
     let for_compressing = CodecSpec::ZSTD_LEVELS
         // SAFETY: as above.
         .map(|level| unsafe { sys::rzk_zstd_compressor_bytes(level.into()) })

@@ -87,7 +87,11 @@ unsafe fn sized(size: usize, align: usize, zero: bool) -> *mut c_void {
     }
     // SAFETY: the layout has a size; the header lies before what is returned.
     unsafe {
-        let start = if zero { alloc_zeroed(layout) } else { alloc(layout) };
+        let start = if zero {
+            alloc_zeroed(layout)
+        } else {
+            alloc(layout)
+        };
         let memory = start.add(align);
         memory.cast::<usize>().sub(1).write(size);
         memory.cast::<usize>().sub(2).write(align);
@@ -157,7 +161,11 @@ extern "C" fn rzk_frames_mapped() -> u64 {
 
 #[unsafe(no_mangle)]
 extern "C" fn rzk_shrinker_start(_: u32, live: *const c_void) -> *mut c_void {
-    if may_make() { live.cast_mut() } else { ptr::null_mut() }
+    if may_make() {
+        live.cast_mut()
+    } else {
+        ptr::null_mut()
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -287,6 +295,7 @@ unsafe extern "C" fn rzk_thread_start(
     _: bool,
     live: *const c_void,
 ) -> c_int {
+    #[allow(improper_ctypes)] // the other side is in this crate
     unsafe extern "C" {
         fn rz_thread_run(live: *const Live, kind: u32);
     }
@@ -520,6 +529,7 @@ unsafe extern "C" fn rzk_deferral_new(live: *const c_void, size: *mut usize) -> 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void) {
+    #[allow(improper_ctypes)] // the other side is in this crate
     unsafe extern "C" {
         fn rz_deferred(live: *const Live, deferral: *mut Deferral);
     }

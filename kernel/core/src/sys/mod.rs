@@ -81,6 +81,7 @@ unsafe extern "C" {
 
     // May sleep.
     pub(crate) fn rzk_alloc(size: usize, align: usize) -> *mut c_void;
+    #[cfg(not(test))]
     pub(crate) fn rzk_alloc_zeroed(size: usize, align: usize) -> *mut c_void;
     pub(crate) fn rzk_free(memory: *mut c_void);
     pub(crate) fn rzk_table_alloc(size: usize) -> *mut c_void;
