@@ -24,7 +24,6 @@ use crate::pool_size;
 use crate::recompress::Recompression;
 use crate::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
-use crate::swap_header::SwapHeader;
 use crate::transport::{Attachment, DetachError};
 
 type MemfdDisk = StoreDisk<LinuxHost, MemfdFrames, MemfdSlots>;
@@ -258,7 +257,7 @@ impl Device {
     /// Gives the disk a ready swap header, as `mkswap` would.
     fn write_swap_header(&self, disk: &MemfdDisk, pages: u64) -> Result<(), DeviceError> {
         let failed = |e: std::io::Error| DeviceError::system("write the swap header", e, "");
-        let header = SwapHeader::fresh(pages, &self.name()).map_err(failed)?;
+        let header = swap::fresh_header(pages, &self.name()).map_err(failed)?;
         disk.write(&mut disk.worker()?, 0, &header.to_page())
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
     }

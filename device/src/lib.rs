@@ -22,9 +22,9 @@ mod recompress;
 pub mod recover;
 pub mod status;
 pub mod swap;
-pub mod swap_header;
 pub mod transport;
 
+pub use compcache_engine::swap_header;
 pub use compcache_host::{keeper, memory as host};
 pub use device::{Device, Env};
 pub use error::DeviceError;

@@ -6,10 +6,22 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::swap_header::SwapHeader;
+
 /// The highest priority that `swapon` takes (`SWAP_FLAG_PRIO_MASK`).
 pub const MAX_PRIORITY: i32 = 0x7fff;
 const FLAG_PREFER: i32 = 0x8000;
 const FLAG_DISCARD: i32 = 0x1_0000;
+
+/// The header of a new swap area of `pages` pages, with a random UUID.
+///
+/// # Errors
+/// Where the kernel gives no random bytes.
+pub(crate) fn fresh_header(pages: u64, label: &str) -> io::Result<SwapHeader> {
+    let mut random = [0; 16];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(SwapHeader::fresh(pages, random, label))
+}
 
 /// One line of `/proc/swaps`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@ pub mod slot;
 pub mod space;
 pub mod stats;
 pub mod store;
+pub mod swap_header;
 
 pub use backing::{Backing, BackingAccess, BackingError};
 pub use ccache::{Ccache, CcacheConfig, FileId};

@@ -2,6 +2,7 @@
 /* Memory for the core's own structures. Process context only: all of it may sleep. */
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -42,6 +43,11 @@ void *rzk_table_alloc(size_t size)
 void rzk_table_free(void *memory)
 {
 	vfree(memory);
+}
+
+void rzk_random(void *bytes, size_t length)
+{
+	get_random_bytes(bytes, length);
 }
 
 u64 rzk_ram_bytes(void)

@@ -98,6 +98,7 @@ void rzk_free(void *memory);
 void *rzk_table_alloc(size_t size);
 void rzk_table_free(void *memory);
 u64 rzk_ram_bytes(void);
+void rzk_random(void *bytes, size_t length);
 
 /* frames.c */
 void *rzk_frame_alloc(bool may_wait);

@@ -374,7 +374,7 @@ impl KernelDevice {
             }
             Err(error) => return Err(self.busy(&error.to_string())),
         }
-        let header = SwapHeader::fresh(pages, &self.name()).map_err(failed)?;
+        let header = swap::fresh_header(pages, &self.name()).map_err(failed)?;
         file.write_all_at(&header.to_page(), 0).map_err(failed)?;
         file.sync_all().map_err(failed)
     }

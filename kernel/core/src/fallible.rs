@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use compcache_engine::host::NoMemory;
+use compcache_engine::{PAGE_SIZE, Page};
 
 /// A value on the heap.
 pub(crate) fn boxed<T>(value: T) -> Result<Box<T>, NoMemory> {
@@ -29,6 +30,12 @@ pub(crate) fn collect<T>(
     }
     // As long as its memory, so that this moves nothing.
     Ok(things.into_boxed_slice())
+}
+
+/// A page of zeros.
+pub(crate) fn page() -> Result<Box<Page>, NoMemory> {
+    let bytes = collect(PAGE_SIZE, |_| Ok(0))?;
+    bytes.try_into().map_err(|_| NoMemory)
 }
 
 /// A text of its own.

@@ -2,12 +2,14 @@
 
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
+use core::fmt::Write as _;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::backing::BackingAccess;
 use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::page::PAGE_SIZE;
+use compcache_engine::swap_header::{LABEL_LEN, SwapHeader};
 use compcache_engine::{Store, StoreConfig, Worker};
 
 use crate::backing::BackingSwap;
@@ -17,6 +19,7 @@ use crate::error::{Error, no_memory};
 use crate::host::KernelHost;
 use crate::memory::{KernelFrames, KernelSlots};
 use crate::params::{PAGE, Params, Resolved};
+use crate::text::Writer;
 use crate::threads::{Role, Thread};
 use crate::{fallible, sys};
 
@@ -127,6 +130,7 @@ impl Live {
             deferred: AtomicU64::new(0),
         })
         .map_err(no_memory("the device", PAGE))?;
+        live.write_header(pages).map_err(pools())?;
         let at = core::ptr::from_ref(&*live).cast();
         // SAFETY: the box stays where it is until it was stopped.
         let shrinker = unsafe { sys::rzk_shrinker_start(number, at) };
@@ -142,6 +146,23 @@ impl Live {
         }
         host.keeper.wake();
         Ok(live)
+    }
+
+    /// Makes page 0 the header of a swap area of `pages` pages. May sleep.
+    fn write_header(&self, pages: u64) -> Result<(), NoMemory> {
+        let mut page = fallible::page()?;
+        let mut random = [0; 16];
+        // SAFETY: as many bytes as are said.
+        unsafe { sys::rzk_random(random.as_mut_ptr().cast(), random.len()) };
+        let mut label = [0; LABEL_LEN];
+        let mut writer = Writer::new(&mut label);
+        // It has room for the name of any device.
+        let _ = write!(writer, "ramzswap{}", self.number);
+        let label = core::str::from_utf8(writer.bytes()).unwrap_or_default();
+        SwapHeader::fresh(pages, random, label).write_to(&mut page);
+        self.store.top_up();
+        let written = self.on_cpu(|worker| self.store.write_page(worker, 0, &page));
+        written.map(drop).map_err(|_| NoMemory)
     }
 
     /// The device's number.

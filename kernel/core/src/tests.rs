@@ -192,7 +192,8 @@ fn the_ioctls_keep_the_order_and_errors_of_2010() {
         let number = |at: usize| u64::from_ne_bytes(stats[at..at + 8].try_into().unwrap());
         assert_eq!(
             (number(128), number(136), number(152)),
-            (4 << 20, 8 << 20, 2)
+            (4 << 20, 8 << 20, 3),
+            "with the header of the swap area"
         );
         // After five numbers of four bytes.
         assert_eq!(number(128 + 56 + shift + 20), 2 * 4096);

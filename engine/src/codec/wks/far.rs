@@ -104,6 +104,10 @@ impl Far {
 
     /// Puts the numbers of a group's far words in the places of low bytes, the last of the
     /// streams but not yet counted.
+    #[cfg(all(
+        target_arch = "x86_64",
+        any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+    ))]
     #[inline(always)]
     pub(super) fn put_numbers(&self, parts: &mut Parts, group: usize, classes: Classes) {
         // The number of items before word `i`.

@@ -138,6 +138,12 @@ unsafe extern "C" fn rzk_table_free(memory: *mut c_void) {
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_random(bytes: *mut c_void, length: usize) {
+    // SAFETY: as many bytes as are said.
+    unsafe { bytes.cast::<u8>().write_bytes(4, length) }
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn rzk_ram_bytes() -> u64 {
     1 << 30
 }
@@ -385,6 +391,9 @@ unsafe extern "C" fn rzk_disk_new(
 extern "C" fn rzk_disk_add(_: *mut MockDisk) -> c_int {
     0
 }
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_disk_remove(_: *mut MockDisk) {}
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_disk_free(disk: *mut MockDisk) {

@@ -87,6 +87,7 @@ unsafe extern "C" {
     pub(crate) fn rzk_table_alloc(size: usize) -> *mut c_void;
     pub(crate) fn rzk_table_free(memory: *mut c_void);
     pub(crate) fn rzk_ram_bytes() -> u64;
+    pub(crate) fn rzk_random(bytes: *mut c_void, length: usize);
 
     pub(crate) fn rzk_frame_alloc(may_wait: bool) -> *mut c_void;
     pub(crate) fn rzk_frame_free(frame: *mut c_void);

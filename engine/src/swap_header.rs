@@ -14,7 +14,7 @@
 //! 4086  "SWAPSPACE2"
 //! ```
 
-use compcache_engine::{PAGE_SIZE, Page};
+use crate::page::{PAGE_SIZE, Page};
 
 /// The signature of a swap area of version 1.
 const SIGNATURE: &[u8; 10] = b"SWAPSPACE2";
@@ -96,30 +96,34 @@ impl SwapHeader {
         }
     }
 
-    /// The header of a new area of `pages` pages, as `mkswap` makes it: with a random UUID of
-    /// version 4 (RFC 9562, section 5.4). More pages than a header can name are not named.
-    ///
-    /// # Errors
-    /// Where the kernel gives no random bytes.
-    pub fn fresh(pages: u64, label: &str) -> std::io::Result<Self> {
-        let mut uuid = [0; 16];
-        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty())?;
+    /// The header of a new area of `pages` pages, as `mkswap` makes it: its UUID is one of version
+    /// 4 (RFC 9562, section 5.4) of these random bytes. More pages than a header can name are not
+    /// named.
+    #[must_use]
+    pub fn fresh(pages: u64, random: [u8; 16], label: &str) -> Self {
+        let mut uuid = random;
         uuid[6] = uuid[6] & 0x0f | 0x40;
         uuid[8] = uuid[8] & 0x3f | 0x80;
         let last_page = u32::try_from(pages.saturating_sub(1)).unwrap_or(u32::MAX);
-        Ok(SwapHeader::new(last_page, uuid, label))
+        SwapHeader::new(last_page, uuid, label)
     }
 
     /// The first page of the area.
     #[must_use]
     pub fn to_page(&self) -> Page {
         let mut page = [0; PAGE_SIZE];
+        self.write_to(&mut page);
+        page
+    }
+
+    /// Makes a page the first page of the area.
+    pub fn write_to(&self, page: &mut Page) {
+        page.fill(0);
         page[VERSION_AT..VERSION_AT + 4].copy_from_slice(&1_u32.to_ne_bytes());
         page[LAST_PAGE_AT..LAST_PAGE_AT + 4].copy_from_slice(&self.last_page.to_ne_bytes());
         page[UUID_AT..UUID_AT + 16].copy_from_slice(&self.uuid);
         page[LABEL_AT..LABEL_AT + LABEL_LEN].copy_from_slice(&self.label);
         page[SIGNATURE_AT..].copy_from_slice(SIGNATURE);
-        page
     }
 
     /// Reads and checks the first page of an area that is `pages` pages long.
@@ -180,6 +184,8 @@ impl SwapHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
     use proptest::prelude::*;
 
     fn page() -> Page {
