@@ -1,5 +1,5 @@
 # Memory is out at set-up, in every part of it: an error, nothing held back, and the next one works.
-# memory: 128
+# memory: 192
 # timeout: 300
 # allow: Out of memory
 # allow: oom-kill
@@ -49,5 +49,5 @@ set_to mem_limit 2M
 set_to disksize 64M
 refused blockio fill /dev/$D 32
 [ "$(io 2)" -gt 0 ] || fail "no failed write was counted"
-[ "$(mm 3)" -le 2097152 ] || fail "$(mm 3) bytes are used, of 2 MiB"
+[ "$(stat_of pool_bytes)" -le 2097152 ] || fail "$(stat_of pool_bytes) bytes are used, of 2 MiB"
 done_clean
