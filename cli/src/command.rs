@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use compcached::DaemonArgs;
+use compcached::types::DriverChoice;
 
 use crate::env::{Places, print};
 use crate::error::CliError;
@@ -61,6 +62,19 @@ struct Args {
     )]
     dev_dir: Option<PathBuf>,
 
+    /// Who serves swap devices: `kernel` (the kernel driver, ramzswap.ko), `user` (the daemon), or
+    /// `auto` (the kernel driver if it is loaded or can be) [default: auto]
+    #[arg(
+        long,
+        global = true,
+        display_order = 900,
+        value_name = "NAME",
+        env = "COMPCACHE_DRIVER",
+        hide_env_values = true,
+        value_parser = str::parse::<DriverChoice>
+    )]
+    driver: Option<DriverChoice>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -90,9 +104,11 @@ enum Command {
     #[command(after_help = crate::examples(umount::SYNC_EXAMPLES))]
     Sync(umount::SyncArgs),
 
-    /// Show the daemon, its devices and its mounts
+    /// Show the driver, the daemon, devices and mounts
     ///
-    /// For devices, NAME is the device's node, BLOCK the block device behind it; SIZE is what it holds when
+    /// The first line says which driver is used for swap devices and, unless that was chosen, why.
+    /// For devices, NAME is the device's node, BLOCK the block device behind it (of the kernel driver
+    /// the node itself); SIZE is what it holds when
     /// full, DATA what it holds now (pages of zeros included) and COMPR its compressed size; TOTAL
     /// is the memory that the device takes, slot table and reserve included; RATIO is that of the
     /// compressed pages; SWAP is what the kernel has in use there, and PRIO the swap priority.
@@ -169,7 +185,10 @@ pub fn main() -> ExitCode {
         // Reads its places itself: they are in its configuration too.
         Command::Daemon(daemon) => return compcached::run(daemon),
         Command::Hog { size, seed } => return hog_main(size, seed),
-        command => dispatch(command, Places::new(args.runtime_dir, args.dev_dir)),
+        command => {
+            let places = Places::new(args.runtime_dir, args.dev_dir);
+            dispatch(command, places.with_driver(args.driver))
+        }
     };
     result.unwrap_or_else(|error| {
         eprintln!("compcache: {error}");

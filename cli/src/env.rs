@@ -4,20 +4,26 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use compcache_device::kernel::Root;
 use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
 use compcached::client::SOCKET_NAME;
 use compcached::runtime_dir;
+use compcached::types::DriverChoice;
 use compcached::{Client, ClientError};
 
 use crate::error::CliError;
 
-/// The two directories that daemon and clients must agree on.
+/// The two directories that daemon and clients must agree on, and where the kernel driver is.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// The daemon's runtime directory, with its control socket.
     pub runtime_dir: PathBuf,
     /// The directory of device nodes.
     pub dev_dir: PathBuf,
+    /// Which driver the user wants; `None`: what the configuration says.
+    pub choice: Option<DriverChoice>,
+    /// Where the kernel driver is looked for.
+    pub kernel: Root,
     /// Whether the user chose the runtime directory.
     chosen: bool,
 }
@@ -38,7 +44,15 @@ impl Places {
             chosen: runtime_dir.is_some(),
             runtime_dir: runtime_dir.unwrap_or(DEFAULT_RUNTIME_DIR.into()),
             dev_dir: choose(dev_dir, "COMPCACHE_DEV_DIR").unwrap_or(DEFAULT_DEV_DIR.into()),
+            choice: None,
+            kernel: Root::default(),
         }
+    }
+
+    /// With the driver that the user wants.
+    #[must_use]
+    pub(crate) fn with_driver(self, choice: Option<DriverChoice>) -> Self {
+        Places { choice, ..self }
     }
 
     /// Where a user without root has a daemon of their own, for mounts; unless another directory

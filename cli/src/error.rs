@@ -2,8 +2,12 @@
 
 use std::io;
 
+use compcache_device::DeviceError;
 use compcached::ClientError;
+use compcached::config::ConfigError;
+use compcached::driver::NoKernelDriver;
 use compcached::mounts::paths::PathError;
+use compcached::protocol::Refusal;
 use compcached::runtime_dir::RuntimeDirError;
 use compcached::size::SizeError;
 
@@ -16,6 +20,15 @@ pub(crate) enum CliError {
     /// The daemon is not there, or refused.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A device of the kernel driver refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The kernel driver was asked for and is not there.
+    #[error(transparent)]
+    NoKernelDriver(#[from] NoKernelDriver),
+    /// The configuration, which says who serves devices.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The daemon answered a request with what is no answer to it.
     #[error("the daemon gave an answer that does not fit the request: is it of another version?")]
     Answer,
@@ -73,6 +86,12 @@ pub(crate) enum CliError {
     /// Anything else, in words.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<DeviceError> for CliError {
+    fn from(error: DeviceError) -> Self {
+        CliError::Refused(error.into())
+    }
 }
 
 impl CliError {

@@ -3,25 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
-use compcache_device::status::DeviceStats;
-use compcached::Client;
-use compcached::protocol::{Request, Response};
+use compcache_device::kernel::KernelDevice;
+use compcache_device::status::{DeviceStats, Driver};
+use compcached::protocol::{ErrorCode, Request, Response};
+use compcached::types::DriverChoice;
+use compcached::{Client, ClientError};
 
 use crate::env::{Places, warn};
 use crate::error::CliError;
 
-/// A leased device. It is swapped off and reset by [`Lease::end`], and also when this process
-/// dies, since the daemon then sees the connection close.
+/// A leased device of either driver. It is swapped off and reset by [`Lease::end`], and also when
+/// this process dies, since the daemon then sees the connection close.
 #[derive(Debug)]
 pub(crate) struct Lease {
     /// Holds the lease; used for nothing else, since its end may take long.
     holder: Client,
     /// For questions while the lease lasts.
-    client: Client,
-    device: u32,
+    source: Source,
     node: PathBuf,
     peak: Sample,
     first: DeviceStats,
+}
+
+/// Who knows what the device holds.
+#[derive(Debug)]
+enum Source {
+    /// The daemon, of its device with this number.
+    Daemon(Client, u32),
+    /// The kernel driver.
+    Kernel(KernelDevice),
 }
 
 /// What a device held at one time.
@@ -58,33 +68,58 @@ impl Sample {
 }
 
 impl Lease {
-    /// Has the daemon (started if need be) swap on a device; `what` is the command's name for
-    /// messages. A device that other leases use already is shared with them.
+    /// Has the daemon (started if need be) swap on a device of the driver that is used; `what` is
+    /// the command's name for messages. A device that other leases use already is shared with
+    /// them.
     ///
     /// # Errors
-    /// [`CliError::NotRoot`], [`CliError::Client`].
+    /// [`CliError::NotRoot`], [`CliError::Client`], [`CliError::NoKernelDriver`].
     pub(crate) fn take(
         places: &Places,
         what: &'static str,
         params: ParamsUpdate,
     ) -> Result<Self, CliError> {
+        let choice = places.driver(true)?;
         let mut holder = places.connect_or_spawn(what)?;
+        let mut driver = match choice.is_kernel() {
+            true => Driver::Kernel,
+            false => Driver::User,
+        };
+        let mut ask = |driver| {
+            let params = params.clone();
+            holder.request(&Request::Lease { params, driver })
+        };
+        let response = match ask(driver) {
+            Err(ClientError::Refused(refusal))
+                if driver == Driver::Kernel
+                    && choice.choice == DriverChoice::Auto
+                    && refusal.code == ErrorCode::Enospc =>
+            {
+                let text = format!("a device in userspace is used: {}", refusal.message);
+                warn("compcache", &[text]);
+                driver = Driver::User;
+                ask(driver)?
+            }
+            response => response?,
+        };
         let Response::SwappedOn {
             device,
             node,
             warnings,
             ..
-        } = holder.request(&Request::Lease { params })?
+        } = response
         else {
             return Err(CliError::Answer);
         };
         warn("compcache", &warnings);
-        let mut client = places.connect()?;
-        let first = stats(&mut client, device)?;
+        let mut source = match driver {
+            Driver::Kernel => Source::Kernel(KernelDevice::new(device, places.kernel.clone())),
+            Driver::User => Source::Daemon(places.connect()?, device),
+        };
+        let first = source.stats()?;
         Ok(Lease {
             holder,
-            client,
-            device,
+            source,
             node,
             peak: Sample::default(),
             first,
@@ -102,7 +137,7 @@ impl Lease {
     /// # Errors
     /// [`CliError::Client`] where the daemon does not answer.
     pub(crate) fn sample(&mut self) -> Result<Sample, CliError> {
-        let sample = Sample::of(&stats(&mut self.client, self.device)?);
+        let sample = Sample::of(&self.source.stats()?);
         if sample.pages > self.peak.pages {
             self.peak = sample.clone();
         }
@@ -120,7 +155,7 @@ impl Lease {
     /// # Errors
     /// [`CliError::Client`] where the daemon does not answer.
     pub(crate) fn traffic(&mut self) -> Result<(u64, u64), CliError> {
-        let now = stats(&mut self.client, self.device)?;
+        let now = self.source.stats()?;
         Ok((
             now.reads.saturating_sub(self.first.reads),
             now.writes.saturating_sub(self.first.writes),
@@ -142,15 +177,20 @@ impl Lease {
     }
 }
 
-fn stats(client: &mut Client, device: u32) -> Result<DeviceStats, CliError> {
-    match client.request(&Request::Status {
-        device: Some(device),
-    })? {
-        Response::Status { devices, .. } => devices
-            .into_iter()
-            .find(|status| status.number == device)
-            .map(|status| status.stats)
-            .ok_or(CliError::Answer),
-        _ => Err(CliError::Answer),
+impl Source {
+    fn stats(&mut self) -> Result<DeviceStats, CliError> {
+        let (client, number) = match self {
+            Source::Kernel(device) => return Ok(device.status().stats),
+            Source::Daemon(client, number) => (client, *number),
+        };
+        let device = Some(number);
+        match client.request(&Request::Status { device })? {
+            Response::Status { devices, .. } => devices
+                .into_iter()
+                .find(|status| status.number == number)
+                .map(|status| status.stats)
+                .ok_or(CliError::Answer),
+            _ => Err(CliError::Answer),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The command line of compcache: the programs `compcache`, `mount.compcache` and `rzscontrol`.
 //!
-//! All speak to the daemon through [`compcached::Client`]. `compcache` can also be the daemon
-//! (`compcache daemon`, hidden), and `mount.compcache`, when it is
+//! Devices of the kernel driver they set up themselves, by the daemon's rules
+//! ([`compcached::kernel`]); for all else they speak to the daemon through [`compcached::Client`].
+//! `compcache` can also be the daemon (`compcache daemon`, hidden), and `mount.compcache`, when it is
 //! called by that name, so that one binary is enough for everything but `rzscontrol`.
 
 pub mod cgroup;
@@ -10,6 +11,7 @@ mod columns;
 pub mod command;
 mod demo;
 mod device_name;
+mod driver;
 mod env;
 mod error;
 mod hog;

@@ -1,7 +1,7 @@
 //! Values for tests.
 
 use compcache_device::freed::Freeing;
-use compcache_device::status::{DeviceStats, State, SwapUse};
+use compcache_device::status::{DeviceStats, Driver, State, SwapUse};
 use compcache_device::{DeviceStatus, ParamsUpdate};
 use compcached::protocol::DaemonStatus;
 
@@ -9,6 +9,7 @@ use compcached::protocol::DaemonStatus;
 pub(crate) fn device_status(number: u32) -> DeviceStatus {
     DeviceStatus {
         number,
+        driver: Driver::User,
         state: State::Ready,
         node: format!("/dev/ramzswap{number}").into(),
         block_device: Some("/dev/loop3".into()),
@@ -38,6 +39,7 @@ pub(crate) fn daemon_status() -> DaemonStatus {
         pid: 77,
         num_devices: 2,
         leases: 0,
+        kernel_lease: None,
         uptime_seconds: 3660,
         warnings: Vec::new(),
     }

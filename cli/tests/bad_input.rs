@@ -148,13 +148,43 @@ fn the_helper_of_mount_has_the_exit_statuses_of_mount() {
 #[test]
 fn status_in_json_without_a_daemon() {
     let (code, out, err) = run(&mut Places::new().compcache(&["status", "--json"]));
-    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let mut document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let driver = document.as_object_mut().unwrap().remove("driver").unwrap();
+    assert_eq!(
+        (&driver["choice"], &driver["used"]),
+        (&"auto".into(), &"user".into())
+    );
+    // Other directories than the driver's have devices in userspace.
+    let why = driver["kernel"].as_str().unwrap();
+    assert!(why.contains("was given"), "{why}");
     let expected = serde_json::json!({
         "daemon": null, "memory_limit": null, "devices": [], "mounts": [],
     });
     assert_eq!(document, expected);
     assert_eq!(code, 1);
     assert!(err.contains("no daemon is running"), "{err}");
+}
+
+#[test]
+fn a_kernel_driver_that_is_not_there_is_not_replaced() {
+    for command in ["on", "off"] {
+        let words = ["kernel driver: not used", "--driver user"];
+        compcache_fails(&["--driver", "kernel", "swap", command], 1, &words);
+    }
+    compcache_fails(
+        &["--driver", "zram", "status"],
+        2,
+        &["\"zram\"", "auto, kernel or user"],
+    );
+    let places = Places::new();
+    let (code, out, err) = run(places
+        .compcache(&["status"])
+        .env("COMPCACHE_DRIVER", "kernel"));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("driver: none (kernel); kernel driver: not used"),
+        "{err}"
+    );
 }
 
 #[test]

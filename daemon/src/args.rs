@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::size::Size;
-use crate::types::{Channel, CpuLatencySetting, DeadSlots};
+use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
 /// Where the daemon keeps its socket, lock and mounts unless told otherwise.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
@@ -62,6 +62,13 @@ pub struct DaemonArgs {
     /// Directory where device nodes appear [default: /dev]
     #[arg(long = "dev-dir", value_name = "PATH", env = "COMPCACHE_DEV_DIR")]
     pub dev_dir: Option<PathBuf>,
+
+    /// Who serves the devices of the configuration: `kernel` (the kernel driver, ramzswap.ko),
+    /// `user` (this daemon), or `auto` (the kernel driver if it is loaded or can be) [default:
+    /// auto]
+    #[arg(long, value_name = "NAME", env = "COMPCACHE_DRIVER",
+          hide_env_values = true, value_parser = str::parse::<DriverChoice>)]
+    pub driver: Option<DriverChoice>,
 
     /// How the kernel hands requests to this daemon: `fuse` (reads and writes of /dev/fuse,
     /// any kernel), `fuse-uring` (io_uring, Linux 6.14 and later; switches on the kernel's

@@ -1,7 +1,7 @@
 //! What the daemon needs of devices and mounts: the seams between the server and them.
 //!
-//! [`Ramzswap`](crate::ramzswap::Ramzswap) and [`FileSystem`](crate::file_system::FileSystem) are
-//! the real ones; tests of the server put their own in their place and need no root.
+//! [`Ramzswap`](crate::ramzswap::Ramzswap), [`Kernel`](crate::kernel::Kernel) and
+//! [`FileSystem`](crate::file_system::FileSystem) are the real ones; tests of the server put their own in their place and need no root.
 
 use compcache_files::MountOptions;
 
@@ -11,6 +11,15 @@ use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
 /// One device, initialised or not. Its caller never runs two of the methods that take it from
 /// one state to another at once; [`status`](DeviceBackend::status) may run beside any of them.
 pub trait DeviceBackend: Send + Sync {
+    /// The `N` of `ramzswapN`.
+    fn number(&self) -> u32;
+
+    /// Why there is no such device now, if there is none: the kernel driver has its name, or
+    /// does not have it.
+    fn obstacle(&self) -> Option<Refusal> {
+        None
+    }
+
     /// Sets parameters of a device that is not initialised; gives warnings.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
 use compcache_device::{DeviceError, Env};
 use rustix::fs::Mode;
@@ -13,9 +14,9 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::args::DaemonArgs;
+use crate::args::{DaemonArgs, MAX_DEVICES};
 use crate::backend::DeviceBackend;
-use crate::config::DeviceConfig;
+use crate::bring_up::{self, Failed, KernelDevices};
 use crate::file_system::FileSystem;
 use crate::mounts::plan::{self, Circumstances};
 use crate::mounts::{Mounts, dead, paths};
@@ -26,8 +27,9 @@ use crate::runtime_dir::{RuntimeDir, RuntimeDirError};
 use crate::server::access::{Access, group_number};
 use crate::server::{Handle, Options, Outcome, Server};
 use crate::settings::{Settings, SettingsError};
+use crate::swapoff::Program;
 use crate::types::CpuLatency;
-use crate::{logging, process, swapoff};
+use crate::{kernel, logging, process, swapoff};
 
 /// Exit status where another daemon has the runtime directory already (`EX_TEMPFAIL` of
 /// sysexits.h).
@@ -119,9 +121,14 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     }
     clean_mounts().map_err(|e| StartError::System("start a thread", e))?;
     let registry = Arc::new(registry(&settings, &env));
+    let kernel = Arc::new(kernel::registry(&Root::default(), Program::Daemon));
     let mounts = mounts(&settings, &env, &registry);
     let mounts = Arc::new(mounts.map_err(|e| StartError::System("start a thread", e))?);
-    if let Err(error) = bring_up(&settings, &registry, &mounts) {
+    let mut done = KernelDevices::default();
+    if let Err(error) = bring_up(&settings, &registry, &kernel, &mounts, &mut done) {
+        for refusal in done.take_down(&kernel) {
+            tracing::error!("{refusal}");
+        }
         take_down(&registry, &mounts);
         return Err(error);
     }
@@ -131,7 +138,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         force: args.force,
         warnings,
     };
-    let server = Server::new(listener, registry, mounts, options);
+    let server = Server::new(listener, registry, kernel, mounts, options);
     if let Err(error) = terminate_on(signals, server.handle()) {
         return Err(StartError::System("start a thread", error));
     }
@@ -169,13 +176,20 @@ fn environment(settings: &Settings) -> Env {
 
 fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
     let device = |number| Box::new(Ramzswap::new(number, env.clone())) as Box<dyn DeviceBackend>;
-    Registry::new((0..settings.num_devices).map(device).collect())
+    let root = Root::default();
+    let taken = |number: &u32| root.dev == settings.dev_dir && root.has(*number);
+    // Names that the kernel driver has are passed over. Should it be loaded later, each device
+    // looks for itself.
+    let count = settings.num_devices as usize;
+    let numbers = (0..MAX_DEVICES).filter(|number| !taken(number)).take(count);
+    Registry::new(numbers.map(device).collect())
 }
 
 fn mounts(settings: &Settings, env: &Env, registry: &Arc<Registry>) -> io::Result<Mounts> {
     let backend = Box::new(FileSystem::new(env.cpu_latency.clone()));
     let registry = registry.clone();
-    let swap = Box::new(move || registry.memory());
+    let root = Root::default();
+    let swap = Box::new(move || registry.memory() + kernel::memory(&root));
     Mounts::new(backend, settings.config.memory_limit, swap)
 }
 
@@ -188,26 +202,15 @@ fn clean_mounts() -> io::Result<()> {
 }
 
 /// Brings up the devices and mounts of the configuration and the command line.
-fn bring_up(settings: &Settings, registry: &Registry, mounts: &Mounts) -> Result<(), StartError> {
-    for (&number, device) in &settings.config.devices {
-        let DeviceConfig {
-            params,
-            swap_on,
-            priority,
-            ..
-        } = device;
-        let done = if *swap_on {
-            registry
-                .swap_on(Some(number), params, *priority)
-                .map(|s| s.warnings)
-        } else {
-            registry.configure(number, params, true)
-        };
-        let warnings = done.map_err(|refusal| StartError::Device { number, refusal })?;
-        for warning in warnings {
-            tracing::warn!("ramzswap{number}: {warning}");
-        }
-    }
+fn bring_up(
+    settings: &Settings,
+    registry: &Registry,
+    kernel: &Registry,
+    mounts: &Mounts,
+    done: &mut KernelDevices,
+) -> Result<(), StartError> {
+    bring_up::devices(settings, registry, kernel, done)
+        .map_err(|Failed { number, refusal }| StartError::Device { number, refusal })?;
     let here = Circumstances::here();
     for (path, mount) in &settings.config.mounts {
         let failed = |refusal| StartError::Mount {

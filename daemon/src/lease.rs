@@ -3,6 +3,7 @@
 //! All holders share one device. The first one brings it up, the last one takes it down; a
 //! holder that dies is noticed because its connection ends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
@@ -11,12 +12,17 @@ use crate::protocol::{ErrorCode, Refusal};
 use crate::registry::{Registry, SwappedOn};
 use crate::types::ParamsUpdate;
 
-/// The leased device, if there is one, and who holds it.
-#[derive(Debug, Default)]
+/// Stands for no device.
+const NONE: u32 = u32::MAX;
+
+/// The leased device of a registry, if there is one, and who holds it.
 pub struct Leases {
+    registry: Arc<Registry>,
     leased: Mutex<Leased>,
     /// As `Leased::holders`, to be read while a swap-off holds the lock.
     count: AtomicU32,
+    /// As `Leased::device`, likewise; [`NONE`] where there is none.
+    number: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -32,25 +38,47 @@ impl Leased {
 }
 
 impl Leases {
+    /// Leases of devices of this registry.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> Leases {
+        Leases {
+            registry,
+            leased: Mutex::default(),
+            count: AtomicU32::new(0),
+            number: AtomicU32::new(NONE),
+        }
+    }
+
+    /// The devices of which one is leased.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Number of holders.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// The leased device's number, if there is one. Does not wait for a swap-off.
+    #[must_use]
+    pub fn device(&self) -> Option<u32> {
+        Some(self.number.load(Ordering::Relaxed)).filter(|number| *number != NONE)
+    }
+
     /// Adds a holder. Every call that succeeds needs one [`release`](Self::release).
     ///
     /// # Errors
     /// Those of [`Registry::swap_on`].
-    pub fn take(&self, registry: &Registry, params: &ParamsUpdate) -> Result<SwappedOn, Refusal> {
+    pub fn take(&self, params: &ParamsUpdate) -> Result<SwappedOn, Refusal> {
         let mut leased = self.leased.lock();
-        if let Some(swapped_on) = shared(&leased, registry, params)? {
-            self.set_holders(&mut leased, |n| n + 1);
-            return Ok(swapped_on);
-        }
-        let swapped_on = registry.swap_on(None, params, None)?;
-        leased.device = Some(swapped_on.status.number);
-        self.set_holders(&mut leased, |n| n + 1);
+        let swapped_on = match shared(&leased, &self.registry, params)? {
+            Some(swapped_on) => swapped_on,
+            None => self.registry.swap_on(None, params, None)?,
+        };
+        let number = swapped_on.status.number;
+        self.change(&mut leased, Some(number), |n| n + 1);
         Ok(swapped_on)
     }
 
@@ -59,17 +87,11 @@ impl Leases {
     /// # Errors
     /// Those of the swap-off. The holder is gone all the same; the device stays, and the next
     /// holder, [`retire_orphan`](Self::retire_orphan) or [`swap_off`](Self::swap_off) finds it.
-    pub fn release(&self, registry: &Registry) -> Result<(), Refusal> {
+    pub fn release(&self) -> Result<(), Refusal> {
         let mut leased = self.leased.lock();
-        self.set_holders(&mut leased, |n| n.saturating_sub(1));
-        match leased.device {
-            Some(number) if leased.holders == 0 => {
-                registry.retire(number)?;
-                leased.device = None;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        let device = leased.device;
+        self.change(&mut leased, device, |n| n.saturating_sub(1));
+        self.retire_if_orphan(&mut leased)
     }
 
     /// Whether a device stays swapped on although its last holder is gone: its pages did not
@@ -86,11 +108,27 @@ impl Leases {
     ///
     /// # Errors
     /// Those of the swap-off; the device stays.
-    pub fn retire_orphan(&self, registry: &Registry) -> Result<(), Refusal> {
-        let mut leased = self.leased.lock();
+    pub fn retire_orphan(&self) -> Result<(), Refusal> {
+        self.retire_if_orphan(&mut self.leased.lock())
+    }
+
+    fn retire_if_orphan(&self, leased: &mut Leased) -> Result<(), Refusal> {
         if let (true, Some(number)) = (leased.is_orphan(), leased.device) {
-            registry.retire(number)?;
-            leased.device = None;
+            self.registry.retire(number)?;
+            self.change(leased, None, |n| n);
+        }
+        Ok(())
+    }
+
+    /// Swaps off and resets the leased device, whoever holds it: the end of the daemon.
+    ///
+    /// # Errors
+    /// Those of the swap-off; the device stays.
+    pub fn close(&self) -> Result<(), Refusal> {
+        let mut leased = self.leased.lock();
+        if let Some(number) = leased.device {
+            self.registry.retire(number)?;
+            self.change(&mut leased, None, |n| n);
         }
         Ok(())
     }
@@ -99,29 +137,42 @@ impl Leases {
     ///
     /// # Errors
     /// `EBUSY` where it has holders; those of [`Registry::swap_off`].
-    pub fn swap_off(&self, registry: &Registry, number: u32) -> Result<(), Refusal> {
+    pub fn swap_off(&self, number: u32) -> Result<(), Refusal> {
         let mut leased = self.leased.lock();
         if leased.device != Some(number) {
             drop(leased);
-            return registry.swap_off(number);
+            return self.registry.swap_off(number);
         }
         if leased.holders > 0 {
-            let message = format!(
-                "ramzswap{number} is leased by {} program(s) that run on it (`compcache run`): \
-                 it is swapped off when the last of them ends",
-                leased.holders
-            );
-            return Err(Refusal::new(ErrorCode::Ebusy, message));
+            return Err(in_use(number, leased.holders));
         }
-        registry.swap_off(number)?;
-        leased.device = None;
+        self.registry.swap_off(number)?;
+        self.change(&mut leased, None, |n| n);
         Ok(())
     }
 
-    fn set_holders(&self, leased: &mut Leased, change: impl FnOnce(u32) -> u32) {
-        leased.holders = change(leased.holders);
+    fn change(&self, leased: &mut Leased, device: Option<u32>, holders: impl FnOnce(u32) -> u32) {
+        leased.device = device;
+        leased.holders = holders(leased.holders);
         self.count.store(leased.holders, Ordering::Relaxed);
+        self.number.store(device.unwrap_or(NONE), Ordering::Relaxed);
     }
+}
+
+/// Why a device that `holders` programs lease is not swapped off by others.
+#[must_use]
+pub fn in_use(number: u32, holders: u32) -> Refusal {
+    let message = match holders {
+        0 => format!(
+            "ramzswap{number} was leased by programs that have ended (`compcache run`): the daemon \
+             swaps it off as soon as its pages fit back into memory; stop programs or add other swap"
+        ),
+        _ => format!(
+            "ramzswap{number} is leased by {holders} program(s) that run on it (`compcache run`): \
+             it is swapped off when the last of them ends"
+        ),
+    };
+    Refusal::new(ErrorCode::Ebusy, message)
 }
 
 /// The leased device, where there is one and it is still swapped on. One that somebody else

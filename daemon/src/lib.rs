@@ -5,16 +5,21 @@
 //! it through [`client::Client`] only.
 //!
 //! [`daemon`] starts and ends it; [`server`] answers clients; [`registry`] holds the devices,
-//! [`lease`] those of them that live as long as a program does, and [`mounts`] the mounts.
+//! [`lease`] those of them that live as long as a program does, and [`mounts`] the mounts. The
+//! devices of the kernel driver ([`kernel`]) need no daemon; their rules stand here, so that the
+//! programs that set them up have them.
 #![cfg(target_os = "linux")]
 
 pub mod args;
 pub mod backend;
+mod bring_up;
 pub mod cgroup_mounts;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod driver;
 pub mod file_system;
+pub mod kernel;
 pub mod lease;
 pub mod logging;
 mod mountinfo;

@@ -1,30 +1,53 @@
-//! The real devices.
+//! The devices of this process.
 
 use std::sync::Arc;
 
+use compcache_device::kernel::Root;
 use compcache_device::{Device, DeviceError, Env};
 
 use crate::backend::DeviceBackend;
 use crate::protocol::{ErrorCode, Refusal};
+use crate::swapoff::{self, Program};
 use crate::types::{DeviceStatus, ParamsUpdate};
-use crate::{room, swapoff};
 
 /// A ramzswap device of this process.
 pub struct Ramzswap {
     device: Device,
+    /// The kernel driver, where its nodes are in the same directory.
+    kernel: Option<Root>,
 }
 
 impl Ramzswap {
     /// The device of this number, not initialised.
     #[must_use]
     pub fn new(number: u32, env: Arc<Env>) -> Ramzswap {
+        let kernel = Some(Root::default()).filter(|root| root.dev == env.dev_dir);
         Ramzswap {
             device: Device::new(number, env),
+            kernel,
         }
     }
 }
 
 impl DeviceBackend for Ramzswap {
+    fn number(&self) -> u32 {
+        self.device.number()
+    }
+
+    fn obstacle(&self) -> Option<Refusal> {
+        let number = self.device.number();
+        let taken = self.kernel.as_ref().is_some_and(|root| root.has(number));
+        // One that was here before the driver was loaded stays.
+        (taken && !self.device.is_ready()).then(|| {
+            let message = format!(
+                "ramzswap{number} is a device of the kernel driver, and of this daemon there is \
+                 none by that name: give it to rzscontrol or compcache as it is, choose another \
+                 number, or unload the driver (rmmod ramzswap)"
+            );
+            Refusal::new(ErrorCode::Ebusy, message)
+        })
+    }
+
     fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
         Ok(self.device.configure(params)?)
     }
@@ -58,19 +81,7 @@ impl DeviceBackend for Ramzswap {
         let Some(block_device) = self.device.status().block_device else {
             return Err(DeviceError::NotInitialised { number }.into());
         };
-        room::check(&block_device).map_err(|no_room| {
-            Refusal::new(
-                ErrorCode::Enomem,
-                format!("device ramzswap{number} stays swapped on: {no_room}"),
-            )
-        })?;
-        swapoff::in_child(&block_device).map_err(|source| match source.raw_os_error() {
-            Some(libc::ENOMEM) => DeviceError::SwapoffNoMemory { number, source }.into(),
-            errno => Refusal::new(
-                errno.map_or(ErrorCode::Eio, ErrorCode::from_errno),
-                format!("swapoff of ramzswap{number} failed: {source}; the device stays in use"),
-            ),
-        })
+        swapoff::device(Program::Daemon, number, &block_device)
     }
 }
 

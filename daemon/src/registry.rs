@@ -1,4 +1,4 @@
-//! The daemon's devices by number, and the operations that take more than one step.
+//! Devices by number, the daemon's or the kernel driver's, and the operations that take more than one step.
 //!
 //! Each device has a lock of its own that its changes take in turn. No lock is held over more
 //! than one device, and [`Registry::statuses`] takes none: a swap-off that lasts minutes holds
@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use compcache_device::kernel::{Lock, MAX_DEVICES as MAX_KERNEL_DEVICES, Root};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::backend::DeviceBackend;
@@ -23,14 +24,17 @@ pub struct SwappedOn {
     pub warnings: Vec<String>,
 }
 
-/// All devices of a daemon.
+/// All devices of a daemon, or of the kernel driver.
 pub struct Registry {
     devices: Vec<Entry>,
+    /// Where the kernel driver is, if they are its devices. Other processes set them up, too.
+    kernel: Option<Root>,
     /// Set while the daemon takes its devices down: no change by clients any more.
     closing: AtomicBool,
 }
 
 struct Entry {
+    number: u32,
     backend: Box<dyn DeviceBackend>,
     changing: Mutex<()>,
 }
@@ -42,15 +46,27 @@ struct Changing<'a> {
 }
 
 impl Registry {
-    /// A registry of these devices; the first is number 0.
+    /// A registry of these devices of this process.
     #[must_use]
     pub fn new(devices: Vec<Box<dyn DeviceBackend>>) -> Registry {
-        let entry = |backend| Entry {
+        Registry::of(None, devices)
+    }
+
+    /// A registry of these devices of the kernel driver.
+    #[must_use]
+    pub fn of_kernel(root: Root, devices: Vec<Box<dyn DeviceBackend>>) -> Registry {
+        Registry::of(Some(root), devices)
+    }
+
+    fn of(kernel: Option<Root>, devices: Vec<Box<dyn DeviceBackend>>) -> Registry {
+        let entry = |backend: Box<dyn DeviceBackend>| Entry {
+            number: backend.number(),
             backend,
             changing: Mutex::new(()),
         };
         Registry {
             devices: devices.into_iter().map(entry).collect(),
+            kernel,
             closing: AtomicBool::new(false),
         }
     }
@@ -73,9 +89,20 @@ impl Registry {
     /// `ENODEV` for a number out of range.
     pub fn statuses(&self, number: Option<u32>) -> Result<Vec<DeviceStatus>, Refusal> {
         match number {
-            Some(number) => Ok(vec![self.entry(number)?.backend.status()]),
-            None => Ok(self.devices.iter().map(|d| d.backend.status()).collect()),
+            Some(number) => {
+                let backend = &self.entry(number)?.backend;
+                backend.obstacle().map_or(Ok(()), Err)?;
+                Ok(vec![backend.status()])
+            }
+            None => Ok(self.present().map(|d| d.backend.status()).collect()),
         }
+    }
+
+    /// The devices that there are now.
+    fn present(&self) -> impl Iterator<Item = &Entry> {
+        self.devices
+            .iter()
+            .filter(|d| d.backend.obstacle().is_none())
     }
 
     /// Whether any device is initialised.
@@ -102,6 +129,7 @@ impl Registry {
         params: &ParamsUpdate,
         init: bool,
     ) -> Result<Vec<String>, Refusal> {
+        let _lock = self.lock()?;
         self.change(number)?.configure(params, init)
     }
 
@@ -139,6 +167,7 @@ impl Registry {
                 format!("priority {p} is out of range: give one from 0 to {MAX_PRIORITY}");
             return Err(Refusal::new(ErrorCode::Einval, message));
         }
+        let _lock = self.lock()?;
         match number {
             Some(number) => self.change(number)?.swap_on(params, priority),
             None => self.first_free()?.swap_on(params, priority),
@@ -176,9 +205,9 @@ impl Registry {
     /// again.
     pub fn close(&self) -> Result<(), Vec<(u32, Refusal)>> {
         self.closing.store(true, Ordering::SeqCst);
-        let failed: Vec<_> = (0..)
-            .zip(&self.devices)
-            .filter_map(|(number, d)| d.lock().retire().err().map(|e| (number, e)))
+        let failed: Vec<_> = self
+            .present()
+            .filter_map(|d| d.lock().retire().err().map(|e| (d.number, e)))
             .collect();
         if failed.is_empty() {
             return Ok(());
@@ -187,25 +216,33 @@ impl Registry {
         Err(failed)
     }
 
+    /// The right to set up devices, among the processes that may.
+    fn lock(&self) -> Result<Option<Lock>, Refusal> {
+        Ok(self.kernel.as_ref().map(Root::lock).transpose()?)
+    }
+
     fn entry(&self, number: u32) -> Result<&Entry, Refusal> {
-        let found = usize::try_from(number)
-            .ok()
-            .and_then(|n| self.devices.get(n));
+        let found = self.devices.iter().find(|d| d.number == number);
         found.ok_or_else(|| {
-            if self.devices.is_empty() {
-                return no_devices();
-            }
-            let count = self.devices.len();
-            let last = count.saturating_sub(1);
-            let range = if count == 1 {
-                "1 (ramzswap0)".to_owned()
-            } else {
-                format!("{count} (ramzswap0 to ramzswap{last})")
+            let numbers: Vec<_> = self.present().map(|d| d.number).collect();
+            let range = match numbers.as_slice() {
+                _ if self.devices.is_empty() => return no_devices(),
+                [] => "none".to_owned(),
+                [one] => format!("1 (ramzswap{one})"),
+                [first, .., last] => {
+                    format!("{} (ramzswap{first} to ramzswap{last})", numbers.len())
+                }
             };
-            let message = format!(
-                "no such device: ramzswap{number}; this daemon has {range}: start it with a \
-                 larger --num-devices"
-            );
+            let message = match self.kernel {
+                None => format!(
+                    "no such device: ramzswap{number}; this daemon has {range}: start it with a \
+                     larger --num-devices"
+                ),
+                Some(_) => format!(
+                    "no such device: ramzswap{number}; the kernel driver has {range}, and never \
+                     more than {MAX_KERNEL_DEVICES}"
+                ),
+            };
             Refusal::new(ErrorCode::Enodev, message)
         })
     }
@@ -214,7 +251,7 @@ impl Registry {
     fn change(&self, number: u32) -> Result<Changing<'_>, Refusal> {
         let device = self.entry(number)?.lock();
         self.refuse_if_closing()?;
-        Ok(device)
+        device.backend.obstacle().map_or(Ok(device), Err)
     }
 
     fn first_free(&self) -> Result<Changing<'_>, Refusal> {
@@ -223,7 +260,7 @@ impl Registry {
             return Err(no_devices());
         }
         let mut second_best = None;
-        for entry in &self.devices {
+        for entry in self.present() {
             let Some(guard) = entry.changing.try_lock() else {
                 continue;
             };
@@ -241,11 +278,17 @@ impl Registry {
             second_best.get_or_insert(device);
         }
         second_best.ok_or_else(|| {
-            let message = format!(
-                "all devices of this daemon are in use ({}): swap one off, or start the daemon \
-                 with a larger --num-devices",
-                self.devices.len()
-            );
+            let count = self.present().count();
+            let message = match self.kernel {
+                None => format!(
+                    "all devices of this daemon are in use ({count}): swap one off, or start the \
+                     daemon with a larger --num-devices"
+                ),
+                Some(_) => format!(
+                    "all devices of the kernel driver are in use ({count}): swap one off, or load \
+                     the driver with a larger num_devices"
+                ),
+            };
             Refusal::new(ErrorCode::Enospc, message)
         })
     }

@@ -111,6 +111,7 @@ impl Settings {
                 num_devices,
             });
         }
+        config.driver = args.driver.unwrap_or(config.driver);
         config.transport = args.transport.unwrap_or(config.transport);
         config.cpu_latency = args.cpu_latency.unwrap_or(config.cpu_latency);
         config.dead_slots = args.dead_slots.unwrap_or(config.dead_slots);

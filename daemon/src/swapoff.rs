@@ -5,31 +5,70 @@
 //! must not be that process: it holds the pages. So it calls its own program once more, which
 //! may be killed: the swap-off then fails, and every page is still where it was.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use compcache_device::swap;
+use compcache_device::{DeviceError, swap};
+
+use crate::protocol::{ErrorCode, Refusal};
+use crate::room;
+
+/// The program that calls itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The daemon, `compcached` or `compcache daemon`.
+    Daemon,
+    /// Another command of `compcache`.
+    Command,
+}
+
+/// Swaps off the device `ramzswap<number>`, whose block device this is, in a child process of
+/// `program`: returns when all its pages are back in memory.
+///
+/// # Errors
+/// `ENOMEM` where they do not fit, what `swapoff(2)` says otherwise. The device stays in use.
+pub fn device(program: Program, number: u32, block_device: &Path) -> Result<(), Refusal> {
+    room::check(block_device).map_err(|no_room| {
+        Refusal::new(
+            ErrorCode::Enomem,
+            format!("device ramzswap{number} stays swapped on: {no_room}"),
+        )
+    })?;
+    in_child(program, block_device).map_err(|source| match source.raw_os_error() {
+        Some(libc::ENOMEM) => DeviceError::SwapoffNoMemory { number, source }.into(),
+        errno => Refusal::new(
+            errno.map_or(ErrorCode::Eio, ErrorCode::from_errno),
+            format!("swapoff of ramzswap{number} failed: {source}; the device stays in use"),
+        ),
+    })
+}
 
 /// Swaps off a block device in a child process, and waits for it.
 ///
 /// # Errors
 /// What `swapoff(2)` said; `ENOMEM` also where the child was killed for want of memory, `EINTR`
 /// where another signal ended it.
-pub fn in_child(block_device: &Path) -> io::Result<()> {
+fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
     // The link leads to this program even where its file was replaced since.
-    let status = Command::new("/proc/self/exe")
-        .args(subcommand(std::env::args_os().nth(1)))
+    let mut command = Command::new("/proc/self/exe");
+    if is_subcommand(program, std::env::args_os().nth(1).as_deref()) {
+        command.arg("daemon");
+    }
+    command
         .arg("--swapoff")
         .arg(block_device)
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        // Ctrl-C in the daemon's terminal must not interrupt it.
-        .process_group(0)
-        .status()?;
+        .stdout(Stdio::null());
+    if program == Program::Daemon {
+        // Ctrl-C in the daemon's terminal must not interrupt it. In that of a command it does, as
+        // it does with swapoff(8).
+        command.process_group(0);
+    }
+    let status = command.status()?;
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
         (Some(errno), _) => Err(io::Error::from_raw_os_error(errno)),
@@ -38,10 +77,10 @@ pub fn in_child(block_device: &Path) -> io::Result<()> {
     }
 }
 
-/// What stands before the daemon's options on this program's command line: `daemon` in the
-/// `compcache` program, nothing in `compcached`, whose options it follows directly.
-fn subcommand(first: Option<OsString>) -> Option<OsString> {
-    first.filter(|word| word == "daemon")
+/// Whether `daemon` must stand before the daemon's options on this program's command line: in
+/// `compcache`, whose other commands have other options, but not in `compcached`.
+fn is_subcommand(program: Program, first: Option<&OsStr>) -> bool {
+    program == Program::Command || first.is_some_and(|word| word == "daemon")
 }
 
 /// The child: swaps off `block_device`; the exit status is 0 or the errno value.
@@ -69,8 +108,10 @@ mod tests {
 
     #[test]
     fn the_subcommand_is_kept() {
-        assert_eq!(subcommand(Some("daemon".into())), Some("daemon".into()));
-        assert_eq!(subcommand(Some("--num-devices".into())), None);
-        assert_eq!(subcommand(None), None);
+        let daemon = |first: Option<&str>| is_subcommand(Program::Daemon, first.map(OsStr::new));
+        assert!(daemon(Some("daemon")));
+        assert!(!daemon(Some("--num-devices")));
+        assert!(!daemon(None));
+        assert!(is_subcommand(Program::Command, Some(OsStr::new("swap"))));
     }
 }

@@ -2,7 +2,8 @@
 
 pub use compcache_device::cpu_latency::{CpuLatency, CpuLatencySetting};
 pub use compcache_device::freed::DeadSlots;
-pub use compcache_device::status::{DeviceStats, DeviceStatus, State, SwapUse};
+pub use compcache_device::kernel::DriverChoice;
+pub use compcache_device::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 pub use compcache_device::swap::MAX_PRIORITY;
 pub use compcache_device::transport::fuse_loop::Channel;
 pub use compcache_device::{DeviceError, ParamsUpdate};

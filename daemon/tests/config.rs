@@ -7,7 +7,7 @@ use compcached::DaemonArgs;
 use compcached::config::{Config, ConfigError};
 use compcached::settings::Settings;
 use compcached::size::Size;
-use compcached::types::{Channel, CpuLatencySetting, DeadSlots};
+use compcached::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
 
@@ -67,6 +67,7 @@ fn the_example_parses_and_shows_the_defaults() {
         "group",
         "log",
         "workers",
+        "driver",
         "transport",
         "cpu_latency",
         "dead_slots",
@@ -134,8 +135,8 @@ fn the_examples_in_the_example_parse() {
         let key = example.split_once(' ').unwrap().0;
         let table = match key {
             "lock_memory" | "io_flusher" | "oom_score_adj" => &mut process,
-            "num_devices" | "group" | "log" | "workers" | "transport" | "cpu_latency"
-            | "dead_slots" | "memory_limit_kb" => &mut top,
+            "num_devices" | "group" | "log" | "workers" | "driver" | "transport"
+            | "cpu_latency" | "dead_slots" | "memory_limit_kb" => &mut top,
             _ if of_mounts => &mut mount,
             _ => &mut device,
         };
@@ -144,6 +145,7 @@ fn the_examples_in_the_example_parse() {
     }
     let config = parse(&format!("{top}{process}{device}{mount}")).unwrap();
     assert_eq!(config.num_devices, Some(4));
+    assert_eq!(config.driver, DriverChoice::Kernel);
     assert_eq!(config.transport, Channel::Fuse);
     assert_eq!(config.cpu_latency, CpuLatencySetting::Off);
     assert_eq!(config.dead_slots, DeadSlots::Clusters);
@@ -269,6 +271,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             &["second [[mount]]", "/m"],
         ),
         ("workers = 1000", 1, &["workers", "1000", "0 to 64"]),
+        (
+            "driver = \"zram\"",
+            1,
+            &["driver", "zram", "auto, kernel or user"],
+        ),
         (
             "transport = \"nbd\"",
             1,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use compcached::protocol::frame::{HEADER_LEN, MAX_PAYLOAD};
 use compcached::protocol::{
-    DaemonStatus, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response, decode, encode,
-    read,
+    DaemonStatus, ErrorCode, KernelLease, MountSpec, ProtocolError, Refusal, Request, Response,
+    decode, encode, read,
 };
 use compcached::size::Size;
-use compcached::types::{MountStatus, ParamsUpdate};
+use compcached::types::{Driver, MountStatus, ParamsUpdate};
 use proptest::prelude::*;
 
 fn params() -> impl Strategy<Value = ParamsUpdate> {
@@ -101,7 +101,10 @@ fn request() -> impl Strategy<Value = Request> {
             }
         ),
         any::<Option<u32>>().prop_map(|device| Request::SwapOff { device }),
-        params().prop_map(|params| Request::Lease { params }),
+        (params(), any::<bool>()).prop_map(|(params, kernel)| Request::Lease {
+            params,
+            driver: if kernel { Driver::Kernel } else { Driver::User },
+        }),
         Just(Request::Release),
         any::<bool>().prop_map(|force| Request::Shutdown { force }),
         spec().prop_map(|spec| Request::Mount { spec }),
@@ -134,21 +137,27 @@ fn response() -> impl Strategy<Value = Response> {
     ]);
     prop_oneof![
         warnings().prop_map(|warnings| Response::Done { warnings }),
-        (any::<(String, u32, u32, u32, u64)>(), warnings()).prop_map(|(d, warnings)| {
-            let (version, pid, num_devices, leases, uptime_seconds) = d;
-            let daemon = DaemonStatus {
-                version,
-                pid,
-                num_devices,
-                leases,
-                uptime_seconds,
-                warnings,
-            };
-            Response::Status {
-                daemon,
-                devices: vec![],
-            }
-        }),
+        (
+            any::<(String, u32, u32, u32, u64)>(),
+            any::<Option<(u32, u32)>>(),
+            warnings(),
+        )
+            .prop_map(|(d, lease, warnings)| {
+                let (version, pid, num_devices, leases, uptime_seconds) = d;
+                let daemon = DaemonStatus {
+                    version,
+                    pid,
+                    num_devices,
+                    leases,
+                    kernel_lease: lease.map(|(device, holders)| KernelLease { device, holders }),
+                    uptime_seconds,
+                    warnings,
+                };
+                Response::Status {
+                    daemon,
+                    devices: vec![],
+                }
+            }),
         (any::<u32>(), any::<String>(), any::<i32>(), warnings()).prop_map(
             |(device, node, priority, warnings)| Response::SwappedOn {
                 device,

@@ -11,6 +11,7 @@ use compcache_engine::{Store, StoreConfig};
 use parking_lot::Mutex;
 
 pub use env::Env;
+pub(crate) use env::ram_bytes;
 
 use crate::backing_swap::BackingSwap;
 use crate::disk::{Disk, StoreDisk};
@@ -21,7 +22,7 @@ use crate::keeper::{Keeper, Wake};
 use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
 use crate::pool_size;
 use crate::recompress::Recompression;
-use crate::status::{DeviceStats, DeviceStatus, State, SwapUse};
+use crate::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
 use crate::swap_header::SwapHeader;
 use crate::transport::{Attachment, DetachError};
@@ -257,14 +258,7 @@ impl Device {
     /// Gives the disk a ready swap header, as `mkswap` would.
     fn write_swap_header(&self, disk: &MemfdDisk, pages: u64) -> Result<(), DeviceError> {
         let failed = |e: std::io::Error| DeviceError::system("write the swap header", e, "");
-        let mut uuid = [0; 16];
-        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty())
-            .map_err(|e| failed(e.into()))?;
-        // Version 4 (random), variant 1: RFC 9562, section 5.4.
-        uuid[6] = uuid[6] & 0x0f | 0x40;
-        uuid[8] = uuid[8] & 0x3f | 0x80;
-        let last_page = u32::try_from(pages - 1).unwrap_or(u32::MAX);
-        let header = SwapHeader::new(last_page, uuid, &self.name());
+        let header = SwapHeader::fresh(pages, &self.name()).map_err(failed)?;
         disk.write(&mut disk.worker()?, 0, &header.to_page())
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
     }
@@ -380,11 +374,8 @@ impl Device {
                 ),
             )
         };
-        let priority = match priority {
-            Some(priority) => priority,
-            None => swap::priority_above_all().map_err(failed)?,
-        };
-        swap::on(active.attachment.block_device(), Some(priority), true).map_err(failed)?;
+        let priority =
+            swap::on_above_all(active.attachment.block_device(), priority, true).map_err(failed)?;
         tracing::info!(device = %self.name(), priority, "swapped on");
         Ok(priority)
     }
@@ -438,11 +429,7 @@ impl Device {
     fn swap_use(&self, active: &Active) -> Result<Option<SwapUse>, DeviceError> {
         let entry = swap::find(active.attachment.block_device())
             .map_err(|e| DeviceError::system("read /proc/swaps", e, "mount /proc"))?;
-        Ok(entry.map(|entry| SwapUse {
-            priority: entry.priority,
-            used_bytes: entry.used_bytes,
-            size_bytes: entry.size_bytes,
-        }))
+        Ok(entry.map(SwapUse::from))
     }
 
     /// The device as it is now.
@@ -460,6 +447,7 @@ impl Device {
         let recompress = params.recompress();
         DeviceStatus {
             number: self.number,
+            driver: Driver::User,
             state: if active.is_some() {
                 State::Ready
             } else {

@@ -61,6 +61,17 @@ pub enum DeviceError {
     /// A codec that this build does not have.
     #[error(transparent)]
     UnknownCodec(#[from] UnknownCodec),
+    /// A codec that devices in userspace have and the kernel driver has not.
+    #[error(
+        "codec '{codec}' is not in the kernel driver, which has {known}: choose one of these, or \
+         a device in userspace (--driver user)"
+    )]
+    NotInKernel {
+        /// What was given.
+        codec: String,
+        /// What the driver has.
+        known: String,
+    },
     /// Neither a codec for cold pages nor `off`.
     #[error("recompress: {0}; or switch it off with 'off'")]
     RecompressCodec(UnknownCodec),
@@ -200,6 +211,7 @@ impl DeviceError {
             | DeviceError::MemlimitWithoutBacking { .. }
             | DeviceError::MemlimitOverDisksize { .. }
             | DeviceError::UnknownCodec(_)
+            | DeviceError::NotInKernel { .. }
             | DeviceError::RecompressCodec(_)
             | DeviceError::RecompressAfter { .. }
             | DeviceError::RecompressCpu { .. }

@@ -5,7 +5,8 @@
 //! block device, and the symlink `DEV_DIR/ramzswapN` leads to it. Pages that do not compress
 //! or do not fit go to a [`backing_swap`]. [`freed`] learns at once of the slots that the kernel
 //! frees, where it can. [`swap`] speaks to the kernel's swap code, and
-//! [`recover`] removes what a crashed process left behind.
+//! [`recover`] removes what a crashed process left behind. [`kernel`] knows the devices of the
+//! kernel driver, which are set up by the same parameters.
 #![cfg(target_os = "linux")]
 
 pub mod backing_swap;
@@ -14,6 +15,7 @@ pub mod device;
 pub mod disk;
 pub mod error;
 pub mod freed;
+pub mod kernel;
 pub mod params;
 pub mod pool_size;
 mod recompress;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::freed::Freeing;
 use crate::params::ParamsUpdate;
+use crate::swap;
 
 /// Whether a device is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,18 +20,31 @@ pub enum State {
     Ready,
 }
 
+/// Who serves a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// The kernel driver, `ramzswap.ko`.
+    Kernel,
+    /// A process: the daemon.
+    User,
+}
+
 /// A device as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStatus {
     /// The `N` of `ramzswapN`.
     pub number: u32,
+    /// Who serves it.
+    pub driver: Driver,
     /// Whether it is initialised.
     pub state: State,
-    /// The symlink by which users name the device, `/dev/ramzswapN`; it exists while ready.
+    /// By which users name the device, `/dev/ramzswapN`: a symlink, which exists while ready; of
+    /// the kernel driver the block device itself.
     pub node: PathBuf,
     /// The block device that the kernel knows, such as `/dev/loop3`; while ready.
     pub block_device: Option<PathBuf>,
-    /// The transport that serves it, `fuse` or `fuse-uring`; while ready.
+    /// The transport that serves it, `fuse`, `fuse-uring` or `kernel`; while ready.
     pub transport: Option<String>,
     /// When slots that the kernel frees are freed here; while ready.
     pub dead_slots: Option<Freeing>,
@@ -67,6 +81,16 @@ pub struct SwapUse {
     pub size_bytes: u64,
 }
 
+impl From<swap::Entry> for SwapUse {
+    fn from(entry: swap::Entry) -> SwapUse {
+        SwapUse {
+            priority: entry.priority,
+            used_bytes: entry.used_bytes,
+            size_bytes: entry.size_bytes,
+        }
+    }
+}
+
 /// What the chunks of one codec hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecUse {
@@ -81,6 +105,7 @@ pub struct CodecUse {
 /// A device's counters (they never go back) and gauges (what is held now). The fields are
 /// those of [`compcache_engine::stats::Stats`], `invalid_io` and `recompress_cpu_ns`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeviceStats {
     /// Counter: pages read.
     pub reads: u64,

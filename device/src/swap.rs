@@ -166,6 +166,19 @@ pub fn on(path: &Path, priority: Option<i32>, discard: bool) -> io::Result<()> {
     }
 }
 
+/// [`on`] with this priority, or (`None`) one above every active swap area. Returns the priority.
+///
+/// # Errors
+/// Those of [`on`], and where `/proc/swaps` can't be read.
+pub fn on_above_all(path: &Path, priority: Option<i32>, discard: bool) -> io::Result<i32> {
+    let priority = match priority {
+        Some(priority) => priority,
+        None => priority_above_all()?,
+    };
+    on(path, Some(priority), discard)?;
+    Ok(priority)
+}
+
 /// `swapoff(2)`: returns when every page of the area is back in memory, which may take long.
 ///
 /// # Errors

@@ -96,6 +96,20 @@ impl SwapHeader {
         }
     }
 
+    /// The header of a new area of `pages` pages, as `mkswap` makes it: with a random UUID of
+    /// version 4 (RFC 9562, section 5.4). More pages than a header can name are not named.
+    ///
+    /// # Errors
+    /// Where the kernel gives no random bytes.
+    pub fn fresh(pages: u64, label: &str) -> std::io::Result<Self> {
+        let mut uuid = [0; 16];
+        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty())?;
+        uuid[6] = uuid[6] & 0x0f | 0x40;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        let last_page = u32::try_from(pages.saturating_sub(1)).unwrap_or(u32::MAX);
+        Ok(SwapHeader::new(last_page, uuid, label))
+    }
+
     /// The first page of the area.
     #[must_use]
     pub fn to_page(&self) -> Page {

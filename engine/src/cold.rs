@@ -34,8 +34,12 @@ pub trait Clock {
 
     /// Sleeps for as long as `limit`, or until the thread is woken; may return early.
     fn sleep(&self, limit: Option<Duration>);
+}
 
-    /// Whether the thread is to end, or to work in another way.
+/// Whoever the thread works for.
+pub trait Owner {
+    /// Whether the thread is to end, or to work in another way. Asked often: a thread that cannot
+    /// be preempted may let others have the processor here.
     fn is_over(&self) -> bool;
 
     /// Notes that so much CPU time was used.
@@ -53,17 +57,19 @@ pub struct Pace {
     pub cpu_percent: u32,
 }
 
-/// Recompresses a store's cold pages, epoch after epoch, until [`Clock::is_over`] says so.
+/// Recompresses a store's cold pages, epoch after epoch, until [`Owner::is_over`] says so.
 pub fn recompress<H: Host, F: FrameMemory, S: SlotMemory>(
     store: &Store<H, F, S>,
     recompressor: Recompressor<'_, H, F, S>,
     pace: Pace,
     clock: &impl Clock,
+    owner: &impl Owner,
 ) {
     Pass {
         store,
         recompressor,
         clock,
+        owner,
         pace,
         cold: ColdPolicy {
             codec: pace.codec,
@@ -77,10 +83,11 @@ pub fn recompress<H: Host, F: FrameMemory, S: SlotMemory>(
 }
 
 /// The work at one pace.
-struct Pass<'a, H: Host, F, S, C> {
+struct Pass<'a, H: Host, F, S, C, O> {
     store: &'a Store<H, F, S>,
     recompressor: Recompressor<'a, H, F, S>,
     clock: &'a C,
+    owner: &'a O,
     pace: Pace,
     cold: ColdPolicy,
     /// Pages that the store had served when it was last looked at, and when that was.
@@ -89,7 +96,7 @@ struct Pass<'a, H: Host, F, S, C> {
     paid_until: Duration,
 }
 
-impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock> Pass<'_, H, F, S, C> {
+impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock, O: Owner> Pass<'_, H, F, S, C, O> {
     /// Epoch after epoch, until it is over.
     fn run(&mut self) {
         let period = Duration::from_secs(self.pace.after_seconds.into()) / EPOCHS;
@@ -107,7 +114,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock> Pass<'_, H, F, S, C> {
                 continue;
             }
             while self.recompressor.rests() {
-                if self.clock.is_over() {
+                if self.owner.is_over() {
                     return;
                 }
                 self.clock.sleep(None);
@@ -118,7 +125,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock> Pass<'_, H, F, S, C> {
     /// Sleeps; returns whether there is reason to go on.
     fn sleep_until(&self, moment: Duration) -> bool {
         loop {
-            if self.clock.is_over() {
+            if self.owner.is_over() {
                 return false;
             }
             match moment.checked_sub(self.clock.now()) {
@@ -170,9 +177,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock> Pass<'_, H, F, S, C> {
                 Progress::Within => None,
             };
             let disturbed = self.store.served().wrapping_sub(self.seen.0) > QUIET_PAGES;
-            if left.is_some() || used >= share || disturbed || self.clock.is_over() {
+            if left.is_some() || used >= share || disturbed || self.owner.is_over() {
                 self.paid_until = began + used * 100 / self.pace.cpu_percent;
-                self.clock.used(used);
+                self.owner.used(used);
                 return left;
             }
         }

@@ -4,25 +4,27 @@
  * with them, so that whoever submitted them does not wait, and so that they get on when there is
  * no memory for another thread.
  */
-#include <linux/bug.h>
+#include <linux/container_of.h>
 #include <linux/mempool.h>
 #include <linux/sched/mm.h>
-#include <linux/string.h>
 #include <linux/workqueue.h>
 
 #include "shim.h"
 
-/* What the core keeps of a request, in words (deferred.rs). */
-#define KEPT_WORDS 20
+/* Memory of the core's for a request, in words (deferred.rs). */
+#define MEMORY_WORDS 200
 
 struct deferral {
 	struct work_struct work;
 	struct rz_live *live;
-	u64 kept[KEPT_WORDS];
+	u64 memory[MEMORY_WORDS];
 };
 
-/* Requests that are sure to find a place. */
-#define RESERVED 64
+/* Requests that are sure to find a place, however little memory there is. */
+#define RESERVED 16
+
+/* Requests that are under way at once, at most. */
+#define AT_ONCE 64
 
 static mempool_t *deferrals;
 static struct workqueue_struct *queue;
@@ -32,7 +34,7 @@ int rzk_deferrals_start(void)
 	deferrals = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferral));
 	if (!deferrals)
 		return -ENOMEM;
-	queue = alloc_workqueue(RZK_NAME, WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, RESERVED);
+	queue = alloc_workqueue(RZK_NAME, WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, AT_ONCE);
 	if (!queue) {
 		mempool_destroy(deferrals);
 		return -ENOMEM;
@@ -49,25 +51,28 @@ void rzk_deferrals_stop(void)
 static void run(struct work_struct *work)
 {
 	struct deferral *deferral = container_of(work, struct deferral, work);
-	struct deferral copy = *deferral;
-	unsigned int noio;
+	unsigned int noio = memalloc_noio_save();
 
-	/* Others may wait for its place while this one waits for the backing swap. */
-	mempool_free(deferral, deferrals);
-	noio = memalloc_noio_save();
-	rz_deferred(copy.live, copy.kept);
+	rz_deferred(deferral->live, deferral->memory);
 	memalloc_noio_restore(noio);
+	mempool_free(deferral, deferrals);
 }
 
-/* Has rz_deferred() called with a copy of what is kept. May sleep. */
-void rzk_defer(struct rz_live *live, const void *kept, size_t length)
+/* Memory for a request that is to be deferred; its size is *size. May sleep. */
+void *rzk_deferral_new(struct rz_live *live, size_t *size)
 {
 	struct deferral *deferral = mempool_alloc(deferrals, GFP_NOIO);
 
 	INIT_WORK(&deferral->work, run);
 	deferral->live = live;
-	if (WARN_ON_ONCE(length > sizeof(deferral->kept)))
-		length = sizeof(deferral->kept);
-	memcpy(deferral->kept, kept, length);
+	*size = sizeof(deferral->memory);
+	return deferral->memory;
+}
+
+/* Has rz_deferred() called with the memory, which is freed when that has returned. */
+void rzk_deferral_queue(void *memory)
+{
+	struct deferral *deferral = container_of(memory, struct deferral, memory[0]);
+
 	queue_work(queue, &deferral->work);
 }

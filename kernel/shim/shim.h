@@ -193,8 +193,9 @@ int rzk_backing_read(struct rzk_backing *backing, u64 page, void *memory);
 /* deferral.c */
 int rzk_deferrals_start(void);
 void rzk_deferrals_stop(void);
-void rzk_defer(struct rz_live *live, const void *kept, size_t length);
-void rz_deferred(struct rz_live *live, const void *kept);
+void *rzk_deferral_new(struct rz_live *live, size_t *size);
+void rzk_deferral_queue(void *memory);
+void rz_deferred(struct rz_live *live, void *memory);
 
 /* The core's handle of a gendisk, and the attribute's device. */
 struct gendisk;

@@ -35,7 +35,6 @@ const SKIP_LOG: &str = "COMPCACHE_SKIP_LOG";
 /// What is missing cannot be installed. Tests that fail are no error, but a status.
 pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     let directory = workspace::target().join("xtask");
-    fs::create_dir_all(&directory)?;
     let missing = packages::missing();
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     if !missing.is_empty() && !test.allow_skips {
@@ -47,6 +46,8 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
         let all = unpacked.into_iter().chain(std::env::split_paths(&path));
         path = std::env::join_paths(all.collect::<Vec<_>>())?;
     }
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
     let log = directory.join("skipped");
     fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
     let workspace_passed = passes(&["--workspace"], &test.arguments, &log, &path)?;

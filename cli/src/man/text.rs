@@ -30,10 +30,10 @@ pub(super) const EXIT_STATUS: &str = "\
 2\tThe command line is wrong.";
 
 const STATUS_EXIT: &str = "\
-0\tThe daemon runs.
+0\tThe daemon runs, or the kernel driver is used.
 
-1\tNo daemon runs, or there is no such device or mount, or this user may not ask. With --json a document \
-whose daemon is null is printed in the first case.
+1\tNeither is so, or there is no such device or mount, or this user may not ask. With --json a \
+document whose daemon is null is printed in the first case.
 
 2\tThe command line is wrong.";
 
@@ -63,10 +63,20 @@ what users without root have.
 
 XDG_RUNTIME_DIR\tWhere the daemon of a user without root has its directory, compcache.
 
-COMPCACHE_DEV_DIR\tDirectory of device nodes, instead of /dev.";
+COMPCACHE_DEV_DIR\tDirectory of device nodes, instead of /dev. Another one has devices in userspace \
+only.
+
+COMPCACHE_DRIVER\tauto, kernel or user, as --driver, which wins over it; not heeded by rzscontrol, for \
+which a device is whose name it is.";
 
 pub(super) const FILES: &str = "\
-/dev/ramzswapN\tThe devices, links to the block devices behind them.
+/dev/ramzswapN\tThe devices: block devices of the kernel driver, or links to the block devices that the \
+daemon serves.
+
+/sys/block/ramzswapN\tAttributes of the kernel driver's devices.
+
+/etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration. The key driver says who serves swap \
+devices: \"auto\", \"kernel\" or \"user\".
 
 /run/compcache/control.sock\tThe daemon's control socket.
 
@@ -140,11 +150,16 @@ BDevNumReads, BDevNumWrites\tPages read from and written to the backing swap; on
 With --verbose more lines of the same form follow.";
 
 const JSON: &str = "\
-The document is an object with the keys daemon, memory_limit, devices and mounts. Keys may be added in later versions; \
-none goes or changes its meaning. Sizes are in bytes.
+The document is an object with the keys driver, daemon, memory_limit, devices and mounts. Keys may be \
+added in later versions; none goes or changes its meaning. Sizes are in bytes.
+
+driver\tAn object: choice (\"auto\", \"kernel\" or \"user\"), used (\"kernel\", \"user\", or null where \
+the kernel driver was chosen and cannot be used), kernel (a text: what the kernel driver is and can, or \
+why it is not used).
 
 daemon\tnull where no daemon runs, else an object: version, pid, num_devices, leases (programs \
-that hold a device: compcache run and demo), uptime_seconds, warnings (texts).
+that hold a device: compcache run and demo), kernel_lease (null, or an object with device and holders: \
+the device of the kernel driver that is held for such programs), uptime_seconds, warnings (texts).
 
 memory_limit\tnull, or the most bytes that devices and mounts may take together.
 
@@ -155,8 +170,8 @@ active_pages, compressed_bytes, dirty_pages, shadows (pages remembered but not h
 counters since it was mounted: hits, misses, refaults, admitted, bypassed, evicted, writes, \
 written_back (pages), write_errors, corrupt, invalidated (files that changed beneath).
 
-devices\tAn array of objects, one a device, in the order of their numbers: number, state (\"new\" or \
-\"ready\"), node, block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
+devices\tAn array of objects, one a device, in the order of their numbers: number, driver (\"kernel\" \
+or \"user\"), state (\"new\" or \"ready\"), node, block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
 memory of freed swap slots is freed), swap (null, or an object with priority, used_bytes, \
 size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, recompress, \
 recompress_after (seconds), recompress_cpu (per cent), stats.
@@ -181,12 +196,20 @@ When the command is stopped, compcache stops with it.
 The kernel keeps a page that it has swapped in on the device too, for as long as less than half of \
 all swap is used. A smaller --size therefore takes less memory, and more time.
 
+The swap device is one of the kernel driver where that is loaded or can be, otherwise one in userspace; \
+see --driver. Either way a daemon, started where none runs, holds it for as long as the command runs.
+
 If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
 the kernel may then kill it for lack of memory.";
 
 const SWAP_NOTES: &str = "\
-swap on initialises the device if need be and starts a daemon where none runs; that one exits \
-when its last device was swapped off. swap off brings all pages back into memory. If they do not \
+Devices of the kernel driver, ramzswap.ko, need no daemon. swap on loads it if it is installed for this \
+kernel and not loaded yet, with 16 devices unless num_devices in /etc/compcache.toml or modprobe.d(5) says \
+how many. If it is not there, or has no free device, a device in userspace is used: swap on then starts a \
+daemon where none runs, which exits when its last device was swapped off. compcache status says which \
+driver is used, and why. A device that was named is the kernel driver's if that has one of this number.
+
+swap on initialises the device if need be. swap off brings all pages back into memory. If they do not \
 fit, the device stays in use: stop programs or add other swap, then try again.";
 
 pub(super) const EXTRA: &[Extra] = &[

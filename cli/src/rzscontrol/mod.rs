@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
+use compcache_device::kernel::KernelDevice;
+use compcache_device::kernel::ioctl::Control;
 use compcache_device::status::State;
 use compcache_device::{DeviceStatus, ParamsUpdate};
 use compcached::Client;
@@ -33,7 +35,8 @@ const USAGE: &str = "rzscontrol DEVICE [-b|--backing_swap=PATH] [-m|--memlimit_k
 ///
 /// Parameters are set while the device is not initialised, in one call or several; --init then
 /// initialises it, and swapon(8) puts it to use. --reset takes the device back and frees all its
-/// memory. The devices are served by compcached(8), which must be running.
+/// memory. The devices are those of the kernel driver, ramzswap.ko, where it has one of that number;
+/// the others are served by compcached(8), which must be running.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, override_usage = USAGE)]
 #[command(after_help = crate::examples(EXAMPLES))]
@@ -119,27 +122,46 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args, places: &Places) -> Result<(), CliError> {
     let device = device_name::number(&args.device, &places.dev_dir)?;
-    let mut client = places.connect()?;
     let say = |text: &str| {
         if args.verbose {
             eprintln!("{NAME}: {}: {text}", args.device);
         }
     };
     let params = args.params();
-    if args.init || params != ParamsUpdate::default() {
-        done(
-            &mut client,
-            &Request::Configure {
-                device,
-                params,
-                init: args.init,
-            },
-        )?;
-        say(if args.init {
-            "initialised"
-        } else {
-            "parameters set"
-        });
+    let configures = args.init || params != ParamsUpdate::default();
+    let configured = if args.init {
+        "initialised"
+    } else {
+        "parameters set"
+    };
+    if places.is_kernels(device) {
+        let device = KernelDevice::new(device, places.kernel.clone());
+        let control = Control::open(&device)?;
+        if configures {
+            // Among all that set up its devices: several steps, all or none.
+            let _lock = places.kernel.lock()?;
+            warn(NAME, &control.configure(&params, args.init)?);
+            say(configured);
+        }
+        if args.reset {
+            control.reset()?;
+            say("reset");
+        }
+        return match args.stats {
+            true => print(&kernel_stats(args, &device, &control)?),
+            false => Ok(()),
+        };
+    }
+    let mut client = places.connect()?;
+    if configures {
+        let init = args.init;
+        let request = Request::Configure {
+            device,
+            params,
+            init,
+        };
+        done(&mut client, &request)?;
+        say(configured);
     }
     if args.reset {
         done(&mut client, &Request::Reset { device })?;
@@ -157,6 +179,22 @@ fn run(args: &Args, places: &Places) -> Result<(), CliError> {
         print(&text)?;
     }
     Ok(())
+}
+
+/// The statistics of a device of the kernel driver.
+fn kernel_stats(
+    args: &Args,
+    device: &KernelDevice,
+    control: &Control<'_>,
+) -> Result<String, CliError> {
+    let Some(answer) = control.stats()? else {
+        return Err(CliError::NotInitialised(args.device.clone()));
+    };
+    let mut text = stats::format_ioctl(&answer);
+    if args.verbose {
+        text.push_str(&stats::format_more(&device.status()));
+    }
+    Ok(text)
 }
 
 fn done(client: &mut Client, request: &Request) -> Result<(), CliError> {

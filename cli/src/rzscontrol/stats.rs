@@ -1,27 +1,115 @@
 //! `rzscontrol --stats`: the lines that scripts written for the original parse.
 
 use std::fmt::{Display, Write as _};
+use std::path::PathBuf;
 
 use compcache_device::DeviceStatus;
+use compcache_device::kernel::ioctl::Stats;
 
 /// Kilobytes in a page.
 const PAGE_KB: u64 = 4;
 
+/// The statistics that the original had, wherever they come from.
+struct Original {
+    backing_swap: Option<PathBuf>,
+    disksize: u64,
+    memlimit: u64,
+    reads: u64,
+    writes: u64,
+    failed_reads: u64,
+    failed_writes: u64,
+    invalid_io: u64,
+    notify_free: u64,
+    zero_pages: u64,
+    good_compress_percent: u64,
+    no_compress_percent: u64,
+    pages_stored: u64,
+    pages_used: u64,
+    original_bytes: u64,
+    compr_bytes: u64,
+    memory_bytes: u64,
+    backing_reads: u64,
+    backing_writes: u64,
+}
+
+impl From<&DeviceStatus> for Original {
+    fn from(status: &DeviceStatus) -> Original {
+        let stats = &status.stats;
+        let percent = |pages: u64| match u128::from(stats.pages_stored) {
+            0 => 0,
+            // Not over 100: these are pages stored, too.
+            all => (u128::from(pages) * 100 / all) as u64,
+        };
+        Original {
+            backing_swap: status.backing_swap.clone(),
+            disksize: status.disksize,
+            memlimit: status.memlimit.unwrap_or(0),
+            reads: stats.reads,
+            writes: stats.writes,
+            failed_reads: stats.failed_reads,
+            failed_writes: stats.failed_writes,
+            invalid_io: stats.invalid_io,
+            notify_free: stats.notify_free,
+            zero_pages: stats.zero_pages,
+            good_compress_percent: percent(stats.good_compress),
+            no_compress_percent: percent(stats.no_compress),
+            pages_stored: stats.pages_stored,
+            pages_used: stats.pool_bytes.div_ceil(PAGE_KB * 1024),
+            original_bytes: stats.pages_stored * PAGE_KB * 1024,
+            compr_bytes: stats.compr_bytes,
+            memory_bytes: stats.pool_bytes,
+            backing_reads: stats.backing_reads,
+            backing_writes: stats.backing_writes,
+        }
+    }
+}
+
+impl From<&Stats> for Original {
+    fn from(stats: &Stats) -> Original {
+        Original {
+            backing_swap: stats.backing_swap(),
+            disksize: stats.disksize,
+            memlimit: stats.memlimit,
+            reads: stats.num_reads,
+            writes: stats.num_writes,
+            failed_reads: stats.failed_reads,
+            failed_writes: stats.failed_writes,
+            invalid_io: stats.invalid_io,
+            notify_free: stats.notify_free,
+            zero_pages: stats.pages_zero.into(),
+            good_compress_percent: stats.good_compress_pct.into(),
+            no_compress_percent: stats.pages_expand_pct.into(),
+            pages_stored: stats.pages_stored.into(),
+            pages_used: stats.pages_used.into(),
+            original_bytes: stats.orig_data_size,
+            compr_bytes: stats.compr_data_size,
+            memory_bytes: stats.mem_used_total,
+            backing_reads: stats.bdev_num_reads,
+            backing_writes: stats.bdev_num_writes,
+        }
+    }
+}
+
 /// The statistics in the form of the original: label, colon, tab, value right-aligned in 8.
 #[must_use]
 pub fn format(status: &DeviceStatus) -> String {
-    let stats = &status.stats;
-    let percent = |pages: u64| match u128::from(stats.pages_stored) {
-        0 => 0,
-        all => u128::from(pages) * 100 / all,
-    };
+    lines(&status.into())
+}
+
+/// The same of what a device of the kernel driver answers to the original's ioctl.
+#[must_use]
+pub(super) fn format_ioctl(stats: &Stats) -> String {
+    lines(&stats.into())
+}
+
+fn lines(stats: &Original) -> String {
     let mut out = Lines::default();
-    if let Some(backing) = &status.backing_swap {
+    if let Some(backing) = &stats.backing_swap {
         out.line("BackingSwap", backing.display(), "");
     }
-    out.line("DiskSize", status.disksize / 1024, " kB");
-    if status.backing_swap.is_some() {
-        out.line("MemLimit", status.memlimit.unwrap_or(0) / 1024, " kB");
+    out.line("DiskSize", stats.disksize / 1024, " kB");
+    if stats.backing_swap.is_some() {
+        out.line("MemLimit", stats.memlimit / 1024, " kB");
     }
     out.line("NumReads", stats.reads, "");
     out.line("NumWrites", stats.writes, "");
@@ -30,14 +118,14 @@ pub fn format(status: &DeviceStatus) -> String {
     out.line("InvalidIO", stats.invalid_io, "");
     out.line("NotifyFree", stats.notify_free, "");
     out.line("ZeroPages", stats.zero_pages, "");
-    out.line("GoodCompress", percent(stats.good_compress), " %");
-    out.line("NoCompress", percent(stats.no_compress), " %");
+    out.line("GoodCompress", stats.good_compress_percent, " %");
+    out.line("NoCompress", stats.no_compress_percent, " %");
     out.line("PagesStored", stats.pages_stored, "");
-    out.line("PagesUsed", stats.pool_bytes.div_ceil(PAGE_KB * 1024), "");
-    out.line("OrigDataSize", stats.pages_stored * PAGE_KB, " kB");
+    out.line("PagesUsed", stats.pages_used, "");
+    out.line("OrigDataSize", stats.original_bytes / 1024, " kB");
     out.line("ComprDataSize", stats.compr_bytes / 1024, " kB");
-    out.line("MemUsedTotal", stats.pool_bytes / 1024, " kB");
-    if status.backing_swap.is_some() {
+    out.line("MemUsedTotal", stats.memory_bytes / 1024, " kB");
+    if stats.backing_swap.is_some() {
         out.line("BDevNumReads", stats.backing_reads, "");
         out.line("BDevNumWrites", stats.backing_writes, "");
     }
@@ -193,6 +281,44 @@ BDevNumReads:\t       4
 BDevNumWrites:\t       5
 ";
         assert_eq!(format(&status), expected);
+    }
+
+    #[test]
+    fn the_answer_to_the_ioctl_gives_the_same_lines() {
+        let mut status = device_status(0);
+        status.backing_swap = Some("/dev/sda2".into());
+        status.memlimit = Some(64 << 20);
+        status.stats.reads = 12;
+        status.stats.notify_free = 7;
+        status.stats.zero_pages = 40;
+        status.stats.pages_stored = 200;
+        status.stats.good_compress = 151;
+        status.stats.compr_bytes = 300 * 1024;
+        status.stats.pool_bytes = 6 * 65536;
+        status.stats.backing_writes = 5;
+        let mut answer = Stats {
+            backing_swap_name: [0; 128],
+            memlimit: 64 << 20,
+            disksize: status.disksize,
+            num_reads: 12,
+            num_writes: 0,
+            failed_reads: 0,
+            failed_writes: 0,
+            invalid_io: 0,
+            notify_free: 7,
+            pages_zero: 40,
+            good_compress_pct: 75,
+            pages_expand_pct: 0,
+            pages_stored: 200,
+            pages_used: 96,
+            orig_data_size: 200 * 4096,
+            compr_data_size: 300 * 1024,
+            mem_used_total: 6 * 65536,
+            bdev_num_reads: 0,
+            bdev_num_writes: 5,
+        };
+        answer.backing_swap_name[..9].copy_from_slice(b"/dev/sda2");
+        assert_eq!(format_ioctl(&answer), format(&status));
     }
 
     #[test]

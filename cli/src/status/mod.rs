@@ -3,13 +3,16 @@
 pub(crate) mod mounts;
 mod table;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use compcache_device::DeviceStatus;
+use compcache_device::kernel::KernelDevice;
+use compcache_device::status::Driver;
 use compcached::ClientError;
 use compcached::mounts::paths;
 use compcached::protocol::{DaemonStatus, Request, Response};
-use compcached::types::MountStatus;
+use compcached::types::{DriverChoice, MountStatus};
 use serde::Serialize;
 
 use crate::device_name;
@@ -39,13 +42,26 @@ pub(crate) struct StatusArgs {
     verbose: bool,
 }
 
-/// The JSON document. With no daemon running, `daemon` is null and the rest empty.
-#[derive(Debug, Default, Serialize)]
+/// The JSON document. With no daemon running, `daemon` is null and of the rest only what the
+/// kernel driver has is there.
+#[derive(Debug, Serialize)]
 struct Report {
+    driver: DriverReport,
     daemon: Option<DaemonStatus>,
     memory_limit: Option<u64>,
     devices: Vec<DeviceStatus>,
     mounts: Vec<MountStatus>,
+}
+
+/// Which driver swap devices are made by.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct DriverReport {
+    /// What was chosen: `auto`, `kernel` or `user`.
+    choice: String,
+    /// What is used for new devices; null where the kernel driver was chosen and is not there.
+    used: Option<Driver>,
+    /// Whether and how the kernel driver is there.
+    kernel: String,
 }
 
 /// What to show.
@@ -55,32 +71,108 @@ enum What {
     Mount(PathBuf),
 }
 
-/// Shows the status. With `--json` a document is printed even where no daemon runs, and the
-/// error is given besides.
+/// Shows the status. With `--json` a document is printed even where no daemon runs, and unless
+/// there are devices of the kernel driver the error is given besides.
 ///
 /// # Errors
-/// No daemon, or no such device or mount.
+/// Neither a daemon nor the kernel driver, or no such device or mount.
 pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
     let what = what(args.what.as_deref(), places)?;
-    match ask(&what, places) {
-        Ok(report) if args.json => print_json(&report),
-        Ok(Report {
-            daemon: Some(daemon),
-            devices,
-            mounts,
-            ..
-        }) => match (&what, mounts.as_slice()) {
-            (What::Mount(_), [mount]) => print(&mounts::details(mount)),
-            _ => print(&table::format(&daemon, &devices, &mounts, args.verbose)),
-        },
-        Ok(Report { daemon: None, .. }) => Err(CliError::Answer),
-        Err(error @ CliError::Client(ClientError::NoDaemon(_))) => {
-            if args.json {
-                print_json(&Report::default())?;
-            }
-            Err(error)
+    let (mut report, loaded) = kernel_report(&what, places)?;
+    let error = match ask(&what, places, &mut report) {
+        Err(error @ CliError::Client(ClientError::NoDaemon(_))) => Some(error),
+        done => {
+            done?;
+            None
         }
-        Err(error) => Err(error),
+    };
+    // Of the kernel driver's devices no daemon need know.
+    let error = error.filter(|_| !loaded || matches!(what, What::Mount(_)));
+    report.devices.sort_by_key(|device| device.number);
+    if args.json {
+        print_json(&report)?;
+    } else if error.is_none() {
+        let text = match (&what, report.mounts.as_slice()) {
+            (What::Mount(_), [mount]) => mounts::details(mount),
+            _ => table::format(&report, args.verbose),
+        };
+        print(&text)?;
+    } else {
+        eprintln!("compcache: {}", report.driver);
+    }
+    error.map_or(Ok(()), Err)
+}
+
+impl DriverReport {
+    fn of(driver: &crate::driver::Driver, places: &Places) -> DriverReport {
+        DriverReport {
+            choice: driver.choice.to_string(),
+            used: Some(match driver.is_kernel() {
+                true => Driver::Kernel,
+                false => Driver::User,
+            }),
+            kernel: match driver.why_not() {
+                Some(why) => why.to_owned(),
+                None => describe(places),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DriverReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = match self.used {
+            Some(Driver::Kernel) => "kernel",
+            Some(Driver::User) => "user",
+            None => "none",
+        };
+        write!(f, "driver: {used} ({})", self.choice)?;
+        match self.choice.as_str() {
+            "user" => Ok(()),
+            _ => write!(f, "; kernel driver: {}", self.kernel),
+        }
+    }
+}
+
+/// What the kernel driver has of `what`, and whether its devices are used at all.
+fn kernel_report(what: &What, places: &Places) -> Result<(Report, bool), CliError> {
+    let driver = match places.driver(false) {
+        Err(CliError::NoKernelDriver(error)) => DriverReport {
+            choice: DriverChoice::Kernel.to_string(),
+            used: None,
+            kernel: error.why().to_owned(),
+        },
+        driver => DriverReport::of(&driver?, places),
+    };
+    let loaded = driver.used == Some(Driver::Kernel);
+    let mut report = Report {
+        driver,
+        daemon: None,
+        memory_limit: None,
+        devices: Vec::new(),
+        mounts: Vec::new(),
+    };
+    if !loaded {
+        return Ok((report, false));
+    }
+    report.devices = match what {
+        What::All => places.kernel_devices().statuses(None)?,
+        What::Device(number) if places.is_kernels(*number) => {
+            places.kernel_devices().statuses(Some(*number))?
+        }
+        What::Device(_) => return Ok((report, false)),
+        What::Mount(_) => Vec::new(),
+    };
+    Ok((report, true))
+}
+
+/// Whether the driver is there, and what it can do.
+fn describe(places: &Places) -> String {
+    let presence = places.kernel.presence().to_string();
+    let features = places.kernel.devices().first().map(KernelDevice::features);
+    match features.filter(|features| !features.is_empty()) {
+        Some(features) => format!("{presence}, {features}"),
+        None => presence,
     }
 }
 
@@ -98,15 +190,28 @@ fn what(name: Option<&str>, places: &Places) -> Result<What, CliError> {
     }
 }
 
-fn ask(what: &What, places: &Places) -> Result<Report, CliError> {
-    let mut client = places.connect()?;
+/// Adds what the daemon has.
+fn ask(what: &What, places: &Places, report: &mut Report) -> Result<(), CliError> {
+    // With the kernel driver none need be coming up.
+    let mut client = match report.driver.used {
+        Some(Driver::Kernel) => places.connect_now()?,
+        _ => places.connect()?,
+    };
     let device = match what {
+        // Known by now.
+        What::Device(_) if !report.devices.is_empty() => None,
         What::Device(number) => Some(*number),
         What::All | What::Mount(_) => None,
     };
     let Response::Status { daemon, devices } = client.request(&Request::Status { device })? else {
         return Err(CliError::Answer);
     };
+    report.daemon = Some(daemon);
+    match what {
+        What::Device(_) if device.is_none() => {}
+        What::Mount(_) => {}
+        What::All | What::Device(_) => report.devices.extend(devices),
+    }
     let Response::Mounts {
         mut mounts,
         memory_limit,
@@ -114,12 +219,7 @@ fn ask(what: &What, places: &Places) -> Result<Report, CliError> {
     else {
         return Err(CliError::Answer);
     };
-    let mut report = Report {
-        daemon: Some(daemon),
-        memory_limit,
-        devices,
-        mounts: Vec::new(),
-    };
+    report.memory_limit = memory_limit;
     match what {
         What::All => report.mounts = mounts,
         What::Device(_) => {}
@@ -128,11 +228,10 @@ fn ask(what: &What, places: &Places) -> Result<Report, CliError> {
             if mounts.is_empty() {
                 return Err(no_such_thing(&path.display().to_string(), places));
             }
-            report.devices.clear();
             report.mounts = mounts;
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 fn no_such_thing(name: &str, places: &Places) -> CliError {
@@ -154,7 +253,7 @@ pub(crate) fn print_json(report: &impl Serialize) -> Result<(), CliError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::testing::{daemon_status, device_status};
     use serde_json::Value;
@@ -170,19 +269,27 @@ mod tests {
         keys
     }
 
-    /// Programs read these: a key may come, none may go.
-    #[test]
-    fn keys_of_the_document() {
-        let report = Report {
+    pub(super) fn report() -> Report {
+        Report {
+            driver: DriverReport {
+                choice: "auto".into(),
+                used: Some(Driver::User),
+                kernel: "not loaded: module ramzswap not found for 6.1.0".into(),
+            },
             daemon: Some(daemon_status()),
             memory_limit: Some(1),
             devices: vec![device_status(0)],
             mounts: vec![MountStatus::default()],
-        };
-        let value = serde_json::to_value(&report).unwrap();
+        }
+    }
+
+    /// Programs read these: a key may come, none may go.
+    #[test]
+    fn keys_of_the_document() {
+        let value = serde_json::to_value(report()).unwrap();
         assert_eq!(
             keys(&value),
-            ["daemon", "devices", "memory_limit", "mounts"]
+            ["daemon", "devices", "driver", "memory_limit", "mounts"]
         );
         for key in [
             "source",
@@ -207,6 +314,7 @@ mod tests {
             "pid",
             "num_devices",
             "leases",
+            "kernel_lease",
             "uptime_seconds",
             "warnings",
         ] {
@@ -215,6 +323,7 @@ mod tests {
         let device = &value["devices"][0];
         for key in [
             "number",
+            "driver",
             "state",
             "node",
             "block_device",
@@ -263,10 +372,45 @@ mod tests {
 
     #[test]
     fn no_daemon_is_null() {
-        let value = serde_json::to_value(Report::default()).unwrap();
+        let report = Report {
+            daemon: None,
+            memory_limit: None,
+            devices: Vec::new(),
+            ..report()
+        };
         let expected = serde_json::json!({
+            "driver": {
+                "choice": "auto",
+                "used": "user",
+                "kernel": "not loaded: module ramzswap not found for 6.1.0",
+            },
             "daemon": null, "memory_limit": null, "devices": [], "mounts": [],
         });
-        assert_eq!(value, expected);
+        assert_eq!(
+            serde_json::to_value(Report {
+                mounts: Vec::new(),
+                ..report
+            })
+            .unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_driver_is_named_and_why() {
+        let mut driver = report().driver;
+        assert_eq!(
+            driver.to_string(),
+            "driver: user (auto); kernel driver: not loaded: module ramzswap not found for 6.1.0"
+        );
+        driver.choice = "user".into();
+        assert_eq!(driver.to_string(), "driver: user (user)");
+        driver.choice = "kernel".into();
+        driver.used = None;
+        assert!(
+            driver
+                .to_string()
+                .starts_with("driver: none (kernel); kernel driver: not")
+        );
     }
 }

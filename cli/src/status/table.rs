@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 
 use compcache_device::status::State;
 use compcache_device::{DeviceStatus, ParamsUpdate};
-use compcached::protocol::DaemonStatus;
 use compcached::size::human;
-use compcached::types::MountStatus;
 
-use super::mounts;
+use super::{Report, mounts};
 use crate::columns::{self, Column};
 use crate::rzscontrol::stats;
 
@@ -25,23 +23,35 @@ const COLUMNS: [Column; 10] = [
     ("PRIO", true),
 ];
 
-/// The daemon's line, the tables of devices and mounts, and with `verbose` all about each.
-pub(super) fn format(
-    daemon: &DaemonStatus,
-    devices: &[DeviceStatus],
-    mounts: &[MountStatus],
-    verbose: bool,
-) -> String {
-    let mut out = format!(
-        "compcached {}, process {}, up {}, {} device(s), {} lease(s)\n",
-        daemon.version,
-        daemon.pid,
-        duration(daemon.uptime_seconds),
-        daemon.num_devices,
-        daemon.leases,
-    );
-    for warning in &daemon.warnings {
-        let _ = writeln!(out, "warning: {warning}");
+/// The driver's line, the daemon's, the tables of devices and mounts, and with `verbose` all about
+/// each.
+pub(super) fn format(report: &Report, verbose: bool) -> String {
+    let Report {
+        driver,
+        daemon,
+        devices,
+        mounts,
+        ..
+    } = report;
+    // A daemon that can have no devices need not say so.
+    let has_devices = daemon.as_ref().is_none_or(|daemon| daemon.num_devices > 0);
+    let mut out = String::new();
+    if has_devices || !devices.is_empty() {
+        let _ = writeln!(out, "{driver}");
+    }
+    if let Some(daemon) = daemon {
+        let _ = writeln!(
+            out,
+            "compcached {}, process {}, up {}, {} device(s), {} lease(s)",
+            daemon.version,
+            daemon.pid,
+            duration(daemon.uptime_seconds),
+            daemon.num_devices,
+            daemon.leases,
+        );
+        for warning in &daemon.warnings {
+            let _ = writeln!(out, "warning: {warning}");
+        }
     }
     // Those that were not touched yet have nothing to show.
     let shown: Vec<_> = devices
@@ -49,8 +59,7 @@ pub(super) fn format(
         .filter(|device| device.state == State::Ready || device.params != ParamsUpdate::default())
         .collect();
     if shown.is_empty() {
-        // A daemon that can have no devices need not say so.
-        if daemon.num_devices > 0 || mounts.is_empty() {
+        if has_devices || mounts.is_empty() {
             out.push_str("no device is initialised\n");
         }
     } else {
@@ -126,7 +135,18 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{daemon_status, device_status};
+    use crate::status::tests::report;
+    use crate::testing::device_status;
+    use compcache_device::status::Driver;
+
+    /// The report of a daemon with these devices, and no mount.
+    fn with(devices: Vec<DeviceStatus>) -> Report {
+        Report {
+            devices,
+            mounts: Vec::new(),
+            ..report()
+        }
+    }
 
     #[test]
     fn a_device_in_use_and_one_that_is_new() {
@@ -144,23 +164,33 @@ mod tests {
         let untouched = new.clone();
         new.params.codec = Some("zstd".into());
         let expected = "\
+driver: user (auto); kernel driver: not loaded: module ramzswap not found for 6.1.0
 compcached 0.1.0, process 77, up 1h 1m, 2 device(s), 0 lease(s)
 
 NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
 /dev/ramzswap0  /dev/loop3  lz4      1G  120M  39.1M    44M   3.00    5M     1
 /dev/ramzswap1  -           -         -     -      -      -      -     -     -
 ";
-        assert_eq!(
-            format(&daemon_status(), &[used, new, untouched], &[], false),
-            expected
-        );
+        assert_eq!(format(&with(vec![used, new, untouched]), false), expected);
+    }
+
+    #[test]
+    fn the_kernel_drivers_devices_need_no_daemon() {
+        let mut report = with(vec![device_status(0)]);
+        report.daemon = None;
+        report.driver.used = Some(Driver::Kernel);
+        report.driver.kernel = "loaded, 1 device(s), simd=avx2".into();
+        let text = format(&report, false);
+        let expected =
+            "driver: kernel (auto); kernel driver: loaded, 1 device(s), simd=avx2\n\nNAME";
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]
     fn nothing_in_use() {
         let mut new = device_status(0);
         new.state = State::New;
-        let text = format(&daemon_status(), &[new], &[], false);
+        let text = format(&with(vec![new]), false);
         assert!(
             text.ends_with("lease(s)\nno device is initialised\n"),
             "{text}"
@@ -169,9 +199,10 @@ NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
 
     #[test]
     fn details_and_warnings() {
-        let mut daemon = daemon_status();
+        let mut report = with(vec![device_status(0)]);
+        let daemon = report.daemon.as_mut().unwrap();
         daemon.warnings.push("mlockall was refused".into());
-        let text = format(&daemon, &[device_status(0)], &[], true);
+        let text = format(&report, true);
         assert!(text.contains("\nwarning: mlockall was refused\n"), "{text}");
         assert!(
             text.contains("\n/dev/ramzswap0\nDiskSize:\t 1048576 kB\n"),

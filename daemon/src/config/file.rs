@@ -17,7 +17,7 @@ use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
 use crate::types::{
-    Channel, CpuLatencySetting, DeadSlots, DeviceError, MAX_PRIORITY, ParamsUpdate,
+    Channel, CpuLatencySetting, DeadSlots, DeviceError, DriverChoice, MAX_PRIORITY, ParamsUpdate,
 };
 
 /// The largest number of a device.
@@ -47,6 +47,8 @@ struct File {
     log: Option<String>,
     #[serde(default, deserialize_with = "within::<_, usize, 0, 64>")]
     workers: Option<usize>,
+    #[serde(default, deserialize_with = "parsed")]
+    driver: Option<DriverChoice>,
     #[serde(default, deserialize_with = "parsed")]
     transport: Option<Channel>,
     #[serde(default, deserialize_with = "parsed")]
@@ -143,6 +145,7 @@ pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), Co
     if let Some(workers) = file.workers {
         config.workers = Some(workers).filter(|n| *n > 0);
     }
+    config.driver = file.driver.unwrap_or(config.driver);
     config.transport = file.transport.unwrap_or(config.transport);
     config.cpu_latency = file.cpu_latency.unwrap_or(config.cpu_latency);
     config.dead_slots = file.dead_slots.unwrap_or(config.dead_slots);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::process::ProcessOptions;
 use crate::protocol::MountSpec;
-use crate::types::{Channel, CpuLatencySetting, DeadSlots, ParamsUpdate};
+use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice, ParamsUpdate};
 
 /// The file that is read unless another is named.
 pub const DEFAULT_PATH: &str = "/etc/compcache.toml";
@@ -29,6 +29,8 @@ pub struct Config {
     pub log: String,
     /// Threads that serve one device; `None`: as many as CPUs, but 2 to 8.
     pub workers: Option<usize>,
+    /// Who serves devices.
+    pub driver: DriverChoice,
     /// How requests come to the daemon.
     pub transport: Channel,
     /// How long idle CPUs may take to wake while a device is busy.
@@ -97,6 +99,7 @@ impl Default for Config {
             group: None,
             log: "info".to_owned(),
             workers: None,
+            driver: DriverChoice::Auto,
             transport: Channel::Auto,
             cpu_latency: CpuLatencySetting::Auto,
             dead_slots: DeadSlots::Auto,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::frame::Kind;
 use super::mount::MountSpec;
-use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
+use crate::types::{DeviceStatus, Driver, MountStatus, ParamsUpdate};
 
 /// A type that travels in a frame.
 pub trait Message: Serialize + DeserializeOwned {
@@ -69,6 +69,8 @@ pub enum Request {
     Lease {
         /// Parameters of the leased device; ignored, with a warning, if there is one already.
         params: ParamsUpdate,
+        /// Whose device: the kernel driver's, which must be loaded, or the daemon's.
+        driver: Driver,
     },
     /// Ends this connection's lease before the connection ends, so that the caller knows when
     /// it is over. Does nothing where there is none. Answer: [`Response::Done`].
@@ -167,10 +169,22 @@ pub struct DaemonStatus {
     pub num_devices: u32,
     /// Number of connections that hold a lease.
     pub leases: u32,
+    /// The leases on a device of the kernel driver, if there are any.
+    pub kernel_lease: Option<KernelLease>,
     /// Seconds since it started.
     pub uptime_seconds: u64,
     /// What it could not set up at its start, one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// A device of the kernel driver that is swapped on for as long as connections live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelLease {
+    /// The device's number.
+    pub device: u32,
+    /// Number of connections that hold it; 0 while its pages do not fit back.
+    pub holders: u32,
 }
 
 /// Why a request was not done.

@@ -9,5 +9,5 @@ mod message;
 mod mount;
 
 pub use frame::{Kind, ProtocolError, decode, encode, read, write};
-pub use message::{DaemonStatus, ErrorCode, Message, Refusal, Request, Response};
+pub use message::{DaemonStatus, ErrorCode, KernelLease, Message, Refusal, Request, Response};
 pub use mount::MountSpec;

@@ -4,10 +4,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 
 use super::{Event, Shared};
+use crate::lease::Leases;
 use crate::mounts::plan::{self, Circumstances};
 use crate::protocol::{self, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response};
 use crate::registry::SwappedOn;
-use crate::types::ParamsUpdate;
+use crate::types::{Driver, ParamsUpdate};
 
 /// Serves a connection until its peer closes it or breaks the protocol.
 pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
@@ -26,7 +27,7 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
     }
     let mut connection = Connection {
         shared,
-        leasing: false,
+        leasing: None,
     };
     loop {
         let request = match protocol::read::<Request>(&mut stream) {
@@ -50,7 +51,7 @@ pub(super) fn turn_away(mut stream: UnixStream, refusal: Refusal) {
 
 struct Connection<'a> {
     shared: &'a Shared,
-    leasing: bool,
+    leasing: Option<&'a Leases>,
 }
 
 impl Connection<'_> {
@@ -66,7 +67,7 @@ impl Connection<'_> {
     }
 
     fn handle(&mut self, request: Request) -> Result<Response, Refusal> {
-        let registry = &self.shared.registry;
+        let registry = self.shared.own.registry();
         let mut warnings = Vec::new();
         match request {
             Request::Status { device } => {
@@ -98,10 +99,12 @@ impl Connection<'_> {
             Request::SwapOff {
                 device: Some(device),
             } => {
-                self.shared.leases.swap_off(registry, device)?;
+                self.shared.own.swap_off(device)?;
             }
             Request::SwapOff { device: None } => warnings = self.swap_off_all()?,
-            Request::Lease { params } => return self.lease(&params).map(swapped_on),
+            Request::Lease { params, driver } => {
+                return self.lease(&params, driver).map(swapped_on);
+            }
             Request::Release => self.release()?,
             Request::Mount { spec } => return self.mount(&spec),
             Request::Unmount { mountpoint, lazy } => {
@@ -125,20 +128,16 @@ impl Connection<'_> {
     fn swap_off_all(&self) -> Result<Vec<String>, Refusal> {
         let mut warnings = Vec::new();
         let mut failed: Option<Refusal> = None;
-        let swapped_on = self
-            .shared
-            .registry
+        let own = &self.shared.own;
+        let swapped_on = own
+            .registry()
             .statuses(None)?
             .into_iter()
             .filter(|s| s.swap.is_some());
         let mut any = false;
         for status in swapped_on {
             any = true;
-            match self
-                .shared
-                .leases
-                .swap_off(&self.shared.registry, status.number)
-            {
+            match own.swap_off(status.number) {
                 Ok(()) => {}
                 Err(e) if e.code == ErrorCode::Ebusy => warnings.push(e.message),
                 Err(e) => match &mut failed {
@@ -160,20 +159,24 @@ impl Connection<'_> {
         Ok(Response::Mounted { mount, warnings })
     }
 
-    fn lease(&mut self, params: &ParamsUpdate) -> Result<SwappedOn, Refusal> {
-        if self.leasing {
+    fn lease(&mut self, params: &ParamsUpdate, driver: Driver) -> Result<SwappedOn, Refusal> {
+        if self.leasing.is_some() {
             let message = "this connection holds a lease already: open another connection";
             return Err(Refusal::new(ErrorCode::Ebusy, message));
         }
-        let swapped_on = self.shared.leases.take(&self.shared.registry, params)?;
-        self.leasing = true;
+        let leases = match driver {
+            Driver::Kernel => &self.shared.kernel,
+            Driver::User => &self.shared.own,
+        };
+        let swapped_on = leases.take(params)?;
+        self.leasing = Some(leases);
         Ok(swapped_on)
     }
 
     fn release(&mut self) -> Result<(), Refusal> {
-        if std::mem::take(&mut self.leasing) {
+        if let Some(leases) = self.leasing.take() {
             tracing::info!("a lease ended");
-            self.shared.leases.release(&self.shared.registry)?;
+            leases.release()?;
         }
         Ok(())
     }

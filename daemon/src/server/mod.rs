@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::lease::Leases;
 use crate::mounts::Mounts;
-use crate::protocol::{DaemonStatus, ErrorCode, Refusal, Response};
+use crate::protocol::{DaemonStatus, ErrorCode, KernelLease, Refusal, Response};
 use crate::registry::Registry;
 use access::Access;
 
@@ -68,9 +68,11 @@ pub enum Outcome {
 
 /// What all threads of a server use.
 struct Shared {
-    registry: Arc<Registry>,
     mounts: Arc<Mounts>,
-    leases: Leases,
+    /// The daemon's devices, and leases of them.
+    own: Leases,
+    /// Leases of the kernel driver's devices.
+    kernel: Leases,
     access: Access,
     events: Sender<Event>,
     life: Mutex<Life>,
@@ -108,11 +110,13 @@ struct FinalAnswer {
 }
 
 impl Server {
-    /// A server of these devices and mounts behind a listening socket.
+    /// A server of these devices and mounts behind a listening socket, which also leases devices
+    /// of the kernel driver.
     #[must_use]
     pub fn new(
         listener: UnixListener,
         registry: Arc<Registry>,
+        kernel: Arc<Registry>,
         mounts: Arc<Mounts>,
         options: Options,
     ) -> Server {
@@ -123,9 +127,9 @@ impl Server {
             let _ = tell.send(Event::Unmounted);
         });
         let shared = Shared {
-            registry,
             mounts,
-            leases: Leases::default(),
+            own: Leases::new(registry),
+            kernel: Leases::new(kernel),
             access: options.access,
             events: sender,
             life: Mutex::default(),
@@ -242,17 +246,18 @@ impl Server {
         let gone = || Event::Terminate {
             why: "nobody can reach this server".into(),
         };
-        let Shared {
-            leases, registry, ..
-        } = &*self.shared;
-        while leases.has_orphan() {
+        let Shared { own, kernel, .. } = &*self.shared;
+        while own.has_orphan() || kernel.has_orphan() {
             match self.events.recv_timeout(ORPHAN_RETRY) {
                 Ok(event) => return event,
                 Err(RecvTimeoutError::Disconnected) => return gone(),
-                Err(RecvTimeoutError::Timeout) => match leases.retire_orphan(registry) {
-                    Ok(()) => return Event::Disconnected,
-                    Err(refusal) => tracing::debug!("{refusal}"),
-                },
+                Err(RecvTimeoutError::Timeout) => {
+                    let done = own.retire_orphan().and(kernel.retire_orphan());
+                    match done {
+                        Ok(()) => return Event::Disconnected,
+                        Err(refusal) => tracing::debug!("{refusal}"),
+                    }
+                }
             }
         }
         self.events.recv().unwrap_or_else(|_| gone())
@@ -262,7 +267,10 @@ impl Server {
     /// taken out of the tree; what is returned names them.
     fn close(&self, lazy: bool) -> Result<Vec<String>, Refusal> {
         let Shared {
-            mounts, registry, ..
+            mounts,
+            own,
+            kernel,
+            ..
         } = &*self.shared;
         let (warnings, mut failed) = match mounts.close(lazy) {
             Ok(warnings) => (warnings, Vec::new()),
@@ -273,8 +281,9 @@ impl Server {
         }
         // With a mount that stays the daemon stays, and its swap with it.
         if failed.is_empty() {
-            let devices = registry.close().err().unwrap_or_default();
-            failed = devices.into_iter().map(|(_, refusal)| refusal).collect();
+            failed.extend(kernel.close().err());
+            let devices = own.registry().close().err().unwrap_or_default();
+            failed.extend(devices.into_iter().map(|(_, refusal)| refusal));
             if !failed.is_empty() {
                 mounts.reopen();
             }
@@ -314,8 +323,12 @@ impl Shared {
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            num_devices: u32::try_from(self.registry.len()).unwrap_or(u32::MAX),
-            leases: self.leases.count(),
+            num_devices: u32::try_from(self.own.registry().len()).unwrap_or(u32::MAX),
+            leases: self.own.count() + self.kernel.count(),
+            kernel_lease: self.kernel.device().map(|device| KernelLease {
+                device,
+                holders: self.kernel.count(),
+            }),
             uptime_seconds: self.started.elapsed().as_secs(),
             warnings: self.warnings.clone(),
         }
@@ -324,7 +337,10 @@ impl Shared {
     /// Ends this server for new connections if there is no connection, no mount and no device.
     fn end_if_idle(&self) -> bool {
         let mut life = self.life.lock();
-        life.ending = life.connections == 0 && self.mounts.is_empty() && !self.registry.any_ready();
+        life.ending = life.connections == 0
+            && self.mounts.is_empty()
+            && !self.own.registry().any_ready()
+            && self.kernel.device().is_none();
         life.ending
     }
 }

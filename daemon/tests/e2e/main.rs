@@ -13,7 +13,7 @@ use compcache_device::swap;
 use compcached::client::{Client, ClientError, SOCKET_NAME};
 use compcached::daemon::ALREADY_RUNNING;
 use compcached::protocol::{ErrorCode, Request, Response};
-use compcached::types::{ParamsUpdate, State};
+use compcached::types::{Driver, ParamsUpdate, State};
 use harness::{NOBODY, PLAY, Place, done, root, status, wait_for_word};
 use rustix::process::Signal;
 
@@ -330,6 +330,7 @@ fn plays_a_lease_holder() {
     client
         .request(&Request::Lease {
             params: size(32 * MIB),
+            driver: Driver::User,
         })
         .unwrap();
     println!("leased");

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use compcache_files::MountOptions;
 use compcached::backend::{DeviceBackend, MountBackend, Mounted};
 use compcached::protocol::{ErrorCode, Refusal};
-use compcached::types::{DeviceStats, DeviceStatus, MountStatus, ParamsUpdate, State, SwapUse};
+use compcached::types::{
+    DeviceStats, DeviceStatus, Driver, MountStatus, ParamsUpdate, State, SwapUse,
+};
 use parking_lot::{Condvar, Mutex};
 
 /// What a fake device is and how it behaves.
@@ -19,6 +21,8 @@ pub(crate) struct Model {
     pub(crate) ready: bool,
     /// Its priority while swapped on.
     pub(crate) swap: Option<i32>,
+    /// The kernel driver has its name.
+    pub(crate) taken: bool,
     /// Makes `init` fail.
     pub(crate) fail_init: bool,
     /// Makes `swap_on` fail.
@@ -80,6 +84,15 @@ fn refuse<T>(code: ErrorCode, message: &str) -> Result<T, Refusal> {
 }
 
 impl DeviceBackend for Fake {
+    fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn obstacle(&self) -> Option<Refusal> {
+        let refusal = || Refusal::new(ErrorCode::Ebusy, "it is a device of the kernel driver");
+        self.model().taken.then(refusal)
+    }
+
     fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
         self.change(|m| {
             if m.ready {
@@ -132,6 +145,7 @@ impl DeviceBackend for Fake {
         let m = self.model();
         DeviceStatus {
             number: self.number,
+            driver: Driver::User,
             state: if m.ready { State::Ready } else { State::New },
             node: PathBuf::from(format!("/dev/ramzswap{}", self.number)),
             block_device: m

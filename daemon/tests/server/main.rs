@@ -17,13 +17,15 @@ use compcached::registry::Registry;
 use compcached::runtime_dir::RuntimeDir;
 use compcached::server::access::Access;
 use compcached::server::{Handle, MAX_CONNECTIONS, Options, Outcome, Server};
-use compcached::types::{DeviceStatus, ParamsUpdate, State};
+use compcached::types::{DeviceStatus, Driver, ParamsUpdate, State};
 use fake::{Fake, FakeMounts};
 
 /// A server in a thread, over a runtime directory of its own.
 struct Running {
     dir: tempfile::TempDir,
     devices: Vec<Fake>,
+    /// The one device of the kernel driver.
+    kernel: Fake,
     mounts: FakeMounts,
     handle: Handle,
     thread: JoinHandle<Outcome>,
@@ -66,7 +68,9 @@ fn start_within(
     change(&mut options);
     let runtime = RuntimeDir::claim(dir.path()).unwrap();
     let (listener, name) = runtime.listen(None).unwrap();
-    let server = Server::new(listener, registry, mounts, options);
+    let kernel = Fake::new(0);
+    let of_kernel = Arc::new(Registry::new(vec![Box::new(kernel.clone())]));
+    let server = Server::new(listener, registry, of_kernel, mounts, options);
     let handle = server.handle();
     let thread = thread::spawn(move || {
         let outcome = server.run().unwrap();
@@ -76,6 +80,7 @@ fn start_within(
     Running {
         dir,
         devices,
+        kernel,
         mounts: fakes,
         handle,
         thread,
@@ -160,6 +165,7 @@ fn swap_on(device: Option<u32>) -> Request {
 fn lease() -> Request {
     Request::Lease {
         params: ParamsUpdate::default(),
+        driver: Driver::User,
     }
 }
 
@@ -376,6 +382,7 @@ fn leases_share_a_device_until_the_last_ends() {
     };
     let request = Request::Lease {
         params: params(4096),
+        driver: Driver::User,
     };
     assert_eq!(
         device(first.request(&request).unwrap()),
@@ -421,6 +428,76 @@ fn a_lease_whose_swap_off_fails_leaves_the_device_to_the_next() {
     server.devices[0].set(|m| m.fail_swap_off = false);
     done(&mut second, Request::Release);
     assert!(!server.devices[0].model().ready);
+}
+
+fn kernel_lease() -> Request {
+    Request::Lease {
+        params: ParamsUpdate::default(),
+        driver: Driver::Kernel,
+    }
+}
+
+#[test]
+fn a_lease_of_a_kernel_device_ends_with_its_connection() {
+    let server = start_with(1, |options| options.exit_when_idle = true);
+    let (mut holder, mut watcher) = (server.client(), server.client());
+    holder.request(&kernel_lease()).unwrap();
+    assert!(server.kernel.model().swap.is_some());
+    assert!(!server.devices[0].model().ready, "that is another device");
+    let (daemon, devices) = status(&mut watcher);
+    assert_eq!(daemon.leases, 1);
+    let lease = daemon.kernel_lease.unwrap();
+    assert_eq!((lease.device, lease.holders), (0, 1));
+    assert_eq!(devices.len(), 1, "kernel devices are not the daemon's");
+    // Its pages do not fit back at first: the daemon stays for it, and tries again.
+    server.kernel.set(|m| m.fail_swap_off = true);
+    drop(holder);
+    while status(&mut watcher).0.leases > 0 {
+        thread::yield_now();
+    }
+    drop(watcher);
+    server.kernel.set(|m| m.fail_swap_off = false);
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+    let kernel = server.kernel.model();
+    assert!(kernel.swap.is_none() && !kernel.ready);
+}
+
+#[test]
+fn the_end_of_the_daemon_ends_leases_of_kernel_devices() {
+    let server = start(1);
+    let mut holder = server.client();
+    holder.request(&kernel_lease()).unwrap();
+    server.kernel.set(|m| m.fail_swap_off = true);
+    let refusal = refused(&mut holder, Request::Shutdown { force: false });
+    assert_eq!(refusal.code, ErrorCode::Enomem);
+    server.kernel.set(|m| m.fail_swap_off = false);
+    let kernel = server.kernel.clone();
+    assert_eq!(server.end(), Outcome::Clean);
+    assert!(!kernel.model().ready);
+}
+
+#[test]
+fn numbers_of_the_kernel_driver_are_passed_over() {
+    let server = start(3);
+    let mut client = server.client();
+    server.devices[0].set(|m| m.taken = true);
+    let numbers: Vec<_> = status(&mut client).1.iter().map(|d| d.number).collect();
+    assert_eq!(numbers, [1, 2]);
+    match client.request(&swap_on(None)).unwrap() {
+        Response::SwappedOn { device: 1, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    for request in [
+        swap_on(Some(0)),
+        set(0, "lz4"),
+        Request::Reset { device: 0 },
+        Request::Status { device: Some(0) },
+    ] {
+        let refusal = refused(&mut client, request);
+        assert_eq!(refusal.code, ErrorCode::Ebusy);
+        assert!(refusal.message.contains("the kernel driver"), "{refusal}");
+    }
+    assert_eq!(server.end(), Outcome::Clean);
 }
 
 #[test]

@@ -8,6 +8,12 @@ use crate::freed::DeadSlots;
 use crate::transport::Transport;
 use crate::transport::fuse_loop::{Channel, FuseLoop};
 
+/// The machine's memory in bytes.
+pub(crate) fn ram_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.mem_unit).saturating_mul(info.totalram as u64)
+}
+
 /// What all devices of a process share.
 #[derive(Clone)]
 pub struct Env {
@@ -39,7 +45,6 @@ impl Env {
     pub fn new(runtime_dir: impl Into<PathBuf>, dev_dir: impl Into<PathBuf>) -> Self {
         let runtime_dir = runtime_dir.into();
         let workers = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8));
-        let info = rustix::system::sysinfo();
         Env {
             transport: Arc::new(FuseLoop::new(runtime_dir.clone(), workers, Channel::Auto)),
             runtime_dir,
@@ -47,7 +52,7 @@ impl Env {
             cpu_latency: None,
             dead_slots: DeadSlots::Auto,
             workers,
-            ram_bytes: u64::from(info.mem_unit).saturating_mul(info.totalram as u64),
+            ram_bytes: ram_bytes(),
         }
     }
 }

@@ -2,19 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use compcache_engine::cold::Clock;
 use rustix::time::{ClockId, clock_gettime};
-
-/// What the recompressing thread asks of the system; tests have their own.
-pub(super) trait Clock {
-    /// Time since some fixed moment.
-    fn now(&self) -> Duration;
-
-    /// CPU time that this thread has used.
-    fn cpu(&self) -> Duration;
-
-    /// Sleeps for as long as `limit`, or until the thread is woken; may return early.
-    fn sleep(&self, limit: Option<Duration>);
-}
 
 /// The calling thread's clock.
 pub(super) struct ThreadClock(Instant);

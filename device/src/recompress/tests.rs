@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use compcache_engine::cold::{QUIET_PAGES, WINDOW};
+use compcache_engine::codec::CodecSpec;
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
 use compcache_engine::{BackingAccess, PAGE_SIZE, Page, StoreConfig, Worker};
 

@@ -136,7 +136,7 @@ impl Arena {
     }
 
     /// Frees `size` granules at `place`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free<F: FrameMemory>(
         &mut self,
         frames: &Frames<'_, F>,

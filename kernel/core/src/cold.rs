@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
-use compcache_engine::cold::{self, Clock, Pace};
+use compcache_engine::cold::{self, Clock, Owner, Pace};
 use compcache_engine::host::NoMemory;
 use lock_api::Mutex;
 
@@ -70,7 +70,9 @@ impl Clock for KernelClock<'_> {
         let limit = limit.map_or(0, |limit| limit.as_millis() as u64 + 1);
         self.thread.sleep(limit);
     }
+}
 
+impl Owner for KernelClock<'_> {
     fn is_over(&self) -> bool {
         self.thread.take_wake();
         // SAFETY: nothing is held.
@@ -106,7 +108,7 @@ pub(crate) fn run(live: &Live) {
         };
         match live.store().try_recompressor() {
             Ok(Some(recompressor)) => {
-                cold::recompress(live.store(), recompressor, pace, &clock);
+                cold::recompress(live.store(), recompressor, pace, &clock, &clock);
             }
             // Nobody else recompresses this store.
             Ok(None) => thread.sleep(0),

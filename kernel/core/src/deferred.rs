@@ -11,6 +11,7 @@
 //! while he has pages in transit of his own, so that somebody always gets on.
 
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -23,61 +24,44 @@ use crate::print::{Level, print};
 use crate::sys::{self, Bio, Cursor};
 use crate::transfer::{Away, Collect, Stop, Token, Transfer};
 
-/// Pages of a run, at most. They are on the stack of the work queue's thread, which is not deep.
-const RUN: usize = 16;
+/// Pages of a run, at most: as many as the kernel writes to swap at once.
+const RUN: usize = 32;
 
 /// How often a page is read that is written by others each time.
 const READS: u32 = 64;
 
-/// What a deferred request carries besides its place: the page before it, if that is away.
-#[repr(C)]
-struct Carried {
-    away: Option<Away>,
-}
-
-/// Words of memory that the kernel's side keeps for it.
-const CARRIED_WORDS: usize = 10;
-
-const _: () = assert!(size_of::<Carried>() <= CARRIED_WORDS * 8 && align_of::<Carried>() <= 8);
-
-/// The place of a request for the kernel's side to keep.
-#[repr(C)]
+/// A request in the work queue, in memory that the kernel's side keeps for it: it is too large for
+/// a stack.
 pub(crate) struct Deferral {
-    bio: *mut Bio,
-    cursor: Cursor,
-    index: u64,
-    left: u64,
+    transfer: Transfer,
     started: u64,
-    write: u64,
-    carried: [u64; CARRIED_WORDS],
+    /// Pages that are away.
+    run: Run,
 }
 
-/// Words that the kernel's side keeps of it (`KEPT_WORDS` in `kernel/shim/deferral.c`).
-const _: () = assert!(size_of::<Deferral>() <= 20 * 8);
-
-/// Hands the rest of a request to the work queue. May sleep.
+/// Hands the rest of a request to the work queue; `away` is the page before it, if that is away.
+/// May sleep.
 pub(crate) fn defer(live: &Live, transfer: Transfer, away: Option<Away>, started: u64) {
     live.deferred.fetch_add(1, Ordering::Relaxed);
-    let mut deferral = Deferral {
-        bio: transfer.bio,
-        cursor: transfer.cursor,
-        index: transfer.index,
-        left: transfer.left,
-        started,
-        write: transfer.write.into(),
-        carried: [0; CARRIED_WORDS],
-    };
-    // SAFETY: it fits and is aligned, by the assertion above; `rz_deferred` takes it out again.
+    let mut size = 0;
+    // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays.
+    let memory =
+        unsafe { sys::rzk_deferral_new(core::ptr::from_ref(live).cast(), &mut size) };
+    assert!(size >= size_of::<Deferral>(), "MEMORY_WORDS of deferral.c are too few");
+    let deferral = memory.cast::<Deferral>();
+    // SAFETY: the memory is this request's, large enough and aligned to a word. Each field is
+    // written, where it stays; a run's tokens are written as they come.
     unsafe {
-        let carried = deferral.carried.as_mut_ptr().cast::<Carried>();
-        carried.write(Carried { away });
-    }
-    // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays; the kernel's
-    // side copies as many bytes as are said.
-    unsafe {
-        let live = core::ptr::from_ref(live).cast();
-        let at = core::ptr::from_ref(&deferral).cast();
-        sys::rzk_defer(live, at, size_of::<Deferral>());
+        (&raw mut (*deferral).run.length).write(0);
+        (&raw mut (*deferral).run.first).write(0);
+        (&raw mut (*deferral).run.start).write(transfer.cursor);
+        (&raw mut (*deferral).transfer).write(transfer);
+        (&raw mut (*deferral).started).write(started);
+        if let Some(away) = away {
+            // The run is empty.
+            let _ = (*deferral).run.collect(away);
+        }
+        sys::rzk_deferral_queue(memory);
     }
 }
 
@@ -86,23 +70,24 @@ pub(crate) fn defer(live: &Live, transfer: Transfer, away: Option<Away>, started
 /// # Safety
 /// The arguments are those of [`defer`], and this is called once for each.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_deferred(live: *const Live, deferral: *const Deferral) {
+unsafe extern "C" fn rz_deferred(live: *const Live, deferral: *mut Deferral) {
     // SAFETY: a reset waits for deferred requests.
     let live = unsafe { &*live };
-    // SAFETY: the kernel's side has kept what `defer` gave it.
-    let deferral = unsafe { &*deferral };
-    // SAFETY: written by `defer`, taken out once.
-    let Carried { away } = unsafe { deferral.carried.as_ptr().cast::<Carried>().read() };
-    let Deferral { bio, started, .. } = *deferral;
-    let transfer = Transfer::new(
-        bio,
-        deferral.cursor,
-        deferral.index,
-        deferral.left,
-        deferral.write != 0,
-    );
+    // SAFETY: written by `defer`, and nobody else's.
+    let Deferral {
+        transfer,
+        started,
+        run,
+    } = unsafe { &mut *deferral };
+    let (bio, started) = (transfer.bio, *started);
     let done = match live.backing() {
-        Some(backing) => Waiting::new(live, backing, transfer).go_on(away),
+        Some(backing) => Waiting {
+            live,
+            backing,
+            transfer,
+            run,
+        }
+        .go_on(),
         None => Err(Failed),
     };
     let error = if done.is_ok() { 0 } else { -sys::EIO };
@@ -118,7 +103,8 @@ struct Failed;
 
 /// Neighbouring pages that are away.
 struct Run {
-    tokens: [Option<Token>; RUN],
+    /// The first `length` of them are there.
+    tokens: [MaybeUninit<Token>; RUN],
     length: usize,
     first: u64,
     /// Where the first page lies in the request.
@@ -134,45 +120,26 @@ impl Collect for Run {
         } else if self.length == RUN || index != self.first + self.length as u64 {
             return Some(away);
         }
-        self.tokens[self.length] = Some(away.token);
+        self.tokens[self.length].write(away.token);
         self.length += 1;
         None
     }
 }
 
-/// A request in the work queue.
+/// A request that is served in the work queue.
 struct Waiting<'a> {
     live: &'a Live,
     backing: &'a BackingSwap,
-    transfer: Transfer,
-    run: Run,
+    transfer: &'a mut Transfer,
+    run: &'a mut Run,
 }
 
-impl<'a> Waiting<'a> {
-    fn new(live: &'a Live, backing: &'a BackingSwap, transfer: Transfer) -> Self {
-        let run = Run {
-            tokens: [const { None }; RUN],
-            length: 0,
-            first: 0,
-            start: transfer.cursor,
-        };
-        Waiting {
-            live,
-            backing,
-            transfer,
-            run,
-        }
-    }
-
-    /// Serves the rest of the request; `away` is the page before it.
-    fn go_on(mut self, away: Option<Away>) -> Result<(), Failed> {
+impl Waiting<'_> {
+    /// Serves the rest of the request.
+    fn go_on(mut self) -> Result<(), Failed> {
         let mut outcome = Ok(());
-        if let Some(away) = away {
-            // The run is empty.
-            let _ = self.run.collect(away);
-        }
         while self.transfer.left > 0 && outcome.is_ok() {
-            outcome = match self.transfer.section(self.live, &mut self.run) {
+            outcome = match self.transfer.section(self.live, self.run) {
                 Stop::Pause => Ok(()),
                 Stop::Away(away) => {
                     let moved = self.move_run();
@@ -217,8 +184,9 @@ impl<'a> Waiting<'a> {
         }
         let mut at = run.start;
         let mut outcome = if code == 0 { Ok(()) } else { Err(Failed) };
-        for token in run.tokens[..count].iter_mut().filter_map(Option::take) {
-            match token {
+        for token in &run.tokens[..count] {
+            // SAFETY: it is one of the tokens that are there, of which the run is rid now.
+            match unsafe { token.assume_init_read() } {
                 Token::Leaving(transit) => {
                     live.on_cpu(|worker| {
                         live.store().arrive(worker.number(), transit, code == 0);

@@ -73,7 +73,8 @@ impl Device {
         self.number
     }
 
-    fn disk(&self) -> *mut sys::Disk {
+    /// Its disk.
+    pub(crate) fn disk(&self) -> *mut sys::Disk {
         self.disk.load(Ordering::Acquire)
     }
 

@@ -129,12 +129,14 @@ pub(crate) enum BackingProblem {
     Hibernated,
 }
 
-/// A path as text, as far as it is that.
+/// A path as text, as far as it is that, without the 0 at its end.
 struct Path<'a>(&'a [u8]);
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+        let path = self.0.strip_suffix(b"\0").unwrap_or(self.0);
+        path.utf8_chunks()
+            .try_for_each(|chunk| f.write_str(chunk.valid()))
     }
 }
 

@@ -65,3 +65,6 @@ mod text;
 mod threads;
 mod transfer;
 mod zstd;
+
+#[cfg(test)]
+mod tests;

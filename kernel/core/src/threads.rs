@@ -23,7 +23,7 @@ impl Role {
     /// The thread's name, behind the device's.
     fn name(self) -> &'static CStr {
         match self {
-            Role::Keeper => c"keeper",
+            Role::Keeper => c"keep",
             Role::Cold => c"cold",
         }
     }

@@ -6,6 +6,7 @@ mod gates;
 mod headers;
 mod module;
 mod objects;
+mod package;
 mod pages;
 mod release;
 mod state;
@@ -32,6 +33,8 @@ pub(crate) enum Task {
     Test(test::Test),
     /// Counts the instructions of the driver and of zram in one guest
     Bench(bench::Bench),
+    /// Builds the Debian package that builds the module by DKMS
+    Package(package::Package),
 }
 
 #[derive(Args)]
@@ -52,10 +55,24 @@ pub(crate) struct Kernels {
     #[arg(long, conflicts_with = "kernels")]
     all: bool,
 
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where what is fetched is kept.
+#[derive(Args)]
+pub(crate) struct Place {
     /// Where kernels, headers and tools are kept, unpacked, from one run to the next
     /// [default: target/kernel/state]
     #[arg(long, value_name = "DIRECTORY", env = "COMPCACHE_KERNEL_STATE")]
     state: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self) -> Result<State> {
+        let default = || directory().join("state");
+        State::open(self.state.clone().unwrap_or_else(default))
+    }
 }
 
 /// What CI boots, and what is built where nothing is said.
@@ -66,11 +83,7 @@ const ALL: [&str; 5] = ["6.1", "6.12-deb12", "6.12-deb13", "7.2", "7.3"];
 
 impl Kernels {
     fn state(&self) -> Result<State> {
-        State::open(
-            self.state
-                .clone()
-                .unwrap_or_else(|| directory().join("state")),
-        )
+        self.place.open()
     }
 
     /// The kernels that were asked for, `default` where none was.
@@ -117,6 +130,10 @@ pub(crate) fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Test(test) => test::run(&test),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Package(package) => {
+            package::run(&package)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +30,8 @@ struct Source {
     ready: &'static str,
     program: &'static str,
     arguments: &'static [&'static str],
+    /// What it is told; its standard input then stays open.
+    input: &'static str,
 }
 
 const SOURCES: [Source; 4] = [
@@ -38,24 +40,28 @@ const SOURCES: [Source; 4] = [
         ready: "READY",
         program: "python3",
         arguments: &["-c", PYTHON],
+        input: "",
     },
     Source {
         name: "node",
         ready: "READY",
         program: "node",
         arguments: &["-e", NODE],
+        input: "",
     },
     Source {
         name: "compiler",
         ready: ".file",
         program: "sh",
         arguments: &["-c", COMPILER],
+        input: "",
     },
     Source {
         name: "database",
         ready: "READY",
         program: "sqlite3",
-        arguments: &["-batch", ":memory:", DATABASE],
+        arguments: &["-batch", ":memory:"],
+        input: DATABASE,
     },
 ];
 
@@ -107,7 +113,6 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90000)
         hex(randomblob(4)) || ',' || (i % 97) || ',' || (i % 13) FROM n;
 CREATE INDEX by_name ON t(name);
 SELECT 'READY';
-.shell sleep 3600
 ";
 
 /// The sets' files, `NAME.bin`, made where they are not there yet; programs that the machine lacks
@@ -163,6 +168,12 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
         .spawn()
         .with_context(|| format!("cannot start {}", source.program))?;
     let mut running = Running(child);
+    let input = running
+        .0
+        .stdin
+        .as_mut()
+        .context("standard input is piped")?;
+    input.write_all(source.input.as_bytes())?;
     let output = running
         .0
         .stdout
@@ -267,6 +278,7 @@ mod tests {
             ready: "READY",
             program: "sh",
             arguments: &["-c", "a=$(seq 1 20000); echo READY; read b"],
+            input: "",
         };
         let pages = take(&source).unwrap();
         assert!(pages.len() > 20, "{}", pages.len());

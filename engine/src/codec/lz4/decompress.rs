@@ -5,12 +5,9 @@ use crate::codec::lz77::{MIN_MATCH, Output, load16, run_of_255};
 use crate::page::Page;
 
 /// What a sequence with short literals reads at most: a token, 16 bytes for the literals, the
-/// distance. With a short match it writes 16 bytes, then 16.
+/// distance. With a short match it writes 16 bytes, then 18.
 const READ: usize = 1 + 16 + 2;
-const WRITTEN: usize = 16 + 16;
-
-/// The largest field of a token whose match is copied as 16 bytes.
-const SHORT: usize = 16 - MIN_MATCH;
+const WRITTEN: usize = 16 + 18;
 
 /// Restores a page; `None` where `chunk` is not a block of exactly 4096 bytes.
 pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
@@ -35,10 +32,10 @@ pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> 
                 next = next.add(1 + literals + 2);
                 load16(next.sub(2))
             };
-            if length <= SHORT && out.reaches_beyond_a_word(distance) {
-                // SAFETY: the length is at most 16, the distance at least 8 and in reach, and
-                // the page has room for 16 bytes after the literals.
-                unsafe { out.short_match::<16>(distance, length + MIN_MATCH) };
+            if length < MORE && out.reaches_beyond_a_word(distance) {
+                // SAFETY: the length is at most 18, the distance at least 8 and in reach, and
+                // the page has room for 18 bytes after the literals.
+                unsafe { out.short_match::<18>(distance, length + MIN_MATCH) };
             } else {
                 let mut at = next.addr() - start.addr();
                 long_match(&mut out, chunk, &mut at, distance, length)?;

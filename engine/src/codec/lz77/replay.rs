@@ -159,8 +159,8 @@ impl<'a> Output<'a> {
             let from = to.sub(distance).cast_const();
             copy::<8>(from, to);
             copy::<8>(from.add(8), to.add(8));
-            if N > 16 {
-                // No more than can be wanted: a load that straddles fresh stores has to wait.
+            if N > 16 && length > 16 {
+                // Rare, and a load that straddles fresh stores has to wait.
                 copy::<2>(from.add(16), to.add(16));
             }
         }

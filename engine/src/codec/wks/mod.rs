@@ -4,9 +4,9 @@
 //! A page goes to lz4 at once if it is text, or if no stride makes enough of a sample of it equal
 //! (`choose`). Otherwise its words are put into classes and streams, four blocks at a time, which
 //! make up the chunk (`format`). What is true of each word, and the streams, are the business
-//! of a path for the processor (`scalar`, with `narrow` where the build target has no vector registers,
-//! `avx2`, `avx512`); the choice of classes from it
-//! (`classes`) and the search for far words (`far`) serve all of them.
+//! of a path for the processor (`avx2`, `avx512`, and `scalar`, with `narrow` where the build target
+//! has no vector registers); the choice of classes from it (`classes`) and the search for far words
+//! (`far`) serve all of them.
 
 // Targets without SSE registers, such as kernels, cannot compile intrinsics of wider ones.
 #[cfg(all(
@@ -51,7 +51,7 @@ const FEW_EQUAL: usize = choose::MOST * 35 / 100;
 /// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
 const LARGE: [usize; 2] = [2800, 2400];
 
-/// Working memory: 12 KiB, all zero at first.
+/// Working memory: 11 KiB, all zero at first.
 pub(super) struct State {
     parts: Parts,
     far: Far,

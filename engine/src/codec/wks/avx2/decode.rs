@@ -45,6 +45,29 @@ fn numbers() -> __m256i {
     _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
 }
 
+/// The words of a page at `places`, for the lanes of a set; zeros for others, and for those that lie
+/// outside of the page.
+///
+/// One by one: `vpgatherdd` is slow where processors are protected from each other's data in it
+/// (Intel, CVE-2022-40982), and wrong in QEMU 7.2 where the numbers are in registers 8 to 15.
+#[inline]
+#[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
+fn gathered(page: &Page, places: __m256i, lanes: u8) -> __m256i {
+    let of_page = page.as_chunks::<4>().0;
+    let (mut at, mut words) = ([0_u32; HALF], [0_u32; HALF]);
+    // SAFETY: the array has 32 bytes.
+    unsafe { _mm256_storeu_si256(at.as_mut_ptr().cast(), places) };
+    let mut set = lanes;
+    while set != 0 {
+        let lane = set.trailing_zeros() as usize % HALF;
+        set &= set - 1;
+        let word = of_page.get(at[lane] as usize);
+        words[lane] = word.map_or(0, |word| u32::from_le_bytes(*word));
+    }
+    // SAFETY: as above.
+    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+}
+
 /// The streams of a chunk that is decoded.
 struct Streams {
     ends: Ends,
@@ -93,12 +116,7 @@ impl Streams {
             let far = _mm256_or_si256(f, p);
             let before = _mm256_cmpgt_epi32(_mm256_setzero_si256(), at);
             self.bad = _mm256_or_si256(self.bad, _mm256_and_si256(far, before));
-            let read = _mm256_andnot_si256(before, far);
-            // SAFETY: the lanes that are read lie between the start of the page and the block.
-            let far = unsafe {
-                let none = _mm256_setzero_si256();
-                _mm256_mask_i32gather_epi32::<4>(none, page.as_ptr().cast(), at, read)
-            };
+            let far = gathered(page, at, of_half(sets.classes.far() | sets.classes.far_high()));
             add = _mm256_blendv_epi8(add, far, f);
             let low = _mm256_set1_epi32(0xff);
             let mixed = _mm256_or_si256(_mm256_andnot_si256(low, far), _mm256_and_si256(low, h));

@@ -149,7 +149,8 @@ unsafe extern "C" {
     pub(crate) fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c_void;
     pub(crate) fn rzk_bio_unmap(bio: *mut Bio, cursor: *mut Cursor, page: *mut c_void, read: bool);
     // May sleep.
-    pub(crate) fn rzk_defer(live: *const c_void, deferral: *const c_void, length: usize);
+    pub(crate) fn rzk_deferral_new(live: *const c_void, size: *mut usize) -> *mut c_void;
+    pub(crate) fn rzk_deferral_queue(memory: *mut c_void);
 
     pub(crate) fn rzk_is_admin() -> bool;
     // May sleep.
@@ -213,3 +214,6 @@ unsafe extern "C" {
         page: *mut u8,
     ) -> bool;
 }
+
+#[cfg(test)]
+pub(crate) mod mock;

@@ -1,29 +1,37 @@
 //! `compcache swap on`, `swap off` and `swap set`.
 
-use std::path::PathBuf;
+mod off;
+
+use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
-use compcache_device::swap;
-use compcached::Client;
-use compcached::protocol::{Request, Response};
-use compcached::size::{Size, human};
+use compcached::protocol::{ErrorCode, Request, Response};
+use compcached::registry::SwappedOn;
+use compcached::size::Size;
+use compcached::types::DriverChoice;
 
 use crate::device_name;
 use crate::env::{Memory, Places, print, warn};
 use crate::error::CliError;
-use crate::progress;
+
+/// The command's name in the message to those who may not do it.
+const ON: &str = "compcache swap on";
 
 /// What to try, shown by `--help` and in the man pages.
 pub(crate) const EXAMPLES: &str = "\
 compcache swap on --size 50%
 compcache swap on --size 4G --codec zstd:3
 compcache swap on --backing-swap /dev/sda2 --memlimit 512M
+compcache swap on --driver user
 compcache swap off";
 
 /// Options of `compcache swap`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum SwapCommand {
-    /// Swap on a ramzswap device; starts the daemon where none runs
+    /// Swap on a ramzswap device
+    ///
+    /// It is one of the kernel driver where that is loaded or can be loaded; otherwise one of the
+    /// daemon, which is started where none runs. See --driver.
     #[command(after_help = crate::examples(EXAMPLES))]
     On(OnArgs),
     /// Swap off ramzswap devices and free their memory
@@ -32,7 +40,8 @@ pub(crate) enum SwapCommand {
     /// Change a device while it is in use
     ///
     /// Pages that the device holds stay as they are, and readable; new ones are compressed with
-    /// the new codec. What becomes of cold pages changes at once.
+    /// the new codec. What becomes of cold pages changes at once, and so does the memory limit,
+    /// which only devices of the kernel driver can change while in use.
     #[command(after_help = crate::examples(SET_EXAMPLES))]
     Set(SetArgs),
 }
@@ -44,11 +53,12 @@ pub(crate) const OFF_EXAMPLES: &str = "compcache swap off\ncompcache swap off /d
 pub(crate) const SET_EXAMPLES: &str = "\
 compcache swap set --codec zstd:3 /dev/ramzswap0
 compcache swap set --recompress off /dev/ramzswap0
+compcache swap set --memlimit 1G /dev/ramzswap0
 compcache swap set --recompress zstd:3 --recompress-after 300 --recompress-cpu 5 /dev/ramzswap0";
 
 /// Options of `compcache swap set`.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true, args = ["codec", "recompress", "recompress_after", "recompress_cpu"])]
+#[group(required = true, multiple = true, args = ["codec", "memlimit", "recompress", "recompress_after", "recompress_cpu"])]
 pub(crate) struct SetArgs {
     /// The device, /dev/ramzswapN or ramzswapN
     #[arg(value_name = "DEVICE")]
@@ -57,6 +67,10 @@ pub(crate) struct SetArgs {
     /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
+
+    /// Keep at most this much in memory, the rest in the backing swap; kernel driver only
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
+    memlimit: Option<Size>,
 
     #[command(flatten)]
     recompress: RecompressArgs,
@@ -142,7 +156,7 @@ pub(crate) struct OffArgs {
 pub(crate) fn main(command: &SwapCommand, places: &Places) -> Result<(), CliError> {
     match command {
         SwapCommand::On(args) => on(args, places),
-        SwapCommand::Off(args) => off(args, places),
+        SwapCommand::Off(args) => off::main(args, places),
         SwapCommand::Set(args) => set(args, places),
     }
 }
@@ -151,21 +165,24 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
     let ram = Memory::read()?.total;
     let bytes = |size: Option<Size>| size.map(|size| size.resolve(ram)).transpose();
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let number = device(args.device.as_deref(), places)?;
+    let params = ParamsUpdate {
+        disksize: bytes(args.size)?,
+        memlimit: bytes(args.memlimit)?,
+        backing_swap: args.backing_swap.as_ref().map(absolute),
+        codec: args.codec.clone(),
+        ..args.recompress.params()
+    };
+    if let Some(on) = on_kernel_device(number, &params, args.priority, places)? {
+        warn("compcache", &on.warnings);
+        return report_on(&on.status.node, on.priority);
+    }
     let request = Request::SwapOn {
-        device: device(args.device.as_deref(), places)?,
-        params: ParamsUpdate {
-            disksize: bytes(args.size)?,
-            memlimit: bytes(args.memlimit)?,
-            backing_swap: args.backing_swap.as_ref().map(absolute),
-            codec: args.codec.clone(),
-            ..args.recompress.params()
-        },
+        device: number,
+        params,
         priority: args.priority,
     };
-    match places
-        .connect_or_spawn("compcache swap on")?
-        .request(&request)?
-    {
+    match places.connect_or_spawn(ON)?.request(&request)? {
         Response::SwappedOn {
             node,
             priority,
@@ -173,22 +190,66 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
             ..
         } => {
             warn("compcache", &warnings);
-            print(&format!(
-                "{}: swapped on with priority {priority}\n",
-                node.display()
-            ))
+            report_on(&node, priority)
         }
         _ => Err(CliError::Answer),
     }
 }
 
+fn report_on(node: &Path, priority: i32) -> Result<(), CliError> {
+    print(&format!(
+        "{}: swapped on with priority {priority}\n",
+        node.display()
+    ))
+}
+
+/// Swaps on a device of the kernel driver; `None` where one in userspace is to be taken.
+fn on_kernel_device(
+    number: Option<u32>,
+    params: &ParamsUpdate,
+    priority: Option<i32>,
+    places: &Places,
+) -> Result<Option<SwappedOn>, CliError> {
+    let driver = places.driver(true)?;
+    let auto = driver.choice == DriverChoice::Auto;
+    let elsewhere = auto && number.is_some_and(|number| !places.is_kernels(number));
+    if !driver.is_kernel() || elsewhere {
+        return Ok(None);
+    }
+    if !rustix::process::geteuid().is_root() {
+        // A daemon's group may use its devices; those of the kernel are root's.
+        return if auto {
+            Ok(None)
+        } else {
+            Err(CliError::NotRoot(ON))
+        };
+    }
+    match places.kernel_devices().swap_on(number, params, priority) {
+        Err(refusal) if auto && number.is_none() && refusal.code == ErrorCode::Enospc => {
+            let text = format!("a device in userspace is used: {}", refusal.message);
+            warn("compcache", &[text]);
+            Ok(None)
+        }
+        done => Ok(Some(done?)),
+    }
+}
+
 fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
+    let number = device_name::number(&args.device, &places.dev_dir)?;
+    let ram = Memory::read()?.total;
+    let params = ParamsUpdate {
+        codec: args.codec.clone(),
+        memlimit: args.memlimit.map(|size| size.resolve(ram)).transpose()?,
+        ..args.recompress.params()
+    };
+    if places.is_kernels(number) {
+        let warnings = places.kernel_devices().set(number, &params)?;
+        warn("compcache", &warnings);
+        return Ok(());
+    }
     let request = Request::Set {
-        device: device_name::number(&args.device, &places.dev_dir)?,
-        params: ParamsUpdate {
-            codec: args.codec.clone(),
-            ..args.recompress.params()
-        },
+        device: number,
+        params,
     };
     match places.connect()?.request(&request)? {
         Response::Done { warnings } => {
@@ -199,65 +260,7 @@ fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
     }
 }
 
-fn off(args: &OffArgs, places: &Places) -> Result<(), CliError> {
-    let number = device(args.device.as_deref(), places)?;
-    let mut client = places.connect()?;
-    let in_use = swapped_on(&mut client, number)?;
-    let first = in_use.used();
-    // The daemon answers when all pages are back, which may take minutes.
-    let ask = move || client.request(&Request::SwapOff { device: number });
-    let response = progress::wait(ask, || {
-        let left = human(in_use.used());
-        Some(format!("swapping off: {left} of {} left", human(first)))
-    })?;
-    match response? {
-        Response::Done { warnings } => {
-            warn("compcache", &warnings);
-            print(&in_use.report())
-        }
-        _ => Err(CliError::Answer),
-    }
-}
-
 fn device(name: Option<&str>, places: &Places) -> Result<Option<u32>, CliError> {
     name.map(|name| device_name::number(name, &places.dev_dir))
         .transpose()
-}
-
-/// Devices that are to be swapped off: node and block device.
-struct InUse(Vec<(PathBuf, PathBuf)>);
-
-/// Asks the daemon which devices are swapped on, of all or of the one that is named.
-fn swapped_on(client: &mut Client, number: Option<u32>) -> Result<InUse, CliError> {
-    match client.request(&Request::Status { device: number })? {
-        Response::Status { devices, .. } => Ok(InUse(
-            devices
-                .into_iter()
-                .filter(|device| device.swap.is_some())
-                .filter_map(|device| Some((device.node, device.block_device?)))
-                .collect(),
-        )),
-        _ => Err(CliError::Answer),
-    }
-}
-
-impl InUse {
-    /// Bytes of swap in use on them.
-    fn used(&self) -> u64 {
-        self.0
-            .iter()
-            .filter_map(|(_, block_device)| swap::find(block_device).ok().flatten())
-            .map(|entry| entry.used_bytes)
-            .sum()
-    }
-
-    fn report(&self) -> String {
-        match self.0.as_slice() {
-            [] => "no ramzswap device was swapped on\n".to_owned(),
-            devices => devices
-                .iter()
-                .map(|(node, _)| format!("{}: swapped off\n", node.display()))
-                .collect(),
-        }
-    }
 }

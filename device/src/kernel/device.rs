@@ -1,0 +1,391 @@
+//! One device of the driver.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use compcache_engine::{CodecSpec, PAGE_SIZE};
+use parking_lot::Mutex;
+
+use super::attributes::{
+    self as attribute, BACKING_DEV, COMP_ALGORITHM, DISKSIZE, INITSTATE, MEM_LIMIT, NONE,
+    RECOMPRESS_AFTER, RECOMPRESS_ALGORITHM, RECOMPRESS_CPU, RESET, Setting,
+};
+use super::{NAME, Root, ioctl, report};
+use crate::backing_swap::BackingSwap;
+use crate::error::DeviceError;
+use crate::freed::Freeing;
+use crate::params::{PAGE, Params, ParamsUpdate};
+use crate::recompress::policy::ColdCodec;
+use crate::status::{DeviceStatus, Driver, State, SwapUse};
+use crate::swap;
+use crate::swap_header::SwapHeader;
+
+/// How long a reset waits for whoever has the device open: udev looks at a device for a moment
+/// after each change.
+const RESET_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two tries.
+const RESET_PAUSE: Duration = Duration::from_millis(20);
+
+/// A device of the kernel driver. It has the parameters and the rules of
+/// [`Device`](crate::Device); what it holds lives in the kernel, however this process ends.
+#[derive(Debug)]
+pub struct KernelDevice {
+    number: u32,
+    root: Root,
+    /// The size that was set and is written last, since that initialises the device.
+    disksize: Mutex<Option<u64>>,
+}
+
+impl KernelDevice {
+    /// The device of this number, whether the driver has it or not.
+    #[must_use]
+    pub fn new(number: u32, root: Root) -> Self {
+        KernelDevice {
+            number,
+            root,
+            disksize: Mutex::default(),
+        }
+    }
+
+    /// The `N` of `ramzswapN`.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The block device.
+    #[must_use]
+    pub fn node(&self) -> PathBuf {
+        self.root.node(self.number)
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{NAME}{}", self.number)
+    }
+
+    /// Whether the driver has it.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.root.has(self.number)
+    }
+
+    /// Where the node leads, if it is a link: to a device in userspace that had the name first.
+    #[must_use]
+    pub fn hidden_by(&self) -> Option<PathBuf> {
+        std::fs::read_link(self.node()).ok()
+    }
+
+    /// Whether it is initialised.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.read_number(INITSTATE) == 1
+    }
+
+    /// Sets parameters, which are checked as those of a device in userspace and take effect
+    /// with [`KernelDevice::init`]. Returns warnings for the user.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where a value or a rule refuses them, or the driver, or where the device
+    /// is initialised already. Nothing is changed then.
+    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+        if self.is_ready() {
+            return Err(self.already("change its parameters"));
+        }
+        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
+        let warnings = self.resolve(&params)?.1;
+        let mut settings = Vec::new();
+        if let Some(path) = update.backing_swap.as_ref() {
+            ioctl::check_length(path)?;
+            settings.push(Setting::new(BACKING_DEV, path.display()));
+        }
+        if update.memlimit.is_some() {
+            settings.push(Setting::new(MEM_LIMIT, params.memlimit.unwrap_or(0)));
+        }
+        settings.extend(self.live_settings(update, &params)?);
+        self.write_all(&settings)?;
+        let mut disksize = self.disksize.lock();
+        *disksize = params.disksize.or(*disksize);
+        Ok(warnings)
+    }
+
+    /// Makes the device ready, with a swap header. Returns warnings for the user.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; the device is then not initialised and keeps its parameters.
+    pub fn init(&self) -> Result<Vec<String>, DeviceError> {
+        if self.is_ready() {
+            return Err(self.already("initialise it anew"));
+        }
+        let set = self.set_so_far();
+        let (resolved, warnings) = self.resolve(&Params::default().with(&set)?)?;
+        if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
+            self.write(&Setting::new(MEM_LIMIT, memlimit))?;
+        }
+        self.write(&Setting::new(DISKSIZE, resolved.disksize))?;
+        if let Err(error) = self.ensure_swap_header() {
+            if let Err(error) = self.reset() {
+                tracing::error!("{error}");
+            } else if let Err(error) = self.configure(&set) {
+                tracing::error!("could not undo a failed change: {error}");
+            }
+            return Err(error);
+        }
+        self.disksize.lock().take();
+        Ok(warnings)
+    }
+
+    /// Takes the device back to its state before it was initialised. Pages that were written
+    /// are lost, all parameters forgotten.
+    ///
+    /// # Errors
+    /// [`DeviceError::Busy`] while it is swapped on, mounted or open; nothing is changed then.
+    pub fn reset(&self) -> Result<(), DeviceError> {
+        let start = Instant::now();
+        loop {
+            match self.write(&Setting::new(RESET, 1)) {
+                Err(DeviceError::Busy { .. })
+                    if start.elapsed() < RESET_PATIENCE && self.swap_use().is_none() =>
+                {
+                    std::thread::sleep(RESET_PAUSE);
+                }
+                Ok(()) => {
+                    self.disksize.lock().take();
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Changes parameters of a device that may be in use: the codec for new pages, the memory
+    /// limit, and what becomes of cold pages.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where a value or a rule refuses them, or the driver, or where one of them
+    /// can't be changed any more. Nothing is changed then.
+    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+        if !self.is_ready() {
+            return self.configure(update);
+        }
+        if update.disksize.is_some() || update.backing_swap.is_some() {
+            return Err(self.already("change its size or its backing swap"));
+        }
+        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
+        let mut settings = Vec::new();
+        if let Some(memlimit) = params.memlimit.filter(|_| update.memlimit.is_some()) {
+            let disksize = self.read_number(DISKSIZE);
+            if memlimit > disksize {
+                return Err(DeviceError::MemlimitOverDisksize {
+                    memlimit_kb: memlimit / 1024,
+                    disksize_kb: disksize / 1024,
+                });
+            }
+            settings.push(Setting::new(MEM_LIMIT, memlimit));
+        }
+        settings.extend(self.live_settings(update, &params)?);
+        self.write_all(&settings)?;
+        Ok(Vec::new())
+    }
+
+    /// Swaps on the device. `None` takes a priority above every active swap. Returns the
+    /// priority.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where the device is not initialised, is swapped on already, or where the
+    /// kernel refuses.
+    pub fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
+        if !self.is_ready() {
+            return Err(DeviceError::NotInitialised {
+                number: self.number,
+            });
+        }
+        if self.swap_use().is_some() {
+            return Err(self.busy("it is swapped on already"));
+        }
+        // Where the kernel tells of each slot that it frees, a discard says nothing new.
+        let discard = self.freeing() == Freeing::ByCluster;
+        swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
+            DeviceError::system(
+                format!("swap on {}", self.name()),
+                e,
+                &format!(
+                    "the priority must lie between 0 and {}, and only root may do this",
+                    swap::MAX_PRIORITY
+                ),
+            )
+        })
+    }
+
+    /// The device as it is now; one that the driver does not have is new.
+    #[must_use]
+    pub fn status(&self) -> DeviceStatus {
+        let ready = self.is_ready();
+        let text = |attribute| self.read(attribute).unwrap_or_default();
+        let params = self.set_so_far();
+        let listed = text(COMP_ALGORITHM);
+        let codec = attribute::chosen(&listed);
+        let recompress = text(RECOMPRESS_ALGORITHM);
+        let number = |attribute| u32::try_from(self.read_number(attribute)).unwrap_or(0);
+        DeviceStatus {
+            number: self.number,
+            driver: Driver::Kernel,
+            state: if ready { State::Ready } else { State::New },
+            node: self.node(),
+            block_device: ready.then(|| self.node()),
+            transport: ready.then(|| "kernel".to_owned()),
+            dead_slots: ready.then(|| self.freeing()),
+            swap: self.swap_use().filter(|_| ready),
+            disksize: self.read_number(DISKSIZE),
+            memlimit: Some(self.read_number(MEM_LIMIT)).filter(|bytes| *bytes > 0),
+            backing_swap: params.backing_swap.clone(),
+            params,
+            codec: codec
+                .parse::<CodecSpec>()
+                .map_or_else(|_| codec.to_owned(), |codec| codec.to_string()),
+            recompress: attribute::chosen(&recompress).to_owned(),
+            recompress_after: number(RECOMPRESS_AFTER),
+            recompress_cpu: number(RECOMPRESS_CPU),
+            stats: if ready {
+                report::stats(&text(attribute::STATS), &text(attribute::LATENCY))
+            } else {
+                Default::default()
+            },
+        }
+    }
+
+    /// The parameters that were set and can be seen: size, memory limit and backing swap.
+    pub(super) fn set_so_far(&self) -> ParamsUpdate {
+        let backing = self.read(BACKING_DEV).unwrap_or_default();
+        let backing = Some(backing).filter(|path| !path.is_empty() && path != NONE);
+        let some = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
+        ParamsUpdate {
+            disksize: self.disksize.lock().or(some(self.read_number(DISKSIZE))),
+            memlimit: some(self.read_number(MEM_LIMIT)).filter(|_| backing.is_some()),
+            backing_swap: backing.map(PathBuf::from),
+            ..ParamsUpdate::default()
+        }
+    }
+
+    pub(super) fn resolve(
+        &self,
+        params: &Params,
+    ) -> Result<(crate::params::Resolved, Vec<String>), DeviceError> {
+        // Only looked at: the driver opens it itself.
+        let backing = params
+            .backing_swap
+            .as_deref()
+            .map(|path| BackingSwap::open(path).map(|backing| backing.pages() * PAGE))
+            .transpose()?;
+        params.resolve(crate::device::ram_bytes(), backing)
+    }
+
+    /// The settings that can change while the device is in use.
+    fn live_settings(
+        &self,
+        update: &ParamsUpdate,
+        params: &Params,
+    ) -> Result<Vec<Setting>, DeviceError> {
+        let mut settings = Vec::new();
+        if let Some(codec) = params.codec.filter(|_| update.codec.is_some()) {
+            self.check_codec(codec)?;
+            settings.push(Setting::new(COMP_ALGORITHM, codec));
+        }
+        if let Some(codec) = params.recompress.filter(|_| update.recompress.is_some()) {
+            if let ColdCodec::Codec(codec) = codec {
+                self.check_codec(codec)?;
+            }
+            settings.push(Setting::new(RECOMPRESS_ALGORITHM, codec));
+        }
+        for (attribute, value) in [
+            (RECOMPRESS_AFTER, update.recompress_after),
+            (RECOMPRESS_CPU, update.recompress_cpu),
+        ] {
+            settings.extend(value.map(|value| Setting::new(attribute, value)));
+        }
+        Ok(settings)
+    }
+
+    /// Refuses a codec that the driver does not have.
+    fn check_codec(&self, codec: CodecSpec) -> Result<(), DeviceError> {
+        let list = self.read(COMP_ALGORITHM).unwrap_or_default();
+        let name = |word: &str| word.split(':').next().unwrap_or_default().to_owned();
+        let mut known: Vec<_> = attribute::words(&list).map(name).collect();
+        known.dedup();
+        if known.is_empty() || known.iter().any(|known| known == codec.id().name()) {
+            return Ok(());
+        }
+        Err(DeviceError::NotInKernel {
+            codec: codec.to_string(),
+            known: known.join(", "),
+        })
+    }
+
+    /// What the driver can do here, as it says itself: words `NAME=VALUE`.
+    #[must_use]
+    pub fn features(&self) -> String {
+        self.read(attribute::FEATURES).unwrap_or_default()
+    }
+
+    fn freeing(&self) -> Freeing {
+        report::freeing(&self.features())
+    }
+
+    /// Its use as swap, by the kernel's table.
+    fn swap_use(&self) -> Option<SwapUse> {
+        let entry = swap::find(&self.node()).unwrap_or_else(|error| {
+            tracing::warn!(device = %self.name(), "cannot read /proc/swaps: {error}");
+            None
+        });
+        entry.map(SwapUse::from)
+    }
+
+    /// Writes a swap header, as `mkswap` would, if there is none.
+    pub(super) fn ensure_swap_header(&self) -> Result<(), DeviceError> {
+        let failed = |e: io::Error| {
+            DeviceError::system(
+                format!("write the swap header of {}", self.name()),
+                e,
+                "only root may do this",
+            )
+        };
+        let file = self.open().map_err(failed)?;
+        let mut page = [0; PAGE_SIZE];
+        file.read_exact_at(&mut page, 0).map_err(failed)?;
+        let pages = self.read_number(DISKSIZE) / PAGE;
+        if SwapHeader::check(&page, pages).is_ok() {
+            return Ok(());
+        }
+        let header = SwapHeader::fresh(pages, &self.name()).map_err(failed)?;
+        file.write_all_at(&header.to_page(), 0).map_err(failed)?;
+        file.sync_all().map_err(failed)
+    }
+
+    fn open(&self) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+            .open(self.node())
+    }
+
+    pub(super) fn busy(&self, reason: &str) -> DeviceError {
+        DeviceError::Busy {
+            number: self.number,
+            reason: reason.to_owned(),
+        }
+    }
+
+    pub(super) fn already(&self, action: &'static str) -> DeviceError {
+        DeviceError::AlreadyInitialised {
+            number: self.number,
+            action,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Devices in a tree of files, which take what is written and do nothing with it.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::ParamsUpdate;
+use crate::freed::Freeing;
+use crate::params::MIN_DISKSIZE;
+use crate::status::{Driver, State};
+
+const ATTRIBUTES: [(&str, &str); 12] = [
+    ("disksize", "0\n"),
+    ("initstate", "0\n"),
+    ("reset", ""),
+    ("mem_limit", "0\n"),
+    ("comp_algorithm", "lzo lz4 wks:fast [wks:balanced] zstd\n"),
+    ("backing_dev", "none\n"),
+    ("recompress_algorithm", "zstd:1\n"),
+    ("recompress_after", "30\n"),
+    ("recompress_cpu", "10\n"),
+    (
+        "stats",
+        "reads 5\nwrites 7\npages_stored 9\ncompr_bytes 4096\nnew_counter 3\ncodec_lz4_pages 4\ncodec_lz4_bytes 99\n",
+    ),
+    ("latency", "store 1024 6\nload 512 2\nload 512 1\n"),
+    (
+        "features",
+        "simd=avx2 free_notify=1 synchronous=0 zstd=1 version=0.1.0\n",
+    ),
+];
+
+/// A tree with a driver of `devices` devices.
+fn tree(devices: u32) -> (TempDir, Root) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::below(dir.path(), "6.1.0-test");
+    std::fs::create_dir_all(root.sys.join("module/ramzswap")).unwrap();
+    std::fs::create_dir_all(&root.dev).unwrap();
+    std::fs::create_dir_all(root.sys.join("block/loop0")).unwrap();
+    for number in 0..devices {
+        let block = root.sys.join(format!("block/ramzswap{number}"));
+        std::fs::create_dir_all(&block).unwrap();
+        for (name, text) in ATTRIBUTES {
+            std::fs::write(block.join(name), text).unwrap();
+        }
+        std::fs::write(root.node(number), [0; 4096]).unwrap();
+    }
+    (dir, root)
+}
+
+fn device(root: &Root) -> KernelDevice {
+    KernelDevice::new(0, root.clone())
+}
+
+fn written(root: &Root, attribute: &str) -> String {
+    std::fs::read_to_string(root.block(0).join(attribute)).unwrap()
+}
+
+fn put(root: &Root, attribute: &str, text: &str) {
+    std::fs::write(root.block(0).join(attribute), text).unwrap();
+}
+
+#[test]
+fn the_driver_is_found_or_it_is_said_why_not() {
+    let (_dir, root) = tree(3);
+    assert_eq!(
+        root.presence(),
+        Presence::Loaded {
+            devices: vec![0, 1, 2]
+        }
+    );
+    assert!(root.has(2) && !root.has(3));
+    let (_dir, none) = tree(0);
+    std::fs::remove_dir(none.sys.join("module/ramzswap")).unwrap();
+    assert_eq!(
+        none.presence().to_string(),
+        "not loaded: module ramzswap not found for 6.1.0-test"
+    );
+    let modules = none.modules.join("6.1.0-test");
+    std::fs::create_dir_all(&modules).unwrap();
+    std::fs::write(modules.join("modules.dep"), "updates/ramzswap.ko:\n").unwrap();
+    let text = none.presence().to_string();
+    assert!(text.contains("not loaded, but installed") && text.ends_with("updates/ramzswap.ko"));
+}
+
+#[test]
+fn names_of_devices() {
+    assert_eq!(number("ramzswap17"), Some(17));
+    for bad in [
+        "ramzswap",
+        "ramzswap01",
+        "ramzswap+1",
+        "zram0",
+        "ramzswap0p1",
+    ] {
+        assert_eq!(number(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn parameters_become_attributes_and_the_size_comes_last() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    let update = ParamsUpdate {
+        disksize: Some(MIN_DISKSIZE + 5),
+        codec: Some("zstd:3".into()),
+        recompress: Some("off".into()),
+        recompress_after: Some(60),
+        recompress_cpu: Some(5),
+        ..ParamsUpdate::default()
+    };
+    device.configure(&update).unwrap();
+    assert_eq!(written(&root, "comp_algorithm"), "zstd:3\n");
+    assert_eq!(written(&root, "recompress_algorithm"), "off\n");
+    assert_eq!(written(&root, "recompress_after"), "60\n");
+    assert_eq!(written(&root, "recompress_cpu"), "5\n");
+    assert_eq!(
+        written(&root, "disksize"),
+        "0\n",
+        "that would initialise it"
+    );
+    assert_eq!(device.status().params.disksize, Some(MIN_DISKSIZE));
+    device.init().unwrap();
+    assert_eq!(written(&root, "disksize"), format!("{MIN_DISKSIZE}\n"));
+    let header = std::fs::read(root.node(0)).unwrap();
+    assert!(header.ends_with(b"SWAPSPACE2"));
+}
+
+#[test]
+fn values_out_of_range_change_nothing() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    let bad = |change: fn(&mut ParamsUpdate), words: &str| {
+        let mut update = ParamsUpdate {
+            recompress_cpu: Some(7),
+            ..ParamsUpdate::default()
+        };
+        change(&mut update);
+        let message = device.configure(&update).unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+        assert_eq!(written(&root, "recompress_cpu"), "10\n");
+    };
+    bad(|p| p.disksize = Some(1), "too small");
+    bad(|p| p.memlimit = Some(1 << 20), "without a backing swap");
+    bad(|p| p.codec = Some("gzip".into()), "unknown codec 'gzip'");
+    bad(
+        |p| p.codec = Some("wkdm".into()),
+        "which has lzo, lz4, wks, zstd",
+    );
+    bad(|p| p.recompress = Some("wkdm".into()), "--driver user");
+    bad(|p| p.recompress_after = Some(0), "1 to 86400");
+    bad(|p| p.recompress_cpu = Some(101), "1 to 100");
+    bad(
+        |p| p.backing_swap = Some("/nonexistent".into()),
+        "/nonexistent",
+    );
+}
+
+#[test]
+fn where_one_attribute_is_refused_those_before_it_are_set_back() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    std::fs::remove_file(root.block(0).join("recompress_cpu")).unwrap();
+    let update = ParamsUpdate {
+        codec: Some("lz4".into()),
+        recompress_cpu: Some(5),
+        ..ParamsUpdate::default()
+    };
+    let message = device.configure(&update).unwrap_err().to_string();
+    assert!(
+        message.contains("recompress_cpu of ramzswap0 to \"5\""),
+        "{message}"
+    );
+    assert!(message.contains("another version"), "{message}");
+    assert_eq!(written(&root, "comp_algorithm"), "wks:balanced\n");
+}
+
+#[test]
+fn an_initialised_device_takes_what_can_change_live() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    put(&root, "initstate", "1\n");
+    put(&root, "disksize", "1048576\n");
+    put(&root, "backing_dev", "/dev/sda2\n");
+    let memlimit = |bytes| ParamsUpdate {
+        memlimit: Some(bytes),
+        codec: Some("lzo".into()),
+        ..ParamsUpdate::default()
+    };
+    device.set(&memlimit(524_288)).unwrap();
+    assert_eq!(written(&root, "mem_limit"), "524288\n");
+    assert_eq!(written(&root, "comp_algorithm"), "lzo\n");
+    let message = device.set(&memlimit(2 << 20)).unwrap_err().to_string();
+    assert!(
+        message.contains("larger than the disk (1024 kB)"),
+        "{message}"
+    );
+    let size = ParamsUpdate {
+        disksize: Some(1 << 20),
+        ..ParamsUpdate::default()
+    };
+    for error in [device.set(&size), device.configure(&size), device.init()] {
+        let message = error.unwrap_err().to_string();
+        assert!(
+            message.contains("already initialised: reset it first"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn the_status_is_that_of_a_device_in_userspace() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    let new = device.status();
+    assert_eq!((new.state, new.driver), (State::New, Driver::Kernel));
+    assert_eq!((new.block_device, new.params.is_empty()), (None, true));
+    put(&root, "initstate", "1\n");
+    put(&root, "disksize", "1048576\n");
+    let ready = device.status();
+    assert_eq!(ready.state, State::Ready);
+    assert_eq!(ready.block_device, Some(root.node(0)));
+    assert_eq!(ready.disksize, 1 << 20);
+    assert_eq!(ready.codec, "wks:balanced");
+    assert_eq!((ready.recompress_after, ready.recompress_cpu), (30, 10));
+    assert_eq!(ready.dead_slots, Some(Freeing::AtOnce));
+    assert_eq!((ready.stats.reads, ready.stats.pages_stored), (5, 9));
+    assert_eq!(
+        (ready.stats.store_latency[10], ready.stats.load_latency[9]),
+        (6, 3)
+    );
+    let held = &ready.stats.codecs[0];
+    assert_eq!(
+        (held.codec.as_str(), held.pages, held.bytes),
+        ("lz4", 4, 99)
+    );
+    assert_eq!(ready.swap, None);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_new_and_takes_nothing() {
+    let (_dir, root) = tree(1);
+    let device = KernelDevice::new(7, root);
+    assert!(!device.exists());
+    assert_eq!(device.status().state, State::New);
+    let error = device.reset().unwrap_err();
+    assert!(error.to_string().contains("no such device"), "{error}");
+}
+
+#[test]
+fn a_link_hides_the_drivers_node() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    assert_eq!(device.hidden_by(), None);
+    std::fs::remove_file(root.node(0)).unwrap();
+    std::os::unix::fs::symlink("/dev/loop3", root.node(0)).unwrap();
+    assert_eq!(device.hidden_by().as_deref(), Some(Path::new("/dev/loop3")));
+}
+
+#[test]
+fn one_at_a_time_sets_up_devices() {
+    let (_dir, root) = tree(1);
+    let lock = root.lock().unwrap();
+    let (send, taken) = std::sync::mpsc::channel();
+    let other = root.clone();
+    let waiter = std::thread::spawn(move || {
+        let _lock = other.lock().unwrap();
+        send.send(()).unwrap();
+    });
+    let early = taken.recv_timeout(std::time::Duration::from_millis(50));
+    assert!(early.is_err(), "the lock was taken twice");
+    drop(lock);
+    taken.recv().unwrap();
+    waiter.join().unwrap();
+}

@@ -1,0 +1,673 @@
+//! A kernel for the tests, made of a few functions: two processors, threads, memory that can be
+//! out, disks, requests, and a backing swap in memory.
+
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::string::String;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+use compcache_engine::host::FRAME_SIZE;
+use compcache_engine::page::{PAGE_SIZE, Page};
+
+use super::{Bio, Cursor, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
+use crate::deferred::Deferral;
+use crate::live::Live;
+
+/// Processors.
+const CPUS: u32 = 2;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One test at a time: the module has statics.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = lock(&ALONE);
+    FAIL_IN.store(i64::MAX, SeqCst);
+    ADMIN.store(true, SeqCst);
+    BACKING_FAILS.store(false, SeqCst);
+    lock(&LOG).clear();
+    guard
+}
+
+/// Allocations until one fails; each of them counts down.
+pub(crate) static FAIL_IN: AtomicI64 = AtomicI64::new(i64::MAX);
+/// Whether the caller has CAP_SYS_ADMIN.
+pub(crate) static ADMIN: AtomicBool = AtomicBool::new(true);
+/// Whether transfers of backing swaps fail.
+pub(crate) static BACKING_FAILS: AtomicBool = AtomicBool::new(false);
+/// Things that were made and not freed.
+pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
+/// The kernel's log.
+pub(crate) static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Files that can be backing swaps.
+pub(crate) static FILES: Mutex<Option<HashMap<String, Vec<Page>>>> = Mutex::new(None);
+
+/// Whether memory is there for one more thing.
+fn may_make() -> bool {
+    let there = FAIL_IN.fetch_sub(1, SeqCst) != 0;
+    if there {
+        MADE.fetch_add(1, SeqCst);
+    }
+    there
+}
+
+fn unmake() {
+    MADE.fetch_sub(1, SeqCst);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_features() -> u32 {
+    HAS_FREE_NOTIFY | HAS_SYNCHRONOUS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_print(_: u32, text: *const u8, length: usize) {
+    // SAFETY: the text is as long as is said.
+    let bytes = unsafe { std::slice::from_raw_parts(text, length) };
+    lock(&LOG).push(String::from_utf8_lossy(bytes).into_owned());
+}
+
+/// Memory with its size before it, so that it can be freed.
+unsafe fn sized(size: usize, align: usize, zero: bool) -> *mut c_void {
+    let align = align.max(4096);
+    let Ok(layout) = Layout::from_size_align(size + align, align) else {
+        return ptr::null_mut();
+    };
+    if size > 1 << 40 || !may_make() {
+        return ptr::null_mut();
+    }
+    // SAFETY: the layout has a size; the header lies before what is returned.
+    unsafe {
+        let start = if zero { alloc_zeroed(layout) } else { alloc(layout) };
+        let memory = start.add(align);
+        memory.cast::<usize>().sub(1).write(size);
+        memory.cast::<usize>().sub(2).write(align);
+        memory.cast()
+    }
+}
+
+unsafe fn free_sized(memory: *mut c_void) {
+    if memory.is_null() {
+        return;
+    }
+    unmake();
+    // SAFETY: made by `sized`.
+    unsafe {
+        let words = memory.cast::<usize>();
+        let (size, align) = (words.sub(1).read(), words.sub(2).read());
+        let layout = Layout::from_size_align_unchecked(size + align, align);
+        dealloc(memory.cast::<u8>().sub(align), layout);
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_alloc(size: usize, align: usize) -> *mut c_void {
+    // SAFETY: any size may be asked for.
+    unsafe { sized(size, align, false) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_free(memory: *mut c_void) {
+    // SAFETY: made by `rzk_alloc`.
+    unsafe { free_sized(memory) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_table_alloc(size: usize) -> *mut c_void {
+    // SAFETY: any size may be asked for.
+    unsafe { sized(size, 4096, true) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_table_free(memory: *mut c_void) {
+    // SAFETY: made by `rzk_table_alloc`.
+    unsafe { free_sized(memory) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_ram_bytes() -> u64 {
+    1 << 30
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_frame_alloc(_: bool) -> *mut c_void {
+    // SAFETY: any size may be asked for.
+    unsafe { sized(FRAME_SIZE, 4096, false) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_frame_free(frame: *mut c_void) {
+    // SAFETY: made by `rzk_frame_alloc`.
+    unsafe { free_sized(frame) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_frames_mapped() -> u64 {
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_shrinker_start(_: u32, live: *const c_void) -> *mut c_void {
+    if may_make() { live.cast_mut() } else { ptr::null_mut() }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_shrinker_stop(_: *mut c_void) {
+    unmake();
+}
+
+thread_local! {
+    /// How deep this thread is in calls of `rzk_cpu_enter`, and on which processor.
+    static ENTERED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+static BUSY: [AtomicBool; CPUS as usize] = [const { AtomicBool::new(false) }; CPUS as usize];
+
+fn take(flag: &AtomicBool) -> bool {
+    !flag.swap(true, SeqCst)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_cpu_enter() -> u32 {
+    let (depth, mut cpu) = ENTERED.get();
+    if depth == 0 {
+        while !take(&BUSY[cpu as usize]) {
+            cpu = (cpu + 1) % CPUS;
+            std::thread::yield_now();
+        }
+    }
+    ENTERED.set((depth + 1, cpu));
+    cpu
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_cpu_leave() {
+    let (depth, cpu) = ENTERED.get();
+    if depth == 1 {
+        BUSY[cpu as usize].store(false, SeqCst);
+    }
+    ENTERED.set((depth - 1, cpu));
+}
+
+/// Nothing that sleeps is called with preemption off.
+fn might_sleep() {
+    assert_eq!(ENTERED.get().0, 0, "sleeping with preemption off");
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_cpu_count() -> u32 {
+    CPUS
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_spin_lock(word: *const u32) {
+    // SAFETY: it is a lock that lives.
+    while !unsafe { rzk_spin_trylock(word) } {
+        std::thread::yield_now();
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_spin_trylock(word: *const u32) -> bool {
+    // SAFETY: it is a lock that lives.
+    let word = unsafe { AtomicU32::from_ptr(word.cast_mut()) };
+    word.compare_exchange(0, 1, SeqCst, SeqCst).is_ok()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_spin_unlock(word: *const u32) {
+    // SAFETY: it is a lock that lives.
+    unsafe { AtomicU32::from_ptr(word.cast_mut()) }.store(0, SeqCst);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_fpu_enter() -> bool {
+    false
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_fpu_leave() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_now_ns() -> u64 {
+    static START: Mutex<Option<Instant>> = Mutex::new(None);
+    let start = *lock(&START).get_or_insert_with(Instant::now);
+    start.elapsed().as_nanos() as u64
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_breathe() {
+    might_sleep();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_nap() {
+    might_sleep();
+    std::thread::sleep(Duration::from_micros(50));
+}
+
+/// A thread: woken and stopped.
+#[derive(Default)]
+struct MockThread {
+    flags: Mutex<(bool, bool)>,
+    changed: Condvar,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_thread_new() -> *mut c_void {
+    if !may_make() {
+        return ptr::null_mut();
+    }
+    Box::into_raw(Box::<MockThread>::default()).cast()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_free(thread: *mut MockThread) {
+    unmake();
+    // SAFETY: made by `rzk_thread_new`.
+    drop(unsafe { Box::from_raw(thread) });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_start(
+    thread: *mut MockThread,
+    _: u32,
+    _: *const c_char,
+    kind: u32,
+    _: bool,
+    live: *const c_void,
+) -> c_int {
+    unsafe extern "C" {
+        fn rz_thread_run(live: *const Live, kind: u32);
+    }
+    if FAIL_IN.fetch_sub(1, SeqCst) == 0 {
+        return -super::ENOMEM;
+    }
+    let live = live as usize;
+    // SAFETY: it stays until the thread was stopped.
+    let handle = std::thread::spawn(move || unsafe { rz_thread_run(live as *const Live, kind) });
+    // SAFETY: made by `rzk_thread_new`.
+    *lock(unsafe { &(*thread).handle }) = Some(handle);
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_stop(thread: *mut MockThread) {
+    // SAFETY: made by `rzk_thread_new`.
+    let thread = unsafe { &*thread };
+    lock(&thread.flags).1 = true;
+    thread.changed.notify_all();
+    if let Some(handle) = lock(&thread.handle).take() {
+        handle.join().expect("the thread has not panicked");
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_wake(thread: *mut MockThread) {
+    // SAFETY: made by `rzk_thread_new`.
+    let thread = unsafe { &*thread };
+    lock(&thread.flags).0 = true;
+    thread.changed.notify_all();
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_stopped(thread: *mut MockThread) -> bool {
+    // SAFETY: made by `rzk_thread_new`.
+    lock(unsafe { &(*thread).flags }).1
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_take_wake(thread: *mut MockThread) -> bool {
+    // SAFETY: made by `rzk_thread_new`.
+    std::mem::take(&mut lock(unsafe { &(*thread).flags }).0)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_thread_sleep(thread: *mut MockThread, limit_ms: u64) {
+    might_sleep();
+    // SAFETY: made by `rzk_thread_new`.
+    let thread = unsafe { &*thread };
+    let limit = Duration::from_millis(if limit_ms == 0 { 1 << 40 } else { limit_ms });
+    let flags = lock(&thread.flags);
+    let waits = |flags: &mut (bool, bool)| !flags.0 && !flags.1;
+    drop(thread.changed.wait_timeout_while(flags, limit, waits));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_thread_cpu_ns() -> u64 {
+    rzk_now_ns()
+}
+
+/// A disk: who has it open, its size, whether it is claimed.
+#[derive(Default)]
+pub(crate) struct MockDisk {
+    pub(crate) openers: AtomicU32,
+    pub(crate) bytes: AtomicU64,
+    claimed: AtomicBool,
+    control: AtomicBool,
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_new(
+    _: u32,
+    _: bool,
+    _: *const c_void,
+    error: *mut c_int,
+) -> *mut MockDisk {
+    if may_make() {
+        return Box::into_raw(Box::default());
+    }
+    // SAFETY: there is a place for it.
+    unsafe { error.write(-super::ENOMEM) };
+    ptr::null_mut()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_disk_add(_: *mut MockDisk) -> c_int {
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_free(disk: *mut MockDisk) {
+    unmake();
+    // SAFETY: made by `rzk_disk_new`.
+    drop(unsafe { Box::from_raw(disk) });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_lock(disk: *mut MockDisk) {
+    might_sleep();
+    // SAFETY: made by `rzk_disk_new`.
+    while !take(unsafe { &(*disk).control }) {
+        std::thread::yield_now();
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_unlock(disk: *mut MockDisk) {
+    // SAFETY: made by `rzk_disk_new`.
+    unsafe { &(*disk).control }.store(false, SeqCst);
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_claim(disk: *mut MockDisk, own_openers: u32) -> c_int {
+    // SAFETY: made by `rzk_disk_new`.
+    let disk = unsafe { &*disk };
+    if disk.openers.load(SeqCst) > own_openers || !take(&disk.claimed) {
+        return -super::EBUSY;
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_unclaim(disk: *mut MockDisk) {
+    // SAFETY: made by `rzk_disk_new`.
+    unsafe { &(*disk).claimed }.store(false, SeqCst);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_disk_flush(_: *mut MockDisk) {}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_disk_resize(disk: *mut MockDisk, bytes: u64) {
+    // SAFETY: made by `rzk_disk_new`.
+    unsafe { &(*disk).bytes }.store(bytes, SeqCst);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_disk_drain(_: *mut MockDisk) {
+    might_sleep();
+}
+
+/// A request: its pages, `None` for what is no whole page, and how it ended.
+pub(crate) struct MockBio {
+    pub(crate) pages: Vec<Option<Box<Page>>>,
+    ended: Mutex<Option<c_int>>,
+    end: Condvar,
+}
+
+impl MockBio {
+    pub(crate) fn new(pages: Vec<Option<Box<Page>>>) -> Box<Self> {
+        Box::new(MockBio {
+            pages,
+            ended: Mutex::new(None),
+            end: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn as_bio(&mut self) -> *mut Bio {
+        ptr::from_mut(self).cast()
+    }
+
+    /// Waits for its end, and returns its error.
+    pub(crate) fn wait(&self) -> c_int {
+        let ended = lock(&self.ended);
+        let ended = self.end.wait_while(ended, |ended| ended.is_none());
+        ended.unwrap_or_else(PoisonError::into_inner).unwrap_or(0)
+    }
+
+    unsafe fn of<'a>(bio: *mut Bio) -> &'a mut MockBio {
+        // SAFETY: made by `as_bio`.
+        unsafe { &mut *bio.cast::<MockBio>() }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_bio_account(_: *mut Bio) -> u64 {
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_bio_end(bio: *mut Bio, error: c_int, _: u64) {
+    // SAFETY: made by `as_bio`, and waited for.
+    let bio = unsafe { &*bio.cast::<MockBio>() };
+    let mut ended = lock(&bio.ended);
+    assert!(ended.is_none(), "it has ended already");
+    *ended = Some(error);
+    bio.end.notify_all();
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_bio_refuse(bio: *mut Bio, error: c_int) {
+    // SAFETY: as above.
+    unsafe { rzk_bio_end(bio, error, 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_bio_cursor(_: *mut Bio, cursor: *mut Cursor) {
+    // SAFETY: there is a place for it.
+    unsafe { cursor.write(Cursor::default()) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c_void {
+    // SAFETY: a request that was not ended, and a cursor into it.
+    let (bio, at) = unsafe { (MockBio::of(bio), (*cursor)._opaque[0] as usize) };
+    match &mut bio.pages[at] {
+        Some(page) => page.as_mut_ptr().cast(),
+        None => ptr::null_mut(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_bio_unmap(_: *mut Bio, cursor: *mut Cursor, _: *mut c_void, _: bool) {
+    // SAFETY: it is a cursor.
+    unsafe { (*cursor)._opaque[0] += 1 };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_deferral_new(live: *const c_void, size: *mut usize) -> *mut c_void {
+    might_sleep();
+    let words = size_of::<Deferral>().div_ceil(8);
+    let mut memory = vec![0_u64; words + 1].into_boxed_slice();
+    memory[0] = live as u64;
+    // SAFETY: there is a place for it, and a word before the memory.
+    unsafe {
+        size.write(words * 8);
+        Box::into_raw(memory).cast::<u64>().add(1).cast()
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void) {
+    unsafe extern "C" {
+        fn rz_deferred(live: *const Live, deferral: *mut Deferral);
+    }
+    let memory = memory as usize;
+    std::thread::spawn(move || {
+        let words = size_of::<Deferral>().div_ceil(8) + 1;
+        let start = (memory - 8) as *mut u64;
+        // SAFETY: made by `rzk_deferral_new`, freed once.
+        unsafe {
+            rz_deferred(start.read() as *const Live, memory as *mut Deferral);
+            drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words)));
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_is_admin() -> bool {
+    ADMIN.load(SeqCst)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_copy_from_user(to: *mut c_void, from: u64, length: usize) -> c_int {
+    if from == 0 {
+        return -super::EFAULT;
+    }
+    // SAFETY: a test gives addresses of as many bytes.
+    unsafe { ptr::copy_nonoverlapping(from as *const u8, to.cast(), length) };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_copy_to_user(to: u64, from: *const c_void, length: usize) -> c_int {
+    if to == 0 {
+        return -super::EFAULT;
+    }
+    // SAFETY: as above.
+    unsafe { ptr::copy_nonoverlapping(from.cast(), to as *mut u8, length) };
+    0
+}
+
+/// A file in use.
+pub(crate) struct MockBacking(String);
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_backing_open(
+    path: *const c_char,
+    pages: *mut u64,
+    step: *mut u32,
+    error: *mut c_int,
+) -> *mut MockBacking {
+    // SAFETY: the path ends with a 0, and there are places for the rest.
+    let (path, step, error) = unsafe { (CStr::from_ptr(path), &mut *step, &mut *error) };
+    let path = path.to_string_lossy().into_owned();
+    let files = lock(&FILES);
+    let Some(file) = files.as_ref().and_then(|files| files.get(&path)) else {
+        (*step, *error) = (1, -2);
+        return ptr::null_mut();
+    };
+    if !may_make() {
+        (*step, *error) = (0, -super::ENOMEM);
+        return ptr::null_mut();
+    }
+    // SAFETY: as above.
+    unsafe { pages.write(file.len() as u64) };
+    Box::into_raw(Box::new(MockBacking(path)))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_backing_close(backing: *mut MockBacking) {
+    unmake();
+    // SAFETY: made by `rzk_backing_open`.
+    drop(unsafe { Box::from_raw(backing) });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_backing_map(_: *mut MockBacking, _: u64, _: *mut u64) -> c_int {
+    0
+}
+
+/// Calls `work` with a page of a file.
+unsafe fn with_page(backing: *mut MockBacking, page: u64, work: impl FnOnce(&mut Page)) -> c_int {
+    might_sleep();
+    if BACKING_FAILS.load(SeqCst) {
+        return -super::EIO;
+    }
+    // SAFETY: made by `rzk_backing_open`.
+    let path = unsafe { &(*backing).0 };
+    let mut files = lock(&FILES);
+    let file = files.as_mut().and_then(|files| files.get_mut(path));
+    work(&mut file.expect("an open file")[page as usize]);
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_backing_transfer(
+    backing: *mut MockBacking,
+    write: bool,
+    first: u64,
+    count: u64,
+    request: *mut Bio,
+    cursor: *const Cursor,
+) -> c_int {
+    // SAFETY: a request that was not ended, and a cursor into it.
+    let (bio, at) = unsafe { (MockBio::of(request), (*cursor)._opaque[0] as usize) };
+    for (index, page) in (first..first + count).zip(&mut bio.pages[at..]) {
+        let page = page.as_mut().expect("a whole page");
+        // SAFETY: made by `rzk_backing_open`.
+        let code = unsafe {
+            with_page(backing, index, |there| {
+                if write {
+                    there.copy_from_slice(&page[..]);
+                } else {
+                    page.copy_from_slice(there);
+                }
+            })
+        };
+        if code != 0 {
+            return code;
+        }
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_backing_read(
+    backing: *mut MockBacking,
+    page: u64,
+    memory: *mut c_void,
+) -> c_int {
+    // SAFETY: made by `rzk_backing_open`; the memory is a page.
+    unsafe {
+        with_page(backing, page, |there| {
+            ptr::copy_nonoverlapping(there.as_ptr(), memory.cast(), PAGE_SIZE);
+        })
+    }
+}
+
+/// What this kernel does not have is never called.
+macro_rules! absent {
+    ($($name:ident)*) => {$(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name() {
+            unreachable!("this kernel does not have it");
+        }
+    )*};
+}
+
+absent! {
+    rzk_zstd_compressor_bytes rzk_zstd_decompressor_bytes rzk_zstd_compressor rzk_zstd_decompressor
+    rzk_zstd_compress rzk_zstd_decompress ks_scratch_new ks_scratch_free ks_compress ks_decompress
+}

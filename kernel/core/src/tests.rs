@@ -1,0 +1,326 @@
+//! Devices on a kernel made of a few functions, by the calls that the kernel makes.
+
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::format;
+use std::string::String;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::SeqCst;
+use std::vec::Vec;
+
+use compcache_engine::page::{PAGE_SIZE, Page};
+
+use crate::device::Device;
+use crate::sys::mock::{self, ADMIN, BACKING_FAILS, FAIL_IN, FILES, LOG, MADE, MockBio, MockDisk};
+use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM};
+
+#[allow(improper_ctypes)] // the other side is in this crate
+unsafe extern "C" {
+    fn rz_ioctl(device: *const Device, command: u32, argument: u64, compat: bool) -> i32;
+    fn rz_attribute_show(device: *const Device, number: u32, to: *mut u8, room: usize) -> isize;
+    fn rz_attribute_store(device: *const Device, number: u32, from: *const u8, length: usize)
+    -> isize;
+    fn rz_submit(device: *const Device, bio: *mut crate::sys::Bio, kind: u32, sector: u64, bytes: u64);
+    fn rz_slot_freed(device: *const Device, index: u64);
+}
+
+const SET_DISKSIZE_KB: u32 = 0x4008_7a00;
+const SET_DISKSIZE_KB_32: u32 = 0x4004_7a00;
+const SET_MEMLIMIT_KB: u32 = 0x4008_7a01;
+const SET_BACKING_SWAP: u32 = 0x4080_7a02;
+const GET_STATS: u32 = 0x80f4_7a03;
+const GET_STATS_252: u32 = 0x80fc_7a03;
+const INIT: u32 = 0x7a04;
+const RESET: u32 = 0x7a05;
+
+const DISKSIZE: u32 = 0;
+const INITSTATE: u32 = 1;
+const RESET_ATTRIBUTE: u32 = 2;
+const MEM_LIMIT: u32 = 3;
+const COMP_ALGORITHM: u32 = 4;
+const BACKING_DEV: u32 = 5;
+const IO_STAT: u32 = 7;
+const BD_STAT: u32 = 8;
+const RECOMPRESS_AFTER: u32 = 10;
+const STATS: u32 = 14;
+
+const READ: u32 = 0;
+const WRITE: u32 = 1;
+const DISCARD: u32 = 2;
+
+struct Bed(Box<Device>);
+
+impl Bed {
+    fn new() -> Self {
+        let device = Box::new(Device::new(0));
+        device.add_disk(true).unwrap();
+        Bed(device)
+    }
+
+    fn ioctl(&self, command: u32, argument: u64) -> i32 {
+        // SAFETY: the device lives; arguments are 0 or addresses of enough bytes.
+        unsafe { rz_ioctl(&*self.0, command, argument, false) }
+    }
+
+    fn ioctl_of<T>(&self, command: u32, argument: &mut T) -> i32 {
+        self.ioctl(command, std::ptr::from_mut(argument) as u64)
+    }
+
+    fn show(&self, number: u32) -> String {
+        let mut room = [0; 4096];
+        // SAFETY: the device lives, and there is as much room.
+        let length = unsafe { rz_attribute_show(&*self.0, number, room.as_mut_ptr(), room.len()) };
+        String::from_utf8(room[..length as usize].to_vec()).unwrap()
+    }
+
+    /// 0 or an error number.
+    fn store(&self, number: u32, text: &str) -> i32 {
+        // SAFETY: the device lives, and the text is as long.
+        let taken = unsafe { rz_attribute_store(&*self.0, number, text.as_ptr(), text.len()) };
+        if taken == text.len() as isize { 0 } else { -taken as i32 }
+    }
+
+    fn submit(&self, kind: u32, first: u64, pages: Vec<Option<Box<Page>>>) -> (i32, Box<MockBio>) {
+        let bytes = (pages.len() * PAGE_SIZE) as u64;
+        let mut bio = MockBio::new(pages);
+        // SAFETY: the device lives, and so does the request, until it has ended.
+        unsafe { rz_submit(&*self.0, bio.as_bio(), kind, first * 8, bytes) };
+        (bio.wait(), bio)
+    }
+
+    fn write(&self, first: u64, pages: &[Page]) -> i32 {
+        let pages = pages.iter().map(|page| Some(Box::new(*page))).collect();
+        self.submit(WRITE, first, pages).0
+    }
+
+    fn read(&self, first: u64, count: usize) -> Result<Vec<Page>, i32> {
+        let pages = (0..count).map(|_| Some(Box::new([0xaa; PAGE_SIZE]))).collect();
+        match self.submit(READ, first, pages) {
+            (0, bio) => Ok(bio.pages.into_iter().map(|page| *page.unwrap()).collect()),
+            (error, _) => Err(error),
+        }
+    }
+
+    fn stat(&self, name: &str) -> u64 {
+        let stats = self.show(STATS);
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap().parse().unwrap()
+    }
+}
+
+/// Text that compresses to about a third.
+fn text(seed: u64) -> Page {
+    let mut page = [0; PAGE_SIZE];
+    for (i, bytes) in page.chunks_mut(16).enumerate() {
+        bytes.copy_from_slice(format!("{:08} {:07}", seed, i * 7 % 31).as_bytes());
+    }
+    page
+}
+
+fn noise(seed: u64) -> Page {
+    let mut page = [0; PAGE_SIZE];
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for bytes in page.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.copy_from_slice(&state.to_ne_bytes());
+    }
+    page
+}
+
+fn said(what: &str) -> bool {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    log.iter().any(|line| line.starts_with("ramzswap0: ") && line.contains(what))
+}
+
+/// Makes a swap area of so many pages.
+fn swap_area(path: &str, pages: u32) {
+    let mut area = vec![[0; PAGE_SIZE]; pages as usize];
+    area[0][1024..1028].copy_from_slice(&1_u32.to_ne_bytes());
+    area[0][1028..1032].copy_from_slice(&(pages - 1).to_ne_bytes());
+    area[0][PAGE_SIZE - 10..].copy_from_slice(b"SWAPSPACE2");
+    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    files.get_or_insert_with(HashMap::new).insert(path.into(), area);
+}
+
+#[test]
+fn the_ioctls_keep_the_order_and_errors_of_2010() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    let mut stats = [0_u8; 252];
+    assert_eq!(bed.ioctl_of(GET_STATS, &mut stats), -ENOTTY);
+    assert_eq!(bed.ioctl(RESET, 0), 0);
+    assert_eq!(bed.ioctl(0x7a06, 0), -ENOTTY);
+    assert_eq!(bed.ioctl(SET_DISKSIZE_KB, 0), -EFAULT);
+    assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB, &mut 39_u64), -EINVAL);
+    assert!(said("give at least 40 kB"));
+    assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB, &mut 20_480_u64), 0);
+    assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB_32, &mut [8192_u32, 77]), 0);
+    assert_eq!(bed.ioctl_of(SET_MEMLIMIT_KB, &mut 4096_u64), 0);
+    assert_eq!(bed.ioctl_of(SET_BACKING_SWAP, &mut [b'x'; 128]), -EINVAL);
+    assert_eq!(bed.ioctl(INIT, 0), 0);
+    assert_eq!(bed.ioctl(INIT, 0), -EBUSY);
+    assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB, &mut 1024_u64), -EBUSY);
+    assert_eq!(bed.ioctl_of(SET_BACKING_SWAP, &mut [0_u8; 128]), -EBUSY);
+    assert_eq!(bed.show(DISKSIZE), "8388608\n");
+    assert_eq!(bed.write(3, &[text(1), text(2)]), 0);
+    for (command, shift) in [(GET_STATS, 0), (GET_STATS_252, 8)] {
+        stats.fill(0xee);
+        assert_eq!(bed.ioctl_of(command, &mut stats), 0);
+        let number = |at: usize| u64::from_ne_bytes(stats[at..at + 8].try_into().unwrap());
+        assert_eq!((number(128), number(136), number(152)), (4 << 20, 8 << 20, 2));
+        // After five numbers of four bytes.
+        assert_eq!(number(128 + 56 + shift + 20), 2 * 4096);
+        assert_eq!(stats[244 + shift..].iter().filter(|byte| **byte != 0xee).count(), 0);
+    }
+    ADMIN.store(false, SeqCst);
+    assert_eq!(bed.ioctl_of(GET_STATS, &mut stats), 0);
+    assert_eq!(bed.ioctl(RESET, 0), -EPERM);
+    ADMIN.store(true, SeqCst);
+    assert_eq!(bed.ioctl(RESET, 0), 0);
+    assert_eq!(bed.ioctl_of(GET_STATS, &mut stats), -ENOTTY);
+    assert_eq!(bed.show(INITSTATE), "0\n");
+}
+
+#[test]
+fn attributes_take_what_they_may_and_name_what_they_refuse() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.show(COMP_ALGORITHM), "lzo [lz4] wks:fast wks:balanced\n");
+    assert_eq!(bed.store(COMP_ALGORITHM, "wks:fast\n"), 0);
+    assert_eq!(bed.show(COMP_ALGORITHM), "lzo lz4 [wks:fast] wks:balanced\n");
+    for (number, text, message) in [
+        (DISKSIZE, "12k", "disksize of 12288 bytes is too small"),
+        (DISKSIZE, "1Q", "'1Q' is not a size"),
+        (MEM_LIMIT, "1", "mem_limit of 1 bytes is too small: give at least 64 kB"),
+        (COMP_ALGORITHM, "lzma", "unknown codec 'lzma': choose one of lzo, lz4, wks"),
+        (RECOMPRESS_AFTER, "0", "recompress_after of 0 s is out of range: give 1 to 86400"),
+        (RESET_ATTRIBUTE, "2", "write 1"),
+        (BACKING_DEV, "/none", "backing swap /none: cannot open it (error 2)"),
+    ] {
+        let errno = if number == BACKING_DEV { 2 } else { EINVAL };
+        assert_eq!(bed.store(number, text), errno, "{text}");
+        assert!(said(message), "{text}: {:?}", LOG.lock());
+    }
+    assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+    assert_eq!(bed.store(DISKSIZE, "2M"), EBUSY);
+    assert_eq!(bed.store(MEM_LIMIT, "512K"), 0);
+    assert_eq!(bed.show(MEM_LIMIT), "524288\n");
+    assert_eq!(bed.store(MEM_LIMIT, "0"), 0);
+    assert_eq!(bed.show(INITSTATE), "1\n");
+    assert_eq!(bed.store(RESET_ATTRIBUTE, "1"), 0);
+    assert_eq!(bed.show(DISKSIZE), "0\n");
+    assert_eq!(bed.show(COMP_ALGORITHM), "lzo [lz4] wks:fast wks:balanced\n");
+}
+
+#[test]
+fn a_disk_that_is_open_is_not_reset() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+    let disk = bed.0.disk().cast::<MockDisk>();
+    // SAFETY: the disk lives as long as the device.
+    let disk = unsafe { &*disk };
+    disk.openers.store(1, SeqCst);
+    assert_eq!(bed.store(RESET_ATTRIBUTE, "1"), EBUSY);
+    assert!(said("it is in use"));
+    // The ioctl's caller has it open.
+    disk.openers.store(2, SeqCst);
+    assert_eq!(bed.ioctl(RESET, 0), -EBUSY);
+    disk.openers.store(1, SeqCst);
+    assert_eq!(disk.bytes.load(SeqCst), 1 << 20);
+    assert_eq!(bed.ioctl(RESET, 0), 0);
+    assert_eq!(disk.bytes.load(SeqCst), 0);
+}
+
+#[test]
+fn pages_come_back_and_requests_that_are_not_whole_pages_are_counted() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.write(0, &[text(0)]), -EIO, "not initialised");
+    assert_eq!(bed.store(DISKSIZE, "4M"), 0);
+    let pages: Vec<Page> = (0..100)
+        .map(|i| if i % 7 == 0 { [i as u8; PAGE_SIZE] } else if i % 5 == 0 { noise(i) } else { text(i) })
+        .collect();
+    assert_eq!(bed.write(900, &pages), 0);
+    assert!(bed.read(900, 100).unwrap() == pages);
+    assert_eq!(bed.submit(DISCARD, 910, vec![None; 10]).0, 0);
+    // SAFETY: the device lives.
+    unsafe { rz_slot_freed(&*bed.0, 921) };
+    let left = bed.read(900, 100).unwrap();
+    for (i, page) in left.iter().enumerate() {
+        let freed = (10..20).contains(&i) || i == 21;
+        assert!(*page == if freed { [0; PAGE_SIZE] } else { pages[i] }, "{i}");
+    }
+    assert_eq!(bed.write(1023, &[text(0), text(1)]), -EIO, "past the end");
+    let half = bed.submit(WRITE, 5, vec![Some(Box::new(text(5))), None]);
+    assert_eq!(half.0, -EIO);
+    assert_eq!(bed.show(IO_STAT), "0 0 2 11\n");
+    assert_eq!(bed.submit(7, 0, vec![None]).0, -95);
+}
+
+#[test]
+fn what_does_not_compress_goes_to_the_backing_swap() {
+    let _alone = mock::alone();
+    swap_area("/swap", 256);
+    let bed = Bed::new();
+    assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+    assert_eq!(bed.show(BACKING_DEV), "/swap\n");
+    assert_eq!(bed.store(DISKSIZE, "64M"), 0);
+    assert!(said("disksize 65536 kB is ignored: with a backing swap"));
+    assert_eq!(bed.show(DISKSIZE), "1048576\n");
+    let pages: Vec<Page> = (1..200).map(|i| if i % 9 == 0 { text(i) } else { noise(i) }).collect();
+    assert_eq!(bed.write(1, &pages), 0);
+    let away = (1..200).filter(|i| i % 9 != 0).count();
+    assert_eq!(bed.show(BD_STAT), format!("{away} 0 {away}\n"));
+    assert!(bed.read(1, 199).unwrap() == pages);
+    assert_eq!(bed.show(BD_STAT), format!("{away} {away} {away}\n"));
+    // Overwritten in memory, and by others that go there.
+    let other: Vec<Page> = (1..200).map(|i| if i % 2 == 0 { text(i) } else { noise(i + 500) }).collect();
+    assert_eq!(bed.write(1, &other), 0);
+    assert!(bed.read(1, 199).unwrap() == other);
+    // What fails is told, and what is in memory stays.
+    BACKING_FAILS.store(true, SeqCst);
+    assert_eq!(bed.read(1, 1), Err(-EIO));
+    assert_eq!(bed.write(2, &[noise(1)]), -EIO);
+    assert!(said("writing pages 2 to 2 of the backing swap failed (error 5)"));
+    BACKING_FAILS.store(false, SeqCst);
+    assert!(bed.read(1, 199).unwrap() == other);
+    assert_eq!(bed.stat("failed_writes"), 1);
+    assert_eq!(bed.stat("failed_reads"), 1);
+    // A page that the disk has lost.
+    FILES.lock().unwrap().as_mut().unwrap().get_mut("/swap").unwrap()[3][77] ^= 4;
+    assert_eq!(bed.read(3, 1), Err(-EIO));
+    assert!(said("page 3 is corrupt: the backing swap gave back other bytes"));
+    assert_eq!(bed.stat("corrupt"), 1);
+}
+
+#[test]
+fn a_set_up_without_memory_is_an_error_and_leaves_nothing() {
+    let _alone = mock::alone();
+    swap_area("/swap", 64);
+    let bed = Bed::new();
+    let before = MADE.load(SeqCst);
+    for after in 0.. {
+        assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+        FAIL_IN.store(after, SeqCst);
+        let made = bed.store(DISKSIZE, "1M");
+        let failed = FAIL_IN.swap(i64::MAX, SeqCst) < 0;
+        if made == 0 {
+            assert_eq!(bed.store(RESET_ATTRIBUTE, "1"), 0);
+            assert_eq!(MADE.load(SeqCst), before);
+            // The keeper's frames come later; what fails of them is no error.
+            if !failed || after > 40 {
+                break;
+            }
+            continue;
+        }
+        assert_eq!(made, ENOMEM, "allocation {after}");
+        assert_eq!(bed.show(INITSTATE), "0\n");
+        assert_eq!(MADE.load(SeqCst), before, "allocation {after}");
+    }
+    assert!(said("no memory for"));
+    assert_eq!(bed.store(DISKSIZE, "16T"), ENOMEM);
+    assert!(said("more than a quarter of the memory"));
+}

@@ -1,0 +1,72 @@
+# rzscontrol on devices of the kernel driver by its ioctls, without a daemon; and beside them on
+# devices in userspace, whose numbers are others.
+# memory: 512
+# timeout: 300
+. /lib.sh
+
+says() {
+	words=$1
+	shift
+	refused "$@"
+	grep -q -e "$words" /tmp/refused || fail "'$words' is not in: $(cat /tmp/refused)"
+}
+
+run load ramzswap num_devices=2
+says "ramzswap0 is not initialised, so it has no statistics" rzscontrol /dev/ramzswap0 --stats
+run rzscontrol /dev/ramzswap0 --disksize_kb=65536 --init --verbose 2>/tmp/err
+equal "$(cat /tmp/err)" "rzscontrol: /dev/ramzswap0: initialised" "what --verbose says"
+# It comes with its swap header.
+run swapon /dev/ramzswap0
+run in_cgroup 16 hog 32
+run rzscontrol /dev/ramzswap0 --stats >/tmp/stats
+equal "$(cut -d: -f1 /tmp/stats | tr '\n' ' ')" "DiskSize NumReads NumWrites FailedReads FailedWrites \
+InvalidIO NotifyFree ZeroPages GoodCompress NoCompress PagesStored PagesUsed OrigDataSize \
+ComprDataSize MemUsedTotal " "the names in --stats"
+grep -q "^DiskSize:	   65536 kB$" /tmp/stats || fail "$(cat /tmp/stats)"
+run rzscontrol ramzswap0 --stats --verbose >/tmp/stats
+grep -q '^RecompressAfter:	      30 s$' /tmp/stats || fail "$(cat /tmp/stats)"
+
+says "ramzswap0 is busy: it is swapped on" rzscontrol /dev/ramzswap0 --reset
+says "already initialised: reset it first to initialise it anew" rzscontrol /dev/ramzswap0 --init
+says "reset it first to change its parameters" rzscontrol /dev/ramzswap0 --disksize_kb=4096
+says "disksize of 4096 bytes is too small: give at least 40 kB" rzscontrol /dev/ramzswap1 --disksize_kb=4 --init
+says "zero" rzscontrol /dev/ramzswap1 --disksize_kb=0
+says "17179869184" rzscontrol /dev/ramzswap1 --disksize_kb=17179869185
+says "without a backing swap" rzscontrol /dev/ramzswap1 --memlimit_kb=8192
+says "backing swap /dev/none" rzscontrol /dev/ramzswap1 --backing_swap=/dev/none
+says "run as root" unprivileged rzscontrol /dev/ramzswap1 --init
+equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate after refusals"
+says "no daemon is running" rzscontrol /dev/ramzswap2 --init
+
+# What is refused forgets nothing that was set before.
+run rzscontrol /dev/ramzswap1 --disksize_kb=8192
+says "backing swap" rzscontrol /dev/ramzswap1 --backing_swap=/dev/null --init
+run rzscontrol /dev/ramzswap1 --init
+equal "$(cat /sys/block/ramzswap1/disksize)" 8388608 "the size that was set before"
+run rzscontrol /dev/ramzswap1 --reset
+
+# A daemon's devices have the numbers that the driver has not.
+load fuse
+if load loop && [ -e /dev/fuse ]; then
+	compcached --num-devices 2 >/tmp/daemon.log 2>&1 &
+	daemon=$!
+	until_true 20 test -S /run/compcache/control.sock
+	run rzscontrol /dev/ramzswap2 --disksize_kb=16384 --init
+	[ -L /dev/ramzswap2 ] || fail "the daemon's device is no link"
+	run rzscontrol /dev/ramzswap2 --stats >/tmp/stats
+	grep -q "^DiskSize:	   16384 kB$" /tmp/stats || fail "$(cat /tmp/stats)"
+	says "ramzswap4; this daemon has 2 (ramzswap2 to ramzswap3)" rzscontrol /dev/ramzswap4 --init
+	run rzscontrol /dev/ramzswap0 --stats >/dev/null
+	says "ramzswap1; this daemon has" compcache --driver user swap on ramzswap1
+	run compcache status >/tmp/status
+	grep -q '^/dev/ramzswap0  */dev/ramzswap0' /tmp/status || fail "$(cat /tmp/status)"
+	grep -q '^/dev/ramzswap2  */dev/loop' /tmp/status || fail "$(cat /tmp/status)"
+	kill $daemon
+	wait $daemon || fail "the daemon: $(cat /tmp/daemon.log)"
+	used_as_swap || fail "the end of the daemon took the kernel driver's device away"
+else
+	echo "no fuse or no loop here: without the daemon's devices"
+fi
+run swapoff /dev/ramzswap0
+run rzscontrol /dev/ramzswap0 --reset
+done_clean
