@@ -44,6 +44,32 @@ run blockio fill /dev/$D 8
 run blockio check /dev/$D 8
 reset_device
 
+# Where the kernel can be told to fail: each allocation of a set-up in turn (debug-kernel.sh).
+if [ -e /proc/self/fail-nth ]; then
+	for kind in failslab fail_page_alloc; do
+		echo N >/sys/kernel/debug/$kind/ignore-gfp-wait
+		echo 0 >/sys/kernel/debug/$kind/verbose
+	done
+	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+	echo N >/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
+	n=0 failures=0
+	while [ $n -lt 120 ]; do
+		n=$((n + 1))
+		sh -c "echo $n >/proc/self/fail-nth; echo 16M >$S/disksize" 2>/dev/null
+		if [ "$(cat $S/initstate)" = 1 ]; then
+			reset_device
+		else
+			failures=$((failures + 1))
+		fi
+	done
+	echo "$n set-ups with a failure, $failures refused"
+	[ $failures -gt 5 ] || fail "no failure came through"
+	set_to disksize 16M
+	run blockio fill /dev/$D 16
+	run blockio check /dev/$D 16
+	reset_device
+fi
+
 # Writes without memory fail, and are counted; what was there stays.
 set_to mem_limit 2M
 set_to disksize 64M
