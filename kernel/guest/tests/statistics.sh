@@ -53,7 +53,7 @@ equal "$7" $(($(stat_of writes) * 8)) "sectors written"
 # The memory limit is never passed.
 set_to mem_limit 12M
 blockio fill /dev/$D 64 >/dev/null 2>&1
-[ "$(mm 3)" -le 12582912 ] || fail "$(mm 3) bytes are used, of 12 MiB"
+[ "$(stat_of pool_bytes)" -le 12582912 ] || fail "$(stat_of pool_bytes) bytes are used, of 12 MiB"
 agree
 set_to mem_limit 0
 run blkdiscard /dev/$D
