@@ -17,7 +17,6 @@ between $(($(cat $S/disksize) / 1024)) $((total / 4 - 64)) $((total / 4 + 64)) "
 refused rzscontrol /dev/$D --init
 refused rzscontrol /dev/$D --disksize_kb=65536 --init
 
-run mkswap /dev/$D >/dev/null
 run swapat 100 /dev/$D
 run in_cgroup 24 hog -p 2 24
 refused rzscontrol /dev/$D --reset
