@@ -196,7 +196,7 @@ fn the_ioctls_keep_the_order_and_errors_of_2010() {
             "with the header of the swap area"
         );
         // After five numbers of four bytes.
-        assert_eq!(number(128 + 56 + shift + 20), 2 * 4096);
+        assert_eq!(number(128 + 56 + shift + 20), 3 * 4096);
         assert_eq!(
             stats[244 + shift..]
                 .iter()
