@@ -25,6 +25,13 @@ pub(crate) struct Test {
 /// What no package gives: tests that need it are named at the end, and are no failure.
 const OF_THE_MACHINE: [&str; 1] = [": needs a kernel with "];
 
+/// What has tests of its own outside of the workspace, in the same target directory: the fuzz
+/// targets, and the core of the kernel driver on a kernel made of a few functions.
+const OTHER_WORKSPACES: [&[&str]; 2] = [
+    &["fuzz/Cargo.toml", "--no-default-features"],
+    &["kernel/core/Cargo.toml"],
+];
+
 /// The file that tests append their skips to (the crate `compcache-test-needs`).
 const SKIP_LOG: &str = "COMPCACHE_SKIP_LOG";
 
@@ -51,16 +58,16 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     let log = directory.join("skipped");
     fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
     let workspace_passed = passes(&["--workspace"], &test.arguments, &log, &path)?;
-    // The fuzz targets' own tests: a workspace of their own, in the same target directory.
-    let fuzz = [
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-        "--no-default-features",
-    ];
-    let fuzz_passed = !test.arguments.is_empty() || passes(&fuzz, &[], &log, &path)?;
+    let mut others_passed = true;
+    if test.arguments.is_empty() {
+        for other in OTHER_WORKSPACES {
+            let what = [&["--manifest-path"], other].concat();
+            others_passed &= passes(&what, &[], &log, &path)?;
+        }
+    }
     let skipped = fs::read_to_string(&log).context("the tests' skips")?;
     let excused = report(&skipped);
-    if !workspace_passed || !fuzz_passed {
+    if !workspace_passed || !others_passed {
         return Ok(ExitCode::FAILURE);
     }
     if !excused && !test.allow_skips {
