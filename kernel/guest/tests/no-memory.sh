@@ -1,5 +1,5 @@
 # Memory is out at set-up: an error, nothing held back, and the next one works.
-# memory: 192
+# memory: 320
 # timeout: 300
 . /lib.sh
 
