@@ -320,10 +320,6 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// A populated frame for an arena.
     fn take_frame(&self, host: &H, over_limit: bool) -> Option<u32> {
-        if !over_limit && self.excess() > 0 {
-            // The limit was lowered: what is ready goes back to the host.
-            return None;
-        }
         let frame = match self.ready.pop(&self.infos) {
             Some(frame) => frame,
             None => {
