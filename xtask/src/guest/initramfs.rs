@@ -37,6 +37,8 @@ pub(crate) fn base(
     archive.directory("dev");
     archive.file("bin/busybox", 0o755, &fs::read(&busybox)?);
     archive.link("bin/sh", "busybox");
+    let e2fsck = state.unpacked_program(12, "e2fsck.static", &["e2fsck-static"])?;
+    archive.file("bin/e2fsck", 0o755, &fs::read(&e2fsck)?);
     archive.file("init", 0o755, INIT.as_bytes());
     archive.file("bin/load", 0o755, LOAD.as_bytes());
     for module in modules::read(modules_in, &busybox)? {

@@ -51,6 +51,10 @@ pub(crate) struct Test {
     keep: bool,
 }
 
+/// What a guest says once its kernel has started it. The emulator may hang before that where the
+/// machine is busy and the guest has several CPUs.
+const BOOTED: &str = "GUEST BOOT";
+
 /// A guest to run.
 struct Job {
     release: Release,
@@ -192,7 +196,16 @@ impl Test {
         }
         let start = Instant::now();
         let echo = self.script.is_some();
-        let said = qemu.boot(&machine, &image.kernel, &initramfs, &log, echo)?;
+        let boot = || qemu.boot(&machine, &image.kernel, &initramfs, &log, echo);
+        let mut said = boot()?;
+        if said.timed_out && !said.console.contains(BOOTED) {
+            println!(
+                "{} on {} did not boot: once more",
+                script.name(),
+                release.name
+            );
+            said = boot()?;
+        }
         let outcome = Outcome::judge(&said.console, said.timed_out, &script.allowed);
         let seconds = start.elapsed().as_secs_f64();
         let word = outcome.word();
