@@ -58,7 +58,7 @@ pub(crate) fn base(
     let root32 = libraries32(state)?;
     for file in programs::compiled(&guest.join("programs"), &compiled, root32.as_deref())?
         .into_iter()
-        .chain(programs::ours()?)
+        .chain(programs::ours(&compiled)?)
     {
         archive.file(&file.path, 0o755, &file.contents);
     }

@@ -88,25 +88,31 @@ fn flags32(root: &Path) -> Result<Vec<String>> {
     ])
 }
 
-/// Our release binaries, built now, with the libraries that they are linked with.
+/// Our release binaries, built now and stripped into `out`, with the libraries that they are linked
+/// with.
 ///
 /// # Errors
 ///
 /// They do not build.
-pub(super) fn ours() -> Result<Vec<File>> {
+pub(super) fn ours(out: &Path) -> Result<Vec<File>> {
     let packages: BTreeSet<&str> = OURS.iter().map(|(package, _)| *package).collect();
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--quiet", "--release"]);
     for package in packages {
         cargo.args(["--package", package]);
     }
+    fs::create_dir_all(out)?;
     eprintln!("building compcache, rzscontrol and compcached");
     command::run(&mut cargo)?;
     let mut files = Vec::new();
     let mut libraries = BTreeSet::new();
     for (_, program) in OURS {
         let path = workspace::target().join("release").join(program);
-        let contents = fs::read(&path).with_context(|| format!("no {}", path.display()))?;
+        // A guest's file system is half of its memory, which may be little.
+        let stripped = out.join(program);
+        command::output(Command::new("strip").arg("-o").args([&stripped, &path]))
+            .with_context(|| format!("cannot strip {}", path.display()))?;
+        let contents = fs::read(&stripped)?;
         files.push(File {
             path: format!("bin/{program}"),
             contents,

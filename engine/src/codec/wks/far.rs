@@ -1,7 +1,7 @@
 //! Far words: the search for them, and their numbers in the streams.
 
-use super::classes::{Classes, Found};
-use super::format::{GROUP, GROUP_WORDS, LANES, Parts, WORDS};
+use super::classes::Found;
+use super::format::{GROUP, GROUP_WORDS, LANES, WORDS};
 use crate::page::Page;
 
 /// Entries of the table.
@@ -109,7 +109,12 @@ impl Far {
         any(feature = "std", all(feature = "simd", target_feature = "sse2"))
     ))]
     #[inline(always)]
-    pub(super) fn put_numbers(&self, parts: &mut Parts, group: usize, classes: Classes) {
+    pub(super) fn put_numbers(
+        &self,
+        parts: &mut super::format::Parts,
+        group: usize,
+        classes: super::classes::Classes,
+    ) {
         // The number of items before word `i`.
         let before = |set: u64, i: usize| (set & ((1 << i) - 1)).count_ones() as usize;
         let mut set = classes.far();
