@@ -36,7 +36,7 @@ use() {
 	set_to mem_limit 4M
 	run blockio fill /dev/$D 48
 	run blockio check /dev/$D 48
-	[ "$(mm 3)" -le 4194304 ] || fail "$(mm 3) bytes are used, of 4 MiB"
+	[ "$(stat_of pool_bytes)" -le 4194304 ] || fail "$(stat_of pool_bytes) bytes are used, of 4 MiB"
 	set_to mem_limit 0
 	run blkdiscard /dev/$D
 	equal "$(cut -d' ' -f1 $S/bd_stat)" 0 "pages in the backing swap when all is discarded"

@@ -37,7 +37,8 @@ for n in 0 1 2 3; do
 	echo "device $n: $1 bytes take $3"
 	[ "$1" -gt 8388608 ] || fail "only $1 bytes are on device $n"
 	[ "$3" -lt "$1" ] || fail "device $n takes $3 bytes for $1"
-	[ "$3" -le "$4" ] || fail "device $n takes $3 bytes, of $4"
+	pool=$(sed -n "s/^pool_bytes //p" /sys/block/ramzswap$n/stats)
+	[ "$pool" -le "$4" ] || fail "device $n has a pool of $pool bytes, of $4"
 	run umount /mnt/$n
 	[ ! -x /bin/e2fsck ] || run e2fsck -f -n /dev/ramzswap$n
 	run write_to /sys/block/ramzswap$n/reset 1
