@@ -1,5 +1,6 @@
 //! Memory where a refusal is an error. All of it is taken at set-up.
 
+use alloc::alloc::{Layout, alloc_zeroed};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -29,6 +30,21 @@ pub(crate) fn collect<T>(
     }
     // As long as its memory, so that this moves nothing.
     Ok(things.into_boxed_slice())
+}
+
+/// Memory for a `T`, all of its bytes zero, made where it stays: a kernel's stack is small.
+///
+/// # Safety
+/// Bytes of zero must be a `T`, which has a size.
+pub(crate) unsafe fn zeroed<T>() -> Result<Box<T>, NoMemory> {
+    const { assert!(size_of::<T>() != 0) };
+    // SAFETY: `T` has a size.
+    let memory = unsafe { alloc_zeroed(Layout::new::<T>()) }.cast::<T>();
+    if memory.is_null() {
+        return Err(NoMemory);
+    }
+    // SAFETY: the memory is new, of a `T`'s layout, and its zeros are one.
+    Ok(unsafe { Box::from_raw(memory) })
 }
 
 /// A text of its own.
