@@ -135,6 +135,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// # Errors
     /// [`NoMemory`] where there is none for the pool's tables: 12 bytes a frame, and some 3 KiB
     /// an arena.
+    #[cold]
+    #[inline(never)] // what it moves is off its caller's stack
     pub fn try_new(
         memory: F,
         arenas: usize,

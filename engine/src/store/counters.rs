@@ -125,6 +125,8 @@ pub(super) struct Counters(Box<[Shard]>);
 
 impl Counters {
     /// Counters for workers `0..workers` and a shared shard.
+    #[cold]
+    #[inline(never)] // what it moves is off its caller's stack
     pub(super) fn try_new(workers: usize) -> Result<Self, NoMemory> {
         let workers = workers.max(1);
         let shards = boxed(workers + 1, |number| Shard {

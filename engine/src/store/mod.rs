@@ -147,6 +147,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// # Errors
     /// [`NoMemory`] where there is none for the tables of pool and counters: 12 bytes a frame,
     /// some 4 KiB an arena, and a bit for each 512 pages.
+    #[cold]
+    #[inline(never)] // what it moves is off its caller's stack
     pub fn try_new(
         host: H,
         frames: F,

@@ -88,7 +88,7 @@ unsafe extern "C" fn rz_attribute_show(
     let mut out = Writer::new(room);
     if let Some(attribute) = Attribute::of(number) {
         // The writer never fails.
-        let _ = show(&device.control(), attribute, &mut out);
+        let _ = show(&mut device.control(), attribute, &mut out);
     }
     out.length() as isize
 }
@@ -131,20 +131,19 @@ fn recompress(control: &Control<'_>) -> Recompress {
         .map_or(control.recompress, |live| live.policy.get())
 }
 
-fn show(control: &Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fmt::Result {
-    let live = control.live();
+fn show(control: &mut Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -> fmt::Result {
     match attribute {
         Attribute::Disksize => {
-            let set = control.disksize.unwrap_or(0);
+            let (live, set) = (control.live(), control.disksize.unwrap_or(0));
             writeln!(
                 out,
                 "{}",
                 live.map_or(set, |live| live.store().pages() * PAGE)
             )
         }
-        Attribute::Initstate => writeln!(out, "{}", u32::from(live.is_some())),
+        Attribute::Initstate => writeln!(out, "{}", u32::from(control.live().is_some())),
         Attribute::MemLimit => {
-            let set = control.memlimit.unwrap_or(0);
+            let (live, set) = (control.live(), control.memlimit.unwrap_or(0));
             writeln!(out, "{}", live.map_or(set, Live::memlimit))
         }
         Attribute::CompAlgorithm => show_codecs(control, out),

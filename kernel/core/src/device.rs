@@ -6,13 +6,16 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use compcache_engine::host::NoMemory;
+use compcache_engine::stats::Stats;
+
 use crate::backing::BackingSwap;
 use crate::codecs;
 use crate::error::Error;
 use crate::live::Live;
 use crate::params::{PAGE, Params};
 use crate::print::{Level, print};
-use crate::sys;
+use crate::{fallible, sys};
 
 /// Slots may take this share of the memory.
 const TABLE_SHARE: u64 = 4;
@@ -23,6 +26,8 @@ pub(crate) struct Device {
     number: u32,
     disk: AtomicPtr<sys::Disk>,
     params: UnsafeCell<Params>,
+    /// Where a snapshot of the counters is taken: it is too large for a stack.
+    stats: UnsafeCell<Box<Stats>>,
     /// What serves requests; null while the device is not initialised. Changed by whoever holds
     /// the control lock.
     live: AtomicPtr<Live>,
@@ -30,19 +35,22 @@ pub(crate) struct Device {
     invalid_io: AtomicU64,
 }
 
-// SAFETY: `params` is reached through `Control` only, whose lock lets one in at a time.
+// SAFETY: `params` and `stats` are reached through `Control` only, whose lock lets one in at a time.
 unsafe impl Sync for Device {}
 
 impl Device {
-    /// A device without a disk.
-    pub(crate) fn new(number: u32) -> Self {
-        Device {
+    /// A device without a disk. May sleep.
+    pub(crate) fn new(number: u32) -> Result<Self, NoMemory> {
+        // SAFETY: a snapshot is made of numbers.
+        let stats = unsafe { fallible::zeroed::<Stats>()? };
+        Ok(Device {
             number,
             disk: AtomicPtr::new(ptr::null_mut()),
             params: UnsafeCell::new(Params::new()),
+            stats: UnsafeCell::new(stats),
             live: AtomicPtr::new(ptr::null_mut()),
             invalid_io: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Makes its disk and shows it. The device must stay where it is from now on, until it is
@@ -154,6 +162,15 @@ impl Drop for Control<'_> {
     }
 }
 
+/// Fills in a snapshot of a device's counters.
+fn read_stats(live: &Live, stats: &mut Stats) {
+    live.store().read_stats(stats);
+    // A write that was tried again is one write, which did not fail.
+    let retried = live.retried.load(Ordering::Relaxed);
+    stats.failed_writes = stats.failed_writes.saturating_sub(retried);
+    stats.writes = stats.writes.saturating_sub(retried);
+}
+
 impl Control<'_> {
     /// The device.
     pub(crate) fn device(&self) -> &Device {
@@ -164,6 +181,17 @@ impl Control<'_> {
     pub(crate) fn live(&self) -> Option<&Live> {
         // SAFETY: the control lock is ours.
         unsafe { self.device.live() }
+    }
+
+    /// A snapshot of the counters; zeros before the device is initialised.
+    pub(crate) fn stats(&mut self) -> &Stats {
+        // SAFETY: the lock is ours, and `self` is borrowed exclusively.
+        let stats = unsafe { &mut **self.device.stats.get() };
+        match self.live() {
+            Some(live) => read_stats(live, stats),
+            None => *stats = Stats::default(),
+        }
+        stats
     }
 
     /// The parameters, to change what can be changed before a life only.

@@ -1,5 +1,6 @@
 //! Memory where a refusal is an error. All of it is taken at set-up.
 
+use alloc::alloc::{Layout, alloc_zeroed};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -32,10 +33,26 @@ pub(crate) fn collect<T>(
     Ok(things.into_boxed_slice())
 }
 
+<<<<<<< HEAD
 /// A page of zeros.
 pub(crate) fn page() -> Result<Box<Page>, NoMemory> {
     let bytes = collect(PAGE_SIZE, |_| Ok(0))?;
     bytes.try_into().map_err(|_| NoMemory)
+=======
+/// Memory for a `T`, all of its bytes zero, made where it stays: a kernel's stack is small.
+///
+/// # Safety
+/// Bytes of zero must be a `T`, which has a size.
+pub(crate) unsafe fn zeroed<T>() -> Result<Box<T>, NoMemory> {
+    const { assert!(size_of::<T>() != 0) };
+    // SAFETY: `T` has a size.
+    let memory = unsafe { alloc_zeroed(Layout::new::<T>()) }.cast::<T>();
+    if memory.is_null() {
+        return Err(NoMemory);
+    }
+    // SAFETY: the memory is new, of a `T`'s layout, and its zeros are one.
+    Ok(unsafe { Box::from_raw(memory) })
+>>>>>>> refs/heads/driver
 }
 
 /// A text of its own.

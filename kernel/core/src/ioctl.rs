@@ -13,14 +13,12 @@
 //! while somebody else has the device open and does nothing before INIT.
 
 use compcache_engine::page::PAGE_SIZE;
-use compcache_engine::stats::Stats;
 
 use crate::device::{Control, Device};
 use crate::error::{Error, no_memory};
 use crate::fallible;
 use crate::params::{self, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use crate::print::{Level, print};
-use crate::stats::stats_of;
 use crate::sys;
 
 const SET_DISKSIZE_KB: u32 = 0x4008_7a00;
@@ -176,15 +174,14 @@ impl Packed {
 }
 
 fn give_stats(
-    control: &Control<'_>,
+    control: &mut Control<'_>,
     to: u64,
     with_notify_free: bool,
 ) -> Result<(), Error<'static>> {
     let Some(live) = control.live() else {
         return Ok(());
     };
-    let mut stats = Stats::default();
-    stats_of(live, &mut stats);
+    let (memlimit, disksize) = (live.memlimit(), live.store().pages() * PAGE);
     let mut packed = Packed {
         bytes: [0; 252],
         length: 0,
@@ -194,13 +191,15 @@ fn give_stats(
         name[..path.len()].copy_from_slice(path);
     }
     packed.put(&name);
-    packed.put64(live.memlimit());
-    packed.put64(live.store().pages() * PAGE);
+    packed.put64(memlimit);
+    packed.put64(disksize);
+    let invalid_io = control.device().invalid_io();
+    let stats = control.stats();
     packed.put64(stats.reads);
     packed.put64(stats.writes);
     packed.put64(stats.failed_reads);
     packed.put64(stats.failed_writes);
-    packed.put64(control.device().invalid_io());
+    packed.put64(invalid_io);
     if with_notify_free {
         packed.put64(stats.notify_free);
     }

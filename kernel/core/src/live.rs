@@ -88,33 +88,9 @@ impl Live {
         resolved: Resolved,
         backing: Option<BackingSwap>,
     ) -> Result<Box<Self>, Error<'static>> {
-        let Resolved { disksize, memlimit } = resolved;
-        let pages = disksize / PAGE;
         // SAFETY: may be called anywhere.
         let cpus = unsafe { sys::rzk_cpu_count() } as usize;
-        let frames = pages.div_ceil(RAW_PER_FRAME) + cpus as u64 * SLACK_PER_ARENA;
-        let frames = u32::try_from(frames).unwrap_or(u32::MAX);
-        let slots = KernelSlots::new(pages).map_err(no_memory("the slots", pages * 8))?;
-        let frames = KernelFrames::new(frames)
-            .map_err(no_memory("the table of frames", u64::from(frames) * 8))?;
-        let threads = || no_memory("its threads", PAGE);
-        let host = KernelHost {
-            keeper: Thread::new().map_err(threads())?,
-            cold: Thread::new().map_err(threads())?,
-        };
-        let access = match backing {
-            Some(_) => BackingAccess::ByCaller,
-            None => BackingAccess::None,
-        };
-        let reserve = (disksize / 256).clamp(*RESERVE.start(), *RESERVE.end());
-        let config = StoreConfig {
-            memlimit,
-            codec: params.codec,
-            arenas: cpus,
-            reserve_bytes: memlimit.map_or(reserve, |limit| reserve.min(limit / 8)),
-        };
-        let pools = || no_memory("the pool's tables", cpus as u64 * PAGE);
-        let store = KernelStore::try_new(host, frames, slots, access, config).map_err(pools())?;
+        let store = make_store(params, resolved, backing.is_some(), cpus)?;
         // The workers are numbered as they are made: each has the number of its CPU.
         let workers = fallible::collect(cpus, |_| worker(&store))
             .map_err(no_memory("the workers", cpus as u64 * 16 * PAGE))?;
@@ -124,7 +100,7 @@ impl Live {
             workers,
             store,
             backing,
-            memlimit: AtomicU64::new(memlimit.unwrap_or(0)),
+            memlimit: AtomicU64::new(resolved.memlimit.unwrap_or(0)),
             policy: Policy::new(params.recompress),
             retried: AtomicU64::new(0),
             deferred: AtomicU64::new(0),
@@ -136,7 +112,7 @@ impl Live {
         let shrinker = unsafe { sys::rzk_shrinker_start(number, at) };
         match NonNull::new(shrinker) {
             Some(shrinker) => live.shrinker = Some(Shrinker(shrinker)),
-            None => return Err(threads()(NoMemory)),
+            None => return Err(no_memory("the shrinker", PAGE)(NoMemory)),
         }
         let host = live.store.host();
         // SAFETY: the box stays where it is until `stop` or `drop` has stopped the threads.
@@ -206,6 +182,42 @@ impl Live {
         unsafe { sys::rzk_cpu_leave() };
         done
     }
+}
+
+/// Makes a device's store. Not inlined, to keep what it moves off its caller's stack.
+#[inline(never)]
+fn make_store(
+    params: &Params,
+    resolved: Resolved,
+    has_backing: bool,
+    cpus: usize,
+) -> Result<KernelStore, Error<'static>> {
+    let Resolved { disksize, memlimit } = resolved;
+    let pages = disksize / PAGE;
+    let frames = pages.div_ceil(RAW_PER_FRAME) + cpus as u64 * SLACK_PER_ARENA;
+    let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+    let slots = KernelSlots::new(pages).map_err(no_memory("the slots", pages * 8))?;
+    let frames = KernelFrames::new(frames)
+        .map_err(no_memory("the table of frames", u64::from(frames) * 8))?;
+    let threads = || no_memory("its threads", PAGE);
+    let host = KernelHost {
+        keeper: Thread::new().map_err(threads())?,
+        cold: Thread::new().map_err(threads())?,
+    };
+    let access = if has_backing {
+        BackingAccess::ByCaller
+    } else {
+        BackingAccess::None
+    };
+    let reserve = (disksize / 256).clamp(*RESERVE.start(), *RESERVE.end());
+    let config = StoreConfig {
+        memlimit,
+        codec: params.codec,
+        arenas: cpus,
+        reserve_bytes: memlimit.map_or(reserve, |limit| reserve.min(limit / 8)),
+    };
+    KernelStore::try_new(host, frames, slots, access, config)
+        .map_err(no_memory("the pool's tables", cpus as u64 * PAGE))
 }
 
 fn worker(store: &KernelStore) -> Result<CpuWorker, NoMemory> {

@@ -116,7 +116,7 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
         codecs::set_default(spec);
     }
     let count = given.num_devices as usize;
-    let devices = fallible::collect(count, |number| Ok(Device::new(number as u32)))
+    let devices = fallible::collect(count, |number| Device::new(number as u32))
         .and_then(fallible::boxed)
         .map_err(|error| module(no_memory("the devices", PAGE)(error)))?;
     let devices = Box::into_raw(devices);

@@ -4,34 +4,19 @@ use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::Relaxed;
 
 use compcache_engine::codec::CodecId;
-use compcache_engine::stats::{LATENCY_BUCKETS, Latency, Stats};
+use compcache_engine::stats::{LATENCY_BUCKETS, Latency};
 
 use crate::device::Control;
 use crate::live::Live;
 use crate::params::PAGE;
 use crate::sys;
 
-/// Fills in a snapshot of a device's counters.
-pub(crate) fn stats_of(live: &Live, stats: &mut Stats) {
-    live.store().read_stats(stats);
-    // A write that was tried again is one write, which did not fail.
-    let retried = live.retried.load(Relaxed);
-    stats.failed_writes = stats.failed_writes.saturating_sub(retried);
-    stats.writes = stats.writes.saturating_sub(retried);
-}
-
-/// A snapshot; zeros before a device is initialised.
-fn snapshot(control: &Control<'_>) -> Stats {
-    let mut stats = Stats::default();
-    if let Some(live) = control.live() {
-        stats_of(live, &mut stats);
-    }
-    stats
-}
-
 /// zram's nine numbers.
-pub(crate) fn mm_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Result {
-    let stats = snapshot(control);
+pub(crate) fn mm_stat(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Result {
+    let memlimit = control
+        .live()
+        .map_or(control.memlimit.unwrap_or(0), Live::memlimit);
+    let stats = control.stats();
     let same = stats.zero_pages + stats.same_pages;
     writeln!(
         out,
@@ -39,9 +24,7 @@ pub(crate) fn mm_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Resul
         (stats.pages_stored + same) * PAGE,
         stats.compr_bytes,
         stats.pool_bytes,
-        control
-            .live()
-            .map_or(control.memlimit.unwrap_or(0), Live::memlimit),
+        memlimit,
         stats.pool_bytes_max,
         same,
         stats.evacuated_bytes / PAGE,
@@ -51,21 +34,19 @@ pub(crate) fn mm_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Resul
 }
 
 /// Failed and refused requests, and pages freed.
-pub(crate) fn io_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Result {
-    let stats = snapshot(control);
+pub(crate) fn io_stat(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Result {
+    let invalid_io = control.device().invalid_io();
+    let stats = control.stats();
     writeln!(
         out,
         "{} {} {} {}",
-        stats.failed_reads,
-        stats.failed_writes,
-        control.device().invalid_io(),
-        stats.notify_free
+        stats.failed_reads, stats.failed_writes, invalid_io, stats.notify_free
     )
 }
 
 /// Pages in the backing swap, read from it and written to it.
-pub(crate) fn bd_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Result {
-    let stats = snapshot(control);
+pub(crate) fn bd_stat(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Result {
+    let stats = control.stats();
     writeln!(
         out,
         "{} {} {}",
@@ -74,13 +55,13 @@ pub(crate) fn bd_stat(control: &Control<'_>, out: &mut impl Write) -> fmt::Resul
 }
 
 /// Chunks that did not match their checksum or did not decode.
-pub(crate) fn checksum_failures(control: &Control<'_>, out: &mut impl Write) -> fmt::Result {
-    writeln!(out, "{}", snapshot(control).corrupt)
+pub(crate) fn checksum_failures(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Result {
+    writeln!(out, "{}", control.stats().corrupt)
 }
 
 /// The histograms: for each bucket that counts something, its least time in ns and the count.
-pub(crate) fn latency(control: &Control<'_>, out: &mut impl Write) -> fmt::Result {
-    let stats = snapshot(control);
+pub(crate) fn latency(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Result {
+    let stats = control.stats();
     let mut lines = |name: &str, latency: &Latency| {
         let buckets = (0..LATENCY_BUCKETS).zip(latency);
         buckets
@@ -95,47 +76,48 @@ pub(crate) fn latency(control: &Control<'_>, out: &mut impl Write) -> fmt::Resul
 }
 
 /// Everything, a line each.
-pub(crate) fn all(control: &Control<'_>, out: &mut impl Write) -> fmt::Result {
-    let stats = snapshot(control);
+pub(crate) fn all(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Result {
     let live = control.live();
     let of = |get: fn(&Live) -> u64| live.map_or(0, get);
-    for (name, value) in [
-        ("disksize", of(|live| live.store().pages() * PAGE)),
-        ("memlimit", of(Live::memlimit)),
-        ("reads", stats.reads),
-        ("writes", stats.writes),
-        ("failed_reads", stats.failed_reads),
-        ("failed_writes", stats.failed_writes),
-        ("invalid_io", control.device().invalid_io()),
-        ("notify_free", stats.notify_free),
-        ("corrupt", stats.corrupt),
-        ("backing_reads", stats.backing_reads),
-        ("backing_writes", stats.backing_writes),
-        ("evacuated", stats.evacuated),
-        ("evacuated_bytes", stats.evacuated_bytes),
-        ("reserve_misses", stats.reserve_misses),
-        ("retried_writes", of(|live| live.retried.load(Relaxed))),
-        ("recompressed", stats.recompressed),
-        ("recompress_saved", stats.recompress_saved),
-        ("recompress_in_vain", stats.recompress_in_vain),
-        ("recompress_cpu_ns", of(|live| live.policy.cpu_ns())),
-        ("zero_pages", stats.zero_pages),
-        ("same_pages", stats.same_pages),
-        ("pages_stored", stats.pages_stored),
-        ("good_compress", stats.good_compress),
-        ("no_compress", stats.no_compress),
-        ("no_compress_since", stats.no_compress_since),
-        ("backing_pages", stats.backing_pages),
-        ("compr_bytes", stats.compr_bytes),
-        ("pool_bytes", stats.pool_bytes),
-        ("pool_bytes_max", stats.pool_bytes_max),
-        ("reserve_bytes", stats.reserve_bytes),
-        ("table_bytes", stats.table_bytes),
-        // SAFETY: may be called anywhere.
-        ("mapped_frames", unsafe { sys::rzk_frames_mapped() }),
-    ] {
-        writeln!(out, "{name} {value}")?;
-    }
+    let (disksize, memlimit) = (of(|live| live.store().pages() * PAGE), of(Live::memlimit));
+    let retried = of(|live| live.retried.load(Relaxed));
+    let cpu_ns = of(|live| live.policy.cpu_ns());
+    let invalid_io = control.device().invalid_io();
+    let stats = control.stats();
+    let mut line = |name: &str, value: u64| writeln!(out, "{name} {value}");
+    line("disksize", disksize)?;
+    line("memlimit", memlimit)?;
+    line("reads", stats.reads)?;
+    line("writes", stats.writes)?;
+    line("failed_reads", stats.failed_reads)?;
+    line("failed_writes", stats.failed_writes)?;
+    line("invalid_io", invalid_io)?;
+    line("notify_free", stats.notify_free)?;
+    line("corrupt", stats.corrupt)?;
+    line("backing_reads", stats.backing_reads)?;
+    line("backing_writes", stats.backing_writes)?;
+    line("evacuated", stats.evacuated)?;
+    line("evacuated_bytes", stats.evacuated_bytes)?;
+    line("reserve_misses", stats.reserve_misses)?;
+    line("retried_writes", retried)?;
+    line("recompressed", stats.recompressed)?;
+    line("recompress_saved", stats.recompress_saved)?;
+    line("recompress_in_vain", stats.recompress_in_vain)?;
+    line("recompress_cpu_ns", cpu_ns)?;
+    line("zero_pages", stats.zero_pages)?;
+    line("same_pages", stats.same_pages)?;
+    line("pages_stored", stats.pages_stored)?;
+    line("good_compress", stats.good_compress)?;
+    line("no_compress", stats.no_compress)?;
+    line("no_compress_since", stats.no_compress_since)?;
+    line("backing_pages", stats.backing_pages)?;
+    line("compr_bytes", stats.compr_bytes)?;
+    line("pool_bytes", stats.pool_bytes)?;
+    line("pool_bytes_max", stats.pool_bytes_max)?;
+    line("reserve_bytes", stats.reserve_bytes)?;
+    line("table_bytes", stats.table_bytes)?;
+    // SAFETY: may be called anywhere.
+    line("mapped_frames", unsafe { sys::rzk_frames_mapped() })?;
     for (id, held) in CodecId::ALL.iter().zip(&stats.codecs) {
         if held.pages > 0 {
             let name = id.name();

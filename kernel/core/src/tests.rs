@@ -62,7 +62,7 @@ struct Bed(Box<Device>);
 
 impl Bed {
     fn new() -> Self {
-        let device = Box::new(Device::new(0));
+        let device = Box::new(Device::new(0).unwrap());
         device.add_disk(true).unwrap();
         Bed(device)
     }
