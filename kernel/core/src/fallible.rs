@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use compcache_engine::host::NoMemory;
-use compcache_engine::{PAGE_SIZE, Page};
 
 /// A value on the heap.
 pub(crate) fn boxed<T>(value: T) -> Result<Box<T>, NoMemory> {
@@ -33,12 +32,6 @@ pub(crate) fn collect<T>(
     Ok(things.into_boxed_slice())
 }
 
-<<<<<<< HEAD
-/// A page of zeros.
-pub(crate) fn page() -> Result<Box<Page>, NoMemory> {
-    let bytes = collect(PAGE_SIZE, |_| Ok(0))?;
-    bytes.try_into().map_err(|_| NoMemory)
-=======
 /// Memory for a `T`, all of its bytes zero, made where it stays: a kernel's stack is small.
 ///
 /// # Safety
@@ -52,7 +45,6 @@ pub(crate) unsafe fn zeroed<T>() -> Result<Box<T>, NoMemory> {
     }
     // SAFETY: the memory is new, of a `T`'s layout, and its zeros are one.
     Ok(unsafe { Box::from_raw(memory) })
->>>>>>> refs/heads/driver
 }
 
 /// A text of its own.

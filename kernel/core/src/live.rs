@@ -10,7 +10,7 @@ use compcache_engine::backing::BackingAccess;
 use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::page::PAGE_SIZE;
 use compcache_engine::swap_header::{LABEL_LEN, SwapHeader};
-use compcache_engine::{Store, StoreConfig, Worker};
+use compcache_engine::{Page, Store, StoreConfig, Worker};
 
 use crate::backing::BackingSwap;
 use crate::codecs::KernelCodecs;
@@ -106,7 +106,8 @@ impl Live {
             deferred: AtomicU64::new(0),
         })
         .map_err(no_memory("the device", PAGE))?;
-        live.write_header(pages).map_err(pools())?;
+        live.write_header(resolved.disksize / PAGE)
+            .map_err(no_memory("the swap header", PAGE))?;
         let at = core::ptr::from_ref(&*live).cast();
         // SAFETY: the box stays where it is until it was stopped.
         let shrinker = unsafe { sys::rzk_shrinker_start(number, at) };
@@ -126,7 +127,8 @@ impl Live {
 
     /// Makes page 0 the header of a swap area of `pages` pages. May sleep.
     fn write_header(&self, pages: u64) -> Result<(), NoMemory> {
-        let mut page = fallible::page()?;
+        // SAFETY: any bytes are a page.
+        let mut page = unsafe { fallible::zeroed::<Page>()? };
         let mut random = [0; 16];
         // SAFETY: as many bytes as are said.
         unsafe { sys::rzk_random(random.as_mut_ptr().cast(), random.len()) };
