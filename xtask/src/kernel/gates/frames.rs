@@ -11,11 +11,16 @@ const LIMIT: u64 = 1024;
 
 /// Functions with larger frames, by the end of their name: why they may, and their limit in bytes.
 /// None of them is called with a page in hand from the depths of the kernel.
-const EXEMPT: [(&str, &str, u64); 4] = [
+const EXEMPT: [(&str, &str, u64); 5] = [
     (
         "::Control>::initialise",
         "makes a device, called by insmod, an ioctl or sysfs",
         6144,
+    ),
+    (
+        "KernelFrames>>::try_new",
+        "makes a device's pool, at set-up",
+        4096,
     ),
     (
         "rz_attribute_show",
