@@ -26,6 +26,10 @@ pub(crate) struct Test {
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
 
+    /// Leaves out the script of this name, and says so
+    #[arg(long, value_name = "NAME", conflicts_with = "script")]
+    except: Vec<String>,
+
     /// Virtual CPUs, whatever the scripts say
     #[arg(long, value_name = "N")]
     smp: Option<u32>,
@@ -111,7 +115,19 @@ impl Test {
             Some(file) => vec![file.clone()],
             None => shell_scripts(&workspace::root().join("kernel/guest/tests"))?,
         };
-        files.iter().map(|file| Script::read(file)).collect()
+        let mut scripts: Vec<Script> = files
+            .iter()
+            .map(|file| Script::read(file))
+            .collect::<Result<_>>()?;
+        for name in &self.except {
+            let before = scripts.len();
+            scripts.retain(|script| script.name() != *name);
+            if scripts.len() == before {
+                bail!("--except {name}: there is no such script");
+            }
+            println!("{name:<24} left out");
+        }
+        Ok(scripts)
     }
 
     /// The kernels to boot, with the module of each.
