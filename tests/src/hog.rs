@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
 use crate::PAGE;
@@ -97,10 +97,11 @@ impl Hog {
         let _ = writeln!(self.input, "{command}");
         match self.answers.recv_timeout(DEADLINE) {
             Ok(answer) => answer,
-            Err(_) => match self.child.try_wait().expect("waitpid") {
-                Some(status) => format!("ended: {status}"),
-                None => panic!("the hog does not answer"),
-            },
+            // It has closed its output, and is ending.
+            Err(RecvTimeoutError::Disconnected) => {
+                format!("ended: {}", self.child.wait().expect("waitpid"))
+            }
+            Err(RecvTimeoutError::Timeout) => panic!("the hog does not answer"),
         }
     }
 

@@ -91,12 +91,13 @@ static void io(struct worker *worker, char *page)
 		count(worker, "an open", 1, gone);
 		return;
 	}
+	/* Page 0 is the header of a swap area whenever the device was initialised anew. */
 	for (i = 0; i < 16; i++) {
-		at = random_below(&worker->random, PAGES);
+		at = 1 + random_below(&worker->random, PAGES - 1);
 		fill_page(page, &content, at, 1);
 		moved = pwrite(device, page, PAGE, at * PAGE);
 		count(worker, "a write", moved < 0, gone);
-		at = random_below(&worker->random, PAGES);
+		at = 1 + random_below(&worker->random, PAGES - 1);
 		moved = pread(device, page, PAGE, at * PAGE);
 		count(worker, "a read", moved < 0, gone);
 		if (moved == (ssize_t)PAGE && memcmp(page, page + 8, PAGE - 8) &&
