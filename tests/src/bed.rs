@@ -18,7 +18,7 @@ use crate::outcome::{Outcome, Running, try_signal};
 use crate::wait::{until, until_or};
 
 /// How long a daemon may take to end when the test is over.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A runtime and a device directory of the test's own, and the daemon that serves there once it is
 /// started. All of it is taken down when this is dropped, with swap first.

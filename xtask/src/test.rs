@@ -79,7 +79,8 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
 
 fn passes(what: &[&str], arguments: &[OsString], log: &Path, path: &OsString) -> Result<bool> {
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--locked"]).args(what).args(arguments);
+    cargo.args(["test", "--locked", "--no-fail-fast"]);
+    cargo.args(what).args(arguments);
     cargo.arg("--target-dir").arg(workspace::target());
     cargo
         .env(SKIP_LOG, log)
