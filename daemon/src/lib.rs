@@ -13,7 +13,6 @@
 pub mod args;
 pub mod backend;
 mod bring_up;
-pub mod cgroup_mounts;
 pub mod client;
 pub mod config;
 pub mod daemon;
@@ -22,7 +21,6 @@ pub mod file_system;
 pub mod kernel;
 pub mod lease;
 pub mod logging;
-mod mountinfo;
 pub mod mounts;
 pub mod process;
 pub mod protocol;

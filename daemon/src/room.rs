@@ -9,8 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use compcache_device::swap;
-
-use crate::cgroup_mounts;
+use compcache_host::cgroup::{Hierarchies, Usage, Version};
 
 /// A cgroup whose swapped pages do not fit under its limit. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,16 +25,6 @@ pub struct NoRoom {
     room: u64,
     limit: u64,
     elsewhere: u64,
-}
-
-/// What a cgroup and those below it use, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Use {
-    limit: u64,
-    memory: u64,
-    /// File pages, which make room when memory is short.
-    file: u64,
-    swapped: u64,
 }
 
 /// Looks whether the pages on `block_device` fit back into the cgroups that have any in swap.
@@ -55,22 +44,14 @@ pub fn check(block_device: &Path) -> Result<(), NoRoom> {
         .filter(|area| area.path != own.path)
         .map(|area| area.size_bytes.saturating_sub(area.used_bytes))
         .sum();
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let mounts = cgroup_mounts::find(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
-    let tops = [(mounts.v1, read_v1 as Reader), (mounts.v2, read_v2)];
-    for (mount, reader) in tops {
-        if let Some(mount) = mount {
-            walk(&mount.top, reader, own.used_bytes, elsewhere)?;
-        }
+    for hierarchy in Hierarchies::of_this_process().iter() {
+        walk(&hierarchy.top, hierarchy.version, own.used_bytes, elsewhere)?;
     }
     Ok(())
 }
 
-/// Reads a cgroup's use; `None` where it has no limit, no swap, or no such files.
-type Reader = fn(&Path) -> Option<Use>;
-
-fn walk(group: &Path, reader: Reader, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
-    if let Some(found) = reader(group) {
+fn walk(group: &Path, version: Version, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
+    if let Some(found) = Usage::read(group, version) {
         fits(group, found, on_device, elsewhere)?;
     }
     let Ok(entries) = fs::read_dir(group) else {
@@ -78,7 +59,7 @@ fn walk(group: &Path, reader: Reader, on_device: u64, elsewhere: u64) -> Result<
     };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&entry.path(), reader, on_device, elsewhere)?;
+            walk(&entry.path(), version, on_device, elsewhere)?;
         }
     }
     Ok(())
@@ -86,9 +67,8 @@ fn walk(group: &Path, reader: Reader, on_device: u64, elsewhere: u64) -> Result<
 
 /// Whether the cgroup's share of the device's `on_device` bytes fits. Which swap area a page lies
 /// in is not known for a cgroup, so all of its swap counts, as far as the device holds that much.
-fn fits(group: &Path, found: Use, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
-    let held = found.memory.saturating_sub(found.file);
-    let room = found.limit.saturating_sub(held);
+fn fits(group: &Path, found: Usage, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
+    let room = found.room();
     let swapped = found.swapped.min(on_device);
     if swapped <= room.saturating_add(elsewhere) {
         return Ok(());
@@ -99,40 +79,6 @@ fn fits(group: &Path, found: Use, on_device: u64, elsewhere: u64) -> Result<(), 
         room,
         limit: found.limit,
         elsewhere,
-    })
-}
-
-fn number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// The value of a key in the lines `key value` of a `memory.stat`.
-fn stat(text: &str, key: &str) -> u64 {
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
-        .unwrap_or(0)
-}
-
-fn read_v1(group: &Path) -> Option<Use> {
-    let text = fs::read_to_string(group.join("memory.stat")).ok()?;
-    Some(Use {
-        limit: number(&group.join("memory.limit_in_bytes"))?,
-        memory: number(&group.join("memory.usage_in_bytes"))?,
-        file: stat(&text, "total_inactive_file") + stat(&text, "total_active_file"),
-        swapped: stat(&text, "total_swap"),
-    })
-}
-
-fn read_v2(group: &Path) -> Option<Use> {
-    let text = fs::read_to_string(group.join("memory.stat")).ok()?;
-    let swap = number(&group.join("memory.swap.current"))?;
-    Some(Use {
-        // "max" is no limit.
-        limit: number(&group.join("memory.max"))?,
-        memory: number(&group.join("memory.current"))?,
-        file: stat(&text, "inactive_file") + stat(&text, "active_file"),
-        // Pages that were swapped in and kept their place in swap count twice otherwise.
-        swapped: swap.saturating_sub(stat(&text, "swapcached")),
     })
 }
 
@@ -168,7 +114,7 @@ mod tests {
         let group = top.path().join("a/b");
         v1(&top.path().join("a"), u64::MAX, 400 * MIB, 64 * MIB, 0);
         v1(&group, 32 * MIB, 31 * MIB, 64 * MIB, 3 * MIB);
-        let refused = walk(top.path(), read_v1, 100 * MIB, 0).unwrap_err();
+        let refused = walk(top.path(), Version::V1, 100 * MIB, 0).unwrap_err();
         assert_eq!(refused.group, group);
         assert_eq!((refused.swapped, refused.room), (64 * MIB, 4 * MIB));
         assert!(refused.to_string().contains("67108864 bytes of swap"));
@@ -178,34 +124,11 @@ mod tests {
     fn what_fits_below_the_limit_or_elsewhere_is_not_refused() {
         let top = tempfile::tempdir().unwrap();
         v1(top.path(), 100 * MIB, 36 * MIB, 64 * MIB, 0);
-        assert_eq!(walk(top.path(), read_v1, 100 * MIB, 0), Ok(()));
+        assert_eq!(walk(top.path(), Version::V1, 100 * MIB, 0), Ok(()));
         v1(top.path(), 99 * MIB, 36 * MIB, 64 * MIB, 0);
-        assert!(walk(top.path(), read_v1, 100 * MIB, 0).is_err());
-        assert_eq!(walk(top.path(), read_v1, 100 * MIB, MIB), Ok(()));
+        assert!(walk(top.path(), Version::V1, 100 * MIB, 0).is_err());
+        assert_eq!(walk(top.path(), Version::V1, 100 * MIB, MIB), Ok(()));
         // No more can come back than the device holds.
-        assert_eq!(walk(top.path(), read_v1, 63 * MIB, 0), Ok(()));
-    }
-
-    #[test]
-    fn version_2_counts_pages_once_and_knows_no_limit() {
-        let top = tempfile::tempdir().unwrap();
-        let files = |max| {
-            [
-                ("memory.max", max),
-                ("memory.current", "20971520\n"),
-                ("memory.swap.current", "31457280\n"),
-                (
-                    "memory.stat",
-                    "anon 1\nfile 9\ninactive_file 0\nswapcached 20971520\n",
-                ),
-            ]
-        };
-        write(top.path(), &files("max\n"));
-        assert_eq!(read_v2(top.path()), None);
-        write(top.path(), &files("31457280\n"));
-        assert_eq!(read_v2(top.path()).unwrap().swapped, 10 * MIB);
-        assert_eq!(walk(top.path(), read_v2, 100 * MIB, 0), Ok(()));
-        write(top.path(), &files("31457279\n"));
-        assert!(walk(top.path(), read_v2, 100 * MIB, 0).is_err());
+        assert_eq!(walk(top.path(), Version::V1, 63 * MIB, 0), Ok(()));
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use compcache_host::mountinfo;
 use rustix::mount::UnmountFlags;
 
 use crate::device::Env;
@@ -114,22 +115,18 @@ fn release_loop(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> 
 
 /// The mount points in the runtime directory.
 fn mounts(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
-    let table = std::fs::read("/proc/self/mountinfo")
-        .map_err(|e| DeviceError::system("read /proc/self/mountinfo", e, "mount /proc"))?;
-    Ok(parse_mountinfo(&table)
+    let table =
+        mountinfo::read().map_err(|e| DeviceError::system("see the mounts", e, "mount /proc"))?;
+    Ok(of_our_type(&table)
         .filter(|path| is_ours(path, runtime_dir))
         .collect())
 }
 
-/// The mount points of our file system's type: `id parent dev root MOUNTPOINT options
-/// [tags…] - TYPE source options`, blanks within a field escaped.
-fn parse_mountinfo(table: &[u8]) -> impl Iterator<Item = PathBuf> {
-    table.split(|&b| b == b'\n').filter_map(|line| {
-        let mut fields = line.split(|&b| b == b' ');
-        let path = fields.nth(4)?;
-        fields.find(|f| *f == b"-")?;
-        (fields.next()? == FSTYPE.as_bytes()).then(|| swap::unescape(path))
-    })
+/// The mount points of our file system's type.
+fn of_our_type(table: &[u8]) -> impl Iterator<Item = PathBuf> {
+    mountinfo::parse(table)
+        .filter(|mount| mount.fstype == FSTYPE.as_bytes())
+        .map(|mount| mount.mountpoint)
 }
 
 fn unmount(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> {
@@ -202,7 +199,7 @@ mod tests {
             42 27 0:39 / /run/my\\040dir/ramzswap0 rw,nosuid shared:7 - fuse.ramzswap ramzswap rw\n\
             43 27 0:40 / /mnt rw - fuse.sshfs ramzswap rw\n\
             44 27 0:41 / /other rw\n\n";
-        let found: Vec<_> = parse_mountinfo(table).collect();
+        let found: Vec<_> = of_our_type(table).collect();
         assert_eq!(found, [Path::new("/run/my dir/ramzswap0")]);
     }
 

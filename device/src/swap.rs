@@ -1,10 +1,12 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use compcache_host::proc;
 
 use crate::swap_header::SwapHeader;
 
@@ -41,20 +43,14 @@ pub struct Entry {
 /// Reads the text of `/proc/swaps`. Lines that do not parse are left out.
 #[must_use]
 pub fn parse(table: &[u8]) -> Vec<Entry> {
-    table
-        .split(|&b| b == b'\n')
-        .skip(1)
-        .filter_map(parse_line)
-        .collect()
+    proc::lines(table).skip(1).filter_map(parse_line).collect()
 }
 
 /// `path` (blanks escaped as `\ooo`), type, size in KiB, used in KiB, priority. A path whose
 /// file is gone has ` (deleted)` behind it, its blank escaped too.
 fn parse_line(line: &[u8]) -> Option<Entry> {
-    let mut fields = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|f| !f.is_empty());
-    let path = unescape(fields.next()?);
+    let mut fields = proc::words(line);
+    let path = proc::unescape(fields.next()?);
     let partition = fields.next()? == b"partition";
     let mut number = || {
         std::str::from_utf8(fields.next()?)
@@ -72,30 +68,6 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
         used_bytes: used,
         priority,
     })
-}
-
-/// Undoes the octal escapes of `seq_path` (`\040` for a blank).
-pub(crate) fn unescape(field: &[u8]) -> PathBuf {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        match tail {
-            [
-                a @ b'0'..=b'3',
-                b @ b'0'..=b'7',
-                c @ b'0'..=b'7',
-                after @ ..,
-            ] if *first == b'\\' => {
-                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(out))
 }
 
 /// The active swap areas.

@@ -1,8 +1,12 @@
-//! What the engine asks of Linux: memory in memfds, locks, time, and background threads.
+//! What the engine and its servers ask of Linux: memory in memfds, locks, time, background
+//! threads, and the kernel's own tables: mounts, memory cgroups.
 //!
 //! Shared by those who hold pages: the ramzswap device and the compressed page cache.
 #![cfg(target_os = "linux")]
 
+pub mod cgroup;
 pub mod keeper;
 pub mod memory;
+pub mod mountinfo;
+pub mod proc;
 pub mod sched;

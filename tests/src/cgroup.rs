@@ -7,6 +7,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use compcache_host::cgroup::{Hierarchies, Hierarchy};
+use compcache_host::proc;
+
 use crate::wait::until_or;
 
 /// How the names of all cgroups begin that compcache and its tests make.
@@ -179,22 +182,12 @@ fn is_left_behind(name: &str) -> bool {
 
 /// The top of the hierarchy with the memory controller, and whether that is version 2.
 fn parent() -> Option<(PathBuf, bool)> {
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut v1 = None;
-    for line in table.lines() {
-        let (front, back) = line.split_once(" - ")?;
-        let place = PathBuf::from(front.split(' ').nth(4)?);
-        let mut back = back.split(' ');
-        let (kind, options) = (back.next()?, back.nth(1)?);
-        if kind == "cgroup2" {
-            let controllers =
-                fs::read_to_string(place.join("cgroup.controllers")).unwrap_or_default();
-            if controllers.split_whitespace().any(|name| name == "memory") {
-                return Some((place, true));
-            }
-        } else if kind == "cgroup" && options.split(',').any(|option| option == "memory") {
-            v1 = Some((place, false));
-        }
-    }
-    v1
+    let found = Hierarchies::of_this_process();
+    let has_memory = |unified: &Hierarchy| {
+        let controllers = proc::read_or_empty(&unified.top.join("cgroup.controllers"));
+        proc::words(&controllers).any(|name| name == b"memory")
+    };
+    let v2 = found.v2.filter(has_memory);
+    v2.map(|unified| (unified.top, true))
+        .or_else(|| found.v1.map(|memory| (memory.top, false)))
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use compcache_host::mountinfo;
 use compcache_test_needs as needs;
 use rustix::fs::FlockOperation;
 
@@ -57,11 +58,9 @@ impl Machine {
 /// Where `/proc/self/mountinfo` can't be read.
 #[must_use]
 pub fn mounts_under(directory: &Path) -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(PathBuf::from)
+    let table = mountinfo::read().expect("the mounts");
+    mountinfo::parse(&table)
+        .map(|mount| mount.mountpoint)
         .filter(|path| path.starts_with(directory))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
+use compcache_host::mountinfo;
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::{Bed, Mode, MountBed, Outcome, PAGE, binary, drop_page_cache, needs};
 
@@ -23,17 +24,13 @@ fn as_nobody(directory: &Path, text: &str) -> Outcome {
 
 /// The options that the kernel has of a mount.
 fn kernel_options(point: &Path) -> Vec<String> {
-    let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    let line = table
-        .lines()
-        .find(|line| line.split(' ').nth(4) == point.to_str())
+    let table = mountinfo::read().expect("the mounts");
+    let mount = mountinfo::find(&table, point)
         .unwrap_or_else(|| panic!("{} is not mounted", point.display()));
-    let fields: Vec<&str> = line.split(' ').collect();
-    let last = fields.last().expect("the file system's options");
-    fields[5]
-        .split(',')
-        .chain(last.split(','))
-        .map(str::to_owned)
+    [mount.options, mount.super_options]
+        .iter()
+        .flat_map(|options| options.split(|byte| *byte == b','))
+        .map(|option| String::from_utf8_lossy(option).into_owned())
         .collect()
 }
 

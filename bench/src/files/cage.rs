@@ -9,7 +9,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use compcache::cgroup::{Group, Parent, Version};
+use compcache::cgroup::{Group, Parent};
+use compcache_host::cgroup::Version;
+use compcache_host::mountinfo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -212,7 +214,7 @@ struct DiskGroup(PathBuf);
 
 impl DiskGroup {
     fn create() -> Result<DiskGroup> {
-        let Some(top) = blkio(&fs::read_to_string("/proc/self/mountinfo")?) else {
+        let Some(top) = blkio(&mountinfo::read()?) else {
             bail!("no blkio cgroup (version 1) is mounted: use --throttle none");
         };
         let directory = top.join(format!("compcache-bench-{}", std::process::id()));
@@ -253,16 +255,11 @@ impl Drop for DiskGroup {
     }
 }
 
-/// Where the blkio controller of version 1 is mounted, by `/proc/self/mountinfo` (proc(5)).
-fn blkio(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut kind = kind.split(' ');
-        let is_version_1 = kind.next()? == "cgroup";
-        let has_blkio = kind.nth(1)?.split(',').any(|option| option == "blkio");
-        let top = mount.split(' ').nth(4)?;
-        (is_version_1 && has_blkio).then(|| PathBuf::from(top))
-    })
+/// Where the blkio controller of version 1 is mounted.
+fn blkio(table: &[u8]) -> Option<PathBuf> {
+    mountinfo::parse(table)
+        .find(|mount| mount.fstype == b"cgroup" && mount.has_super_option("blkio"))
+        .map(|mount| mount.mountpoint)
 }
 
 fn set(path: &Path, value: &str) -> Result<()> {
@@ -275,9 +272,9 @@ mod tests {
 
     #[test]
     fn the_blkio_controller_is_found() {
-        let lines = "29 22 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+        let lines = b"29 22 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                      30 22 0:27 / /sys/fs/cgroup/blkio rw,relatime - cgroup cgroup rw,blkio\n";
         assert_eq!(blkio(lines), Some("/sys/fs/cgroup/blkio".into()));
-        assert_eq!(blkio("30 22 0:27 / /sys rw - cgroup2 none rw\n"), None);
+        assert_eq!(blkio(b"30 22 0:27 / /sys rw - cgroup2 none rw\n"), None);
     }
 }

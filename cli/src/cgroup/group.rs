@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use compcache_host::cgroup::Version;
+use compcache_host::proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 
-use super::{CgroupError, Parent, Version};
+use super::{CgroupError, Parent};
 
 /// What the groups' names begin with; the process id of their maker follows.
 const PREFIX: &str = "compcache-run-";
@@ -68,7 +70,7 @@ impl Group {
             Version::V1 => {
                 group.set("memory.limit_in_bytes", &limit.to_string())?;
                 // A group that never swaps would be killed at its limit.
-                if group.get("memory.swappiness").as_deref() == Some("0") {
+                if group.number("memory.swappiness") == Some(0) {
                     group.set("memory.swappiness", "60")?;
                 }
             }
@@ -205,23 +207,13 @@ impl Group {
         fs::write(&path, value).map_err(|source| CgroupError::io("cannot set", &path, source))
     }
 
-    fn get(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.directory.join(file))
-            .ok()
-            .map(|text| text.trim().to_owned())
-    }
-
     fn number(&self, file: &str) -> Option<u64> {
-        self.get(file)?.parse().ok()
+        proc::number_in(&self.directory.join(file))
     }
 
     /// The number behind `key` in a file of `key number` lines; 0 where there is none.
     fn keyed(&self, file: &str, key: &str) -> u64 {
-        let text = self.get(file).unwrap_or_default();
-        text.lines()
-            .filter_map(|line| line.split_once(' '))
-            .find_map(|(name, value)| (name == key).then(|| value.trim().parse().ok())?)
-            .unwrap_or(0)
+        proc::value(&proc::read_or_empty(&self.directory.join(file)), key).unwrap_or(0)
     }
 }
 
@@ -241,10 +233,8 @@ struct Member(OwnedFd);
 /// opened is looked up again, so that a recycled process id is never taken for a member.
 fn members(directory: &Path) -> Vec<Member> {
     let list = || -> Vec<i32> {
-        fs::read_to_string(directory.join("cgroup.procs"))
-            .unwrap_or_default()
-            .lines()
-            .filter_map(|line| line.parse().ok())
+        proc::lines(&proc::read_or_empty(&directory.join("cgroup.procs")))
+            .filter_map(|line| i32::try_from(proc::number(line)?).ok())
             .collect()
     };
     let opened: Vec<_> = list()

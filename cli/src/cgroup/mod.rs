@@ -7,7 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use compcached::cgroup_mounts::{self as mounts, Mount, Mounts};
+use compcache_host::cgroup::{Hierarchies, Hierarchy, Version};
+use compcache_host::proc;
 pub use group::{Group, Usage};
 
 /// What went wrong with a cgroup.
@@ -53,15 +54,6 @@ impl CgroupError {
     }
 }
 
-/// Which interface a group has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// Version 1: `memory.limit_in_bytes` and its like.
-    V1,
-    /// Version 2: `memory.max` and its like.
-    V2,
-}
-
 /// The directory in which new groups are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
@@ -76,35 +68,28 @@ impl Parent {
     ///
     /// # Errors
     /// [`CgroupError::NoController`] where there is no memory controller,
-    /// [`CgroupError::Io`] where /proc can't be read or the controller can't be enabled.
+    /// [`CgroupError::Io`] where the controller can't be enabled.
     pub fn find() -> Result<Self, CgroupError> {
-        let read = |path: &str| {
-            fs::read_to_string(path)
-                .map_err(|source| CgroupError::io("cannot read", Path::new(path), source))
-        };
-        Self::choose(&mounts::find(
-            &read("/proc/self/mountinfo")?,
-            &read("/proc/self/cgroup")?,
-        ))
+        Self::choose(&Hierarchies::of_this_process())
     }
 
-    fn choose(mounts: &Mounts) -> Result<Self, CgroupError> {
-        if let Some(mount) = &mounts.v2
-            && let Some(directory) = nearest_with_memory(mount)?
+    fn choose(hierarchies: &Hierarchies) -> Result<Self, CgroupError> {
+        if let Some(unified) = &hierarchies.v2
+            && let Some(directory) = nearest_with_memory(unified)?
         {
             return Ok(Parent {
                 directory,
                 version: Version::V2,
             });
         }
-        match &mounts.v1 {
+        match &hierarchies.v1 {
             // The group may be gone from the visible tree, or be that of another namespace.
-            Some(mount) if mount.own.is_dir() => Ok(Parent {
-                directory: mount.own.clone(),
-                version: Version::V1,
-            }),
-            Some(mount) => Ok(Parent {
-                directory: mount.top.clone(),
+            Some(memory) => Ok(Parent {
+                directory: if memory.own.is_dir() {
+                    memory.own.clone()
+                } else {
+                    memory.top.clone()
+                },
                 version: Version::V1,
             }),
             None => Err(CgroupError::NoController),
@@ -117,30 +102,24 @@ impl Parent {
 /// Our own group has processes in it, so that (but for the root) it may not have children with
 /// controllers ("no internal processes", cgroups(7)). A machine whose init set up nothing gets the
 /// controller enabled at the top of the tree, where the kernel allows it.
-fn nearest_with_memory(mount: &Mount) -> Result<Option<PathBuf>, CgroupError> {
+fn nearest_with_memory(unified: &Hierarchy) -> Result<Option<PathBuf>, CgroupError> {
     let has_memory = |directory: &Path, file: &str| {
-        fs::read_to_string(directory.join(file)).is_ok_and(|text| {
-            text.split_whitespace()
-                .any(|controller| controller == "memory")
-        })
+        let controllers = proc::read_or_empty(&directory.join(file));
+        proc::words(&controllers).any(|controller| controller == b"memory")
     };
-    let within = mount
-        .own
-        .ancestors()
-        .take_while(|directory| directory.starts_with(&mount.top));
-    for directory in within {
+    for directory in unified.groups() {
         if has_memory(directory, "cgroup.subtree_control") {
             return Ok(Some(directory.to_owned()));
         }
     }
-    if !has_memory(&mount.top, "cgroup.controllers") {
+    if !has_memory(&unified.top, "cgroup.controllers") {
         return Ok(None);
     }
-    let control = mount.top.join("cgroup.subtree_control");
+    let control = unified.top.join("cgroup.subtree_control");
     fs::write(&control, "+memory").map_err(|source| {
         CgroupError::io("cannot enable the memory controller in", &control, source)
     })?;
-    Ok(Some(mount.top.clone()))
+    Ok(Some(unified.top.clone()))
 }
 
 #[cfg(test)]
@@ -157,8 +136,9 @@ mod tests {
         root
     }
 
-    fn mount(root: &Path, own: &str) -> Mount {
-        Mount {
+    fn hierarchy(version: Version, root: &Path, own: &str) -> Hierarchy {
+        Hierarchy {
+            version,
             top: root.to_owned(),
             own: root.join(own),
         }
@@ -172,11 +152,11 @@ mod tests {
             ("user.slice/cgroup.subtree_control", "memory pids\n"),
             ("user.slice/session/cgroup.subtree_control", "\n"),
         ]);
-        let mounts = Mounts {
-            v2: Some(mount(root.path(), "user.slice/session")),
+        let hierarchies = Hierarchies {
+            v2: Some(hierarchy(Version::V2, root.path(), "user.slice/session")),
             v1: None,
         };
-        let parent = Parent::choose(&mounts).unwrap();
+        let parent = Parent::choose(&hierarchies).unwrap();
         assert_eq!(parent.version, Version::V2);
         assert_eq!(parent.directory, root.path().join("user.slice"));
     }
@@ -187,11 +167,11 @@ mod tests {
             ("cgroup.subtree_control", "\n"),
             ("cgroup.controllers", "memory\n"),
         ]);
-        let mounts = Mounts {
-            v2: Some(mount(root.path(), "")),
+        let hierarchies = Hierarchies {
+            v2: Some(hierarchy(Version::V2, root.path(), "")),
             v1: None,
         };
-        assert_eq!(Parent::choose(&mounts).unwrap().directory, root.path());
+        assert_eq!(Parent::choose(&hierarchies).unwrap().directory, root.path());
         let control = fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap();
         assert_eq!(control, "+memory");
     }
@@ -203,11 +183,11 @@ mod tests {
             ("cgroup.controllers", "\n"),
         ]);
         let v1 = tree(&[("own/memory.limit_in_bytes", "1\n")]);
-        let mounts = Mounts {
-            v2: Some(mount(v2.path(), "")),
-            v1: Some(mount(v1.path(), "own")),
+        let hierarchies = Hierarchies {
+            v2: Some(hierarchy(Version::V2, v2.path(), "")),
+            v1: Some(hierarchy(Version::V1, v1.path(), "own")),
         };
-        let parent = Parent::choose(&mounts).unwrap();
+        let parent = Parent::choose(&hierarchies).unwrap();
         assert_eq!(
             parent,
             Parent {
@@ -220,16 +200,16 @@ mod tests {
     #[test]
     fn own_group_out_of_sight_falls_back_to_the_top() {
         let v1 = tree(&[("memory.limit_in_bytes", "1\n")]);
-        let mounts = Mounts {
+        let hierarchies = Hierarchies {
             v2: None,
-            v1: Some(mount(v1.path(), "gone")),
+            v1: Some(hierarchy(Version::V1, v1.path(), "gone")),
         };
-        assert_eq!(Parent::choose(&mounts).unwrap().directory, v1.path());
+        assert_eq!(Parent::choose(&hierarchies).unwrap().directory, v1.path());
     }
 
     #[test]
     fn no_controller_says_what_to_do() {
-        let error = Parent::choose(&Mounts::default()).unwrap_err();
+        let error = Parent::choose(&Hierarchies::default()).unwrap_err();
         assert!(error.to_string().contains("mount -t cgroup2"), "{error}");
     }
 }

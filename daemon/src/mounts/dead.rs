@@ -5,10 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use compcache_host::mountinfo;
 use parking_lot::Mutex;
 use rustix::mount::UnmountFlags;
-
-use crate::mountinfo;
 
 /// The type by which the kernel's mount table shows mounts of compcache.
 pub const KIND: &str = "fuse.compcache";
@@ -38,7 +37,7 @@ pub fn clean(path: &Path) -> io::Result<bool> {
 /// Takes away all dead mounts of compcache that this user has made, as far as that works. Waits
 /// for file systems that do not answer.
 pub fn clean_all() {
-    let table = match fs::read_to_string(mountinfo::PATH) {
+    let table = match mountinfo::read() {
         Ok(table) => table,
         Err(e) => return tracing::warn!("cannot look for mounts of a crashed daemon: {e}"),
     };
@@ -58,12 +57,9 @@ pub fn clean_all() {
 /// # Errors
 /// Where the kernel's mount table can't be read.
 pub fn is_mounted(path: &Path) -> io::Result<bool> {
-    let table = fs::read_to_string(mountinfo::PATH)?;
-    let top = table
-        .lines()
-        .filter_map(mountinfo::parse)
-        .rfind(|mount| mount.mountpoint == path);
-    Ok(top.is_some_and(|mount| mount.kind == KIND))
+    let table = mountinfo::read()?;
+    let top = mountinfo::find(&table, path);
+    Ok(top.is_some_and(|mount| mount.fstype == KIND.as_bytes()))
 }
 
 /// Whether the file system at `path` has lost its server.
@@ -73,13 +69,11 @@ pub fn is_dead(path: &Path) -> bool {
 }
 
 /// Where a user's mounts of compcache are; root's are of everybody.
-fn of_user(table: &str, uid: u32) -> Vec<PathBuf> {
+fn of_user(table: &[u8], uid: u32) -> Vec<PathBuf> {
     let own = format!("user_id={uid}");
-    table
-        .lines()
-        .filter_map(mountinfo::parse)
-        .filter(|mount| mount.kind == KIND)
-        .filter(|mount| uid == 0 || mount.super_options.split(',').any(|o| o == own))
+    mountinfo::parse(table)
+        .filter(|mount| mount.fstype == KIND.as_bytes())
+        .filter(|mount| uid == 0 || mount.has_super_option(&own))
         .map(|mount| mount.mountpoint)
         .collect()
 }
@@ -107,7 +101,7 @@ mod tests {
 
     #[test]
     fn mounts_of_a_user() {
-        let table = "\
+        let table = b"\
 1 0 0:1 / / rw - ext4 /dev/vda rw
 2 1 0:2 / /mnt/a rw - fuse.compcache /a rw,user_id=0,group_id=0
 3 1 0:3 / /mnt/b rw - fuse.sshfs b: rw,user_id=1000

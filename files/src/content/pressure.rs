@@ -1,8 +1,12 @@
 //! What the system says of its memory: how much there is to have, what the page cache holds, and
 //! whether the kernel drops pages.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
+
+use compcache_host::cgroup::{Hierarchies, Usage};
+use compcache_host::proc;
 
 /// Part of the memory that shall stay available: a 32nd.
 const RESERVE_PART: u64 = 32;
@@ -25,56 +29,45 @@ pub(super) struct Look {
     pub(super) stolen: u64,
 }
 
-/// Looks at the system's memory, and at that of the cgroup that this process is in.
+/// Looks at the system's memory, and at that of the cgroups that this process is in.
 #[derive(Debug)]
 pub(super) struct System {
     proc: PathBuf,
-    cgroup: Option<Cgroup>,
-}
-
-/// A memory cgroup.
-#[derive(Debug)]
-enum Cgroup {
-    /// Of the first version.
-    V1(PathBuf),
-    /// Of the second version.
-    V2(PathBuf),
+    cgroups: Hierarchies,
 }
 
 impl System {
     pub(super) fn new() -> Self {
         System {
             proc: PathBuf::from("/proc"),
-            cgroup: Cgroup::of_this_process(),
+            cgroups: Hierarchies::of_this_process(),
         }
     }
 
-    /// A system whose /proc is made up, and that has no cgroup.
+    /// A system whose /proc is made up, and that has no cgroups.
     #[cfg(test)]
     pub(super) fn at(proc: &Path) -> Self {
         System {
             proc: proc.to_owned(),
-            cgroup: None,
+            cgroups: Hierarchies::default(),
         }
     }
 
     /// Looks.
     pub(super) fn look(&self) -> Look {
-        let meminfo = read(&self.proc.join("meminfo"));
-        let vmstat = read(&self.proc.join("vmstat"));
-        let kib = |key| number(&meminfo, key).unwrap_or(0) << 10;
-        let (total, available) = (kib("MemTotal:"), kib("MemAvailable:"));
+        let meminfo = proc::read_or_empty(&self.proc.join("meminfo"));
+        let vmstat = proc::read_or_empty(&self.proc.join("vmstat"));
+        let kib = |key| proc::value(&meminfo, key).unwrap_or(0) << 10;
+        let (total, available) = (kib("MemTotal"), kib("MemAvailable"));
         let mut look = Look {
             missing: missing(total, available),
-            page_cache: (kib("Active(file):") + kib("Inactive(file):")) / 4096,
-            stolen: number(&vmstat, "pgsteal_file").unwrap_or(0),
+            page_cache: (kib("Active(file)") + kib("Inactive(file)")) / 4096,
+            stolen: proc::value(&vmstat, "pgsteal_file").unwrap_or(0),
         };
-        if let Some((limit, used, files)) = self.cgroup.as_ref().and_then(Cgroup::look)
-            && limit < total
-        {
-            let available = limit.saturating_sub(used.saturating_sub(files));
-            look.missing = look.missing.max(missing(limit, available));
-            look.page_cache = look.page_cache.min(files / 4096);
+        // A limit holds for all that is below it: the nearest need not be the tightest.
+        for usage in self.limited_groups().filter(|usage| usage.limit < total) {
+            look.missing = look.missing.max(missing(usage.limit, usage.room()));
+            look.page_cache = look.page_cache.min(usage.file / 4096);
         }
         if self.need() > NEED_PERCENT {
             // Something gives, whatever the numbers above say.
@@ -83,15 +76,26 @@ impl System {
         look
     }
 
+    /// This process's cgroups and those above them, as far as they have a limit of memory.
+    fn limited_groups(&self) -> impl Iterator<Item = Usage> {
+        self.cgroups.iter().flat_map(|hierarchy| {
+            let version = hierarchy.version;
+            hierarchy
+                .groups()
+                .filter_map(move |group| Usage::read(group, version))
+        })
+    }
+
     /// Per cent of the last ten seconds in which all programs waited for memory; 0 where the kernel
     /// does not say.
     fn need(&self) -> f64 {
-        let text = read(&self.proc.join("pressure/memory"));
-        let full = text
-            .lines()
-            .find_map(|line| line.strip_prefix("full avg10="));
-        full.and_then(|rest| rest.split(' ').next()?.parse().ok())
-            .unwrap_or(0.0)
+        let text = proc::read_or_empty(&self.proc.join("pressure/memory"));
+        let full = proc::lines(&text).find_map(|line| line.strip_prefix(b"full avg10="));
+        full.and_then(|rest| {
+            let percent = proc::words(rest).next()?;
+            std::str::from_utf8(percent).ok()?.parse().ok()
+        })
+        .unwrap_or(0.0)
     }
 }
 
@@ -101,124 +105,13 @@ fn missing(total: u64, available: u64) -> u64 {
         .saturating_sub(available)
 }
 
-fn read(path: &Path) -> String {
-    // A file that is not there says nothing, on a kernel without it.
-    fs::read_to_string(path).unwrap_or_default()
-}
-
-/// The number after a key, in a text of lines `KEY NUMBER`.
-fn number(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some(key)).then(|| words.next()?.parse().ok())?
-    })
-}
-
-impl Cgroup {
-    /// The nearest cgroup of this process that has a limit of memory, or none.
-    fn of_this_process() -> Option<Self> {
-        let cgroups = read(Path::new("/proc/self/cgroup"));
-        let mounts = read(Path::new("/proc/self/mountinfo"));
-        let (mount, path) = locate(&cgroups, &mounts)?;
-        let make = |path: PathBuf| match mount {
-            Mounted::V1(_) => Cgroup::V1(path),
-            Mounted::V2(_) => Cgroup::V2(path),
-        };
-        let (Mounted::V1(root) | Mounted::V2(root)) = &mount;
-        let relative = path.trim_start_matches('/');
-        let leaf = root.join(relative);
-        leaf.ancestors()
-            .take_while(|p| p.starts_with(root))
-            .map(|p| make(p.to_owned()))
-            .find(|cgroup| cgroup.look().is_some_and(|(limit, ..)| limit < 1 << 60))
-    }
-
-    /// Limit, bytes in use, and those of them in the page cache.
-    fn look(&self) -> Option<(u64, u64, u64)> {
-        let value = |path: PathBuf| read(&path).trim().parse::<u64>().ok();
-        let (path, limit, used, keys) = match self {
-            Cgroup::V1(path) => (
-                path,
-                value(path.join("memory.limit_in_bytes"))?,
-                value(path.join("memory.usage_in_bytes"))?,
-                ["total_active_file", "total_inactive_file"],
-            ),
-            Cgroup::V2(path) => (
-                path,
-                value(path.join("memory.max"))?,
-                value(path.join("memory.current"))?,
-                ["active_file", "inactive_file"],
-            ),
-        };
-        let stat = read(&path.join("memory.stat"));
-        let files = keys.iter().filter_map(|key| number(&stat, key)).sum();
-        Some((limit, used, files))
-    }
-}
-
-/// Where cgroups of memory are mounted.
-#[derive(Debug, PartialEq, Eq)]
-enum Mounted {
-    V1(PathBuf),
-    V2(PathBuf),
-}
-
-/// Where this process's memory cgroup is: a mount, and the path below it.
-fn locate(cgroups: &str, mounts: &str) -> Option<(Mounted, String)> {
-    let v1 = cgroups.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers
-            .split(',')
-            .any(|c| c == "memory")
-            .then(|| path.to_owned())
-    });
-    let v2 = cgroups.lines().find_map(|line| line.strip_prefix("0::"));
-    let mounted = |kind: &str, option: &str| {
-        mounts.lines().find_map(|line| {
-            let (head, tail) = line.split_once(" - ")?;
-            let mut tail = tail.split(' ');
-            let right = tail.next() == Some(kind)
-                && (option.is_empty() || tail.nth(1)?.split(',').any(|o| o == option));
-            right.then(|| head.split(' ').nth(4).map(PathBuf::from))?
-        })
-    };
-    match (v1, v2) {
-        (Some(path), _) => Some((Mounted::V1(mounted("cgroup", "memory")?), path)),
-        (None, Some(path)) => Some((Mounted::V2(mounted("cgroup2", "")?), path.to_owned())),
-        (None, None) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use compcache_host::cgroup::{Hierarchy, Version};
+
     use super::*;
-
-    #[test]
-    fn numbers_are_found_by_their_whole_key() {
-        let text = "MemTotal:  8 kB\nActive(file):   5 kB\nbroken\n";
-        assert_eq!(number(text, "MemTotal:"), Some(8));
-        assert_eq!(number(text, "Active"), None);
-        assert_eq!(number(text, "broken"), None);
-    }
-
-    #[test]
-    fn cgroups_of_both_versions_are_located() {
-        let mounts = "30 23 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-                      31 23 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let both = "4:memory:/one\n0::/other\n";
-        assert_eq!(
-            locate(both, mounts),
-            Some((Mounted::V1("/sys/fs/cgroup/memory".into()), "/one".into()))
-        );
-        assert_eq!(
-            locate("0::/other\n", mounts),
-            Some((
-                Mounted::V2("/sys/fs/cgroup/unified".into()),
-                "/other".into()
-            ))
-        );
-        assert_eq!(locate("", mounts), None);
-    }
 
     #[test]
     fn the_reserve_is_a_part_of_the_memory() {
@@ -228,41 +121,91 @@ mod tests {
         assert_eq!(missing(1000 * gib, gib / 2), gib / 2);
     }
 
+    /// A machine of 10 GiB whose files are in `root`, and a process in the group `own` of it.
+    fn machine(root: &Path, own: &str) -> System {
+        write(
+            root,
+            &[
+                (
+                    "meminfo",
+                    "MemTotal: 10485760 kB\nMemAvailable: 10000000 kB\nActive(file): 400000 kB\n",
+                ),
+                ("vmstat", "pgsteal_anon 7\npgsteal_file 9\n"),
+            ],
+        );
+        let v2 = Hierarchy {
+            version: Version::V2,
+            top: root.join("cgroup"),
+            own: root.join("cgroup").join(own),
+        };
+        System {
+            proc: root.to_owned(),
+            cgroups: Hierarchies {
+                v1: None,
+                v2: Some(v2),
+            },
+        }
+    }
+
+    fn write(directory: &Path, files: &[(&str, &str)]) {
+        fs::create_dir_all(directory).unwrap();
+        for (name, text) in files {
+            fs::write(directory.join(name), text).unwrap();
+        }
+    }
+
+    /// A group with a limit, of whose memory 2 MiB are pages of files.
+    fn group(directory: &Path, limit: u64, memory: u64) {
+        write(
+            directory,
+            &[
+                ("memory.max", &format!("{limit}\n")),
+                ("memory.current", &format!("{memory}\n")),
+                (
+                    "memory.stat",
+                    "active_file 1048576\ninactive_file 1048576\n",
+                ),
+            ],
+        );
+    }
+
     #[test]
     fn a_cgroup_that_is_nearly_full_of_programs_misses_memory() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-        let look = |usage: u64| {
-            write("memory.usage_in_bytes", &format!("{usage}\n"));
-            let cgroup = Some(Cgroup::V1(dir.path().to_owned()));
-            let system = System {
-                proc: dir.path().to_owned(),
-                cgroup,
-            };
-            system.look()
-        };
+        let root = tempfile::tempdir().unwrap();
+        let system = machine(root.path(), "own");
+        let own = root.path().join("cgroup/own");
+        group(&own, 64 << 20, 32 << 20);
+        let look = system.look();
+        assert_eq!((look.missing, look.stolen, look.page_cache), (0, 9, 512));
+        group(&own, 64 << 20, 66 << 20);
+        assert_eq!(system.look().missing, 2 << 20);
+        group(&own, 64 << 20, 32 << 20);
         write(
-            "meminfo",
-            "MemTotal: 10485760 kB\nMemAvailable: 10000000 kB\nActive(file): 400000 kB\n",
+            &root.path().join("pressure"),
+            &[(
+                "memory",
+                "some avg10=50.00 x\nfull avg10=30.00 avg60=1 total=1\n",
+            )],
         );
-        write("vmstat", "pgsteal_anon 7\npgsteal_file 9\n");
-        write("memory.limit_in_bytes", "67108864\n");
-        write(
-            "memory.stat",
-            "total_active_file 1048576\ntotal_inactive_file 1048576\n",
-        );
-        let relaxed = look(32 << 20);
-        assert_eq!(
-            (relaxed.missing, relaxed.stolen, relaxed.page_cache),
-            (0, 9, 512)
-        );
-        assert_eq!(look(66 << 20).missing, 2 << 20);
-        fs::create_dir(dir.path().join("pressure")).unwrap();
-        write(
-            "pressure/memory",
-            "some avg10=50.00 x\nfull avg10=30.00 avg60=1 total=1\n",
-        );
-        assert_eq!(look(32 << 20).missing, 1 << 20);
+        assert_eq!(system.look().missing, 1 << 20);
+    }
+
+    #[test]
+    fn a_tighter_limit_above_the_nearest_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let system = machine(root.path(), "slice/own");
+        let slice = root.path().join("cgroup/slice");
+        group(&slice.join("own"), 1 << 30, 32 << 20);
+        group(&slice, 64 << 20, 66 << 20);
+        assert_eq!(system.look().missing, 2 << 20);
+    }
+
+    #[test]
+    fn the_limit_of_a_container_is_seen_at_its_top() {
+        let root = tempfile::tempdir().unwrap();
+        let system = machine(root.path(), "");
+        group(&root.path().join("cgroup"), 64 << 20, 66 << 20);
+        assert_eq!(system.look().missing, 2 << 20);
     }
 
     #[test]

@@ -1,0 +1,194 @@
+//! Memory cgroups, version 1 and 2: where they are mounted, where this process is in them, and what
+//! they limit and use (cgroups(7); `Documentation/admin-guide/cgroup-v2.rst` and
+//! `cgroup-v1/memory.rst` in the kernel).
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::{mountinfo, proc};
+
+/// Which interface a group has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// Version 1: `memory.limit_in_bytes` and its like.
+    V1,
+    /// Version 2: `memory.max` and its like.
+    V2,
+}
+
+/// A mounted hierarchy that may have the memory controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Its interface.
+    pub version: Version,
+    /// The directory where it is mounted.
+    pub top: PathBuf,
+    /// The directory of this process's own group, `top` or below it.
+    pub own: PathBuf,
+}
+
+/// The hierarchies of a machine: one version, or both beside each other.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Hierarchies {
+    /// The unified hierarchy, with or without the memory controller.
+    pub v2: Option<Hierarchy>,
+    /// The version 1 hierarchy of the memory controller.
+    pub v1: Option<Hierarchy>,
+}
+
+impl Hierarchies {
+    /// Those of this machine. None where /proc is not mounted.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let table = mountinfo::read().unwrap_or_default();
+        Self::find(&table, &proc::read_or_empty(Path::new("/proc/self/cgroup")))
+    }
+
+    /// Finds them in the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`. Of several mounts
+    /// of one hierarchy the first one counts.
+    #[must_use]
+    pub fn find(mount_table: &[u8], self_cgroup: &[u8]) -> Self {
+        let mut found = Hierarchies::default();
+        for mount in mountinfo::parse(mount_table) {
+            let (place, version, controller) = match mount.fstype {
+                b"cgroup2" => (&mut found.v2, Version::V2, None),
+                b"cgroup" if mount.has_super_option("memory") => {
+                    (&mut found.v1, Version::V1, Some(&b"memory"[..]))
+                }
+                _ => continue,
+            };
+            if place.is_none() {
+                let path = own_path(self_cgroup, controller).unwrap_or(b"/");
+                let path = Path::new(OsStr::from_bytes(path));
+                *place = Some(Hierarchy {
+                    version,
+                    own: own_directory(&mount.mountpoint, &mount.root, path),
+                    top: mount.mountpoint,
+                });
+            }
+        }
+        found
+    }
+
+    /// Each hierarchy that there is.
+    pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.v1.iter().chain(&self.v2)
+    }
+
+    /// The smallest limit of memory, in bytes, of this process's groups and those above them, which
+    /// all hold; `None` where none of them has one.
+    #[must_use]
+    pub fn limit(&self) -> Option<u64> {
+        self.iter()
+            .flat_map(|hierarchy| {
+                let version = hierarchy.version;
+                hierarchy
+                    .groups()
+                    .filter_map(move |group| limit(group, version))
+            })
+            .min()
+    }
+}
+
+impl Hierarchy {
+    /// The directories of this process's own group and of those above it, up to where the hierarchy
+    /// is mounted.
+    pub fn groups(&self) -> impl Iterator<Item = &Path> {
+        self.own
+            .ancestors()
+            .take_while(|group| group.starts_with(&self.top))
+    }
+}
+
+/// The path of this process in the hierarchy of `controller` (`None`: the unified one).
+fn own_path<'a>(self_cgroup: &'a [u8], controller: Option<&[u8]>) -> Option<&'a [u8]> {
+    proc::lines(self_cgroup).find_map(|line| {
+        let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        let wanted = match controller {
+            Some(name) => controllers.split(|byte| *byte == b',').any(|c| c == name),
+            None => controllers.is_empty(),
+        };
+        wanted.then_some(path)
+    })
+}
+
+/// Where the group `path` is below the mount of `root` at `top`. In a container the mount's root
+/// is often the container's own group; a group outside of it can't be seen, so `top` stands in.
+fn own_directory(top: &Path, root: &Path, path: &Path) -> PathBuf {
+    let below = path.strip_prefix(root).unwrap_or(Path::new(""));
+    let climbs = below.components().any(|part| part == Component::ParentDir);
+    if climbs || below.as_os_str().is_empty() {
+        top.to_owned()
+    } else {
+        top.join(below)
+    }
+}
+
+/// What version 1 says where nobody has set a limit: 2^63 rounded down to whole pages, of 4 to
+/// 64 KiB.
+const UNLIMITED: u64 = (1 << 63) - (64 << 10);
+
+/// The limit of a group itself, in bytes; `None` where it has none.
+#[must_use]
+pub fn limit(group: &Path, version: Version) -> Option<u64> {
+    let file = match version {
+        Version::V1 => "memory.limit_in_bytes",
+        // "max" is no number, and no limit.
+        Version::V2 => "memory.max",
+    };
+    proc::number_in(&group.join(file)).filter(|limit| *limit < UNLIMITED)
+}
+
+/// What a group with a limit, and those below it, use. In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Most memory that they may have.
+    pub limit: u64,
+    /// Memory that they have, page cache included.
+    pub memory: u64,
+    /// Pages of files in it, which make room when memory is short.
+    pub file: u64,
+    /// What they have in swap and nowhere else.
+    pub swapped: u64,
+}
+
+impl Usage {
+    /// Reads it; `None` of a group without a limit, or without the memory controller. Swap counts as
+    /// 0 on a kernel that does not account for it.
+    #[must_use]
+    pub fn read(group: &Path, version: Version) -> Option<Usage> {
+        let limit = limit(group, version)?;
+        let number = |file| proc::number_in(&group.join(file));
+        let stat = proc::read(&group.join("memory.stat")).ok()?;
+        let value = |key| proc::value(&stat, key).unwrap_or(0);
+        Some(match version {
+            Version::V1 => Usage {
+                limit,
+                memory: number("memory.usage_in_bytes")?,
+                file: value("total_inactive_file") + value("total_active_file"),
+                swapped: value("total_swap"),
+            },
+            Version::V2 => Usage {
+                limit,
+                memory: number("memory.current")?,
+                file: value("inactive_file") + value("active_file"),
+                // Pages that were swapped in and kept their place in swap count twice otherwise.
+                swapped: number("memory.swap.current")
+                    .unwrap_or(0)
+                    .saturating_sub(value("swapcached")),
+            },
+        })
+    }
+
+    /// Bytes that these groups may have more, once pages of files have made room.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.limit
+            .saturating_sub(self.memory.saturating_sub(self.file))
+    }
+}
+
+#[cfg(test)]
+mod tests;
