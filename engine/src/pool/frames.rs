@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::NoMemory;
 
 /// No frame, or no arena.
@@ -27,7 +27,7 @@ pub(super) struct FrameInfo {
 
 /// Makes the table of frames, all on no list.
 pub(super) fn frame_infos(capacity: u32) -> Result<Box<[FrameInfo]>, NoMemory> {
-    boxed(capacity as usize, |_| FrameInfo {
+    collect(capacity as usize, |_| FrameInfo {
         next: AtomicU32::new(NONE),
         arena: AtomicU32::new(NONE),
         used: AtomicU32::new(0),

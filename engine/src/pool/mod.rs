@@ -35,7 +35,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use lock_api::Mutex;
 
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::{FRAME_SIZE, FrameMemory, Host, NoMemory};
 use crate::slot::{ChunkRef, Held, Slot, Taken};
 use arena::{Arena, Frames, Freed};
@@ -153,7 +153,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Ok(Pool {
             memory: Memory(memory),
             infos,
-            arenas: boxed(arenas.max(1), |number| {
+            arenas: collect(arenas.max(1), |number| {
                 Padded(Mutex::new(Arena::new(number as u32)))
             })?,
             ready: Stack::new(),

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::codec::CodecId;
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::NoMemory;
 use crate::page::PAGE_SIZE;
 use crate::slot::{ChunkRef, Entry};
@@ -129,7 +129,7 @@ impl Counters {
     #[inline(never)] // what it moves is off its caller's stack
     pub(super) fn try_new(workers: usize) -> Result<Self, NoMemory> {
         let workers = workers.max(1);
-        let shards = boxed(workers + 1, |number| Shard {
+        let shards = collect(workers + 1, |number| Shard {
             shared: number == workers,
             ..Shard::default()
         })?;

@@ -6,10 +6,10 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 
 use compcache_engine::Page;
+use compcache_engine::fallible::boxed_page;
 use compcache_engine::swap_header::{HeaderError, SwapHeader};
 
 use crate::error::{BackingProblem, Error};
-use crate::fallible;
 use crate::params::{MIN_DISKSIZE, PAGE};
 use crate::sys::{self, Bio, Cursor};
 
@@ -87,8 +87,7 @@ impl BackingSwap {
         if room == 0 {
             return Err(Some(BackingProblem::Header(HeaderError::NoSignature)));
         }
-        // SAFETY: a page of zeros is a page.
-        let mut page = unsafe { fallible::zeroed::<Page>() }.map_err(|_| None)?;
+        let mut page = boxed_page().map_err(|_| None)?;
         // SAFETY: the memory is a page of `rzk_alloc`'s.
         let code =
             -unsafe { sys::rzk_backing_read(self.backing.as_ptr(), 0, page.as_mut_ptr().cast()) };
