@@ -78,7 +78,7 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let state = bench.kernels.state()?;
     let qemu = Qemu::find(&state)?;
     let script = Script::read(&workspace::root().join("kernel/guest/bench/bench.sh"))?;
-    let sets = pages::sets(&directory().join("pages"))?;
+    let sets = pages::sets(&directory().join("pages"), &bench.set)?;
     let objects = objects::build(&state)?;
     let mut values = Values::new();
     for release in bench.kernels.releases(&state)? {
@@ -87,9 +87,6 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
         let out = directory().join(&release.name).join("bench");
         fs::create_dir_all(&out)?;
         for (set, file) in &sets {
-            if !bench.set.is_empty() && !bench.set.contains(set) {
-                continue;
-            }
             let files = [(format!("pages/{set}.bin"), fs::read(file)?)];
             let initramfs = out.join("bench.cpio");
             guest::with_script(&image, &script, &files, &initramfs)?;
