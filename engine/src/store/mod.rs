@@ -145,7 +145,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// An empty store with a page for each slot, of which it uses at most [`MAX_PAGES`].
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the tables of pool and counters: 12 bytes a frame,
+    /// [`NoMemory`] where there is none for the tables of pool and counters: 16 bytes a frame,
     /// some 4 KiB an arena, and a bit for each 512 pages.
     #[cold]
     #[inline(never)] // what it moves is off its caller's stack
