@@ -81,6 +81,11 @@ pub enum Room {
 #[error("the chunk does not match its checksum")]
 pub struct Mismatch;
 
+/// The place of a chunk that is yet to be written there.
+#[derive(Debug)]
+#[must_use = "the place is lost unless it is filled"]
+pub(crate) struct Placed(u64);
+
 /// Keeps two arenas' locks from sharing a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -250,6 +255,85 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         arena.allocate(&self.frames(), size).ok_or(Full)
     }
 
+    /// Finds places for chunks of these lengths, one after the other, in the arena of this number or
+    /// wherever there is room, until there is none. Each is to be filled by [`Pool::fill`].
+    pub(crate) fn place_each<'a>(
+        &self,
+        host: &H,
+        arena: usize,
+        mut wanted: impl Iterator<Item = (usize, &'a mut Option<Placed>)>,
+    ) {
+        if self.excess() > 0 {
+            return;
+        }
+        let home = arena % self.arenas.len();
+        let mut next = wanted.next();
+        while next.is_some() {
+            let mut arena = self.arenas[home].0.lock();
+            while let Some((length, placed)) = &mut next {
+                let Some(place) = arena.allocate(&self.frames(), granules(*length)) else {
+                    break;
+                };
+                **placed = Some(Placed(place));
+                next = wanted.next();
+            }
+            drop(arena);
+            if let Some((length, placed)) = next.take() {
+                let size = granules(length);
+                let Ok(place) = self.allocate_elsewhere(host, home, size, Room::Limited) else {
+                    return;
+                };
+                *placed = Some(Placed(place));
+                next = wanted.next();
+            }
+        }
+    }
+
+    /// Stores a chunk where it was placed with its length, and returns that place, which the caller
+    /// commits to the owner's slot.
+    pub(crate) fn fill(&self, Placed(place): Placed, owner: u32, bytes: &[u8]) -> u64 {
+        let checksum = checksum::crc32c(owner, bytes);
+        // SAFETY: these granules were allocated for a chunk of this length, which is made once.
+        unsafe {
+            self.memory
+                .write_chunk(place, Header { owner, checksum }, bytes)
+        };
+        place
+    }
+
+    /// Frees the chunks that slots named, with the lock of an arena taken once for those that
+    /// follow one another in it.
+    pub(crate) fn remove_each(&self, host: &H, taken: impl Iterator<Item = Taken>) {
+        let mut chunks = taken.filter_map(|taken| taken.slot().as_chunk());
+        let mut next = chunks.next();
+        let mut call = false;
+        while let Some(first) = next {
+            let number = self.arena_of(first.place);
+            let mut arena = self.arenas[number].0.lock();
+            let mut chunk = first;
+            next = loop {
+                let freed = arena.free(&self.frames(), chunk.place, granules(chunk.length));
+                if let Some(frame) = freed.emptied {
+                    self.ready.push(&self.infos, frame);
+                }
+                call |= freed.sparse || freed.emptied.is_some() && self.has_surplus();
+                match chunks.next() {
+                    Some(other) if self.arena_of(other.place) == number => chunk = other,
+                    other => break other,
+                }
+            };
+        }
+        if call {
+            self.call_keeper(host);
+        }
+    }
+
+    /// The arena in which a chunk lies.
+    #[inline]
+    fn arena_of(&self, place: u64) -> usize {
+        self.infos[frame_of(place) as usize].arena.load(Relaxed) as usize
+    }
+
     /// Frees the chunk that a slot named, if it named one.
     pub(crate) fn remove(&self, host: &H, taken: Taken) {
         if let Some(chunk) = taken.slot().as_chunk() {
@@ -266,9 +350,9 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     #[inline]
     fn free(&self, host: &H, ChunkRef { place, length, .. }: ChunkRef) {
-        let arena = self.infos[frame_of(place) as usize].arena.load(Relaxed);
+        let arena = self.arena_of(place);
         let Freed { emptied, sparse } = {
-            let mut arena = self.arenas[arena as usize].0.lock();
+            let mut arena = self.arenas[arena].0.lock();
             arena.free(&self.frames(), place, granules(length))
         };
         if let Some(frame) = emptied {

@@ -106,8 +106,11 @@ impl Shard {
         }
     }
 
-    pub(super) fn stored(&self, ns: u64) {
-        self.add(&self.store_latency[bucket(ns)], 1);
+    /// Notes that `pages` pages were stored within so many nanoseconds in all.
+    pub(super) fn stored(&self, ns: u64, pages: u64) {
+        if let Some(each) = ns.checked_div(pages) {
+            self.add(&self.store_latency[bucket(each)], pages);
+        }
     }
 
     pub(super) fn loaded(&self, ns: u64) {
