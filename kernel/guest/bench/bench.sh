@@ -38,6 +38,15 @@ free_bytes() {
 	echo $(($(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo) * 1024))
 }
 
+# moved READ|WRITTEN: pages that were, as the block layer counts them.
+moved() {
+	set -- "$1" $(cat $S/stat)
+	case $1 in
+	READ) echo $(($4 / 8)) ;;
+	WRITTEN) echo $(($8 / 8)) ;;
+	esac
+}
+
 memory_as() {
 	put "$1" $(($(mm 3) + $(tables)))
 }
@@ -84,6 +93,14 @@ measure_half() {
 	memory_as memory.half.compacted
 }
 
+# Random touches of twice the memory that there is.
+measure_touch() {
+	before="$(moved READ) $(moved WRITTEN)"
+	run in_cgroup 11 measure $prefix /pages/$set.bin touch 20 30000
+	put touch.pages.read $(($(moved READ) - ${before% *}))
+	put touch.pages.written $(($(moved WRITTEN) - ${before#* }))
+}
+
 one() {
 	if ! start; then
 		echo "$prefix: this kernel's $driver has no $codec"
@@ -105,8 +122,7 @@ one() {
 		run blkdiscard /dev/$D
 		swap_on
 		! wanted fault || run measure $prefix /pages/$set.bin fault 16
-		# Random touches of twice the memory that there is.
-		! wanted touch || run in_cgroup 11 measure $prefix /pages/$set.bin touch 20 30000
+		! wanted touch || measure_touch
 		run swapoff /dev/$D
 	fi
 	echo 1 >$S/reset
