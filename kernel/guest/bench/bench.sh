@@ -96,7 +96,7 @@ measure_half() {
 # Random touches of twice the memory that there is.
 measure_touch() {
 	before="$(moved READ) $(moved WRITTEN)"
-	run in_cgroup 11 measure $prefix /pages/$set.bin touch 20 30000
+	run in_cgroup 11 measure $prefix /pages/$set.bin touch 20 30000 $S/mm_stat
 	put touch.pages.read $(($(moved READ) - ${before% *}))
 	put touch.pages.written $(($(moved WRITTEN) - ${before#* }))
 }
@@ -108,10 +108,14 @@ one() {
 		return
 	fi
 	if wanted device || wanted half; then
-		run measure $prefix /pages/$set.bin device /dev/$D
+		# All pages once, before anything is written over.
+		run dd if=/pages/$set.bin of=/dev/$D bs=4096 oflag=direct 2>/dev/null
 		memory_as memory
 		# What the whole kernel has less than before, as a check of the former.
 		put memory.gone $((free_at_first - $(free_bytes)))
+		run blkdiscard /dev/$D
+		run measure $prefix /pages/$set.bin device /dev/$D
+		memory_as memory.churned
 	fi
 	wanted half && measure_half
 	if wanted cold; then

@@ -9,12 +9,13 @@
  *   measure PREFIX FILE reread DEVICE   reads what `device` wrote last
  *   measure PREFIX FILE half DEVICE     discard of a random half, page by page
  *   measure PREFIX FILE fault MIB       swap out (MADV_PAGEOUT), in, out again; munmap; exit
- *   measure PREFIX FILE touch MIB N     fills memory, touches N random words, checks: run it in a
- *                                       cgroup with half of the memory
+ *   measure PREFIX FILE touch MIB N MM_STAT   fills memory, touches N random words, checks: run it in a
+ *                                       cgroup with half of the memory. MM_STAT is the device's
  *
  * What a plugin is to count apart lies between `mark`s.
  */
 #include "guest.h"
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -311,8 +312,20 @@ static void fault(size_t count)
 	by_exit(count);
 }
 
+/* The memory that a device takes: the third number of its mm_stat. */
+static uint64_t device_memory(const char *mm_stat)
+{
+	FILE *file = fopen(mm_stat, "r");
+	uint64_t bytes;
+
+	if (!file || fscanf(file, "%*u %*u %" SCNu64, &bytes) != 1)
+		die("%s", mm_stat);
+	fclose(file);
+	return bytes;
+}
+
 /* A touch adds 1 to a word that is the page's own. */
-static void touch(size_t count, size_t touches)
+static void touch(size_t count, size_t touches, const char *mm_stat)
 {
 	uint64_t start = now(), random = 5, before;
 	char *at = filled(count);
@@ -340,6 +353,7 @@ static void touch(size_t count, size_t touches)
 	mark(OTHER);
 	report("touch.fill", (double)(filled_at - start) / count);
 	report_each("touch", before, touches);
+	report("touch.memory", device_memory(mm_stat));
 	for (i = 0; i < count; i++) {
 		memcpy(page, source(i, 0), PAGE);
 		((uint64_t *)page)[i % 512] += touched[i];
@@ -376,7 +390,7 @@ int main(int count, char **words)
 	const char *what = count < 5 ? "" : words[3];
 
 	if (count < 5) {
-		fprintf(stderr, "measure PREFIX FILE device|reread|half|fault|touch DEVICE|MIB [N]\n");
+		fprintf(stderr, "measure PREFIX FILE device|reread|half|fault|touch DEVICE|MIB [N MM_STAT]\n");
 		return 2;
 	}
 	prefix = words[1];
@@ -389,8 +403,8 @@ int main(int count, char **words)
 		half(words[4]);
 	else if (!strcmp(what, "fault") && count == 5)
 		fault(number(words[4], 1, 4096) << 8);
-	else if (!strcmp(what, "touch") && count == 6)
-		touch(number(words[4], 1, 4096) << 8, number(words[5], 1, UINT32_MAX));
+	else if (!strcmp(what, "touch") && count == 7)
+		touch(number(words[4], 1, 4096) << 8, number(words[5], 1, UINT32_MAX), words[6]);
 	else {
 		fprintf(stderr, "measure: no '%s'\n", what);
 		return 2;
