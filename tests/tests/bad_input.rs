@@ -163,8 +163,8 @@ fn devices_and_sizes() {
         ),
         (
             "compcache",
-            vec!["swap", "on", "--memlimit", "63K"],
-            vec!["64512 bytes", "64 kB"],
+            vec!["swap", "on", "--memlimit", "60K"],
+            vec!["61440 bytes", "64 kB"],
         ),
         (
             "compcache",
