@@ -355,8 +355,8 @@ fn what_the_daemon_refuses() {
     refused(&["ramzswap7", "--init"], &["ramzswap7"]);
     refused(&["ramzswap0", "--stats"], &["not initialised"]);
     refused(
-        &["ramzswap0", "--memlimit_kb=4096", "--init"],
-        &["4096", "without a backing swap"],
+        &["ramzswap0", "--memlimit_kb=63", "--init"],
+        &["64512 bytes", "64 kB"],
     );
     refused(
         &["ramzswap0", "--backing_swap=/no/such", "--init"],

@@ -26,8 +26,8 @@ pub struct DaemonArgs {
     #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N")]
     pub disksize_kb: Option<u64>,
 
-    /// Initialise device 0 with this memory limit in kB; needs a backing swap
-    /// [default: 15% of RAM, or the backing swap's size if that is smaller]
+    /// Initialise device 0 with this memory limit in kB [default: none; with a backing swap 15% of
+    /// RAM, or its size if that is smaller]
     #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N")]
     pub memlimit_kb: Option<u64>,
 

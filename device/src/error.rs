@@ -38,15 +38,6 @@ pub enum DeviceError {
         /// What was given, in bytes.
         bytes: u64,
     },
-    /// A memory limit without a backing swap.
-    #[error(
-        "memlimit of {memlimit_kb} kB is refused without a backing swap: pages over the limit \
-         would have nowhere to go; give a backing swap first or with it, or no memlimit"
-    )]
-    MemlimitWithoutBacking {
-        /// What was given, in kB.
-        memlimit_kb: u64,
-    },
     /// A memory limit over the disk's size.
     #[error(
         "memlimit of {memlimit_kb} kB is larger than the disk ({disksize_kb} kB): give at most \
@@ -208,7 +199,6 @@ impl DeviceError {
             DeviceError::SizeZero { .. }
             | DeviceError::SizeTooSmall { .. }
             | DeviceError::SizeTooLarge { .. }
-            | DeviceError::MemlimitWithoutBacking { .. }
             | DeviceError::MemlimitOverDisksize { .. }
             | DeviceError::UnknownCodec(_)
             | DeviceError::NotInKernel { .. }

@@ -1,7 +1,8 @@
 //! The parameters of a device and their rules, those of the original ramzswap:
 //!
 //! - without a backing swap, the disk's size is what was set, else 25 % of the RAM; there is
-//!   no memory limit, and setting one is refused;
+//!   no memory limit but one that was set, and pages that do not fit under it are refused: the
+//!   kernel keeps them in memory;
 //! - with a backing swap, the disk has the size of the backing swap; the memory limit is what
 //!   was set, else 15 % of the RAM or the backing swap's size if that is smaller; a limit
 //!   over the disk's size is refused;
@@ -40,7 +41,8 @@ pub struct ParamsUpdate {
     /// Size of the disk in bytes, rounded down to whole pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disksize: Option<u64>,
-    /// Most bytes of memory for pages, rounded down to whole pages; needs a backing swap.
+    /// Most bytes of memory for pages, rounded down to whole pages. What does not fit goes to the
+    /// backing swap, or is refused where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memlimit: Option<u64>,
     /// The swap file or partition that takes what is not kept in memory.
@@ -112,7 +114,7 @@ pub struct Params {
 pub struct Resolved {
     /// Size of the disk in bytes: whole pages.
     pub disksize: u64,
-    /// Most bytes of memory for pages; only with a backing swap.
+    /// Most bytes of memory for pages.
     pub memlimit: Option<u64>,
     /// The codec for new pages.
     pub codec: CodecSpec,
@@ -150,11 +152,6 @@ impl Params {
         if let Some(percent) = update.recompress_cpu {
             params.recompress_cpu = Some(policy::cpu_percent(percent)?);
         }
-        if let (Some(memlimit), None) = (params.memlimit, &params.backing_swap) {
-            return Err(DeviceError::MemlimitWithoutBacking {
-                memlimit_kb: memlimit / 1024,
-            });
-        }
         Ok(params)
     }
 
@@ -185,27 +182,20 @@ impl Params {
                     let share = percent(ram, DEFAULT_MEMLIMIT_PERCENT).max(MIN_MEMLIMIT);
                     share.min(backing)
                 });
+                if memlimit > backing {
+                    return Err(DeviceError::MemlimitOverDisksize {
+                        memlimit_kb: memlimit / 1024,
+                        disksize_kb: backing / 1024,
+                    });
+                }
                 (backing, Some(memlimit))
             }
             None => {
                 let share = || percent(ram, DEFAULT_DISKSIZE_PERCENT);
                 let disksize = self.disksize.unwrap_or_else(share);
-                (disksize.clamp(MIN_DISKSIZE, MAX_DISKSIZE), None)
+                (disksize.clamp(MIN_DISKSIZE, MAX_DISKSIZE), self.memlimit)
             }
         };
-        if let Some(memlimit_set) = self.memlimit {
-            if memlimit.is_none() {
-                return Err(DeviceError::MemlimitWithoutBacking {
-                    memlimit_kb: memlimit_set / 1024,
-                });
-            }
-            if memlimit_set > disksize {
-                return Err(DeviceError::MemlimitOverDisksize {
-                    memlimit_kb: memlimit_set / 1024,
-                    disksize_kb: disksize / 1024,
-                });
-            }
-        }
         if disksize > ram.saturating_mul(2) {
             warnings.push(format!(
                 "disksize {} kB is more than twice the RAM ({} kB): pages seldom compress to \
@@ -381,17 +371,19 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_without_backing_or_over_the_disk_is_refused() {
+    fn a_limit_needs_no_backing_swap() {
         let mut update = memlimit(10 * MIB);
         update.backing_swap = None;
-        let message = set(update.clone()).unwrap_err().to_string();
-        assert!(
-            message.contains("memlimit of 10240 kB is refused without a backing"),
-            "{message}"
-        );
-        // Set earlier, a backing swap is enough.
+        let (resolved, warnings) = set(update).unwrap().resolve(RAM, None).unwrap();
+        assert_eq!(resolved.memlimit, Some(10 * MIB));
+        assert_eq!(resolved.disksize, 250 * MIB);
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_limit_over_the_disk_is_refused() {
+        let mut update = memlimit(10 * MIB);
         update.memlimit = None;
-        update.backing_swap = Some("/swap".into());
         let earlier = set(update).unwrap();
         let only_limit = ParamsUpdate {
             memlimit: Some(10 * MIB),

@@ -16,7 +16,7 @@ pub mod ccache;
 pub mod codec;
 pub mod cold;
 pub mod cpu;
-mod fallible;
+pub mod fallible;
 pub mod host;
 pub mod page;
 pub mod pool;

@@ -116,8 +116,8 @@ fn devices_and_sizes() {
         ),
         (
             "rzscontrol",
-            vec![own, "-m", "4096", "-i"],
-            vec!["4096 kB", "without a backing swap"],
+            vec![own, "-m", "63", "-i"],
+            vec!["64512 bytes", "64 kB"],
         ),
         ("rzscontrol", vec![own, "-m", "0"], vec!["zero"]),
         (
@@ -163,8 +163,8 @@ fn devices_and_sizes() {
         ),
         (
             "compcache",
-            vec!["swap", "on", "--memlimit", "1M"],
-            vec!["1024 kB", "without a backing swap"],
+            vec!["swap", "on", "--memlimit", "60K"],
+            vec!["61440 bytes", "64 kB"],
         ),
         (
             "compcache",
@@ -383,7 +383,7 @@ fn daemon_arguments_and_configuration() {
     refused(&["--disksize_kb", "-1"], &["-1"]);
     refused(&["--disksize_kb", "0"], &["0", "40 kB"]);
     refused(&["--disksize_kb", "17179869185"], &["2^44"]);
-    refused(&["--memlimit_kb", "4096"], &["4096 kB", "backing swap"]);
+    refused(&["--memlimit_kb", "63"], &["64512 bytes", "64 kB"]);
     refused(
         &["--backing_swap", "/no/such/file"],
         &["/no/such/file", "No such file"],

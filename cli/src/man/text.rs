@@ -118,7 +118,7 @@ BackingSwap\tThe backing swap; only with one.
 
 DiskSize\tSize of the disk, before compression.
 
-MemLimit\tMost memory for pages; only with a backing swap.
+MemLimit\tMost memory for pages, if it is limited.
 
 NumReads, NumWrites\tPages read and written since --init.
 

@@ -54,9 +54,10 @@ struct Args {
     #[arg(short = 'b', long = "backing_swap", value_name = "PATH")]
     backing_swap: Option<PathBuf>,
 
-    /// Keep at most N kB of pages in memory, the rest in the backing swap; needs --backing_swap
+    /// Keep at most N kB of pages in memory, the rest in the backing swap
     ///
-    /// [default: 15% of RAM, or the size of the backing swap if that is smaller]
+    /// Without a backing swap, pages that do not fit are refused, and stay with the kernel,
+    /// uncompressed. [default: none; with a backing swap 15% of RAM, or its size if that is smaller]
     #[arg(short = 'm', long = "memlimit_kb", value_name = "N", value_parser = parse_kilobytes,
           allow_negative_numbers = true)]
     memlimit_kb: Option<u64>,

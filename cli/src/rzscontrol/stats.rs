@@ -108,7 +108,7 @@ fn lines(stats: &Original) -> String {
         out.line("BackingSwap", backing.display(), "");
     }
     out.line("DiskSize", stats.disksize / 1024, " kB");
-    if stats.backing_swap.is_some() {
+    if stats.backing_swap.is_some() || stats.memlimit > 0 {
         out.line("MemLimit", stats.memlimit / 1024, " kB");
     }
     out.line("NumReads", stats.reads, "");
@@ -281,6 +281,16 @@ BDevNumReads:\t       4
 BDevNumWrites:\t       5
 ";
         assert_eq!(format(&status), expected);
+    }
+
+    #[test]
+    fn a_memory_limit_is_shown_without_a_backing_swap_too() {
+        let mut status = device_status(0);
+        status.disksize = 16 << 20;
+        status.memlimit = Some(8 << 20);
+        let lines = format(&status);
+        let expected = "DiskSize:\t   16384 kB\nMemLimit:\t    8192 kB\nNumReads:";
+        assert!(lines.starts_with(expected), "{lines}");
     }
 
     #[test]

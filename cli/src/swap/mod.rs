@@ -68,7 +68,8 @@ pub(crate) struct SetArgs {
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
 
-    /// Keep at most this much in memory, the rest in the backing swap; kernel driver only
+    /// Keep at most this much in memory, the rest in the backing swap, if there is one; kernel driver
+    /// only
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     memlimit: Option<Size>,
 
@@ -123,8 +124,9 @@ pub(crate) struct OnArgs {
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
 
-    /// Keep at most this much of it in memory, the rest in the backing swap
-    /// [default: 15% of RAM, or the size of the backing swap if that is smaller]
+    /// Keep at most this much of it in memory, the rest in the backing swap; without one, pages that
+    /// do not fit stay with the kernel, uncompressed [default: none; with a backing swap 15% of RAM,
+    /// or its size if that is smaller]
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     memlimit: Option<Size>,
 

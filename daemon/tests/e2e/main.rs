@@ -206,7 +206,7 @@ fn a_start_that_fails_leaves_nothing() {
     for (args, words) in [
         (&["--disksize_kb", "0"][..], "disksize 0"),
         (&["--disksize_kb", "17179869185"], "2^44"),
-        (&["--memlimit_kb", "65536"], "without a backing swap"),
+        (&["--memlimit_kb", "63"], "memlimit of 64512 bytes"),
         (&["--backing_swap", "/nonexistent"], "/nonexistent"),
         (&["--backing_swap", &dir], "ramzswap0: backing swap"),
         (&["--codec", "gzip"], "gzip"),
@@ -218,7 +218,7 @@ fn a_start_that_fails_leaves_nothing() {
     }
     // The second of two devices fails: the first goes too.
     let devices = "num_devices = 2\n[[device]]\nnumber = 0\ndisksize_kb = 32768\nswap_on = true\n\
-                   [[device]]\nnumber = 1\nmemlimit_kb = 32768";
+                   [[device]]\nnumber = 1\nmemlimit_kb = 63";
     fs::write(place.config(), devices).unwrap();
     let (status, message) = place.refused(&[]);
     assert_eq!(status, 1, "{message}");

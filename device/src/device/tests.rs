@@ -222,6 +222,20 @@ fn after_initialisation_parameters_are_refused_until_reset() {
 }
 
 #[test]
+fn a_memory_limit_needs_no_backing_swap() {
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
+    let mut limited = disksize(1 << 20);
+    limited.memlimit = Some(1 << 19);
+    assert!(device.configure(&limited).unwrap().is_empty());
+    device.init().unwrap();
+    let ready = device.status();
+    assert_eq!((ready.disksize, ready.memlimit), (1 << 20, Some(1 << 19)));
+    device.reset().unwrap();
+}
+
+#[test]
 fn a_refused_configuration_changes_nothing() {
     let Fixture {
         device, dir: _dir, ..
@@ -233,7 +247,7 @@ fn a_refused_configuration_changes_nothing() {
     assert!(device.configure(&both).is_err());
     assert!(device.configure(&disksize(0)).is_err());
     let limit = ParamsUpdate {
-        memlimit: Some(1 << 19),
+        memlimit: Some(1 << 15),
         ..Default::default()
     };
     assert!(device.configure(&limit).is_err());

@@ -180,7 +180,7 @@ impl KernelDevice {
         let mut settings = Vec::new();
         if let Some(memlimit) = params.memlimit.filter(|_| update.memlimit.is_some()) {
             let disksize = self.read_number(DISKSIZE);
-            if memlimit > disksize {
+            if params.backing_swap.is_some() && memlimit > disksize {
                 return Err(DeviceError::MemlimitOverDisksize {
                     memlimit_kb: memlimit / 1024,
                     disksize_kb: disksize / 1024,
@@ -268,7 +268,7 @@ impl KernelDevice {
         let some = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
         ParamsUpdate {
             disksize: self.disksize.lock().or(some(self.read_number(DISKSIZE))),
-            memlimit: some(self.read_number(MEM_LIMIT)).filter(|_| backing.is_some()),
+            memlimit: some(self.read_number(MEM_LIMIT)),
             backing_swap: backing.map(PathBuf::from),
             ..ParamsUpdate::default()
         }

@@ -157,7 +157,7 @@ fn values_out_of_range_change_nothing() {
         assert_eq!(written(&root, "recompress_cpu"), "10\n");
     };
     bad(|p| p.disksize = Some(1), "too small");
-    bad(|p| p.memlimit = Some(1 << 20), "without a backing swap");
+    bad(|p| p.memlimit = Some(4096), "memlimit of 4096 bytes");
     bad(|p| p.codec = Some("gzip".into()), "unknown codec 'gzip'");
     bad(
         |p| p.codec = Some("wkdm".into()),

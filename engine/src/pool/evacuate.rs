@@ -60,7 +60,7 @@ pub trait Owners {
 
 /// What became of a chunk.
 enum Moved {
-    /// It lies elsewhere now; its old place was this long.
+    /// It lies elsewhere now; its old place, which is this long, is to be freed.
     Away(usize),
     /// It is busy.
     Busy,
@@ -133,25 +133,38 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// One pass over a closed frame; returns whether another might empty it.
     fn empty_frame(&self, host: &H, arena: usize, frame: u32, owners: &impl Owners) -> bool {
         let lock = &self.arenas[arena].0;
-        let mut busy = false;
-        let mut at = HEADER_GRANULES;
-        loop {
-            let found = lock.lock().next_chunk(&self.frames(), frame, at);
-            let Some(start) = found else { return busy };
+        let (mut busy, mut moved) = (false, 0);
+        let mut found = lock
+            .lock()
+            .next_chunk(&self.frames(), frame, HEADER_GRANULES);
+        while let Some(start) = found {
+            let place = place_of(frame, start);
             host.pin();
-            let moved = self.move_chunk(host, arena, place_of(frame, start), owners);
+            let outcome = self.move_chunk(host, arena, place, owners);
             host.unpin();
-            match moved {
-                Moved::Away(size) => at = start + size,
-                Moved::NoRoom => return false,
+            let mut arena = lock.lock();
+            let at = match outcome {
+                Moved::Away(size) => {
+                    moved += 1;
+                    arena.free(&self.frames(), place, size);
+                    start + size
+                }
+                Moved::NoRoom => {
+                    busy = false;
+                    break;
+                }
                 Moved::Busy => {
                     busy = true;
-                    at = lock.lock().behind(&self.frames(), frame, start);
+                    arena.behind(&self.frames(), frame, start)
                 }
-            }
+            };
+            found = arena.next_chunk(&self.frames(), frame, at);
         }
+        self.evacuated.fetch_add(moved, Relaxed);
+        busy
     }
 
+    /// Moves the chunk at `place`, which then belongs to nobody: the caller frees it.
     fn move_chunk(&self, host: &H, arena: usize, place: u64, owners: &impl Owners) -> Moved {
         // SAFETY: the caller found the granule in use and at the start of a chunk, in a
         // frame that stays populated because it is closed and only the evacuator ends that.
@@ -180,11 +193,6 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         unsafe { self.memory.write_chunk(to, header, bytes) };
         let old = held_slot.commit(said.moved_to(to));
         debug_assert_eq!(old.slot(), said);
-        self.arenas[arena]
-            .0
-            .lock()
-            .free(&self.frames(), place, size);
-        self.evacuated.fetch_add(1, Relaxed);
         Moved::Away(size)
     }
 }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::NoMemory;
 
 /// No frame, or no arena.
@@ -11,7 +11,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// What the pool knows of a frame, beside the bitmap in the frame itself.
 ///
-/// `next` belongs to the [`Stack`] that the frame is on. `arena` and `used` are written by the
+/// `next` and `depth` belong to the [`Stack`] that the frame is on. `arena` and `used` are written by the
 /// holder of the lock of the frame's arena, which also adds the frame and takes it away. Others
 /// may read them: the owner of a chunk in the frame finds the arena, which cannot change while
 /// there is a chunk; the evacuator looks for sparse frames, and looks again under the lock.
@@ -19,6 +19,8 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct FrameInfo {
     /// Next frame on the stack.
     pub(super) next: AtomicU32,
+    /// Frames on the stack from this one down.
+    pub(super) depth: AtomicU32,
     /// The arena that the frame belongs to, or [`NONE`].
     pub(super) arena: AtomicU32,
     /// Granules in use by chunks; the topmost bit is set while the frame is closed.
@@ -27,50 +29,59 @@ pub(super) struct FrameInfo {
 
 /// Makes the table of frames, all on no list.
 pub(super) fn frame_infos(capacity: u32) -> Result<Box<[FrameInfo]>, NoMemory> {
-    boxed(capacity as usize, |_| FrameInfo {
+    collect(capacity as usize, |_| FrameInfo {
         next: AtomicU32::new(NONE),
+        depth: AtomicU32::new(0),
         arena: AtomicU32::new(NONE),
         used: AtomicU32::new(0),
     })
 }
 
 /// A stack of frames without a lock (Treiber 1986); the upper half of the head counts
-/// changes, so that a frame popped and pushed again meanwhile is noticed.
+/// changes, so that a frame popped and pushed again meanwhile is noticed. Each frame says how deep
+/// the stack is below it: that costs no locked operation, as a counter would.
 #[derive(Debug)]
 pub(super) struct Stack {
     head: AtomicU64,
-    count: AtomicU32,
 }
 
 impl Stack {
     pub(super) const fn new() -> Self {
         Stack {
             head: AtomicU64::new(NONE as u64),
-            count: AtomicU32::new(0),
         }
     }
 
-    /// Frames on the stack; exact only while nobody else changes it.
-    pub(super) fn count(&self) -> u32 {
-        self.count.load(Ordering::Relaxed)
+    /// Frames on the stack, as it was a moment ago.
+    pub(super) fn count(&self, infos: &[FrameInfo]) -> u32 {
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let depth = depth_of(infos, head as u32);
+            // The frame was on top for all that time if the head has not changed since.
+            let now = self.head.load(Ordering::Relaxed);
+            if now == head {
+                return depth;
+            }
+            head = now;
+        }
     }
 
     pub(super) fn push(&self, infos: &[FrameInfo], frame: u32) {
-        let mut head = self.head.load(Ordering::Relaxed);
+        let mut head = self.head.load(Ordering::Acquire);
+        let info = &infos[frame as usize];
         loop {
-            infos[frame as usize]
-                .next
-                .store(head as u32, Ordering::Relaxed);
+            info.next.store(head as u32, Ordering::Relaxed);
+            let depth = depth_of(infos, head as u32) + 1;
+            info.depth.store(depth, Ordering::Relaxed);
             let new = (head >> 32).wrapping_add(1) << 32 | u64::from(frame);
             match self
                 .head
-                .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => break,
                 Err(now) => head = now,
             }
         }
-        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn pop(&self, infos: &[FrameInfo]) -> Option<u32> {
@@ -90,8 +101,16 @@ impl Stack {
                 Err(now) => head = now,
             }
         }
-        self.count.fetch_sub(1, Ordering::Relaxed);
         Some(head as u32)
+    }
+}
+
+/// How many frames a stack has whose topmost is this one, while it is.
+fn depth_of(infos: &[FrameInfo], frame: u32) -> u32 {
+    match infos.get(frame as usize) {
+        // Before whatever is read next.
+        Some(info) => info.depth.load(Ordering::Acquire),
+        None => 0,
     }
 }
 
@@ -111,12 +130,13 @@ mod tests {
                 s.spawn(|| {
                     for _ in 0..20_000 {
                         let held: Vec<_> = (0..3).filter_map(|_| stack.pop(&infos)).collect();
+                        assert!(stack.count(&infos) <= FRAMES);
                         held.iter().for_each(|f| stack.push(&infos, *f));
                     }
                 });
             }
         });
-        assert_eq!(stack.count(), FRAMES);
+        assert_eq!(stack.count(&infos), FRAMES);
         let mut seen: Vec<_> = core::iter::from_fn(|| stack.pop(&infos)).collect();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..FRAMES));

@@ -35,7 +35,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use lock_api::Mutex;
 
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::{FRAME_SIZE, FrameMemory, Host, NoMemory};
 use crate::slot::{ChunkRef, Held, Slot, Taken};
 use arena::{Arena, Frames, Freed};
@@ -54,6 +54,9 @@ const RESERVE_MIN: u32 = 8;
 
 /// Share of the pool's frames that the reserve may have above [`RESERVE_MIN`].
 const RESERVE_SHARE: u32 = 256;
+
+/// Frames by which the range of those grows that were ever taken from the host.
+const TOUCHED_AT_ONCE: u32 = 64;
 
 /// The pool has no room for a chunk: it is at its limit, or the host has no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +81,11 @@ pub enum Room {
 #[error("the chunk does not match its checksum")]
 pub struct Mismatch;
 
+/// The place of a chunk that is yet to be written there.
+#[derive(Debug)]
+#[must_use = "the place is lost unless it is filled"]
+pub(crate) struct Placed(u64);
+
 /// Keeps two arenas' locks from sharing a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -98,9 +106,9 @@ pub struct Pool<H: Host, F> {
     absent: Stack,
     /// Populated frames, ready ones included.
     held: AtomicU32,
-    /// The most that `held` ever was.
+    /// The most that `held` was before it last fell.
     held_max: AtomicU32,
-    /// Frames from here on were never taken from the host.
+    /// Frames from here on were never taken from the host: a multiple of [`TOUCHED_AT_ONCE`].
     untouched: AtomicU32,
     /// The arena that the evacuator looks at first, modulo their number.
     evacuate_next: AtomicUsize,
@@ -133,7 +141,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// `arenas` arenas and up to `reserve` bytes of ready frames.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the pool's tables: 12 bytes a frame, and some 3 KiB
+    /// [`NoMemory`] where there is none for the pool's tables: 16 bytes a frame, and some 3 KiB
     /// an arena.
     #[cold]
     #[inline(never)] // what it moves is off its caller's stack
@@ -153,7 +161,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Ok(Pool {
             memory: Memory(memory),
             infos,
-            arenas: boxed(arenas.max(1), |number| {
+            arenas: collect(arenas.max(1), |number| {
                 Padded(Mutex::new(Arena::new(number as u32)))
             })?,
             ready: Stack::new(),
@@ -247,6 +255,85 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         arena.allocate(&self.frames(), size).ok_or(Full)
     }
 
+    /// Finds places for chunks of these lengths, one after the other, in the arena of this number or
+    /// wherever there is room, until there is none. Each is to be filled by [`Pool::fill`].
+    pub(crate) fn place_each<'a>(
+        &self,
+        host: &H,
+        arena: usize,
+        mut wanted: impl Iterator<Item = (usize, &'a mut Option<Placed>)>,
+    ) {
+        if self.excess() > 0 {
+            return;
+        }
+        let home = arena % self.arenas.len();
+        let mut next = wanted.next();
+        while next.is_some() {
+            let mut arena = self.arenas[home].0.lock();
+            while let Some((length, placed)) = &mut next {
+                let Some(place) = arena.allocate(&self.frames(), granules(*length)) else {
+                    break;
+                };
+                **placed = Some(Placed(place));
+                next = wanted.next();
+            }
+            drop(arena);
+            if let Some((length, placed)) = next.take() {
+                let size = granules(length);
+                let Ok(place) = self.allocate_elsewhere(host, home, size, Room::Limited) else {
+                    return;
+                };
+                *placed = Some(Placed(place));
+                next = wanted.next();
+            }
+        }
+    }
+
+    /// Stores a chunk where it was placed with its length, and returns that place, which the caller
+    /// commits to the owner's slot.
+    pub(crate) fn fill(&self, Placed(place): Placed, owner: u32, bytes: &[u8]) -> u64 {
+        let checksum = checksum::crc32c(owner, bytes);
+        // SAFETY: these granules were allocated for a chunk of this length, which is made once.
+        unsafe {
+            self.memory
+                .write_chunk(place, Header { owner, checksum }, bytes)
+        };
+        place
+    }
+
+    /// Frees the chunks that slots named, with the lock of an arena taken once for those that
+    /// follow one another in it.
+    pub(crate) fn remove_each(&self, host: &H, taken: impl Iterator<Item = Taken>) {
+        let mut chunks = taken.filter_map(|taken| taken.slot().as_chunk());
+        let mut next = chunks.next();
+        let mut call = false;
+        while let Some(first) = next {
+            let number = self.arena_of(first.place);
+            let mut arena = self.arenas[number].0.lock();
+            let mut chunk = first;
+            next = loop {
+                let freed = arena.free(&self.frames(), chunk.place, granules(chunk.length));
+                if let Some(frame) = freed.emptied {
+                    self.ready.push(&self.infos, frame);
+                }
+                call |= freed.sparse || freed.emptied.is_some() && self.has_surplus();
+                match chunks.next() {
+                    Some(other) if self.arena_of(other.place) == number => chunk = other,
+                    other => break other,
+                }
+            };
+        }
+        if call {
+            self.call_keeper(host);
+        }
+    }
+
+    /// The arena in which a chunk lies.
+    #[inline]
+    fn arena_of(&self, place: u64) -> usize {
+        self.infos[frame_of(place) as usize].arena.load(Relaxed) as usize
+    }
+
     /// Frees the chunk that a slot named, if it named one.
     pub(crate) fn remove(&self, host: &H, taken: Taken) {
         if let Some(chunk) = taken.slot().as_chunk() {
@@ -263,9 +350,9 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     #[inline]
     fn free(&self, host: &H, ChunkRef { place, length, .. }: ChunkRef) {
-        let arena = self.infos[frame_of(place) as usize].arena.load(Relaxed);
+        let arena = self.arena_of(place);
         let Freed { emptied, sparse } = {
-            let mut arena = self.arenas[arena as usize].0.lock();
+            let mut arena = self.arenas[arena].0.lock();
             arena.free(&self.frames(), place, granules(length))
         };
         if let Some(frame) = emptied {
@@ -330,7 +417,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
                 frame
             }
         };
-        if self.ready.count() < self.reserve_target() / 2 {
+        if self.ready_count() < self.reserve_target() / 2 {
             self.call_keeper(host);
         }
         Some(frame)
@@ -343,15 +430,16 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         } else {
             self.limit.load(Relaxed)
         };
-        let held = self
-            .held
+        self.held
             .fetch_update(Relaxed, Relaxed, |held| (held < limit).then_some(held + 1))
             .ok()?;
         let frame = self.absent.pop(&self.infos);
         if let Some(frame) = frame {
             if self.memory.0.populate(frame, may_wait).is_ok() {
-                self.held_max.fetch_max(held + 1, Relaxed);
-                self.untouched.fetch_max(frame + 1, Relaxed);
+                if self.untouched.load(Relaxed) <= frame {
+                    let end = (frame / TOUCHED_AT_ONCE + 1) * TOUCHED_AT_ONCE;
+                    self.untouched.fetch_max(end, Relaxed);
+                }
                 return Some(frame);
             }
             self.absent.push(&self.infos, frame);
@@ -360,20 +448,25 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         None
     }
 
+    /// Populated frames without chunks.
+    fn ready_count(&self) -> u32 {
+        self.ready.count(&self.infos)
+    }
+
     /// Readies a frame if none is ready; may wait for memory. Returns whether one is ready
     /// then. For a writer that found no room, may sleep, and tries again.
     pub fn top_up(&self) -> bool {
-        if self.ready.count() == 0
+        if self.ready_count() == 0
             && let Some(frame) = self.populate_frame(false, true)
         {
             self.ready.push(&self.infos, frame);
         }
-        self.ready.count() > 0
+        self.ready_count() > 0
     }
 
     /// Bytes of ready frames beyond the least that a pool of any size keeps.
     pub(crate) fn shrinkable_bytes(&self) -> u64 {
-        let frames = self.ready.count().saturating_sub(RESERVE_MIN);
+        let frames = self.ready_count().saturating_sub(RESERVE_MIN);
         u64::from(frames) * FRAME_SIZE as u64
     }
 
@@ -393,7 +486,11 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         };
         self.memory.0.release(frame);
         self.absent.push(&self.infos, frame);
-        self.held.fetch_sub(1, Relaxed);
+        // Whoever makes it less keeps the most, so that whoever makes it more need not.
+        let held = self.held.fetch_sub(1, Relaxed);
+        if self.held_max.load(Relaxed) < held {
+            self.held_max.fetch_max(held, Relaxed);
+        }
         true
     }
 
@@ -411,7 +508,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     }
 
     fn has_surplus(&self) -> bool {
-        self.ready.count() > self.reserve_target() + FRAMES_A_ROUND / 2
+        self.ready_count() > self.reserve_target() + FRAMES_A_ROUND / 2
     }
 
     pub(crate) fn call_keeper(&self, host: &H) {
@@ -429,7 +526,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         let more = self.evacuate(host, owners);
         let target = self.reserve_target();
         for _ in 0..FRAMES_A_ROUND {
-            if self.ready.count() >= target {
+            if self.ready_count() >= target {
                 break;
             }
             let Some(frame) = self.populate_frame(false, true) else {
@@ -438,11 +535,11 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             self.ready.push(&self.infos, frame);
         }
         for _ in 0..FRAMES_A_ROUND {
-            if self.ready.count() <= target || !self.release_ready() {
+            if self.ready_count() <= target || !self.release_ready() {
                 break;
             }
         }
-        more || self.ready.count() != target
+        more || self.ready_count() != target
     }
 
     /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays until
@@ -460,7 +557,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// The most bytes of memory that the pool ever held.
     pub fn bytes_max(&self) -> u64 {
-        u64::from(self.held_max.load(Relaxed)) * FRAME_SIZE as u64
+        let most = self.held_max.load(Relaxed).max(self.held.load(Relaxed));
+        u64::from(most) * FRAME_SIZE as u64
     }
 
     /// Bytes of the pool's own tables.
@@ -470,7 +568,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// Bytes of ready frames.
     pub fn reserve_bytes(&self) -> u64 {
-        u64::from(self.ready.count()) * FRAME_SIZE as u64
+        u64::from(self.ready_count()) * FRAME_SIZE as u64
     }
 
     /// How many frames were taken from the host by a thread that had a chunk to store.

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::{NoMemory, SlotMemory};
 
 /// Slots to one page of the table's own memory.
@@ -26,7 +26,7 @@ impl<S: SlotMemory> Table<S> {
     /// of slots.
     pub fn try_new(memory: S) -> Result<Self, NoMemory> {
         let table_pages = memory.slots().len().div_ceil(SLOTS_PER_PAGE);
-        let written = boxed(table_pages.div_ceil(64), |_| AtomicU64::new(0))?;
+        let written = collect(table_pages.div_ceil(64), |_| AtomicU64::new(0))?;
         Ok(Table { memory, written })
     }
 

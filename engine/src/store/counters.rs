@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::codec::CodecId;
-use crate::fallible::boxed;
+use crate::fallible::collect;
 use crate::host::NoMemory;
 use crate::page::PAGE_SIZE;
 use crate::slot::{ChunkRef, Entry};
@@ -106,8 +106,11 @@ impl Shard {
         }
     }
 
-    pub(super) fn stored(&self, ns: u64) {
-        self.add(&self.store_latency[bucket(ns)], 1);
+    /// Notes that `pages` pages were stored within so many nanoseconds in all.
+    pub(super) fn stored(&self, ns: u64, pages: u64) {
+        if let Some(each) = ns.checked_div(pages) {
+            self.add(&self.store_latency[bucket(each)], pages);
+        }
     }
 
     pub(super) fn loaded(&self, ns: u64) {
@@ -129,7 +132,7 @@ impl Counters {
     #[inline(never)] // what it moves is off its caller's stack
     pub(super) fn try_new(workers: usize) -> Result<Self, NoMemory> {
         let workers = workers.max(1);
-        let shards = boxed(workers + 1, |number| Shard {
+        let shards = collect(workers + 1, |number| Shard {
             shared: number == workers,
             ..Shard::default()
         })?;

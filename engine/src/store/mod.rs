@@ -17,6 +17,8 @@
 //! | [`Written::InTransit`], [`Loaded::InTransit`] | waits until somebody's [`Store::arrive`], then tries again |
 //! | [`Loaded::InBacking`] | reads the page from the backing store, then [`Store::verify`] |
 //! | [`WriteError::NoSpace`] | may call [`Store::top_up`], which sleeps, and try again |
+//!
+//! Whoever writes several pages gives them to [`Store::stage_page`], and calls [`Store::commit`].
 
 mod cells;
 mod counters;
@@ -24,32 +26,34 @@ mod damage;
 mod error;
 mod read;
 mod recompress;
+mod stage;
 mod transit;
 mod write;
 
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::backing::BackingAccess;
 use crate::codec::{Builtin, CodecSpec, Codecs};
-use crate::fallible::{boxed_page, reserved};
+use crate::fallible::reserved;
 use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
-use crate::page::{PAGE_SIZE, Page};
+use crate::page::PAGE_SIZE;
 use crate::pool::{Owners, Pool};
 use crate::slot::{self, Emptied, Held, Slot, Taken};
 use crate::space::Table;
 use crate::stats::Stats;
 use counters::{Counters, Shard};
+use stage::{BATCH, Staging};
 
 pub(crate) use cells::{Cell, Packed};
 pub use error::{ReadError, WriteError};
 pub use read::{InBacking, Loaded, Verified};
 pub use recompress::{ColdPolicy, Progress, Recompressor};
+pub use stage::{Staged, Uncommitted};
 pub use transit::Transit;
 pub use write::Written;
 
@@ -83,8 +87,8 @@ pub const NO_WORKER: usize = usize::MAX;
 pub struct Worker<C: Codecs = Builtin> {
     number: usize,
     scratch: C::Scratch,
-    // Boxed: workers are handed from thread to thread, some with small stacks.
-    chunk: Box<Page>,
+    /// Where it compresses to, and its batch.
+    staging: Staging,
     /// Pages that this worker's thread is taking to the backing store.
     run: Vec<Transit>,
 }
@@ -145,7 +149,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// An empty store with a page for each slot, of which it uses at most [`MAX_PAGES`].
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the tables of pool and counters: 12 bytes a frame,
+    /// [`NoMemory`] where there is none for the tables of pool and counters: 16 bytes a frame,
     /// some 4 KiB an arena, and a bit for each 512 pages.
     #[cold]
     #[inline(never)] // what it moves is off its caller's stack
@@ -192,7 +196,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         Ok(Worker {
             number: self.workers.fetch_add(1, Relaxed),
             scratch: H::Codecs::scratch()?,
-            chunk: boxed_page()?,
+            staging: Staging::try_new()?,
             run,
         })
     }
@@ -242,9 +246,22 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     pub fn discard(&self, worker: &mut Worker<H::Codecs>, first: u64, count: u64) -> u64 {
         let shard = self.counters.shard(worker.number);
         let mut freed = 0;
-        for word in self.table.written_in(first..first.saturating_add(count)) {
-            let emptied = slot::empty(word, |attempt| self.host.relax(attempt));
-            freed += u64::from(self.take_emptied(shard, emptied));
+        let mut words = self.table.written_in(first..first.saturating_add(count));
+        loop {
+            let mut batch = [const { None }; BATCH];
+            let mut emptied = 0;
+            for (taken, word) in batch.iter_mut().zip(&mut words) {
+                emptied += 1;
+                let was = slot::empty(word, |attempt| self.host.relax(attempt));
+                freed += u64::from(was.is_freed());
+                if let Emptied::Taken(said) = was {
+                    *taken = Some(said);
+                }
+            }
+            if emptied == 0 {
+                break;
+            }
+            self.release_each(shard, batch.into_iter().flatten());
         }
         shard.add(&shard.notify_free, freed);
         freed
@@ -344,6 +361,23 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             self.release(shard, taken);
         }
         freed
+    }
+
+    /// Frees what some slots said, with the lock of an arena taken once for neighbours.
+    fn release_each(&self, shard: &Shard, taken: impl Iterator<Item = Taken>) {
+        let chunks = taken.filter_map(|taken| match taken.slot().as_chunk() {
+            Some(chunk) => {
+                shard.lost_chunk(chunk);
+                Some(taken)
+            }
+            None => {
+                if let Some(entry) = taken.slot().entry() {
+                    shard.lost(entry);
+                }
+                None
+            }
+        });
+        self.pool.remove_each(&self.host, chunks);
     }
 
     /// Frees what a slot said.

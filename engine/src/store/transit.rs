@@ -50,7 +50,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             shard.gained(Entry::Backing { checksum: 0 });
             shard.add(&shard.backing_writes, 1);
             let took = self.host.now_ns().saturating_sub(transit.since_ns);
-            shard.stored(took);
+            shard.stored(took, 1);
         } else {
             shard.add(&shard.failed_writes, 1);
         }

@@ -2,7 +2,8 @@
 
 use super::counters::Shard;
 use super::transit::{LONGEST_RUN, Transit};
-use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, WriteError};
+use super::{Staged, Store, Uncommitted, Worker, WriteError};
+use crate::backing::BackingAccess;
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, same_filled};
@@ -42,6 +43,42 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// # Errors
     /// That of the first page that was not written.
     pub fn write(
+        &self,
+        worker: &mut Worker<H::Codecs>,
+        first: u64,
+        pages: &[Page],
+    ) -> Result<(), WriteError> {
+        if !matches!(self.backing, BackingAccess::None) {
+            return self.write_each(worker, first, pages);
+        }
+        let mut outcome = Ok(());
+        // The worker's batch are the pages just before this one.
+        let mut at = 0;
+        loop {
+            let index = |at: usize| first.saturating_add(at as u64);
+            let page = pages.get(at);
+            let staged = page.map(|page| self.stage_page(worker, index(at), page));
+            if let Some(Ok(Staged::Waits)) = staged {
+                at += 1;
+                continue;
+            }
+            if let Err(Uncommitted { pages: left }) = self.commit(worker) {
+                let from = at - left;
+                outcome = outcome.and(self.write_each(worker, index(from), &pages[from..at]));
+            }
+            match staged {
+                None => return outcome,
+                Some(Ok(Staged::Full)) => {}
+                Some(_) => {
+                    outcome = outcome.and(self.write_each(worker, index(at), &pages[at..=at]));
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Writes neighbouring pages one by one, but for those that go to the backing store.
+    fn write_each(
         &self,
         worker: &mut Worker<H::Codecs>,
         first: u64,
@@ -102,9 +139,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let placed = self.place(worker, index, page);
         let shard = self.counters.shard(worker.number);
         let written = match placed {
-            Ok(Placed::Held(slot)) => match self.commit(shard, index, slot) {
+            Ok(Placed::Held(slot)) => match self.commit_slot(shard, index, slot) {
                 Ok(()) => {
-                    shard.stored(self.host.now_ns().saturating_sub(since_ns));
+                    shard.stored(self.host.now_ns().saturating_sub(since_ns), 1);
                     Written::Held
                 }
                 Err(InTransit) => Written::InTransit,
@@ -198,22 +235,24 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         page: &'a Page,
         repeated: Option<u64>,
     ) -> (CodecId, &'a [u8]) {
-        let Worker { scratch, chunk, .. } = worker;
+        let Worker {
+            scratch, staging, ..
+        } = worker;
+        let out = staging.room();
         if let Some(word) = repeated {
-            chunk[..8].copy_from_slice(&word.to_ne_bytes());
-            return (CodecId::Fill, &chunk[..8]);
+            out[..8].copy_from_slice(&word.to_ne_bytes());
+            return (CodecId::Fill, &out[..8]);
         }
         let spec = self.codec();
-        let out = &mut chunk[..INCOMPRESSIBLE_ABOVE];
         match H::Codecs::compress(spec, page, scratch, out) {
-            Some(length) => (spec.id(), &chunk[..length]),
+            Some(length) => (spec.id(), &out[..length]),
             None => (CodecId::Raw, page),
         }
     }
 
     /// Makes a page's slot say `new` and frees what it said before; where the page is in
     /// transit, frees what `new` names.
-    fn commit(&self, shard: &Shard, index: u64, new: Slot) -> Result<(), InTransit> {
+    fn commit_slot(&self, shard: &Shard, index: u64, new: Slot) -> Result<(), InTransit> {
         let Some(word) = self.table.get_to_write(index) else {
             return Ok(());
         };

@@ -5,10 +5,11 @@
 use core::ffi::CStr;
 use core::ptr::NonNull;
 
-use compcache_engine::page::PAGE_SIZE;
+use compcache_engine::Page;
+use compcache_engine::fallible::boxed_page;
+use compcache_engine::swap_header::{HeaderError, SwapHeader};
 
 use crate::error::{BackingProblem, Error};
-use crate::fallible;
 use crate::params::{MIN_DISKSIZE, PAGE};
 use crate::sys::{self, Bio, Cursor};
 
@@ -84,9 +85,9 @@ impl BackingSwap {
     /// The number of pages that its header names; `None` where there is no memory to read it.
     fn read_header(&self, room: u64) -> Result<u64, Option<BackingProblem>> {
         if room == 0 {
-            return Err(Some(BackingProblem::NoSignature));
+            return Err(Some(BackingProblem::Header(HeaderError::NoSignature)));
         }
-        let mut page = fallible::collect(PAGE_SIZE, |_| Ok(0_u8)).map_err(|_| None)?;
+        let mut page = boxed_page().map_err(|_| None)?;
         // SAFETY: the memory is a page of `rzk_alloc`'s.
         let code =
             -unsafe { sys::rzk_backing_read(self.backing.as_ptr(), 0, page.as_mut_ptr().cast()) };
@@ -121,64 +122,39 @@ impl Drop for BackingSwap {
     }
 }
 
-/// Checks the header of a swap area that has room for `room` pages (`union swap_header` in the
-/// kernel's `include/linux/swap.h`), and returns how many pages it names.
-fn check_header(page: &[u8], room: u64) -> Result<u64, BackingProblem> {
-    let number = |at: usize| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&page[at..at + 4]);
-        u32::from_ne_bytes(bytes)
-    };
-    match &page[PAGE_SIZE - 10..] {
-        b"SWAPSPACE2" => {}
-        b"S1SUSPEND\0" => return Err(BackingProblem::Hibernated),
-        _ => return Err(BackingProblem::NoSignature),
+/// How many pages the header of a swap area names that has room for `room` pages.
+fn check_header(page: &Page, room: u64) -> Result<u64, BackingProblem> {
+    let header = SwapHeader::check(page, room).map_err(BackingProblem::Header)?;
+    let pages = u64::from(header.last_page) + 1;
+    if pages < MIN_DISKSIZE / PAGE {
+        return Err(BackingProblem::TooSmall { pages });
     }
-    let (version, last_page, bad) = (number(1024), number(1028), number(1032));
-    let pages = u64::from(last_page) + 1;
-    if version != 1 {
-        Err(BackingProblem::Version { version })
-    } else if bad != 0 {
-        Err(BackingProblem::BadPages { bad })
-    } else if pages > room {
-        Err(BackingProblem::Size { pages, room })
-    } else if pages < MIN_DISKSIZE / PAGE {
-        Err(BackingProblem::TooSmall { pages })
-    } else {
-        Ok(pages)
-    }
+    Ok(pages)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn header(version: u32, last_page: u32, bad: u32) -> [u8; PAGE_SIZE] {
-        let mut page = [0; PAGE_SIZE];
-        for (at, value) in [(1024, version), (1028, last_page), (1032, bad)] {
-            page[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-        }
-        page[PAGE_SIZE - 10..].copy_from_slice(b"SWAPSPACE2");
-        page
-    }
-
     #[test]
     fn headers_are_checked() {
-        assert_eq!(check_header(&header(1, 9, 0), 10), Ok(10));
-        for (page, problem) in [
-            (header(2, 9, 0), BackingProblem::Version { version: 2 }),
-            (header(1, 9, 3), BackingProblem::BadPages { bad: 3 }),
+        let header = |pages| SwapHeader::fresh(pages, [7; 16], "").to_page();
+        assert_eq!(check_header(&header(10), 10), Ok(10));
+        let small = BackingProblem::TooSmall { pages: 9 };
+        assert_eq!(check_header(&header(9), 10), Err(small));
+        for (page, room, error) in [
             (
-                header(1, 10, 0),
-                BackingProblem::Size {
-                    pages: 11,
-                    room: 10,
+                header(11),
+                10,
+                HeaderError::Truncated {
+                    last_page: 10,
+                    pages: 10,
                 },
             ),
-            (header(1, 8, 0), BackingProblem::TooSmall { pages: 9 }),
-            ([0; PAGE_SIZE], BackingProblem::NoSignature),
+            ([0; 4096], 10, HeaderError::NoSignature),
         ] {
-            assert_eq!(check_header(&page, 10), Err(problem));
+            let problem = BackingProblem::Header(error);
+            assert_eq!(check_header(&page, room), Err(problem));
         }
     }
 }

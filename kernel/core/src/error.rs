@@ -4,6 +4,7 @@ use core::fmt;
 
 use compcache_engine::codec::UnknownCodec;
 use compcache_engine::host::NoMemory;
+use compcache_engine::swap_header::HeaderError;
 
 use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
 use crate::sys;
@@ -117,18 +118,10 @@ pub(crate) enum BackingProblem {
     Hole { page: u64 },
     #[error("reading its header failed (error {code}): check the disk")]
     Read { code: i32 },
-    #[error("it has no swap header: prepare it with mkswap")]
-    NoSignature,
-    #[error("its header is of version {version}: prepare it with mkswap")]
-    Version { version: u32 },
-    #[error("{bad} of its pages are marked as bad: give one without bad pages")]
-    BadPages { bad: u32 },
-    #[error("its header names {pages} pages, but there is room for {room}: prepare it with mkswap")]
-    Size { pages: u64, room: u64 },
+    #[error("{0}")]
+    Header(HeaderError),
     #[error("its header names {pages} pages: give one of at least {} (40 kB)", MIN_DISKSIZE / PAGE)]
     TooSmall { pages: u64 },
-    #[error("it holds an image of a hibernated system: resume that, or prepare it with mkswap")]
-    Hibernated,
 }
 
 /// A path as text, as far as it is that, without the 0 at its end.

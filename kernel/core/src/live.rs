@@ -7,10 +7,11 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::backing::BackingAccess;
+use compcache_engine::fallible::{boxed, boxed_page, try_collect};
 use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::page::PAGE_SIZE;
 use compcache_engine::swap_header::{LABEL_LEN, SwapHeader};
-use compcache_engine::{Page, Store, StoreConfig, Worker};
+use compcache_engine::{Store, StoreConfig, Worker};
 
 use crate::backing::BackingSwap;
 use crate::codecs::KernelCodecs;
@@ -19,9 +20,9 @@ use crate::error::{Error, no_memory};
 use crate::host::KernelHost;
 use crate::memory::{KernelFrames, KernelSlots};
 use crate::params::{PAGE, Params, Resolved};
+use crate::sys;
 use crate::text::Writer;
 use crate::threads::{Role, Thread};
-use crate::{fallible, sys};
 
 /// A device's store.
 pub(crate) type KernelStore = Store<KernelHost, KernelFrames, KernelSlots>;
@@ -92,9 +93,9 @@ impl Live {
         let cpus = unsafe { sys::rzk_cpu_count() } as usize;
         let store = make_store(params, resolved, backing.is_some(), cpus)?;
         // The workers are numbered as they are made: each has the number of its CPU.
-        let workers = fallible::collect(cpus, |_| worker(&store))
+        let workers = try_collect(cpus, |_| worker(&store))
             .map_err(no_memory("the workers", cpus as u64 * 16 * PAGE))?;
-        let mut live = fallible::boxed(Live {
+        let mut live = boxed(Live {
             number,
             shrinker: None,
             workers,
@@ -127,8 +128,7 @@ impl Live {
 
     /// Makes page 0 the header of a swap area of `pages` pages. May sleep.
     fn write_header(&self, pages: u64) -> Result<(), NoMemory> {
-        // SAFETY: any bytes are a page.
-        let mut page = unsafe { fallible::zeroed::<Page>()? };
+        let mut page = boxed_page()?;
         let mut random = [0; 16];
         // SAFETY: as many bytes as are said.
         unsafe { sys::rzk_random(random.as_mut_ptr().cast(), random.len()) };

@@ -109,7 +109,10 @@ unsafe impl FrameMemory for KernelFrames {
     }
 
     fn release(&self, index: u32) {
-        let frame = self.0.all()[index as usize].swap(ptr::null_mut(), Relaxed);
+        // Nobody else uses it: no exchange is needed.
+        let word = &self.0.all()[index as usize];
+        let frame = word.load(Relaxed);
+        word.store(ptr::null_mut(), Relaxed);
         if !frame.is_null() {
             // SAFETY: it is from `rzk_frame_alloc`, and taken out of the table.
             unsafe { sys::rzk_frame_free(frame.cast()) }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use compcache_engine::codec::CodecSpec;
 use compcache_engine::cpu::Cpu;
+use compcache_engine::fallible::{boxed, try_collect};
 
 use crate::codecs::{self, KernelCodecs};
 use crate::device::Device;
@@ -14,7 +15,7 @@ use crate::error::{Error, no_memory};
 use crate::params::{self, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use crate::print::{Level, print};
 use crate::sys::{self, Parameters};
-use crate::{fallible, ioctl, zstd};
+use crate::{ioctl, zstd};
 
 /// Devices of a module, at most.
 const MOST_DEVICES: u64 = 32;
@@ -116,8 +117,8 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
         codecs::set_default(spec);
     }
     let count = given.num_devices as usize;
-    let devices = fallible::collect(count, |number| Device::new(number as u32))
-        .and_then(fallible::boxed)
+    let devices = try_collect(count, |number| Device::new(number as u32))
+        .and_then(boxed)
         .map_err(|error| module(no_memory("the devices", PAGE)(error)))?;
     let devices = Box::into_raw(devices);
     DEVICES.store(devices, Relaxed);

@@ -2,8 +2,7 @@
 //! "Limits" and "Defaults"; the device in userspace has the same):
 //!
 //! - without a backing swap, the disk's size is what was set, else 25 % of the RAM; there is no
-//!   memory limit but the one that was set, and what does not fit is refused (the device in
-//!   userspace takes no limit then; zram and the original do);
+//!   memory limit but the one that was set, and what does not fit is refused;
 //! - with a backing swap, the disk has the size of the backing swap; the memory limit is what was
 //!   set, else 15 % of the RAM or the backing swap's size if that is smaller; a limit over the
 //!   disk's size is refused;

@@ -328,6 +328,24 @@ fn pages_come_back_and_requests_that_are_not_whole_pages_are_counted() {
 }
 
 #[test]
+fn what_does_not_fit_fails_alone() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.store(MEM_LIMIT, "64K"), 0);
+    assert_eq!(bed.store(DISKSIZE, "4M"), 0);
+    // One frame, which holds fifteen such pages beside the swap header.
+    let pages: Vec<Page> = (0..24).map(noise).collect();
+    assert_eq!(bed.write(100, &pages), -EIO);
+    assert!(bed.read(100, 15).unwrap() == pages[..15]);
+    assert!(bed.read(115, 1).unwrap() == [[0; PAGE_SIZE]]);
+    assert_eq!((bed.stat("writes"), bed.stat("failed_writes")), (17, 1));
+    // What is freed is room again.
+    assert_eq!(bed.submit(DISCARD, 100, vec![None; 24]).0, 0);
+    assert_eq!(bed.write(200, &pages[..15]), 0);
+    assert!(bed.read(200, 15).unwrap() == pages[..15]);
+}
+
+#[test]
 fn what_does_not_compress_goes_to_the_backing_swap() {
     let _alone = mock::alone();
     swap_area("/swap", 256);

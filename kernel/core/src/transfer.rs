@@ -4,7 +4,9 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
-use compcache_engine::store::{InBacking, Loaded, ReadError, Transit, WriteError, Written};
+use compcache_engine::store::{
+    InBacking, Loaded, ReadError, Staged, Transit, Uncommitted, WriteError, Written,
+};
 use compcache_engine::{Page, Worker};
 
 use crate::codecs::KernelCodecs;
@@ -13,7 +15,7 @@ use crate::print::{Level, print};
 use crate::sys::{self, Bio, Cursor};
 
 /// Pages that are read or written with preemption off, at most: some 50 µs.
-const SECTION: u32 = 8;
+const SECTION: usize = 8;
 
 /// How often a write that found no room is tried again, once there was some.
 const TRIES: u32 = 16;
@@ -113,6 +115,11 @@ impl Transfer {
     /// to `collector` and passed.
     pub(crate) fn section(&mut self, live: &Live, collector: &mut impl Collect) -> Stop {
         live.on_cpu(|worker| {
+            // Where there was no room for all of a batch, each page is tried by itself.
+            let batch = self.write && self.left > 1 && live.backing().is_none();
+            if batch && self.write_batch(live, worker) {
+                return Stop::Pause;
+            }
             for _ in 0..SECTION {
                 if self.left == 0 {
                     break;
@@ -148,6 +155,51 @@ impl Transfer {
             }
             Stop::Pause
         })
+    }
+
+    /// Writes pages as one batch, and says whether all that were tried are stored; else the next page
+    /// is the first that is not.
+    fn write_batch(&mut self, live: &Live, worker: &mut Worker<KernelCodecs>) -> bool {
+        let mut places = [self.cursor; SECTION];
+        let mut tried = 0;
+        while tried < SECTION && (tried as u64) < self.left {
+            let here = self.cursor;
+            // SAFETY: there are as many pages from the cursor on.
+            let mapped = unsafe { sys::rzk_bio_map(self.bio, &here) };
+            let Some(page) = NonNull::new(mapped.cast::<Page>()) else {
+                break;
+            };
+            let index = self.index + tried as u64;
+            // SAFETY: a whole page is mapped, and is ours until the request ends.
+            let staged = live
+                .store()
+                .stage_page(worker, index, unsafe { page.as_ref() });
+            // SAFETY: mapped above.
+            unsafe {
+                let page = page.as_ptr().cast::<c_void>();
+                sys::rzk_bio_unmap(self.bio, &mut self.cursor, page, false);
+            }
+            if !matches!(staged, Ok(Staged::Waits)) {
+                self.cursor = here;
+                break;
+            }
+            places[tried] = here;
+            tried += 1;
+        }
+        let failed = match live.store().commit(worker) {
+            Ok(()) => 0,
+            Err(Uncommitted { pages }) => pages,
+        };
+        let stored = tried - failed;
+        if failed > 0 {
+            self.cursor = places[stored];
+        }
+        self.index += stored as u64;
+        self.left -= stored as u64;
+        if stored > 0 {
+            self.tries = 0;
+        }
+        failed == 0 && stored > 0
     }
 
     /// Reads or writes the page at the cursor.

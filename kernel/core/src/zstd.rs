@@ -14,10 +14,10 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use compcache_engine::Page;
 use compcache_engine::codec::CodecSpec;
+use compcache_engine::fallible::{boxed, try_collect};
 use compcache_engine::host::NoMemory;
 use lock_api::Mutex;
 
-use crate::fallible;
 use crate::host::Spinlock;
 use crate::sys;
 
@@ -89,13 +89,13 @@ pub(crate) fn start() -> Result<(), NoMemory> {
         .map(|level| unsafe { sys::rzk_zstd_compressor_bytes(level.into()) })
         .max()
         .unwrap_or(0);
-    let pairs = fallible::collect(cpus.min(MOST), |_| {
+    let pairs = try_collect(cpus.min(MOST), |_| {
         Ok(Mutex::new(Contexts {
             compressor: Context::new(for_compressing, sys::rzk_zstd_compressor)?,
             decompressor: Context::new(for_restoring, sys::rzk_zstd_decompressor)?,
         }))
     })?;
-    PAIRS.store(Box::into_raw(fallible::boxed(pairs)?), Ordering::Release);
+    PAIRS.store(Box::into_raw(boxed(pairs)?), Ordering::Release);
     Ok(())
 }
 

@@ -38,6 +38,15 @@ free_bytes() {
 	echo $(($(sed -n 's/^MemFree: *\([0-9]*\) kB/\1/p' /proc/meminfo) * 1024))
 }
 
+# moved READ|WRITTEN: pages that were, as the block layer counts them.
+moved() {
+	set -- "$1" $(cat $S/stat)
+	case $1 in
+	READ) echo $(($4 / 8)) ;;
+	WRITTEN) echo $(($8 / 8)) ;;
+	esac
+}
+
 memory_as() {
 	put "$1" $(($(mm 3) + $(tables)))
 }
@@ -84,6 +93,14 @@ measure_half() {
 	memory_as memory.half.compacted
 }
 
+# Random touches of twice the memory that there is.
+measure_touch() {
+	before="$(moved READ) $(moved WRITTEN)"
+	run in_cgroup 11 measure $prefix /pages/$set.bin touch 20 30000 $S/mm_stat
+	put touch.pages.read $(($(moved READ) - ${before% *}))
+	put touch.pages.written $(($(moved WRITTEN) - ${before#* }))
+}
+
 one() {
 	if ! start; then
 		echo "$prefix: this kernel's $driver has no $codec"
@@ -91,10 +108,14 @@ one() {
 		return
 	fi
 	if wanted device || wanted half; then
-		run measure $prefix /pages/$set.bin device /dev/$D
+		# All pages once, before anything is written over.
+		run dd if=/pages/$set.bin of=/dev/$D bs=4096 oflag=direct 2>/dev/null
 		memory_as memory
 		# What the whole kernel has less than before, as a check of the former.
 		put memory.gone $((free_at_first - $(free_bytes)))
+		run blkdiscard /dev/$D
+		run measure $prefix /pages/$set.bin device /dev/$D
+		memory_as memory.churned
 	fi
 	wanted half && measure_half
 	if wanted cold; then
@@ -105,8 +126,7 @@ one() {
 		run blkdiscard /dev/$D
 		swap_on
 		! wanted fault || run measure $prefix /pages/$set.bin fault 16
-		# Random touches of twice the memory that there is.
-		! wanted touch || run in_cgroup 11 measure $prefix /pages/$set.bin touch 20 30000
+		! wanted touch || measure_touch
 		run swapoff /dev/$D
 	fi
 	echo 1 >$S/reset

@@ -2,18 +2,20 @@
 /*
  * Counts instructions for each 4 KiB of a device and of swap on it, with the pages of a file.
  * Under QEMU's -icount shift=0 and with one CPU the time-stamp counter counts instructions.
- * Prints `BENCH PREFIX.KEY VALUE` lines; a page that comes back wrong ends it with status 1.
+ * Prints `BENCH PREFIX.KEY VALUE` lines, and `BENCH PREFIX.KEY.count N` where the value is that of
+ * each of N pages; a page that comes back wrong ends it with status 1.
  *
  *   measure PREFIX FILE device DEVICE   write, read, overwrite; the same in requests of 32 pages
  *   measure PREFIX FILE reread DEVICE   reads what `device` wrote last
  *   measure PREFIX FILE half DEVICE     discard of a random half, page by page
  *   measure PREFIX FILE fault MIB       swap out (MADV_PAGEOUT), in, out again; munmap; exit
- *   measure PREFIX FILE touch MIB N     fills memory, touches N random words, checks: run it in a
- *                                       cgroup with half of the memory
+ *   measure PREFIX FILE touch MIB N MM_STAT   fills memory, touches N random words, checks: run it in a
+ *                                       cgroup with half of the memory. MM_STAT is the device's
  *
  * What a plugin is to count apart lies between `mark`s.
  */
 #include "guest.h"
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -42,6 +44,18 @@ static void report(const char *key, double value)
 {
 	printf("BENCH %s.%s %.0f\n", prefix, key, value);
 	fflush(stdout);
+}
+
+/* A value of each of `count` pages. */
+static void report_each(const char *key, uint64_t sum, size_t count)
+{
+	char name[64];
+
+	if (!count)
+		die("no page for %s", key);
+	report(key, (double)sum / count);
+	snprintf(name, sizeof(name), "%s.count", key);
+	report(name, count);
 }
 
 /* What page `i` holds after it was written `version` times. */
@@ -90,9 +104,10 @@ static uint64_t request(int device, int writing, char *at, size_t page, size_t c
 	return after - before;
 }
 
-/* Writes or reads all pages by requests of `count`; the instructions for each page. Inlined, because
- * a mark's part is in its code. */
-static inline __attribute__((always_inline)) double all(int device, int writing, size_t count, enum part part)
+/* Writes or reads all pages by requests of `count`, and reports the instructions under a key, if there
+ * is one. Inlined, because a mark's part is in its code. */
+static inline __attribute__((always_inline)) void all(int device, int writing, size_t count, enum part part,
+						      const char *key)
 {
 	char *at = buffer(count * PAGE);
 	uint64_t sum = 0;
@@ -108,10 +123,11 @@ static inline __attribute__((always_inline)) double all(int device, int writing,
 			compare(at + i * PAGE, page + i, 0);
 	}
 	free(at);
-	return (double)sum / (pages / count * count);
+	if (key)
+		report_each(key, sum, pages / count * count);
 }
 
-static double overwrite(int device)
+static void overwrite(int device)
 {
 	unsigned char *versions = calloc(pages, 1);
 	char *at = buffer(PAGE);
@@ -133,7 +149,7 @@ static double overwrite(int device)
 	}
 	free(versions);
 	free(at);
-	return (double)sum / (pages / 2);
+	report_each("overwrite", sum, pages / 2);
 }
 
 static void device(const char *path)
@@ -141,13 +157,13 @@ static void device(const char *path)
 	int device = open_device(path);
 
 	report("pages", pages);
-	report("write", all(device, 1, 1, WRITE));
-	report("read", all(device, 0, 1, READ));
-	report("overwrite", overwrite(device));
+	all(device, 1, 1, WRITE, "write");
+	all(device, 0, 1, READ, "read");
+	overwrite(device);
 	/* The rest of a set that 32 does not divide keeps versions; the last write mends that. */
-	report("write32", all(device, 1, BIG, WRITE32));
-	report("read32", all(device, 0, BIG, READ32));
-	all(device, 1, 1, OTHER);
+	all(device, 1, BIG, WRITE32, "write32");
+	all(device, 0, BIG, READ32, "read32");
+	all(device, 1, 1, OTHER, NULL);
 	close(device);
 }
 
@@ -155,7 +171,7 @@ static void reread(const char *path)
 {
 	int device = open_device(path);
 
-	report("reread", all(device, 0, 1, READ));
+	all(device, 0, 1, OTHER, "reread");
 	close(device);
 }
 
@@ -183,7 +199,7 @@ static void half(const char *path)
 		sum += now() - before;
 		mark(OTHER);
 	}
-	report("discard", (double)sum / count);
+	report_each("discard", sum, count);
 	for (page = 0; page < pages; page++) {
 		request(device, 0, at, page, 1);
 		if (!freed[page])
@@ -214,8 +230,8 @@ static char *filled(size_t count)
 	return at;
 }
 
-/* The instructions of a process' exit whose pages are all in swap, for each of its slots. */
-static double by_exit(size_t count)
+/* Reports the instructions of a process' exit whose pages are all in swap, for each of its slots. */
+static void by_exit(size_t count)
 {
 	int ready[2], go[2], status;
 	size_t slots;
@@ -243,8 +259,7 @@ static double by_exit(size_t count)
 		die("the child did not end well");
 	before = now() - before;
 	mark(OTHER);
-	report("exit.slots", slots);
-	return (double)before / slots;
+	report_each("exit", before, slots);
 }
 
 static void fault(size_t count)
@@ -259,8 +274,7 @@ static void fault(size_t count)
 	sum = now() - before;
 	mark(OTHER);
 	slots = pages_in_swap();
-	report("out", (double)sum / slots);
-	report("out.pages", slots);
+	report_each("out", sum, slots);
 
 	all_out(at, count);
 	slots = pages_in_swap();
@@ -271,7 +285,7 @@ static void fault(size_t count)
 	sum = now() - before;
 	mark(OTHER);
 	left = pages_in_swap();
-	report("in", (double)sum / (slots - left));
+	report_each("in", sum, slots - left);
 	for (i = 0; i < count; i++)
 		compare(at + i * PAGE, i, 0);
 
@@ -291,16 +305,27 @@ static void fault(size_t count)
 	sum = now() - before;
 	mark(OTHER);
 	left = pages_in_swap();
-	report("munmap", (double)sum / (slots - left));
-	report("munmap.slots", slots - left);
+	report_each("munmap", sum, slots - left);
 	for (i = count / 2; i < count; i++)
 		compare(at + i * PAGE, i, 1);
 	munmap(at + count / 2 * PAGE, (count - count / 2) * PAGE);
-	report("exit", by_exit(count));
+	by_exit(count);
+}
+
+/* The memory that a device takes: the third number of its mm_stat. */
+static uint64_t device_memory(const char *mm_stat)
+{
+	FILE *file = fopen(mm_stat, "r");
+	uint64_t bytes;
+
+	if (!file || fscanf(file, "%*u %*u %" SCNu64, &bytes) != 1)
+		die("%s", mm_stat);
+	fclose(file);
+	return bytes;
 }
 
 /* A touch adds 1 to a word that is the page's own. */
-static void touch(size_t count, size_t touches)
+static void touch(size_t count, size_t touches, const char *mm_stat)
 {
 	uint64_t start = now(), random = 5, before;
 	char *at = filled(count);
@@ -327,7 +352,8 @@ static void touch(size_t count, size_t touches)
 	before = now() - before;
 	mark(OTHER);
 	report("touch.fill", (double)(filled_at - start) / count);
-	report("touch", (double)before / touches);
+	report_each("touch", before, touches);
+	report("touch.memory", device_memory(mm_stat));
 	for (i = 0; i < count; i++) {
 		memcpy(page, source(i, 0), PAGE);
 		((uint64_t *)page)[i % 512] += touched[i];
@@ -364,7 +390,7 @@ int main(int count, char **words)
 	const char *what = count < 5 ? "" : words[3];
 
 	if (count < 5) {
-		fprintf(stderr, "measure PREFIX FILE device|reread|half|fault|touch DEVICE|MIB [N]\n");
+		fprintf(stderr, "measure PREFIX FILE device|reread|half|fault|touch DEVICE|MIB [N MM_STAT]\n");
 		return 2;
 	}
 	prefix = words[1];
@@ -377,8 +403,8 @@ int main(int count, char **words)
 		half(words[4]);
 	else if (!strcmp(what, "fault") && count == 5)
 		fault(number(words[4], 1, 4096) << 8);
-	else if (!strcmp(what, "touch") && count == 6)
-		touch(number(words[4], 1, 4096) << 8, number(words[5], 1, UINT32_MAX));
+	else if (!strcmp(what, "touch") && count == 7)
+		touch(number(words[4], 1, 4096) << 8, number(words[5], 1, UINT32_MAX), words[6]);
 	else {
 		fprintf(stderr, "measure: no '%s'\n", what);
 		return 2;

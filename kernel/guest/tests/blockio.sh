@@ -10,8 +10,8 @@ for codec in $(codecs); do
 	echo "$codec"
 	set_to comp_algorithm "$codec"
 	set_to disksize 32M
-	# Page 0 is the header of a swap area.
-	run blkdiscard -l 4096 /dev/$D
+	holds_header_only "at first"
+	run blkdiscard -l $HEADER /dev/$D
 	run blockio blank /dev/$D 32
 	run blockio fill /dev/$D 32
 	run blockio check /dev/$D 32

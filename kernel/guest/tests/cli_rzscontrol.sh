@@ -32,7 +32,7 @@ says "reset it first to change its parameters" rzscontrol /dev/ramzswap0 --disks
 says "disksize of 4096 bytes is too small: give at least 40 kB" rzscontrol /dev/ramzswap1 --disksize_kb=4 --init
 says "zero" rzscontrol /dev/ramzswap1 --disksize_kb=0
 says "17179869184" rzscontrol /dev/ramzswap1 --disksize_kb=17179869185
-says "without a backing swap" rzscontrol /dev/ramzswap1 --memlimit_kb=8192
+says "memlimit of 64512 bytes is too small" rzscontrol /dev/ramzswap1 --memlimit_kb=63
 says "backing swap /dev/none" rzscontrol /dev/ramzswap1 --backing_swap=/dev/none
 says "run as root" unprivileged rzscontrol /dev/ramzswap1 --init
 equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate after refusals"
@@ -45,12 +45,22 @@ run rzscontrol /dev/ramzswap1 --init
 equal "$(cat /sys/block/ramzswap1/disksize)" 8388608 "the size that was set before"
 run rzscontrol /dev/ramzswap1 --reset
 
+# A memory limit needs no backing swap, on either road.
+limited() {
+	run rzscontrol "$1" --memlimit_kb=8192 --disksize_kb=16384 --init
+	run rzscontrol "$1" --stats >/tmp/stats
+	grep -q "^MemLimit:	    8192 kB$" /tmp/stats || fail "$1: $(cat /tmp/stats)"
+	run rzscontrol "$1" --reset
+}
+limited /dev/ramzswap1
+
 # A daemon's devices have the numbers that the driver has not.
 load fuse
 if load loop && [ -e /dev/fuse ]; then
 	compcached --num-devices 2 >/tmp/daemon.log 2>&1 &
 	daemon=$!
 	until_true 20 test -S /run/compcache/control.sock
+	limited /dev/ramzswap2
 	run rzscontrol /dev/ramzswap2 --disksize_kb=16384 --init
 	[ -L /dev/ramzswap2 ] || fail "the daemon's device is no link"
 	run rzscontrol /dev/ramzswap2 --stats >/tmp/stats

@@ -80,7 +80,7 @@ settings() {
 }
 settings >/tmp/before
 says "already swapped on" compcache swap on ramzswap1
-says "without a backing swap" compcache swap set --memlimit 8M ramzswap1
+says "memlimit of 61440 bytes is too small" compcache swap set --memlimit 60K ramzswap1
 says "zero" compcache swap on --size 0
 says "1 bytes is too small\|4096" compcache swap on --size 1
 says "too large" compcache swap on --size 16385G
@@ -93,7 +93,7 @@ says "1 to 86400" compcache swap on --recompress-after 0
 says "1 to 86400" compcache swap set --recompress-after 86401 ramzswap1
 says "1 to 100" compcache swap set --recompress-cpu 101 ramzswap1
 says "32767" compcache swap on --priority 32768
-says "without a backing swap" compcache swap on --memlimit 8M
+says "memlimit of 61440 bytes is too small" compcache swap on --memlimit 60K
 says "backing swap /dev/none" compcache swap on --backing-swap /dev/none
 says "neither a file nor a block device" compcache swap on --backing-swap /dev/null
 says "at most 127" compcache --driver kernel swap on --backing-swap "/$(printf '%0200d' 0)"

@@ -52,8 +52,7 @@ between "$stores" 1 "$(stat_of writes)" "stores of the histogram"
 # Sectors of the block layer.
 set -- $(cat $S/stat)
 equal "$3" $(($(stat_of reads) * 8)) "sectors read"
-# The header of the swap area was written by the driver itself.
-equal "$7" $((($(stat_of writes) - 1) * 8)) "sectors written"
+equal "$7" $(($(without_header "$(stat_of writes)") * 8)) "sectors written"
 
 # The memory limit is never passed, from where less is used.
 run blkdiscard /dev/$D

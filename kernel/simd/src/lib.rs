@@ -18,6 +18,7 @@ use core::mem::MaybeUninit;
 
 use compcache_engine::codec::{Builtin, CodecId, CodecSpec, Codecs, Scratch};
 use compcache_engine::cpu::Cpu;
+use compcache_engine::fallible::boxed;
 use compcache_engine::page::Page;
 
 mod runtime;
@@ -44,18 +45,6 @@ pub extern "C" fn ks_scratch_new() -> *mut c_void {
         Ok(scratch) => Box::into_raw(scratch).cast(),
         Err(_) => core::ptr::null_mut(),
     }
-}
-
-fn boxed(scratch: Scratch) -> Result<Box<Scratch>, compcache_engine::host::NoMemory> {
-    let mut one = alloc::vec::Vec::new();
-    one.try_reserve_exact(1)
-        .map_err(|_| compcache_engine::host::NoMemory)?;
-    one.push(scratch);
-    let slice: Box<[Scratch]> = one.into_boxed_slice();
-    let array: Result<Box<[Scratch; 1]>, _> = slice.try_into();
-    let array = array.map_err(|_| compcache_engine::host::NoMemory)?;
-    // SAFETY: an array of one thing has the layout of the thing.
-    Ok(unsafe { Box::from_raw(Box::into_raw(array).cast()) })
 }
 
 /// Frees working memory. May sleep.

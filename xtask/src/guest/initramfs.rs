@@ -20,6 +20,13 @@ pub(crate) struct Image {
     pub(crate) base: PathBuf,
 }
 
+/// Whether a guest gets compcache, rzscontrol and compcached, which take a while to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ours {
+    With,
+    Without,
+}
+
 /// Makes what all scripts share: `module` is ours, where there is one.
 ///
 /// # Errors
@@ -31,6 +38,7 @@ pub(crate) fn base(
     kernel: PathBuf,
     modules_in: &Path,
     module: Option<&Path>,
+    ours: Ours,
 ) -> Result<Image> {
     let busybox = busybox(state)?;
     let mut archive = Archive::default();
@@ -56,16 +64,21 @@ pub(crate) fn base(
     let guest = workspace::root().join("kernel/guest");
     let compiled = directory().join("guest");
     let root32 = libraries32(state)?;
-    for file in programs::compiled(&guest.join("programs"), &compiled, root32.as_deref())?
-        .into_iter()
-        .chain(programs::ours(&compiled)?)
-    {
+    let mut files = programs::compiled(&guest.join("programs"), &compiled, root32.as_deref())?;
+    if ours == Ours::With {
+        files.extend(programs::ours(&compiled)?);
+    }
+    for file in files {
         archive.file(&file.path, 0o755, &file.contents);
     }
     if let Ok(library) = fs::read(guest.join("lib.sh")) {
         archive.file("lib.sh", 0o644, &library);
     }
-    let base = directory().join(&release.name).join("guest.cpio");
+    let name = match ours {
+        Ours::With => "guest.cpio",
+        Ours::Without => "guest-without.cpio",
+    };
+    let base = directory().join(&release.name).join(name);
     fs::create_dir_all(base.parent().context("a file is in a directory")?)?;
     fs::write(&base, archive.finish())?;
     Ok(Image { kernel, base })

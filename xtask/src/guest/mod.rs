@@ -10,6 +10,6 @@ mod qemu;
 mod script;
 
 pub(crate) use console::{Outcome, Verdict};
-pub(crate) use initramfs::{Image, base, with_script};
+pub(crate) use initramfs::{Image, Ours, base, with_script};
 pub(crate) use qemu::{Counting, Machine, Qemu};
 pub(crate) use script::Script;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use super::{Kernels, directory, module, objects, pages, test};
-use crate::guest::{self, Counting, Machine, Outcome, Qemu, Script};
+use super::{Kernels, directory, module, objects, pages, promises, test};
+use crate::guest::{self, Counting, Machine, Ours, Outcome, Qemu, Script};
 use crate::{command, workspace};
 
 /// What the issue of the driver compares.
@@ -23,9 +23,9 @@ const CONTENDERS: &str = "zram/lz4,zram/lzo-rle,ramzswap/lz4,ramzswap/lzo,ramzsw
 /// The contender that ratios are to.
 const REFERENCE: &str = "zram-lz4";
 
-/// The parts of a measurement, by the numbers of `mark` in `measure.c`.
+/// The keys of what is measured, by the numbers of `mark` in `measure.c`; what lies between has none.
 const PARTS: [&str; 12] = [
-    "other",
+    "",
     "write",
     "read",
     "overwrite",
@@ -34,7 +34,7 @@ const PARTS: [&str; 12] = [
     "discard",
     "out",
     "in",
-    "unmap",
+    "munmap",
     "exit",
     "touch",
 ];
@@ -67,7 +67,7 @@ pub(crate) struct Bench {
 }
 
 /// Values by key.
-type Values = BTreeMap<String, f64>;
+pub(super) type Values = BTreeMap<String, f64>;
 
 /// Runs the bench.
 ///
@@ -78,18 +78,15 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let state = bench.kernels.state()?;
     let qemu = Qemu::find(&state)?;
     let script = Script::read(&workspace::root().join("kernel/guest/bench/bench.sh"))?;
-    let sets = pages::sets(&directory().join("pages"))?;
+    let sets = pages::sets(&directory().join("pages"), &bench.set)?;
     let objects = objects::build(&state)?;
     let mut values = Values::new();
     for release in bench.kernels.releases(&state)? {
         let module = module::build(&state, &release, &objects)?;
-        let image = test::image(&state, &release, Some(&module))?;
+        let image = test::image(&state, &release, Some(&module), Ours::Without)?;
         let out = directory().join(&release.name).join("bench");
         fs::create_dir_all(&out)?;
         for (set, file) in &sets {
-            if !bench.set.is_empty() && !bench.set.contains(set) {
-                continue;
-            }
             let files = [(format!("pages/{set}.bin"), fs::read(file)?)];
             let initramfs = out.join("bench.cpio");
             guest::with_script(&image, &script, &files, &initramfs)?;
@@ -106,7 +103,9 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
                 values.extend(values_in(&said.console).map(|(k, v)| (prefix.clone() + &k, v)));
                 if bench.locks {
                     let name = format!("{prefix}{set}.{}", contenders.replace('/', "-"));
-                    values.extend(locks_in(&fs::read_to_string(out.join(COUNTS))?, &name));
+                    let counted = fs::read_to_string(out.join(COUNTS))?;
+                    let locks = locks_in(&counted, &name, &values);
+                    values.extend(locks);
                 }
             }
         }
@@ -114,7 +113,7 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     if bench.json {
         println!("{}", json(&values));
     } else {
-        print!("{}", table(&values));
+        print!("{}{}", table(&values), promises::table(&values));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,6 +136,11 @@ impl Bench {
 
     fn machine(&self, script: &Script, set: &str, contenders: &str, counting: Counting) -> Machine {
         let mut append = format!("bench.sets={set} bench.contenders={contenders}");
+        if self.locks {
+            // With one CPU the kernel would take the lock prefixes out of its own code and of that of
+            // modules in C.
+            append += " noreplace-smp";
+        }
         // What the plugin counts besides must be of one measurement.
         let parts = self
             .parts
@@ -175,22 +179,28 @@ fn values_in(console: &str) -> impl Iterator<Item = (String, f64)> {
     })
 }
 
-/// `part N instructions I modules M locked L locked-in-modules K`, as values of a contender.
-fn locks_in(text: &str, name: &str) -> Values {
+/// `part N instructions I modules M locked L locked-in-modules K`, for each page as values of a
+/// contender, which has said of how many pages each part was.
+fn locks_in(text: &str, name: &str, said: &Values) -> Values {
     let mut values = Values::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let ["part", number, counts @ ..] = words.as_slice() else {
             continue;
         };
-        let part = number
-            .parse()
-            .ok()
-            .and_then(|n: usize| PARTS.get(n))
-            .unwrap_or(number);
-        for count in counts.chunks_exact(2) {
-            if let Ok(value) = count[1].parse() {
-                values.insert(format!("{name}.{part}.{}", count[0]), value);
+        let part = number.parse().ok().and_then(|n: usize| PARTS.get(n));
+        let Some(part) = part.filter(|part| !part.is_empty()) else {
+            continue;
+        };
+        let Some(pages) = said.get(&format!("{name}.{part}.count")) else {
+            continue;
+        };
+        for count in counts
+            .chunks_exact(2)
+            .filter(|count| count[0].starts_with("locked"))
+        {
+            if let Ok(value) = count[1].parse::<f64>() {
+                values.insert(format!("{name}.{part}.{}", count[0]), value / pages);
             }
         }
     }
@@ -226,7 +236,11 @@ fn table(values: &Values) -> String {
         text.push('\n');
         for (key, row) in keys {
             let reference = row.get(REFERENCE).copied();
-            let cell = |value: f64| format!("{value:.0}");
+            // Locked operations are few to a page.
+            let cell = |value: f64| match key.contains("locked") {
+                true => format!("{value:.2}"),
+                false => format!("{value:.0}"),
+            };
             text += &format!(
                 "{key:<28}{:>14}",
                 reference.map_or_else(|| "-".into(), cell)
@@ -234,9 +248,9 @@ fn table(values: &Values) -> String {
             for name in &contenders {
                 let cell = match (row.get(name), reference) {
                     (Some(value), Some(reference)) if reference != 0.0 => {
-                        format!("{value:.0} {:.2}", value / reference)
+                        format!("{} {:.2}", cell(*value), value / reference)
                     }
-                    (Some(value), _) => format!("{value:.0}"),
+                    (Some(value), _) => cell(*value),
                     (None, _) => "-".into(),
                 };
                 text += &format!("{cell:>24}");
@@ -249,7 +263,7 @@ fn table(values: &Values) -> String {
 }
 
 /// RELEASE.SET, CONTENDER and KEY of a key. A contender begins with its driver's name.
-fn split(key: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn split(key: &str) -> Option<(&str, &str, &str)> {
     let at = [".zram-", ".ramzswap-"]
         .iter()
         .find_map(|driver| key.find(driver))?;
@@ -294,9 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_the_plugin() {
-        let values = locks_in("part 1 instructions 100 locked 28\n", "python.zram-lz4");
-        assert_eq!(values["python.zram-lz4.write.locked"], 28.0);
+    fn counts_of_the_plugin_are_of_each_page() {
+        let counts = "part 0 instructions 9 modules 9 locked 9 locked-in-modules 9\n\
+                      part 1 instructions 900 modules 90 locked 25 locked-in-modules 20\n\
+                      part 2 instructions 100 modules 10 locked 28 locked-in-modules 5\n";
+        let said = Values::from([("python.zram-lz4.write.count".into(), 10.0)]);
+        let values = locks_in(counts, "python.zram-lz4", &said);
+        assert_eq!(values["python.zram-lz4.write.locked"], 2.5);
+        assert_eq!(values["python.zram-lz4.write.locked-in-modules"], 2.0);
         assert_eq!(values.len(), 2);
     }
 }

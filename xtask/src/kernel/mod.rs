@@ -8,6 +8,7 @@ mod module;
 mod objects;
 mod package;
 mod pages;
+mod promises;
 mod release;
 mod state;
 mod test;

@@ -48,7 +48,7 @@ pub(crate) fn build(state: &State, release: &Release, objects: &Objects) -> Resu
     fs::copy(build.join("ramzswap.ko"), &module)
         .with_context(|| format!("the build for {} left no ramzswap.ko", release.name))?;
     let seconds = start.elapsed().as_secs_f64();
-    println!("{:<34} {} ({seconds:.1} s)", release.name, module.display());
+    eprintln!("{:<34} {} ({seconds:.1} s)", release.name, module.display());
     Ok(module)
 }
 

@@ -115,16 +115,24 @@ CREATE INDEX by_name ON t(name);
 SELECT 'READY';
 ";
 
-/// The sets' files, `NAME.bin`, made where they are not there yet; programs that the machine lacks
-/// are named and left out.
+/// The files of the sets that are `wanted` (all, where none is named), `NAME.bin`, made where they are
+/// not there yet; programs that the machine lacks are named and left out.
 ///
 /// # Errors
 ///
-/// A program cannot be started or looked into, or no set was made.
-pub(super) fn sets(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// There is no set of such a name, a program cannot be started or looked into, or no set was made.
+pub(super) fn sets(directory: &Path, wanted: &[String]) -> Result<Vec<(String, PathBuf)>> {
+    if let Some(name) = wanted
+        .iter()
+        .find(|name| SOURCES.iter().all(|s| s.name != *name))
+    {
+        let names = SOURCES.each_ref().map(|source| source.name).join(", ");
+        bail!("there is no set of pages {name}: there are {names}");
+    }
     fs::create_dir_all(directory)?;
     let mut found = Vec::new();
-    for source in &SOURCES {
+    let is_wanted = |source: &&Source| wanted.is_empty() || wanted.iter().any(|w| w == source.name);
+    for source in SOURCES.iter().filter(is_wanted) {
         let file = directory.join(format!("{}.bin", source.name));
         let program = if source.name == "compiler" {
             "g++"
@@ -179,8 +187,10 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
         .stdout
         .take()
         .context("standard output is piped")?;
+    // Kept until the pages were taken: without a reader, the compiler's pipe would kill it.
+    let mut output = BufReader::new(output);
     let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
+    output.read_line(&mut line)?;
     if !line.contains(source.ready) {
         bail!("{} did not fill its memory: {line}", source.name);
     }
@@ -192,7 +202,9 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    anonymous(process)
+    let pages = anonymous(process)?;
+    drop(output);
+    Ok(pages)
 }
 
 /// Whether a process waits.
@@ -272,13 +284,28 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_a_process_are_found_once() {
+    fn only_known_sets_are_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("node.bin"), "").unwrap();
+        let wanted = |name: &str| sets(directory.path(), &[name.to_string()]);
+        assert_eq!(wanted("node").unwrap().len(), 1);
+        let error = wanted("nodes").unwrap_err().to_string();
+        assert!(error.contains("nodes: there are python, node"), "{error}");
+    }
+
+    #[test]
+    fn pages_of_a_process_are_found_once_even_if_it_writes_on() {
         let source = Source {
             name: "shell",
             ready: "READY",
             program: "sh",
-            arguments: &["-c", "a=$(seq 1 20000); echo READY; read b"],
+            arguments: &["-c", "echo READY; exec seq 1 1000000"],
             input: "",
+        };
+        assert!(!take(&source).unwrap().is_empty());
+        let source = Source {
+            arguments: &["-c", "a=$(seq 1 20000); echo READY; read b"],
+            ..source
         };
         let pages = take(&source).unwrap();
         assert!(pages.len() > 20, "{}", pages.len());

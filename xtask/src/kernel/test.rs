@@ -14,7 +14,7 @@ use clap::Args;
 use super::{
     DEFAULT, Kernels, Release, State, check, directory, headers, module, objects, release,
 };
-use crate::guest::{self, Image, Machine, Outcome, Qemu, Script, Verdict};
+use crate::guest::{self, Image, Machine, Ours, Outcome, Qemu, Script, Verdict};
 use crate::workspace;
 
 #[derive(Args)]
@@ -79,7 +79,7 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     let mut status = ExitCode::SUCCESS;
     let mut jobs = Vec::new();
     for (release, module) in test.modules(&state, &mut status)? {
-        let image = image(&state, &release, module.as_deref())?;
+        let image = image(&state, &release, module.as_deref(), Ours::With)?;
         for script in scripts.iter().filter(|script| script.is_for(&release.name)) {
             let (release, image, script) = (release.clone(), image.clone(), script.clone());
             jobs.push(Job {
@@ -259,7 +259,12 @@ fn shell_scripts(directory: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 ///
 /// The kernel's packages cannot be fetched, or something for the guest cannot be built.
-pub(super) fn image(state: &State, release: &Release, module: Option<&Path>) -> Result<Image> {
+pub(super) fn image(
+    state: &State,
+    release: &Release,
+    module: Option<&Path>,
+    ours: Ours,
+) -> Result<Image> {
     let name = &release.name;
     let root = match release.debian {
         None => PathBuf::from("/"),
@@ -292,5 +297,5 @@ pub(super) fn image(state: &State, release: &Release, module: Option<&Path>) -> 
     ];
     let kernel = images.into_iter().find(|file| file.exists());
     let kernel = kernel.with_context(|| format!("{name} has no image"))?;
-    guest::base(state, release, kernel, &modules, module)
+    guest::base(state, release, kernel, &modules, module, ours)
 }

@@ -4,6 +4,7 @@ mod model;
 #[cfg(feature = "zstd")]
 mod recompress;
 mod rules;
+mod stage;
 mod stress;
 mod transit;
 
@@ -19,6 +20,7 @@ use crate::backing::{Backing, BackingError};
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::{Random, TestHost};
+use crate::page::Page;
 
 type TestStore = Store<TestHost, HeapFrames, HeapSlots>;
 

@@ -94,14 +94,14 @@ fn run(backing: Option<MemoryBacking>, memlimit: Option<u64>, rounds: u64) -> St
                 scope.spawn(move || work(store, me, rounds))
             })
             .collect();
-        scope.spawn(|| {
+        let keeper = scope.spawn(|| {
             while !done.load(Relaxed) {
                 if !store.keep() {
                     thread::yield_now();
                 }
             }
         });
-        scope.spawn(|| {
+        let recompressor = scope.spawn(|| {
             let mut recompressor = store.try_recompressor().unwrap().unwrap();
             while !done.load(Relaxed) {
                 if recompressor.step(cold()) != Progress::Within {
@@ -115,6 +115,8 @@ fn run(backing: Option<MemoryBacking>, memlimit: Option<u64>, rounds: u64) -> St
             .collect();
         done.store(true, Relaxed);
         results.into_iter().for_each(|r| r.unwrap());
+        // Joined one by one: ThreadSanitizer does not see how a scope waits.
+        [keeper, recompressor].map(|thread| thread.join().unwrap());
     });
     let stats = store.stats();
     assert_eq!(stats.corrupt + stats.failed_reads + stats.failed_writes, 0);
