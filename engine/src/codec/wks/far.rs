@@ -48,7 +48,8 @@ impl Far {
     /// Looks up the far words of those words of a group that may profit, `sought`; the groups
     /// before were looked at. What `places` and `words` hold of others is undefined.
     ///
-    /// Tells what is true of them where `TELL` is true; vectors do that faster.
+    /// Tells what is true of them where `TELL` is true; vectors do that faster, with `words`, which
+    /// are noted for them.
     #[inline(always)]
     pub(super) fn look_up<const TELL: bool>(
         &mut self,
@@ -72,7 +73,6 @@ impl Far {
                 let far = u32::from_le_bytes(words[usize::from(place) % WORDS]);
                 self.hashes[i] = hash as u16;
                 self.places[i] = place;
-                self.words[i] = far;
                 if TELL {
                     // Out of reach, a bit above the low eight is set.
                     let back = (first as u32).wrapping_sub(1 + u32::from(place));
@@ -80,6 +80,8 @@ impl Far {
                     // Without a branch: the borrow of a subtraction.
                     found.equal |= (u64::from(differ).wrapping_sub(1) >> 63) << i;
                     found.near |= (u64::from(differ).wrapping_sub(1 << 8) >> 63) << i;
+                } else {
+                    self.words[i] = far;
                 }
             }
             // Words of the same block do not count, so they enter the table after it.
