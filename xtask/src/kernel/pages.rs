@@ -180,7 +180,9 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
         .take()
         .context("standard output is piped")?;
     let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
+    // Open until the end: a program that writes to a closed pipe ends.
+    let mut output = BufReader::new(output);
+    output.read_line(&mut line)?;
     if !line.contains(source.ready) {
         bail!("{} did not fill its memory: {line}", source.name);
     }
