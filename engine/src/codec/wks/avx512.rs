@@ -216,18 +216,14 @@ impl Streams {
         let keep = _mm512_mask_mov_epi32(keep, p0 & !p1 & !p2, _mm512_set1_epi32(ABOVE_8));
         let keep = _mm512_mask_mov_epi32(keep, p1 & !p0 & !p2, _mm512_set1_epi32(ABOVE_16));
         let mut add = _mm512_or_si512(_mm512_or_si512(w, h), b);
-        if p2 != 0 {
-            let (f, p) = (p2 & p0 & !p1, p2 & p1 & !p0);
+        let (f, p) = (p2 & p0 & !p1, p2 & p1 & !p0);
+        if f | p != 0 {
             let back = _mm512_mask_srli_epi32::<8>(b, p, h);
             let last = (block * LANES) as i32 - 1;
             let at = _mm512_sub_epi32(_mm512_set1_epi32(last), back);
             let inside = _mm512_cmpge_epi32_mask(at, _mm512_setzero_si512());
             self.bad |= (f | p) & !inside;
-            let zeros = _mm512_setzero_si512();
-            // SAFETY: the lanes that are read lie between the start of the page and the block.
-            let far = unsafe {
-                _mm512_mask_i32gather_epi32::<4>(zeros, (f | p) & inside, at, page.as_ptr().cast())
-            };
+            let far = gathered(page, at, f | p);
             add = _mm512_mask_mov_epi32(add, f, far);
             let low = _mm512_and_si512(h, _mm512_set1_epi32(0xff));
             let high = _mm512_and_si512(far, _mm512_set1_epi32(ABOVE_8));
@@ -235,6 +231,25 @@ impl Streams {
         }
         [keep, add]
     }
+}
+
+/// The words of a page at `places`, their numbers modulo a page's, for the lanes of a set; what the
+/// others hold is undefined. One by one: few are asked for, and `vpgatherdd` takes longer.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn gathered(page: &Page, places: __m512i, lanes: u16) -> __m512i {
+    let of_page = page.as_chunks::<4>().0;
+    let (mut at, mut words) = ([0_u32; LANES], [[0; 4]; LANES]);
+    // SAFETY: the array has 64 bytes.
+    unsafe { _mm512_storeu_si512(at.as_mut_ptr().cast(), places) };
+    let mut set = u32::from(lanes);
+    while set != 0 {
+        let lane = set.trailing_zeros() as usize % LANES;
+        set &= set - 1;
+        words[lane] = of_page[at[lane] as usize % WORDS];
+    }
+    // SAFETY: as above.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
 
 /// [`scalar::decode`](super::scalar::decode). `room` is scratch memory.
