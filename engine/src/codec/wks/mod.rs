@@ -68,10 +68,15 @@ impl State {
     }
 }
 
-fn compress_lz4(page: &Page, table: &mut Table, out: &mut [u8]) -> Option<usize> {
+fn compress_lz4(page: &Page, level: i8, table: &mut Table, out: &mut [u8]) -> Option<usize> {
     let (kind, out) = out.split_first_mut()?;
     *kind = KIND_LZ4;
-    lz4::compress(page, table, out).map(|n| n + 1)
+    let length = if level >= BALANCED {
+        lz4::compress(page, table, out)
+    } else {
+        lz4::compress_fast(page, table, out)
+    };
+    length.map(|n| n + 1)
 }
 
 /// [`Codecs::compress`](super::Codecs::compress).
@@ -85,7 +90,7 @@ pub(super) fn compress(
 ) -> Option<usize> {
     let (stride, equal) = path.stride(page);
     if equal < FEW_EQUAL || equal < MANY_EQUAL && path.is_text(page) {
-        return compress_lz4(page, table, out);
+        return compress_lz4(page, level, table, out);
     }
     let State { parts, far } = state;
     let balanced = level >= BALANCED;
@@ -93,7 +98,7 @@ pub(super) fn compress(
     let len = parts.chunk_len();
     if len > LARGE[usize::from(balanced)] {
         let most = out.len().min(len);
-        if let Some(lz4) = compress_lz4(page, table, &mut out[..most]) {
+        if let Some(lz4) = compress_lz4(page, level, table, &mut out[..most]) {
             return Some(lz4);
         }
     }
