@@ -62,7 +62,7 @@ pub const INCOMPRESSIBLE_ABOVE: usize = PAGE_SIZE / 4 * 3;
 
 /// A page whose chunk would be longer than this is stored as it is where it has to stay in memory: then
 /// an eighth of it is still worth its decompression.
-pub const STORED_AS_IT_IS_ABOVE: usize = PAGE_SIZE / 8 * 7;
+const STORED_AS_IT_IS_ABOVE: usize = PAGE_SIZE / 8 * 7;
 
 /// How a store is set up.
 #[derive(Clone, Copy, Debug)]
