@@ -22,11 +22,12 @@ type Group = [[u8; 4]; GROUP_WORDS];
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     let words = page.as_chunks::<4>().0;
     let stride = stride.clamp(1, MAX_STRIDE);
-    // The first group after as many zeros as the longest stride.
-    let mut first = [[0; 4]; MAX_STRIDE + GROUP_WORDS];
-    first[MAX_STRIDE..].copy_from_slice(&words[..GROUP_WORDS]);
+    const { assert!(MAX_STRIDE <= GROUP_WORDS) };
+    // The references of the first group: as many zeros as the stride, then words.
+    let mut first = [[0; 4]; GROUP_WORDS];
+    first[stride..].copy_from_slice(&words[..GROUP_WORDS - stride]);
     let references = |group: usize| match group {
-        0 => group_at(&first, MAX_STRIDE - stride),
+        0 => &first,
         _ => group_at(words, group * GROUP_WORDS - stride),
     };
     parts.fill(
