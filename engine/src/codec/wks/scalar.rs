@@ -147,8 +147,9 @@ fn put<const N: usize>(
     if let Some(room) = room.and_then(<[_]>::first_chunk_mut::<GROUP_WORDS>) {
         let mut n = 0;
         while set != 0 {
-            // At most one for each bit, so the remainder changes nothing.
-            room[n % GROUP_WORDS] = item(set.trailing_zeros() as usize % GROUP_WORDS);
+            let item = item(set.trailing_zeros() as usize % GROUP_WORDS);
+            // SAFETY: there is one for each bit of the set.
+            unsafe { *room.get_unchecked_mut(n) = item };
             set &= set - 1;
             n += 1;
         }
