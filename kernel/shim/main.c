@@ -30,7 +30,7 @@ MODULE_PARM_DESC(backing_swap, "swap area (partition or file) behind device 0; i
 
 static char *codec;
 module_param(codec, charp, 0444);
-MODULE_PARM_DESC(codec, "codec of new devices (default wks with AVX2, else lz4)");
+MODULE_PARM_DESC(codec, "codec of new devices (default wks)");
 
 static bool synchronous = true;
 module_param(synchronous, bool, 0444);

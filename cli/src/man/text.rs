@@ -132,8 +132,8 @@ ZeroPages\tPages of zeros, which take no memory.
 
 GoodCompress\tShare of the stored pages that compressed to half a page or less.
 
-NoCompress\tShare of the stored pages that compressed to more than 3/4 of a page and are kept as \
-they are.
+NoCompress\tShare of the stored pages that did not compress to 7/8 of a page (3/4 with a backing swap) and \
+are kept as they are.
 
 PagesStored\tPages kept in memory, pages of one repeated word not counted.
 

@@ -81,8 +81,8 @@ mod sse42 {
     use super::slice_tables;
 
     /// Lengths of a lane in bytes. Three long rounds make up a page but for 64 bytes; two long
-    /// ones and a middle one the longest compressed chunk (3072 bytes); the short lane leaves
-    /// less than 120 bytes of any chunk to the serial tail.
+    /// ones and a middle one the longest chunk beside a backing store (3072 bytes); the short
+    /// lane leaves less than 120 bytes of any chunk to the serial tail.
     const LONG: usize = 448;
     const MIDDLE: usize = 128;
     const SHORT: usize = 40;

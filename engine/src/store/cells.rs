@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
 use super::read::unpack;
-use super::{Store, Worker};
+use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
 use crate::codec::CodecId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{Page, fill, same_filled};
@@ -57,7 +57,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let content = match repeated.and_then(Slot::same) {
             Some(slot) => Content::Slot(slot),
             None => {
-                let (codec, bytes) = self.compress(worker, page, repeated);
+                let (codec, bytes) = self.compress(worker, page, repeated, INCOMPRESSIBLE_ABOVE);
                 Content::Chunk { codec, bytes }
             }
         };

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::counters::Shard;
-use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, WriteError};
+use super::{STORED_AS_IT_IS_ABOVE, Store, Worker, WriteError};
 use crate::backing::BackingAccess;
 use crate::codec::CodecId;
 use crate::fallible::{collect, reserved};
@@ -66,15 +66,15 @@ impl Staging {
         })
     }
 
-    /// Memory for the chunk of a page: [`INCOMPRESSIBLE_ABOVE`] bytes.
+    /// Memory for the chunk of a page: `most` bytes, of [`STORED_AS_IT_IS_ABOVE`] at most.
     #[inline]
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.filled..self.filled + INCOMPRESSIBLE_ABOVE]
+    pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
+        &mut self.bytes[self.filled..self.filled + most]
     }
 
     /// Whether one more page may wait, even as it is, and leave room for a chunk behind it.
     fn has_room(&self) -> bool {
-        let longest = PAGE_SIZE + INCOMPRESSIBLE_ABOVE;
+        let longest = PAGE_SIZE + STORED_AS_IT_IS_ABOVE;
         self.waiting.len() < BATCH && self.filled + longest <= STAGING
     }
 }
@@ -128,7 +128,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let content = match repeated.and_then(Slot::same) {
             Some(slot) => Content::Slot(slot),
             None => {
-                let (codec, chunk) = self.compress(worker, page, repeated);
+                let (codec, chunk) = self.compress(worker, page, repeated, STORED_AS_IT_IS_ABOVE);
                 let length = chunk.len();
                 let staging = &mut worker.staging;
                 let start = staging.filled;

@@ -2,7 +2,9 @@
 
 use super::counters::Shard;
 use super::transit::{LONGEST_RUN, Transit};
-use super::{Staged, Store, Uncommitted, Worker, WriteError};
+use super::{
+    INCOMPRESSIBLE_ABOVE, STORED_AS_IT_IS_ABOVE, Staged, Store, Uncommitted, Worker, WriteError,
+};
 use crate::backing::BackingAccess;
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
@@ -204,7 +206,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         // Page 0 of the backing store is the header that makes it a swap area.
         let may_leave = self.backing.is_some() && index != 0;
         let arena = worker.number;
-        let (codec, bytes) = self.compress(worker, page, repeated);
+        let most = if may_leave {
+            INCOMPRESSIBLE_ABOVE
+        } else {
+            STORED_AS_IT_IS_ABOVE
+        };
+        let (codec, bytes) = self.compress(worker, page, repeated, most);
         if codec == CodecId::Raw && may_leave {
             return Ok(Placed::ToBacking);
         }
@@ -227,18 +234,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// The bytes of a page's chunk, and the codec that reads them. `repeated` is the word that
-    /// the page repeats, if it does.
+    /// The bytes of a page's chunk, and the codec that reads them: the page itself where a chunk would
+    /// have more than `most`. `repeated` is the word that the page repeats, if it does.
     pub(super) fn compress<'a>(
         &self,
         worker: &'a mut Worker<H::Codecs>,
         page: &'a Page,
         repeated: Option<u64>,
+        most: usize,
     ) -> (CodecId, &'a [u8]) {
         let Worker {
             scratch, staging, ..
         } = worker;
-        let out = staging.room();
+        let out = staging.room(most);
         if let Some(word) = repeated {
             out[..8].copy_from_slice(&word.to_ne_bytes());
             return (CodecId::Fill, &out[..8]);

@@ -34,17 +34,13 @@ pub(crate) fn set_default(spec: CodecSpec) {
     DEFAULT.store(CHOSEN | (spec.id() as u32) << 8 | level, Relaxed);
 }
 
-/// The codec of new devices: what was chosen, else the default of all devices where vector
-/// instructions make it the fastest, else lz4.
+/// The codec of new devices: what was chosen, else the default of all devices.
 pub(crate) fn default_codec() -> CodecSpec {
     let [level, number, chosen, _] = DEFAULT.load(Relaxed).to_le_bytes();
     let id = CodecId::from_number(number).filter(|_| chosen != 0);
     let spec = id.and_then(|id| CodecSpec::new_in::<KernelCodecs>(id).ok());
-    match spec.and_then(|spec| spec.with_level(level as i8)) {
-        Some(spec) => spec,
-        None if uses_vector() => CodecSpec::default(),
-        None => CodecSpec::LZ4,
-    }
+    let spec = spec.and_then(|spec| spec.with_level(level as i8));
+    spec.unwrap_or_default()
 }
 
 /// The set.

@@ -220,7 +220,7 @@ fn attributes_take_what_they_may_and_name_what_they_refuse() {
     let bed = Bed::new();
     assert_eq!(
         bed.show(COMP_ALGORITHM),
-        "lzo [lz4] wks:fast wks:balanced\n"
+        "lzo lz4 wks:fast [wks:balanced]\n"
     );
     assert_eq!(bed.store(COMP_ALGORITHM, "wks:fast\n"), 0);
     assert_eq!(
@@ -266,7 +266,7 @@ fn attributes_take_what_they_may_and_name_what_they_refuse() {
     assert_eq!(bed.show(DISKSIZE), "0\n");
     assert_eq!(
         bed.show(COMP_ALGORITHM),
-        "lzo [lz4] wks:fast wks:balanced\n"
+        "lzo lz4 wks:fast [wks:balanced]\n"
     );
 }
 

@@ -57,7 +57,14 @@ pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> 
         let distance = chunk.get(at..at + 2)?;
         let distance = usize::from(u16::from_le_bytes([distance[0], distance[1]]));
         at += 2;
-        long_match(&mut out, chunk, &mut at, distance, token & MORE)?;
+        let length = token & MORE;
+        if length < MORE && out.is_under_way(18) && out.reaches_beyond_a_word(distance) {
+            // SAFETY: the length is at most 18, the distance at least 8 and in reach, and the
+            // page has room for 18 bytes.
+            unsafe { out.short_match::<18>(distance, length + MIN_MATCH) };
+        } else {
+            long_match(&mut out, chunk, &mut at, distance, length)?;
+        }
     }
 }
 

@@ -123,11 +123,14 @@ fn hash(word: u32) -> usize {
 }
 
 /// Compresses `page` to `out`; returns the chunk's length, or `None` as soon as `out` is full.
+///
+/// After a match, every `first_step`-th position is looked at.
 #[inline(always)]
 pub(in crate::codec) fn compress<F: Format>(
     table: &mut Table,
     page: &Page,
     out: &mut [u8],
+    first_step: usize,
 ) -> Option<usize> {
     // An empty entry is the page's first position, whose own entry is thus made.
     let entries = &mut table.0;
@@ -139,7 +142,7 @@ pub(in crate::codec) fn compress<F: Format>(
     // Where the first run of positions ends: in a run the search steps by the same number of bytes.
     let mut run_end = at + (1 << F::SKIP);
     loop {
-        let mut step = 1;
+        let mut step = first_step;
         let before = 'found: loop {
             run_end = run_end.min(LAST_START + 1);
             while at < run_end {

@@ -87,10 +87,12 @@ impl<'a> Output<'a> {
         }
         let (from, to) = (given.as_ptr(), self.end());
         if given.len() >= length + 32 && self.has_room(length + 32) {
-            let mut done = 0;
+            // Few are longer than this, and a loop has its price.
+            // SAFETY: both `given` and the page have `length` + 32 bytes left.
+            unsafe { copy::<32>(from, to) };
+            let mut done = 32;
             while done < length {
-                // SAFETY: `done` + 32 is less than `length` + 32, which both `given` and the
-                // page have left.
+                // SAFETY: `done` + 32 is less than `length` + 32.
                 unsafe { copy::<32>(from.add(done), to.add(done)) };
                 done += 32;
             }

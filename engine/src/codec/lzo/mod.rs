@@ -38,5 +38,5 @@ const M2_DISTANCE: usize = 2048;
 /// [`Codecs::compress`](super::Codecs::compress).
 #[inline]
 pub(super) fn compress(page: &Page, table: &mut Table, out: &mut [u8]) -> Option<usize> {
-    lz77::compress::<compress::Streams>(table, page, out)
+    lz77::compress::<compress::Streams>(table, page, out, 1)
 }

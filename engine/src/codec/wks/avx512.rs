@@ -2,10 +2,11 @@
 
 use core::arch::x86_64::*;
 
-use super::choose::{PLACES, much_text, place_at};
+use super::avx2::four_places;
+use super::choose::{PLACES, TEXT_STEP, much_text, strides};
 use super::classes::{Classes, Facts, Found};
 use super::far::{Far, REACH};
-use super::format::{BLOCKS, Chunk, GROUP, LANES, MAX_STRIDE, Parts, Plane, STREAM_ROOM};
+use super::format::{BLOCKS, Chunk, GROUP, LANES, Parts, Plane, STREAM_ROOM, WORDS};
 use super::streams::Ends;
 use crate::page::Page;
 
@@ -19,7 +20,7 @@ const ABOVE_16: i32 = !0xffff;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn is_text(page: &Page) -> bool {
     let (mut text, mut some) = (0, 0);
-    for block in page.as_chunks::<64>().0.iter().step_by(2) {
+    for block in page.as_chunks::<64>().0.iter().step_by(TEXT_STEP) {
         // SAFETY: a block has 64 bytes; the load needs no alignment.
         let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
         let shifted = _mm512_sub_epi8(bytes, _mm512_set1_epi8(0x20));
@@ -34,41 +35,24 @@ pub(super) fn is_text(page: &Page) -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
     let base = page.as_ptr();
-    let mut words = [_mm512_setzero_si512(); PLACES / 4];
+    let mut words = [_mm256_setzero_si256(); PLACES / 4];
     for (words, places) in words.iter_mut().zip(0..) {
         // SAFETY: the sample lies in the page.
         *words = unsafe { four_places(base, places) };
     }
-    let mut best = (1, 0);
-    for stride in 1..=MAX_STRIDE {
+    let mut best = (2, 0);
+    for stride in strides() {
         let mut equal = 0;
         for (words, places) in words.iter().zip(0..) {
             // SAFETY: all strides lead from the sample to words of the page.
             let references = unsafe { four_places(base.sub(4 * stride), places) };
-            equal += _mm512_cmpeq_epi16_mask(*words, references).count_ones();
+            equal += _mm256_cmpeq_epi16_mask(*words, references).count_ones();
         }
         if equal > best.1 {
             best = (stride, equal);
         }
     }
     (best.0, best.1 as usize)
-}
-
-/// The words of four places of the sample, as seen from `base`; `places` is the number of the four.
-///
-/// # Safety
-/// They must be valid for reading.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-unsafe fn four_places(base: *const u8, places: usize) -> __m512i {
-    let [a, b, c, d] = [0, 1, 2, 3].map(|place| base.wrapping_add(place_at(4 * places + place)));
-    // SAFETY: as the caller says.
-    unsafe {
-        let words = _mm512_castsi128_si512(_mm_loadu_si128(a.cast()));
-        let words = _mm512_inserti32x4::<1>(words, _mm_loadu_si128(b.cast()));
-        let words = _mm512_inserti32x4::<2>(words, _mm_loadu_si128(c.cast()));
-        _mm512_inserti32x4::<3>(words, _mm_loadu_si128(d.cast()))
-    }
 }
 
 /// The words of a block and their references.
@@ -98,7 +82,7 @@ fn block_of(page: &Page, stride: usize, block: usize) -> [__m512i; 2] {
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     parts.fill(
         far,
-        |group, all| facts(page, stride, group, all),
+        |group| facts(page, stride, group),
         |far, group, sought| {
             far.look_up::<false>(page, group, sought);
             found(far, page, group, sought)
@@ -108,15 +92,15 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
             if let Some(far) = far {
                 far.put_numbers(parts, group, classes);
             }
+            parts.counts.add(classes);
         },
     );
 }
 
-/// What is true of a group's words and their references; what only the balanced level asks for
-/// where `all` is true.
+/// What is true of a group's words and their references.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
-fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
+fn facts(page: &Page, stride: usize, group: usize) -> Facts {
     let above_8 = _mm512_set1_epi32(ABOVE_8);
     let above_16 = _mm512_set1_epi32(ABOVE_16);
     let mut facts = Facts::default();
@@ -127,10 +111,8 @@ fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
         put(&mut facts.some, _mm512_test_epi32_mask(differ, differ));
         put(&mut facts.over_8, _mm512_test_epi32_mask(differ, above_8));
         put(&mut facts.over_16, _mm512_test_epi32_mask(differ, above_16));
-        if all {
-            put(&mut facts.zero, _mm512_testn_epi32_mask(words, words));
-            put(&mut facts.small, _mm512_testn_epi32_mask(words, above_8));
-        }
+        put(&mut facts.zero, _mm512_testn_epi32_mask(words, words));
+        put(&mut facts.small, _mm512_testn_epi32_mask(words, above_8));
     }
     facts
 }
@@ -234,18 +216,14 @@ impl Streams {
         let keep = _mm512_mask_mov_epi32(keep, p0 & !p1 & !p2, _mm512_set1_epi32(ABOVE_8));
         let keep = _mm512_mask_mov_epi32(keep, p1 & !p0 & !p2, _mm512_set1_epi32(ABOVE_16));
         let mut add = _mm512_or_si512(_mm512_or_si512(w, h), b);
-        if p2 != 0 {
-            let (f, p) = (p2 & p0 & !p1, p2 & p1 & !p0);
+        let (f, p) = (p2 & p0 & !p1, p2 & p1 & !p0);
+        if f | p != 0 {
             let back = _mm512_mask_srli_epi32::<8>(b, p, h);
             let last = (block * LANES) as i32 - 1;
             let at = _mm512_sub_epi32(_mm512_set1_epi32(last), back);
             let inside = _mm512_cmpge_epi32_mask(at, _mm512_setzero_si512());
             self.bad |= (f | p) & !inside;
-            let zeros = _mm512_setzero_si512();
-            // SAFETY: the lanes that are read lie between the start of the page and the block.
-            let far = unsafe {
-                _mm512_mask_i32gather_epi32::<4>(zeros, (f | p) & inside, at, page.as_ptr().cast())
-            };
+            let far = gathered(page, at, f | p);
             add = _mm512_mask_mov_epi32(add, f, far);
             let low = _mm512_and_si512(h, _mm512_set1_epi32(0xff));
             let high = _mm512_and_si512(far, _mm512_set1_epi32(ABOVE_8));
@@ -255,10 +233,30 @@ impl Streams {
     }
 }
 
+/// The words of a page at `places`, their numbers modulo a page's, for the lanes of a set; what the
+/// others hold is undefined. One by one: few are asked for, and `vpgatherdd` takes longer.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
+fn gathered(page: &Page, places: __m512i, lanes: u16) -> __m512i {
+    let of_page = page.as_chunks::<4>().0;
+    let (mut at, mut words) = ([0_u32; LANES], [[0; 4]; LANES]);
+    // SAFETY: the array has 64 bytes.
+    unsafe { _mm512_storeu_si512(at.as_mut_ptr().cast(), places) };
+    let mut set = u32::from(lanes);
+    while set != 0 {
+        let lane = set.trailing_zeros() as usize % LANES;
+        set &= set - 1;
+        words[lane] = of_page[at[lane] as usize % WORDS];
+    }
+    // SAFETY: as above.
+    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+}
+
 /// [`scalar::decode`](super::scalar::decode). `room` is scratch memory.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt,bmi1,bmi2")]
 pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
-    let chunk = &Chunk::parse(chunk)?;
+    let mut third = [0; WORDS / 8];
+    let chunk = &Chunk::parse(chunk, &mut third)?;
     let mut streams = Streams {
         ends: Ends::of_chunk(chunk, room)?,
         bad: 0,
@@ -280,7 +278,7 @@ pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page
 fn planes(chunk: &Chunk<'_>, block: usize) -> [u16; 3] {
     let of = |plane: &Plane| u16::from_le_bytes(plane.as_chunks::<2>().0[block]);
     let [first, second] = chunk.planes;
-    [of(first), of(second), of(&chunk.third)]
+    [of(first), of(second), of(chunk.third)]
 }
 
 /// Writes a block.

@@ -41,7 +41,7 @@ pub(super) struct Classes {
 impl Facts {
     /// The classes that need no third plane.
     #[inline(always)]
-    pub(super) fn plain(self) -> Classes {
+    fn plain(self) -> Classes {
         Classes {
             p0: (self.some & !self.over_8) | self.over_16,
             p1: self.over_8,

@@ -1,7 +1,7 @@
 //! Far words: the search for them, and their numbers in the streams.
 
 use super::classes::Found;
-use super::format::{GROUP, GROUP_WORDS, LANES, WORDS};
+use super::format::{GROUP, GROUP_WORDS, GROUPS, LANES, WORDS};
 use crate::page::Page;
 
 /// Entries of the table.
@@ -13,7 +13,7 @@ pub(super) const REACH: u32 = 256;
 /// Where to look for far words, and what was found of a group.
 pub(super) struct Far {
     /// By a hash of a word's upper 24 bits, the place in the page of the last such word of the
-    /// blocks before.
+    /// blocks before, less than [`WORDS`].
     table: [u16; ENTRIES],
     /// Each word's hash.
     hashes: [u16; GROUP_WORDS],
@@ -48,7 +48,11 @@ impl Far {
     /// Looks up the far words of those words of a group that may profit, `sought`; the groups
     /// before were looked at. What `places` and `words` hold of others is undefined.
     ///
-    /// Tells what is true of them where `TELL` is true; vectors do that faster.
+    /// Tells what is true of them where `TELL` is true; vectors do that faster, with `words`, which
+    /// are noted for them.
+    ///
+    /// # Panics
+    /// If there is no such group.
     #[inline(always)]
     pub(super) fn look_up<const TELL: bool>(
         &mut self,
@@ -56,6 +60,7 @@ impl Far {
         group: usize,
         sought: u64,
     ) -> Found {
+        assert!(group < GROUPS);
         let of_group = group_of(page, group);
         let words = page.as_chunks::<4>().0;
         let mut found = Found::default();
@@ -69,10 +74,12 @@ impl Far {
                 let word = u32::from_le_bytes(of_group[i]);
                 let hash = hash(word);
                 let place = self.table[hash];
-                let far = u32::from_le_bytes(words[usize::from(place) % WORDS]);
+                debug_assert!(usize::from(place) < WORDS);
+                // SAFETY: what enters the table, all zeros at first, are places of words of groups that
+                // there are.
+                let far = u32::from_le_bytes(unsafe { *words.get_unchecked(usize::from(place)) });
                 self.hashes[i] = hash as u16;
                 self.places[i] = place;
-                self.words[i] = far;
                 if TELL {
                     // Out of reach, a bit above the low eight is set.
                     let back = (first as u32).wrapping_sub(1 + u32::from(place));
@@ -80,6 +87,8 @@ impl Far {
                     // Without a branch: the borrow of a subtraction.
                     found.equal |= (u64::from(differ).wrapping_sub(1) >> 63) << i;
                     found.near |= (u64::from(differ).wrapping_sub(1 << 8) >> 63) << i;
+                } else {
+                    self.words[i] = far;
                 }
             }
             // Words of the same block do not count, so they enter the table after it.
@@ -87,8 +96,10 @@ impl Far {
             while set != 0 {
                 let i = set.trailing_zeros() as usize % GROUP_WORDS;
                 set &= set - 1;
-                let hash = usize::from(self.hashes[i]) % ENTRIES;
-                self.table[hash] = (group * GROUP_WORDS + i) as u16;
+                let hash = usize::from(self.hashes[i]);
+                debug_assert!(hash < ENTRIES);
+                // SAFETY: the hash of this word was noted above, and is less than `ENTRIES`.
+                unsafe { *self.table.get_unchecked_mut(hash) = (group * GROUP_WORDS + i) as u16 };
             }
         }
         found

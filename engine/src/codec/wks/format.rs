@@ -79,7 +79,7 @@ pub(super) struct Chunk<'a> {
     /// The first two planes.
     pub(super) planes: [&'a Plane; 2],
     /// The third plane, 0 in blocks that have none.
-    pub(super) third: Plane,
+    pub(super) third: &'a Plane,
     /// Words, then halves, then bytes: just as many as the counts say.
     pub(super) streams: &'a [u8],
     /// What `streams` holds.
@@ -88,9 +88,9 @@ pub(super) struct Chunk<'a> {
 
 impl<'a> Chunk<'a> {
     /// Takes a chunk of words apart; `None` where it is none or has not the length that its
-    /// planes ask for.
+    /// planes ask for. `third`, all 0, gets the third plane.
     #[inline(always)]
-    pub(super) fn parse(chunk: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(chunk: &'a [u8], third: &'a mut Plane) -> Option<Self> {
         let (&[kind, stride], rest) = chunk.split_first_chunk::<HEAD>()?;
         let stride = usize::from(stride);
         if !(1..=MAX_STRIDE).contains(&stride) {
@@ -107,19 +107,19 @@ impl<'a> Chunk<'a> {
         let (first, rest) = rest.split_first_chunk()?;
         let (second, rest) = rest.split_first_chunk()?;
         let (thirds, streams) = rest.split_at_checked(2 * with_third.count_ones() as usize)?;
+        let mut blocks = with_third;
+        for of_block in thirds.as_chunks::<2>().0 {
+            let block = blocks.trailing_zeros() as usize % BLOCKS;
+            third.as_chunks_mut::<2>().0[block] = *of_block;
+            blocks &= blocks.wrapping_sub(1);
+        }
         let mut chunk = Chunk {
             stride,
             planes: [first, second],
-            third: [0; WORDS / 8],
+            third,
             streams,
             counts: Counts::default(),
         };
-        let mut blocks = with_third;
-        for third in thirds.as_chunks::<2>().0 {
-            let block = blocks.trailing_zeros() as usize % BLOCKS;
-            chunk.third.as_chunks_mut::<2>().0[block] = *third;
-            blocks &= blocks.wrapping_sub(1);
-        }
         let mut counts = Counts::default();
         for group in 0..GROUPS {
             counts.add(chunk.classes(group));
@@ -138,7 +138,7 @@ impl<'a> Chunk<'a> {
         Classes {
             p0: of(self.planes[0]),
             p1: of(self.planes[1]),
-            p2: of(&self.third),
+            p2: of(self.third),
         }
     }
 }
@@ -165,15 +165,14 @@ pub(super) struct Parts {
 impl Parts {
     /// Fills the parts with a page, at the balanced level with `far`.
     ///
-    /// `facts` says what is true of a group's words and their references; what only the balanced
-    /// level asks for where its second argument is true. `find` looks up the far
+    /// `facts` says what is true of a group's words and their references. `find` looks up the far
     /// words of a set of a group's words and says what is true of them. `append` appends a group's
-    /// words, halves and bytes to the streams, behind those that are counted.
+    /// words, halves and bytes to the streams, behind those that are counted, and counts them.
     #[inline(always)]
     pub(super) fn fill(
         &mut self,
         mut far: Option<&mut Far>,
-        facts: impl Fn(usize, bool) -> Facts,
+        facts: impl Fn(usize) -> Facts,
         find: impl Fn(&mut Far, usize, u64) -> Found,
         append: impl Fn(&mut Parts, Option<&Far>, usize, Classes),
     ) {
@@ -183,17 +182,14 @@ impl Parts {
             far.clear();
         }
         for group in 0..GROUPS {
-            let facts = facts(group, far.is_some());
-            let (classes, thirds) = match &mut far {
-                None => (facts.plain(), 0),
-                Some(far) => {
-                    let found = find(far, group, facts.sought());
-                    facts.best(found)
-                }
+            let facts = facts(group);
+            let found = match &mut far {
+                None => Found::default(),
+                Some(far) => find(far, group, facts.sought()),
             };
+            let (classes, thirds) = facts.best(found);
             self.put_planes(group, classes, thirds);
             append(self, far.as_deref(), group, classes);
-            self.counts.add(classes);
         }
     }
 

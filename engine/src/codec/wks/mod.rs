@@ -1,7 +1,7 @@
 //! `wks`: "WK with strides", a word codec in the family of [`wkdm`](super::wkdm), with lz4 for
 //! pages that are not made of words. `docs/wks.md` describes the format byte by byte.
 //!
-//! A page goes to lz4 at once if it is text, or if no stride makes enough of a sample of it equal
+//! A page goes to lz4 at once if no stride makes enough of a sample of it equal, or if it is text
 //! (`choose`). Otherwise its words are put into classes and streams, four blocks at a time, which
 //! make up the chunk (`format`). What is true of each word, and the streams, are the business
 //! of a path for the processor (`avx2`, `avx512`, and `scalar`, with `narrow` where the build target
@@ -48,6 +48,9 @@ pub(super) const BALANCED: i8 = 1;
 /// Below so many equal halves, of [`choose::MOST`], the page goes to lz4.
 const FEW_EQUAL: usize = choose::MOST * 35 / 100;
 
+/// Words with so many equal halves are packed well even where they are text.
+const MANY_EQUAL: usize = choose::MOST * 5 / 8;
+
 /// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
 const LARGE: [usize; 2] = [2800, 2400];
 
@@ -65,10 +68,15 @@ impl State {
     }
 }
 
-fn compress_lz4(page: &Page, table: &mut Table, out: &mut [u8]) -> Option<usize> {
+fn compress_lz4(page: &Page, level: i8, table: &mut Table, out: &mut [u8]) -> Option<usize> {
     let (kind, out) = out.split_first_mut()?;
     *kind = KIND_LZ4;
-    lz4::compress(page, table, out).map(|n| n + 1)
+    let length = if level >= BALANCED {
+        lz4::compress(page, table, out)
+    } else {
+        lz4::compress_fast(page, table, out)
+    };
+    length.map(|n| n + 1)
 }
 
 /// [`Codecs::compress`](super::Codecs::compress).
@@ -80,12 +88,9 @@ pub(super) fn compress(
     table: &mut Table,
     out: &mut [u8],
 ) -> Option<usize> {
-    if path.is_text(page) {
-        return compress_lz4(page, table, out);
-    }
     let (stride, equal) = path.stride(page);
-    if equal < FEW_EQUAL {
-        return compress_lz4(page, table, out);
+    if equal < FEW_EQUAL || equal < MANY_EQUAL && path.is_text(page) {
+        return compress_lz4(page, level, table, out);
     }
     let State { parts, far } = state;
     let balanced = level >= BALANCED;
@@ -93,7 +98,7 @@ pub(super) fn compress(
     let len = parts.chunk_len();
     if len > LARGE[usize::from(balanced)] {
         let most = out.len().min(len);
-        if let Some(lz4) = compress_lz4(page, table, &mut out[..most]) {
+        if let Some(lz4) = compress_lz4(page, level, table, &mut out[..most]) {
             return Some(lz4);
         }
     }

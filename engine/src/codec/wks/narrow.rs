@@ -1,9 +1,9 @@
 //! What the portable path does where the build target has no vector registers: several bytes,
 //! halves or words side by side in one of 64 bits.
 
-use super::choose::{BLOCK_BYTES, MOST, PLACES, much_text, sample};
+use super::choose::{BLOCK_BYTES, MOST, PLACES, TEXT_STEP, much_text, sample, strides};
 use super::classes::Facts;
-use super::format::{GROUP_WORDS, MAX_STRIDE};
+use super::format::GROUP_WORDS;
 use crate::codec::lz77::load64;
 use crate::page::Page;
 
@@ -20,7 +20,7 @@ const LOW: u64 = 0x7fff_7fff_7fff_7fff;
 #[inline(always)]
 pub(super) fn is_text(page: &Page) -> bool {
     let (mut text, mut some) = (0, 0);
-    for block in page.as_chunks::<BLOCK_BYTES>().0.iter().step_by(2) {
+    for block in page.as_chunks::<BLOCK_BYTES>().0.iter().step_by(TEXT_STEP) {
         let (mut text_here, mut some_here) = (0, 0);
         for eight in block.as_chunks::<8>().0 {
             let eight = u64::from_le_bytes(*eight);
@@ -43,22 +43,18 @@ pub(super) fn is_text(page: &Page) -> bool {
 #[inline(always)]
 pub(super) fn stride(page: &Page) -> (usize, usize) {
     /// Places after which a stride that cannot be the best is given up.
-    const SOME: usize = 4;
+    const SOME: usize = 5;
     let base = page.as_ptr();
-    let mut best = (1, 0);
-    'strides: for stride in 1..=MAX_STRIDE {
+    let mut best = (2, 0);
+    'strides: for stride in strides() {
         let mut differ = 0;
         let mut places = sample();
         for _ in 0..PLACES / SOME {
             for at in places.by_ref().take(SOME) {
-                for at in [at, at + 8] {
-                    // SAFETY: a place has 16 bytes in the page, and all strides lead from it to
-                    // bytes of the page.
-                    let (words, references) =
-                        unsafe { (load64(base.add(at)), load64(base.add(at - 4 * stride))) };
-                    let bits = words ^ references;
-                    differ += (((bits & LOW) + LOW) | bits) >> 15 & HALVES;
-                }
+                // SAFETY: a place has 8 bytes in the page, and all strides lead from it to bytes of
+                // the page.
+                let bits = unsafe { load64(base.add(at)) ^ load64(base.add(at - 4 * stride)) };
+                differ += (((bits & LOW) + LOW) | bits) >> 15 & HALVES;
             }
             // The product's top half is the sum of all halves.
             let equal = MOST - (differ.wrapping_mul(HALVES) >> 48) as usize;
@@ -71,38 +67,59 @@ pub(super) fn stride(page: &Page) -> (usize, usize) {
     best
 }
 
-/// What is true of words and their references; what only the balanced level asks for where `all`
-/// is true.
+/// For each of eight words a bit in each of four bytes: the first byte of the word is not zero, the
+/// second, the third, the fourth.
 #[inline(always)]
-pub(super) fn facts(
-    words: &[[u8; 4]; GROUP_WORDS],
-    references: &[[u8; 4]; GROUP_WORDS],
-    all: bool,
-) -> Facts {
-    let (mut equal, mut below_8, mut below_16) = (0, 0, 0);
-    // The borrow of a subtraction: cheaper than a comparison.
-    let below = |value: u32, limit: u64| u64::from(value).wrapping_sub(limit) >> 63;
-    let value = |word: &[u8; 4]| u32::from_le_bytes(*word);
-    for (word, reference) in words.iter().zip(references).rev() {
-        let differ = value(word) ^ value(reference);
-        equal = 2 * equal + below(differ, 1);
-        below_8 = 2 * below_8 + below(differ, 1 << 8);
-        below_16 = 2 * below_16 + below(differ, 1 << 16);
+fn nonzero_bytes(pair: impl Fn(usize) -> u64) -> u32 {
+    let mut sum = 0;
+    for i in 0..4 {
+        let bits = pair(i);
+        // The top bit of each byte, to which a sum carries.
+        let low = bits & (0x7f * BYTES);
+        let nonzero = ((low + 0x7f * BYTES) | bits) & (0x80 * BYTES);
+        sum = sum >> 2 | nonzero;
     }
+    // Each second word's bits beside those of the word before.
+    ((sum | sum >> 31) >> 1) as u32
+}
+
+/// What is true of words and their references.
+#[inline(always)]
+pub(super) fn facts(words: &[[u8; 4]; GROUP_WORDS], references: &[[u8; 4]; GROUP_WORDS]) -> Facts {
+    let mut sets = [[0; GROUP_WORDS / 8]; 3];
+    let pair = |words: &[[u8; 4]; GROUP_WORDS], i: usize| {
+        u64::from_le_bytes(words.as_flattened().as_chunks::<8>().0[i])
+    };
+    for eight in 0..GROUP_WORDS / 8 {
+        let bytes = nonzero_bytes(|i| {
+            let i = 4 * eight + i;
+            pair(words, i) ^ pair(references, i)
+        });
+        let over_16 = bytes >> 16 | bytes >> 24;
+        let over_8 = over_16 | bytes >> 8;
+        let some = over_8 | bytes;
+        for (set, of_eight) in sets.iter_mut().zip([some, over_8, over_16]) {
+            set[eight] = of_eight as u8;
+        }
+    }
+    let [some, over_8, over_16] = sets.map(u64::from_le_bytes);
     // The others are asked only of the words that differ above their low 8 bits.
     let (mut zero, mut small) = (0, 0);
-    let mut set: u64 = if all { !below_8 } else { 0 };
+    let mut set = over_8;
     while set != 0 {
         let i = set.trailing_zeros() as usize % GROUP_WORDS;
+        let value = u32::from_le_bytes(words[i]);
+        if value < 1 << 8 {
+            let bit = set & set.wrapping_neg();
+            small |= bit;
+            zero |= if value == 0 { bit } else { 0 };
+        }
         set &= set - 1;
-        let value = value(&words[i]);
-        zero |= below(value, 1) << i;
-        small |= below(value, 1 << 8) << i;
     }
     Facts {
-        some: !equal,
-        over_8: !below_8,
-        over_16: !below_16,
+        some,
+        over_8,
+        over_16,
         zero,
         small,
     }

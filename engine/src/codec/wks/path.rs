@@ -123,7 +123,7 @@ impl Path {
                 any(feature = "std", all(feature = "simd", target_feature = "sse2"))
             ))]
             // SAFETY: as above.
-            Path::Avx2 => unsafe { avx2::decode(chunk, &mut parts.words, page) },
+            Path::Avx2 => unsafe { avx2::decode(chunk, parts, page) },
         }
     }
 }

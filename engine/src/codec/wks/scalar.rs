@@ -3,10 +3,14 @@
 //! Both take a group of 64 words at a time: sets of words are numbers of 64 bits, and what a
 //! set chooses is handled bit by bit, so that words that a stream has nothing of cost nothing.
 
+use core::slice;
+
 use super::choose::VECTORS;
 use super::classes::{Classes, Facts};
 use super::far::Far;
-use super::format::{Chunk, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM, WORDS};
+use super::format::{
+    Chunk, Counts, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM, WORDS,
+};
 use super::narrow;
 use crate::page::Page;
 
@@ -18,21 +22,22 @@ type Group = [[u8; 4]; GROUP_WORDS];
 pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &mut Parts) {
     let words = page.as_chunks::<4>().0;
     let stride = stride.clamp(1, MAX_STRIDE);
-    // The first group after as many zeros as the longest stride.
-    let mut first = [[0; 4]; MAX_STRIDE + GROUP_WORDS];
-    first[MAX_STRIDE..].copy_from_slice(&words[..GROUP_WORDS]);
+    const { assert!(MAX_STRIDE <= GROUP_WORDS) };
+    // The references of the first group: as many zeros as the stride, then words.
+    let mut first = [[0; 4]; GROUP_WORDS];
+    first[stride..].copy_from_slice(&words[..GROUP_WORDS - stride]);
     let references = |group: usize| match group {
-        0 => group_at(&first, MAX_STRIDE - stride),
+        0 => &first,
         _ => group_at(words, group * GROUP_WORDS - stride),
     };
     parts.fill(
         far,
-        |group, all| {
+        |group| {
             let (words, references) = (group_at(words, group * GROUP_WORDS), references(group));
             if VECTORS {
-                facts(words, references, all)
+                facts(words, references)
             } else {
-                narrow::facts(words, references, all)
+                narrow::facts(words, references)
             }
         },
         |far, group, sought| far.look_up::<true>(page, group, sought),
@@ -49,23 +54,18 @@ fn group_at(words: &[[u8; 4]], at: usize) -> &Group {
     group.unwrap_or(&[[0; 4]; GROUP_WORDS])
 }
 
-/// What is true of words and their references; what only the balanced level asks for where
-/// `all` is true.
+/// What is true of words and their references.
 #[inline(always)]
-fn facts(words: &Group, references: &Group, all: bool) -> Facts {
+fn facts(words: &Group, references: &Group) -> Facts {
     let value = |word: usize| u32::from_le_bytes(words[word]);
     let differ = |word: usize| value(word) ^ u32::from_le_bytes(references[word]);
-    let mut facts = Facts {
+    Facts {
         some: set(|word| differ(word) != 0),
         over_8: set(|word| differ(word) >> 8 != 0),
         over_16: set(|word| differ(word) >> 16 != 0),
-        ..Facts::default()
-    };
-    if all {
-        facts.zero = set(|word| value(word) == 0);
-        facts.small = set(|word| value(word) >> 8 == 0);
+        zero: set(|word| value(word) == 0),
+        small: set(|word| value(word) >> 8 == 0),
     }
-    facts
 }
 
 /// The words of a group of which something is true.
@@ -110,45 +110,50 @@ fn bits_by_product(flags: &[u8; 16]) -> u64 {
     bits(all as u64) | bits((all >> 64) as u64) << 8
 }
 
-/// Appends a group's words, halves and bytes to the streams, behind those that are counted.
+/// Appends a group's words, halves and bytes to the streams, behind those that are counted, and
+/// counts them.
 #[inline(always)]
 fn append(parts: &mut Parts, far: Option<&Far>, page: &Page, group: usize, classes: Classes) {
     let words = group_at(page.as_chunks::<4>().0, group * GROUP_WORDS);
-    let counts = parts.counts;
-    put(&mut parts.words, counts.words, classes.words(), |word| {
-        words[word]
-    });
+    let Counts {
+        words: w,
+        halves: h,
+        bytes: b,
+    } = &mut parts.counts;
+    put(&mut parts.words, w, classes.words(), |word| words[word]);
     // Some items are numbers of far words.
     let number = |set: u64, word: usize| {
         let far = far.filter(|_| set >> word & 1 != 0)?;
         Some(far.back(group, word) as u8)
     };
-    put(&mut parts.halves, counts.halves, classes.halves(), |word| {
+    put(&mut parts.halves, h, classes.halves(), |word| {
         let [low, high, ..] = words[word];
         [low, number(classes.far_high(), word).unwrap_or(high)]
     });
-    put(&mut parts.bytes, counts.bytes, classes.bytes(), |word| {
+    put(&mut parts.bytes, b, classes.bytes(), |word| {
         [number(classes.far(), word).unwrap_or(words[word][0])]
     });
 }
 
-/// Puts the items of a set into a stream after the first `count`.
+/// Puts the items of a set into a stream after the first `count`, and counts them.
 #[inline(always)]
 fn put<const N: usize>(
     stream: &mut [u8],
-    count: usize,
+    count: &mut usize,
     mut set: u64,
     item: impl Fn(usize) -> [u8; N],
 ) {
-    let room = stream.as_chunks_mut::<N>().0.get_mut(count..);
+    let room = stream.as_chunks_mut::<N>().0.get_mut(*count..);
     if let Some(room) = room.and_then(<[_]>::first_chunk_mut::<GROUP_WORDS>) {
         let mut n = 0;
         while set != 0 {
-            // At most one for each bit, so the remainder changes nothing.
-            room[n % GROUP_WORDS] = item(set.trailing_zeros() as usize % GROUP_WORDS);
+            let item = item(set.trailing_zeros() as usize % GROUP_WORDS);
+            // SAFETY: there is one for each bit of the set.
+            unsafe { *room.get_unchecked_mut(n) = item };
             set &= set - 1;
             n += 1;
         }
+        *count += n;
     }
 }
 
@@ -178,22 +183,154 @@ static KEEP: [Pair; 16] = {
     table
 };
 
-/// Restores the page of a chunk of words; `None` where it is corrupt.
+/// Restores the page of a chunk of words; `None` where it is corrupt. `room` is scratch memory.
+#[inline(never)]
+pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
+    let mut third = [0; WORDS / 8];
+    let chunk = &Chunk::parse(chunk, &mut third)?;
+    match chunk.stride {
+        ..4 => near(chunk, room, page),
+        4..8 => patch::<4>(chunk, page),
+        8..16 => patch::<8>(chunk, page),
+        _ => patch::<16>(chunk, page),
+    }
+}
+
+/// Restores a page whose stride is `UNIT` or more: as many words at a time are copied from their
+/// references, and then get the items that the streams have for them.
+#[inline(always)]
+fn patch<const UNIT: usize>(chunk: &Chunk<'_>, page: &mut Page) -> Option<()> {
+    let mut streams = Streams::of(chunk)?;
+    let words = page.as_chunks_mut::<4>().0;
+    for group in 0..GROUPS {
+        let mut classes = chunk.classes(group);
+        for part in 0..GROUP_WORDS / UNIT {
+            let first = group * GROUP_WORDS + part * UNIT;
+            let (before, unit) = words.split_at_mut_checked(first)?;
+            let unit: &mut [[u8; 4]; UNIT] = unit.first_chunk_mut()?;
+            match first.checked_sub(chunk.stride) {
+                Some(at) => {
+                    let references: &[[u8; 4]; UNIT] = before.get(at..)?.first_chunk()?;
+                    copy_pairs(references, unit);
+                }
+                // Some references are before the page.
+                None => {
+                    for (word, lane) in unit.iter_mut().zip(first..) {
+                        let at = lane.checked_sub(chunk.stride);
+                        *word = at.map_or(Some([0; 4]), |at| before.get(at).copied())?;
+                    }
+                }
+            }
+            // Far words lie before the block.
+            let before = before.get(..first / LANES * LANES)?;
+            streams.give(unit, classes, before)?;
+            classes = Classes {
+                p0: classes.p0 >> UNIT,
+                p1: classes.p1 >> UNIT,
+                p2: classes.p2 >> UNIT,
+            };
+        }
+    }
+    Some(())
+}
+
+/// Copies words, two at a time.
+#[inline(always)]
+fn copy_pairs<const UNIT: usize>(from: &[[u8; 4]; UNIT], to: &mut [[u8; 4]; UNIT]) {
+    let from = from.as_flattened().as_chunks::<8>().0;
+    let to = to.as_flattened_mut().as_chunks_mut::<8>().0;
+    for (from, to) in from.iter().zip(to) {
+        *to = *from;
+    }
+}
+
+/// What of the streams was not yet read.
+struct Streams<'a> {
+    words: slice::Iter<'a, [u8; 4]>,
+    halves: slice::Iter<'a, [u8; 2]>,
+    bytes: slice::Iter<'a, u8>,
+}
+
+impl<'a> Streams<'a> {
+    #[inline(always)]
+    fn of(chunk: &Chunk<'a>) -> Option<Self> {
+        let (words, rest) = chunk.streams.split_at_checked(4 * chunk.counts.words)?;
+        let (halves, bytes) = rest.split_at_checked(2 * chunk.counts.halves)?;
+        Some(Streams {
+            words: words.as_chunks().0.iter(),
+            halves: halves.as_chunks().0.iter(),
+            bytes: bytes.iter(),
+        })
+    }
+
+    /// Gives words, which have the values of their references, what the streams have for them.
+    /// `before` is what is before their block; `None` where a far word is before that.
+    #[inline(always)]
+    fn give<const UNIT: usize>(
+        &mut self,
+        unit: &mut [[u8; 4]; UNIT],
+        classes: Classes,
+        before: &[[u8; 4]],
+    ) -> Option<()> {
+        let of_unit = |set: u64| set & (!0 >> (64 - UNIT));
+        let far = |number: u8| {
+            let at = before.len().checked_sub(1 + usize::from(number))?;
+            before.get(at).copied()
+        };
+        let mut set = of_unit(classes.words());
+        while set != 0 {
+            let lane = set.trailing_zeros() as usize % UNIT;
+            unit[lane] = *self.words.next()?;
+            set &= set - 1;
+        }
+        let mut set = of_unit(classes.halves());
+        while set != 0 {
+            let lane = set.trailing_zeros() as usize % UNIT;
+            let [low, high] = *self.halves.next()?;
+            if classes.p2 >> lane & 1 == 0 {
+                unit[lane][..2].copy_from_slice(&[low, high]);
+            } else {
+                let [_, rest @ ..] = far(high)?;
+                unit[lane] = [low, rest[0], rest[1], rest[2]];
+            }
+            set &= set - 1;
+        }
+        let mut set = of_unit(classes.bytes());
+        while set != 0 {
+            let lane = set.trailing_zeros() as usize % UNIT;
+            let byte = *self.bytes.next()?;
+            if classes.p2 >> lane & 1 == 0 {
+                unit[lane][0] = byte;
+            } else if classes.p1 >> lane & 1 == 0 {
+                unit[lane] = far(byte)?;
+            } else {
+                unit[lane] = [byte, 0, 0, 0];
+            }
+            set &= set - 1;
+        }
+        let mut set = of_unit(classes.p2 & !(classes.p0 | classes.p1));
+        while set != 0 {
+            unit[set.trailing_zeros() as usize % UNIT] = [0; 4];
+            set &= set - 1;
+        }
+        Some(())
+    }
+}
+
+/// Restores a page whose stride is less than 4, where words would be read as soon as they are
+/// written, in other parts.
 ///
 /// First the items of the streams go to their places in a page of zeros; then each word gets
 /// what it keeps of its reference. `room` is scratch memory.
-#[inline(never)]
-pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
-    let chunk = &Chunk::parse(chunk)?;
+#[inline(always)]
+fn near(chunk: &Chunk<'_>, room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     room.fill(0);
     let room: &mut Room = room.as_chunks_mut().0.first_chunk_mut()?;
     scatter(chunk, room)?;
-    match (chunk.stride, chunk.stride % 2) {
-        (1, _) => combine(chunk, room, Last(0))?,
-        (2, _) => combine(chunk, room, Near::<1>([0; 1]))?,
-        (4, _) => combine(chunk, room, Near::<2>([0; 2]))?,
-        (stride, 0) => combine(chunk, room, Even(stride / 2))?,
-        (stride, _) => combine(chunk, room, Odd(stride / 2))?,
+    match chunk.stride {
+        1 => combine(chunk, room, Last(0))?,
+        2 => combine(chunk, room, Pairwise(0))?,
+        _ => combine(chunk, room, PairAndWord([0; 2]))?,
     }
     let restored = room[MAX_STRIDE / 2..].as_flattened();
     page.copy_from_slice(restored);
@@ -237,10 +374,10 @@ fn take<const N: usize>(
     Some(())
 }
 
-/// Finds references, pair after pair.
+/// Finds references, pair after pair, of what was restored last and stays in registers.
 trait References {
-    /// The references of pair `pair` of the page; what is before them is restored.
-    fn of(&self, pair: usize, room: &Room) -> Pair;
+    /// The references of the next pair.
+    fn next(&self) -> Pair;
 
     /// Whether words refer to words of their own pair.
     const WITHIN: bool = false;
@@ -256,7 +393,7 @@ impl References for Last {
     const WITHIN: bool = true;
 
     #[inline(always)]
-    fn of(&self, _: usize, _: &Room) -> Pair {
+    fn next(&self) -> Pair {
         self.0
     }
 
@@ -266,49 +403,35 @@ impl References for Last {
     }
 }
 
-/// The stride is `N` pairs, which stay in registers: a load would wait for a fresh store.
-struct Near<const N: usize>([Pair; N]);
+/// The stride is 2.
+struct Pairwise(Pair);
 
-impl<const N: usize> References for Near<N> {
+impl References for Pairwise {
     #[inline(always)]
-    fn of(&self, _: usize, _: &Room) -> Pair {
-        self.0[0]
+    fn next(&self) -> Pair {
+        self.0
     }
 
     #[inline(always)]
     fn restored(&mut self, pair: Pair) {
-        self.0.rotate_left(1);
-        self.0[N - 1] = pair;
+        self.0 = pair;
     }
 }
 
-/// The stride is so many pairs.
-struct Even(usize);
+/// The stride is 3.
+struct PairAndWord([Pair; 2]);
 
-impl References for Even {
+impl References for PairAndWord {
     #[inline(always)]
-    fn of(&self, pair: usize, room: &Room) -> Pair {
-        u64::from_le_bytes(room[pair + MAX_STRIDE / 2 - self.0])
-    }
-
-    #[inline(always)]
-    fn restored(&mut self, _: Pair) {}
-}
-
-/// The stride is so many pairs and a word, 3 words at least.
-struct Odd(usize);
-
-impl References for Odd {
-    #[inline(always)]
-    fn of(&self, pair: usize, room: &Room) -> Pair {
-        let at = pair + MAX_STRIDE / 2 - self.0;
-        // Pairs as they were stored: a load of two halves would wait for both stores.
-        let [earlier, later] = [room[at - 1], room[at]].map(u64::from_le_bytes);
+    fn next(&self) -> Pair {
+        let [earlier, later] = self.0;
         earlier >> 32 | later << 32
     }
 
     #[inline(always)]
-    fn restored(&mut self, _: Pair) {}
+    fn restored(&mut self, pair: Pair) {
+        self.0 = [self.0[1], pair];
+    }
 }
 
 /// Adds to each word what it keeps of its reference; `None` where a far word lies before the
@@ -330,7 +453,7 @@ fn combine<R: References>(chunk: &Chunk<'_>, room: &mut Room, mut references: R)
                 let keep = KEEP[(p0 & 3 | (p1 & 3) << 2) as usize];
                 (p0, p1) = (p0 >> 2, p1 >> 2);
                 let mut new = u64::from_le_bytes(room[pair + MAX_STRIDE / 2]);
-                new |= references.of(pair, room) & keep;
+                new |= references.next() & keep;
                 if R::WITHIN {
                     new |= (new << 32) & keep;
                 }
@@ -381,10 +504,10 @@ mod tests {
     fn facts_are_the_same_with_and_without_vectors() {
         for (name, page) in made_pages() {
             let words = page.as_chunks::<4>().0;
-            for (stride, all) in [(1, true), (3, false), (64, true)] {
+            for stride in [1, 3, 64] {
                 let (words, references) = (group_at(words, 64), group_at(words, 64 - stride));
-                let wide = facts(words, references, all);
-                let narrow = narrow::facts(words, references, all);
+                let wide = facts(words, references);
+                let narrow = narrow::facts(words, references);
                 let sets = |facts: Facts| {
                     let Facts {
                         some,

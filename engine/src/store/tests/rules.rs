@@ -51,6 +51,25 @@ fn without_a_backing_store_they_are_kept_as_they_are() {
 }
 
 #[test]
+fn a_page_that_saves_an_eighth_only_is_compressed_where_it_cannot_leave() {
+    // Of 3200 bytes that do not compress and zeros.
+    let mut content = page(5, 1);
+    content[3200..].fill(0);
+    let backing = MemoryBacking::default();
+    for (backing, stays) in [(None, true), (Some(backing), false)] {
+        let store = store(100, backing, None);
+        let mut worker = store.try_worker().unwrap();
+        store.write(&mut worker, 7, &[content]).unwrap();
+        let stats = store.stats();
+        assert_eq!((stats.no_compress, stats.backing_pages == 0), (0, stays));
+        if stays {
+            assert!((3200..3584).contains(&stats.compr_bytes), "{stats:?}");
+        }
+        assert!(read(&store, &mut worker, 7).unwrap() == content);
+    }
+}
+
+#[test]
 fn page_0_stays_in_memory_even_past_the_limit() {
     let backing = MemoryBacking::default();
     let store = store(100, Some(backing), Some(65536));

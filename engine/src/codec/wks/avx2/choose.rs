@@ -2,8 +2,8 @@
 
 use core::arch::x86_64::*;
 
-use super::super::choose::{BLOCK_BYTES, PLACES, much_text, place_at};
-use super::super::format::{BLOCKS, MAX_STRIDE};
+use super::super::choose::{BLOCK_BYTES, PLACES, TEXT_STEP, much_text, place_at, strides};
+use super::super::format::BLOCKS;
 use crate::page::Page;
 
 /// [`choose::is_text`](super::super::choose::is_text).
@@ -12,7 +12,7 @@ pub(in crate::codec::wks) fn is_text(page: &Page) -> bool {
     let zero = _mm256_setzero_si256();
     // In each of 32 sums one is counted for a byte, of at most 64 bytes.
     let (mut text, mut none) = (zero, zero);
-    for block in page.as_chunks::<BLOCK_BYTES>().0.iter().step_by(2) {
+    for block in page.as_chunks::<BLOCK_BYTES>().0.iter().step_by(TEXT_STEP) {
         for half in block.as_chunks::<32>().0 {
             // SAFETY: half a block has 32 bytes; the load needs no alignment.
             let bytes = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
@@ -26,7 +26,7 @@ pub(in crate::codec::wks) fn is_text(page: &Page) -> bool {
         let [a, b, c, d] = lanes64(_mm256_sad_epu8(bytes, zero));
         (a + b + c + d) as usize
     };
-    much_text(sum(text), BLOCKS / 2 * BLOCK_BYTES - sum(none))
+    much_text(sum(text), BLOCKS / TEXT_STEP * BLOCK_BYTES - sum(none))
 }
 
 /// A register's four words of 64 bits.
@@ -39,19 +39,19 @@ fn lanes64(lanes: __m256i) -> [u64; 4] {
     words
 }
 
-/// The words of two places of the sample, as seen from `base`; `places` is the number of the two.
+/// The words of four places of the sample, as seen from `base`; `places` is the number of the four.
 ///
 /// # Safety
 /// They must be valid for reading.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-unsafe fn two_places(base: *const u8, places: usize) -> __m256i {
-    let [a, b] = [0, 1].map(|place| base.wrapping_add(place_at(2 * places + place)));
+pub(in crate::codec::wks) unsafe fn four_places(base: *const u8, places: usize) -> __m256i {
     // SAFETY: as the caller says.
-    unsafe {
-        let words = _mm256_castsi128_si256(_mm_loadu_si128(a.cast()));
-        _mm256_inserti128_si256::<1>(words, _mm_loadu_si128(b.cast()))
-    }
+    let [a, b, c, d] = [0, 1, 2, 3].map(|place| unsafe {
+        let at = base.wrapping_add(place_at(4 * places + place));
+        at.cast::<i64>().read_unaligned()
+    });
+    _mm256_set_epi64x(d, c, b, a)
 }
 
 /// [`choose::stride`](super::super::choose::stride).
@@ -59,18 +59,18 @@ unsafe fn two_places(base: *const u8, places: usize) -> __m256i {
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
 pub(in crate::codec::wks) fn stride(page: &Page) -> (usize, usize) {
     let base = page.as_ptr();
-    let mut words = [_mm256_setzero_si256(); PLACES / 2];
+    let mut words = [_mm256_setzero_si256(); PLACES / 4];
     for (words, places) in words.iter_mut().zip(0..) {
         // SAFETY: the sample lies in the page.
-        *words = unsafe { two_places(base, places) };
+        *words = unsafe { four_places(base, places) };
     }
-    let mut best = (1, 0);
-    for stride in 1..=MAX_STRIDE {
+    let mut best = (2, 0);
+    for stride in strides() {
         // Each half of the sample that is equal counts -1 in one of sixteen sums.
         let mut sums = _mm256_setzero_si256();
         for (words, places) in words.iter().zip(0..) {
             // SAFETY: all strides lead from the sample to words of the page.
-            let references = unsafe { two_places(base.sub(4 * stride), places) };
+            let references = unsafe { four_places(base.sub(4 * stride), places) };
             sums = _mm256_add_epi16(sums, _mm256_cmpeq_epi16(*words, references));
         }
         let sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(-1));

@@ -118,7 +118,7 @@ pub(in crate::codec::wks) fn encode(
 ) {
     parts.fill(
         far,
-        |group, all| facts(page, stride, group, all),
+        |group| facts(page, stride, group),
         |far, group, sought| {
             far.look_up::<false>(page, group, sought);
             found(far, page, group, sought)
@@ -128,32 +128,28 @@ pub(in crate::codec::wks) fn encode(
             if let Some(far) = far {
                 far.put_numbers(parts, group, classes);
             }
+            parts.counts.add(classes);
         },
     );
 }
 
-/// What is true of a group's words and their references; what only the balanced level asks for
-/// where `all` is true.
+/// What is true of a group's words and their references.
 #[inline]
 #[target_feature(enable = "avx2,popcnt,bmi1,bmi2")]
-fn facts(page: &Page, stride: usize, group: usize, all: bool) -> Facts {
+fn facts(page: &Page, stride: usize, group: usize) -> Facts {
     let words = group_of(page, group);
     let references = references_of(page, stride, group);
     let mut differ = words;
     for (differ, references) in differ.iter_mut().zip(references) {
         *differ = _mm256_xor_si256(*differ, references);
     }
-    let mut facts = Facts {
+    Facts {
         some: !zeros_above::<0>(differ),
         over_8: !zeros_above::<8>(differ),
         over_16: !zeros_above::<16>(differ),
-        ..Facts::default()
-    };
-    if all {
-        facts.zero = zeros_above::<0>(words);
-        facts.small = zeros_above::<8>(words);
+        zero: zeros_above::<0>(words),
+        small: zeros_above::<8>(words),
     }
-    facts
 }
 
 /// What is true of the far words that were looked up.

@@ -8,6 +8,8 @@ use core::arch::x86_64::*;
 
 use super::format::GROUP_WORDS;
 
+#[cfg(feature = "std")]
+pub(super) use choose::four_places;
 pub(super) use choose::{is_text, stride};
 pub(super) use decode::decode;
 pub(super) use encode::encode;
