@@ -109,10 +109,6 @@ static int __init ramzswap_init(void)
 	};
 	int error;
 
-	if (IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI)) {
-		pr_err(RZK_NAME ": this kernel checks indirect calls (kCFI), for which the driver's objects are not built: use a kernel without CONFIG_CFI, or devices in userspace\n");
-		return -EOPNOTSUPP;
-	}
 	error = rzk_deferrals_start();
 	if (error)
 		return error;
