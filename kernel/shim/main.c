@@ -81,7 +81,10 @@ void rzk_print(u32 level, const char *text, size_t length)
 	case RZK_LOG_INFO:
 		pr_info("%.*s\n", (int)length, text);
 		break;
-	case RZK_LOG_REQUEST:
+	case RZK_LOG_FAILED_READ:
+		pr_err_ratelimited("%.*s\n", (int)length, text);
+		break;
+	case RZK_LOG_FAILED_STORE:
 		pr_err_ratelimited("%.*s\n", (int)length, text);
 		break;
 	}
