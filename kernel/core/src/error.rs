@@ -111,8 +111,8 @@ pub(crate) enum BackingProblem {
     )]
     NoMap,
     #[error(
-        "page {page} has no place of its own on the disk (a hole, or never written): fill the file \
-         with dd, not truncate or fallocate, and prepare it with mkswap"
+        "page {page} has no place of its own on the disk (a hole, never written, or shared with a \
+         copy): fill the file with dd, not truncate or fallocate, and prepare it with mkswap"
     )]
     Hole { page: u64 },
     #[error("reading its header failed (error {code}): check the disk")]
