@@ -78,6 +78,7 @@ enum {
 	RZK_BACKING_OPEN = 1,
 	RZK_BACKING_KIND = 2,
 	RZK_BACKING_CLAIM = 3,
+	RZK_BACKING_PLACE = 4,
 };
 
 /* Where the next page of a request lies. */

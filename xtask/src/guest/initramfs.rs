@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::newc::Archive;
-use super::{Script, modules, programs};
+use super::{Script, filesystems, modules, programs};
 use crate::kernel::{Release, State, directory};
 use crate::workspace;
 
@@ -61,6 +61,9 @@ pub(crate) fn base(
         .chain(programs::ours(&compiled)?)
     {
         archive.file(&file.path, 0o755, &file.contents);
+    }
+    for file in filesystems::images(state, &busybox, &compiled)? {
+        archive.file(&file.path, 0o644, &file.contents);
     }
     if let Ok(library) = fs::read(guest.join("lib.sh")) {
         archive.file("lib.sh", 0o644, &library);
