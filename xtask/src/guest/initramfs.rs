@@ -44,6 +44,12 @@ pub(crate) fn base(
     for module in modules::read(modules_in, &busybox)? {
         add_module(&mut archive, &module.name, &module.contents, &module.needs);
     }
+    let builtin = modules_in.join("modules.builtin");
+    archive.file(
+        "mod/builtin",
+        0o644,
+        &fs::read(&builtin).with_context(|| format!("cannot read {}", builtin.display()))?,
+    );
     if let Some(path) = module {
         let contents = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         add_module(
