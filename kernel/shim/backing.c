@@ -156,7 +156,10 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, in
 	}
 	*step = RZK_BACKING_KIND;
 	*error = -EINVAL;
-	if (!S_ISREG(mode) || !file_inode(file)->i_sb->s_bdev)
+	if (!S_ISREG(mode))
+		goto no_claim;
+	*step = RZK_BACKING_PLACE;
+	if (!file_inode(file)->i_sb->s_bdev)
 		goto no_claim;
 	backing->file = file;
 	backing->bdev = file_inode(file)->i_sb->s_bdev;

@@ -3,6 +3,8 @@
 #include <linux/build_bug.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/kernel.h>
+#include <linux/lockdep.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
@@ -23,23 +25,40 @@ static arch_spinlock_t *bare(u32 *lock)
 	return (arch_spinlock_t *)lock;
 }
 
+/*
+ * What lockdep sees of them: one lock for all, which nobody may take while they hold one, nor take
+ * anything but a raw spinlock under. Compiled to nothing in a kernel without lockdep.
+ */
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+static struct lock_class_key arenas_key;
+static struct lockdep_map arenas = {
+	.name = RZK_NAME " arena",
+	.key = &arenas_key,
+	.wait_type_inner = LD_WAIT_SPIN,
+};
+#endif
+
 void rzk_spin_lock(u32 *lock)
 {
 	preempt_disable();
+	spin_acquire(&arenas, 0, 0, _RET_IP_);
 	arch_spin_lock(bare(lock));
 }
 
 bool rzk_spin_trylock(u32 *lock)
 {
 	preempt_disable();
-	if (arch_spin_trylock(bare(lock)))
+	if (arch_spin_trylock(bare(lock))) {
+		spin_acquire(&arenas, 0, 1, _RET_IP_);
 		return true;
+	}
 	preempt_enable();
 	return false;
 }
 
 void rzk_spin_unlock(u32 *lock)
 {
+	spin_release(&arenas, _RET_IP_);
 	arch_spin_unlock(bare(lock));
 	preempt_enable();
 }

@@ -81,7 +81,10 @@ void rzk_print(u32 level, const char *text, size_t length)
 	case RZK_LOG_INFO:
 		pr_info("%.*s\n", (int)length, text);
 		break;
-	case RZK_LOG_REQUEST:
+	case RZK_LOG_FAILED_READ:
+		pr_err_ratelimited("%.*s\n", (int)length, text);
+		break;
+	case RZK_LOG_FAILED_STORE:
 		pr_err_ratelimited("%.*s\n", (int)length, text);
 		break;
 	}
@@ -109,10 +112,6 @@ static int __init ramzswap_init(void)
 	};
 	int error;
 
-	if (IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI)) {
-		pr_err(RZK_NAME ": this kernel checks indirect calls (kCFI), for which the driver's objects are not built: use a kernel without CONFIG_CFI, or devices in userspace\n");
-		return -EOPNOTSUPP;
-	}
 	error = rzk_deferrals_start();
 	if (error)
 		return error;

@@ -48,12 +48,13 @@ struct rzk_parameters {
 #define RZK_GIVEN_MEMLIMIT 2
 #define RZK_GIVEN_BACKING 4
 
-/* Kinds of messages; those of requests are limited in number. */
+/* Kinds of messages; those of failed requests are limited in number, each kind by itself. */
 enum {
 	RZK_LOG_ERROR = 0,
 	RZK_LOG_WARNING = 1,
 	RZK_LOG_INFO = 2,
-	RZK_LOG_REQUEST = 3,
+	RZK_LOG_FAILED_READ = 3,
+	RZK_LOG_FAILED_STORE = 4,
 };
 
 /* Kinds of requests. */
@@ -77,6 +78,7 @@ enum {
 	RZK_BACKING_OPEN = 1,
 	RZK_BACKING_KIND = 2,
 	RZK_BACKING_CLAIM = 3,
+	RZK_BACKING_PLACE = 4,
 };
 
 /* Where the next page of a request lies. */

@@ -17,6 +17,7 @@ use crate::sys::{self, Bio, Cursor};
 const STEP_MEMORY: u32 = 0;
 const STEP_OPEN: u32 = 1;
 const STEP_KIND: u32 = 2;
+const STEP_PLACE: u32 = 4;
 
 /// A swap area that nobody else uses, closed on drop.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl BackingSwap {
                 },
                 (_, sys::EBUSY | sys::ETXTBSY) => failed(BackingProblem::Busy),
                 (STEP_KIND, _) => failed(BackingProblem::Kind),
+                (STEP_PLACE, _) => failed(BackingProblem::NoMap),
                 (STEP_OPEN, code) | (_, code) => failed(BackingProblem::Open { code }),
             });
         };

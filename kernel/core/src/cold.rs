@@ -114,7 +114,7 @@ pub(crate) fn run(live: &Live) {
             Ok(None) => thread.sleep(0),
             Err(NoMemory) => {
                 print(
-                    Level::Request,
+                    Level::FailedStore,
                     Some(live.number()),
                     format_args!("no memory to recompress cold pages with: trying again later"),
                 );

@@ -266,10 +266,14 @@ fn check(
 
 #[cold]
 fn report(live: &Live, write: bool, first: u64, count: usize, code: i32) {
-    let what = if write { "writing" } else { "reading" };
+    let (what, level) = if write {
+        ("writing", Level::FailedStore)
+    } else {
+        ("reading", Level::FailedRead)
+    };
     let last = first + count as u64 - 1;
     print(
-        Level::Request,
+        level,
         Some(live.number()),
         format_args!(
             "{what} pages {first} to {last} of the backing swap failed (error {code}): check its \
@@ -281,7 +285,7 @@ fn report(live: &Live, write: bool, first: u64, count: usize, code: i32) {
 #[cold]
 fn report_corrupt(live: &Live, index: u64) {
     print(
-        Level::Request,
+        Level::FailedRead,
         Some(live.number()),
         format_args!(
             "page {index} is corrupt: the backing swap gave back other bytes than were written; \

@@ -100,20 +100,21 @@ pub(crate) enum BackingProblem {
     #[error("cannot open it (error {code}): give the path of a swap partition or file")]
     Open { code: i32 },
     #[error(
-        "it is neither a block device nor a file on one: give a swap partition, or a file on a \
-         file system of a disk"
+        "it is neither a block device nor a file: give a swap partition, or a file on a file system \
+         of a disk"
     )]
     Kind,
     #[error("it is in use: swap it off or unmount it first, or give another")]
     Busy,
     #[error(
-        "its file system does not say where the file lies (one that copies on write does not): \
-         give a partition, or a file on ext4 or xfs"
+        "its file system does not say where on one disk the file lies (one that copies on write, \
+         or has no disk, does not): give a partition, or a file on ext4 or xfs"
     )]
     NoMap,
     #[error(
-        "page {page} has no place of its own on the disk (a hole, or never written): fill the file \
-         with dd, not truncate or fallocate, and prepare it with mkswap"
+        "page {page} has no place of its own on the disk (a hole, never written, shared with a \
+         copy, or in small blocks that lie apart): fill a new file with dd, not truncate or \
+         fallocate, and prepare it with mkswap"
     )]
     Hole { page: u64 },
     #[error("reading its header failed (error {code}): check the disk")]

@@ -18,8 +18,11 @@ pub(crate) enum Level {
     Warning = 1,
     /// It happened.
     Info = 2,
-    /// A request failed. Many may: the kernel prints some of them.
-    Request = 3,
+    /// A page could not be read. Many may: the kernel prints some of them.
+    FailedRead = 3,
+    /// A page could not be stored. As above, and however many of these there are, failed reads are
+    /// printed.
+    FailedStore = 4,
 }
 
 /// Prints a line about device `number`, or about the module.

@@ -255,7 +255,7 @@ impl Transfer {
 #[cold]
 fn report_read(live: &Live, error: &ReadError) {
     print(
-        Level::Request,
+        Level::FailedRead,
         Some(live.number()),
         format_args!("reading failed: {error}"),
     );
@@ -264,7 +264,7 @@ fn report_read(live: &Live, error: &ReadError) {
 #[cold]
 fn report_full(live: &Live, index: u64) {
     print(
-        Level::Request,
+        Level::FailedStore,
         Some(live.number()),
         format_args!(
             "no room for page {index}: the memory limit is reached or the system has no more \

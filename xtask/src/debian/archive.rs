@@ -201,6 +201,9 @@ impl Archive {
             format!("Dir::State::lists={directory}/lists"),
             format!("Dir::State::extended_states={directory}/extended_states"),
             format!("Dir::Cache={directory}/cache"),
+            // Images for containers switch these off, and each question then reads all lists anew.
+            "Dir::Cache::pkgcache=pkgcache.bin".into(),
+            "Dir::Cache::srcpkgcache=srcpkgcache.bin".into(),
             "APT::Architecture=amd64".into(),
             "APT::Architectures=amd64".into(),
             "APT::Sandbox::User=root".into(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::newc::Archive;
-use super::{Script, modules, programs};
+use super::{Script, filesystems, modules, programs};
 use crate::kernel::{Release, State, directory};
 use crate::workspace;
 
@@ -52,6 +52,12 @@ pub(crate) fn base(
     for module in modules::read(modules_in, &busybox)? {
         add_module(&mut archive, &module.name, &module.contents, &module.needs);
     }
+    let builtin = modules_in.join("modules.builtin");
+    archive.file(
+        "mod/builtin",
+        0o644,
+        &fs::read(&builtin).with_context(|| format!("cannot read {}", builtin.display()))?,
+    );
     if let Some(path) = module {
         let contents = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         add_module(
@@ -70,6 +76,9 @@ pub(crate) fn base(
     }
     for file in files {
         archive.file(&file.path, 0o755, &file.contents);
+    }
+    for file in filesystems::images(state, &busybox, &compiled)? {
+        archive.file(&file.path, 0o644, &file.contents);
     }
     if let Ok(library) = fs::read(guest.join("lib.sh")) {
         archive.file("lib.sh", 0o644, &library);

@@ -2,6 +2,7 @@
 //! and what it says on its console.
 
 mod console;
+mod filesystems;
 mod initramfs;
 mod modules;
 mod newc;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 /// What tests may ask for. Where a kernel has one built in, or not at all, it is left out.
-const WANTED: [&str; 19] = [
+const WANTED: [&str; 20] = [
     "zram",
     "lz4",
     "lz4hc",
@@ -23,6 +23,7 @@ const WANTED: [&str; 19] = [
     "dm-delay",
     "ext4",
     "btrfs",
+    "xfs",
     "crc32c_generic",
     "nbd",
     "virtio_blk",

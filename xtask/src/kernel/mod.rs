@@ -30,6 +30,8 @@ pub(crate) enum Task {
     Build(Build),
     /// Looks for what a kernel must not be given in the objects and modules, which it builds
     Check(Build),
+    /// Builds the two objects of the module that are made from Rust, and prints where they are
+    Objects(OnlyObjects),
     /// Boots kernels in QEMU and runs the guest tests with the module
     Test(test::Test),
     /// Counts the instructions of the driver and of zram in one guest
@@ -42,6 +44,16 @@ pub(crate) enum Task {
 pub(crate) struct Build {
     #[command(flatten)]
     kernels: Kernels,
+}
+
+#[derive(Args)]
+pub(crate) struct OnlyObjects {
+    #[command(flatten)]
+    place: Place,
+
+    /// For a kernel with KASAN, which checks their accesses to memory; no other loads them
+    #[arg(long)]
+    kasan: bool,
 }
 
 /// Which kernels.
@@ -128,6 +140,16 @@ pub(crate) fn run(task: Task) -> Result<ExitCode> {
             let releases = build.kernels.releases(&state)?;
             let (objects, modules) = build_all(&state, &releases)?;
             check::run(&objects, &modules)
+        }
+        Task::Objects(only) => {
+            let state = only.place.open()?;
+            let built = if only.kasan {
+                objects::build_for_kasan(&state)?
+            } else {
+                objects::build(&state)?
+            };
+            println!("{}\n{}", built.core.display(), built.simd.display());
+            Ok(ExitCode::SUCCESS)
         }
         Task::Test(test) => test::run(&test),
         Task::Bench(bench) => bench::run(&bench),

@@ -80,7 +80,42 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use compcache_test_needs as needs;
+
     use super::*;
+
+    /// What `make` says of the Kbuild in a kernel's configuration.
+    fn kbuild(configuration: &str) -> String {
+        let shim = workspace::root().join("kernel/shim");
+        let output = Command::new("make")
+            .arg("-n")
+            .arg("-f")
+            .arg(shim.join("Kbuild"))
+            .arg(format!("src={}", shim.display()))
+            .args(["obj=/none", configuration])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    #[test]
+    fn kernels_that_the_driver_cannot_serve_are_refused_by_kbuild_and_dkms() {
+        if !needs::programs(&["make"]) {
+            return;
+        }
+        let dkms = fs::read_to_string(workspace::root().join("kernel/dkms/dkms.conf.in")).unwrap();
+        for option in ["CONFIG_CFI", "CONFIG_CFI_CLANG", "CONFIG_PREEMPT_RT"] {
+            let said = kbuild(&format!("{option}=y"));
+            let shown = option.trim_end_matches("_CLANG");
+            assert!(
+                said.contains("ramzswap: this ") && said.contains(shown),
+                "{option}: {said}"
+            );
+            assert!(dkms.contains(&format!("!{option}")), "{option}");
+        }
+        let said = kbuild("CONFIG_SMP=y");
+        assert!(!said.contains("ramzswap: this "), "{said}");
+    }
 
     #[test]
     fn copies_follow_changes_and_directories() {

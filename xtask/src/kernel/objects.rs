@@ -29,6 +29,13 @@ const FLAGS: &str = "-Crelocation-model=static -Ccode-model=kernel -Cno-redzone=
 
 const VECTOR_FLAGS: &str = "-Ctarget-feature=+avx2,+bmi1,+bmi2,+popcnt,+lzcnt";
 
+/// Every access to memory calls the checker of a kernel with KASAN. Its offset is x86's
+/// (`CONFIG_KASAN_SHADOW_OFFSET`).
+const KASAN_FLAGS: &str = "-Zsanitizer=kernel-address -Zsanitizer-recover=kernel-address \
+    -Cllvm-args=-asan-mapping-offset=0xdffffc0000000000 \
+    -Cllvm-args=-asan-instrumentation-with-call-threshold=0 -Cllvm-args=-asan-stack=0 \
+    -Cllvm-args=-asan-globals=0";
+
 /// Sections of no use to the kernel.
 const REMOVED: [&str; 6] = [
     ".llvmbc",
@@ -43,6 +50,8 @@ const REMOVED: [&str; 6] = [
 const RUST_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "libstd-rust-web-dev"];
 
 struct Object {
+    /// What it is called where it is built.
+    name: &'static str,
     /// The directory beneath `kernel/`.
     part: &'static str,
     target: &'static str,
@@ -52,12 +61,19 @@ struct Object {
 }
 
 const CORE: Object = Object {
+    name: "core",
     part: "core",
     target: "x86_64-unknown-none",
     flags: "",
     visible: None,
 };
+const CORE_KASAN: Object = Object {
+    name: "core-kasan",
+    flags: KASAN_FLAGS,
+    ..CORE
+};
 const SIMD: Object = Object {
+    name: "simd",
     part: "simd",
     target: "x86_64-unknown-linux-gnu",
     flags: VECTOR_FLAGS,
@@ -73,6 +89,20 @@ pub(crate) fn build(state: &State) -> Result<Objects> {
     let rustc = compiler(state)?;
     Ok(Objects {
         core: build_one(&CORE, &rustc)?,
+        simd: build_one(&SIMD, &rustc)?,
+    })
+}
+
+/// Builds both for a kernel with KASAN, which then sees the accesses of the core. The vector object
+/// stays as it is: the compiler has no such checks for its target.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(super) fn build_for_kasan(state: &State) -> Result<Objects> {
+    let rustc = compiler(state)?;
+    Ok(Objects {
+        core: build_one(&CORE_KASAN, &rustc)?,
         simd: build_one(&SIMD, &rustc)?,
     })
 }
@@ -118,7 +148,7 @@ fn build_one(object: &Object, rustc: &Path) -> Result<PathBuf> {
         .join("kernel")
         .join(object.part)
         .join("Cargo.toml");
-    let out = directory().join("rust").join(object.part);
+    let out = directory().join("rust").join(object.name);
     eprintln!("building {}", manifest.display());
     let mut cargo = workspace::cargo();
     cargo
@@ -179,7 +209,7 @@ fn extract(object: &Object, archive: &Path) -> Result<PathBuf> {
     }
     let parts = directory()
         .join("rust")
-        .join(format!("{}.parts", object.part));
+        .join(format!("{}.parts", object.name));
     let _ = fs::remove_dir_all(&parts);
     fs::create_dir_all(&parts)?;
     command::output(
@@ -197,7 +227,7 @@ fn extract(object: &Object, archive: &Path) -> Result<PathBuf> {
     )?;
     let result = directory()
         .join("rust")
-        .join(format!("rz{}.obj", object.part));
+        .join(format!("rz{}.obj", object.name));
     let mut copy = Command::new("objcopy");
     copy.current_dir(&parts);
     for section in REMOVED {

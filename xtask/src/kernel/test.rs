@@ -26,6 +26,10 @@ pub(crate) struct Test {
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
 
+    /// Runs the scripts of these names only
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["script", "except"])]
+    only: Vec<String>,
+
     /// Leaves out the script of this name, and says so
     #[arg(long, value_name = "NAME", conflicts_with = "script")]
     except: Vec<String>,
@@ -38,6 +42,10 @@ pub(crate) struct Test {
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
 
+    /// So many times the memory that scripts say: a kernel that looks for faults needs more
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    memory_times: u32,
+
     /// Ends a guest after this, whatever the scripts say
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -49,6 +57,15 @@ pub(crate) struct Test {
     /// Puts this module into the guests instead of building ours; `none`: no module of ours
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     module: Option<PathBuf>,
+
+    /// Boots the kernel that was built in this source tree
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        requires = "module",
+        conflicts_with = "kernels"
+    )]
+    tree: Option<PathBuf>,
 
     /// Keeps the consoles and root file systems of guests that passed, too
     #[arg(long)]
@@ -79,7 +96,10 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     let mut status = ExitCode::SUCCESS;
     let mut jobs = Vec::new();
     for (release, module) in test.modules(&state, &mut status)? {
-        let image = image(&state, &release, module.as_deref(), Ours::With)?;
+        let image = match &test.tree {
+            Some(tree) => tree_image(&state, &release, tree, module.as_deref())?,
+            None => image(&state, &release, module.as_deref(), Ours::With)?,
+        };
         for script in scripts.iter().filter(|script| script.is_for(&release.name)) {
             let (release, image, script) = (release.clone(), image.clone(), script.clone());
             jobs.push(Job {
@@ -119,6 +139,12 @@ impl Test {
             .iter()
             .map(|file| Script::read(file))
             .collect::<Result<_>>()?;
+        for name in &self.only {
+            if !scripts.iter().any(|script| script.name() == *name) {
+                bail!("--only {name}: there is no such script");
+            }
+        }
+        scripts.retain(|script| self.only.is_empty() || self.only.contains(&script.name()));
         for name in &self.except {
             let before = scripts.len();
             scripts.retain(|script| script.name() != *name);
@@ -136,7 +162,10 @@ impl Test {
         state: &State,
         status: &mut ExitCode,
     ) -> Result<Vec<(Release, Option<PathBuf>)>> {
-        let mut releases = self.kernels.releases(state)?;
+        let mut releases = match &self.tree {
+            Some(tree) => vec![tree_release(tree)?],
+            None => self.kernels.releases(state)?,
+        };
         if let Some(module) = &self.module {
             let module = Some(module.clone()).filter(|path| path.as_os_str() != "none");
             return Ok(releases
@@ -197,7 +226,7 @@ impl Test {
         guest::with_script(image, script, &[], &initramfs)?;
         let machine = Machine {
             smp: self.smp.unwrap_or(script.smp),
-            memory: self.memory.unwrap_or(script.memory),
+            memory: self.memory.unwrap_or(script.memory) * self.memory_times,
             append: script.append.clone(),
             timeout: self.timeout.map_or(script.timeout, Duration::from_secs),
             counting: None,
@@ -252,6 +281,28 @@ fn shell_scripts(directory: &Path) -> Result<Vec<PathBuf>> {
     files.retain(|file| file.extension().is_some_and(|extension| extension == "sh"));
     files.sort();
     Ok(files)
+}
+
+/// The kernel that was built in a source tree.
+fn tree_release(tree: &Path) -> Result<Release> {
+    let file = tree.join("include/config/kernel.release");
+    let name = fs::read_to_string(&file)
+        .with_context(|| format!("no kernel was built in {}", tree.display()))?;
+    Ok(Release {
+        name: name.trim().into(),
+        debian: None,
+    })
+}
+
+/// As [`image`], for the kernel and the modules of a source tree.
+fn tree_image(
+    state: &State,
+    release: &Release,
+    tree: &Path,
+    module: Option<&Path>,
+) -> Result<Image> {
+    let kernel = tree.join("arch/x86/boot/bzImage");
+    guest::base(state, release, kernel, tree, module)
 }
 
 /// The kernel's image with what all scripts share.
