@@ -302,7 +302,7 @@ fn tree_image(
     module: Option<&Path>,
 ) -> Result<Image> {
     let kernel = tree.join("arch/x86/boot/bzImage");
-    guest::base(state, release, kernel, tree, module)
+    guest::base(state, release, kernel, tree, module, Ours::With)
 }
 
 /// The kernel's image with what all scripts share.
