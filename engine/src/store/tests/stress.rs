@@ -116,7 +116,9 @@ fn run(backing: Option<MemoryBacking>, memlimit: Option<u64>, rounds: u64) -> St
         done.store(true, Relaxed);
         results.into_iter().for_each(|r| r.unwrap());
         // Joined one by one: ThreadSanitizer does not see how a scope waits.
-        [keeper, recompressor].map(|thread| thread.join().unwrap());
+        for thread in [keeper, recompressor] {
+            thread.join().unwrap();
+        }
     });
     let stats = store.stats();
     assert_eq!(stats.corrupt + stats.failed_reads + stats.failed_writes, 0);

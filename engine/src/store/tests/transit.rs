@@ -379,7 +379,9 @@ fn many_callers_and_a_slow_disk() {
         done.store(true, Relaxed);
         results.into_iter().for_each(|result| result.unwrap());
         // Joined one by one: ThreadSanitizer does not see how a scope waits.
-        [arrivals, keeper].map(|thread| thread.join().unwrap());
+        for thread in [arrivals, keeper] {
+            thread.join().unwrap();
+        }
     });
     let stats = store.stats();
     assert_eq!((stats.corrupt, stats.failed_reads), (0, 0));
