@@ -5,6 +5,7 @@
 //! # memory: 320          MiB (512)
 //! # timeout: 300         seconds (300)
 //! # kernels: 6.1 7.3     series that it runs on (all)
+//! # may-skip: 6.1         series that lack what it needs: there it may skip (none)
 //! # append: quiet        for the kernel's command line
 //! # allow: Out of memory what the kernel may say, one pattern a line
 //! ```
@@ -27,6 +28,7 @@ pub(crate) struct Script {
     pub(crate) append: String,
     pub(crate) allowed: Vec<String>,
     kernels: Vec<String>,
+    may_skip: Vec<String>,
 }
 
 impl Script {
@@ -51,12 +53,12 @@ impl Script {
 
     /// Whether the script is for a kernel.
     pub(crate) fn is_for(&self, release: &str) -> bool {
-        let of = |series: &String| {
-            release
-                .strip_prefix(series.as_str())
-                .is_some_and(|r| r.starts_with(['.', '-', '+']))
-        };
-        self.kernels.is_empty() || self.kernels.iter().any(of)
+        self.kernels.is_empty() || is_of(release, &self.kernels)
+    }
+
+    /// Whether the script may skip on a kernel, which lacks what it needs.
+    pub(crate) fn may_skip(&self, release: &str) -> bool {
+        is_of(release, &self.may_skip)
     }
 
     fn parse(path: &Path, text: String) -> Result<Self> {
@@ -69,6 +71,7 @@ impl Script {
             append: String::new(),
             allowed: Vec::new(),
             kernels: Vec::new(),
+            may_skip: Vec::new(),
         };
         for line in text.lines().take_while(|line| line.starts_with('#')) {
             let Some((key, value)) = line.trim_start_matches(['#', ' ']).split_once(": ") else {
@@ -80,13 +83,15 @@ impl Script {
                     .parse()
                     .with_context(|| format!("{key}: {value} is no number"))
             };
+            let words = || value.split_whitespace().map(Into::into).collect();
             match key {
                 "smp" => script.smp = number()?,
                 "memory" => script.memory = number()?,
                 "timeout" => script.timeout = Duration::from_secs(number()?.into()),
                 "append" => script.append = value.into(),
                 "allow" => script.allowed.push(value.into()),
-                "kernels" => script.kernels = value.split_whitespace().map(Into::into).collect(),
+                "kernels" => script.kernels = words(),
+                "may-skip" => script.may_skip = words(),
                 _ => {}
             }
         }
@@ -100,6 +105,15 @@ impl Script {
         script.text = text;
         Ok(script)
     }
+}
+
+/// Whether a kernel is of one of these series.
+fn is_of(release: &str, series: &[String]) -> bool {
+    series.iter().any(|series| {
+        release
+            .strip_prefix(series.as_str())
+            .is_some_and(|rest| rest.starts_with(['.', '-', '+']))
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +145,10 @@ mod tests {
         assert!(parse("# smp: many\n").is_err());
         assert!(parse("# smp: 0\n").is_err());
         assert!(parse("# memory: 10\n").is_err());
-        assert!(parse("echo\n").unwrap().is_for("anything"));
+        let any = parse("echo\n").unwrap();
+        assert!(any.is_for("anything") && !any.may_skip("6.1.0-56-cloud-amd64"));
+        let may = parse("# may-skip: 6.1\n").unwrap();
+        assert!(may.is_for("7.3.4") && may.may_skip("6.1.0-56-cloud-amd64"));
+        assert!(!may.may_skip("6.12.117"));
     }
 }

@@ -67,6 +67,10 @@ pub(crate) struct Test {
     )]
     tree: Option<PathBuf>,
 
+    /// Passes though a script skipped on a kernel on which it is to run
+    #[arg(long)]
+    allow_skips: bool,
+
     /// Keeps the consoles and root file systems of guests that passed, too
     #[arg(long)]
     keep: bool,
@@ -81,6 +85,13 @@ struct Job {
     release: Release,
     image: Image,
     script: Script,
+}
+
+/// What came of a guest.
+struct Ended {
+    outcome: Outcome,
+    /// It did not skip, or may on that kernel.
+    excused: bool,
 }
 
 /// Runs the tests. With `--all` each kernel's module is built and checked, and guests run on
@@ -112,7 +123,9 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     if jobs.is_empty() {
         bail!("no script is for these kernels");
     }
-    let outcomes = test.run_all(&qemu, &jobs)?;
+    let ended = test.run_all(&qemu, &jobs)?;
+    let unexcused = ended.iter().filter(|ended| !ended.excused).count();
+    let outcomes: Vec<Outcome> = ended.into_iter().map(|ended| ended.outcome).collect();
     let count = |verdict: fn(&Outcome) -> bool| outcomes.iter().filter(|o| verdict(o)).count();
     let failed = count(|outcome| !outcome.passed() && outcome.verdict != Verdict::Skipped);
     let skipped = count(|outcome| outcome.verdict == Verdict::Skipped);
@@ -125,6 +138,13 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
     match outcomes.as_slice() {
         [one] if test.script.is_some() => Ok(one.exit_code()),
         _ if failed > 0 => Ok(ExitCode::FAILURE),
+        _ if unexcused > 0 && !test.allow_skips => {
+            eprintln!(
+                "xtask: {unexcused} skipped on kernels that their heads do not name (`# may-skip: SERIES`); \
+                 --allow-skips passes all the same"
+            );
+            Ok(ExitCode::FAILURE)
+        }
         _ => Ok(status),
     }
 }
@@ -192,15 +212,17 @@ impl Test {
     }
 
     /// Runs guests, some at once; the outcomes are in the order in which they ended.
-    fn run_all(&self, qemu: &Qemu, jobs: &[Job]) -> Result<Vec<Outcome>> {
+    fn run_all(&self, qemu: &Qemu, jobs: &[Job]) -> Result<Vec<Ended>> {
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || -> Result<()> {
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let outcome = self.one(qemu, job)?;
+                let excused =
+                    outcome.verdict != Verdict::Skipped || job.script.may_skip(&job.release.name);
                 outcomes
                     .lock()
                     .expect("no guest's thread panics")
-                    .push(outcome);
+                    .push(Ended { outcome, excused });
             }
             Ok(())
         };
