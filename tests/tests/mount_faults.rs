@@ -7,6 +7,7 @@ use std::os::fd::IntoRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::faulty::{Faults, Faulty};
@@ -107,10 +108,19 @@ fn one_page_cannot_be_read() {
             return;
         };
         let wanted = pages(64, 1);
-        for (name, backwards) in [("forward", false), ("backward", true)] {
+        for (name, backwards, slow) in [
+            ("forward", false, false),
+            ("backward", true, false),
+            // Of a slow disk more is read than is asked for.
+            ("slow forward", false, true),
+            ("slow backward", true, true),
+        ] {
             bed.file_behind(name, &wanted);
             bed.faults().fail_reads(name, 10 * 4096..10 * 4096 + 1);
             let file = File::open(bed.path(name)).unwrap();
+            if slow {
+                bed.faults().slow_reads(Duration::from_millis(2));
+            }
             for _ in 0..2 {
                 for number in 0..64 {
                     let page = if backwards { 63 - number } else { number };
@@ -119,7 +129,8 @@ fn one_page_cannot_be_read() {
                         assert_eq!(code(found), libc::EIO, "{name}");
                     } else {
                         let wanted = &wanted[page * SIZE..][..SIZE];
-                        assert!(found.unwrap() == wanted, "{name}, page {page}");
+                        let found = found.unwrap_or_else(|e| panic!("{name}, page {page}: {e}"));
+                        assert!(found == wanted, "{name}, page {page}");
                     }
                 }
                 drop_page_cache(&file);

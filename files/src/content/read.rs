@@ -25,6 +25,16 @@ struct Run {
     ns_a_page: u64,
 }
 
+impl Run {
+    /// Leaves only what is within `wanted`; whether there was more. It must meet `wanted`.
+    fn narrow(&mut self, wanted: &Range<usize>) -> bool {
+        let before = (self.start, self.end);
+        self.start = self.start.max(wanted.start);
+        self.end = self.end.min(wanted.end);
+        before != (self.start, self.end)
+    }
+}
+
 /// Where SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
 /// of so many pages.
 const AROUND: u64 = 8;
@@ -163,9 +173,17 @@ impl Content {
         let mut whole = 0;
         for run in &mut runs {
             let before = Instant::now();
+            let read = |run: &Run, pages: &mut [Page]| {
+                let offset = (first + run.start as u64) * PAGE;
+                let into = pages[run.start..run.end].as_flattened_mut();
+                self.shared.tuner.reader.read(source, offset, into)
+            };
+            let came = match read(run, pages) {
+                // What cannot be read may be what nobody has asked for.
+                Err(_) if run.narrow(&span.wanted) => read(run, pages)?,
+                came => came?,
+            };
             let wanted = pages[run.start..run.end].as_flattened_mut();
-            let offset = (first + run.start as u64) * PAGE;
-            let came = self.shared.tuner.reader.read(source, offset, wanted)?;
             run.ns_a_page = self
                 .shared
                 .tuner

@@ -7,9 +7,11 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, Errno, MountOption};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::wait::DEADLINE;
 use server::Server;
@@ -37,6 +39,7 @@ struct State {
     fail_syncs: bool,
     room: Option<u64>,
     longest_read: Option<usize>,
+    read_time: Duration,
     held: Option<OsString>,
     waiting: u32,
     counts: Counts,
@@ -142,6 +145,11 @@ impl Faults {
         self.state.lock().longest_read = bytes;
     }
 
+    /// Reads take so long, as on a slow disk.
+    pub fn slow_reads(&self, time: Duration) {
+        self.state.lock().read_time = time;
+    }
+
     /// Reads of the files with this name are not answered until [`Faults::release`].
     pub fn hold(&self, name: &str) {
         self.state.lock().held = Some(name.into());
@@ -185,6 +193,8 @@ impl Faults {
     /// Before a read: how much may be read.
     fn before_read(&self, name: &OsStr, at: u64, size: usize) -> Result<usize, Errno> {
         let mut state = self.state.lock();
+        let time = state.read_time;
+        MutexGuard::unlocked(&mut state, || thread::sleep(time));
         if state.held.as_deref() == Some(name) {
             state.waiting += 1;
             self.changed.notify_all();
