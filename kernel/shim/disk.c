@@ -203,7 +203,7 @@ no_gendisk:
 	return NULL;
 }
 
-/* Shows the disk to the world. */
+/* Shows the disk to the world: it may be opened at once. */
 int rzk_disk_add(struct rzk_disk *disk)
 {
 	int error = device_add_disk(NULL, disk->gendisk, rzk_attribute_groups);
@@ -267,6 +267,7 @@ void rzk_disk_flush(struct rzk_disk *disk)
 	invalidate_bdev(bdev);
 }
 
+/* Before the disk is shown, too: then nobody is told. */
 void rzk_disk_resize(struct rzk_disk *disk, u64 bytes)
 {
 	set_capacity_and_notify(disk->gendisk, bytes >> SECTOR_SHIFT);

@@ -53,26 +53,27 @@ impl Device {
         })
     }
 
-    /// Makes its disk and shows it. The device must stay where it is from now on, until it is
-    /// dropped. May sleep.
-    pub(crate) fn add_disk(&self, synchronous: bool) -> Result<(), Error<'static>> {
-        let failed = |code: i32| Error::Kernel {
-            action: "make its disk",
-            code: -code,
-            remedy: ": load the module with fewer devices, or free memory",
-        };
+    /// Makes its disk, which nobody sees yet. The device must stay where it is from now on, until
+    /// it is dropped. May sleep.
+    pub(crate) fn make_disk(&self, synchronous: bool) -> Result<(), Error<'static>> {
         let mut error = 0;
         let at = ptr::from_ref(self).cast();
         // SAFETY: the device stays for as long as the disk.
         let disk = unsafe { sys::rzk_disk_new(self.number, synchronous, at, &mut error) };
         if disk.is_null() {
-            return Err(failed(error));
+            return Err(no_disk(error));
         }
         self.disk.store(disk, Ordering::Release);
-        // SAFETY: the disk was just made.
-        match unsafe { sys::rzk_disk_add(disk) } {
+        Ok(())
+    }
+
+    /// Shows the disk that was made: from now on it may be opened, until the device is dropped. May
+    /// sleep.
+    pub(crate) fn show_disk(&self) -> Result<(), Error<'static>> {
+        // SAFETY: the disk was made, and is shown once.
+        match unsafe { sys::rzk_disk_add(self.disk()) } {
             0 => Ok(()),
-            error => Err(failed(error)),
+            error => Err(no_disk(error)),
         }
     }
 
@@ -116,6 +117,14 @@ impl Device {
     }
 }
 
+fn no_disk(code: i32) -> Error<'static> {
+    Error::Kernel {
+        action: "make its disk",
+        code: -code,
+        remedy: ": load the module with fewer devices, or free memory",
+    }
+}
+
 impl Drop for Device {
     fn drop(&mut self) {
         let disk = *self.disk.get_mut();
@@ -123,7 +132,8 @@ impl Drop for Device {
             return;
         }
         // An attribute that is written meanwhile may initialise the device: so they go first.
-        // SAFETY: made by `rzk_disk_new`. Nobody has it open: the module is going, or has not come.
+        // SAFETY: made by `rzk_disk_new`. Nobody has it open: the module is going, or was never to be
+        // seen.
         unsafe { sys::rzk_disk_remove(disk) };
         let mut control = self.control();
         control.end_life();

@@ -126,15 +126,20 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
     let devices = unsafe { &*devices };
     for device in devices {
         device
-            .add_disk(synchronous)
+            .make_disk(synchronous)
             .map_err(|error| refused(Some(device.number()), error))?;
     }
+    // All that parameters can make fail comes before the first disk is shown: a disk may be opened
+    // at once, by udev for one, and the kernel frees a module that fails to start whoever has it open.
+    // SAFETY: by this function's contract.
+    unsafe { initialise_first(&devices[0], given) }.map_err(|code| (Some(0), code))?;
+    let shown = show(devices)?;
     print(
         Level::Info,
         None,
         format_args!(
-            "{count} device{}, codec {}, vector code: {}, zstd: {}, freed slots: {}",
-            if count == 1 { "" } else { "s" },
+            "{shown} device{}, codec {}, vector code: {}, zstd: {}, freed slots: {}",
+            if shown == 1 { "" } else { "s" },
             codecs::default_codec(),
             if codecs::uses_vector() {
                 "AVX2"
@@ -153,8 +158,19 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
             },
         ),
     );
-    // SAFETY: by this function's contract.
-    unsafe { initialise_first(&devices[0], given) }.map_err(|code| (Some(0), code))
+    Ok(())
+}
+
+/// Shows the disks, one after the other, and returns how many there are. Once there is one, the module
+/// stays, with as many as could be had: the first may be in use already.
+fn show(devices: &[Device]) -> Result<usize, (Option<u32>, i32)> {
+    for (shown, device) in devices.iter().enumerate() {
+        if let Err(error) = device.show_disk() {
+            let failed = refused(Some(device.number()), error);
+            return if shown == 0 { Err(failed) } else { Ok(shown) };
+        }
+    }
+    Ok(devices.len())
 }
 
 /// Initialises device 0 if a parameter of it was given.
@@ -190,4 +206,66 @@ unsafe fn initialise_first(device: &Device, given: &Parameters) -> Result<(), i3
 unsafe fn text<'a>(text: *const c_char) -> Option<&'a CStr> {
     // SAFETY: by this function's contract.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::PoisonError;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+    use crate::sys::mock::{self, LOG, MADE, MOST_SHOWN, SHOWN};
+
+    fn load(num_devices: u64, disksize_kb: Option<u64>) -> i32 {
+        let given = Parameters {
+            num_devices,
+            disksize_kb: disksize_kb.unwrap_or(0),
+            memlimit_kb: 0,
+            backing_swap: ptr::null(),
+            codec: ptr::null(),
+            synchronous: 1,
+            simd: 1,
+            debug: 0,
+            given: disksize_kb.map_or(0, |_| sys::GIVEN_DISKSIZE),
+        };
+        // SAFETY: the strings are null.
+        unsafe { rz_module_start(&given) }
+    }
+
+    fn said(what: &str) -> bool {
+        let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().any(|line| line.contains(what))
+    }
+
+    #[test]
+    fn what_parameters_make_fail_fails_before_a_disk_is_seen() {
+        let _alone = mock::alone();
+        let before = MADE.load(SeqCst);
+        for bad in [39, 1 << 34] {
+            assert!(load(4, Some(bad)) < 0, "{bad}");
+            assert_eq!(SHOWN.load(SeqCst), 0, "{bad}");
+            assert_eq!(MADE.load(SeqCst), before, "{bad}");
+        }
+        assert!(said("the module is not loaded"));
+        assert_eq!(load(4, Some(1024)), 0);
+        assert_eq!(SHOWN.load(SeqCst), 4);
+        rz_module_stop();
+        assert_eq!(MADE.load(SeqCst), before);
+    }
+
+    #[test]
+    fn a_module_with_a_disk_that_is_seen_stays() {
+        let _alone = mock::alone();
+        let before = MADE.load(SeqCst);
+        MOST_SHOWN.store(0, SeqCst);
+        assert_eq!(load(4, Some(1024)), -sys::ENOMEM);
+        assert_eq!(MADE.load(SeqCst), before);
+        MOST_SHOWN.store(2, SeqCst);
+        assert_eq!(load(4, Some(1024)), 0);
+        assert!(said("ramzswap2: cannot make its disk (error 12)"));
+        assert!(said("ramzswap: 2 devices"));
+        assert!(MADE.load(SeqCst) > before);
+        rz_module_stop();
+        assert_eq!(MADE.load(SeqCst), before);
+    }
 }

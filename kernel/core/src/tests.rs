@@ -63,7 +63,8 @@ struct Bed(Box<Device>);
 impl Bed {
     fn new() -> Self {
         let device = Box::new(Device::new(0).unwrap());
-        device.add_disk(true).unwrap();
+        device.make_disk(true).unwrap();
+        device.show_disk().unwrap();
         Bed(device)
     }
 

@@ -35,6 +35,18 @@ bad simd=2
 bad synchronous=x
 bad disksize_kb=20480 backing_swap=$(printf '%0200d' 0)
 
+# Nobody saw a device of a module that was not loaded: there were no more events than where there was
+# none to be made.
+events_of() {
+	before=$(cat /sys/kernel/uevent_seqnum)
+	refused insmod /mod/ramzswap.ko "$@"
+	echo $(($(cat /sys/kernel/uevent_seqnum) - before))
+}
+none=$(events_of num_devices=33)
+for bad in disksize_kb=39 memlimit_kb=1 backing_swap=/dev/none; do
+	equal "$(events_of num_devices=4 $bad)" "$none" "events of a module with $bad"
+done
+
 run load ramzswap num_devices=32
 equal "$(ls -d /sys/block/ramzswap* | wc -l)" 32 "how many devices there are"
 # A second module of the name, and unloading what is in use.

@@ -34,6 +34,8 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     FAIL_IN.store(i64::MAX, SeqCst);
     ADMIN.store(true, SeqCst);
     BACKING_FAILS.store(false, SeqCst);
+    SHOWN.store(0, SeqCst);
+    MOST_SHOWN.store(u32::MAX, SeqCst);
     lock(&LOG).clear();
     guard
 }
@@ -44,6 +46,10 @@ pub(crate) static FAIL_IN: AtomicI64 = AtomicI64::new(i64::MAX);
 pub(crate) static ADMIN: AtomicBool = AtomicBool::new(true);
 /// Whether transfers of backing swaps fail.
 pub(crate) static BACKING_FAILS: AtomicBool = AtomicBool::new(false);
+/// Disks that were shown since the test began.
+pub(crate) static SHOWN: AtomicU32 = AtomicU32::new(0);
+/// Disks that can be shown.
+pub(crate) static MOST_SHOWN: AtomicU32 = AtomicU32::new(u32::MAX);
 /// Things that were made and not freed.
 pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
 /// The kernel's log.
@@ -389,6 +395,10 @@ unsafe extern "C" fn rzk_disk_new(
 
 #[unsafe(no_mangle)]
 extern "C" fn rzk_disk_add(_: *mut MockDisk) -> c_int {
+    if SHOWN.load(SeqCst) == MOST_SHOWN.load(SeqCst) {
+        return -super::ENOMEM;
+    }
+    SHOWN.fetch_add(1, SeqCst);
     0
 }
 
