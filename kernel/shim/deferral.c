@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Requests that must wait: for the backing swap, or for memory. A work queue with a rescuer goes on
- * with them, so that whoever submitted them does not wait, and so that they get on when there is
- * no memory for another thread.
+ * Requests that must wait: for the backing swap, or for memory. Work queues with rescuers go on with
+ * them, so that whoever submitted them does not wait, and so that they get on when there is no memory
+ * for another thread.
+ *
+ * There are two, because a request may wait for another one: the writes whose pages are in transit
+ * already have a queue in which nobody waits for such pages, so that they are sure of their turn
+ * however many wait for them in the other.
  */
 #include <linux/container_of.h>
 #include <linux/mempool.h>
@@ -27,52 +31,87 @@ struct deferral {
 #define AT_ONCE 64
 
 static mempool_t *deferrals;
-static struct workqueue_struct *queue;
+/* Those that may wait for pages in transit, and those that may not. */
+static struct workqueue_struct *waiting, *moving;
+
+static struct workqueue_struct *new_queue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, AT_ONCE, name);
+}
 
 int rzk_deferrals_start(void)
 {
 	deferrals = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferral));
 	if (!deferrals)
 		return -ENOMEM;
-	queue = alloc_workqueue(RZK_NAME, WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, AT_ONCE);
-	if (!queue) {
-		mempool_destroy(deferrals);
-		return -ENOMEM;
-	}
+	waiting = new_queue(RZK_NAME);
+	if (!waiting)
+		goto no_waiting;
+	moving = new_queue(RZK_NAME "_move");
+	if (!moving)
+		goto no_moving;
 	return 0;
+
+no_moving:
+	destroy_workqueue(waiting);
+no_waiting:
+	mempool_destroy(deferrals);
+	return -ENOMEM;
 }
 
 void rzk_deferrals_stop(void)
 {
-	destroy_workqueue(queue);
+	destroy_workqueue(moving);
+	destroy_workqueue(waiting);
 	mempool_destroy(deferrals);
 }
 
-static void run(struct work_struct *work)
+static void run(struct deferral *deferral, bool may_wait)
 {
-	struct deferral *deferral = container_of(work, struct deferral, work);
 	unsigned int noio = memalloc_noio_save();
+	bool ended = rz_deferred(deferral->live, deferral->memory, may_wait);
 
-	rz_deferred(deferral->live, deferral->memory);
 	memalloc_noio_restore(noio);
-	mempool_free(deferral, deferrals);
+	if (ended)
+		mempool_free(deferral, deferrals);
+	else
+		rzk_deferral_queue(deferral->memory, true);
 }
 
-/* Memory for a request that is to be deferred; its size is *size. May sleep. */
-void *rzk_deferral_new(struct rz_live *live, size_t *size)
+static void run_waiting(struct work_struct *work)
 {
-	struct deferral *deferral = mempool_alloc(deferrals, GFP_NOIO);
+	run(container_of(work, struct deferral, work), true);
+}
 
-	INIT_WORK(&deferral->work, run);
+static void run_moving(struct work_struct *work)
+{
+	run(container_of(work, struct deferral, work), false);
+}
+
+/*
+ * Memory for a request that is to be deferred; its size is *size. NULL where there is none and the
+ * caller may not wait for that of another request. May sleep if it may wait.
+ */
+void *rzk_deferral_new(struct rz_live *live, bool may_wait, size_t *size)
+{
+	struct deferral *deferral = mempool_alloc(deferrals, may_wait ? GFP_NOIO :
+						  GFP_NOWAIT | __GFP_NOWARN);
+
+	if (!deferral)
+		return NULL;
 	deferral->live = live;
 	*size = sizeof(deferral->memory);
 	return deferral->memory;
 }
 
-/* Has rz_deferred() called with the memory, which is freed when that has returned. */
-void rzk_deferral_queue(void *memory)
+/*
+ * Has rz_deferred() called with the memory, which is freed when that has ended the request. Where it
+ * may not wait and has to, it is called once more, and then it may.
+ */
+void rzk_deferral_queue(void *memory, bool may_wait)
 {
 	struct deferral *deferral = container_of(memory, struct deferral, memory[0]);
 
-	queue_work(queue, &deferral->work);
+	INIT_WORK(&deferral->work, may_wait ? run_waiting : run_moving);
+	queue_work(may_wait ? waiting : moving, &deferral->work);
 }

@@ -197,9 +197,9 @@ int rzk_backing_read(struct rzk_backing *backing, u64 page, void *memory);
 /* deferral.c */
 int rzk_deferrals_start(void);
 void rzk_deferrals_stop(void);
-void *rzk_deferral_new(struct rz_live *live, size_t *size);
-void rzk_deferral_queue(void *memory);
-void rz_deferred(struct rz_live *live, void *memory);
+void *rzk_deferral_new(struct rz_live *live, bool may_wait, size_t *size);
+void rzk_deferral_queue(void *memory, bool may_wait);
+bool rz_deferred(struct rz_live *live, void *memory, bool may_wait);
 
 /* The core's handle of a gendisk, and the attribute's device. */
 struct gendisk;

@@ -1,14 +1,15 @@
 //! Requests that wait for the backing swap.
 //!
 //! Whoever submits a request serves it until a page must go to the backing swap, come from there,
-//! or is on its way. The rest is handed to a work queue with a rescuer (`kernel/shim/deferral.c`),
+//! or is on its way. The rest is handed to work queues with rescuers (`kernel/shim/deferral.c`),
 //! where one thread a request goes on: it serves what is in memory, collects neighbouring pages
 //! into *runs*, moves each run with as few bios as its extents allow, waits for it, and ends the
 //! request. Many requests are under way at once; nobody waits with a slot or an arena held.
 //!
 //! A page that leaves is in transit from before its first byte moves until its run has arrived: a
-//! free marks it, another read or write of it waits for that. Nobody waits for a page in transit
-//! while he has pages in transit of his own, so that somebody always gets on.
+//! free marks it, another read or write of it waits for that. So that somebody always gets on,
+//! whoever has pages in transit waits neither for those of others, nor for his turn behind requests
+//! that do (they have a queue of their own), nor for memory that such requests hold.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -39,16 +40,31 @@ pub(crate) struct Deferral {
     run: Run,
 }
 
-/// Hands the rest of a request to the work queue; `away` is the page before it, if that is away.
+/// Hands the rest of a request to a work queue; `away` is the page before it, if that is away.
 /// May sleep.
-pub(crate) fn defer(live: &Live, transfer: Transfer, away: Option<Away>, started: u64) {
+pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>, started: u64) {
     live.deferred.fetch_add(1, Ordering::Relaxed);
     let mut size = 0;
-    // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays.
-    let memory = unsafe { sys::rzk_deferral_new(core::ptr::from_ref(live).cast(), &mut size) };
+    let mut new = |may_wait| {
+        // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays.
+        unsafe { sys::rzk_deferral_new(core::ptr::from_ref(live).cast(), may_wait, &mut size) }
+    };
+    let mut memory = new(false);
+    if memory.is_null() {
+        // Those who have it may be waiting for the page that leaves: it comes back first.
+        away = away.and_then(|away| transfer.take_back(live, away));
+        memory = new(true);
+    }
     assert!(
         size >= size_of::<Deferral>(),
         "MEMORY_WORDS of deferral.c are too few"
+    );
+    let leaves = matches!(
+        away,
+        Some(Away {
+            token: Token::Leaving(_),
+            ..
+        })
     );
     let deferral = memory.cast::<Deferral>();
     // SAFETY: the memory is this request's, large enough and aligned to a word. Each field is
@@ -63,16 +79,21 @@ pub(crate) fn defer(live: &Live, transfer: Transfer, away: Option<Away>, started
             // The run is empty.
             let _ = (*deferral).run.collect(away);
         }
-        sys::rzk_deferral_queue(memory);
+        sys::rzk_deferral_queue(memory, !leaves);
     }
 }
 
-/// Goes on with a request that [`defer`] has handed over. May sleep.
+/// Goes on with a request that [`defer`] has handed over, and says whether it has ended: if not, it
+/// must wait for a page in transit and may not here. May sleep.
 ///
 /// # Safety
-/// The arguments are those of [`defer`], and this is called once for each.
+/// The arguments are those of [`defer`], and this is called until it has ended the request.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_deferred(live: *const Live, deferral: *mut Deferral) {
+unsafe extern "C" fn rz_deferred(
+    live: *const Live,
+    deferral: *mut Deferral,
+    may_wait: bool,
+) -> bool {
     // SAFETY: a reset waits for deferred requests.
     let live = unsafe { &*live };
     // SAFETY: written by `defer`, and nobody else's.
@@ -88,15 +109,30 @@ unsafe extern "C" fn rz_deferred(live: *const Live, deferral: *mut Deferral) {
             backing,
             transfer,
             run,
+            may_wait,
         }
         .go_on(),
         None => Err(Failed),
     };
-    let error = if done.is_ok() { 0 } else { -sys::EIO };
+    let error = match done {
+        Ok(Progress::Ended) => 0,
+        Ok(Progress::MustWait) => return false,
+        Err(Failed) => -sys::EIO,
+    };
     // SAFETY: it was not ended.
     unsafe { sys::rzk_bio_end(bio, error, started) };
     // The last use of `live`.
     live.deferred.fetch_sub(1, Ordering::Release);
+    true
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+enum Progress {
+    /// To its end.
+    Ended,
+    /// To a page in transit; nothing of its own is.
+    MustWait,
 }
 
 /// Something failed, and was told of.
@@ -134,11 +170,13 @@ struct Waiting<'a> {
     backing: &'a BackingSwap,
     transfer: &'a mut Transfer,
     run: &'a mut Run,
+    /// Whether it may wait for pages in transit.
+    may_wait: bool,
 }
 
 impl Waiting<'_> {
     /// Serves the rest of the request.
-    fn go_on(mut self) -> Result<(), Failed> {
+    fn go_on(mut self) -> Result<Progress, Failed> {
         let mut outcome = Ok(());
         while self.transfer.left > 0 && outcome.is_ok() {
             outcome = match self.transfer.section(self.live, self.run) {
@@ -155,6 +193,9 @@ impl Waiting<'_> {
                 }),
                 Stop::InTransit => {
                     let moved = self.move_run();
+                    if !self.may_wait && moved.is_ok() {
+                        return Ok(Progress::MustWait);
+                    }
                     // SAFETY: nothing is held, and nothing of ours is in transit.
                     unsafe { sys::rzk_nap() };
                     moved
@@ -164,7 +205,7 @@ impl Waiting<'_> {
         }
         // Pages in transit arrive, whatever became of the others.
         let moved = self.move_run();
-        outcome.and(moved)
+        outcome.and(moved).map(|()| Progress::Ended)
     }
 
     /// Moves the run from or to the backing swap.
@@ -178,6 +219,7 @@ impl Waiting<'_> {
             backing,
             transfer,
             run,
+            may_wait: _,
         } = self;
         let (first, bio, write) = (run.first, transfer.bio, transfer.write);
         let code = backing.transfer(write, first, count as u64, bio, &run.start);

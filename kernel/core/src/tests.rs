@@ -11,7 +11,10 @@ use std::vec::Vec;
 use compcache_engine::page::{PAGE_SIZE, Page};
 
 use crate::device::Device;
-use crate::sys::mock::{self, ADMIN, BACKING_FAILS, FAIL_IN, FILES, LOG, MADE, MockBio, MockDisk};
+use crate::sys::mock::{
+    self, ADMIN, AT_ONCE, BACKING_FAILS, FAIL_IN, FILES, Gate, LOG, MADE, MockBio, MockDisk,
+    NO_DEFERRALS, QUEUES,
+};
 use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM};
 
 #[allow(improper_ctypes)] // the other side is in this crate
@@ -394,6 +397,49 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
         "page 3 is corrupt: the backing swap gave back other bytes"
     ));
     assert_eq!(bed.stat("corrupt"), 1);
+}
+
+/// One request has a page in transit and is not in its queue yet, when as many as can be under way wait
+/// for that page.
+#[test]
+fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
+    let _alone = mock::alone();
+    swap_area("/swap", 256);
+    for no_deferrals in [false, true] {
+        let bed = Bed::new();
+        assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+        assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+        let others = u64::from(2 * AT_ONCE);
+        std::thread::scope(|scope| {
+            let bed = &bed;
+            Gate::Shut.set();
+            // It goes on to a page that others have in transit, too.
+            let first = scope.spawn(move || bed.write(5, &[noise(0), text(1), noise(2)]));
+            Gate::wait_reached();
+            let writers: Vec<_> = (1..=others)
+                .map(|i| scope.spawn(move || bed.write(5, &[noise(i)])))
+                .collect();
+            let readers: Vec<_> = (0..others)
+                .map(|_| scope.spawn(|| bed.read(5, 1)))
+                .collect();
+            QUEUES[1].wait_full();
+            NO_DEFERRALS.store(no_deferrals, SeqCst);
+            Gate::Open.set();
+            assert_eq!(first.join().unwrap(), 0);
+            for writer in writers {
+                assert_eq!(writer.join().unwrap(), 0);
+            }
+            for reader in readers {
+                let page = reader.join().unwrap().unwrap()[0];
+                let whole = (0..=others).any(|i| page == noise(i)) || page == [0; PAGE_SIZE];
+                assert!(whole, "a page of several writes");
+            }
+        });
+        NO_DEFERRALS.store(false, SeqCst);
+        assert!(bed.read(6, 2).unwrap() == [text(1), noise(2)]);
+        let writes = (bed.stat("writes"), bed.stat("failed_writes"));
+        assert_eq!(writes, (others + 4, 0), "with the header of the swap area");
+    }
 }
 
 #[test]

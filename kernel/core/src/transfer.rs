@@ -239,6 +239,23 @@ impl Transfer {
         }
     }
 
+    /// Takes back the page before the next one, which has begun to leave, so that it is the next again;
+    /// gives back one that was found away, which nobody waits for.
+    pub(crate) fn take_back(&mut self, live: &Live, away: Away) -> Option<Away> {
+        match away.token {
+            Token::Leaving(transit) => {
+                live.on_cpu(|worker| live.store().arrive(worker.number(), transit, false));
+                // The engine has counted a failure, and the page comes again.
+                live.retried.fetch_add(1, Relaxed);
+                self.cursor = away.at;
+                self.index -= 1;
+                self.left += 1;
+                None
+            }
+            Token::Found { .. } => Some(away),
+        }
+    }
+
     /// After [`Stop::NoRoom`]: makes room, and says whether to try again. May sleep.
     pub(crate) fn make_room(&mut self, live: &Live) -> bool {
         if self.tries < TRIES && live.store().top_up() {

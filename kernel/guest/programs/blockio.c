@@ -9,6 +9,8 @@
  *       read, discard and zero extents of 4 KiB to 2 MiB; then all is checked
  *   blockio overlap DEVICE MIB THREADS ROUNDS
  *       discards all; then threads write, discard and read the same pages: each read must find some version whole
+ *   blockio pile DEVICE MIB THREADS ROUNDS
+ *       threads write and read one page, in the middle, with what does not compress
  *   blockio half DEVICE MIB          after `fill`: discards a random half page by page, checks both
  *   blockio blank DEVICE MIB         reads zeros, as if never written?
  *   blockio same DEVICE MIB          writes pages that repeat a word, each its own; checks
@@ -226,9 +228,47 @@ static void *shared_pages(void *of)
 	return NULL;
 }
 
+/* A page that does not compress, and says its version. */
+static void fill_noise(char *at, size_t page, uint64_t version)
+{
+	static const struct content noise = { .seed = 2010, .random_percent = 100 };
+
+	fill_page(at, &noise, page, version);
+	((uint64_t *)at)[1] = version;
+}
+
+/* One page, which is on its way to a backing swap most of the time. */
+static void *same_page(void *of)
+{
+	struct thread *thread = of;
+	uint64_t version = (uint64_t)(thread->number + 1) << 32;
+	size_t page = pages / 2;
+	char *at = buffer(PAGE), wanted[PAGE];
+	int device = open_device(O_DIRECT);
+	unsigned int round;
+
+	for (round = 0; round < thread->rounds; round++) {
+		if (round % 8 == 7) {
+			if (pread(device, at, PAGE, page * PAGE) != (ssize_t)PAGE)
+				die("a read of page %zu", page);
+			fill_noise(wanted, page, ((uint64_t *)at)[1]);
+			thread->wrong += !!memcmp(at, wanted, PAGE);
+			continue;
+		}
+		fill_noise(at, page, version++);
+		if (pwrite(device, at, PAGE, page * PAGE) != (ssize_t)PAGE)
+			die("a write of page %zu", page);
+	}
+	close(device);
+	free(at);
+	return NULL;
+}
+
+#define MOST_THREADS 256
+
 static size_t in_threads(void *(*work)(void *), unsigned int count, unsigned int rounds, uint32_t *versions)
 {
-	struct thread threads[64];
+	static struct thread threads[MOST_THREADS];
 	unsigned int i;
 	size_t wrong = 0;
 
@@ -369,7 +409,7 @@ int main(int count, char **words)
 	}
 	path = words[2];
 	pages = count > 3 && strcmp(what, "failing") ? number(words[3], 1, 1 << 20) << 8 : 0;
-	threads = count > 4 ? number(words[4], 1, 64) : 1;
+	threads = count > 4 ? number(words[4], 1, MOST_THREADS) : 1;
 	rounds = count > 5 ? number(words[5], 1, 10000000) : 1;
 	device = open_device(O_DIRECT);
 	if (!strcmp(what, "fill")) {
@@ -383,6 +423,8 @@ int main(int count, char **words)
 	} else if (!strcmp(what, "overlap")) {
 		discard(device, 0, pages);
 		wrong = in_threads(shared_pages, threads, rounds, NULL);
+	} else if (!strcmp(what, "pile")) {
+		wrong = in_threads(same_page, threads, rounds, NULL);
 	} else if (!strcmp(what, "half")) {
 		wrong = half(device);
 	} else if (!strcmp(what, "blank")) {

@@ -34,6 +34,7 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     FAIL_IN.store(i64::MAX, SeqCst);
     ADMIN.store(true, SeqCst);
     BACKING_FAILS.store(false, SeqCst);
+    NO_DEFERRALS.store(false, SeqCst);
     SHOWN.store(0, SeqCst);
     MOST_SHOWN.store(u32::MAX, SeqCst);
     lock(&LOG).clear();
@@ -46,6 +47,8 @@ pub(crate) static FAIL_IN: AtomicI64 = AtomicI64::new(i64::MAX);
 pub(crate) static ADMIN: AtomicBool = AtomicBool::new(true);
 /// Whether transfers of backing swaps fail.
 pub(crate) static BACKING_FAILS: AtomicBool = AtomicBool::new(false);
+/// Whether memory for a deferred request must be waited for.
+pub(crate) static NO_DEFERRALS: AtomicBool = AtomicBool::new(false);
 /// Disks that were shown since the test began.
 pub(crate) static SHOWN: AtomicU32 = AtomicU32::new(0);
 /// Disks that can be shown.
@@ -534,8 +537,27 @@ unsafe extern "C" fn rzk_bio_unmap(_: *mut Bio, cursor: *mut Cursor, _: *mut c_v
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_deferral_new(live: *const c_void, size: *mut usize) -> *mut c_void {
+unsafe extern "C" fn rzk_deferral_new(
+    live: *const c_void,
+    may_wait: bool,
+    size: *mut usize,
+) -> *mut c_void {
     might_sleep();
+    if !may_wait {
+        let mut gate = lock(&GATE);
+        if *gate == Gate::Shut {
+            *gate = Gate::Reached;
+            GATE_MOVES.notify_all();
+            while *gate == Gate::Reached {
+                gate = GATE_MOVES
+                    .wait(gate)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        if NO_DEFERRALS.load(SeqCst) {
+            return ptr::null_mut();
+        }
+    }
     let words = size_of::<Deferral>().div_ceil(8);
     let mut memory = vec![0_u64; words + 1].into_boxed_slice();
     memory[0] = live as u64;
@@ -547,21 +569,100 @@ unsafe extern "C" fn rzk_deferral_new(live: *const c_void, size: *mut usize) -> 
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void) {
+unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void, may_wait: bool) {
     #[allow(improper_ctypes)] // the other side is in this crate
     unsafe extern "C" {
-        fn rz_deferred(live: *const Live, deferral: *mut Deferral);
+        fn rz_deferred(live: *const Live, deferral: *mut Deferral, may_wait: bool) -> bool;
     }
     let memory = memory as usize;
+    let queue = &QUEUES[usize::from(may_wait)];
     std::thread::spawn(move || {
+        queue.begin();
         let words = size_of::<Deferral>().div_ceil(8) + 1;
         let start = (memory - 8) as *mut u64;
         // SAFETY: made by `rzk_deferral_new`, freed once.
         unsafe {
-            rz_deferred(start.read() as *const Live, memory as *mut Deferral);
-            drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words)));
+            if rz_deferred(
+                start.read() as *const Live,
+                memory as *mut Deferral,
+                may_wait,
+            ) {
+                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words)));
+            } else {
+                assert!(!may_wait, "it may wait");
+                rzk_deferral_queue(memory as *mut c_void, true);
+            }
         }
+        queue.end();
     });
+}
+
+/// Requests of a work queue that are under way at once, at most.
+pub(crate) const AT_ONCE: u32 = 3;
+
+/// A work queue.
+pub(crate) struct Queue {
+    running: Mutex<u32>,
+    changed: Condvar,
+}
+
+/// That of requests that may not wait for pages in transit, and that of those that may.
+pub(crate) static QUEUES: [Queue; 2] = [const {
+    Queue {
+        running: Mutex::new(0),
+        changed: Condvar::new(),
+    }
+}; 2];
+
+impl Queue {
+    fn begin(&self) {
+        let running = lock(&self.running);
+        let running = self
+            .changed
+            .wait_while(running, |running| *running == AT_ONCE);
+        *running.unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        *lock(&self.running) -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until no more requests can be under way.
+    pub(crate) fn wait_full(&self) {
+        let running = lock(&self.running);
+        drop(
+            self.changed
+                .wait_while(running, |running| *running < AT_ONCE),
+        );
+    }
+}
+
+/// Where the first request that is deferred is held up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    Shut,
+    /// It is there.
+    Reached,
+}
+
+static GATE: Mutex<Gate> = Mutex::new(Gate::Open);
+static GATE_MOVES: Condvar = Condvar::new();
+
+impl Gate {
+    /// Shuts or opens the gate.
+    pub(crate) fn set(self) {
+        *lock(&GATE) = self;
+        GATE_MOVES.notify_all();
+    }
+
+    /// Waits until a request is held up.
+    pub(crate) fn wait_reached() {
+        let gate = lock(&GATE);
+        drop(GATE_MOVES.wait_while(gate, |gate| *gate != Gate::Reached));
+    }
 }
 
 #[unsafe(no_mangle)]

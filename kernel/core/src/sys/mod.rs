@@ -151,9 +151,13 @@ unsafe extern "C" {
     pub(crate) fn rzk_bio_cursor(bio: *mut Bio, cursor: *mut Cursor);
     pub(crate) fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c_void;
     pub(crate) fn rzk_bio_unmap(bio: *mut Bio, cursor: *mut Cursor, page: *mut c_void, read: bool);
-    // May sleep.
-    pub(crate) fn rzk_deferral_new(live: *const c_void, size: *mut usize) -> *mut c_void;
-    pub(crate) fn rzk_deferral_queue(memory: *mut c_void);
+    // May sleep if it may wait.
+    pub(crate) fn rzk_deferral_new(
+        live: *const c_void,
+        may_wait: bool,
+        size: *mut usize,
+    ) -> *mut c_void;
+    pub(crate) fn rzk_deferral_queue(memory: *mut c_void, may_wait: bool);
 
     pub(crate) fn rzk_is_admin() -> bool;
     // May sleep.
