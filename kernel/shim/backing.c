@@ -151,6 +151,10 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, in
 		*error = claim_device(backing, path);
 		if (*error)
 			goto no_file;
+		if (rzk_disk_is_ours(backing->bdev)) {
+			release_device(backing);
+			goto ours;
+		}
 		*pages = bdev_nr_bytes(backing->bdev) >> PAGE_SHIFT;
 		return backing;
 	}
@@ -163,6 +167,10 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, in
 		goto no_claim;
 	backing->file = file;
 	backing->bdev = file_inode(file)->i_sb->s_bdev;
+	if (rzk_disk_is_ours(backing->bdev)) {
+		filp_close(file, NULL);
+		goto ours;
+	}
 	*step = RZK_BACKING_CLAIM;
 	*error = claim_file(backing);
 	if (*error)
@@ -170,6 +178,11 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, in
 	*pages = i_size_read(file_inode(file)) >> PAGE_SHIFT;
 	return backing;
 
+/* Its requests would wait in the queues, and for the memory, of those that wait for them. */
+ours:
+	*step = RZK_BACKING_OURS;
+	*error = -EINVAL;
+	goto no_file;
 no_claim:
 	filp_close(file, NULL);
 no_file:

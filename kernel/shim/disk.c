@@ -106,6 +106,13 @@ static const struct block_device_operations synchronous_operations = {
 #endif
 };
 
+bool rzk_disk_is_ours(struct block_device *bdev)
+{
+	const struct block_device_operations *fops = bdev->bd_disk->fops;
+
+	return fops == &operations || fops == &synchronous_operations;
+}
+
 #ifdef RZK_PROBE_ALLOC_DISK_LIMITS
 static struct gendisk *alloc_gendisk(bool synchronous)
 {

@@ -79,6 +79,7 @@ enum {
 	RZK_BACKING_KIND = 2,
 	RZK_BACKING_CLAIM = 3,
 	RZK_BACKING_PLACE = 4,
+	RZK_BACKING_OURS = 5,
 };
 
 /* Where the next page of a request lies. */
@@ -151,6 +152,7 @@ void rzk_disk_unclaim(struct rzk_disk *disk);
 void rzk_disk_flush(struct rzk_disk *disk);
 void rzk_disk_resize(struct rzk_disk *disk, u64 bytes);
 void rzk_disk_drain(struct rzk_disk *disk);
+bool rzk_disk_is_ours(struct block_device *bdev);
 
 /* request.c */
 void rzk_submit(struct bio *bio);

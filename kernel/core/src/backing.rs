@@ -18,6 +18,7 @@ const STEP_MEMORY: u32 = 0;
 const STEP_OPEN: u32 = 1;
 const STEP_KIND: u32 = 2;
 const STEP_PLACE: u32 = 4;
+const STEP_OURS: u32 = 5;
 
 /// A swap area that nobody else uses, closed on drop.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl BackingSwap {
                 },
                 (_, sys::EBUSY | sys::ETXTBSY) => failed(BackingProblem::Busy),
                 (STEP_KIND, _) => failed(BackingProblem::Kind),
+                (STEP_OURS, _) => failed(BackingProblem::Ours),
                 (STEP_PLACE, _) => failed(BackingProblem::NoMap),
                 (STEP_OPEN, code) | (_, code) => failed(BackingProblem::Open { code }),
             });

@@ -104,6 +104,8 @@ pub(crate) enum BackingProblem {
          of a disk"
     )]
     Kind,
+    #[error("it is, or lies on, a ramzswap device: give a partition of a disk, or a file on one")]
+    Ours,
     #[error("it is in use: swap it off or unmount it first, or give another")]
     Busy,
     #[error(

@@ -6,7 +6,7 @@
 . /lib.sh
 
 run load brd rd_nr=2 rd_size=98304 max_part=4
-run load ramzswap
+run load ramzswap num_devices=2
 
 # A partition of 64 MiB.
 printf 'n\np\n1\n2048\n+64M\nw\n' | fdisk /dev/ram0 >/dev/null 2>&1
@@ -87,6 +87,26 @@ run swapon $partition
 refused write_to $S/backing_dev $partition
 run swapoff $partition
 equal "$(cat $S/backing_dev)" none "backing_dev after all that"
+
+# Another device of ours, or a file on one, would have its requests wait for each other.
+O=/sys/block/ramzswap1
+run write_to $O/disksize 64M
+ours="a ramzswap device: give a partition of a disk"
+dmesg -c >/dev/null
+refused write_to $S/backing_dev /dev/ramzswap1
+said "$D: .*/dev/ramzswap1: .*$ours"
+equal "$(cat $S/backing_dev)" none "backing_dev after another device"
+run mke2fs -F -b 4096 /dev/ramzswap1 >/dev/null
+mkdir -p /mnt/ours
+run mount -t ext4 /dev/ramzswap1 /mnt/ours
+run dd if=/dev/zero of=/mnt/ours/swap bs=1M count=16 2>/dev/null
+run mkswap /mnt/ours/swap >/dev/null
+sync
+refused write_to $S/backing_dev /mnt/ours/swap
+said "$D: .*/mnt/ours/swap: .*$ours"
+equal "$(cat $S/backing_dev)" none "backing_dev after a file on another device"
+run umount /mnt/ours
+run write_to $O/reset 1
 
 # Held while it serves.
 run mkswap $partition >/dev/null
