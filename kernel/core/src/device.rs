@@ -179,6 +179,11 @@ fn read_stats(live: &Live, stats: &mut Stats) {
     let retried = live.retried.load(Ordering::Relaxed);
     stats.failed_writes = stats.failed_writes.saturating_sub(retried);
     stats.writes = stats.writes.saturating_sub(retried);
+    // So is a read, which failed, of one page that is corrupt.
+    let read_again = live.read_again.load(Ordering::Relaxed);
+    stats.reads = stats.reads.saturating_sub(read_again);
+    stats.failed_reads = stats.failed_reads.saturating_sub(read_again);
+    stats.corrupt = stats.corrupt.saturating_sub(read_again);
 }
 
 impl Control<'_> {

@@ -77,6 +77,8 @@ pub(crate) struct Live {
     pub(crate) policy: Policy,
     /// Writes that found no room, and were tried again once there was some.
     pub(crate) retried: AtomicU64,
+    /// Corrupt pages that could not be read without a request, and come again as one.
+    pub(crate) read_again: AtomicU64,
     /// Requests that were deferred and have not ended.
     pub(crate) deferred: AtomicU64,
 }
@@ -104,6 +106,7 @@ impl Live {
             memlimit: AtomicU64::new(resolved.memlimit.unwrap_or(0)),
             policy: Policy::new(params.recompress),
             retried: AtomicU64::new(0),
+            read_again: AtomicU64::new(0),
             deferred: AtomicU64::new(0),
         })
         .map_err(no_memory("the device", PAGE))?;

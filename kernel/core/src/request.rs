@@ -162,7 +162,12 @@ unsafe extern "C" fn rz_page_io(
             } else {
                 // SAFETY: as above.
                 let loaded = live.store().read_page(worker, index, unsafe { &mut *page });
-                loaded.map(drop).map_err(|_| false)
+                loaded.map(drop).map_err(|_| {
+                    // The engine has counted a corrupt page, all that can fail here, and will again
+                    // when it comes as a request.
+                    live.read_again.fetch_add(1, Relaxed);
+                    false
+                })
             }
         });
         match done {

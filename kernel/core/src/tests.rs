@@ -35,6 +35,7 @@ unsafe extern "C" {
         bytes: u64,
     );
     fn rz_slot_freed(device: *const Device, index: u64);
+    fn rz_page_io(device: *const Device, sector: u64, page: *mut Page, write: bool) -> i32;
 }
 
 const SET_DISKSIZE_KB: u32 = 0x4008_7a00;
@@ -56,6 +57,7 @@ const IO_STAT: u32 = 7;
 const BD_STAT: u32 = 8;
 const RECOMPRESS_AFTER: u32 = 10;
 const STATS: u32 = 14;
+const DEBUG_FLIP: u32 = 16;
 
 const READ: u32 = 0;
 const WRITE: u32 = 1;
@@ -347,6 +349,25 @@ fn what_does_not_fit_fails_alone() {
     assert_eq!(bed.submit(DISCARD, 100, vec![None; 24]).0, 0);
     assert_eq!(bed.write(200, &pages[..15]), 0);
     assert!(bed.read(200, 15).unwrap() == pages[..15]);
+}
+
+/// As kernels with `rw_page` do it.
+#[test]
+fn a_corrupt_page_that_comes_again_as_a_request_is_counted_once() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+    let mut page = text(5);
+    // SAFETY: the device lives, and the page is nobody else's.
+    let mut page_io = |write| unsafe { rz_page_io(&*bed.0, 5 * 8, &mut page, write) };
+    assert_eq!(page_io(true), 0);
+    assert_eq!(page_io(false), 0);
+    assert_eq!(bed.store(DEBUG_FLIP, "5"), 0);
+    assert_eq!(page_io(false), -EIO);
+    assert_eq!(bed.read(5, 1), Err(-EIO));
+    assert_eq!((bed.stat("reads"), bed.stat("failed_reads")), (2, 1));
+    assert_eq!(bed.stat("corrupt"), 1);
+    assert_eq!(bed.show(IO_STAT), "1 0 0 0\n");
 }
 
 #[test]
