@@ -87,6 +87,9 @@ void rzk_print(u32 level, const char *text, size_t length)
 	case RZK_LOG_FAILED_STORE:
 		pr_err_ratelimited("%.*s\n", (int)length, text);
 		break;
+	case RZK_LOG_REFUSED:
+		pr_err_ratelimited("%.*s\n", (int)length, text);
+		break;
 	}
 }
 

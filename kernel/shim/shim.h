@@ -48,13 +48,14 @@ struct rzk_parameters {
 #define RZK_GIVEN_MEMLIMIT 2
 #define RZK_GIVEN_BACKING 4
 
-/* Kinds of messages; those of failed requests are limited in number, each kind by itself. */
+/* Kinds of messages; those that anybody can cause are limited in number, each kind by itself. */
 enum {
 	RZK_LOG_ERROR = 0,
 	RZK_LOG_WARNING = 1,
 	RZK_LOG_INFO = 2,
 	RZK_LOG_FAILED_READ = 3,
 	RZK_LOG_FAILED_STORE = 4,
+	RZK_LOG_REFUSED = 5,
 };
 
 /* Kinds of requests. */

@@ -55,7 +55,11 @@ unsafe extern "C" fn rz_ioctl(
         None => -sys::ENOTTY,
         Some(Ok(())) => 0,
         Some(Err(error)) => {
-            print(Level::Error, Some(device.number()), format_args!("{error}"));
+            let level = match error {
+                Error::NotAdmin | Error::Fault => Level::Refused,
+                _ => Level::Error,
+            };
+            print(level, Some(device.number()), format_args!("{error}"));
             -error.errno()
         }
     }

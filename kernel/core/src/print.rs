@@ -23,6 +23,8 @@ pub(crate) enum Level {
     /// A page could not be stored. As above, and however many of these there are, failed reads are
     /// printed.
     FailedStore = 4,
+    /// A call was refused that any user may make, as often as he likes: the kernel prints some.
+    Refused = 5,
 }
 
 /// Prints a line about device `number`, or about the module.

@@ -12,8 +12,8 @@ use compcache_engine::page::{PAGE_SIZE, Page};
 
 use crate::device::Device;
 use crate::sys::mock::{
-    self, ADMIN, AT_ONCE, BACKING_FAILS, FAIL_IN, FILES, Gate, LOG, MADE, MockBio, MockDisk,
-    NO_DEFERRALS, QUEUES,
+    self, ADMIN, AT_ONCE, BACKING_FAILS, FAIL_IN, FILES, Gate, LIMITED, LOG, MADE, MockBio,
+    MockDisk, NO_DEFERRALS, QUEUES,
 };
 use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM};
 
@@ -218,6 +218,24 @@ fn the_ioctls_keep_the_order_and_errors_of_2010() {
     assert_eq!(bed.ioctl(RESET, 0), 0);
     assert_eq!(bed.ioctl_of(GET_STATS, &mut stats), -ENOTTY);
     assert_eq!(bed.show(INITSTATE), "0\n");
+}
+
+#[test]
+fn what_any_user_can_have_refused_does_not_fill_the_log() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB, &mut 39_u64), -EINVAL);
+    assert_eq!(
+        LIMITED.load(SeqCst),
+        0,
+        "what an administrator does is all told"
+    );
+    assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+    ADMIN.store(false, SeqCst);
+    assert_eq!(bed.ioctl(RESET, 0), -EPERM);
+    assert_eq!(bed.ioctl(GET_STATS, 0), -EFAULT);
+    assert_eq!(LIMITED.load(SeqCst), 2);
+    assert!(said("only a user with CAP_SYS_ADMIN"));
 }
 
 #[test]

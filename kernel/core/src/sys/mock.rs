@@ -19,6 +19,7 @@ use compcache_engine::page::{PAGE_SIZE, Page};
 use super::{Bio, Cursor, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
 use crate::deferred::Deferral;
 use crate::live::Live;
+use crate::print::Level;
 
 /// Processors.
 const CPUS: u32 = 2;
@@ -35,6 +36,7 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ADMIN.store(true, SeqCst);
     BACKING_FAILS.store(false, SeqCst);
     NO_DEFERRALS.store(false, SeqCst);
+    LIMITED.store(0, SeqCst);
     SHOWN.store(0, SeqCst);
     MOST_SHOWN.store(u32::MAX, SeqCst);
     lock(&LOG).clear();
@@ -55,6 +57,8 @@ pub(crate) static SHOWN: AtomicU32 = AtomicU32::new(0);
 pub(crate) static MOST_SHOWN: AtomicU32 = AtomicU32::new(u32::MAX);
 /// Things that were made and not freed.
 pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
+/// Lines of the log of which the kernel prints some only.
+pub(crate) static LIMITED: AtomicU32 = AtomicU32::new(0);
 /// The kernel's log.
 pub(crate) static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Files that can be backing swaps.
@@ -79,9 +83,12 @@ extern "C" fn rzk_features() -> u32 {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_print(_: u32, text: *const u8, length: usize) {
+unsafe extern "C" fn rzk_print(level: u32, text: *const u8, length: usize) {
     // SAFETY: the text is as long as is said.
     let bytes = unsafe { std::slice::from_raw_parts(text, length) };
+    if level >= Level::FailedRead as u32 {
+        LIMITED.fetch_add(1, SeqCst);
+    }
     lock(&LOG).push(String::from_utf8_lossy(bytes).into_owned());
 }
 
