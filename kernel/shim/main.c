@@ -4,7 +4,9 @@
 #include <linux/bug.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/printk.h>
+#include <linux/sysfs.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/xcr.h>
@@ -16,13 +18,42 @@ static ulong num_devices = 1;
 module_param(num_devices, ulong, 0444);
 MODULE_PARM_DESC(num_devices, "number of devices, 1 to 32 (default 1)");
 
-static ulong disksize_kb;
-module_param(disksize_kb, ulong, 0444);
+/* A size that is 0 was given, and is refused, unless it was not given. */
+struct size {
+	ulong kb;
+	bool given;
+};
+
+static int set_size(const char *text, const struct kernel_param *parameter)
+{
+	struct size *size = parameter->arg;
+	int error = kstrtoul(text, 0, &size->kb);
+
+	size->given = !error;
+	return error;
+}
+
+static int show_size(char *buffer, const struct kernel_param *parameter)
+{
+	const struct size *size = parameter->arg;
+
+	return sysfs_emit(buffer, "%lu\n", size->kb);
+}
+
+static const struct kernel_param_ops size_operations = {
+	.set = set_size,
+	.get = show_size,
+};
+
+static struct size disksize_kb;
+module_param_cb(disksize_kb, &size_operations, &disksize_kb, 0444);
+__MODULE_PARM_TYPE(disksize_kb, "ulong");
 MODULE_PARM_DESC(disksize_kb, "size of device 0 in kB; initialises it");
 
-static ulong memlimit_kb;
-module_param(memlimit_kb, ulong, 0444);
-MODULE_PARM_DESC(memlimit_kb, "most memory for the pages of device 0 in kB, with backing_swap; initialises it");
+static struct size memlimit_kb;
+module_param_cb(memlimit_kb, &size_operations, &memlimit_kb, 0444);
+__MODULE_PARM_TYPE(memlimit_kb, "ulong");
+MODULE_PARM_DESC(memlimit_kb, "most memory for the pages of device 0 in kB; initialises it");
 
 static char *backing_swap;
 module_param(backing_swap, charp, 0444);
@@ -102,15 +133,15 @@ static int __init ramzswap_init(void)
 {
 	struct rzk_parameters given = {
 		.num_devices = num_devices,
-		.disksize_kb = disksize_kb,
-		.memlimit_kb = memlimit_kb,
+		.disksize_kb = disksize_kb.kb,
+		.memlimit_kb = memlimit_kb.kb,
 		.backing_swap = backing_swap,
 		.codec = codec,
 		.synchronous = synchronous,
 		.simd = simd,
 		.debug = debug,
-		.given = (disksize_kb ? RZK_GIVEN_DISKSIZE : 0) |
-			 (memlimit_kb ? RZK_GIVEN_MEMLIMIT : 0) |
+		.given = (disksize_kb.given ? RZK_GIVEN_DISKSIZE : 0) |
+			 (memlimit_kb.given ? RZK_GIVEN_MEMLIMIT : 0) |
 			 (backing_swap ? RZK_GIVEN_BACKING : 0),
 	};
 	int error;

@@ -21,6 +21,9 @@ bad num_devices=33
 bad num_devices=4294967296
 bad num_devices=-1
 bad num_devices=x
+bad disksize_kb=0
+bad memlimit_kb=0
+bad disksize_kb=20480 memlimit_kb=0
 bad disksize_kb=1
 bad disksize_kb=39
 bad disksize_kb=17179869188
@@ -47,7 +50,11 @@ for bad in disksize_kb=39 memlimit_kb=1 backing_swap=/dev/none; do
 	equal "$(events_of num_devices=4 $bad)" "$none" "events of a module with $bad"
 done
 
+for name in disksize_kb memlimit_kb; do
+	grep -q "parmtype=$name:ulong" /mod/ramzswap.ko || fail "the type of $name in modinfo"
+done
 run load ramzswap num_devices=32
+equal "$(cat /sys/module/ramzswap/parameters/disksize_kb)" 0 "disksize_kb where none was given"
 equal "$(ls -d /sys/block/ramzswap* | wc -l)" 32 "how many devices there are"
 # A second module of the name, and unloading what is in use.
 refused insmod /mod/ramzswap.ko
