@@ -11,6 +11,9 @@
  *       discards all; then threads write, discard and read the same pages: each read must find some version whole
  *   blockio pile DEVICE MIB THREADS ROUNDS
  *       threads write and read one page, in the middle, with what does not compress
+ *   blockio reset DEVICE MIB THREADS ROUNDS [BACKING]
+ *       threads write and read through one descriptor, by which the device is reset meanwhile, and
+ *       initialised again, with this backing swap
  *   blockio half DEVICE MIB          after `fill`: discards a random half page by page, checks both
  *   blockio blank DEVICE MIB         reads zeros, as if never written?
  *   blockio same DEVICE MIB          writes pages that repeat a word, each its own; checks
@@ -20,13 +23,14 @@
 #include "guest.h"
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #define MOST 512ul /* pages of a request */
 
 static const struct content content = { .seed = 2010, .random_percent = 10 };
-static const char *path;
+static const char *path, *backing_path;
 static size_t pages;
 
 /* A page's version while it is discarded. */
@@ -264,6 +268,73 @@ static void *same_page(void *of)
 	return NULL;
 }
 
+static size_t must_fail(const char *what, ssize_t result, int error)
+{
+	if (result < 0 && errno == error)
+		return 0;
+	fprintf(stderr, "WRONG: %s gave %zd (%s), not %s\n", what, result, strerror(errno), strerror(error));
+	return 1;
+}
+
+/* The descriptor that all have, and whether it is over. */
+static int shared;
+static atomic_int over;
+
+/* May a request fail like that while its device is reset? */
+static size_t may_fail(const char *what, ssize_t moved)
+{
+	if (moved >= 0 || errno == EIO || errno == ENOSPC || errno == EINVAL)
+		return 0;
+	fprintf(stderr, "WRONG: %s gave %s\n", what, strerror(errno));
+	return 1;
+}
+
+static void *while_reset(void *of)
+{
+	struct thread *thread = of;
+	uint64_t random = 300 + thread->number, version = (uint64_t)(thread->number + 1) << 32;
+	char *at = buffer(PAGE), wanted[PAGE];
+	size_t page;
+	ssize_t moved;
+
+	while (!over) {
+		/* Page 0 is the header of a swap area whenever the device was initialised anew. */
+		page = 1 + random_below(&random, pages - 1);
+		fill_noise(at, page, version++);
+		thread->wrong += may_fail("a write", pwrite(shared, at, PAGE, page * PAGE));
+		page = 1 + random_below(&random, pages - 1);
+		moved = pread(shared, at, PAGE, page * PAGE);
+		thread->wrong += may_fail("a read", moved);
+		if (moved == (ssize_t)PAGE && memcmp(at, at + 8, PAGE - 8)) {
+			fill_noise(wanted, page, ((uint64_t *)at)[1]);
+			thread->wrong += !!memcmp(at, wanted, PAGE);
+		}
+	}
+	free(at);
+	return NULL;
+}
+
+/* The ioctls of compcache 0.6.2. */
+static size_t reset_all_along(unsigned int rounds, const char *backing)
+{
+	uint64_t kb = pages * PAGE >> 10;
+	size_t wrong = 0;
+	uint64_t random = 4;
+	char place[128] = "";
+
+	if (backing)
+		snprintf(place, sizeof(place), "%s", backing);
+	while (rounds--) {
+		if (ioctl(shared, 0x7a05))
+			wrong += must_fail("a reset", -1, 0);
+		if (ioctl(shared, 0x40087a00, &kb) || (backing && ioctl(shared, 0x40807a02, place)) ||
+		    ioctl(shared, 0x7a04))
+			wrong += must_fail("an initialisation", -1, 0);
+		usleep(random_below(&random, 5000));
+	}
+	return wrong;
+}
+
 #define MOST_THREADS 256
 
 static size_t in_threads(void *(*work)(void *), unsigned int count, unsigned int rounds, uint32_t *versions)
@@ -277,6 +348,9 @@ static size_t in_threads(void *(*work)(void *), unsigned int count, unsigned int
 		if (pthread_create(&threads[i].id, NULL, work, &threads[i]))
 			die("no thread");
 	}
+	if (work == while_reset)
+		wrong += reset_all_along(rounds, backing_path);
+	over = 1;
 	for (i = 0; i < count; i++) {
 		pthread_join(threads[i].id, NULL);
 		wrong += threads[i].wrong;
@@ -344,14 +418,6 @@ static size_t same_filled(int device)
 		}
 	}
 	return wrong;
-}
-
-static size_t must_fail(const char *what, ssize_t result, int error)
-{
-	if (result < 0 && errno == error)
-		return 0;
-	fprintf(stderr, "WRONG: %s gave %zd (%s), not %s\n", what, result, strerror(errno), strerror(error));
-	return 1;
 }
 
 static size_t refuse(int device)
@@ -425,6 +491,10 @@ int main(int count, char **words)
 		wrong = in_threads(shared_pages, threads, rounds, NULL);
 	} else if (!strcmp(what, "pile")) {
 		wrong = in_threads(same_page, threads, rounds, NULL);
+	} else if (!strcmp(what, "reset")) {
+		shared = device;
+		backing_path = words[6];
+		wrong = in_threads(while_reset, threads, rounds, NULL);
 	} else if (!strcmp(what, "half")) {
 		wrong = half(device);
 	} else if (!strcmp(what, "blank")) {

@@ -34,6 +34,14 @@ refused rmmod ramzswap
 exec 3>&-
 reset_device
 
+# By the very descriptor that requests are in flight through, whose owner has it open, with nothing but
+# memory and with a backing swap.
+run load brd rd_nr=1 rd_size=32768
+run mkswap /dev/ram0 >/dev/null
+run blockio reset /dev/$D 16 8 200
+run blockio reset /dev/$D 16 8 200 /dev/ram0
+reset_device
+
 # Reset as soon as a swap-off, or requests, are over; and unloading right after them.
 n=0
 while [ $n -lt 20 ]; do
