@@ -10,6 +10,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include "shim.h"
@@ -122,10 +123,11 @@ static void release_file(struct rzk_backing *backing)
 }
 
 /*
- * Opens and claims a partition or file; *pages is its size. NULL where that failed, with the step
- * (RZK_BACKING_*) and the error. May sleep.
+ * Opens and claims a partition or file; *pages is its size, *found the file system of a file. NULL
+ * where that failed, with the step (RZK_BACKING_*) and the error. May sleep.
  */
-struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, int *error)
+struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_file_system *found,
+				     u32 *step, int *error)
 {
 	struct rzk_backing *backing = kzalloc(sizeof(*backing), GFP_KERNEL);
 	struct file *file;
@@ -162,6 +164,8 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, in
 	*error = -EINVAL;
 	if (!S_ISREG(mode))
 		goto no_claim;
+	found->magic = file_inode(file)->i_sb->s_magic;
+	strscpy(found->name, file_inode(file)->i_sb->s_type->name, sizeof(found->name));
 	*step = RZK_BACKING_PLACE;
 	if (!file_inode(file)->i_sb->s_bdev)
 		goto no_claim;

@@ -83,6 +83,13 @@ enum {
 	RZK_BACKING_OURS = 5,
 };
 
+/* Where a file lies; all zeros for a block device. */
+struct rzk_file_system {
+	u64 magic;
+	/* Its kind, with a 0 at its end. */
+	char name[32];
+};
+
 /* Where the next page of a request lies. */
 struct rzk_cursor {
 	struct bvec_iter at;
@@ -190,7 +197,8 @@ size_t rzk_zstd_compress(void *context, int level, const void *page, void *out, 
 bool rzk_zstd_decompress(void *context, const void *chunk, size_t length, void *page);
 
 /* backing.c */
-struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, u32 *step, int *error);
+struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_file_system *found,
+				     u32 *step, int *error);
 void rzk_backing_close(struct rzk_backing *backing);
 int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole);
 int rzk_backing_transfer(struct rzk_backing *backing, bool write, u64 first, u64 count,

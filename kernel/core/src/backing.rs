@@ -11,7 +11,7 @@ use compcache_engine::swap_header::{HeaderError, SwapHeader};
 
 use crate::error::{BackingProblem, Error};
 use crate::params::{MIN_DISKSIZE, PAGE};
-use crate::sys::{self, Bio, Cursor};
+use crate::sys::{self, Bio, Cursor, FileSystem};
 
 /// Steps of opening, as the kernel's side numbers them.
 const STEP_MEMORY: u32 = 0;
@@ -19,6 +19,18 @@ const STEP_OPEN: u32 = 1;
 const STEP_KIND: u32 = 2;
 const STEP_PLACE: u32 = 4;
 const STEP_OURS: u32 = 5;
+
+/// File systems, by the magic number of their superblock, that leave the blocks of a file where
+/// they are while it is marked as swap (`S_SWAPFILE`): they allocate in place, and what moves blocks
+/// there (defragmentation, exchange of ranges, copies that share blocks) refuses such a file. Others
+/// tell places as well and move what lies there all the same: the garbage collector of f2fs asks
+/// for no mark, and what came after would be overwritten.
+const KEEP_PLACES: [u64; 2] = [
+    // ext2, ext3 and ext4.
+    0xef53,
+    // xfs; of its realtime part, which is another disk, it tells no place.
+    0x5846_5342,
+];
 
 /// A swap area that nobody else uses, closed on drop.
 #[derive(Debug)]
@@ -40,9 +52,11 @@ impl BackingSwap {
             |problem| Error::Backing { path, problem },
         );
         let (mut room, mut step, mut error) = (0, 0, 0);
+        let mut found = FileSystem::default();
         // SAFETY: the text ends with a 0.
-        let backing =
-            unsafe { sys::rzk_backing_open(text.as_ptr(), &mut room, &mut step, &mut error) };
+        let backing = unsafe {
+            sys::rzk_backing_open(text.as_ptr(), &mut room, &mut found, &mut step, &mut error)
+        };
         let Some(backing) = NonNull::new(backing) else {
             return Err(match (step, -error) {
                 (STEP_MEMORY, _) => Error::NoMemory {
@@ -52,11 +66,14 @@ impl BackingSwap {
                 (_, sys::EBUSY | sys::ETXTBSY) => failed(BackingProblem::Busy),
                 (STEP_KIND, _) => failed(BackingProblem::Kind),
                 (STEP_OURS, _) => failed(BackingProblem::Ours),
-                (STEP_PLACE, _) => failed(BackingProblem::NoMap),
+                (STEP_PLACE, _) => failed(BackingProblem::FileSystem { found }),
                 (STEP_OPEN, code) | (_, code) => failed(BackingProblem::Open { code }),
             });
         };
         let mut swap = BackingSwap { backing, pages: 0 };
+        if !keeps_places(&found) {
+            return Err(failed(BackingProblem::FileSystem { found }));
+        }
         swap.map(1).map_err(failed)?;
         let pages = swap.read_header(room).map_err(|problem| match problem {
             Some(problem) => failed(problem),
@@ -82,7 +99,7 @@ impl BackingSwap {
         match -unsafe { sys::rzk_backing_map(self.backing.as_ptr(), pages, &mut page) } {
             0 => Ok(()),
             sys::ENXIO => Err(BackingProblem::Hole { page }),
-            _ => Err(BackingProblem::NoMap),
+            code => Err(BackingProblem::Place { code }),
         }
     }
 
@@ -126,6 +143,19 @@ impl Drop for BackingSwap {
     }
 }
 
+/// Whether a backing swap stays where it is: a partition does, or a file on such a file system.
+fn keeps_places(found: &FileSystem) -> bool {
+    *found == FileSystem::default() || KEEP_PLACES.contains(&found.magic)
+}
+
+impl FileSystem {
+    /// The name of its kind.
+    pub(crate) fn kind(&self) -> &[u8] {
+        let name = CStr::from_bytes_until_nul(&self.name).unwrap_or_default();
+        name.to_bytes()
+    }
+}
+
 /// How many pages the header of a swap area names that has room for `room` pages.
 fn check_header(page: &Page, room: u64) -> Result<u64, BackingProblem> {
     let header = SwapHeader::check(page, room).map_err(BackingProblem::Header)?;
@@ -139,6 +169,37 @@ fn check_header(page: &Page, room: u64) -> Result<u64, BackingProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_serve_where_their_blocks_stay() {
+        let of = |magic, kind: &str| {
+            let mut found = FileSystem {
+                magic,
+                ..FileSystem::default()
+            };
+            found.name[..kind.len()].copy_from_slice(kind.as_bytes());
+            found
+        };
+        assert!(keeps_places(&FileSystem::default()), "a partition");
+        for (magic, kind) in [(0xef53, "ext4"), (0xef53, "ext2"), (0x5846_5342, "xfs")] {
+            assert!(keeps_places(&of(magic, kind)), "{kind}");
+        }
+        for (magic, kind) in [
+            (0xf2f5_2010, "f2fs"),
+            (0x9123_683e, "btrfs"),
+            (0x794c_7630, "overlay"),
+            (0x0102_1994, "tmpfs"),
+            (0, "unknown"),
+        ] {
+            let found = of(magic, kind);
+            assert!(!keeps_places(&found), "{kind}");
+            let message = std::string::ToString::to_string(&BackingProblem::FileSystem { found });
+            assert!(
+                message.starts_with(&std::format!("its file system, {kind}, does not")),
+                "{message}"
+            );
+        }
+    }
 
     #[test]
     fn headers_are_checked() {

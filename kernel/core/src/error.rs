@@ -7,7 +7,7 @@ use compcache_engine::host::NoMemory;
 use compcache_engine::swap_header::HeaderError;
 
 use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
-use crate::sys;
+use crate::sys::{self, FileSystem};
 
 /// Why what was asked for did not happen. The device is then as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,10 +109,14 @@ pub(crate) enum BackingProblem {
     #[error("it is in use: swap it off or unmount it first, or give another")]
     Busy,
     #[error(
-        "its file system does not say where on one disk the file lies (one that copies on write, \
-         or has no disk, does not): give a partition, or a file on ext4 or xfs"
+        "its file system, {}, does not keep a file at one place of one disk (one that copies on \
+         write, moves what it holds, or has no disk, does not): give a partition, or a file on \
+         ext2, ext3, ext4 or xfs; or take a device in userspace (--driver user)",
+        Path(.found.kind())
     )]
-    NoMap,
+    FileSystem { found: FileSystem },
+    #[error("cannot look up where its pages lie (error {code}): check the disk, or give another")]
+    Place { code: i32 },
     #[error(
         "page {page} has no place of its own on the disk (a hole, never written, shared with a \
          copy, or in small blocks that lie apart): fill a new file with dd, not truncate or \
@@ -148,7 +152,9 @@ impl Error<'_> {
             Error::NotAdmin => sys::EPERM,
             Error::Fault => sys::EFAULT,
             Error::Backing { problem, .. } => match problem {
-                BackingProblem::Open { code } | BackingProblem::Read { code } => *code,
+                BackingProblem::Open { code }
+                | BackingProblem::Place { code }
+                | BackingProblem::Read { code } => *code,
                 BackingProblem::Busy => sys::EBUSY,
                 _ => sys::EINVAL,
             },

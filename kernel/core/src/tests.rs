@@ -12,10 +12,10 @@ use compcache_engine::page::{PAGE_SIZE, Page};
 
 use crate::device::Device;
 use crate::sys::mock::{
-    self, ADMIN, AT_ONCE, BACKING_FAILS, FAIL_IN, FILES, Gate, LIMITED, LOG, MADE, MockBio,
-    MockDisk, NO_DEFERRALS, QUEUES,
+    self, ADMIN, AT_ONCE, BACKING_FAILS, FAIL_IN, FILE_SYSTEM, FILES, Gate, LIMITED, LOG, MADE,
+    MockBio, MockDisk, NO_DEFERRALS, QUEUES,
 };
-use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM};
+use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM, FileSystem};
 
 #[allow(improper_ctypes)] // the other side is in this crate
 unsafe extern "C" {
@@ -479,6 +479,29 @@ fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
         let writes = (bed.stat("writes"), bed.stat("failed_writes"));
         assert_eq!(writes, (others + 4, 0), "with the header of the swap area");
     }
+}
+
+#[test]
+fn a_file_whose_blocks_may_move_is_refused_and_its_file_system_named() {
+    let _alone = mock::alone();
+    swap_area("/files/swap", 64);
+    let bed = Bed::new();
+    let before = MADE.load(SeqCst);
+    let mut found = FileSystem {
+        magic: 0xf2f5_2010,
+        name: [0; 32],
+    };
+    found.name[..4].copy_from_slice(b"f2fs");
+    *FILE_SYSTEM.lock().unwrap() = found;
+    assert_eq!(bed.store(BACKING_DEV, "/files/swap"), EINVAL);
+    assert!(said("backing swap /files/swap: its file system, f2fs, "));
+    assert_eq!(bed.show(BACKING_DEV), "none\n");
+    assert_eq!(MADE.load(SeqCst), before, "it is closed again");
+    *FILE_SYSTEM.lock().unwrap() = FileSystem {
+        magic: 0xef53,
+        ..found
+    };
+    assert_eq!(bed.store(BACKING_DEV, "/files/swap"), 0);
 }
 
 #[test]

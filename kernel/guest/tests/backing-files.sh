@@ -1,6 +1,6 @@
-# A backing swap in a file of ext4, xfs and btrfs: one that has a place for each page serves, and is
-# kept from everybody else; one with holes, never written, shared with a copy, or copied on write is
-# refused, with the reason.
+# A backing swap in a file of ext4, xfs, f2fs and btrfs: one that has a place for each page serves,
+# and is kept from everybody else; one with holes, never written, shared with a copy, or on a file
+# system that moves blocks or copies on write is refused, with the reason.
 # smp: 2
 # memory: 640
 # timeout: 600
@@ -103,6 +103,21 @@ for kind in ext4 xfs; do
 	run umount /mnt/files
 done
 
+# One that moves blocks when it wants room, whatever a file is marked as.
+# Cloud kernels come without.
+if grep -q -w f2fs /proc/filesystems || load f2fs; then
+	echo f2fs
+	[ ! -e /mod/crc32_generic.ko ] || run load crc32_generic
+	made f2fs
+	run mount -t f2fs /dev/ram0 /mnt/files
+	file_of 17
+	refused_for "its file system, f2fs, does not keep a file at one place"
+	# It is everybody's still.
+	run dd if=/dev/zero of=$F bs=4096 count=1 seek=9 conv=notrunc 2>/dev/null
+	run umount /mnt/files
+else
+	echo "no f2fs in this kernel: not tried"
+fi
 # One that copies on write does not tell places, whatever it does for this file.
 if has btrfs; then
 	made btrfs
@@ -110,13 +125,13 @@ if has btrfs; then
 		echo "btrfs, $options"
 		run mount -t btrfs -o $options /dev/ram0 /mnt/files
 		file_of 17
-		refused_for "copies on write"
+		refused_for "its file system, btrfs, does not keep a file at one place"
 		run umount /mnt/files
 	done
 fi
 # Nor does one that has no disk.
 dd if=/dev/zero of=/tmp/swap bs=1M count=1 2>/dev/null
 run mkswap /tmp/swap >/dev/null
-refused_for "has no disk" /tmp/swap
+refused_for "its file system, [a-z]*, does not keep a file at one place" /tmp/swap
 [ -z "$lacking" ] || skip "no$lacking in this kernel"
 done_clean

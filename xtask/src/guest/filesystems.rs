@@ -23,7 +23,7 @@ struct Kind {
 /// With these, which its own tests set, mkfs.xfs makes file systems below 300 MB.
 const SMALL_XFS: [&str; 3] = ["TEST_DIR", "TEST_DEV", "QA_CHECK_FS"];
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         name: "ext4",
         package: "e2fsprogs",
@@ -41,6 +41,12 @@ const KINDS: [Kind; 3] = [
         package: "btrfs-progs",
         size: 112,
         arguments: &["-q", "-m", "single"],
+    },
+    Kind {
+        name: "f2fs",
+        package: "f2fs-tools",
+        size: 96,
+        arguments: &["-q", "-t", "0"],
     },
 ];
 

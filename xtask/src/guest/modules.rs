@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 /// What tests may ask for. Where a kernel has one built in, or not at all, it is left out.
-const WANTED: [&str; 20] = [
+const WANTED: [&str; 22] = [
     "zram",
     "lz4",
     "lz4hc",
@@ -24,7 +24,9 @@ const WANTED: [&str; 20] = [
     "ext4",
     "btrfs",
     "xfs",
+    "f2fs",
     "crc32c_generic",
+    "crc32_generic",
     "nbd",
     "virtio_blk",
     "fuse",

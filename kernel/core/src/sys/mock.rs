@@ -16,7 +16,7 @@ use std::vec::Vec;
 use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::page::{PAGE_SIZE, Page};
 
-use super::{Bio, Cursor, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
+use super::{Bio, Cursor, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
 use crate::deferred::Deferral;
 use crate::live::Live;
 use crate::print::Level;
@@ -40,6 +40,7 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     SHOWN.store(0, SeqCst);
     MOST_SHOWN.store(u32::MAX, SeqCst);
     lock(&LOG).clear();
+    *lock(&FILE_SYSTEM) = FileSystem::default();
     guard
 }
 
@@ -63,6 +64,12 @@ pub(crate) static LIMITED: AtomicU32 = AtomicU32::new(0);
 pub(crate) static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Files that can be backing swaps.
 pub(crate) static FILES: Mutex<Option<HashMap<String, Vec<Page>>>> = Mutex::new(None);
+
+/// What those files lie on; nothing: they are partitions.
+pub(crate) static FILE_SYSTEM: Mutex<FileSystem> = Mutex::new(FileSystem {
+    magic: 0,
+    name: [0; 32],
+});
 
 /// Whether memory is there for one more thing.
 fn may_make() -> bool {
@@ -704,6 +711,7 @@ pub(crate) struct MockBacking(String);
 unsafe extern "C" fn rzk_backing_open(
     path: *const c_char,
     pages: *mut u64,
+    found: *mut FileSystem,
     step: *mut u32,
     error: *mut c_int,
 ) -> *mut MockBacking {
@@ -720,7 +728,10 @@ unsafe extern "C" fn rzk_backing_open(
         return ptr::null_mut();
     }
     // SAFETY: as above.
-    unsafe { pages.write(file.len() as u64) };
+    unsafe {
+        pages.write(file.len() as u64);
+        found.write(*lock(&FILE_SYSTEM));
+    }
     Box::into_raw(Box::new(MockBacking(path)))
 }
 

@@ -37,6 +37,15 @@ pub(crate) struct Cursor {
     _opaque: [u64; 3],
 }
 
+/// Where a file lies; all zeros for a block device.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileSystem {
+    pub(crate) magic: u64,
+    /// Its kind, with a 0 at its end.
+    pub(crate) name: [u8; 32],
+}
+
 /// Module parameters as they were given.
 #[repr(C)]
 #[derive(Debug)]
@@ -186,6 +195,7 @@ unsafe extern "C" {
     pub(crate) fn rzk_backing_open(
         path: *const c_char,
         pages: *mut u64,
+        found: *mut FileSystem,
         step: *mut u32,
         error: *mut c_int,
     ) -> *mut Backing;
