@@ -261,8 +261,8 @@ static int find_page(struct inode *inode, u64 page, sector_t *sector)
 }
 
 /*
- * Finds where pages 0..pages lie. -ENXIO where page *hole has no place of its own, -EINVAL where
- * the file system does not tell places. May sleep.
+ * Finds where pages 0..pages lie. -ENXIO where page *hole has no place of its own, -EFBIG where
+ * the file system's blocks are larger than a page, -EINVAL where it tells no places. May sleep.
  */
 int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole)
 {
@@ -276,7 +276,7 @@ int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole)
 		return add_extent(backing, 0, pages, 0);
 	inode = file_inode(backing->file);
 	if (inode->i_blkbits > PAGE_SHIFT)
-		return -EINVAL;
+		return -EFBIG;
 	for (page = 0; page < pages; page++) {
 		error = find_page(inode, page, &sector);
 		if (!error)

@@ -67,6 +67,7 @@ impl BackingSwap {
                 (STEP_KIND, _) => failed(BackingProblem::Kind),
                 (STEP_OURS, _) => failed(BackingProblem::Ours),
                 (STEP_PLACE, _) => failed(BackingProblem::FileSystem { found }),
+                (_, code @ (sys::EACCES | sys::EROFS)) => failed(BackingProblem::ReadOnly { code }),
                 (STEP_OPEN, code) | (_, code) => failed(BackingProblem::Open { code }),
             });
         };
@@ -99,6 +100,8 @@ impl BackingSwap {
         match -unsafe { sys::rzk_backing_map(self.backing.as_ptr(), pages, &mut page) } {
             0 => Ok(()),
             sys::ENXIO => Err(BackingProblem::Hole { page }),
+            sys::EFBIG => Err(BackingProblem::LargeBlocks),
+            sys::ENOMEM => Err(BackingProblem::NoMemory),
             code => Err(BackingProblem::Place { code }),
         }
     }

@@ -100,6 +100,11 @@ pub(crate) enum BackingProblem {
     #[error("cannot open it (error {code}): give the path of a swap partition or file")]
     Open { code: i32 },
     #[error(
+        "it cannot be written (error {code}): mount its file system read-write, make its disk \
+         writable (blockdev --setrw), or give another"
+    )]
+    ReadOnly { code: i32 },
+    #[error(
         "it is neither a block device nor a file: give a swap partition, or a file on a file system \
          of a disk"
     )]
@@ -117,6 +122,13 @@ pub(crate) enum BackingProblem {
     FileSystem { found: FileSystem },
     #[error("cannot look up where its pages lie (error {code}): check the disk, or give another")]
     Place { code: i32 },
+    #[error(
+        "its file system has blocks larger than a page (4 kB): give a partition, or a file on one \
+         of blocks of 4 kB"
+    )]
+    LargeBlocks,
+    #[error("no memory for the list of its pieces: free memory, or give one in fewer pieces")]
+    NoMemory,
     #[error(
         "page {page} has no place of its own on the disk (a hole, never written, shared with a \
          copy, or in small blocks that lie apart): fill a new file with dd, not truncate or \
@@ -153,9 +165,11 @@ impl Error<'_> {
             Error::Fault => sys::EFAULT,
             Error::Backing { problem, .. } => match problem {
                 BackingProblem::Open { code }
+                | BackingProblem::ReadOnly { code }
                 | BackingProblem::Place { code }
                 | BackingProblem::Read { code } => *code,
                 BackingProblem::Busy => sys::EBUSY,
+                BackingProblem::NoMemory => sys::ENOMEM,
                 _ => sys::EINVAL,
             },
             _ => sys::EINVAL,

@@ -12,8 +12,8 @@ use compcache_engine::page::{PAGE_SIZE, Page};
 
 use crate::device::Device;
 use crate::sys::mock::{
-    self, ADMIN, AT_ONCE, BACKING_FAILS, FAIL_IN, FILE_SYSTEM, FILES, Gate, LIMITED, LOG, MADE,
-    MockBio, MockDisk, NO_DEFERRALS, QUEUES,
+    self, ADMIN, AT_ONCE, BACKING_FAILS, BACKING_MAP_FAILS, BACKING_OPEN_FAILS, FAIL_IN,
+    FILE_SYSTEM, FILES, Gate, LIMITED, LOG, MADE, MockBio, MockDisk, NO_DEFERRALS, QUEUES,
 };
 use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM, FileSystem};
 
@@ -502,6 +502,36 @@ fn a_file_whose_blocks_may_move_is_refused_and_its_file_system_named() {
         ..found
     };
     assert_eq!(bed.store(BACKING_DEV, "/files/swap"), 0);
+}
+
+#[test]
+fn errors_of_a_backing_swap_are_told_apart() {
+    let _alone = mock::alone();
+    swap_area("/swap", 64);
+    let bed = Bed::new();
+    let (open, map) = (&BACKING_OPEN_FAILS, &BACKING_MAP_FAILS);
+    let (erofs, eacces, efbig, enxio, eperm) = (30, 13, 27, 6, 1);
+    for (step, code, errno, words) in [
+        (open, erofs, erofs, "cannot be written (error 30): mount"),
+        (open, eacces, eacces, "cannot be written (error 13): mount"),
+        (open, EBUSY, EBUSY, "it is in use"),
+        (open, eperm, eperm, "cannot open it (error 1)"),
+        (map, ENOMEM, ENOMEM, "no memory for the list of its pieces"),
+        (map, efbig, EINVAL, "blocks larger than a page"),
+        (map, enxio, EINVAL, "page 0 has no place of its own"),
+        (
+            map,
+            EIO,
+            EIO,
+            "cannot look up where its pages lie (error 5)",
+        ),
+    ] {
+        step.store(code, SeqCst);
+        assert_eq!(bed.store(BACKING_DEV, "/swap"), errno, "{words}");
+        assert!(said(words), "{words}: {:?}", LOG.lock());
+        step.store(0, SeqCst);
+    }
+    assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::string::String;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     LIMITED.store(0, SeqCst);
     SHOWN.store(0, SeqCst);
     MOST_SHOWN.store(u32::MAX, SeqCst);
+    BACKING_OPEN_FAILS.store(0, SeqCst);
+    BACKING_MAP_FAILS.store(0, SeqCst);
     lock(&LOG).clear();
     *lock(&FILE_SYSTEM) = FileSystem::default();
     guard
@@ -56,6 +58,10 @@ pub(crate) static NO_DEFERRALS: AtomicBool = AtomicBool::new(false);
 pub(crate) static SHOWN: AtomicU32 = AtomicU32::new(0);
 /// Disks that can be shown.
 pub(crate) static MOST_SHOWN: AtomicU32 = AtomicU32::new(u32::MAX);
+/// The error number by which backing swaps are not opened, once they are found; 0 for none.
+pub(crate) static BACKING_OPEN_FAILS: AtomicI32 = AtomicI32::new(0);
+/// The error number by which the places of backing swaps are not found; 0 for none.
+pub(crate) static BACKING_MAP_FAILS: AtomicI32 = AtomicI32::new(0);
 /// Things that were made and not freed.
 pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
 /// Lines of the log of which the kernel prints some only.
@@ -723,6 +729,11 @@ unsafe extern "C" fn rzk_backing_open(
         (*step, *error) = (1, -2);
         return ptr::null_mut();
     };
+    *error = -BACKING_OPEN_FAILS.load(SeqCst);
+    if *error != 0 {
+        *step = 1;
+        return ptr::null_mut();
+    }
     if !may_make() {
         (*step, *error) = (0, -super::ENOMEM);
         return ptr::null_mut();
@@ -744,7 +755,7 @@ unsafe extern "C" fn rzk_backing_close(backing: *mut MockBacking) {
 
 #[unsafe(no_mangle)]
 extern "C" fn rzk_backing_map(_: *mut MockBacking, _: u64, _: *mut u64) -> c_int {
-    0
+    -BACKING_MAP_FAILS.load(SeqCst)
 }
 
 /// Calls `work` with a page of a file.

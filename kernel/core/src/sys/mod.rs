@@ -81,6 +81,9 @@ pub(crate) const EOPNOTSUPP: i32 = 95;
 pub(crate) const ETXTBSY: i32 = 26;
 pub(crate) const ENXIO: i32 = 6;
 pub(crate) const EFAULT: i32 = 14;
+pub(crate) const EACCES: i32 = 13;
+pub(crate) const EFBIG: i32 = 27;
+pub(crate) const EROFS: i32 = 30;
 
 unsafe extern "C" {
     pub(crate) fn rzk_features() -> u32;
