@@ -12,9 +12,10 @@ use std::path::Path;
 
 use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page};
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, SeekFrom};
+use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 
 use crate::error::DeviceError;
+use crate::kernel;
 use crate::params::PAGE;
 use crate::swap;
 use crate::swap_header::{HeaderError, SwapHeader};
@@ -107,6 +108,9 @@ impl BackingSwap {
         if swaps.iter().any(|entry| swap::same_file(&entry.path, path)) {
             return Err(busy("swapon"));
         }
+        if let Some(number) = kernel::Root::default().backed_by(path) {
+            return Err(busy(&format!("ramzswap{number} of the kernel driver")));
+        }
         let claim = Claim::new(identity).ok_or_else(|| busy("another ramzswap device"))?;
         let exclusive = if kind.is_block_device() {
             libc::O_EXCL
@@ -146,6 +150,9 @@ impl BackingSwap {
                 source,
             },
         })?;
+        if kind.is_file() && is_marked_as_swap(&file) {
+            return Err(busy("swapon or the kernel driver"));
+        }
         if kind.is_file()
             && let Some(at) =
                 first_hole(&file, pages * PAGE).map_err(failed("looking for holes"))?
@@ -191,6 +198,16 @@ fn usable_pages(file: &File, room: u64) -> Result<u64, Unusable> {
         other => other,
     };
     Ok(u64::from(header.map_err(Unusable::Header)?.last_page) + 1)
+}
+
+/// Whether the kernel keeps everybody from writing to a file, since it is swap, or the kernel
+/// driver's backing swap. Asked once it is open for writing, when the driver would refuse it: of two
+/// that come at the same time, one at least sees the other.
+fn is_marked_as_swap(file: &File) -> bool {
+    // Its first page, which was read, has room: nothing changes. The kernel looks for the mark
+    // before it asks the file system, which need not know the call.
+    let reserved = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, PAGE);
+    reserved == Err(rustix::io::Errno::TXTBSY)
 }
 
 /// Where the first hole within the first `len` bytes is. Space that is allocated but was

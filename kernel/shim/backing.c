@@ -93,7 +93,12 @@ static void release_device(struct rzk_backing *backing)
 #endif
 }
 
-/* Marks a file as swap: nobody may write, truncate or swap on it. */
+/*
+ * Marks a file as swap: nobody may write, truncate or swap on it. -EBUSY where somebody did already,
+ * or has it open for writing: he may write past the mark (a mapping does), and counts on what he
+ * wrote, as a device in userspace does whose backing swap it is. One who opens it after the mark
+ * cannot write.
+ */
 static int claim_file(struct rzk_backing *backing)
 {
 	struct inode *inode = file_inode(backing->file);
@@ -106,6 +111,12 @@ static int claim_file(struct rzk_backing *backing)
 		error = -EBUSY;
 	else
 		inode->i_flags |= S_SWAPFILE;
+	/* Who opens it now sees the mark, or is seen here. One of them is ours. */
+	smp_mb();
+	if (!error && atomic_read(&inode->i_writecount) > 1) {
+		inode->i_flags &= ~S_SWAPFILE;
+		error = -EBUSY;
+	}
 	inode_unlock(inode);
 	if (!error)
 		invalidate_mapping_pages(inode->i_mapping, 0, -1);

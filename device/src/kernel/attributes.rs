@@ -55,8 +55,13 @@ impl KernelDevice {
     /// # Errors
     /// Those of reading the file: `ENOENT` where the driver has no such device.
     pub fn read(&self, attribute: &str) -> io::Result<String> {
-        let text = std::fs::read(self.root().block(self.number()).join(attribute))?;
+        let text = self.read_bytes(attribute)?;
         Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+    }
+
+    /// Reads an attribute as it is.
+    pub(super) fn read_bytes(&self, attribute: &str) -> io::Result<Vec<u8>> {
+        std::fs::read(self.root().block(self.number()).join(attribute))
     }
 
     /// Reads a number; 0 where there is none.

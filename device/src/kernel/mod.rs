@@ -10,6 +10,7 @@
 //! initialised yet: the driver has it all.
 
 pub mod attributes;
+mod backing;
 pub mod choice;
 mod device;
 pub mod ioctl;

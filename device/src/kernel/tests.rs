@@ -254,6 +254,30 @@ fn the_status_is_that_of_a_device_in_userspace() {
 }
 
 #[test]
+fn what_backs_a_device_is_known_by_all_its_names() {
+    let (dir, root) = tree(2);
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("swap"), "").unwrap();
+    std::fs::write(at("other"), "").unwrap();
+    std::fs::hard_link(at("swap"), at("hard")).unwrap();
+    std::os::unix::fs::symlink("swap", at("soft")).unwrap();
+    let block = root.block(1);
+    std::fs::write(
+        block.join("backing_dev"),
+        format!("{}\n", at("swap").display()),
+    )
+    .unwrap();
+    assert_eq!(root.backed_by(&at("swap")), None, "it is not initialised");
+    std::fs::write(block.join("initstate"), "1\n").unwrap();
+    for name in ["swap", "hard", "soft"] {
+        assert_eq!(root.backed_by(&at(name)), Some(1), "{name}");
+    }
+    for name in ["other", "missing"] {
+        assert_eq!(root.backed_by(&at(name)), None, "{name}");
+    }
+}
+
+#[test]
 fn a_device_that_is_not_there_is_new_and_takes_nothing() {
     let (_dir, root) = tree(1);
     let device = KernelDevice::new(7, root);

@@ -111,7 +111,10 @@ pub(crate) enum BackingProblem {
     Kind,
     #[error("it is, or lies on, a ramzswap device: give a partition of a disk, or a file on one")]
     Ours,
-    #[error("it is in use: swap it off or unmount it first, or give another")]
+    #[error(
+        "it is in use: swap it off or unmount it first, end what has it open for writing, or give \
+         another"
+    )]
     Busy,
     #[error(
         "its file system, {}, does not keep a file at one place of one disk (one that copies on \

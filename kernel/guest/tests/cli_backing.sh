@@ -45,4 +45,60 @@ run rzscontrol /dev/ramzswap1 --init
 equal "$(cat /sys/block/ramzswap1/mem_limit)" 8388608 "mem_limit of the second"
 equal "$(cat /sys/block/ramzswap1/disksize)" 67108864 "disksize of the second"
 run rzscontrol /dev/ramzswap1 --reset
+
+# A file, which no block device's claim keeps from others. What serves on one road is refused on the
+# other, by whatever name.
+if ! grep -q -w ext4 /proc/filesystems && ! load ext4; then
+	skip "no ext4 in this kernel: files were not tried"
+fi
+# It would be asked of modprobe, where it is a module.
+[ ! -e /mod/crc32c_generic.ko ] || load crc32c_generic || grep -q crc32c /proc/crypto || fail "no crc32c"
+run rmmod brd
+run load brd rd_nr=1 rd_size=114688
+zcat /filesystems/ext4.gz >/dev/ram0 || fail "no file system of ext4"
+mkdir -p /mnt/files
+run mount -t ext4 /dev/ram0 /mnt/files
+F=/mnt/files/swap
+run dd if=/dev/zero of=$F bs=1M count=17 2>/dev/null
+run mkswap $F >/dev/null
+run ln $F $F.link
+
+daemon=
+load fuse
+if load loop && [ -e /dev/fuse ]; then
+	# Its device is ramzswap2.
+	compcached --num-devices 1 >/tmp/daemon.log 2>&1 &
+	daemon=$!
+	until_true 20 test -S /run/compcache/control.sock
+else
+	echo "no fuse or no loop here: without a daemon's device"
+fi
+run rzscontrol /dev/ramzswap0 --backing_swap=$F --memlimit_kb=1024 --init
+for name in $F $F.link; do
+	says "in use by ramzswap0 of the kernel driver" \
+		rzscontrol /dev/ramzswap1 --backing_swap=$name --memlimit_kb=2048 --init
+	says "in use by ramzswap0 of the kernel driver" compcache swap on --backing-swap $name
+	equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
+		"none 0" "what is left of refused parameters"
+	[ -z "$daemon" ] || says "in use by ramzswap0 of the kernel driver" \
+		rzscontrol /dev/ramzswap2 --backing_swap=$name --memlimit_kb=2048 --init
+done
+run rzscontrol /dev/ramzswap0 --reset
+
+if [ -n "$daemon" ]; then
+	run rzscontrol /dev/ramzswap2 --backing_swap=$F --memlimit_kb=1024 --init
+	for name in $F $F.link; do
+		says "in use" rzscontrol /dev/ramzswap1 --backing_swap=$name --memlimit_kb=2048 --init
+		equal "$(errno_of /sys/block/ramzswap1/backing_dev $name)" EBUSY "the error of a file that a daemon has"
+	done
+	said "ramzswap1: backing swap $F.link: it is in use"
+	equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
+		"none 0" "what is left of refused parameters"
+	run rzscontrol /dev/ramzswap2 --reset
+	run rzscontrol /dev/ramzswap1 --backing_swap=$F --memlimit_kb=2048 --init
+	run rzscontrol /dev/ramzswap1 --reset
+	kill $daemon
+	wait $daemon || fail "the daemon: $(cat /tmp/daemon.log)"
+fi
+run umount /mnt/files
 done_clean
