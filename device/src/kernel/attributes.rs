@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{KernelDevice, Root};
+use super::KernelDevice;
+use super::device::IN_USE;
 use crate::error::DeviceError;
 
 /// Size of the disk in bytes; writing it initialises the device.
@@ -72,9 +73,13 @@ impl KernelDevice {
 
     /// Writes an attribute.
     pub(super) fn write(&self, setting: &Setting) -> Result<(), DeviceError> {
-        let Setting { attribute, value } = setting;
-        write(self.root(), self.number(), attribute, value)
-            .map_err(|source| self.refused(attribute, value, source))
+        // Not created, where it is not there.
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(self.root().block(self.number()).join(setting.attribute))
+            .map_err(|source| self.not_opened(setting, source))?;
+        write_line(file, &setting.value).map_err(|source| self.refused(setting, source))
     }
 
     /// Writes all of these, or none: where one is refused, those before it are set back.
@@ -85,6 +90,10 @@ impl KernelDevice {
                 .read(setting.attribute)
                 .map(|text| chosen(&text).to_owned());
             if let Err(error) = self.write(setting) {
+                // Initialised by somebody else meanwhile: then it is theirs.
+                if matches!(error, DeviceError::AlreadyInitialised { .. }) {
+                    return Err(error);
+                }
                 for old in before.iter().rev() {
                     if let Err(error) = self.write(old) {
                         tracing::error!("could not undo a failed change: {error}");
@@ -97,48 +106,61 @@ impl KernelDevice {
         Ok(())
     }
 
-    fn refused(&self, attribute: &str, value: &str, source: io::Error) -> DeviceError {
-        let number = self.number();
-        match source.raw_os_error() {
-            Some(libc::EBUSY) if attribute == RESET => self
-                .busy("it is swapped on, mounted or open in a program; swapoff first, or free it"),
-            Some(libc::EBUSY) => DeviceError::AlreadyInitialised {
-                number,
-                action: "change its parameters",
-            },
-            _ => {
-                let remedy = match source.raw_os_error() {
-                    Some(libc::EACCES | libc::EPERM) => "only root may do this".to_owned(),
-                    Some(libc::ENOENT | libc::ENODEV) => {
-                        "the driver has no such device or attribute: is another version of \
-                         ramzswap.ko loaded?"
-                            .to_owned()
-                    }
-                    Some(libc::ENOMEM) => "give a smaller size, or free memory".to_owned(),
-                    _ => format!(
-                        "the driver says why in the kernel's log: dmesg | grep ramzswap{number}"
-                    ),
-                };
-                DeviceError::system(
-                    format!("set {attribute} of ramzswap{number} to \"{value}\""),
-                    source,
-                    &remedy,
-                )
+    /// The error where an attribute's file can't be opened.
+    fn not_opened(&self, setting: &Setting, source: io::Error) -> DeviceError {
+        let remedy = match source.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => "only root may do this".to_owned(),
+            Some(libc::ENOENT | libc::ENODEV) => {
+                "the driver has no such device or attribute: is another version of ramzswap.ko \
+                 loaded?"
+                    .to_owned()
             }
+            _ => self.log(),
+        };
+        DeviceError::system(self.action(setting), source, &remedy)
+    }
+
+    /// The error where the driver did not take a value. Those that open the backing swap give back
+    /// its errors.
+    fn refused(&self, setting: &Setting, source: io::Error) -> DeviceError {
+        let code = source.raw_os_error().unwrap_or(0);
+        match (setting.attribute, code) {
+            (RESET, libc::EBUSY) => self
+                .busy("it is swapped on, mounted or open in a program; swapoff first, or free it"),
+            (BACKING_DEV, libc::EBUSY) if !self.is_ready() => DeviceError::BackingBusy {
+                path: setting.value.clone().into(),
+                user: IN_USE.to_owned(),
+            },
+            (DISKSIZE, libc::EBUSY) => self.taken("initialise it anew"),
+            (_, libc::EBUSY) => self.already("change its parameters"),
+            (BACKING_DEV | DISKSIZE, libc::EACCES | libc::EPERM) => {
+                let remedy = format!("only root may do this; if you are, {}", self.log());
+                DeviceError::system(self.action(setting), source, &remedy)
+            }
+            (_, libc::EACCES | libc::EPERM) => {
+                DeviceError::system(self.action(setting), source, "only root may do this")
+            }
+            (_, libc::ENOMEM) => {
+                let remedy = "give a smaller size, or free memory";
+                DeviceError::system(self.action(setting), source, remedy)
+            }
+            _ => DeviceError::system(self.action(setting), source, &self.log()),
         }
+    }
+
+    fn action(&self, setting: &Setting) -> String {
+        let Setting { attribute, value } = setting;
+        format!(
+            "set {attribute} of ramzswap{} to \"{value}\"",
+            self.number()
+        )
     }
 }
 
 /// Writes in one call, as sysfs wants it.
-fn write(root: &Root, number: u32, attribute: &str, value: &str) -> io::Result<()> {
+fn write_line(mut file: std::fs::File, value: &str) -> io::Result<()> {
     use std::io::Write as _;
 
-    let path = root.block(number).join(attribute);
-    // Not created, where it is not there.
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(path)?;
     let line = format!("{value}\n");
     match file.write(line.as_bytes())? {
         n if n == line.len() => Ok(()),
@@ -157,4 +179,42 @@ pub(super) fn chosen(list: &str) -> &str {
 pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split_ascii_whitespace()
         .map(|word| word.trim_start_matches('[').trim_end_matches(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::tests::tree;
+
+    #[test]
+    fn an_error_of_the_backing_swap_is_not_one_of_the_device() {
+        let (_dir, root) = tree(1);
+        let device = KernelDevice::new(0, root.clone());
+        let put = |name: &str, text: &str| {
+            std::fs::write(root.sys.join("block/ramzswap0").join(name), text).unwrap();
+        };
+        put(BACKING_DEV, "/set\n");
+        let told = |ready: bool, attribute, code| {
+            put(INITSTATE, if ready { "1\n" } else { "0\n" });
+            let source = io::Error::from_raw_os_error(code);
+            let error = device.refused(&Setting::new(attribute, "/given"), source);
+            error.to_string()
+        };
+        let log = "dmesg | grep ramzswap0";
+        for (ready, attribute, code, words) in [
+            (false, BACKING_DEV, libc::EBUSY, "swap /given is in use by"),
+            (true, BACKING_DEV, libc::EBUSY, "already initialised"),
+            (false, BACKING_DEV, libc::ENOENT, log),
+            (false, BACKING_DEV, libc::EPERM, log),
+            (false, DISKSIZE, libc::EBUSY, "swap /set is in use by"),
+            (true, DISKSIZE, libc::EBUSY, "to initialise it anew"),
+            (false, DISKSIZE, libc::EACCES, log),
+            (false, DISKSIZE, libc::ENOMEM, "free memory"),
+            (false, MEM_LIMIT, libc::EPERM, "only root may do this"),
+            (true, RESET, libc::EBUSY, "ramzswap0 is busy"),
+        ] {
+            let message = told(ready, attribute, code);
+            assert!(message.contains(words), "{attribute} {code}: {message}");
+        }
+    }
 }

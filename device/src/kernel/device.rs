@@ -26,6 +26,8 @@ use crate::swap_header::{HeaderError, SwapHeader};
 /// How long a reset waits for whoever has the device open: udev looks at a device for a moment
 /// after each change.
 const RESET_PATIENCE: Duration = Duration::from_secs(2);
+/// Who has a backing swap that the driver finds busy.
+pub(super) const IN_USE: &str = "another program (swap, a mount, another device, or a writer)";
 /// Pause between two tries.
 const RESET_PAUSE: Duration = Duration::from_millis(20);
 
@@ -124,10 +126,12 @@ impl KernelDevice {
         }
         let set = self.set_so_far();
         let (resolved, warnings) = self.resolve(&Params::default().with(&set)?)?;
+        let mut settings = Vec::new();
         if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
-            self.write(&Setting::new(MEM_LIMIT, memlimit))?;
+            settings.push(Setting::new(MEM_LIMIT, memlimit));
         }
-        self.write(&Setting::new(DISKSIZE, resolved.disksize))?;
+        settings.push(Setting::new(DISKSIZE, resolved.disksize));
+        self.write_all(&settings)?;
         if let Err(error) = self.ensure_swap_header() {
             if let Err(error) = self.reset() {
                 tracing::error!("{error}");
@@ -392,6 +396,24 @@ impl KernelDevice {
             number: self.number,
             reason: reason.to_owned(),
         }
+    }
+
+    /// The driver says that something is busy: the device, where it is initialised, or else what it
+    /// wants for its backing swap.
+    pub(super) fn taken(&self, action: &'static str) -> DeviceError {
+        match self.backing_swap() {
+            Ok(Some(path)) if !self.is_ready() => DeviceError::BackingBusy {
+                path,
+                user: IN_USE.to_owned(),
+            },
+            _ => self.already(action),
+        }
+    }
+
+    /// Where it is said why the driver refused.
+    pub(super) fn log(&self) -> String {
+        let number = self.number;
+        format!("the driver says why in the kernel's log: dmesg | grep ramzswap{number}")
     }
 
     pub(super) fn already(&self, action: &'static str) -> DeviceError {

@@ -219,24 +219,42 @@ impl<'a> Control<'a> {
         if done == 0 {
             return Ok(());
         }
-        let source = io::Error::last_os_error();
-        let device = self.device;
-        let number = device.number();
-        Err(match (source.raw_os_error(), request) {
-            (Some(libc::EBUSY), RESET) => {
-                device.busy("it is swapped on, mounted or open in a program; swapoff first")
-            }
-            (Some(libc::EBUSY), INIT) => device.already("initialise it anew"),
-            (Some(libc::EBUSY), _) => device.already("change its parameters"),
-            (Some(libc::EPERM | libc::EACCES), _) => {
-                DeviceError::system(format!("{action} ramzswap{number}"), source, "run as root")
-            }
-            _ => DeviceError::system(
-                format!("{action} ramzswap{number}"),
-                source,
-                &format!("the driver says why in the kernel's log: dmesg | grep ramzswap{number}"),
-            ),
-        })
+        Err(refused(
+            self.device,
+            request,
+            action,
+            io::Error::last_os_error(),
+        ))
+    }
+}
+
+/// What a call that the driver refused comes to.
+fn refused(
+    device: &KernelDevice,
+    request: u32,
+    action: &'static str,
+    source: io::Error,
+) -> DeviceError {
+    match (source.raw_os_error(), request) {
+        (Some(libc::EBUSY), RESET) => {
+            device.busy("it is swapped on, mounted or open in a program; swapoff first")
+        }
+        (Some(libc::EBUSY), INIT) => device.taken("initialise it anew"),
+        (Some(libc::EBUSY), _) => device.already("change its parameters"),
+        (Some(libc::EPERM | libc::EACCES), request) => {
+            // That one opens the backing swap: it may be the file's error.
+            let remedy = match request {
+                INIT => format!("run as root; if you are, {}", device.log()),
+                _ => "run as root".to_owned(),
+            };
+            let action = format!("{action} ramzswap{}", device.number());
+            DeviceError::system(action, source, &remedy)
+        }
+        _ => DeviceError::system(
+            format!("{action} ramzswap{}", device.number()),
+            source,
+            &device.log(),
+        ),
     }
 }
 
@@ -290,6 +308,37 @@ mod tests {
             0x7a05,
         ];
         assert_eq!(numbers, expected);
+    }
+
+    /// The driver opens the backing swap when it initialises: only `initstate` tells whether it is
+    /// that or the device that is busy.
+    #[test]
+    fn what_is_busy_is_told_apart() {
+        let (_dir, root) = super::super::tests::tree(1);
+        let device = KernelDevice::new(0, root.clone());
+        let attribute = |name: &str| root.sys.join("block/ramzswap0").join(name);
+        let refused = |request, code| {
+            let error = refused(&device, request, "do", io::Error::from_raw_os_error(code));
+            error.to_string()
+        };
+        std::fs::write(attribute("backing_dev"), "/swap\n").unwrap();
+        let message = refused(INIT, libc::EBUSY);
+        assert!(
+            message.starts_with("backing swap /swap is in use by"),
+            "{message}"
+        );
+        std::fs::write(attribute("initstate"), "1\n").unwrap();
+        for (request, code, words) in [
+            (INIT, libc::EBUSY, "already initialised: reset it first to"),
+            (SET_DISKSIZE_KB, libc::EBUSY, "already initialised"),
+            (RESET, libc::EBUSY, "ramzswap0 is busy: it is swapped on"),
+            (SET_DISKSIZE_KB, libc::EPERM, "; run as root"),
+            (INIT, libc::EPERM, "dmesg | grep ramzswap0"),
+            (INIT, libc::ENOENT, "dmesg | grep ramzswap0"),
+        ] {
+            let message = refused(request, code);
+            assert!(message.contains(words), "{message}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ const ATTRIBUTES: [(&str, &str); 12] = [
 ];
 
 /// A tree with a driver of `devices` devices.
-fn tree(devices: u32) -> (TempDir, Root) {
+pub(super) fn tree(devices: u32) -> (TempDir, Root) {
     let dir = tempfile::tempdir().unwrap();
     let root = Root::below(dir.path(), "6.1.0-test");
     std::fs::create_dir_all(root.sys.join("module/ramzswap")).unwrap();

@@ -85,6 +85,18 @@ for name in $F $F.link; do
 done
 run rzscontrol /dev/ramzswap0 --reset
 
+# A program that has it open for writing is seen by the driver only, which says that something is
+# busy: the backing swap, and not the device.
+sleep 600 3<>$F &
+writer=$!
+until_true 20 test -e /proc/$writer/fd/3
+says "backing swap $F is in use by" rzscontrol /dev/ramzswap1 --backing_swap=$F --memlimit_kb=2048 --init
+says "backing swap $F is in use by" compcache --driver kernel swap on ramzswap1 --backing-swap $F --memlimit 2M
+equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
+	"none 0" "what is left of refused parameters"
+kill $writer
+wait $writer
+
 if [ -n "$daemon" ]; then
 	run rzscontrol /dev/ramzswap2 --backing_swap=$F --memlimit_kb=1024 --init
 	for name in $F $F.link; do
