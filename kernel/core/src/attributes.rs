@@ -111,6 +111,7 @@ unsafe extern "C" fn rz_attribute_store(
     // What is no text is refused as that, whatever it is.
     let given = core::str::from_utf8(bytes).unwrap_or("\u{fffd}").trim();
     let outcome = match Attribute::of(number) {
+        Some(Attribute::BackingDev) => store_backing_swap(&mut control, line(bytes)),
         Some(attribute) => store(&mut control, attribute, given),
         None => Ok(()),
     };
@@ -150,8 +151,7 @@ fn show(control: &mut Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -
         Attribute::BackingDev => {
             let path = control.backing_swap.as_deref().unwrap_or(b"none\0");
             let path = path.strip_suffix(b"\0").unwrap_or(path);
-            path.utf8_chunks()
-                .try_for_each(|chunk| out.write_str(chunk.valid()))?;
+            out.put(path);
             writeln!(out)
         }
         Attribute::MmStat => stats::mm_stat(control, out),
@@ -246,20 +246,6 @@ fn store<'a>(
             control.codec = spec;
             Ok(())
         }
-        Attribute::BackingDev if given == "none" => {
-            control
-                .before_life("take its backing swap away")?
-                .backing_swap = None;
-            Ok(())
-        }
-        Attribute::BackingDev => {
-            let before = control.backing_swap.take();
-            let outcome = try_backing_swap(control, given);
-            if outcome.is_err() {
-                control.backing_swap = before;
-            }
-            outcome
-        }
         Attribute::RecompressAlgorithm => {
             let codec = match given {
                 "off" => None,
@@ -298,14 +284,40 @@ fn store<'a>(
             }
             Err(Error::NoChunk { index })
         }
-        // Only read.
+        // Only read, or stored by `store_backing_swap`.
         _ => Ok(()),
     }
 }
 
+/// What a user wrote, byte for byte: without the newline that ends it, and without a 0 and what is
+/// behind it. A path may begin and end with white space, and need not be text.
+fn line(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or(bytes);
+    bytes.strip_suffix(b"\n").unwrap_or(bytes)
+}
+
+fn store_backing_swap<'a>(control: &mut Control<'_>, path: &[u8]) -> Result<(), Error<'a>> {
+    // SAFETY: may be called anywhere.
+    if !unsafe { sys::rzk_is_admin() } {
+        return Err(Error::NotAdmin);
+    }
+    if path == b"none" {
+        control
+            .before_life("take its backing swap away")?
+            .backing_swap = None;
+        return Ok(());
+    }
+    let before = control.backing_swap.take();
+    let outcome = try_backing_swap(control, path);
+    if outcome.is_err() {
+        control.backing_swap = before;
+    }
+    outcome
+}
+
 /// Sets the backing swap, if it can be one now. It is closed again until the device is initialised.
-fn try_backing_swap<'a>(control: &mut Control<'_>, given: &str) -> Result<(), Error<'a>> {
-    ioctl::set_backing_swap(control, given.as_bytes())?;
+fn try_backing_swap<'a>(control: &mut Control<'_>, given: &[u8]) -> Result<(), Error<'a>> {
+    ioctl::set_backing_swap(control, given)?;
     let number = control.device().number();
     let path = control.backing_swap.as_deref().unwrap_or_default();
     BackingSwap::open(path).map(drop).map_err(|error| {

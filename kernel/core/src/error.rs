@@ -84,6 +84,8 @@ pub(crate) enum Error<'a> {
     PathTooLong { most: usize },
     #[error("the path of the backing swap is empty: give that of a partition or file")]
     PathEmpty,
+    #[error("the path of the backing swap does not begin with '/': give the whole path")]
+    PathRelative,
     #[error("the reason was printed")]
     Told { code: i32 },
     #[error("only a user with CAP_SYS_ADMIN may do that: become root")]

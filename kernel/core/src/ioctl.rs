@@ -149,6 +149,10 @@ pub(crate) fn set_backing_swap(
     if path.len() >= PATH {
         return Err(Error::PathTooLong { most: PATH - 1 });
     }
+    // It is opened again when the device is initialised, by whoever does that, wherever he is.
+    if path.first() != Some(&b'/') {
+        return Err(Error::PathRelative);
+    }
     let mut with_end = [0; PATH];
     with_end[..path.len()].copy_from_slice(path);
     let path = fallible::text(&with_end[..=path.len()]).map_err(no_memory("the path", PAGE))?;

@@ -83,14 +83,22 @@ impl Bed {
     }
 
     fn show(&self, number: u32) -> String {
+        String::from_utf8(self.show_bytes(number)).unwrap()
+    }
+
+    fn show_bytes(&self, number: u32) -> Vec<u8> {
         let mut room = [0; 4096];
         // SAFETY: the device lives, and there is as much room.
         let length = unsafe { rz_attribute_show(&*self.0, number, room.as_mut_ptr(), room.len()) };
-        String::from_utf8(room[..length as usize].to_vec()).unwrap()
+        room[..length as usize].to_vec()
     }
 
     /// 0 or an error number.
     fn store(&self, number: u32, text: &str) -> i32 {
+        self.store_bytes(number, text.as_bytes())
+    }
+
+    fn store_bytes(&self, number: u32, text: &[u8]) -> i32 {
         // SAFETY: the device lives, and the text is as long.
         let taken = unsafe { rz_attribute_store(&*self.0, number, text.as_ptr(), text.len()) };
         if taken == text.len() as isize {
@@ -532,6 +540,58 @@ fn errors_of_a_backing_swap_are_told_apart() {
         step.store(0, SeqCst);
     }
     assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+}
+
+#[test]
+fn the_path_of_a_backing_swap_is_kept_byte_for_byte() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    let longest = [b"/".as_slice(), &[b'a'; 126]].concat();
+    for path in [
+        b"/swap".as_slice(),
+        b"/ swap",
+        b"/swap ",
+        b"/swap\t\n",
+        b"/in\nside",
+        b"/swap[1]",
+        b"/\xff\xfe",
+        "/\u{e4}\u{2028}".as_bytes(),
+        &longest,
+    ] {
+        swap_area(&String::from_utf8_lossy(path), 64);
+        let line = [path, b"\n"].concat();
+        assert_eq!(bed.store_bytes(BACKING_DEV, &line), 0, "{path:?}");
+        assert_eq!(bed.show_bytes(BACKING_DEV), line);
+        // What it shows can be written back.
+        assert_eq!(bed.store_bytes(BACKING_DEV, &line), 0, "{path:?}");
+        assert_eq!(bed.store(BACKING_DEV, "none"), 0);
+        let mut name = [0; 128];
+        name[..path.len()].copy_from_slice(path);
+        assert_eq!(bed.ioctl_of(SET_BACKING_SWAP, &mut name), 0);
+        assert_eq!(bed.show_bytes(BACKING_DEV), line);
+        assert_eq!(bed.ioctl(INIT, 0), 0);
+        let mut stats = [0_u8; 252];
+        assert_eq!(bed.ioctl_of(GET_STATS_252, &mut stats), 0);
+        assert_eq!(stats[..128], name);
+        assert_eq!(bed.ioctl(RESET, 0), 0);
+    }
+    for (path, words) in [
+        (b"swap\n".as_slice(), "does not begin with '/'"),
+        (b"./swap", "does not begin with '/'"),
+        (b" /swap", "does not begin with '/'"),
+        (b"\n", "is empty"),
+        (b"\0/swap", "is empty"),
+        (&[longest.as_slice(), b"a"].concat(), "the limit is 127"),
+    ] {
+        assert_eq!(bed.store_bytes(BACKING_DEV, path), EINVAL, "{path:?}");
+        assert!(said(words), "{path:?}: {:?}", LOG.lock());
+        LOG.lock().unwrap().clear();
+        assert_eq!(bed.show(BACKING_DEV), "none\n");
+    }
+    let mut name = [0; 128];
+    name[..4].copy_from_slice(b"swap");
+    assert_eq!(bed.ioctl_of(SET_BACKING_SWAP, &mut name), -EINVAL);
+    assert!(said("does not begin with '/': give the whole path"));
 }
 
 #[test]

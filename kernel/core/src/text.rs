@@ -19,6 +19,13 @@ impl<'a> Writer<'a> {
         self.length
     }
 
+    /// Writes bytes as they are.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        let fits = bytes.len().min(self.room.len() - self.length);
+        self.room[self.length..self.length + fits].copy_from_slice(&bytes[..fits]);
+        self.length += fits;
+    }
+
     /// What was written.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.room[..self.length]
@@ -27,9 +34,7 @@ impl<'a> Writer<'a> {
 
 impl fmt::Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let fits = text.len().min(self.room.len() - self.length);
-        self.room[self.length..self.length + fits].copy_from_slice(&text.as_bytes()[..fits]);
-        self.length += fits;
+        self.put(text.as_bytes());
         Ok(())
     }
 }
