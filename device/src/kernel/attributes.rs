@@ -1,6 +1,9 @@
 //! A device's attributes: the files in `/sys/block/ramzswapN/`.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use super::KernelDevice;
 use super::device::IN_USE;
@@ -38,14 +41,24 @@ pub(super) const NONE: &str = "none";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) attribute: &'static str,
-    pub(super) value: String,
+    /// A path is any bytes.
+    pub(super) value: Vec<u8>,
 }
 
 impl Setting {
     pub(super) fn new(attribute: &'static str, value: impl ToString) -> Setting {
         Setting {
             attribute,
-            value: value.to_string(),
+            value: value.to_string().into_bytes(),
+        }
+    }
+
+    /// The backing swap, or that there is none.
+    pub(super) fn backing_swap(path: Option<&Path>) -> Setting {
+        let path = path.map_or(OsStr::new(NONE), Path::as_os_str);
+        Setting {
+            attribute: BACKING_DEV,
+            value: path.as_bytes().to_owned(),
         }
     }
 }
@@ -86,9 +99,7 @@ impl KernelDevice {
     pub(super) fn write_all(&self, settings: &[Setting]) -> Result<(), DeviceError> {
         let mut before = Vec::new();
         for setting in settings {
-            let old = self
-                .read(setting.attribute)
-                .map(|text| chosen(&text).to_owned());
+            let old = self.setting(setting.attribute);
             if let Err(error) = self.write(setting) {
                 // Initialised by somebody else meanwhile: then it is theirs.
                 if matches!(error, DeviceError::AlreadyInitialised { .. }) {
@@ -101,9 +112,18 @@ impl KernelDevice {
                 }
                 return Err(error);
             }
-            before.extend(old.ok().map(|value| Setting::new(setting.attribute, value)));
+            before.extend(old.ok());
         }
         Ok(())
+    }
+
+    /// What an attribute is set to now.
+    fn setting(&self, attribute: &'static str) -> io::Result<Setting> {
+        if attribute == BACKING_DEV {
+            return Ok(Setting::backing_swap(self.backing_swap()?.as_deref()));
+        }
+        let text = self.read(attribute)?;
+        Ok(Setting::new(attribute, chosen(&text)))
     }
 
     /// The error where an attribute's file can't be opened.
@@ -128,7 +148,7 @@ impl KernelDevice {
             (RESET, libc::EBUSY) => self
                 .busy("it is swapped on, mounted or open in a program; swapoff first, or free it"),
             (BACKING_DEV, libc::EBUSY) if !self.is_ready() => DeviceError::BackingBusy {
-                path: setting.value.clone().into(),
+                path: OsStr::from_bytes(&setting.value).into(),
                 user: IN_USE.to_owned(),
             },
             (DISKSIZE, libc::EBUSY) => self.taken("initialise it anew"),
@@ -150,6 +170,7 @@ impl KernelDevice {
 
     fn action(&self, setting: &Setting) -> String {
         let Setting { attribute, value } = setting;
+        let value = String::from_utf8_lossy(value);
         format!(
             "set {attribute} of ramzswap{} to \"{value}\"",
             self.number()
@@ -158,11 +179,11 @@ impl KernelDevice {
 }
 
 /// Writes in one call, as sysfs wants it.
-fn write_line(mut file: std::fs::File, value: &str) -> io::Result<()> {
+fn write_line(mut file: std::fs::File, value: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
 
-    let line = format!("{value}\n");
-    match file.write(line.as_bytes())? {
+    let line = [value, b"\n"].concat();
+    match file.write(&line)? {
         n if n == line.len() => Ok(()),
         _ => Err(io::ErrorKind::WriteZero.into()),
     }

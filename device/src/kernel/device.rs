@@ -10,8 +10,8 @@ use compcache_engine::{CodecSpec, PAGE_SIZE};
 use parking_lot::Mutex;
 
 use super::attributes::{
-    self as attribute, BACKING_DEV, COMP_ALGORITHM, DISKSIZE, INITSTATE, MEM_LIMIT, NONE,
-    RECOMPRESS_AFTER, RECOMPRESS_ALGORITHM, RECOMPRESS_CPU, RESET, Setting,
+    self as attribute, COMP_ALGORITHM, DISKSIZE, INITSTATE, MEM_LIMIT, RECOMPRESS_AFTER,
+    RECOMPRESS_ALGORITHM, RECOMPRESS_CPU, RESET, Setting,
 };
 use super::{NAME, Root, ioctl, report};
 use crate::backing_swap::BackingSwap;
@@ -104,7 +104,7 @@ impl KernelDevice {
         let warnings = self.resolve(&params)?.1;
         let mut settings = Vec::new();
         if let Some(path) = update.backing_swap.as_ref() {
-            settings.push(Setting::new(BACKING_DEV, path.display()));
+            settings.push(Setting::backing_swap(Some(path)));
         }
         if update.memlimit.is_some() {
             settings.push(Setting::new(MEM_LIMIT, params.memlimit.unwrap_or(0)));
@@ -267,13 +267,11 @@ impl KernelDevice {
 
     /// The parameters that were set and can be seen: size, memory limit and backing swap.
     pub(super) fn set_so_far(&self) -> ParamsUpdate {
-        let backing = self.read(BACKING_DEV).unwrap_or_default();
-        let backing = Some(backing).filter(|path| !path.is_empty() && path != NONE);
         let some = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
         ParamsUpdate {
             disksize: self.disksize.lock().or(some(self.read_number(DISKSIZE))),
             memlimit: some(self.read_number(MEM_LIMIT)),
-            backing_swap: backing.map(PathBuf::from),
+            backing_swap: self.backing_swap().unwrap_or_default(),
             ..ParamsUpdate::default()
         }
     }

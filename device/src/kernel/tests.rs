@@ -1,5 +1,7 @@
 //! Devices in a tree of files, which take what is written and do nothing with it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -251,6 +253,65 @@ fn the_status_is_that_of_a_device_in_userspace() {
         ("lz4", 4, 99)
     );
     assert_eq!(ready.swap, None);
+}
+
+#[test]
+fn the_path_of_a_backing_swap_goes_byte_for_byte() {
+    let (dir, root) = tree(1);
+    let device = device(&root);
+    let attribute = root.block(0).join("backing_dev");
+    let mut header = vec![0; 10 * 4096];
+    header[..4096]
+        .copy_from_slice(&crate::swap_header::SwapHeader::fresh(10, [0; 16], "").to_page());
+    std::fs::write(dir.path().join("area"), &header).unwrap();
+    // The directory may itself be too deep for the driver.
+    let base = dir.path().as_os_str().len() + 1;
+    let of_length = |bytes: usize| vec![b'l'; bytes - base];
+    let names = [
+        b"plain".as_slice(),
+        b" both ",
+        b"tab\t",
+        b"in\nside",
+        b"end\n",
+        b"swap[1]",
+        b"none",
+        b"\xff\xfe",
+        &of_length(127),
+    ];
+    for name in names {
+        let path = dir.path().join(OsStr::from_bytes(name));
+        std::fs::hard_link(dir.path().join("area"), &path).unwrap();
+        let update = ParamsUpdate {
+            backing_swap: Some(path.clone()),
+            ..ParamsUpdate::default()
+        };
+        device.configure(&update).unwrap();
+        let line = [path.as_os_str().as_bytes(), b"\n"].concat();
+        assert_eq!(std::fs::read(&attribute).unwrap(), line, "{path:?}");
+        assert_eq!(device.backing_swap().unwrap(), Some(path.clone()));
+        assert_eq!(device.status().params.backing_swap, Some(path.clone()));
+        // Set back as it was, where something after it is refused.
+        let cpu = root.block(0).join("recompress_cpu");
+        std::fs::remove_file(&cpu).unwrap();
+        let other = dir.path().join("soft");
+        let _ = std::os::unix::fs::symlink("area", &other);
+        let update = ParamsUpdate {
+            backing_swap: Some(other),
+            recompress_cpu: Some(5),
+            ..ParamsUpdate::default()
+        };
+        device.configure(&update).unwrap_err();
+        assert_eq!(std::fs::read(&attribute).unwrap(), line, "{path:?}");
+        std::fs::write(&cpu, "10\n").unwrap();
+    }
+    let long = dir.path().join(OsStr::from_bytes(&of_length(128)));
+    std::fs::hard_link(dir.path().join("area"), &long).unwrap();
+    let update = ParamsUpdate {
+        backing_swap: Some(long),
+        ..ParamsUpdate::default()
+    };
+    let message = device.configure(&update).unwrap_err().to_string();
+    assert!(message.contains("128 bytes"), "{message}");
 }
 
 #[test]

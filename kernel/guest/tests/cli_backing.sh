@@ -85,6 +85,22 @@ for name in $F $F.link; do
 done
 run rzscontrol /dev/ramzswap0 --reset
 
+# Paths go byte for byte, to the driver's calls and to its attributes.
+odd='/mnt/files/ odd [lz4] '
+run ln -s swap "$odd"
+run rzscontrol /dev/ramzswap1 --backing_swap="$odd" --memlimit_kb=2048 --init
+equal "$(cat /sys/block/ramzswap1/backing_dev)" "$odd" "the path by rzscontrol"
+run rzscontrol /dev/ramzswap1 --reset
+run compcache --driver kernel swap on ramzswap1 --backing-swap "$odd" --memlimit 2M >/dev/null
+equal "$(cat /sys/block/ramzswap1/backing_dev)" "$odd" "the path by compcache"
+run compcache swap off ramzswap1 >/dev/null
+cd /mnt/files
+refused write_to /sys/block/ramzswap1/backing_dev swap
+said "ramzswap1: the path of the backing swap does not begin with '/'"
+run rzscontrol /dev/ramzswap1 --backing_swap=swap --memlimit_kb=2048 --init
+cd /
+run rzscontrol /dev/ramzswap1 --reset
+
 # A program that has it open for writing is seen by the driver only, which says that something is
 # busy: the backing swap, and not the device.
 sleep 600 3<>$F &
