@@ -159,7 +159,7 @@ impl BackingSwap {
         {
             return Err(unfit(&format!(
                 "it has a hole at byte {at}, a write there could fail for want of space: fill \
-                 it with dd or fallocate, not truncate, and prepare it with mkswap",
+                 a new file with dd, not truncate or fallocate, and prepare it with mkswap",
             )));
         }
         Ok(BackingSwap {

@@ -50,7 +50,8 @@ struct Args {
     /// Send pages that do not compress, or do not fit, to this swap area: a partition or a file
     ///
     /// It must be made by mkswap(8) and not be in use. The disk then has the size of the backing
-    /// swap.
+    /// swap. A file for the kernel driver must be on ext2, ext3, ext4 or xfs and be filled with dd,
+    /// not truncate or fallocate, and its path may have 127 bytes.
     #[arg(short = 'b', long = "backing_swap", value_name = "PATH")]
     backing_swap: Option<PathBuf>,
 
