@@ -38,8 +38,8 @@ reset_device
 # memory and with a backing swap.
 run load brd rd_nr=1 rd_size=32768
 run mkswap /dev/ram0 >/dev/null
-run blockio reset /dev/$D 16 8 200
-run blockio reset /dev/$D 16 8 200 /dev/ram0
+run blockio reset /dev/$D 16 8 60
+run blockio reset /dev/$D 16 8 60 /dev/ram0
 reset_device
 
 # Reset as soon as a swap-off, or requests, are over; and unloading right after them.
