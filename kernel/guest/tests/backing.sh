@@ -55,6 +55,7 @@ use $partition
 # A file, in extents: others lie between them.
 run mke2fs -F -b 4096 /dev/ram1 >/dev/null
 mkdir -p /mnt/files
+grep -q -w ext4 /proc/filesystems || run load ext4
 run mount -t ext4 /dev/ram1 /mnt/files
 n=0
 while [ $n -lt 56 ]; do

@@ -5,7 +5,7 @@
 # timeout: 600
 . /lib.sh
 
-grep -q ext4 /proc/filesystems || load ext4 || skip "no ext4 in this kernel"
+grep -q -w ext4 /proc/filesystems || load ext4 || skip "no ext4 in this kernel"
 run load ramzswap num_devices=4
 names=$(codecs)
 n=0

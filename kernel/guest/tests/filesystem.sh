@@ -3,7 +3,7 @@
 # memory: 512
 . /lib.sh
 
-grep -q ext4 /proc/filesystems || load ext4 || skip "no ext4 in this kernel"
+grep -q -w ext4 /proc/filesystems || load ext4 || skip "no ext4 in this kernel"
 run load ramzswap
 set_to disksize 128M
 run mke2fs -F -b 4096 /dev/$D >/dev/null
