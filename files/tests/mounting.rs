@@ -41,7 +41,7 @@ fn a_plain_umount_is_noticed() {
         let done = Command::new("umount").arg(bed.mounted()).output().unwrap();
         done.status.success()
     });
-    end.recv_timeout(Duration::from_secs(10)).unwrap();
+    end.recv_timeout(Duration::from_secs(600)).unwrap();
     assert!(bed.mount().ended());
     assert!(bed.mount().unmount(false).is_ok(), "nothing is left to do");
     assert!(!bed.mounted().join("f").exists());

@@ -5,12 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use compcache_host::cgroup::{Hierarchies, Hierarchy};
 use compcache_host::proc;
 
-use crate::wait::until_or;
+use crate::wait::{DEADLINE, until_or};
 
 /// How the names of all cgroups begin that compcache and its tests make.
 const PREFIX: &str = "compcache-";
@@ -125,7 +124,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let removed = until_or(Duration::from_secs(20), &mut || {
+        let removed = until_or(DEADLINE, &mut || {
             let processes =
                 fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
             for pid in processes.lines().filter_map(|pid| pid.parse::<i32>().ok()) {

@@ -66,7 +66,7 @@ impl Fake {
     pub(crate) fn wait_for(&self, condition: impl Fn(&Model) -> bool) {
         let mut model = self.inner.0.lock();
         while !condition(&model) {
-            let limit = std::time::Duration::from_secs(20);
+            let limit = std::time::Duration::from_secs(600);
             let waited = self.inner.1.wait_for(&mut model, limit);
             assert!(!waited.timed_out(), "never came: {model:?}");
         }
@@ -262,7 +262,7 @@ impl FakeMounts {
     pub(crate) fn wait_for(&self, condition: impl Fn(&MountModel) -> bool) {
         let mut model = self.0.0.lock();
         while !condition(&model) {
-            let limit = std::time::Duration::from_secs(20);
+            let limit = std::time::Duration::from_secs(600);
             let waited = self.0.1.wait_for(&mut model, limit);
             assert!(!waited.timed_out(), "never came: {model:?}");
         }
