@@ -203,14 +203,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         if matches!(room, Room::Limited) && self.excess() > 0 {
             return Err(Full);
         }
-        let header = Header {
-            owner,
-            checksum: checksum::crc32c(owner, bytes),
-        };
         let place = self.allocate(host, arena, granules(bytes.len()), room)?;
-        // SAFETY: these granules were just allocated for this chunk, with room for it.
-        unsafe { self.memory.write_chunk(place, header, bytes) };
-        Ok(place)
+        Ok(self.fill(Placed(place), owner, bytes))
     }
 
     fn allocate(&self, host: &H, arena: usize, size: usize, room: Room) -> Result<u64, Full> {
@@ -313,10 +307,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             let mut chunk = first;
             next = loop {
                 let freed = arena.free(&self.frames(), chunk.place, granules(chunk.length));
-                if let Some(frame) = freed.emptied {
-                    self.ready.push(&self.infos, frame);
-                }
-                call |= freed.sparse || freed.emptied.is_some() && self.has_surplus();
+                call |= self.keep_emptied(freed);
                 match chunks.next() {
                     Some(other) if self.arena_of(other.place) == number => chunk = other,
                     other => break other,
@@ -351,16 +342,22 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     #[inline]
     fn free(&self, host: &H, ChunkRef { place, length, .. }: ChunkRef) {
         let arena = self.arena_of(place);
-        let Freed { emptied, sparse } = {
+        let freed = {
             let mut arena = self.arenas[arena].0.lock();
             arena.free(&self.frames(), place, granules(length))
         };
+        if self.keep_emptied(freed) {
+            self.call_keeper(host);
+        }
+    }
+
+    /// Makes a frame ready that has become empty; whether the keeper has work then.
+    #[inline]
+    fn keep_emptied(&self, Freed { emptied, sparse }: Freed) -> bool {
         if let Some(frame) = emptied {
             self.ready.push(&self.infos, frame);
         }
-        if sparse || emptied.is_some() && self.has_surplus() {
-            self.call_keeper(host);
-        }
+        sparse || emptied.is_some() && self.has_surplus()
     }
 
     /// The bytes of the chunk that a slot of this pool's table names, once they match their

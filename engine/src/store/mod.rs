@@ -351,11 +351,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Makes a slot that is held say `new`, and frees what it said.
     fn exchange(&self, shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) {
-        // Counted first: a discard by another thread may follow the commit at once.
-        if let Some(entry) = new.entry() {
-            shard.gained(entry);
-        }
-        self.release(shard, held.commit(new));
+        self.release(shard, commit_held(shard, held, new));
     }
 
     /// Frees what an emptied slot said; returns whether its page held something until now.
@@ -369,33 +365,36 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Frees what some slots said, with the lock of an arena taken once for neighbours.
     fn release_each(&self, shard: &Shard, taken: impl Iterator<Item = Taken>) {
-        let chunks = taken.filter_map(|taken| match taken.slot().as_chunk() {
-            Some(chunk) => {
-                shard.lost_chunk(chunk);
-                Some(taken)
-            }
-            None => {
-                if let Some(entry) = taken.slot().entry() {
-                    shard.lost(entry);
-                }
-                None
-            }
-        });
+        let chunks = taken.filter(|taken| count_lost(shard, taken));
         self.pool.remove_each(&self.host, chunks);
     }
 
     /// Frees what a slot said.
     fn release(&self, shard: &Shard, taken: Taken) {
-        match taken.slot().as_chunk() {
-            Some(chunk) => {
-                shard.lost_chunk(chunk);
-                self.pool.remove(&self.host, taken);
-            }
-            None => {
-                if let Some(entry) = taken.slot().entry() {
-                    shard.lost(entry);
-                }
-            }
+        if count_lost(shard, &taken) {
+            self.pool.remove(&self.host, taken);
         }
     }
+}
+
+/// Makes a slot that is held say `new`, and returns what it said.
+#[inline]
+fn commit_held(shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) -> Taken {
+    // Counted first: a discard by another thread may follow the commit at once.
+    if let Some(entry) = new.entry() {
+        shard.gained(entry);
+    }
+    held.commit(new)
+}
+
+/// Counts what a slot said as gone, and returns whether it was a chunk.
+#[inline]
+fn count_lost(shard: &Shard, taken: &Taken) -> bool {
+    let chunk = taken.slot().as_chunk();
+    if let Some(chunk) = chunk {
+        shard.lost_chunk(chunk);
+    } else if let Some(entry) = taken.slot().entry() {
+        shard.lost(entry);
+    }
+    chunk.is_some()
 }

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::counters::Shard;
-use super::{STORED_AS_IT_IS_ABOVE, Store, Worker, WriteError};
+use super::{STORED_AS_IT_IS_ABOVE, Store, Worker, WriteError, commit_held};
 use crate::backing::BackingAccess;
 use crate::codec::CodecId;
 use crate::fallible::{collect, reserved};
@@ -226,11 +226,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// that no page is in transit.
     fn replace(&self, shard: &Shard, index: u64, new: Slot) -> Option<Taken> {
         let word = self.table.get_to_write(index)?;
-        // Counted first: a discard by another thread may follow the commit at once.
-        if let Some(entry) = new.entry() {
-            shard.gained(entry);
-        }
         let held = slot::lock(word, |attempt| self.host.relax(attempt));
-        Some(held.commit(new))
+        Some(commit_held(shard, held, new))
     }
 }
