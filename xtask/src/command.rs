@@ -31,8 +31,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 ///
 /// As [`run`]; the error has the last lines that the program wrote.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = finish(command)?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&bytes(command)?).into_owned())
+}
+
+/// As [`output`], for output that is no text.
+///
+/// # Errors
+///
+/// As [`output`].
+pub(crate) fn bytes(command: &mut Command) -> Result<Vec<u8>> {
+    Ok(finish(command)?.stdout)
 }
 
 /// Runs a program to its end and keeps all that it writes in a file.

@@ -80,15 +80,7 @@ fn image(state: &State, busybox: &Path, kind: &Kind, path: &Path) -> Result<Vec<
         make.env(variable, "1");
     }
     command::output(&mut make)?;
-    let compressed = Command::new(busybox)
-        .args(["gzip", "-c"])
-        .arg(path)
-        .output()?;
-    anyhow::ensure!(
-        compressed.status.success(),
-        "cannot compress {}",
-        path.display()
-    );
+    let compressed = command::bytes(Command::new(busybox).args(["gzip", "-c"]).arg(path))?;
     fs::remove_file(path)?;
-    Ok(compressed.stdout)
+    Ok(compressed)
 }

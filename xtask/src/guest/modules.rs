@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::command;
+
 /// What tests may ask for. Where a kernel has one built in, or not at all, it is left out.
 const WANTED: [&str; 22] = [
     "zram",
@@ -107,16 +109,7 @@ fn add(
 
 fn decompressed(file: &Path, busybox: &Path) -> Result<Vec<u8>> {
     if file.extension().is_some_and(|extension| extension == "xz") {
-        let output = Command::new(busybox)
-            .args(["xz", "-dc"])
-            .arg(file)
-            .output()?;
-        anyhow::ensure!(
-            output.status.success(),
-            "cannot decompress {}",
-            file.display()
-        );
-        return Ok(output.stdout);
+        return command::bytes(Command::new(busybox).args(["xz", "-dc"]).arg(file));
     }
     fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
