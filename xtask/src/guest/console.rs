@@ -108,6 +108,19 @@ impl Outcome {
     }
 }
 
+/// The last lines of a console, indented, without what would move the cursor of a terminal.
+pub(crate) fn end_of(console: &str) -> String {
+    const LINES: usize = 60;
+    let lines: Vec<&str> = console.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..]
+        .iter()
+        .map(|line| {
+            let shown: String = line.chars().filter(|c| !c.is_control()).collect();
+            format!("    | {shown}\n")
+        })
+        .collect()
+}
+
 /// The first line of the kernel's that is a complaint. Its lines begin with a time in brackets,
 /// though others may have begun the line before it.
 fn complaint(console: &str, allowed: &[String]) -> Option<String> {
@@ -129,6 +142,13 @@ fn complaint(console: &str, allowed: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_is_that_of_a_terminal() {
+        assert_eq!(end_of("a\r\n\u{1b}[2Jb\n"), "    | a\n    | [2Jb\n");
+        let many: String = (0..1000).map(|line| format!("{line}\n")).collect();
+        assert!(end_of(&many).starts_with("    | 940\n"));
+    }
 
     fn judge(console: &str) -> Verdict {
         Outcome::judge(console, false, &["dm-flakey".into()]).verdict

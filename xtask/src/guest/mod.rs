@@ -10,7 +10,7 @@ mod programs;
 mod qemu;
 mod script;
 
-pub(crate) use console::{Outcome, Verdict};
+pub(crate) use console::{Outcome, Verdict, end_of};
 pub(crate) use initramfs::{Image, Ours, base, with_script};
 pub(crate) use qemu::{Counting, Machine, Qemu};
 pub(crate) use script::Script;

@@ -283,6 +283,10 @@ impl Test {
         );
         if !outcome.passed() {
             line += &format!("\n    {}; console: {}", outcome.reason(), log.display());
+            // Whoever reads the output of a machine that is gone has no other way to see it.
+            if !echo {
+                line += &format!(", its end:\n{}", guest::end_of(&said.console));
+            }
         }
         println!("{line}");
         if !self.keep {
