@@ -9,7 +9,8 @@ HEADER=4096			# bytes of the swap header, page 0 of a device that was initialise
 
 fail() {
 	echo "FAILED: $*"
-	dmesg | tail -n 25
+	[ -e $CG/limited/memory.events ] && echo "cgroup:" $(cat $CG/limited/memory.events)
+	dmesg | tail -n 40
 	exit 1
 }
 
@@ -147,11 +148,14 @@ chosen() {
 	grep -q "\[$1[]:]" $S/comp_algorithm
 }
 
-# in_cgroup MIB COMMAND...: with so much memory; swap is not limited.
+# in_cgroup MIB COMMAND...: with so much memory; swap is not limited. Above `memory.high` the kernel
+# reclaims and slows down; it kills at twice that only. At `memory.max` it kills as soon as some tries
+# of one process find nothing to reclaim, as they may while others hold all that there is.
 in_cgroup() {
 	echo +memory >$CG/cgroup.subtree_control || fail "no memory controller"
 	mkdir -p $CG/limited
-	echo "${1}M" >$CG/limited/memory.max
+	echo "$((2 * $1))M" >$CG/limited/memory.max || fail "memory.max"
+	echo "${1}M" >$CG/limited/memory.high || fail "memory.high"
 	shift
 	(
 		sh -c "echo \$PPID >$CG/limited/cgroup.procs"

@@ -13,10 +13,11 @@ mod release;
 mod state;
 mod test;
 
+use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
 pub(crate) use release::Release;
@@ -123,12 +124,35 @@ pub(crate) fn directory() -> PathBuf {
     workspace::target().join("kernel")
 }
 
+/// Waits until no other of these tasks builds in the same directory; the file is locked until it is
+/// closed.
+fn alone() -> Result<File> {
+    let directory = directory();
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let path = directory.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("waiting for another `cargo xtask kernel` in this checkout");
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+        }
+    }
+    file.lock()
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
 /// Runs a task; the status is that of a script where one was given.
 ///
 /// # Errors
 ///
 /// Something could not be fetched, built or started.
 pub(crate) fn run(task: Task) -> Result<ExitCode> {
+    let _alone = alone()?;
     match task {
         Task::Build(build) => {
             let state = build.kernels.state()?;
