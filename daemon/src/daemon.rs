@@ -189,7 +189,7 @@ fn mounts(settings: &Settings, env: &Env, registry: &Arc<Registry>) -> io::Resul
     let backend = Box::new(FileSystem::new(env.cpu_latency.clone()));
     let registry = registry.clone();
     let root = Root::default();
-    let swap = Box::new(move || registry.memory() + kernel::memory(&root));
+    let swap = Arc::new(move || registry.memory() + kernel::memory(&root));
     Mounts::new(backend, settings.config.memory_limit, swap)
 }
 

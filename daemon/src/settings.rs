@@ -52,7 +52,7 @@ pub enum SettingsError {
     /// Devices for a daemon that may have none.
     #[error(
         "{what}: swap devices need root, and you are uid {uid}: run this as root (`sudo \
-         compcached`), or leave it away for a daemon that serves mounts only"
+         compcached`), or omit it for a daemon that serves mounts only"
     )]
     NotRoot {
         /// What asks for devices: an option, or a place in the configuration.

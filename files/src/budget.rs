@@ -1,17 +1,21 @@
 //! One limit of memory for swap devices and mounts together.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use compcache_host::keeper::Wake;
 
 /// What the mounts of a process may take beside its swap devices. Swapped pages come first: they
 /// have nowhere else to go, while a mount can drop clean pages and write dirty ones out.
 ///
-/// Whoever owns the devices and mounts tells what they take and want; mounts ask whenever they
-/// like. All numbers are bytes; nothing here waits.
+/// Whoever owns the devices and mounts reports what they take; mounts ask whenever they like, and by
+/// asking want to know it anew. All numbers are bytes; nothing here waits.
 #[derive(Debug, Default)]
 pub struct Budget {
     limit: Option<u64>,
     swap: AtomicU64,
     caches: AtomicU64,
+    asked: Arc<Wake>,
 }
 
 impl Budget {
@@ -30,12 +34,18 @@ impl Budget {
         self.limit
     }
 
-    /// Tells what the swap devices take now: pools and tables.
+    /// Woken whenever a mount asks: whoever reports by [`Budget::set_swap`] does so then.
+    #[must_use]
+    pub fn asked(&self) -> Arc<Wake> {
+        Arc::clone(&self.asked)
+    }
+
+    /// Reports what the swap devices take now: pools and tables.
     pub fn set_swap(&self, bytes: u64) {
         self.swap.store(bytes, Relaxed);
     }
 
-    /// Tells the sum of [`Limits::cache`](crate::Limits::cache) of all mounts.
+    /// Reports the sum of [`Limits::cache`](crate::Limits::cache) of all mounts.
     pub fn set_caches(&self, bytes: u64) {
         self.caches.store(bytes, Relaxed);
     }
@@ -51,12 +61,15 @@ impl Budget {
 
     /// What one mount with this [`Limits::cache`](crate::Limits::cache) may take now: its share
     /// of [`Budget::for_files`], in proportion to the limits of all mounts, and never more than
-    /// its own. The mount's floor is not looked at.
+    /// its own, as of the last report. The mount's floor is not looked at.
     #[must_use]
     pub fn share(&self, cache: u64) -> u64 {
         let all = u128::from(self.caches.load(Relaxed).max(cache));
         if all == 0 {
             return 0;
+        }
+        if self.limit.is_some() {
+            self.asked.wake();
         }
         let share = u128::from(self.for_files()) * u128::from(cache) / all;
         u64::try_from(share).map_or(cache, |share| share.min(cache))
@@ -84,6 +97,8 @@ mod tests {
         assert_eq!(budget.for_files(), 1000);
         // Before the mount itself is counted it gets no more than all of it.
         assert_eq!(budget.share(2000), 1000);
+        assert!(budget.asked().take(), "a report is wanted");
+        assert!(!budget.asked().take());
         budget.set_caches(800);
         assert_eq!((budget.share(600), budget.share(200)), (600, 200));
         budget.set_swap(800);

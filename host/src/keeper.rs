@@ -2,9 +2,13 @@
 //! sparse ones. It sleeps until it is woken and costs nothing when there is nothing to do.
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// Wakes a background thread; never blocks.
 #[derive(Debug, Default)]
@@ -12,9 +16,23 @@ pub struct Wake {
     wanted: AtomicBool,
     stop: AtomicBool,
     thread: OnceLock<Thread>,
+    /// Readable once the thread shall wake, where it waits for descriptors.
+    event: Option<OwnedFd>,
 }
 
 impl Wake {
+    /// For a thread that waits for descriptors, too: by [`Wake::wait`].
+    ///
+    /// # Errors
+    /// If the process has no descriptor left.
+    pub fn with_event() -> io::Result<Self> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Wake {
+            event: Some(event),
+            ..Wake::default()
+        })
+    }
+
     /// Asks for a round of work.
     pub fn wake(&self) {
         // Whoever turns the flag on wakes; before the thread is known, its first look at the
@@ -23,7 +41,37 @@ impl Wake {
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();
+            self.signal();
         }
+    }
+
+    /// Makes the event readable. It can fail only if it already is.
+    fn signal(&self) {
+        if let Some(event) = &self.event {
+            let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Blocks the calling thread until it is woken or is to end, one of `descriptors` has an
+    /// exceptional condition (`POLLPRI`), or `timeout` is over; it may return early. Says whether a
+    /// descriptor has such a condition. Needs [`Wake::with_event`].
+    pub fn wait(&self, descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) -> bool {
+        let event = self.event.as_ref().map(|event| event.as_fd());
+        let mut polled: Vec<PollFd<'_>> = descriptors
+            .iter()
+            .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::PRI))
+            .chain(event.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)))
+            .collect();
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        // Whatever it says, the caller looks at what it waits for.
+        let _ = poll(&mut polled, timeout.as_ref());
+        if let Some(event) = event {
+            let _ = rustix::io::read(event, &mut [0; 8]);
+        }
+        let of_descriptors = &polled[..descriptors.len()];
+        of_descriptors
+            .iter()
+            .any(|polled| polled.revents().contains(PollFlags::PRI))
     }
 
     /// Asks the thread to end when it looks; it is not woken.
@@ -36,6 +84,7 @@ impl Wake {
         self.stop();
         if let Some(thread) = thread.take() {
             thread.thread().unpark();
+            self.signal();
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
                 tracing::error!("the thread {name} panicked");
@@ -131,6 +180,31 @@ mod tests {
             told.recv().is_err(),
             "the thread has ended and has not worked again"
         );
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_descriptors_is_woken_and_ended() {
+        for ends in [false, true] {
+            let wake = Arc::new(Wake::with_event().unwrap());
+            let (tell, told) = mpsc::channel();
+            let own = Arc::clone(&wake);
+            let mut thread = Some(std::thread::spawn(move || {
+                own.listen();
+                tell.send(()).unwrap();
+                while !own.is_stopped() && !own.take() {
+                    own.wait(&[], None);
+                }
+                own.is_stopped()
+            }));
+            told.recv().unwrap();
+            if ends {
+                wake.stop();
+                wake.signal();
+            } else {
+                wake.wake();
+            }
+            assert_eq!(thread.take().unwrap().join().unwrap(), ends);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What the engine and its servers ask of Linux: memory in memfds, locks, time, background
-//! threads, and the kernel's own tables: mounts, memory cgroups.
+//! threads, and the kernel's own tables: mounts, memory cgroups, memory pressure.
 //!
 //! Shared by those who hold pages: the ramzswap device and the compressed page cache.
 #![cfg(target_os = "linux")]
@@ -8,5 +8,6 @@ pub mod cgroup;
 pub mod keeper;
 pub mod memory;
 pub mod mountinfo;
+pub mod pressure;
 pub mod proc;
 pub mod sched;

@@ -5,7 +5,6 @@
 //! gigabytes out before it goes holds up anybody who asks for another, or for the status.
 
 pub mod dead;
-pub mod limit;
 pub mod memory;
 pub mod paths;
 pub mod plan;
@@ -17,12 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use compcache_files::{Budget, MountOptions};
+use compcache_host::keeper::Keeper;
 use parking_lot::{Condvar, Mutex};
 
 use crate::backend::{MountBackend, Mounted};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::types::MountStatus;
-use limit::{Feeder, SwapBytes};
 
 /// The most mounts of one daemon: the status of all must fit into a message.
 pub const MAX_MOUNTS: usize = 256;
@@ -31,13 +30,18 @@ pub const MAX_MOUNTS: usize = 256;
 pub struct Mounts {
     backend: Box<dyn MountBackend>,
     budget: Arc<Budget>,
-    feeder: Option<Feeder>,
+    swap: SwapBytes,
+    /// Reports to the budget what swap devices take, when a mount asks for its share of a limit.
+    _reporter: Option<Keeper>,
     table: Mutex<Table>,
     /// Told when a mount that was on its way has come, or has not.
     arrived: Condvar,
     /// Told when one is over.
     ended: Arc<OnceLock<Listener>>,
 }
+
+/// Gives the bytes that the swap devices take now. May wait for a device that comes or goes.
+pub type SwapBytes = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 type Listener = Box<dyn Fn() + Send + Sync>;
 
@@ -77,13 +81,20 @@ impl Mounts {
         swap: SwapBytes,
     ) -> io::Result<Mounts> {
         let budget = Arc::new(Budget::new(memory_limit));
-        let feeder = memory_limit
-            .map(|_| Feeder::start(budget.clone(), swap))
+        let reporter = memory_limit
+            .map(|_| {
+                let (budget, swap) = (Arc::clone(&budget), Arc::clone(&swap));
+                Keeper::start("limit", budget.asked(), move || {
+                    budget.set_swap(swap());
+                    false
+                })
+            })
             .transpose()?;
         Ok(Mounts {
             backend,
             budget,
-            feeder,
+            swap,
+            _reporter: reporter,
             table: Mutex::default(),
             arrived: Condvar::new(),
             ended: Arc::default(),
@@ -132,8 +143,9 @@ impl Mounts {
             path: &path,
             entry: None,
         };
-        if let Some(feeder) = &self.feeder {
-            feeder.want(true);
+        if self.budget.limit().is_some() {
+            // The first share that it asks for is right.
+            self.budget.set_swap((self.swap)());
         }
         let cache = options.limits.cache;
         let ended = Arc::new(AtomicBool::new(false));
@@ -327,10 +339,6 @@ impl Mounts {
         });
         let all = there.chain(&table.detached).map(|entry| entry.cache);
         self.budget.set_caches(all.fold(0, u64::saturating_add));
-        let none = table.places.is_empty() && table.detached.is_empty();
-        if let (Some(feeder), true) = (&self.feeder, none) {
-            feeder.want(false);
-        }
     }
 }
 

@@ -132,7 +132,7 @@ fn kind(spec: &MountSpec) -> Result<(), Refusal> {
     ];
     if let Some((name, _)) = of_source.iter().find(|(_, given)| ram && *given) {
         return Err(invalid(format!(
-            "{name} is for mounts of a directory: a mount in memory has no source; leave it away"
+            "{name} is for mounts of a directory: a mount in memory has no source; omit it"
         )));
     }
     let of_back = [
@@ -180,7 +180,7 @@ fn allow_other(spec: &MountSpec, here: Circumstances) -> Result<bool, Refusal> {
     if wanted && !here.root && !here.user_allow_other {
         let message = format!(
             "allow-other needs the line user_allow_other in {FUSE_CONF}, which only root can \
-             add; leave allow-other away to mount for yourself alone"
+             add; omit allow-other to mount for yourself alone"
         );
         return Err(Refusal::new(ErrorCode::Eperm, message));
     }

@@ -55,7 +55,7 @@ fn start_within(
     let fakes = FakeMounts::default();
     let swap = {
         let registry = registry.clone();
-        Box::new(move || registry.memory())
+        Arc::new(move || registry.memory())
     };
     let mounts = Mounts::new(Box::new(fakes.clone()), memory_limit, swap).unwrap();
     let mounts = Arc::new(mounts);

@@ -152,7 +152,7 @@ impl Contents {
             size,
             benches: Benches::default(),
             write_back: WriteBack::default(),
-            tuner: Arc::default(),
+            tuner: Arc::new(Tuner::new().map_err(thread)?),
             invalidated: AtomicU64::new(0),
         });
         let kept = Arc::clone(&shared);

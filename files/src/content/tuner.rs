@@ -1,14 +1,19 @@
 //! The tuner: a thread that, while files are read, looks at the system's memory ten times a
-//! second and lets the cache grow or shrink. While they are not, it sleeps.
+//! second and lets the cache grow or shrink. While they are not, it sleeps until the kernel reports
+//! that programs wait for memory. Only where that can't be known does it look once a second, as
+//! long as the cache holds pages: on a kernel without such reports, or beside swap devices that
+//! share its limit.
 
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use compcache_host::keeper::Wake;
+use compcache_host::pressure::Trigger;
 
 use super::Mode;
 use super::pressure::System;
@@ -18,6 +23,9 @@ use crate::options::{Limits, MountOptions};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// Time between two looks while files are not read, where they are needed.
+const IDLE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Looks without a read in between, after which the thread sleeps.
 const IDLE_LOOKS: u32 = 20;
@@ -42,7 +50,6 @@ const SLOW_NS: u64 = 500_000;
 const WEIGHT: u64 = 16;
 
 /// What requests tell the tuner.
-#[derive(Default)]
 pub(super) struct Tuner {
     pub(super) reader: Reader,
     requests: AtomicU64,
@@ -63,6 +70,20 @@ impl fmt::Debug for Tuner {
 }
 
 impl Tuner {
+    /// # Errors
+    /// If the process has no descriptor left.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Tuner {
+            reader: Reader::default(),
+            requests: AtomicU64::new(0),
+            sleeps: AtomicBool::new(false),
+            wake: Arc::new(Wake::with_event()?),
+            miss_ns: AtomicU64::new(0),
+            read_ns: AtomicU64::new(0),
+            take_ns: AtomicU64::new(0),
+        })
+    }
+
     /// A request came.
     pub(super) fn busy(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -128,6 +149,11 @@ impl Thread {
             shared: Arc::clone(shared),
             limit: Box::new(limit(options)),
             system: System::new(),
+            shares: options
+                .budget
+                .as_ref()
+                .is_some_and(|budget| budget.limit().is_some()),
+            triggers: Trigger::all(),
             stolen: None,
             given: 0,
             reclaiming: 0,
@@ -169,6 +195,10 @@ struct Tuning {
     shared: Arc<Shared>,
     limit: Box<dyn Fn() -> u64 + Send>,
     system: System,
+    /// Swap devices share the limit.
+    shares: bool,
+    /// By which the kernel reports that programs wait for memory.
+    triggers: Vec<Trigger>,
     /// At the last look.
     stolen: Option<u64>,
     given: u64,
@@ -194,19 +224,36 @@ impl Tuning {
         }
     }
 
-    /// Sleeps until the next request.
+    /// Sleeps until the next request, or until programs wait for memory.
     fn sleep(&mut self, wake: &Wake) {
-        let tuner = &self.shared.tuner;
-        let before = tuner.requests.load(Ordering::Relaxed);
+        let shared = Arc::clone(&self.shared);
+        let before = shared.tuner.requests.load(Ordering::Relaxed);
+        let asked = |wake: &Wake| {
+            wake.is_stopped()
+                || shared.tuner.requests.load(Ordering::SeqCst) != before
+                || wake.take()
+        };
         wake.take();
-        tuner.sleeps.store(true, Ordering::SeqCst);
-        while !wake.is_stopped() && tuner.requests.load(Ordering::SeqCst) == before && !wake.take()
-        {
-            std::thread::park();
+        shared.tuner.sleeps.store(true, Ordering::SeqCst);
+        while !asked(wake) {
+            let triggers: Vec<BorrowedFd<'_>> = self.triggers.iter().map(|t| t.as_fd()).collect();
+            if wake.wait(&triggers, self.idle_period()) {
+                break;
+            }
+            if !asked(wake) {
+                self.look();
+            }
         }
-        tuner.sleeps.store(false, Ordering::SeqCst);
+        shared.tuner.sleeps.store(false, Ordering::SeqCst);
         // What was dropped meanwhile was not for want of these files' pages.
         self.stolen = None;
+    }
+
+    /// How long to sleep at most.
+    fn idle_period(&self) -> Option<Duration> {
+        let blind = self.shares || self.triggers.is_empty();
+        let stats = self.shared.cache.stats();
+        (blind && stats.inactive + stats.active > 0).then_some(IDLE_PERIOD)
     }
 
     fn look(&mut self) {
@@ -232,7 +279,11 @@ impl Tuning {
 
 #[cfg(test)]
 mod tests {
+    use compcache_engine::Page;
+    use compcache_engine::ccache::{Added, Read};
+
     use super::*;
+    use crate::budget::Budget;
     use crate::content::Contents;
     use crate::content::tests::options;
 
@@ -244,6 +295,8 @@ mod tests {
             shared: Arc::clone(&contents.shared),
             limit: Box::new(limit(&options)),
             system: System::at(directory),
+            shares: false,
+            triggers: Vec::new(),
             stolen: None,
             given: 0,
             reclaiming: 0,
@@ -287,9 +340,45 @@ mod tests {
         assert_eq!(target(), 128 << 10, "the floor is kept");
     }
 
+    /// A cache that nobody asks for pages gives its memory to swap devices that need it.
+    #[test]
+    fn an_idle_cache_shrinks_for_swap_devices() {
+        const LIMIT: u64 = 1 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let budget = Arc::new(Budget::new(Some(LIMIT)));
+        let mut options = options(directory.path(), Mode::Through);
+        options.budget = Some(Arc::clone(&budget));
+        let (cache, floor) = (options.limits.cache, options.limits.floor);
+        let contents = Contents::new(&options).unwrap();
+        let shared = &contents.shared;
+        let until = |what: &dyn Fn() -> bool| {
+            let start = Instant::now();
+            while !what() {
+                let stats = shared.cache.stats();
+                assert!(start.elapsed() < Duration::from_secs(600), "{stats:?}");
+                std::thread::yield_now();
+            }
+        };
+        let file = shared.cache.add_file().unwrap();
+        let mut worker = shared.cache.try_worker().unwrap();
+        let mut page: Page = [0; 4096];
+        for (n, byte) in page.iter_mut().enumerate().step_by(9) {
+            *byte = n as u8;
+        }
+        let added = shared
+            .cache
+            .add(&mut worker, file, 0, &page, Read::Asked, || true);
+        assert_eq!(added, Added::Held);
+        until(&|| shared.cache.stats().target == cache);
+        until(&|| shared.tuner.sleeps.load(Ordering::SeqCst));
+        budget.set_swap(LIMIT);
+        until(&|| shared.cache.stats().target == floor);
+        assert!(shared.tuner.sleeps.load(Ordering::SeqCst));
+    }
+
     #[test]
     fn slow_sources_are_told_from_fast_ones() {
-        let tuner = Tuner::default();
+        let tuner = Tuner::new().unwrap();
         assert!(!tuner.is_slow() && tuner.pays(HIT_NS + 1));
         tuner.took_in(Duration::from_micros(10));
         assert!(!tuner.pays(HIT_NS + 10_000) && tuner.pays(HIT_NS + 10_001));

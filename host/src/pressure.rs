@@ -1,0 +1,81 @@
+//! Notices of memory pressure: the kernel's PSI triggers (Documentation/accounting/psi.rst). A
+//! thread can sleep until programs wait for memory, and costs nothing before.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use crate::cgroup::{Hierarchies, Version};
+
+/// Microseconds in [`WINDOW`] that some program has to wait for memory: a 20th.
+const STALL: u32 = 100_000;
+
+/// Microseconds; a multiple of 2 s may be asked for without privileges (Linux 6.5).
+const WINDOW: u32 = 2_000_000;
+
+/// A descriptor with an exceptional condition (`POLLPRI`) whenever some program waited for memory
+/// for 100 ms within 2 s, at most once in that time.
+#[derive(Debug)]
+pub struct Trigger(File);
+
+impl Trigger {
+    /// A trigger on a file of the kernel's: `/proc/pressure/memory`, or `memory.pressure` of a
+    /// cgroup (version 2).
+    ///
+    /// # Errors
+    /// If the kernel has no PSI or does not let this process have a trigger.
+    pub fn on(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        file.write_all(format!("some {STALL} {WINDOW}\0").as_bytes())?;
+        Ok(Trigger(file))
+    }
+
+    /// Triggers for the whole machine and for the cgroup of this process, as far as the kernel
+    /// grants them.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let cgroups = Hierarchies::of_this_process();
+        let own = cgroups
+            .iter()
+            .filter(|hierarchy| hierarchy.version == Version::V2)
+            .filter_map(|hierarchy| hierarchy.groups().next())
+            .map(|group| group.join("memory.pressure"));
+        std::iter::once("/proc/pressure/memory".into())
+            .chain(own)
+            .filter_map(|path| {
+                Trigger::on(&path)
+                    .inspect_err(|error| {
+                        tracing::debug!("no notices of pressure by {}: {error}", path.display());
+                    })
+                    .ok()
+            })
+            .collect()
+    }
+}
+
+impl AsFd for Trigger {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_pressure_file_is_refused() {
+        assert!(Trigger::on(Path::new("/proc/self/status")).is_err());
+        assert!(Trigger::on(Path::new("/proc/no/such/file")).is_err());
+    }
+
+    /// Where the kernel reports pressure, the administrator can be notified of it.
+    #[test]
+    fn there_are_triggers_where_the_kernel_has_them() {
+        let reports = Path::new("/proc/pressure/memory").exists();
+        if rustix::process::geteuid().is_root() {
+            assert_eq!(!Trigger::all().is_empty(), reports);
+        }
+    }
+}
