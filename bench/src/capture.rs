@@ -1,12 +1,13 @@
 //! Takes pages from the memory of running programs and from files.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use compcache_engine::page::{PAGE_SIZE, Page, same_filled};
+use compcache_host::proc;
 
 /// What kind of memory pages come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -44,12 +45,11 @@ pub(crate) struct Source {
 /// # Errors
 /// Where `/proc/PID` cannot be read: the process is gone or not ours.
 pub(crate) fn of_process(pid: u32, most: usize) -> Result<Vec<Page>> {
-    let maps = format!("/proc/{pid}/maps");
-    let maps = fs::read_to_string(&maps).with_context(|| format!("cannot read {maps}"))?;
+    let maps = proc::read(Path::new(&format!("/proc/{pid}/maps")))?;
     let path = format!("/proc/{pid}/mem");
     let memory = File::open(&path).with_context(|| format!("cannot open {path}"))?;
     let mut pages = Vec::new();
-    for (from, to) in maps.lines().filter_map(written_range) {
+    for (from, to) in proc::lines(&maps).filter_map(written_range) {
         for address in (from..to).step_by(PAGE_SIZE) {
             let mut page = [0; PAGE_SIZE];
             // A range may end, or never have been there, while the process runs.
@@ -81,14 +81,14 @@ pub(crate) fn of_files<P: AsRef<Path>>(paths: &[P], most: usize) -> Vec<Page> {
 }
 
 /// The bounds of a mapping of `/proc/PID/maps` that is private, writable and no file's.
-fn written_range(line: &str) -> Option<(u64, u64)> {
-    let mut fields = line.split_whitespace();
+fn written_range(line: &[u8]) -> Option<(u64, u64)> {
+    let mut fields = proc::words(line);
     let (range, rights) = (fields.next()?, fields.next()?);
-    let name = fields.nth(3).unwrap_or("");
-    if rights != "rw-p" || name.starts_with('/') {
+    let name = fields.nth(3).unwrap_or_default();
+    if rights != b"rw-p" || name.starts_with(b"/") {
         return None;
     }
-    let (from, to) = range.split_once('-')?;
+    let (from, to) = std::str::from_utf8(range).ok()?.split_once('-')?;
     Some((
         u64::from_str_radix(from, 16).ok()?,
         u64::from_str_radix(to, 16).ok()?,
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn only_private_writable_anonymous_ranges_count() {
-        let heap = "55d0c000-55d0f000 rw-p 00000000 00:00 0                          [heap]";
+        let heap = b"55d0c000-55d0f000 rw-p 00000000 00:00 0                          [heap]";
         assert_eq!(written_range(heap), Some((0x55d0_c000, 0x55d0_f000)));
-        let unnamed = "7f00-7f10 rw-p 00000000 00:00 0 ";
+        let unnamed = b"7f00-7f10 rw-p 00000000 00:00 0 ";
         assert_eq!(written_range(unnamed), Some((0x7f00, 0x7f10)));
         for other in [
             "7f00-7f10 r-xp 00000000 00:00 0 ",
@@ -136,7 +136,7 @@ mod tests {
             "7f00-7f10 rw-s 00000000 00:05 9 ",
             "",
         ] {
-            assert_eq!(written_range(other), None, "{other}");
+            assert_eq!(written_range(other.as_bytes()), None, "{other}");
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
             .flat_map(|i| [[i; 8], [1; 8]].concat().repeat(256))
             .collect();
         bytes.extend([5, 6]);
-        fs::write(file.path(), bytes).unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
         // The second page is same-filled.
         let pages = of_files(&[file.path()], 100);
         assert_eq!(pages.len(), 10);

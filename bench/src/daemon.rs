@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use compcache_engine::PAGE_SIZE;
+use compcache_host::proc;
 use compcached::Client;
 use compcached::protocol::{Request, Response};
 use compcached::types::{DeviceStatus, Driver, ParamsUpdate};
@@ -176,11 +177,8 @@ impl Daemon {
     /// # Errors
     /// Where the daemon is gone.
     pub(crate) fn resident(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.pid());
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kilobytes.context("no VmRSS")?.parse::<u64>()? << 10)
+        let status = proc::read(Path::new(&format!("/proc/{}/status", self.pid())))?;
+        Ok(proc::value(&status, "VmRSS").context("no VmRSS")? << 10)
     }
 
     /// Bytes of the pages that its device holds, and of the memory for them: the pool with its

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use compcache_engine::PAGE_SIZE;
+use compcache_host::proc;
 
 /// Where devices are added and removed.
 const CONTROL: &str = "/sys/class/zram-control";
@@ -67,16 +68,16 @@ impl Zram {
                 pages,
             });
         }
-        let found = |file: &str| fs::read_to_string(Path::new("/sys/block/zram0").join(file));
-        let Ok(size) = found("disksize") else {
+        let found = |file: &str| Path::new("/sys/block/zram0").join(file);
+        let Some(size) = proc::number_in(&found("disksize")) else {
             bail!("this kernel has no zram (modprobe zram)");
         };
-        if size.trim() != "0" {
+        if size != 0 {
             bail!("zram0 is in use, and this kernel can add no other zram device");
         }
         Ok(Zram {
             name: "zram0".into(),
-            before: chosen(&found("comp_algorithm")?).map(str::to_owned),
+            before: chosen(&proc::read(&found("comp_algorithm"))?).map(text),
             added: false,
             pages,
         })
@@ -92,11 +93,9 @@ impl Zram {
     /// # Errors
     /// Where `mm_stat` cannot be read.
     pub(crate) fn held(&self) -> Result<Held> {
-        let path = self.file("mm_stat");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-        let mut next = || -> Result<u64> { Ok(numbers.next().context("mm_stat is too short")??) };
+        let stat = proc::read(&self.file("mm_stat"))?;
+        let mut numbers = proc::words(&stat).map_while(proc::number);
+        let mut next = || numbers.next().context("mm_stat is too short");
         Ok(Held {
             original: next()?,
             compressed: next()?,
@@ -149,20 +148,22 @@ impl Drop for Zram {
 /// Where there is no zram.
 pub(crate) fn algorithms() -> Result<Vec<String>> {
     let zram = Zram::unset(0)?;
-    let text = fs::read_to_string(zram.file("comp_algorithm"))?;
-    let default = chosen(&text);
-    let all = text
-        .split_whitespace()
-        .map(|name| name.trim_matches(['[', ']']));
-    let mut names: Vec<String> = all.map(str::to_owned).collect();
-    names.sort_by_key(|name| Some(name.as_str()) != default);
+    let list = proc::read(&zram.file("comp_algorithm"))?;
+    let default = chosen(&list).map(text);
+    let all = proc::words(&list).map(|name| text(name).trim_matches(['[', ']']).to_owned());
+    let mut names: Vec<String> = all.collect();
+    names.sort_by_key(|name| Some(name) != default.as_ref());
     Ok(names)
 }
 
+/// A name of the kernel's as a text; they are ASCII.
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
 /// The name in brackets of `[lzo-rle] lzo lz4`.
-fn chosen(list: &str) -> Option<&str> {
-    list.split_whitespace()
-        .find_map(|name| name.strip_prefix('[')?.strip_suffix(']'))
+fn chosen(list: &[u8]) -> Option<&[u8]> {
+    proc::words(list).find_map(|name| name.strip_prefix(b"[")?.strip_suffix(b"]"))
 }
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_chosen_algorithm_is_in_brackets() {
-        assert_eq!(chosen("lzo [lz4] zstd\n"), Some("lz4"));
-        assert_eq!(chosen("\n"), None);
+        assert_eq!(chosen(b"lzo [lz4] zstd\n"), Some(&b"lz4"[..]));
+        assert_eq!(chosen(b"\n"), None);
     }
 }

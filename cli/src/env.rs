@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use compcache_device::kernel::Root;
+use compcache_host::proc;
 use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
 use compcached::client::SOCKET_NAME;
 use compcached::runtime_dir;
@@ -137,23 +138,13 @@ impl Memory {
     /// [`CliError::Io`] where it can't be read or is not as proc(5) says.
     pub(crate) fn read() -> Result<Self, CliError> {
         let doing = "cannot read /proc/meminfo";
-        let text = fs::read_to_string("/proc/meminfo").map_err(|e| CliError::io(doing, e))?;
+        let text = fs::read("/proc/meminfo").map_err(|e| CliError::io(doing, e))?;
         Self::parse(&text)
             .ok_or_else(|| CliError::io(doing, io::Error::from(io::ErrorKind::InvalidData)))
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let bytes = |key: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-            line.trim()
-                .strip_suffix(" kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()?
-                .checked_mul(1024)
-        };
+    fn parse(text: &[u8]) -> Option<Self> {
+        let bytes = |key| proc::value(text, key)?.checked_mul(1024);
         Some(Memory {
             total: bytes("MemTotal")?,
             available: bytes("MemAvailable")?,
@@ -188,14 +179,14 @@ mod tests {
 
     #[test]
     fn meminfo() {
-        let text = "MemTotal:       24684308 kB\nMemFree:  1 kB\nMemAvailable:   24378000 kB\n";
+        let text = b"MemTotal:       24684308 kB\nMemFree:  1 kB\nMemAvailable:   24378000 kB\n";
         let expected = Memory {
             total: 24_684_308 << 10,
             available: 24_378_000 << 10,
         };
         assert_eq!(Memory::parse(text), Some(expected));
         assert_eq!(
-            Memory::parse("MemTotal: many kB\nMemAvailable: 1 kB\n"),
+            Memory::parse(b"MemTotal: many kB\nMemAvailable: 1 kB\n"),
             None
         );
         assert!(Memory::read().is_ok());

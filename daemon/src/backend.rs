@@ -57,10 +57,12 @@ pub trait DeviceBackend: Send + Sync {
     /// Those of `swapon(2)`.
     fn swap_on(&self, priority: Option<i32>) -> Result<i32, Refusal>;
 
-    /// Swaps the device off: returns when all its pages are back in memory.
+    /// Swaps the device off: returns when all its pages are back in memory. One that is not swapped
+    /// on stays as it is.
     ///
     /// # Errors
-    /// Those of `swapoff(2)`. The device is then still swapped on.
+    /// `ENOMEM` where its pages do not fit back, `EBUSY` while another process swaps it off, those
+    /// of `swapoff(2)`. The device is then still swapped on.
     fn swap_off(&self) -> Result<(), Refusal>;
 }
 

@@ -2,6 +2,8 @@
 //! first free device, clear refusals. Who sets them up needs no daemon; the daemon does it for
 //! its leases and its configuration.
 
+use std::path::Path;
+
 use compcache_device::kernel::{KernelDevice, MAX_DEVICES, Root};
 
 use crate::backend::DeviceBackend;
@@ -98,7 +100,8 @@ impl DeviceBackend for Kernel {
     }
 
     fn swap_off(&self) -> Result<(), Refusal> {
-        swapoff::device(self.program, self.device.number(), &self.device.node())
+        let in_child = |node: &Path| swapoff::in_child(self.program, node);
+        Ok(self.device.swap_off(&in_child)?)
     }
 }
 

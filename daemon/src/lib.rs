@@ -26,7 +26,6 @@ pub mod process;
 pub mod protocol;
 pub mod ramzswap;
 pub mod registry;
-pub mod room;
 pub mod runtime_dir;
 pub mod server;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! The devices of this process.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use compcache_device::kernel::Root;
@@ -77,16 +78,26 @@ impl DeviceBackend for Ramzswap {
     }
 
     fn swap_off(&self) -> Result<(), Refusal> {
-        let number = self.device.number();
-        let Some(block_device) = self.device.status().block_device else {
-            return Err(DeviceError::NotInitialised { number }.into());
-        };
-        swapoff::device(Program::Daemon, number, &block_device)
+        let in_child = |block_device: &Path| swapoff::in_child(Program::Daemon, block_device);
+        Ok(self.device.swap_off(&in_child)?)
     }
 }
 
 impl From<DeviceError> for Refusal {
     fn from(error: DeviceError) -> Refusal {
         Refusal::new(ErrorCode::from_errno(error.errno()), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between the registry's look and its request somebody else may have swapped it off.
+    #[test]
+    fn a_device_that_is_not_swapped_on_needs_no_swap_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Arc::new(Env::new(dir.path().join("run"), dir.path().join("dev")));
+        Ramzswap::new(0, env).swap_off().unwrap();
     }
 }

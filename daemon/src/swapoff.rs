@@ -11,10 +11,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use compcache_device::{DeviceError, swap};
-
-use crate::protocol::{ErrorCode, Refusal};
-use crate::room;
+use compcache_device::swap;
 
 /// The program that calls itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,33 +22,12 @@ pub enum Program {
     Command,
 }
 
-/// Swaps off the device `ramzswap<number>`, whose block device this is, in a child process of
-/// `program`: returns when all its pages are back in memory.
-///
-/// # Errors
-/// `ENOMEM` where they do not fit, what `swapoff(2)` says otherwise. The device stays in use.
-pub fn device(program: Program, number: u32, block_device: &Path) -> Result<(), Refusal> {
-    room::check(block_device).map_err(|no_room| {
-        Refusal::new(
-            ErrorCode::Enomem,
-            format!("device ramzswap{number} stays swapped on: {no_room}"),
-        )
-    })?;
-    in_child(program, block_device).map_err(|source| match source.raw_os_error() {
-        Some(libc::ENOMEM) => DeviceError::SwapoffNoMemory { number, source }.into(),
-        errno => Refusal::new(
-            errno.map_or(ErrorCode::Eio, ErrorCode::from_errno),
-            format!("swapoff of ramzswap{number} failed: {source}; the device stays in use"),
-        ),
-    })
-}
-
-/// Swaps off a block device in a child process, and waits for it.
+/// Calls `swapoff(2)` for a block device in a child process of `program`, and waits for it.
 ///
 /// # Errors
 /// What `swapoff(2)` said; `ENOMEM` also where the child was killed for want of memory, `EINTR`
 /// where another signal ended it.
-fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
+pub fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
     // The link leads to this program even where its file was replaced since.
     let mut command = Command::new("/proc/self/exe");
     if is_subcommand(program, std::env::args_os().nth(1).as_deref()) {

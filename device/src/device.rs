@@ -379,43 +379,21 @@ impl Device {
         Ok(priority)
     }
 
-    /// Swaps off the device: its pages go back to memory or to other swap, which may take
-    /// long. A device that is not swapped on stays as it is.
+    /// Swaps off the device by `executor`: its pages go back to memory or to other swap, which may
+    /// take long. A device that is not swapped on, or not initialised, stays as it is.
     ///
     /// # Errors
-    /// [`DeviceError::SwapoffNoMemory`] where the pages do not fit back; the device then
-    /// stays in use. [`DeviceError::System`] where the kernel refuses.
-    pub fn swap_off(&self) -> Result<(), DeviceError> {
-        let block_device = {
-            let inner = self.inner.lock();
-            let Some(active) = &inner.active else {
-                return Ok(());
-            };
-            if self.swap_use(active)?.is_none() {
-                return Ok(());
-            }
-            active.attachment.block_device().to_owned()
+    /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] where the kernel would
+    /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] where the pages do not fit
+    /// back, [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`]
+    /// where the kernel refuses otherwise.
+    pub fn swap_off(&self, executor: &swap::Executor<'_>) -> Result<(), DeviceError> {
+        let block_device = match &self.inner.lock().active {
+            Some(active) => active.attachment.block_device().to_owned(),
+            None => return Ok(()),
         };
         // Without the lock: the status must be there to see while pages come back.
-        match swap::off(&block_device) {
-            Ok(()) => {
-                tracing::info!(device = %self.name(), "swapped off");
-                Ok(())
-            }
-            Err(source) if source.raw_os_error() == Some(libc::ENOMEM) => {
-                Err(DeviceError::SwapoffNoMemory {
-                    number: self.number,
-                    source,
-                })
-            }
-            // Another swapoff was faster.
-            Err(source) if source.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-            Err(source) => Err(DeviceError::system(
-                format!("swap off ramzswap{}", self.number),
-                source,
-                "only root may do this",
-            )),
-        }
+        swap::swap_off(self.number, &block_device, executor)
     }
 
     fn not_initialised(&self) -> DeviceError {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use compcache_engine::codec::UnknownCodec;
 
 use crate::recompress::policy::{AFTER_SECONDS, CPU_PERCENT};
+use crate::swap::NoRoom;
 use crate::swap_header::HeaderError;
 
 /// Why a request to a device was refused or failed. The device is then as it was before.
@@ -161,6 +162,14 @@ pub enum DeviceError {
         /// What to do, with a leading `; `, or empty.
         remedy: String,
     },
+    /// A swap-off was not tried, because the kernel would kill a program to make room.
+    #[error("device ramzswap{number} stays swapped on: {source}")]
+    SwapoffNoRoom {
+        /// The device's number.
+        number: u32,
+        /// Where there is no room, and what to do.
+        source: NoRoom,
+    },
     /// `swapoff` failed for want of memory.
     #[error(
         "swapoff of ramzswap{number} failed: its pages do not fit back into memory ({source}); \
@@ -211,6 +220,7 @@ impl DeviceError {
             DeviceError::AlreadyInitialised { .. }
             | DeviceError::Busy { .. }
             | DeviceError::BackingBusy { .. } => libc::EBUSY,
+            DeviceError::SwapoffNoRoom { .. } => libc::ENOMEM,
             DeviceError::BackingIo { source, .. }
             | DeviceError::Memory { source, .. }
             | DeviceError::System { source, .. }

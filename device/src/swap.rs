@@ -1,5 +1,8 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
+mod off;
+mod room;
+
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -7,6 +10,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use compcache_host::proc;
+
+pub use off::Executor;
+pub(crate) use off::swap_off;
+pub use room::NoRoom;
 
 use crate::swap_header::SwapHeader;
 

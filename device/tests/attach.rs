@@ -4,7 +4,9 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -27,6 +29,7 @@ test_over_each_channel! {
     discard_gives_memory_back,
     reset_in_the_middle_of_requests,
     a_device_in_use_is_not_reset,
+    a_swap_off_is_over_when_the_kernel_says_so,
     a_failed_attach_leaves_nothing,
     what_does_not_fit_goes_to_the_backing_swap,
     a_connection_that_is_ended_from_outside_fails_all_requests,
@@ -354,8 +357,8 @@ fn a_device_in_use_is_not_reset(channel: Channel) {
         fixture.device.swap_on(None).unwrap_err().errno(),
         libc::EBUSY
     );
-    fixture.device.swap_off().unwrap();
-    fixture.device.swap_off().unwrap();
+    fixture.device.swap_off(&swap::off).unwrap();
+    fixture.device.swap_off(&swap::off).unwrap();
     assert!(fixture.device.status().swap.is_none());
     let error = fixture
         .device
@@ -363,8 +366,49 @@ fn a_device_in_use_is_not_reset(channel: Channel) {
         .unwrap_err();
     assert!(error.to_string().contains("between 0 and 32767"), "{error}");
     assert_eq!(fixture.device.swap_on(Some(5)).unwrap(), 5);
-    fixture.device.swap_off().unwrap();
+    fixture.device.swap_off(&swap::off).unwrap();
     fixture.device.reset().unwrap();
+    fixture.assert_clean();
+}
+
+/// What the kernel's table of swap says counts, not only what `swapoff(2)` said.
+fn a_swap_off_is_over_when_the_kernel_says_so(channel: Channel) {
+    let fixture = fixture(channel);
+    fixture.init(MIB);
+    let device = &fixture.device;
+    device
+        .swap_off(&|_: &Path| panic!("it is not swapped on"))
+        .unwrap();
+    device.swap_on(None).unwrap();
+
+    let refused = |errno: i32| {
+        let executor = |path: &Path| {
+            assert_eq!(path, fixture.block_device());
+            Err(io::Error::from_raw_os_error(errno))
+        };
+        let error = device.swap_off(&executor).unwrap_err();
+        assert!(device.status().swap.is_some());
+        (error.errno(), error.to_string())
+    };
+    let (errno, message) = refused(libc::ENOMEM);
+    assert_eq!(errno, libc::ENOMEM);
+    assert!(message.contains("do not fit back"), "{message}");
+    let (errno, message) = refused(libc::EPERM);
+    assert_eq!(errno, libc::EPERM);
+    assert!(message.contains("stays in use; only root"), "{message}");
+    // What the second of two hears as long as the first one is at it.
+    let (errno, message) = refused(libc::EINVAL);
+    assert_eq!(errno, libc::EBUSY);
+    assert!(message.contains("another process"), "{message}");
+
+    // What the second hears when the first one is done.
+    let faster = |path: &Path| {
+        swap::off(path)?;
+        swap::off(path)
+    };
+    device.swap_off(&faster).unwrap();
+    assert!(device.status().swap.is_none());
+    device.reset().unwrap();
     fixture.assert_clean();
 }
 

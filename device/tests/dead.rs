@@ -152,7 +152,7 @@ fn every_second_page_is_freed_without_swapoff(channel: Channel) {
     for page in (1..pages).step_by(2) {
         memory.check(page, page as u64);
     }
-    fixture.device.swap_off().unwrap();
+    fixture.device.swap_off(&swap::off).unwrap();
     for page in (1..pages).step_by(2) {
         memory.check(page, page as u64);
     }
@@ -218,7 +218,7 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
             stored(&fixture) <= used / PAGE + 1
         });
     }
-    fixture.device.swap_off().unwrap();
+    fixture.device.swap_off(&swap::off).unwrap();
     fixture.device.reset().unwrap();
     fixture.assert_clean();
 }

@@ -46,16 +46,35 @@ pub fn number_in(path: &Path) -> Option<u64> {
     number(&read_or_empty(path))
 }
 
-/// The number after a key, in a text of lines `KEY NUMBER…` such as `/proc/vmstat`, or `KEY: NUMBER…`
-/// such as `/proc/meminfo`.
-#[must_use]
-pub fn value(text: &[u8], key: &str) -> Option<u64> {
+/// The words after a key, in a text of lines `KEY WORD…` such as `/proc/vmstat`, or `KEY: WORD…` such
+/// as `/proc/meminfo`.
+pub fn after<'a>(text: &'a [u8], key: &str) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
     lines(text).find_map(|line| {
         let mut words = words(line);
         let first = words.next()?;
-        (first.strip_suffix(b":").unwrap_or(first) == key.as_bytes())
-            .then(|| number(words.next()?))?
+        (first.strip_suffix(b":").unwrap_or(first) == key.as_bytes()).then_some(words)
     })
+}
+
+/// The number [`after`] a key.
+#[must_use]
+pub fn value(text: &[u8], key: &str) -> Option<u64> {
+    number(after(text, key)?.next()?)
+}
+
+/// The fields of `/proc/PID/stat` behind the program's name, which stands in brackets and may have
+/// blanks and brackets in it: the state, the parent and so on.
+pub fn stat_fields(text: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let name_end = text.iter().rposition(|byte| *byte == b')')?;
+    Some(words(&text[name_end + 1..]))
+}
+
+/// A device's numbers, major and minor, from a text such as `7:3`.
+#[must_use]
+pub fn device_numbers(text: &[u8]) -> Option<(u32, u32)> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let part = |part| u32::try_from(number(part)?).ok();
+    Some((part(&text[..colon])?, part(&text[colon + 1..])?))
 }
 
 /// Undoes the kernel's octal escapes of blanks and backslashes in a path (`\040`; `seq_path` in
@@ -99,6 +118,24 @@ mod tests {
         assert_eq!(value(text, "Active"), None);
         assert_eq!(value(text, "pgsteal_file"), Some(9));
         assert_eq!(value(text, "broken"), None);
+        let words: Vec<_> = after(text, "MemTotal").unwrap().collect();
+        assert_eq!(words, [&b"8"[..], b"kB"]);
+    }
+
+    #[test]
+    fn fields_are_counted_behind_the_programs_name() {
+        let mut fields = stat_fields(b"7 (a ) \xff(b) S 2 0\n").unwrap();
+        assert_eq!(fields.next(), Some(&b"S"[..]));
+        assert_eq!(fields.next().and_then(number), Some(2));
+        assert!(stat_fields(b"7 name").is_none());
+    }
+
+    #[test]
+    fn devices_have_two_numbers() {
+        assert_eq!(device_numbers(b"259:3\n"), Some((259, 3)));
+        for bad in [&b""[..], b"7", b"7:", b":3", b"7:3:1", b"7:4294967296"] {
+            assert_eq!(device_numbers(bad), None);
+        }
     }
 
     #[test]

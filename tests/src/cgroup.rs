@@ -87,22 +87,18 @@ impl Cgroup {
     /// Where the kernel does not say.
     #[must_use]
     pub fn used(&self) -> u64 {
-        let read = |file: &str| {
-            let path = self.directory.join(file);
-            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        let used = read(if self.v2 {
-            "memory.current"
-        } else {
-            "memory.usage_in_bytes"
-        });
-        let used: u64 = used.trim().parse().expect("a number");
-        let statistics = read("memory.stat");
-        let files: u64 = statistics
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .filter(|(name, _)| ["active_file", "inactive_file"].contains(name))
-            .filter_map(|(_, bytes)| bytes.parse::<u64>().ok())
+        let used = self
+            .number(if self.v2 {
+                "memory.current"
+            } else {
+                "memory.usage_in_bytes"
+            })
+            .expect("the memory in use");
+        let statistics =
+            proc::read(&self.directory.join("memory.stat")).expect("the cgroup's statistics");
+        let files: u64 = ["active_file", "inactive_file"]
+            .into_iter()
+            .filter_map(|name| proc::value(&statistics, name))
             .sum();
         used.saturating_sub(files)
     }
@@ -110,24 +106,24 @@ impl Cgroup {
     /// Bytes of swap that its processes have in use; 0 where the kernel does not account swap.
     #[must_use]
     pub fn swap(&self) -> u64 {
-        let number = |file: &str| {
-            let text = fs::read_to_string(self.directory.join(file)).ok()?;
-            text.trim().parse::<u64>().ok()
-        };
+        let number = |file| self.number(file).unwrap_or(0);
         if self.v2 {
-            return number("memory.swap.current").unwrap_or(0);
+            return number("memory.swap.current");
         }
-        let both = number("memory.memsw.usage_in_bytes").unwrap_or(0);
-        both.saturating_sub(number("memory.usage_in_bytes").unwrap_or(0))
+        number("memory.memsw.usage_in_bytes").saturating_sub(number("memory.usage_in_bytes"))
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        proc::number_in(&self.directory.join(file))
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
         let removed = until_or(DEADLINE, &mut || {
-            let processes =
-                fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
-            for pid in processes.lines().filter_map(|pid| pid.parse::<i32>().ok()) {
+            let processes = proc::read_or_empty(&self.directory.join("cgroup.procs"));
+            let pids = proc::lines(&processes).filter_map(proc::number);
+            for pid in pids.filter_map(|pid| i32::try_from(pid).ok()) {
                 // SAFETY: kill(2) touches no memory of ours; the process is one of this cgroup,
                 // which only this test fills.
                 unsafe { libc::kill(pid, libc::SIGKILL) };

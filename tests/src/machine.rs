@@ -1,9 +1,11 @@
 //! The machine: whether a test can run on it, and what it has now.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use compcache_host::mountinfo;
+use compcache_host::{mountinfo, proc};
 use compcache_test_needs as needs;
 use rustix::fs::FlockOperation;
 
@@ -71,8 +73,8 @@ pub fn loops_under(directory: &Path) -> Vec<PathBuf> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices
         .filter(|device| {
-            fs::read_to_string(device.path().join("loop/backing_file"))
-                .is_ok_and(|file| Path::new(file.trim_end()).starts_with(directory))
+            let file = proc::read_or_empty(&device.path().join("loop/backing_file"));
+            Path::new(OsStr::from_bytes(file.trim_ascii_end())).starts_with(directory)
         })
         .map(|device| Path::new("/dev").join(device.file_name()))
         .collect()
@@ -81,7 +83,6 @@ pub fn loops_under(directory: &Path) -> Vec<PathBuf> {
 /// Processes, other than this one, in whose command line or environment `text` stands.
 #[must_use]
 pub fn processes_with(text: &Path) -> Vec<u32> {
-    use std::os::unix::ffi::OsStrExt as _;
     let text = text.as_os_str().as_bytes();
     let has = |file: PathBuf| {
         fs::read(file).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text))

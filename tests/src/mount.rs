@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use compcache_files::MountStatus;
+use compcache_host::proc;
 use rustix::fs::Advice;
 
 use crate::bed::Bed;
@@ -237,7 +238,7 @@ impl MountBed {
     /// Where none runs.
     #[must_use]
     pub fn resident(&mut self) -> u64 {
-        status_field(self.pid(), "VmRSS:") << 10
+        status_field(self.pid(), "VmRSS") << 10
     }
 
     fn watch(&mut self) {
@@ -246,22 +247,16 @@ impl MountBed {
     }
 }
 
-/// The number after `name` in `/proc/PID/status`.
+/// The number after the key `name` in `/proc/PID/status`.
 ///
 /// # Panics
 /// Where there is none.
 #[must_use]
 pub fn status_field(pid: u32, name: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process's status");
-    text.lines()
-        .find_map(|line| {
-            line.strip_prefix(name)?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .unwrap_or_else(|| panic!("no {name} in {text}"))
+    let path = format!("/proc/{pid}/status");
+    let text = proc::read(Path::new(&path)).expect("the process's status");
+    proc::value(&text, name)
+        .unwrap_or_else(|| panic!("no {name} in {}", String::from_utf8_lossy(&text)))
 }
 
 /// Makes the kernel drop what it holds of a file, as far as that is clean.

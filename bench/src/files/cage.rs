@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use compcache::cgroup::{Group, Parent};
 use compcache_host::cgroup::Version;
-use compcache_host::mountinfo;
+use compcache_host::{mountinfo, proc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -179,12 +179,9 @@ impl Cage {
     }
 
     fn processes(&self) -> Result<Vec<Pid>> {
-        let path = self.memory.directory().join("cgroup.procs");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(text
-            .lines()
-            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+        let text = proc::read(&self.memory.directory().join("cgroup.procs"))?;
+        Ok(proc::lines(&text)
+            .filter_map(|line| Pid::from_raw(i32::try_from(proc::number(line)?).ok()?))
             .collect())
     }
 
@@ -201,8 +198,7 @@ impl Cage {
 /// Lets groups below `parent` have the io controller (version 2).
 fn enable_io(parent: &Path) -> Result<()> {
     let control = parent.join("cgroup.subtree_control");
-    let enabled = fs::read_to_string(&control).unwrap_or_default();
-    if enabled.split_whitespace().any(|name| name == "io") {
+    if proc::words(&proc::read_or_empty(&control)).any(|name| name == b"io") {
         return Ok(());
     }
     set(&control, "+io").context("a disk cannot be throttled here: use --throttle none")

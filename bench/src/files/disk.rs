@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use compcache_host::proc;
 use rustix::fs::{major, minor};
 
 /// The numbers, major and minor, of a disk.
@@ -38,16 +39,9 @@ impl Disk {
             return Ok(disk);
         }
         let whole = fs::canonicalize(&entry)?.join("../dev");
-        let text = fs::read_to_string(&whole)
-            .with_context(|| format!("cannot read {}", whole.display()))?;
-        let numbers = text
-            .trim()
-            .split_once(':')
-            .context("no numbers of a disk")?;
-        Ok(Disk {
-            major: numbers.0.parse()?,
-            minor: numbers.1.parse()?,
-        })
+        let (major, minor) =
+            proc::device_numbers(&proc::read(&whole)?).context("no numbers of a disk")?;
+        Ok(Disk { major, minor })
     }
 }
 

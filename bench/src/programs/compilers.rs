@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use compcache_engine::Page;
+use compcache_host::proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
@@ -89,11 +90,7 @@ fn stopped(command: &mut Command, most: usize) -> Result<Vec<Page>> {
 
 /// Memory of a process that is no file's, in MiB.
 fn written_mib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    let status = proc::read(Path::new(&format!("/proc/{pid}/status")))?;
     // One that is on its way out has no memory any more.
-    Ok(kilobytes.unwrap_or("0").parse::<u64>()? >> 10)
+    Ok(proc::value(&status, "RssAnon").unwrap_or(0) >> 10)
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use compcache_device::swap;
 use compcache_device::swap_header::SwapHeader;
 use compcache_engine::PAGE_SIZE;
+use compcache_host::proc;
 use tempfile::NamedTempFile;
 
 use crate::daemon::Daemon;
@@ -98,8 +99,8 @@ impl Area {
             }
             Kind::Zswap => {
                 let file = swap_file(directory, bytes)?;
-                let before = meminfo("Zswap:")?;
-                let held_before = meminfo("Zswapped:")?;
+                let before = meminfo("Zswap")?;
+                let held_before = meminfo("Zswapped")?;
                 // Enabled before anything is swapped, disabled after all is back.
                 let zswap = Zswap::enable()?;
                 Area::Zswap {
@@ -153,9 +154,9 @@ impl Area {
                 held_before,
                 ..
             } => {
-                let pool = meminfo("Zswap:")?.saturating_sub(*before);
+                let pool = meminfo("Zswap")?.saturating_sub(*before);
                 Memory {
-                    held: meminfo("Zswapped:")?.saturating_sub(*held_before),
+                    held: meminfo("Zswapped")?.saturating_sub(*held_before),
                     pool,
                     all: pool,
                 }
@@ -244,17 +245,14 @@ impl Drop for Zswap {
 
 fn zswap(parameter: &str) -> Result<String> {
     let path = Path::new(ZSWAP).join(parameter);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.trim().to_owned())
+    let text = proc::read(&path)?;
+    Ok(String::from_utf8_lossy(text.trim_ascii()).into_owned())
 }
 
 /// A number of `/proc/meminfo`, in bytes; 0 where it is not there.
 fn meminfo(key: &str) -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    Ok(kilobytes.unwrap_or("0").parse::<u64>()? << 10)
+    let text = proc::read(Path::new("/proc/meminfo"))?;
+    Ok(proc::value(&text, key).unwrap_or(0) << 10)
 }
 
 /// A file of `bytes` without holes, with a swap header.

@@ -1,6 +1,9 @@
 //! Processor time, of whoever takes part.
 
 use std::fs;
+use std::path::Path;
+
+use compcache_host::proc;
 
 /// Processor time so far, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,10 +39,10 @@ impl Cpu {
 
 /// The first number of a `schedstat` file (proc(5)): nanoseconds on a processor.
 fn on_cpu(path: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.split_whitespace()
+    let text = proc::read_or_empty(Path::new(path));
+    proc::words(&text)
         .next()
-        .and_then(|ns| ns.parse().ok())
+        .and_then(proc::number)
         .unwrap_or(0)
 }
 
@@ -58,13 +61,12 @@ fn kernel_threads() -> u64 {
 }
 
 /// The process that starts all kernel threads.
-const KTHREADD: u32 = 2;
+const KTHREADD: u64 = 2;
 
-/// The parent: the second field behind the name in brackets of `/proc/PID/stat`.
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(1)?.parse().ok()
+/// The parent: the second field behind the name in `/proc/PID/stat`.
+fn parent(pid: u32) -> Option<u64> {
+    let stat = proc::read_or_empty(Path::new(&format!("/proc/{pid}/stat")));
+    proc::number(proc::stat_fields(&stat)?.nth(1)?)
 }
 
 fn numbers_in(directory: &str) -> impl Iterator<Item = u32> {
@@ -72,16 +74,11 @@ fn numbers_in(directory: &str) -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// All that is not idle or waiting in the first line of `/proc/stat`.
+/// All that is not idle or waiting, of all processors together in `/proc/stat`.
 fn machine() -> u64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let fields = stat
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .skip(1);
-    let ticks: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    let stat = proc::read_or_empty(Path::new("/proc/stat"));
+    let fields = proc::after(&stat, "cpu").into_iter().flatten();
+    let ticks: Vec<u64> = fields.filter_map(proc::number).collect();
     // user nice system idle iowait irq softirq steal; what is behind is in user and nice too.
     let busy: u64 = [0, 1, 2, 5, 6]
         .iter()
@@ -92,14 +89,11 @@ fn machine() -> u64 {
 
 /// Pages swapped so far, in and out, also those that zswap took: from `/proc/vmstat`.
 pub(crate) fn pages_swapped() -> u64 {
-    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let number = |line: &str| {
-        let (key, value) = line.split_once(' ')?;
-        ["pswpin", "pswpout", "zswpin", "zswpout"]
-            .contains(&key)
-            .then(|| value.parse::<u64>().ok())?
-    };
-    text.lines().filter_map(number).sum()
+    let text = proc::read_or_empty(Path::new("/proc/vmstat"));
+    ["pswpin", "pswpout", "zswpin", "zswpout"]
+        .into_iter()
+        .filter_map(|key| proc::value(&text, key))
+        .sum()
 }
 
 #[cfg(test)]

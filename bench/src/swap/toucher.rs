@@ -1,15 +1,16 @@
 //! The process whose memory is swapped: it fills its pages, touches them, and knows what they
 //! must be.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use compcache::random::Random;
 use compcache_engine::{PAGE_SIZE, Page};
+use compcache_host::proc;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -222,13 +223,8 @@ fn own_time() -> u64 {
 
 /// Major faults of this process so far: the tenth field behind the name in `/proc/self/stat`.
 fn major_faults() -> Result<u64> {
-    let stat = fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
-    let (_, fields) = stat
-        .rsplit_once(')')
-        .context("no name in /proc/self/stat")?;
-    let field = fields
-        .split_whitespace()
-        .nth(9)
-        .context("no major faults")?;
-    Ok(field.parse()?)
+    let stat = proc::read(Path::new("/proc/self/stat"))?;
+    proc::stat_fields(&stat)
+        .and_then(|mut fields| proc::number(fields.nth(9)?))
+        .context("no major faults in /proc/self/stat")
 }

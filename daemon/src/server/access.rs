@@ -1,12 +1,11 @@
 //! Who may speak to the control socket.
 
-use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-/// Where groups are looked up.
-const GROUP_FILE: &str = "/etc/group";
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Group;
 
 /// Root, the daemon's own user, and the members of one group if that is configured.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +35,9 @@ impl Access {
     /// # Errors
     /// Where the kernel does not tell who it is.
     pub fn peer(&self, stream: &UnixStream) -> io::Result<Peer> {
-        let [pid, uid, gid] = peer_credentials(stream)?;
+        // rustix has this too, but takes for granted that no process is number 0.
+        let peer = getsockopt(stream, PeerCredentials)?;
+        let (pid, uid, gid) = (peer.pid().cast_unsigned(), peer.uid(), peer.gid());
         let allowed = uid == 0
             || uid == self.uid
             || match self.group {
@@ -58,36 +59,29 @@ pub struct Peer {
     pub allowed: bool,
 }
 
-/// The number of a group: the number itself, or a name in `/etc/group`.
+/// The number of a group: the number itself, or a name that the system's resolver knows, from
+/// `/etc/group` or from where `/etc/nsswitch.conf` says.
 ///
 /// # Errors
-/// Where it is neither, or the file can't be read.
+/// Where it is neither, or the resolver fails.
 pub fn group_number(group: &str) -> io::Result<u32> {
     if let Ok(number) = group.parse() {
         return Ok(number);
     }
-    find_group(&fs::read_to_string(GROUP_FILE)?, group).ok_or_else(|| {
-        io::Error::new(
+    match Group::from_name(group) {
+        Ok(Some(found)) => Ok(found.gid.as_raw()),
+        Ok(None) => Err(io::Error::new(
             io::ErrorKind::NotFound,
-            format!("no group \"{group}\" in {GROUP_FILE}: create it (`groupadd {group}`) or give a number"),
-        )
-    })
-}
-
-/// Looks for `name:password:number:members`.
-fn find_group(table: &str, name: &str) -> Option<u32> {
-    table.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
-    })
-}
-
-/// Process, user and group of a connection's peer (`SO_PEERCRED`; `struct ucred`).
-fn peer_credentials(stream: &UnixStream) -> io::Result<[u32; 3]> {
-    let mut credentials = [0; 3];
-    match socket_option(stream, libc::SO_PEERCRED, &mut credentials)? {
-        Fill::Words(3) => Ok(credentials),
-        Fill::Words(_) | Fill::Needs(_) => Err(io::ErrorKind::InvalidData.into()),
+            format!(
+                "the system knows no group {group:?} (`getent group`): create it (`groupadd \
+                 {group}`) or give a number"
+            ),
+        )),
+        Err(errno) => {
+            let error = io::Error::from(errno);
+            let message = format!("cannot look up the group {group:?}: {error}; give a number");
+            Err(io::Error::new(error.kind(), message))
+        }
     }
 }
 
@@ -144,18 +138,15 @@ mod tests {
 
     #[test]
     fn groups_are_found_by_name_and_number() {
-        let table = "root:x:0:\nbroken\nzram:x:nonsense:\ncompcache:x:997:alice,bob\n";
-        assert_eq!(find_group(table, "compcache"), Some(997));
-        assert_eq!(find_group(table, "root"), Some(0));
-        for unknown in ["alice", "", "broken", "zram", "comp"] {
-            assert_eq!(find_group(table, unknown), None, "{unknown}");
-        }
+        assert_eq!(group_number("root").unwrap(), 0);
         assert_eq!(group_number("1234").unwrap(), 1234);
-        let error = group_number("no-such-group").unwrap_err().to_string();
-        assert!(
-            error.contains("no-such-group") && error.contains("groupadd"),
-            "{error}"
-        );
+        for unknown in ["no-such-group", "", "root\0", "-1", "4294967296"] {
+            let error = group_number(unknown).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{unknown:?}")) && error.contains("groupadd"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
@@ -173,12 +164,13 @@ mod tests {
     #[test]
     fn others_need_the_group() {
         let (a, _b) = UnixStream::pair().unwrap();
-        let [pid, uid, own] = peer_credentials(&a).unwrap();
-        assert_eq!(pid, std::process::id());
-        assert_eq!(uid, rustix::process::geteuid().as_raw());
-        if uid == 0 {
+        let peer = Access::new(None).peer(&a).unwrap();
+        assert_eq!(peer.pid, std::process::id());
+        assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
+        if peer.uid == 0 {
             return;
         }
+        let own = rustix::process::getegid().as_raw();
         let stranger = Access {
             uid: u32::MAX - 1,
             group: None,

@@ -93,7 +93,13 @@ impl Place {
 
     /// Starts a daemon, and waits until it answers.
     pub(crate) fn start(&self, args: &[&str]) -> Daemon {
-        let daemon = self.spawn(args);
+        self.start_by(&mut self.command(args))
+    }
+
+    /// Starts a daemon by a command that becomes one, and waits until it answers.
+    pub(crate) fn start_by(&self, command: &mut Command) -> Daemon {
+        let child = Some(command.spawn().unwrap());
+        let daemon = Daemon { child };
         drop(self.client());
         daemon
     }

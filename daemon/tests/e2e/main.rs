@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use compcache_device::swap;
+use compcache_test_needs as needs;
 use compcached::client::{Client, ClientError, SOCKET_NAME};
 use compcached::daemon::ALREADY_RUNNING;
 use compcached::protocol::{ErrorCode, Request, Response};
@@ -396,6 +397,59 @@ fn only_root_and_the_group_may_speak() {
     assert_eq!(mode(&place), (0o660, 0, NOBODY));
     assert!(ask(&place).contains("allowed"));
     drop(daemon);
+}
+
+/// A service of the system's resolver that knows one group, as LDAP's would.
+const DIRECTORY: &str = r#"
+#include <grp.h>
+#include <nss.h>
+#include <string.h>
+
+enum nss_status _nss_directory_getgrnam_r(const char *name, struct group *found, char *buffer,
+                                          size_t size, int *error)
+{
+    static char *nobody[1];
+
+    if (strcmp(name, "from-a-directory"))
+        return NSS_STATUS_NOTFOUND;
+    *found = (struct group){ "from-a-directory", "x", 54321, nobody };
+    return NSS_STATUS_SUCCESS;
+}
+"#;
+
+#[test]
+fn a_group_that_only_a_directory_has_counts() {
+    let Some(_root) = root() else { return };
+    if !needs::programs(&["gcc", "unshare", "mount"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("directory.c"), DIRECTORY).unwrap();
+    fs::write(path("nsswitch.conf"), "group: files directory\n").unwrap();
+    let compiled = Command::new("gcc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([path("libnss_directory.so.2"), path("directory.c")])
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+
+    let place = Place::new();
+    fs::write(place.config(), "group = \"from-a-directory\"").unwrap();
+    let daemon = place.command(&[]);
+    // Nobody else sees the mount.
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg("mount --bind \"$0\" /etc/nsswitch.conf && exec \"$@\"")
+        .arg(path("nsswitch.conf"))
+        .arg(daemon.get_program())
+        .args(daemon.get_args())
+        .env("LD_LIBRARY_PATH", directory.path())
+        .env_remove("NOTIFY_SOCKET");
+    let _daemon = place.start_by(&mut command);
+    let socket = fs::metadata(place.runtime().join(SOCKET_NAME)).unwrap();
+    assert_eq!((socket.mode() & 0o7777, socket.gid()), (0o660, 54321));
 }
 
 #[test]

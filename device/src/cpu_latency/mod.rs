@@ -13,13 +13,15 @@
 mod burst;
 mod setting;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use compcache_host::proc;
 
 use crate::keeper::Wake;
 use burst::Burst;
@@ -64,8 +66,8 @@ impl CpuLatency {
     /// # Errors
     /// Where `/dev/cpu_dma_latency` can't be opened (it needs root) or no thread started.
     pub fn start(setting: CpuLatencySetting) -> io::Result<Option<CpuLatency>> {
-        let driver = fs::read_to_string(DRIVER).unwrap_or_default();
-        let Some(bound) = setting.bound(driver.trim()) else {
+        let driver = proc::read_or_empty(Path::new(DRIVER));
+        let Some(bound) = setting.bound(driver.trim_ascii()) else {
             return Ok(None);
         };
         let device = File::options().write(true).open(Path::new(DEVICE))?;

@@ -22,12 +22,12 @@ pub enum CpuLatencySetting {
 
 impl CpuLatencySetting {
     /// The bound in microseconds where `driver` drives the idle states; `None` for none.
-    pub(super) fn bound(self, driver: &str) -> Option<i32> {
+    pub(super) fn bound(self, driver: &[u8]) -> Option<i32> {
         match self {
             CpuLatencySetting::Off => None,
             // Without a driver there are no states to choose from.
-            _ if driver.is_empty() || driver == "none" => None,
-            CpuLatencySetting::Auto if driver == "haltpoll" => Some(0),
+            _ if driver.is_empty() || driver == b"none" => None,
+            CpuLatencySetting::Auto if driver == b"haltpoll" => Some(0),
             CpuLatencySetting::Auto => Some(2),
             CpuLatencySetting::Microseconds(us) => i32::try_from(us).ok(),
         }
@@ -85,11 +85,11 @@ mod tests {
     #[test]
     fn the_bound_depends_on_what_drives_the_idle_states() {
         use CpuLatencySetting::{Auto, Microseconds, Off};
-        assert_eq!(Auto.bound("haltpoll"), Some(0));
-        assert_eq!(Auto.bound("intel_idle"), Some(2));
-        assert_eq!(Auto.bound("none"), None);
-        assert_eq!(Auto.bound(""), None);
-        assert_eq!(Off.bound("haltpoll"), None);
-        assert_eq!(Microseconds(20).bound("acpi_idle"), Some(20));
+        assert_eq!(Auto.bound(b"haltpoll"), Some(0));
+        assert_eq!(Auto.bound(b"intel_idle"), Some(2));
+        assert_eq!(Auto.bound(b"none"), None);
+        assert_eq!(Auto.bound(b""), None);
+        assert_eq!(Off.bound(b"haltpoll"), None);
+        assert_eq!(Microseconds(20).bound(b"acpi_idle"), Some(20));
     }
 }

@@ -396,6 +396,8 @@ fn what_is_not_initialised_cannot_be_swapped_on() {
         matches!(error, DeviceError::NotInitialised { number: 3 }),
         "{error}"
     );
-    device.swap_off().unwrap();
+    device
+        .swap_off(&|_: &Path| panic!("it is not swapped on"))
+        .unwrap();
     device.reset().unwrap();
 }

@@ -140,7 +140,7 @@ impl Hook {
                 remedy: "mount /proc",
             }
         };
-        let version = std::fs::read_to_string("/proc/version").map_err(failed("/proc/version"))?;
+        let version = std::fs::read("/proc/version").map_err(failed("/proc/version"))?;
         if is_gcc(&version) {
             return Ok(());
         }
@@ -154,8 +154,9 @@ impl Hook {
 }
 
 /// Whether gcc built the kernel, by its line in `/proc/version`.
-fn is_gcc(version: &str) -> bool {
-    version.contains("gcc") && !version.contains("clang")
+fn is_gcc(version: &[u8]) -> bool {
+    let names = |compiler: &[u8]| version.windows(compiler.len()).any(|part| part == compiler);
+    names(b"gcc") && !names(b"clang")
 }
 
 /// Whether a symbol of `/proc/kallsyms` is there and visible to all of the kernel (`T`).
@@ -179,13 +180,13 @@ mod tests {
     #[test]
     fn the_compiler_is_told_by_the_kernels_version() {
         assert!(is_gcc(
-            "Linux version 6.12.48 (x@y) (x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld)"
+            b"Linux version 6.12.48 (x@y) (x86_64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld)"
         ));
         assert!(!is_gcc(
-            "Linux version 6.12.1 (x@y) (Ubuntu clang version 18.1.3, LLD 18.1.3)"
+            b"Linux version 6.12.1 (x@y) (Ubuntu clang version 18.1.3, LLD 18.1.3)"
         ));
         assert!(!is_gcc(
-            "Linux version 6.12.1 (gcc@y) (clang version 18.1.3)"
+            b"Linux version 6.12.1 (gcc@y) (clang version 18.1.3)"
         ));
     }
 

@@ -228,6 +228,14 @@ impl KernelDevice {
         })
     }
 
+    /// Swaps off the device by `executor`, as [`Device::swap_off`](crate::Device::swap_off) does.
+    ///
+    /// # Errors
+    /// Those of [`Device::swap_off`](crate::Device::swap_off).
+    pub fn swap_off(&self, executor: &swap::Executor<'_>) -> Result<(), DeviceError> {
+        swap::swap_off(self.number, &self.node(), executor)
+    }
+
     /// The device as it is now; one that the driver does not have is new.
     #[must_use]
     pub fn status(&self) -> DeviceStatus {

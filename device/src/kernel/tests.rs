@@ -145,6 +145,15 @@ fn what_a_device_holds_is_not_taken_for_swap() {
 }
 
 #[test]
+fn what_is_not_swapped_on_is_left_alone_by_a_swap_off() {
+    let (_dir, root) = tree(1);
+    put(&root, "initstate", "1\n");
+    device(&root)
+        .swap_off(&|_: &Path| panic!("it is not swapped on"))
+        .unwrap();
+}
+
+#[test]
 fn values_out_of_range_change_nothing() {
     let (_dir, root) = tree(1);
     let device = device(&root);

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use compcache_engine::PAGE_SIZE;
+use compcache_host::proc;
 
 use super::DetachError;
 use crate::error::DeviceError;
@@ -236,12 +237,9 @@ fn make_node(path: &Path, number: libc::c_int) -> Result<(), DeviceError> {
         return Ok(());
     }
     let failed = |e| DeviceError::system(format!("make the node {}", path.display()), e, "");
-    let numbers =
-        std::fs::read_to_string(format!("/sys/block/loop{number}/dev")).map_err(failed)?;
-    let (major, minor) = numbers
-        .trim()
-        .split_once(':')
-        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+    let numbers = format!("/sys/block/loop{number}/dev");
+    let numbers = proc::read(Path::new(&numbers)).map_err(failed)?;
+    let (major, minor) = proc::device_numbers(&numbers)
         .ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidData)))?;
     let node = CString::new(path.as_os_str().as_bytes()).map_err(|e| failed(e.into()))?;
     // SAFETY: `node` is a C string that lives until the call returns.

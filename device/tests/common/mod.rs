@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate};
+use compcache_host::proc;
 use compcache_test_needs as needs;
 use tempfile::TempDir;
 
@@ -112,15 +113,15 @@ impl Fixture {
 
 /// Fails where something is mounted, looped or swapped on from under `dir`.
 pub(crate) fn assert_no_trace(dir: &Path) {
-    let dir = dir.to_str().unwrap();
-    for table in ["/proc/self/mountinfo", "/proc/swaps"] {
-        let text = std::fs::read_to_string(table).unwrap();
-        assert!(!text.contains(dir), "{table}:\n{text}");
-    }
+    let mut tables = vec!["/proc/self/mountinfo".into(), "/proc/swaps".into()];
     for entry in std::fs::read_dir("/sys/block").unwrap() {
-        let file = entry.unwrap().path().join("loop/backing_file");
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(!text.contains(dir), "{}: {text}", file.display());
+        tables.push(entry.unwrap().path().join("loop/backing_file"));
+    }
+    let dir = dir.to_str().unwrap();
+    for table in tables {
+        let text = proc::read_or_empty(&table);
+        let text = String::from_utf8_lossy(&text);
+        assert!(!text.contains(dir), "{}:\n{text}", table.display());
     }
 }
 

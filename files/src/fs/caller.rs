@@ -6,8 +6,10 @@
 
 use std::cell::Cell;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use compcache_host::proc;
 use fuser::Request;
 use rustix::thread::{CapabilitiesSecureBits, UnshareFlags, set_capabilities_secure_bits};
 
@@ -53,20 +55,14 @@ pub(super) fn is_in_group(request: &Request, group: u32) -> bool {
     if request.gid() == group {
         return true;
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", request.pid()));
-    status.is_ok_and(|status| lists_group(&status, group))
+    let status = format!("/proc/{}/status", request.pid());
+    lists_group(&proc::read_or_empty(Path::new(&status)), group)
 }
 
 /// Whether `/proc/PID/status` lists the group.
-fn lists_group(status: &str, group: u32) -> bool {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("Groups:"))
-        .is_some_and(|groups| {
-            groups
-                .split_ascii_whitespace()
-                .any(|word| word.parse() == Ok(group))
-        })
+fn lists_group(status: &[u8], group: u32) -> bool {
+    proc::after(status, "Groups")
+        .is_some_and(|mut groups| groups.any(|word| proc::number(word) == Some(group.into())))
 }
 
 fn set_fs_ids(uid: u32, gid: u32) {
@@ -113,7 +109,8 @@ mod tests {
 
     #[test]
     fn groups_are_found_by_their_whole_number() {
-        let status = "Name:\tx\nGid:\t7\t7\t7\t7\nGroups:\t10 200 \nNStgid:\t1\n";
+        // A program may call itself by any bytes.
+        let status = b"Name:\t\xff\nGid:\t7\t7\t7\t7\nGroups:\t10 200 \nNStgid:\t1\n";
         assert!(lists_group(status, 10) && lists_group(status, 200));
         assert!(!lists_group(status, 20) && !lists_group(status, 7));
     }

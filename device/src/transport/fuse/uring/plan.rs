@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::path::Path;
+
+use compcache_host::proc;
 
 use super::super::MAX_IO;
 use crate::error::DeviceError;
@@ -35,10 +38,9 @@ impl Plan {
     /// The plan for this machine, with at most `workers` threads.
     pub(in super::super) fn of_this_machine(workers: usize) -> Result<Self, DeviceError> {
         let read = |name: &str| {
-            let path = format!("/sys/devices/system/cpu/{name}");
-            std::fs::read_to_string(&path)
+            proc::read(&Path::new("/sys/devices/system/cpu").join(name))
                 .map(|text| parse(&text))
-                .map_err(|e| DeviceError::system(format!("read {path}"), e, "mount /sys"))
+                .map_err(|e| DeviceError::system("see the machine's CPUs", e, "mount /sys"))
         };
         Ok(Plan::new(&read("possible")?, &read("online")?, workers))
     }
@@ -72,12 +74,17 @@ impl Plan {
 }
 
 /// Reads a list of CPUs as the kernel writes them: `0-3,8,10-11`.
-fn parse(list: &str) -> BTreeSet<usize> {
-    let range = |part: &str| -> Option<RangeInclusive<usize>> {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse().ok()?..=last.parse().ok()?)
+fn parse(list: &[u8]) -> BTreeSet<usize> {
+    let number = |text: &[u8]| usize::try_from(proc::number(text)?).ok();
+    let range = |part: &[u8]| -> Option<RangeInclusive<usize>> {
+        let mut ends = part.splitn(2, |byte| *byte == b'-');
+        let first = ends.next()?;
+        Some(number(first)?..=number(ends.next().unwrap_or(first))?)
     };
-    list.trim().split(',').filter_map(range).flatten().collect()
+    list.split(|byte| *byte == b',')
+        .filter_map(range)
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]
@@ -86,9 +93,9 @@ mod tests {
 
     #[test]
     fn lists_of_cpus_are_read() {
-        assert_eq!(parse("0-1\n"), BTreeSet::from([0, 1]));
-        assert_eq!(parse("0,2-4,7\n"), BTreeSet::from([0, 2, 3, 4, 7]));
-        assert_eq!(parse("\n"), BTreeSet::new());
+        assert_eq!(parse(b"0-1\n"), BTreeSet::from([0, 1]));
+        assert_eq!(parse(b"0,2-4,7\n"), BTreeSet::from([0, 2, 3, 4, 7]));
+        assert_eq!(parse(b"\n"), BTreeSet::new());
     }
 
     #[test]
@@ -102,7 +109,7 @@ mod tests {
             ("0-255", "0-255", 8),
             ("0-3", "0-3", 0),
         ] {
-            let (possible, online) = (parse(possible), parse(online));
+            let (possible, online) = (parse(possible.as_bytes()), parse(online.as_bytes()));
             let plan = Plan::new(&possible, &online, workers);
             assert_eq!(plan.threads.len(), workers.max(1));
             let served: BTreeSet<_> = plan
@@ -121,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_small_machine_has_a_thread_a_cpu() {
-        let cpus = parse("0-1");
+        let cpus = parse(b"0-1");
         let plan = Plan::new(&cpus, &cpus, 2);
         assert_eq!(plan.max_io, 256 << 10);
         for (n, thread) in plan.threads.iter().enumerate() {

@@ -8,8 +8,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use compcache_device::swap;
 use compcache_host::cgroup::{Hierarchies, Usage, Version};
+
+use super::{Entry, active};
 
 /// A cgroup whose swapped pages do not fit under its limit. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,18 +28,17 @@ pub struct NoRoom {
     elsewhere: u64,
 }
 
-/// Looks whether the pages on `block_device` fit back into the cgroups that have any in swap.
+/// Looks whether the pages in the swap area `own` fit back into the cgroups that have any in swap.
 ///
 /// What can't be read is passed over: the kernel has the last word.
 ///
 /// # Errors
 /// [`NoRoom`] for the first cgroup where they do not.
-pub fn check(block_device: &Path) -> Result<(), NoRoom> {
-    let areas = swap::active().unwrap_or_default();
-    let own = swap::find(block_device).ok().flatten();
-    let Some(own) = own.filter(|area| area.used_bytes > 0) else {
+pub(super) fn check(own: &Entry) -> Result<(), NoRoom> {
+    if own.used_bytes == 0 {
         return Ok(());
-    };
+    }
+    let areas = active().unwrap_or_default();
     let elsewhere = areas
         .iter()
         .filter(|area| area.path != own.path)
