@@ -100,17 +100,17 @@ pub(crate) fn pages_swapped() -> u64 {
 mod tests {
     use super::*;
 
+    /// Whatever its clocks' grain is, work shows in them.
     #[test]
-    fn time_passes() {
+    fn work_takes_time_of_the_process_and_of_the_machine() {
         let own = std::process::id();
         let before = Cpu::now(Some(own));
-        let mut sum = 0_u64;
-        let start = std::time::Instant::now();
-        while start.elapsed().as_millis() < 100 {
-            sum = std::hint::black_box(sum + 1);
+        loop {
+            let passed = Cpu::now(Some(own)).since(before);
+            if passed.server > 0 && passed.machine > 0 {
+                break;
+            }
+            std::hint::black_box((0..1_000_000_u64).sum::<u64>());
         }
-        let passed = Cpu::now(Some(own)).since(before);
-        assert!(passed.server >= 10_000_000, "{passed:?}");
-        assert!(passed.machine >= 10_000_000, "{passed:?}");
     }
 }

@@ -14,7 +14,7 @@ pub struct CodecSpec {
 }
 
 impl CodecSpec {
-    /// LZ4, the default.
+    /// LZ4.
     pub const LZ4: CodecSpec = CodecSpec {
         id: CodecId::Lz4,
         level: 0,
