@@ -99,27 +99,30 @@ u32 rzk_features(void)
 	return has;
 }
 
-/* A line that names its device. */
+/*
+ * A line that names its device. It may quote what was asked for: whatever is in that, it stays one
+ * line, and sends a terminal that shows the log nothing but text.
+ */
 void rzk_print(u32 level, const char *text, size_t length)
 {
 	switch (level) {
 	case RZK_LOG_ERROR:
-		pr_err("%.*s\n", (int)length, text);
+		pr_err("%*pE\n", (int)length, text);
 		break;
 	case RZK_LOG_WARNING:
-		pr_warn("%.*s\n", (int)length, text);
+		pr_warn("%*pE\n", (int)length, text);
 		break;
 	case RZK_LOG_INFO:
-		pr_info("%.*s\n", (int)length, text);
+		pr_info("%*pE\n", (int)length, text);
 		break;
 	case RZK_LOG_FAILED_READ:
-		pr_err_ratelimited("%.*s\n", (int)length, text);
+		pr_err_ratelimited("%*pE\n", (int)length, text);
 		break;
 	case RZK_LOG_FAILED_STORE:
-		pr_err_ratelimited("%.*s\n", (int)length, text);
+		pr_err_ratelimited("%*pE\n", (int)length, text);
 		break;
 	case RZK_LOG_REFUSED:
-		pr_err_ratelimited("%.*s\n", (int)length, text);
+		pr_err_ratelimited("%*pE\n", (int)length, text);
 		break;
 	}
 }
