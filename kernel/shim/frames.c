@@ -2,6 +2,7 @@
 /* Frames of 64 KiB for the pool, and the shrinker that takes them back. */
 #include <linux/atomic.h>
 #include <linux/gfp.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
@@ -14,6 +15,31 @@
 #define FRAME_PAGES (1 << FRAME_ORDER)
 
 static atomic64_t frames_mapped = ATOMIC64_INIT(0);
+
+/*
+ * While no memory is left at all, the reserves of the kernel included, nobody tries again to gather a
+ * frame before so many jiffies are over: writes fail at once then. The kernel kills a program only after
+ * it has tried to write out every page several times in vain, so that each of them has to be quick.
+ */
+#define EXHAUSTED_FOR (HZ / 20 + 1)
+
+/* When that began; meaningful while `exhausted` is set. */
+static unsigned long exhausted_since;
+static bool exhausted;
+
+static bool is_exhausted(void)
+{
+	return READ_ONCE(exhausted) &&
+	       time_before(jiffies, READ_ONCE(exhausted_since) + EXHAUSTED_FOR);
+}
+
+static void set_exhausted(bool now)
+{
+	if (now)
+		WRITE_ONCE(exhausted_since, jiffies);
+	if (READ_ONCE(exhausted) != now)
+		WRITE_ONCE(exhausted, now);
+}
 
 /* Sixteen single pages, mapped side by side. May sleep. */
 static void *map_frame(void)
@@ -58,6 +84,8 @@ void *rzk_frame_alloc(bool may_wait)
 		return page ? page_address(page) : NULL;
 	}
 	might_sleep();
+	if (is_exhausted())
+		return NULL;
 	page = alloc_pages(GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC, FRAME_ORDER);
 	if (page)
 		return page_address(page);
@@ -65,6 +93,7 @@ void *rzk_frame_alloc(bool may_wait)
 	noio = memalloc_noio_save();
 	frame = map_frame();
 	memalloc_noio_restore(noio);
+	set_exhausted(!frame);
 	return frame;
 }
 
