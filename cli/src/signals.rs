@@ -1,5 +1,6 @@
 //! Signals as events to be read, by signalfd(2).
 
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -21,6 +22,8 @@ pub(crate) struct Arrived {
 pub(crate) struct Signals {
     descriptor: OwnedFd,
     before: libc::sigset_t,
+    /// The last one that was read, other than SIGCHLD.
+    last: Cell<Option<i32>>,
 }
 
 impl Signals {
@@ -53,7 +56,11 @@ impl Signals {
         let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
         // SAFETY: pthread_sigmask with a valid `how` can't fail, and wrote the old mask.
         let before = unsafe { before.assume_init() };
-        Ok(Signals { descriptor, before })
+        Ok(Signals {
+            descriptor,
+            before,
+            last: Cell::new(None),
+        })
     }
 
     /// The next signal that has arrived, if there is one.
@@ -79,11 +86,25 @@ impl Signals {
         }
         // SAFETY: all of it was zeroed and then written by the kernel, and it holds integers only.
         let info = unsafe { info.assume_init() };
+        let signal = info.ssi_signo.cast_signed();
+        if signal != libc::SIGCHLD {
+            self.last.set(Some(signal));
+        }
         Ok(Some(Arrived {
-            signal: info.ssi_signo.cast_signed(),
+            signal,
             // SI_USER, SI_QUEUE and SI_TKILL, which processes send, are 0 and below.
             from_kernel: info.ssi_code > 0,
         }))
+    }
+
+    /// The last signal other than SIGCHLD that has arrived so far. It may have come too late to
+    /// reach a child that was ending.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub(crate) fn last(&self) -> io::Result<Option<i32>> {
+        while self.next()?.is_some() {}
+        Ok(self.last.get())
     }
 
     /// The mask from before, for a child to start with.

@@ -257,7 +257,12 @@ impl Stage {
             return Err(error.into());
         }
         match ended {
-            Ended::Verified { pages, seconds } => Ok((pages, seconds)),
+            Ended::Verified { pages, seconds } => match signals.last() {
+                Ok(None) => Ok((pages, seconds)),
+                // The program was through before the signal reached it.
+                Ok(Some(signal)) => Err(Stopped::Interrupted(signal)),
+                Err(error) => Err(CliError::io("cannot receive signals", error).into()),
+            },
             Ended::Bad { page } => Err(CliError::Failed(format!(
                 "page {page} came back from swap with wrong content: please report this with the \
                  output of `compcache status --verbose` and the daemon's log"
