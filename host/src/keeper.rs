@@ -2,7 +2,7 @@
 //! sparse ones. It sleeps until it is woken and costs nothing when there is nothing to do.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
@@ -55,12 +55,12 @@ impl Wake {
     /// Blocks the calling thread until it is woken or is to end, one of `descriptors` has an
     /// exceptional condition (`POLLPRI`), or `timeout` is over; it may return early. Says whether a
     /// descriptor has such a condition. Needs [`Wake::with_event`].
-    pub fn wait(&self, descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) -> bool {
-        let event = self.event.as_ref().map(|event| event.as_fd());
+    pub fn wait(&self, descriptors: &[impl AsFd], timeout: Option<Duration>) -> bool {
+        let event = self.event.as_ref();
         let mut polled: Vec<PollFd<'_>> = descriptors
             .iter()
-            .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::PRI))
-            .chain(event.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)))
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::PRI))
+            .chain(event.map(|event| PollFd::new(event, PollFlags::IN)))
             .collect();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // Whatever it says, the caller looks at what it waits for.
@@ -192,7 +192,7 @@ mod tests {
                 own.listen();
                 tell.send(()).unwrap();
                 while !own.is_stopped() && !own.take() {
-                    own.wait(&[], None);
+                    own.wait(&[] as &[OwnedFd], None);
                 }
                 own.is_stopped()
             }));

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -236,8 +235,7 @@ impl Tuning {
         wake.take();
         shared.tuner.sleeps.store(true, Ordering::SeqCst);
         while !asked(wake) {
-            let triggers: Vec<BorrowedFd<'_>> = self.triggers.iter().map(|t| t.as_fd()).collect();
-            if wake.wait(&triggers, self.idle_period()) {
+            if wake.wait(&self.triggers, self.idle_period()) {
                 break;
             }
             if !asked(wake) {
@@ -252,8 +250,11 @@ impl Tuning {
     /// How long to sleep at most.
     fn idle_period(&self) -> Option<Duration> {
         let blind = self.shares || self.triggers.is_empty();
-        let stats = self.shared.cache.stats();
-        (blind && stats.inactive + stats.active > 0).then_some(IDLE_PERIOD)
+        let holds = || {
+            let stats = self.shared.cache.stats();
+            stats.inactive + stats.active > 0
+        };
+        (blind && holds()).then_some(IDLE_PERIOD)
     }
 
     fn look(&mut self) {
