@@ -148,14 +148,25 @@ chosen() {
 	grep -q "\[$1[]:]" $S/comp_algorithm
 }
 
-# in_cgroup MIB COMMAND...: with so much memory; swap is not limited. Above `memory.high` the kernel
+# limit_cgroup MIB: gives the cgroup of in_cgroup so much memory. Above `memory.high` the kernel
 # reclaims and slows down; it kills at twice that only. At `memory.max` it kills as soon as some tries
 # of one process find nothing to reclaim, as they may while others hold all that there is.
+limit_cgroup() {
+	run write_to $CG/limited/memory.max "$((2 * $1))M"
+	run write_to $CG/limited/memory.high "${1}M"
+}
+
+# unlimit_cgroup: takes the limit away.
+unlimit_cgroup() {
+	run write_to $CG/limited/memory.high max
+	run write_to $CG/limited/memory.max max
+}
+
+# in_cgroup MIB COMMAND...: with so much memory (limit_cgroup); swap is not limited.
 in_cgroup() {
 	echo +memory >$CG/cgroup.subtree_control || fail "no memory controller"
 	mkdir -p $CG/limited
-	echo "$((2 * $1))M" >$CG/limited/memory.max || fail "memory.max"
-	echo "${1}M" >$CG/limited/memory.high || fail "memory.high"
+	limit_cgroup "$1"
 	shift
 	(
 		sh -c "echo \$PPID >$CG/limited/cgroup.procs"

@@ -23,23 +23,7 @@ static atomic64_t frames_mapped = ATOMIC64_INIT(0);
  */
 #define EXHAUSTED_FOR (HZ / 20 + 1)
 
-/* When that began; meaningful while `exhausted` is set. */
-static unsigned long exhausted_since;
-static bool exhausted;
-
-static bool is_exhausted(void)
-{
-	return READ_ONCE(exhausted) &&
-	       time_before(jiffies, READ_ONCE(exhausted_since) + EXHAUSTED_FOR);
-}
-
-static void set_exhausted(bool now)
-{
-	if (now)
-		WRITE_ONCE(exhausted_since, jiffies);
-	if (READ_ONCE(exhausted) != now)
-		WRITE_ONCE(exhausted, now);
-}
+static unsigned long exhausted_until = INITIAL_JIFFIES;
 
 /* Sixteen single pages, mapped side by side. May sleep. */
 static void *map_frame(void)
@@ -84,7 +68,7 @@ void *rzk_frame_alloc(bool may_wait)
 		return page ? page_address(page) : NULL;
 	}
 	might_sleep();
-	if (is_exhausted())
+	if (time_before(jiffies, READ_ONCE(exhausted_until)))
 		return NULL;
 	page = alloc_pages(GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC, FRAME_ORDER);
 	if (page)
@@ -93,7 +77,8 @@ void *rzk_frame_alloc(bool may_wait)
 	noio = memalloc_noio_save();
 	frame = map_frame();
 	memalloc_noio_restore(noio);
-	set_exhausted(!frame);
+	if (!frame)
+		WRITE_ONCE(exhausted_until, jiffies + EXHAUSTED_FOR);
 	return frame;
 }
 

@@ -19,11 +19,6 @@ first=$!
 in_cgroup 24 hog -p 2 -f -r 1 -u /tmp/enough 20 &
 second=$!
 
-unlimited() {
-	run write_to $CG/limited/memory.high max
-	run write_to $CG/limited/memory.max max
-}
-
 turn=0
 while [ $turn -lt 6 ]; do
 	turn=$((turn + 1))
@@ -43,13 +38,12 @@ done
 
 for again in 1 2 3; do
 	# What comes back must have room in its cgroup, or the kernel kills for it.
-	unlimited
+	unlimit_cgroup
 	run swapoff /dev/$D
 	run swap_on
-	run write_to $CG/limited/memory.max 48M
-	run write_to $CG/limited/memory.high 24M
+	limit_cgroup 24
 done
-unlimited
+unlimit_cgroup
 touch /tmp/enough
 wait $first || fail "the hog alone"
 wait $second || fail "the hogs of the cgroup"
