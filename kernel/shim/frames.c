@@ -3,7 +3,9 @@
 #include <linux/atomic.h>
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
+#include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
@@ -18,25 +20,28 @@ static atomic64_t frames_mapped = ATOMIC64_INIT(0);
 
 /*
  * While no memory is left at all, the reserves of the kernel included, nobody tries again to gather a
- * frame before so many jiffies are over: writes fail at once then. The kernel kills a program only after
- * it has tried to write out every page several times in vain, so that each of them has to be quick.
+ * frame before so many jiffies are over: writes fail at once then, and the kernel is through with all
+ * pages sooner.
  */
 #define EXHAUSTED_FOR (HZ / 20 + 1)
+
+/* Pages that are asked for at once when memory has been out for long: 1 MiB. */
+#define ASKED_PAGES 256
 
 static unsigned long exhausted_until = INITIAL_JIFFIES;
 
 /* Sixteen single pages, mapped side by side. May sleep. */
-static void *map_frame(void)
+static void *map_frame(gfp_t gfp)
 {
 	struct page **pages;
 	void *frame = NULL;
 	int i;
 
-	pages = kmalloc_array(FRAME_PAGES, sizeof(*pages), GFP_NOIO | __GFP_NOWARN);
+	pages = kmalloc_array(FRAME_PAGES, sizeof(*pages), gfp);
 	if (!pages)
 		return NULL;
 	for (i = 0; i < FRAME_PAGES; i++) {
-		pages[i] = alloc_page(GFP_NOIO | __GFP_NOWARN);
+		pages[i] = alloc_page(gfp);
 		if (!pages[i])
 			break;
 	}
@@ -59,6 +64,8 @@ static void *map_frame(void)
  */
 void *rzk_frame_alloc(bool may_wait)
 {
+	bool ours = rzk_thread_is_ours();
+	gfp_t gfp = GFP_NOIO | __GFP_NOWARN;
 	unsigned int noio;
 	struct page *page;
 	void *frame;
@@ -70,14 +77,16 @@ void *rzk_frame_alloc(bool may_wait)
 	might_sleep();
 	if (time_before(jiffies, READ_ONCE(exhausted_until)))
 		return NULL;
-	page = alloc_pages(GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC, FRAME_ORDER);
+	page = alloc_pages(gfp | __GFP_NORETRY | __GFP_NOMEMALLOC, FRAME_ORDER);
 	if (page)
 		return page_address(page);
 	/* vmap() takes page tables for itself, and must not start I/O for them either. */
 	noio = memalloc_noio_save();
-	frame = map_frame();
+	/* A thread of a device gets ahead of writers, who help themselves: it need not wait for pages. */
+	frame = map_frame(ours ? gfp | __GFP_NORETRY : gfp);
 	memalloc_noio_restore(noio);
-	if (!frame)
+	/* To a thread of a device the reserves are closed: that it finds none says little. */
+	if (!frame && !ours)
 		WRITE_ONCE(exhausted_until, jiffies + EXHAUSTED_FOR);
 	return frame;
 }
@@ -97,6 +106,46 @@ void rzk_frame_free(void *frame)
 u64 rzk_frames_mapped(void)
 {
 	return atomic64_read(&frames_mapped);
+}
+
+/* Whether a page cannot be had without trying harder. Leaves the kernel's reserves alone. May sleep. */
+bool rzk_memory_is_out(void)
+{
+	struct page *page = alloc_page(GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC);
+
+	if (!page)
+		return true;
+	__free_page(page);
+	return false;
+}
+
+/*
+ * Asks for some memory until the kernel has it, for which it kills a program if it must: for more than
+ * comes free by itself where programs take each other's pages. It may free what file systems hold, but
+ * write no page: our own devices are full. Called by a thread of a device that holds nothing; sleeps.
+ */
+void rzk_memory_ask(void)
+{
+	unsigned int flags = current->flags & PF_MEMALLOC_NOIO;
+	struct page *page, *next;
+	LIST_HEAD(pages);
+	int nice = task_nice(current);
+	int left = ASKED_PAGES;
+
+	/* Those who wait for memory have the processors busy. */
+	set_user_nice(current, MIN_NICE);
+	/* It would forbid __GFP_FS, without which the OOM killer is not called. */
+	current->flags &= ~PF_MEMALLOC_NOIO;
+	while (left--) {
+		page = alloc_page((GFP_KERNEL & ~__GFP_IO) | __GFP_NOWARN);
+		if (!page)
+			break;
+		list_add(&page->lru, &pages);
+	}
+	current->flags |= flags;
+	set_user_nice(current, nice);
+	list_for_each_entry_safe(page, next, &pages, lru)
+		__free_page(page);
 }
 
 struct rzk_shrinker {

@@ -115,6 +115,8 @@ void rzk_random(void *bytes, size_t length);
 void *rzk_frame_alloc(bool may_wait);
 void rzk_frame_free(void *frame);
 u64 rzk_frames_mapped(void);
+bool rzk_memory_is_out(void);
+void rzk_memory_ask(void);
 struct rzk_shrinker *rzk_shrinker_start(u32 number, struct rz_live *live);
 void rzk_shrinker_stop(struct rzk_shrinker *shrinker);
 u64 rz_shrinker_count(struct rz_live *live);
@@ -144,6 +146,7 @@ bool rzk_thread_stopped(struct rzk_thread *thread);
 bool rzk_thread_take_wake(struct rzk_thread *thread);
 void rzk_thread_sleep(struct rzk_thread *thread, u64 limit_ms);
 u64 rzk_thread_cpu_ns(void);
+bool rzk_thread_is_ours(void);
 void rz_thread_run(struct rz_live *live, u32 kind);
 
 /* disk.c */

@@ -105,6 +105,12 @@ void rzk_thread_sleep(struct rzk_thread *thread, u64 limit_ms)
 				limit);
 }
 
+/* Whether the calling thread is one of a device. */
+bool rzk_thread_is_ours(void)
+{
+	return (current->flags & PF_KTHREAD) && kthread_func(current) == run;
+}
+
 /* Processor time that the calling thread has used. */
 u64 rzk_thread_cpu_ns(void)
 {

@@ -49,6 +49,7 @@ mod cold;
 mod deferred;
 mod device;
 mod error;
+mod exhaustion;
 mod fallible;
 mod host;
 mod ioctl;

@@ -17,6 +17,7 @@ use crate::backing::BackingSwap;
 use crate::codecs::KernelCodecs;
 use crate::cold::Policy;
 use crate::error::{Error, no_memory};
+use crate::exhaustion::Refusals;
 use crate::host::KernelHost;
 use crate::memory::{KernelFrames, KernelSlots};
 use crate::params::{PAGE, Params, Resolved};
@@ -81,6 +82,8 @@ pub(crate) struct Live {
     pub(crate) read_again: AtomicU64,
     /// Requests that were deferred and have not ended.
     pub(crate) deferred: AtomicU64,
+    /// Writes that failed for want of room.
+    pub(crate) refusals: Refusals,
 }
 
 impl Live {
@@ -108,6 +111,7 @@ impl Live {
             retried: AtomicU64::new(0),
             read_again: AtomicU64::new(0),
             deferred: AtomicU64::new(0),
+            refusals: Refusals::default(),
         })
         .map_err(no_memory("the device", PAGE))?;
         live.write_header(resolved.disksize / PAGE)

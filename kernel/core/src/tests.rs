@@ -377,6 +377,21 @@ fn what_does_not_fit_fails_alone() {
     assert!(bed.read(200, 15).unwrap() == pages[..15]);
 }
 
+#[test]
+fn once_memory_stays_out_after_a_failed_write_the_kernel_is_asked_for_some() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.store(MEM_LIMIT, "64K"), 0);
+    assert_eq!(bed.store(DISKSIZE, "4M"), 0);
+    mock::MEMORY_IS_OUT.store(true, SeqCst);
+    let pages: Vec<Page> = (0..24).map(noise).collect();
+    while mock::MEMORY_ASKED.load(SeqCst) == 0 {
+        assert_eq!(bed.write(100, &pages), -EIO);
+        std::thread::yield_now();
+    }
+    assert!(said("ramzswap0: memory has been out for 2 s"));
+}
+
 /// As kernels with `rw_page` do it.
 #[test]
 fn a_corrupt_page_that_comes_again_as_a_request_is_counted_once() {

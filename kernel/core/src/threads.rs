@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use compcache_engine::host::NoMemory;
 
 use crate::error::Error;
+use crate::exhaustion::Watch;
 use crate::live::Live;
 use crate::{cold, sys};
 
@@ -131,6 +132,7 @@ unsafe extern "C" fn rz_thread_run(live: *const Live, kind: u32) {
 
 fn keep(live: &Live) {
     let thread = &live.store().host().keeper;
+    let mut watch = Watch::default();
     while !thread.is_stopped() {
         thread.take_wake();
         while live.store().keep() && !thread.is_stopped() {
@@ -138,7 +140,7 @@ fn keep(live: &Live) {
             unsafe { sys::rzk_breathe() }
         }
         if !thread.is_stopped() {
-            thread.sleep(0);
+            thread.sleep(watch.keep(live));
         }
     }
 }

@@ -265,6 +265,9 @@ impl Transfer {
             return true;
         }
         report_full(live, self.index);
+        if live.refusals.add() {
+            live.store().host().keeper.wake();
+        }
         false
     }
 }

@@ -36,6 +36,8 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ADMIN.store(true, SeqCst);
     BACKING_FAILS.store(false, SeqCst);
     NO_DEFERRALS.store(false, SeqCst);
+    MEMORY_IS_OUT.store(false, SeqCst);
+    MEMORY_ASKED.store(0, SeqCst);
     LIMITED.store(0, SeqCst);
     SHOWN.store(0, SeqCst);
     MOST_SHOWN.store(u32::MAX, SeqCst);
@@ -62,6 +64,10 @@ pub(crate) static MOST_SHOWN: AtomicU32 = AtomicU32::new(u32::MAX);
 pub(crate) static BACKING_OPEN_FAILS: AtomicI32 = AtomicI32::new(0);
 /// The error number by which the places of backing swaps are not found; 0 for none.
 pub(crate) static BACKING_MAP_FAILS: AtomicI32 = AtomicI32::new(0);
+/// Whether no page is left for anybody.
+pub(crate) static MEMORY_IS_OUT: AtomicBool = AtomicBool::new(false);
+/// How often the kernel was asked for memory until it has some.
+pub(crate) static MEMORY_ASKED: AtomicU32 = AtomicU32::new(0);
 /// Things that were made and not freed.
 pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
 /// Lines of the log of which the kernel prints some only.
@@ -192,6 +198,18 @@ unsafe extern "C" fn rzk_frame_free(frame: *mut c_void) {
 #[unsafe(no_mangle)]
 extern "C" fn rzk_frames_mapped() -> u64 {
     0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_memory_is_out() -> bool {
+    might_sleep();
+    MEMORY_IS_OUT.load(SeqCst)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_memory_ask() {
+    might_sleep();
+    MEMORY_ASKED.fetch_add(1, SeqCst);
 }
 
 #[unsafe(no_mangle)]

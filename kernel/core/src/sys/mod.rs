@@ -104,6 +104,9 @@ unsafe extern "C" {
     pub(crate) fn rzk_frame_alloc(may_wait: bool) -> *mut c_void;
     pub(crate) fn rzk_frame_free(frame: *mut c_void);
     pub(crate) fn rzk_frames_mapped() -> u64;
+    // May sleep. For the keeper.
+    pub(crate) fn rzk_memory_is_out() -> bool;
+    pub(crate) fn rzk_memory_ask();
     // May sleep.
     pub(crate) fn rzk_shrinker_start(number: u32, live: *const c_void) -> *mut Shrinker;
     pub(crate) fn rzk_shrinker_stop(shrinker: *mut Shrinker);
