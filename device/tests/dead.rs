@@ -1,11 +1,10 @@
 //! Dead slots: what the kernel no longer needs of a swap area is freed at once, and nothing
-//! else. These tests swap for real. Where the kernel does not let itself be watched, they say so
-//! on standard error and check the rest (`NOT HERE:`).
+//! else. These tests swap for real. Where the kernel does not let itself be watched, they say that
+//! this part is skipped, and check the rest.
 
 mod common;
 
 use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,16 +36,9 @@ fn alone() -> (MutexGuard<'static, ()>, File) {
 }
 
 /// Whether dead slots are freed at once here.
-fn at_once(fixture: &Fixture, test: &str) -> bool {
+fn at_once(fixture: &Fixture) -> bool {
     let at_once = fixture.device.status().dead_slots.unwrap() == Freeing::AtOnce;
-    if !at_once {
-        // Not by `eprintln`, which the test harness keeps to itself.
-        let _ = writeln!(
-            std::io::stderr(),
-            "NOT HERE: {test}: this kernel does not let dead slots be watched"
-        );
-    }
-    at_once
+    compcache_test_needs::kernel(at_once, "functions of swap that can be traced")
 }
 
 /// Memory of this process, page by page.
@@ -130,7 +122,7 @@ fn every_second_page_is_freed_without_swapoff(channel: Channel) {
     let _alone = alone();
     let fixture = fixture(channel);
     fixture.init(64 * MIB);
-    let at_once = at_once(&fixture, "every_second_page_is_freed_without_swapoff");
+    let at_once = at_once(&fixture);
     fixture.device.swap_on(None).unwrap();
     let pages = 4096;
     let mut memory = Memory::new(pages);
@@ -167,7 +159,7 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
     let _alone = alone();
     let fixture = fixture(channel);
     fixture.init(4 * MIB);
-    let at_once = at_once(&fixture, "pages_that_come_and_go_keep_their_content");
+    let at_once = at_once(&fixture);
     fixture.device.swap_on(None).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
@@ -231,7 +223,7 @@ fn a_swap_file_on_the_disk_is_left_alone(channel: Channel) {
     let _alone = alone();
     let fixture = fixture(channel);
     fixture.init(64 * MIB);
-    at_once(&fixture, "a_swap_file_on_the_disk_is_left_alone");
+    let _ = at_once(&fixture);
     let node = fixture.block_device();
     let made = Command::new("mkfs.ext4").arg("-qF").arg(&node).status();
     assert!(made.unwrap().success());

@@ -1,7 +1,9 @@
 //! The kernel's types: small ones made by hand, and those of this machine.
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use compcache_test_needs as needs;
 use proptest::prelude::*;
 
 use super::*;
@@ -287,13 +289,13 @@ proptest! {
 /// The kernel that runs this test, if it describes its types.
 #[test]
 fn this_kernels_types_are_read() {
-    let Ok(types) = std::fs::read(btf::VMLINUX) else {
-        eprintln!(
-            "NOT HERE: this_kernels_types_are_read needs {}",
-            btf::VMLINUX
-        );
+    if !needs::kernel(
+        Path::new(btf::VMLINUX).exists(),
+        "a description of its types",
+    ) {
         return;
-    };
+    }
+    let types = std::fs::read(btf::VMLINUX).unwrap();
     let btf = Btf::parse(&types).unwrap();
     let Function {
         parameters,
@@ -316,13 +318,13 @@ fn refused_unseen(error: &std::io::Error, said: &str) -> bool {
     error.raw_os_error() == Some(libc::EPERM) && said.is_empty()
 }
 
+/// What this kernel must have.
+const TRACED: &str = "functions of swap that can be traced";
+
 /// The kernel takes the program for each function that it has.
 #[test]
 fn this_kernel_takes_the_program() {
-    if !rustix::process::geteuid().is_root() || !is_supported() {
-        eprintln!(
-            "NOT HERE: this_kernel_takes_the_program needs root and a kernel that can be traced"
-        );
+    if !needs::root() || !needs::kernel(is_supported(), TRACED) {
         return;
     }
     let layout = Layout::new(1 << 32).unwrap();
@@ -336,7 +338,7 @@ fn this_kernel_takes_the_program() {
                 Ok(_) => {}
                 // Before the verifier has looked at it.
                 Err((error, said)) if refused_unseen(&error, &said) => {
-                    eprintln!("NOT HERE: this kernel refuses all programs of this kind");
+                    let _ = needs::kernel(false, TRACED);
                 }
                 Err(error) => panic!("{}: {error:?}", hook.name),
             }
