@@ -19,7 +19,6 @@ mod lease;
 mod man;
 mod mount;
 mod progress;
-pub mod random;
 mod run;
 pub mod rzscontrol;
 mod signals;

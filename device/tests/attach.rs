@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::{
-    PAGE, Random, buffer, can_attach, discard, fixture, make_swap_file, open_direct,
+    PAGE, any_page, buffer, can_attach, discard, fixture, make_swap_file, noise_page, open_direct,
     test_over_each_channel, wait_until,
 };
 use compcache_device::swap_header::SwapHeader;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{DeviceError, ParamsUpdate, swap};
+use compcache_random::Random;
 use rustix::mount::UnmountFlags;
 
 const MIB: usize = 1 << 20;
@@ -88,11 +89,11 @@ fn every_number_of_workers_serves(channel: Channel) {
         fixture.device = Arc::new(compcache_device::Device::new(0, Arc::new(env)));
         fixture.init(4 * MIB);
         let disk = open_direct(&fixture.device.node());
-        let (mut io, mut random) = (buffer(), Random(5));
+        let (mut io, mut random) = (buffer(), Random::new(5));
         let mut held = buffer();
         for at in [1, 100, 200].map(|page| (page * PAGE) as u64) {
             for page in held.0.as_chunks_mut().0 {
-                *page = random.page();
+                *page = any_page(&mut random);
             }
             disk.write_all_at(&held.0, at).unwrap();
             disk.read_exact_at(&mut io.0, at).unwrap();
@@ -121,16 +122,16 @@ fn a_disk_behaves_like_a_disk(channel: Channel) {
     );
 
     let mut model: HashMap<usize, [u8; PAGE]> = HashMap::new();
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     for _ in 0..3000 {
-        let count = 1 + random.below(64);
-        let first = 1 + random.below(pages - count);
+        let count = 1 + random.index(64);
+        let first = 1 + random.index(pages - count);
         let at = (first * PAGE) as u64;
         let bytes = &mut io.0[..count * PAGE];
-        match random.below(5) {
+        match random.index(5) {
             0 | 1 => {
                 for (i, page) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
-                    *page = random.page();
+                    *page = any_page(&mut random);
                     model.insert(first + i, *page);
                 }
                 disk.write_all_at(bytes, at).unwrap();
@@ -170,13 +171,13 @@ fn large_requests_from_many_threads_keep_apart(channel: Channel) {
         for n in 0..4_u64 {
             let disk = &disk;
             scope.spawn(move || {
-                let (mut io, mut random) = (buffer(), Random(n + 1));
+                let (mut io, mut random) = (buffer(), Random::new(n + 1));
                 let base = n * 4 * MIB as u64 + PAGE as u64;
                 let mut held = buffer();
                 for round in 0..60 {
                     let at = base + (round % 8) * 256 * 1024;
                     for page in held.0.as_chunks_mut().0 {
-                        *page = random.page();
+                        *page = any_page(&mut random);
                     }
                     disk.write_all_at(&held.0, at).unwrap();
                     disk.read_exact_at(&mut io.0, at).unwrap();
@@ -252,9 +253,9 @@ fn discard_gives_memory_back(channel: Channel) {
     let fixture = fixture(channel);
     fixture.init(64 * MIB);
     let disk = open_direct(&fixture.device.node());
-    let (mut io, mut random) = (buffer(), Random(9));
+    let (mut io, mut random) = (buffer(), Random::new(9));
     for page in io.0.as_chunks_mut().0 {
-        *page = random.noise();
+        *page = noise_page(&mut random);
     }
     for at in (0..64 * MIB as u64).step_by(io.0.len()).skip(1) {
         disk.write_all_at(&io.0, at).unwrap();
@@ -284,12 +285,12 @@ fn reset_in_the_middle_of_requests(channel: Channel) {
                 let (stop, done, failed) =
                     (Arc::clone(&stop), Arc::clone(&done), Arc::clone(&failed));
                 std::thread::spawn(move || {
-                    let (mut io, mut random) = (buffer(), Random(n + 77));
+                    let (mut io, mut random) = (buffer(), Random::new(n + 77));
                     let at = PAGE as u64 + n * 4 * MIB as u64;
                     let mut held = buffer();
                     while !stop.load(Ordering::Relaxed) {
                         for page in held.0.as_chunks_mut().0 {
-                            *page = random.page();
+                            *page = any_page(&mut random);
                         }
                         let came_back = disk
                             .write_all_at(&held.0, at)
@@ -469,14 +470,14 @@ fn what_does_not_fit_goes_to_the_backing_swap(channel: Channel) {
     assert_eq!(status.backing_swap.as_ref(), Some(&path));
 
     let disk = open_direct(&fixture.device.node());
-    let (mut io, mut random) = (buffer(), Random(3));
+    let (mut io, mut random) = (buffer(), Random::new(3));
     let mut held = Vec::new();
     for run in 0..15 {
         for page in io.0.as_chunks_mut().0 {
             *page = if run % 3 == 0 {
-                random.noise()
+                noise_page(&mut random)
             } else {
-                random.page()
+                any_page(&mut random)
             };
         }
         disk.write_all_at(&io.0, ((1 + run * 64) * PAGE) as u64)

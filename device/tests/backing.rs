@@ -6,11 +6,12 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use common::{Aligned, PAGE, Random, buffer, can_attach, make_swap_file, tempdir};
+use common::{Aligned, PAGE, any_page, buffer, can_attach, make_swap_file, tempdir};
 use compcache_device::backing_swap::BackingSwap;
 use compcache_device::swap_header::SwapHeader;
 use compcache_device::{DeviceError, swap};
 use compcache_engine::Backing;
+use compcache_random::Random;
 
 fn refusal(path: &Path) -> String {
     BackingSwap::open(path).unwrap_err().to_string()
@@ -23,10 +24,10 @@ fn pages_come_back_whether_aligned_or_not() {
     make_swap_file(&path, 64);
     let backing = BackingSwap::open(&path).unwrap();
     assert_eq!(backing.pages(), 64);
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut written = buffer();
     for page in written.0.as_chunks_mut().0.iter_mut().skip(1) {
-        *page = random.page();
+        *page = any_page(&mut random);
     }
     let (pages, _) = written.0.as_chunks::<PAGE>();
     backing.write(1, &pages[1..40]).unwrap();

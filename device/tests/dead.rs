@@ -9,10 +9,11 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Fixture, PAGE, Random, fixture, test_over_each_channel, wait_until};
+use common::{Fixture, PAGE, fixture, noise_page, test_over_each_channel, wait_until};
 use compcache_device::freed::Freeing;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Env, ParamsUpdate, swap};
+use compcache_random::Random;
 
 const MIB: usize = 1 << 20;
 
@@ -106,12 +107,8 @@ impl Drop for Memory {
 }
 
 fn content(seed: u64, page: &mut [u8; PAGE]) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     page.fill(0);
-    page[..PAGE / 2]
-        .as_chunks_mut()
-        .0
-        .fill_with(|| random.next().to_ne_bytes());
+    Random::new(seed).fill(&mut page[..PAGE / 2]);
 }
 
 fn stored(fixture: &Fixture) -> usize {
@@ -167,11 +164,11 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
                 let pages = 250;
                 let mut memory = Memory::new(pages);
                 let mut seeds = vec![None; pages];
-                let mut random = Random(thread + 77);
+                let mut random = Random::new(thread + 77);
                 for round in 0..150 {
                     for _ in 0..100 {
-                        let page = random.below(pages);
-                        match random.below(4) {
+                        let page = random.index(pages);
+                        match random.index(4) {
                             0 => {
                                 memory.forget(page);
                                 seeds[page] = None;
@@ -182,13 +179,13 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
                                 }
                             }
                             _ => {
-                                let seed = thread << 32 | round << 16 | random.next() & 0xffff;
+                                let seed = thread << 32 | round << 16 | random.next_u64() & 0xffff;
                                 memory.fill(page, seed);
                                 seeds[page] = Some(seed);
                             }
                         }
                     }
-                    let first = random.below(pages / 2);
+                    let first = random.index(pages / 2);
                     memory.swap_out(first, pages / 2);
                 }
                 memory.swap_out(0, pages);
@@ -230,7 +227,7 @@ fn a_swap_file_on_the_disk_is_left_alone(channel: Channel) {
     let at = fixture.dir.path().join("fs");
     std::fs::create_dir(&at).unwrap();
     rustix::mount::mount(&node, &at, "ext4", rustix::mount::MountFlags::empty(), None).unwrap();
-    let noise = Random(5).noise();
+    let noise = noise_page(&mut Random::new(5));
     let witness = at.join("witness");
     let file = File::create(&witness).unwrap();
     for page in 0..4096 {

@@ -9,18 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use common::Bed;
-
-/// A sequence of numbers that looks random and is the same every time (xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
+use compcache_random::Random;
 
 /// One random operation on a few names that all threads share. Names come and go meanwhile, which
 /// is the only thing that may fail.
@@ -78,7 +67,7 @@ fn threads_share_names_and_files() {
         for seed in 1..=6_u64 {
             let mounted = bed.mounted();
             scope.spawn(move || {
-                let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let mut random = Random::new(seed);
                 for _ in 0..1500 {
                     if let Err(e) = step(&mounted, &mut random) {
                         let allowed = [libc::ENOENT, libc::EEXIST];

@@ -1,58 +1,42 @@
 //! Runs every target over mutations of valid inputs, the same in every run.
 
 use compcache_device::ParamsUpdate;
+use compcache_random::Random;
 use compcached::protocol::{MountSpec, encode};
 use compcached::size::Size;
 use compcached::types::MountStatus;
 
 use super::*;
 
-/// splitmix64.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-}
-
 /// Changes an input as libFuzzer would: bits, bytes, extreme values, cuts, copies, insertions,
 /// another seed's part; one to four times.
-fn mutate(rng: &mut Rng, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
-    for _ in 0..1 + rng.below(4) {
-        let at = rng.below(input.len());
-        let len = rng.below(input.len() - at).min(1 << rng.below(12));
-        match rng.below(8) {
-            0 if !input.is_empty() => input[at] ^= 1 << rng.below(8),
-            1 if !input.is_empty() => input[at] = rng.next() as u8,
-            2 if !input.is_empty() => input[at] = [0, 1, 0x7F, 0x80, 0xFF][rng.below(5)],
+fn mutate(rng: &mut Random, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+    for _ in 0..1 + rng.index(4) {
+        let at = rng.index(input.len());
+        let len = rng.index(input.len() - at).min(1 << rng.index(12));
+        match rng.index(8) {
+            0 if !input.is_empty() => input[at] ^= 1 << rng.index(8),
+            1 if !input.is_empty() => input[at] = rng.next_u64() as u8,
+            2 if !input.is_empty() => input[at] = [0, 1, 0x7F, 0x80, 0xFF][rng.index(5)],
             3 => input.truncate(at),
             4 => drop(input.drain(at..at + len)),
             5 => {
-                let to = rng.below(input.len() - len);
+                let to = rng.index(input.len() - len);
                 input.copy_within(at..at + len, to);
             }
             6 => {
-                let byte = if rng.below(2) == 0 {
+                let byte = if rng.index(2) == 0 {
                     0xFF
                 } else {
-                    rng.next() as u8
+                    rng.next_u64() as u8
                 };
-                let many = rng.below(300);
+                let many = rng.index(300);
                 input.splice(at..at, std::iter::repeat_n(byte, many));
             }
             _ => {
-                let other = &seeds[rng.below(seeds.len())];
-                let from = rng.below(other.len());
-                let to = from + rng.below(other.len() - from);
+                let other = &seeds[rng.index(seeds.len())];
+                let from = rng.index(other.len());
+                let to = from + rng.index(other.len() - from);
                 input.splice(at..at + len, other[from..to].iter().copied());
             }
         }
@@ -60,12 +44,12 @@ fn mutate(rng: &mut Rng, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
 }
 
 fn run(target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
-    let mut rng = Rng(2006);
+    let mut rng = Random::new(2006);
     for seed in seeds {
         target(seed);
     }
     for _ in 0..rounds {
-        let mut input = seeds[rng.below(seeds.len())].clone();
+        let mut input = seeds[rng.index(seeds.len())].clone();
         mutate(&mut rng, &mut input, seeds);
         target(&input);
     }
@@ -73,7 +57,7 @@ fn run(target: fn(&[u8]), seeds: &[Vec<u8>], rounds: usize) {
 
 /// Pages of growing disorder: constants, counters, records, text, noise.
 fn pages() -> Vec<Page> {
-    let mut rng = Rng(1999);
+    let mut rng = Random::new(1999);
     let text = b"the page is kept in memory, compressed, and the page comes back when it is due; ";
     let mut pages = vec![OTHER_PAGE, [0; PAGE_SIZE], [0x20; PAGE_SIZE]];
     for disorder in 0..12 {
@@ -83,7 +67,7 @@ fn pages() -> Vec<Page> {
                 0 => (i / 4 >> (8 * (i % 4))) as u8,
                 1..=4 => text[(i + i / 97 * disorder) % text.len()],
                 5..=8 if i % 8 > 2 => 0x7F ^ (i % 8) as u8,
-                _ if rng.below(12) < disorder => rng.next() as u8,
+                _ if rng.index(12) < disorder => rng.next_u64() as u8,
                 _ => 0,
             };
         }
@@ -222,9 +206,9 @@ fn control_messages_are_understood_or_refused() {
     run(control_protocol, &seeds, CHUNKS);
     // Damage in the document only, with a header that stays true to it.
     let documents: Vec<_> = seeds.iter().map(|frame| frame[12..].to_vec()).collect();
-    let mut rng = Rng(2008);
+    let mut rng = Random::new(2008);
     for _ in 0..CHUNKS {
-        let which = rng.below(seeds.len());
+        let which = rng.index(seeds.len());
         let mut document = documents[which].clone();
         mutate(&mut rng, &mut document, &documents);
         let length = (document.len() as u32).to_le_bytes();

@@ -27,7 +27,7 @@ impl Page {
     pub fn tagged(tag: u64) -> Box<Page> {
         let mut page = Page::zeros();
         let mut random = Random::of(&[tag]);
-        page.0.fill_with(|| random.number());
+        page.0.fill_with(|| random.next_u64());
         page.0[0] = tag;
         page
     }
@@ -81,9 +81,9 @@ impl Kind {
         let mut random = Random::of(&[seed, index, version]);
         match (self, index % 16) {
             (Kind::Mixed, 0) => page.0.fill(0),
-            (Kind::Mixed, 1) => page.0.fill(random.number()),
+            (Kind::Mixed, 1) => page.0.fill(random.next_u64()),
             (Kind::Random, _) | (Kind::Mixed, 2..6) => {
-                page.0.fill_with(|| random.number());
+                page.0.fill_with(|| random.next_u64());
             }
             _ => structured(page, &mut random),
         }
@@ -92,11 +92,11 @@ impl Kind {
 
 /// A quarter pointers into one area, the rest small numbers.
 fn structured(page: &mut Page, random: &mut Random) {
-    let area = 0x7f00_0000_0000 | random.number() & 0xff_ffff_f000;
-    let small = random.number() & 0xff;
+    let area = 0x7f00_0000_0000 | random.next_u64() & 0xff_ffff_f000;
+    let small = random.next_u64() & 0xff;
     for (at, word) in page.0.iter_mut().enumerate() {
         *word = if at % 16 < 4 {
-            area | random.number() & 0x3f8
+            area | random.next_u64() & 0x3f8
         } else {
             small
         };

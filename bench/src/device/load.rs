@@ -5,8 +5,8 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use compcache::random::Random;
 use compcache_engine::{PAGE_SIZE, Page};
+use compcache_random::Random;
 
 use super::nbd::Connection;
 use super::target::Access;

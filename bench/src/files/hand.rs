@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use compcache::random::Random;
 use compcache_engine::{PAGE_SIZE, Page};
+use compcache_random::Random;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::data::corpus;

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use compcache::random::Random;
 use compcache_engine::{PAGE_SIZE, Page};
+use compcache_random::Random;
 
 use super::sums;
 

@@ -1,6 +1,6 @@
 //! Numbers of which few are drawn often.
 
-use compcache::random::Random;
+use compcache_random::Random;
 
 /// Draws numbers below a bound by Zipf's law: the k-th most frequent one with a weight of
 /// 1/k^theta. Which number is how frequent is random too.

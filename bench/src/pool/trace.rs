@@ -1,8 +1,8 @@
 //! What is done to a holder: the same for all of them.
 
 use anyhow::{Result, ensure};
-use compcache::random::Random;
 use compcache_engine::Page;
+use compcache_random::Random;
 
 use crate::capture::Source;
 use crate::interrupt;

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use compcache::random::Random;
 use compcache_engine::Page;
+use compcache_random::Random;
 
 use super::Running;
 use crate::capture;

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use compcache::random::Random;
 use compcache_engine::{PAGE_SIZE, Page};
 use compcache_host::proc;
+use compcache_random::Random;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};

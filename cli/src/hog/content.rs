@@ -5,7 +5,7 @@
 //! integers, floating-point numbers of a small range, partly used, zero, or random. Their shares
 //! are set so that lz4 makes about a third of them, as it does of real anonymous memory.
 
-use crate::random::Random;
+use compcache_random::Random;
 
 /// Bytes in a page.
 pub(crate) const PAGE_SIZE: usize = 4096;

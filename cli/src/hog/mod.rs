@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::random::Random;
+use compcache_random::Random;
 use content::{Content, PAGE_SIZE, Page};
 
 /// Time between two reports of progress.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate};
 use compcache_host::proc;
+use compcache_random::Random;
 use compcache_test_needs as needs;
 use tempfile::TempDir;
 
@@ -175,49 +176,29 @@ pub(crate) fn discard(device: &File, offset: u64, len: u64) -> std::io::Result<(
     }
 }
 
-/// A sequence of numbers that looks random and is the same every time (xorshift64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    /// A page by its kind: zeros, one word, text, noise.
-    pub(crate) fn page(&mut self) -> [u8; PAGE] {
-        let mut page = [0; PAGE];
-        let seed = self.next();
-        match seed % 4 {
-            0 => {}
-            1 => page.as_chunks_mut().0.fill(seed.to_ne_bytes()),
-            2 => {
-                for (i, b) in page.iter_mut().enumerate() {
-                    *b = b"the quick brown fox "[(i * (1 + seed as usize % 7)) % 20];
-                }
-                page[..8].copy_from_slice(&seed.to_ne_bytes());
+/// A page by its kind: zeros, one word, text, noise.
+pub(crate) fn any_page(random: &mut Random) -> [u8; PAGE] {
+    let mut page = [0; PAGE];
+    let seed = random.next_u64();
+    match seed % 4 {
+        0 => {}
+        1 => page.as_chunks_mut().0.fill(seed.to_ne_bytes()),
+        2 => {
+            for (i, b) in page.iter_mut().enumerate() {
+                *b = b"the quick brown fox "[(i * (1 + seed as usize % 7)) % 20];
             }
-            _ => page
-                .as_chunks_mut()
-                .0
-                .fill_with(|| self.next().to_ne_bytes()),
+            page[..8].copy_from_slice(&seed.to_ne_bytes());
         }
-        page
+        _ => random.fill(&mut page),
     }
+    page
+}
 
-    pub(crate) fn noise(&mut self) -> [u8; PAGE] {
-        let mut page = [0; PAGE];
-        page.as_chunks_mut()
-            .0
-            .fill_with(|| self.next().to_ne_bytes());
-        page
-    }
+/// A page that does not compress.
+pub(crate) fn noise_page(random: &mut Random) -> [u8; PAGE] {
+    let mut page = [0; PAGE];
+    random.fill(&mut page);
+    page
 }
 
 /// Makes a swap file of so many pages.

@@ -130,7 +130,7 @@ impl Lists {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
-    use crate::host::testing::Random;
+    use compcache_random::Random;
     use std::collections::VecDeque;
     use std::vec::Vec;
 
@@ -149,7 +149,10 @@ mod tests {
         let mut model: Vec<VecDeque<u32>> = (0..5).map(|_| VecDeque::new()).collect();
         let mut random = Random::new(1);
         for _ in 0..20_000 {
-            let (slot, to) = (random.next() as u32 % 64, all[random.next() as usize % 5]);
+            let (slot, to) = (
+                random.next_u64() as u32 % 64,
+                all[random.next_u64() as usize % 5],
+            );
             lists.put(&mut blocks, slot, to);
             model
                 .iter_mut()

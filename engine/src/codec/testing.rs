@@ -10,29 +10,11 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use compcache_random::Random;
 use proptest::prelude::*;
 
 use super::{Builtin, CodecSpec, Codecs, Scratch};
 use crate::page::{PAGE_SIZE, Page};
-
-/// The generator of Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-/// OOPSLA 2014 (splitmix64): the same numbers in every run.
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`, which must not be 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
 
 /// A page and the words that tell which one it is when a test fails.
 pub(crate) type NamedPage = (String, Box<Page>);
@@ -64,7 +46,7 @@ fn bytes(mut byte: impl FnMut(usize) -> u8) -> Box<Page> {
     page
 }
 
-fn text(rng: &mut Rng) -> Box<Page> {
+fn text(rng: &mut Random) -> Box<Page> {
     const WORDS: [&str; 16] = [
         "memory",
         "page",
@@ -85,36 +67,36 @@ fn text(rng: &mut Rng) -> Box<Page> {
     ];
     let mut text = Vec::with_capacity(PAGE_SIZE + 16);
     while text.len() < PAGE_SIZE {
-        text.extend_from_slice(WORDS[rng.below(WORDS.len())].as_bytes());
-        text.push(if rng.below(12) == 0 { b'\n' } else { b' ' });
+        text.extend_from_slice(WORDS[rng.index(WORDS.len())].as_bytes());
+        text.push(if rng.index(12) == 0 { b'\n' } else { b' ' });
     }
     bytes(|i| text[i])
 }
 
 /// Structures of 24 to 72 bytes: a pointer, a counter, flags, a float, a short name.
-fn records(rng: &mut Rng) -> Box<Page> {
-    let size = 24 + 8 * rng.below(7);
-    let heap = 0x7f00_0000_0000 | (rng.next() & 0xff_ffff_f000);
+fn records(rng: &mut Random) -> Box<Page> {
+    let size = 24 + 8 * rng.index(7);
+    let heap = 0x7f00_0000_0000 | (rng.next_u64() & 0xff_ffff_f000);
     let mut all = Vec::with_capacity(PAGE_SIZE + size);
-    let mut n = rng.next() as u32;
+    let mut n = rng.next_u64() as u32;
     while all.len() < PAGE_SIZE {
         let start = all.len();
-        all.extend_from_slice(&(heap + (rng.next() & 0xfff0)).to_le_bytes());
+        all.extend_from_slice(&(heap + (rng.next_u64() & 0xfff0)).to_le_bytes());
         n = n.wrapping_add(1);
         all.extend_from_slice(&n.to_le_bytes());
-        all.extend_from_slice(&(rng.below(4) as u32).to_le_bytes());
-        all.extend_from_slice(&(rng.below(1000) as f64 / 8.0).to_le_bytes());
+        all.extend_from_slice(&(rng.index(4) as u32).to_le_bytes());
+        all.extend_from_slice(&(rng.index(1000) as f64 / 8.0).to_le_bytes());
         while all.len() < start + size {
-            all.push(b'a' + rng.below(6) as u8);
+            all.push(b'a' + rng.index(6) as u8);
         }
     }
     bytes(|i| all[i])
 }
 
-fn sparse(rng: &mut Rng, filled: usize) -> Box<Page> {
+fn sparse(rng: &mut Random, filled: usize) -> Box<Page> {
     let mut page = Box::new([0; PAGE_SIZE]);
     for _ in 0..filled {
-        page[rng.below(PAGE_SIZE)] = rng.next() as u8;
+        page[rng.index(PAGE_SIZE)] = rng.next_u64() as u8;
     }
     page
 }
@@ -138,55 +120,61 @@ pub(crate) fn made_pages() -> Vec<NamedPage> {
     for period in [
         2, 3, 5, 7, 11, 12, 24, 63, 64, 65, 255, 257, 1023, 2048, 4095,
     ] {
-        let mut rng = Rng(period);
-        let pattern: Vec<u8> = (0..period).map(|_| rng.next() as u8).collect();
+        let mut rng = Random::new(period);
+        let pattern: Vec<u8> = (0..period).map(|_| rng.next_u64() as u8).collect();
         let name = std::format!("random bytes with period {period}");
         add(&name, bytes(|i| pattern[i % pattern.len()]));
     }
     for seed in 0..8 {
-        let mut rng = Rng(seed);
+        let mut rng = Random::new(seed);
         let r = &mut rng;
         let mut add = |name: &str, page| add(&std::format!("{name}, seed {seed}"), page);
-        add("random", words(|_| r.next() as u32));
-        add("two letters", bytes(|_| b'a' + r.below(2) as u8));
-        add("sixteen values", bytes(|_| r.below(16) as u8 * 17));
-        add("hex digits", bytes(|_| b"0123456789abcdef"[r.below(16)]));
+        add("random", words(|_| r.next_u64() as u32));
+        add("two letters", bytes(|_| b'a' + r.index(2) as u8));
+        add("sixteen values", bytes(|_| r.index(16) as u8 * 17));
+        add("hex digits", bytes(|_| b"0123456789abcdef"[r.index(16)]));
         add("text", text(r));
         add("records", records(r));
-        let base = 0x5555_0000_0000 | (r.next() & 0xffff_f000);
-        add("pointers", wide_words(|_| base + (r.next() & 0x3_fff8)));
+        let base = 0x5555_0000_0000 | (r.next_u64() & 0xffff_f000);
+        add("pointers", wide_words(|_| base + (r.next_u64() & 0x3_fff8)));
         add(
             "pointers and nulls",
-            wide_words(|_| (base + (r.next() & 0xff8)) * (r.next() & 1)),
+            wide_words(|_| (base + (r.next_u64() & 0xff8)) * (r.next_u64() & 1)),
         );
         add("sparse", sparse(r, 1 << seed));
         add(
             "sparser words",
-            words(|_| if r.below(9) == 0 { r.next() as u32 } else { 0 }),
+            words(|_| {
+                if r.index(9) == 0 {
+                    r.next_u64() as u32
+                } else {
+                    0
+                }
+            }),
         );
-        let cut = r.below(PAGE_SIZE);
+        let cut = r.index(PAGE_SIZE);
         add(
             "random, then zeros",
-            bytes(|i| if i < cut { r.next() as u8 } else { 0 }),
+            bytes(|i| if i < cut { r.next_u64() as u8 } else { 0 }),
         );
         add(
             "zeros, then random",
-            bytes(|i| if i < cut { 0 } else { r.next() as u8 }),
+            bytes(|i| if i < cut { 0 } else { r.next_u64() as u8 }),
         );
         add(
             "equal above 10 bits",
-            words(|_| 0xCAFE_F000 | r.below(1024) as u32),
+            words(|_| 0xCAFE_F000 | r.index(1024) as u32),
         );
-        add("small numbers", words(|_| r.below(200) as u32));
+        add("small numbers", words(|_| r.index(200) as u32));
         // Every fourth word repeats one from up to 4092 bytes before; the others are random.
         let mut seen: Vec<u32> = vec![];
         add(
             "far repeats",
             words(|i| {
                 let w = if i % 4 == 3 {
-                    seen[r.below(i)]
+                    seen[r.index(i)]
                 } else {
-                    r.next() as u32
+                    r.next_u64() as u32
                 };
                 seen.push(w);
                 w
@@ -194,8 +182,8 @@ pub(crate) fn made_pages() -> Vec<NamedPage> {
         );
         let mut runs = vec![];
         while runs.len() < PAGE_SIZE {
-            let longest = 1 << r.below(10);
-            runs.resize(runs.len() + 1 + r.below(longest), r.next() as u8);
+            let longest = 1 << r.index(10);
+            runs.resize(runs.len() + 1 + r.index(longest), r.next_u64() as u8);
         }
         add("runs", bytes(|i| runs[i]));
     }
@@ -272,8 +260,8 @@ pub(crate) fn any_page() -> impl Strategy<Value = Box<Page>> {
         page
     });
     let small = (any::<u64>(), 1..=256_usize).prop_map(|(seed, values)| {
-        let mut rng = Rng(seed);
-        bytes(|_| rng.below(values) as u8)
+        let mut rng = Random::new(seed);
+        bytes(|_| rng.index(values) as u8)
     });
     prop_oneof![2 => changed, 1 => small]
 }
@@ -338,7 +326,7 @@ pub(crate) fn check_round_trips(spec: CodecSpec) {
 pub(crate) fn check_damage(spec: CodecSpec) {
     let mut scratch = Builtin::scratch().unwrap();
     let mut back = [0; PAGE_SIZE];
-    let mut rng = Rng(7);
+    let mut rng = Random::new(7);
     let wanted = [
         "counter",
         "text, seed 1",
@@ -376,9 +364,9 @@ pub(crate) fn check_damage(spec: CodecSpec) {
         }
         for _ in 0..2000 {
             let mut damaged = chunk.clone();
-            for _ in 0..1 + rng.below(16) {
-                let at = rng.below(damaged.len());
-                damaged[at] = rng.next() as u8;
+            for _ in 0..1 + rng.index(16) {
+                let at = rng.index(damaged.len());
+                damaged[at] = rng.next_u64() as u8;
             }
             let _ = Builtin::decompress(spec.id(), &damaged, &mut scratch, &mut back);
         }

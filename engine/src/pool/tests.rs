@@ -7,9 +7,11 @@ use core::sync::atomic::Ordering;
 use std::println;
 
 use super::*;
+use compcache_random::Random;
+
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
-use crate::host::testing::{Random, TestHost};
+use crate::host::testing::TestHost;
 use crate::slot::{ChunkRef, Slot};
 use crate::space::Table;
 
@@ -103,11 +105,11 @@ impl Rig {
 
 /// Lengths as real pages have them: mostly a quarter to a half of a page, with a tail.
 fn length(random: &mut Random) -> usize {
-    match random.below(20) {
-        0 => 20 + random.below(200),
+    match random.index(20) {
+        0 => 20 + random.index(200),
         1 => 4096,
-        2..6 => 1800 + random.below(1272),
-        _ => 300 + random.below(1500),
+        2..6 => 1800 + random.index(1272),
+        _ => 300 + random.index(1500),
     }
 }
 
@@ -124,7 +126,7 @@ fn overhead_is_at_most_five_per_cent_in_churn_and_ten_after_half_is_freed() {
     assert!(rig.overhead() <= 0.05);
     let mut worst: f64 = 0.0;
     for step in 0..4 * OWNERS {
-        rig.put(random.below(OWNERS as usize) as u32, length(&mut random))
+        rig.put(random.index(OWNERS as usize) as u32, length(&mut random))
             .unwrap();
         rig.keep_if_called();
         if step % 1000 == 0 {
@@ -138,7 +140,7 @@ fn overhead_is_at_most_five_per_cent_in_churn_and_ten_after_half_is_freed() {
     );
     assert!(worst <= 0.05, "{worst}");
     for owner in 0..OWNERS {
-        if random.below(2) == 0 {
+        if random.index(2) == 0 {
             rig.drop_chunk(owner);
         }
     }
@@ -162,8 +164,8 @@ fn chunks_keep_their_bytes_through_any_mix() {
         let rig = Rig::new(500, 30, Some(25 * FRAME_SIZE as u64));
         let mut random = Random::new(seed);
         for _ in 0..3000 {
-            let owner = random.below(500) as u32;
-            match random.below(10) {
+            let owner = random.index(500) as u32;
+            match random.index(10) {
                 0..6 => {
                     let length = length(&mut random);
                     let before = rig.chunk_of(owner);

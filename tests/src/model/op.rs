@@ -59,7 +59,7 @@ impl Fill {
             Fill::Zeros => vec![0; length],
             Fill::Byte(byte) => vec![byte; length],
             Fill::Text(seed) => {
-                let words: Vec<u64> = (0..16).map(|n| Random::of(&[seed, n]).number()).collect();
+                let words: Vec<u64> = (0..16).map(|n| Random::of(&[seed, n]).next_u64()).collect();
                 let mut random = Random::of(&[seed]);
                 let mut bytes = Vec::with_capacity(length + 8);
                 while bytes.len() < length {
@@ -72,7 +72,7 @@ impl Fill {
                 let mut random = Random::of(&[seed]);
                 let mut bytes = Vec::with_capacity(length + 8);
                 while bytes.len() < length {
-                    bytes.extend_from_slice(&random.number().to_le_bytes());
+                    bytes.extend_from_slice(&random.next_u64().to_le_bytes());
                 }
                 bytes.truncate(length);
                 bytes
@@ -183,9 +183,9 @@ fn length(random: &mut Random) -> u64 {
 fn fill(random: &mut Random) -> Fill {
     match random.below(8) {
         0 => Fill::Zeros,
-        1 => Fill::Byte(random.number() as u8),
-        2..6 => Fill::Text(random.number()),
-        _ => Fill::Noise(random.number()),
+        1 => Fill::Byte(random.next_u64() as u8),
+        2..6 => Fill::Text(random.next_u64()),
+        _ => Fill::Noise(random.next_u64()),
     }
 }
 

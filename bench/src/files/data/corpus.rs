@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use compcache::random::Random;
 use compcache_engine::PAGE_SIZE;
+use compcache_random::Random;
 
 use super::{DataSet, Store, registry, walk};
 use crate::files::sums;

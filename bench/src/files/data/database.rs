@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use compcache::random::Random;
+use compcache_random::Random;
 
 use super::{DataSet, Store};
 use crate::files::sums;

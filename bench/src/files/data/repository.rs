@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use compcache::random::Random;
+use compcache_random::Random;
 
 use super::{DataSet, Store};
 use crate::interrupt;

@@ -5,8 +5,10 @@ mod policy;
 mod stress;
 
 use super::*;
+use compcache_random::Random;
+
 use crate::host::heap::{HeapFrames, HeapSlots};
-use crate::host::testing::{Random, TestHost};
+use crate::host::testing::TestHost;
 use crate::page::{PAGE_SIZE, Page};
 
 type TestCache = Ccache<TestHost, HeapFrames, HeapSlots>;
@@ -38,7 +40,7 @@ fn page(seed: u64) -> Page {
     let mut random = Random::new(seed + 1);
     let mut page = [0; PAGE_SIZE];
     for chunk in page.chunks_exact_mut(24) {
-        chunk[..8].copy_from_slice(&random.next().to_ne_bytes());
+        chunk[..8].copy_from_slice(&random.next_u64().to_ne_bytes());
         chunk[8..16].copy_from_slice(b"the same");
         chunk[16..].copy_from_slice(b"everyone");
     }
@@ -50,7 +52,7 @@ fn noise(seed: u64) -> Page {
     let mut random = Random::new(seed + 1);
     let mut page = [0; PAGE_SIZE];
     for chunk in page.chunks_exact_mut(8) {
-        chunk.copy_from_slice(&random.next().to_ne_bytes());
+        chunk.copy_from_slice(&random.next_u64().to_ne_bytes());
     }
     page
 }

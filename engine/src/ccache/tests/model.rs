@@ -33,16 +33,16 @@ fn run(seed: u64, steps: u32) {
     let mut random = Random::new(seed);
     let mut next_seed = 1000;
     for step in 0..steps {
-        let n = (random.next() % FILES) as usize;
+        let n = (random.next_u64() % FILES) as usize;
         // Half of the time near the start, and sometimes far out.
-        let index = match random.next() % 8 {
-            0 => (random.next() % PAGES) << (random.next() % 30),
-            1..4 => random.next() % 40,
-            _ => random.next() % PAGES,
+        let index = match random.next_u64() % 8 {
+            0 => (random.next_u64() % PAGES) << (random.next_u64() % 30),
+            1..4 => random.next_u64() % 40,
+            _ => random.next_u64() % PAGES,
         };
         let key = (n, index);
         let file = files[n];
-        match random.next() % 20 {
+        match random.next_u64() % 20 {
             0..10 => {
                 let held = fault(&cache, &mut worker, file, index, || model.page(key));
                 assert!(
@@ -80,17 +80,17 @@ fn run(seed: u64, steps: u32) {
                 }
             }
             17 => {
-                let end = index + random.next() % 50;
+                let end = index + random.next_u64() % 50;
                 cache.forget(file, index, end);
                 model
                     .pinned
                     .retain(|(m, i)| *m != n || *i < index || *i >= end);
             }
             18 => {
-                cache.set_reclaiming(random.next().is_multiple_of(2));
+                cache.set_reclaiming(random.next_u64().is_multiple_of(2));
                 cache.tune(
-                    MIB / 2 - random.next() % 100_000,
-                    random.next() % 50_000,
+                    MIB / 2 - random.next_u64() % 100_000,
+                    random.next_u64() % 50_000,
                     100,
                 );
                 while cache.keep() {}

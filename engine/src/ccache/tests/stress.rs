@@ -67,8 +67,8 @@ fn no_thread_reads_a_wrong_page() {
                 let mut worker = cache.try_worker().unwrap();
                 let mut random = Random::new(thread);
                 for _ in 0..rounds {
-                    let file = &files[random.next() as usize % 3];
-                    read(cache, &mut worker, file, random.next() % PAGES);
+                    let file = &files[random.next_u64() as usize % 3];
+                    read(cache, &mut worker, file, random.next_u64() % PAGES);
                 }
             });
         }
@@ -78,11 +78,11 @@ fn no_thread_reads_a_wrong_page() {
             let mut random = Random::new(77);
             let mut worker = cache.try_worker().unwrap();
             for _ in 0..rounds / 4 {
-                let file = &files[random.next() as usize % 3];
-                let index = random.next() % PAGES;
+                let file = &files[random.next_u64() as usize % 3];
+                let index = random.next_u64() % PAGES;
                 let at = index as usize;
                 let version = file.begun[at].fetch_add(1, Ordering::SeqCst) + 1;
-                if random.next().is_multiple_of(2) {
+                if random.next_u64().is_multiple_of(2) {
                     cache.invalidate(file.id, index, index + 1);
                 } else if cache
                     .pin(&mut worker, file.id, index, &page(seed(index, version)))

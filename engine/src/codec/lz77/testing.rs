@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use crate::codec::testing::{NamedPage, Rng, any_page, made_pages, real_pages};
+use compcache_random::Random;
+
+use crate::codec::testing::{NamedPage, any_page, made_pages, real_pages};
 use crate::codec::{Builtin, CodecSpec, Codecs, Scratch};
 use crate::page::{PAGE_SIZE, Page};
 
@@ -21,9 +23,9 @@ pub(in crate::codec) fn all_pages() -> Vec<NamedPage> {
 /// Pages at the edges of the formats: every class of length, distance and place.
 pub(in crate::codec) fn lz_pages() -> Vec<NamedPage> {
     let mut pages = Vec::new();
-    let mut rng = Rng(0x5eed);
+    let mut rng = Random::new(0x5eed);
     let mut noise = [0; PAGE_SIZE];
-    noise.fill_with(|| rng.next() as u8);
+    noise.fill_with(|| rng.next_u64() as u8);
     let mut add = |name, byte: &dyn Fn(usize) -> u8| {
         pages.push((name, Box::new(core::array::from_fn(byte))));
     };
@@ -61,21 +63,21 @@ pub(in crate::codec) fn lz_pages() -> Vec<NamedPage> {
 
 /// A page of random bytes and of copies, of random length from random places before.
 fn copies(seed: u64) -> Box<Page> {
-    let mut rng = Rng(seed);
+    let mut rng = Random::new(seed);
     let mut page = Box::new([0; PAGE_SIZE]);
-    let (longest, furthest) = (2 + rng.below(300), 1 + rng.below(PAGE_SIZE));
+    let (longest, furthest) = (2 + rng.index(300), 1 + rng.index(PAGE_SIZE));
     let mut at = 0;
     while at < PAGE_SIZE {
-        let length = (1 + rng.below(longest)).min(PAGE_SIZE - at);
-        if at > 0 && rng.below(3) > 0 {
-            let distance = 1 + rng.below(furthest.min(at));
+        let length = (1 + rng.index(longest)).min(PAGE_SIZE - at);
+        if at > 0 && rng.index(3) > 0 {
+            let distance = 1 + rng.index(furthest.min(at));
             for i in at..at + length {
                 page[i] = page[i - distance];
             }
             at += length;
         } else {
-            let length = length.min(1 + rng.below(40));
-            page[at..at + length].fill_with(|| rng.next() as u8);
+            let length = length.min(1 + rng.index(40));
+            page[at..at + length].fill_with(|| rng.next_u64() as u8);
             at += length;
         }
     }

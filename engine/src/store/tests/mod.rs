@@ -16,10 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use super::*;
+use compcache_random::Random;
+
 use crate::backing::{Backing, BackingError};
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
-use crate::host::testing::{Random, TestHost};
+use crate::host::testing::TestHost;
 use crate::page::Page;
 
 type TestStore = Store<TestHost, HeapFrames, HeapSlots>;
@@ -87,20 +89,20 @@ fn page(kind: usize, seed: u64) -> Page {
         // Zeros; a word that fits into the slot; one that does not.
         0 => {}
         1 => crate::page::fill(&mut page, seed & 0xffff),
-        2 => crate::page::fill(&mut page, random.next() | 1 << 60 | 1),
+        2 => crate::page::fill(&mut page, random.next_u64() | 1 << 60 | 1),
         // A few random words among zeros: compresses well.
         3 => {
             for _ in 0..40 {
-                let at = random.below(512) * 8;
-                page[at..at + 8].copy_from_slice(&random.next().to_ne_bytes());
+                let at = random.index(512) * 8;
+                page[at..at + 8].copy_from_slice(&random.next_u64().to_ne_bytes());
             }
         }
         // Half random: compresses to somewhat more than a half.
         4 => page[..2100]
             .iter_mut()
-            .for_each(|b| *b = random.next() as u8),
+            .for_each(|b| *b = random.next_u64() as u8),
         // Random: does not compress.
-        _ => page.iter_mut().for_each(|b| *b = random.next() as u8),
+        _ => page.iter_mut().for_each(|b| *b = random.next_u64() as u8),
     }
     page
 }

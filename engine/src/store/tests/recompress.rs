@@ -25,7 +25,7 @@ fn text(seed: u64) -> Page {
     let mut random = Random::new(seed);
     let mut page = [0; PAGE_SIZE];
     page.iter_mut()
-        .for_each(|byte| *byte = b"etaoin shrdlu"[random.below(4 + random.clone().below(10))]);
+        .for_each(|byte| *byte = b"etaoin shrdlu"[random.index(4 + random.clone().index(10))]);
     for at in (0..PAGE_SIZE).step_by(64) {
         page[at..at + 32].copy_from_slice(b"the same words again and again, ");
     }
@@ -36,7 +36,7 @@ fn text(seed: u64) -> Page {
 /// not.
 fn five_bits(seed: u64) -> Page {
     let mut random = Random::new(seed);
-    std::array::from_fn(|_| random.below(32) as u8)
+    std::array::from_fn(|_| random.index(32) as u8)
 }
 
 type TestRecompressor<'a> = Recompressor<'a, TestHost, HeapFrames, HeapSlots>;

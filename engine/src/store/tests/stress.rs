@@ -44,8 +44,8 @@ fn work(store: &TestStore, me: usize, rounds: u64) {
     let first_own = PAGES + me as u64 * OWN;
     let mut buffer = [[0; PAGE_SIZE]; 4];
     for round in 1..rounds {
-        let shared = random.below(PAGES as usize - 4) as u64;
-        match random.below(8) {
+        let shared = random.index(PAGES as usize - 4) as u64;
+        match random.index(8) {
             0..3 => {
                 let pages = [0, 1, 2].map(|i| version(shared + i, round));
                 store.write(&mut worker, shared, &pages).unwrap();
@@ -55,11 +55,11 @@ fn work(store: &TestStore, me: usize, rounds: u64) {
                 (shared..).zip(&buffer).for_each(|(i, page)| check(i, page));
             }
             6 => {
-                let count = 1 + random.below(30) as u64;
+                let count = 1 + random.index(30) as u64;
                 store.discard(&mut worker, shared, count.min(PAGES - shared));
             }
             _ => {
-                let mine = random.below(OWN as usize);
+                let mine = random.index(OWN as usize);
                 let index = first_own + mine as u64;
                 store.read(&mut worker, index, &mut buffer[..1]).unwrap();
                 let expected = if own[mine] == 0 {

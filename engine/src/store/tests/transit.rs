@@ -308,22 +308,22 @@ impl Caller<'_> {
         let mut random = Random::new(me + 1);
         let mut own = [0; OWN as usize];
         for round in 1..rounds {
-            let shared = random.below(SHARED as usize) as u64;
-            match random.below(8) {
+            let shared = random.index(SHARED as usize) as u64;
+            match random.index(8) {
                 0..3 => self.write(shared, &version(shared, round)),
                 3..6 => check(shared, &self.read(shared)),
                 6 => {
                     self.store.free(self.worker.number(), shared);
                 }
                 _ => {
-                    let mine = random.below(own.len());
+                    let mine = random.index(own.len());
                     let index = SHARED + me * OWN + mine as u64;
                     let expected = match own[mine] {
                         0 => [0; PAGE_SIZE],
                         round => version(index, round),
                     };
                     assert!(self.read(index) == expected, "page {index} lost a write");
-                    own[mine] = if random.below(4) == 0 { 0 } else { round };
+                    own[mine] = if random.index(4) == 0 { 0 } else { round };
                     match own[mine] {
                         0 => assert!(
                             self.store.free(self.worker.number(), index)
@@ -361,7 +361,7 @@ fn many_callers_and_a_slow_disk() {
             let mut random = Random::new(99);
             for (transit, page) in arriving {
                 // Pages that only one thread writes arrive.
-                let written = transit.index() >= SHARED || random.below(8) > 0;
+                let written = transit.index() >= SHARED || random.index(8) > 0;
                 if written {
                     disk.lock().insert(transit.index(), page);
                 }

@@ -1,4 +1,7 @@
-//! Random numbers that are the same on every machine.
+//! Random numbers that are the same on every machine: for the load that demo and benches make, and for
+//! tests.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
 /// OOPSLA 2014; constants of Vigna's public-domain version). Not for secrets.
@@ -12,6 +15,17 @@ impl Random {
         let mut random = Random(seed);
         // Neighbouring seeds would otherwise be neighbouring states.
         random.0 = random.next_u64();
+        random
+    }
+
+    /// A sequence of its own for each list of numbers.
+    #[must_use]
+    pub fn of(parts: &[u64]) -> Self {
+        let mut random = Random(0);
+        for part in parts {
+            random.0 ^= part.wrapping_mul(0xd134_2543_de82_ef95);
+            random.0 = random.next_u64();
+        }
         random
     }
 
@@ -33,6 +47,21 @@ impl Random {
     pub fn index(&mut self, length: usize) -> usize {
         self.below(length as u64) as usize
     }
+
+    /// One of `items`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.index(items.len())]
+    }
+
+    /// Fills `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +74,23 @@ mod tests {
         let mut random = Random(1_234_567);
         assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn lists_of_numbers_have_sequences_of_their_own() {
+        let first = |parts: &[u64]| Random::of(parts).next_u64();
+        assert_eq!(first(&[1, 2]), first(&[1, 2]));
+        assert_ne!(first(&[1, 2]), first(&[2, 1]));
+        assert_ne!(first(&[1]), first(&[1, 0]));
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_numbers() {
+        let mut bytes = [0; 11];
+        Random::new(3).fill(&mut bytes);
+        let mut random = Random::new(3);
+        assert_eq!(bytes[..8], random.next_u64().to_le_bytes());
+        assert_eq!(bytes[8..], random.next_u64().to_le_bytes()[..3]);
     }
 
     #[test]
