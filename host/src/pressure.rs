@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::cgroup::{Hierarchies, Version};
 
 /// Microseconds in [`WINDOW`] that some program has to wait for memory: a 20th.
@@ -54,6 +56,16 @@ impl Trigger {
     }
 }
 
+impl Trigger {
+    /// Whether its cgroup is gone. It stays readable then, and says nothing more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let mut polled = [PollFd::new(&self.0, PollFlags::PRI)];
+        let at_once = Timespec::default();
+        poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+    }
+}
+
 impl AsFd for Trigger {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -68,6 +80,17 @@ mod tests {
     fn what_is_no_pressure_file_is_refused() {
         assert!(Trigger::on(Path::new("/proc/self/status")).is_err());
         assert!(Trigger::on(Path::new("/proc/no/such/file")).is_err());
+    }
+
+    /// A pipe of which nobody reads has the condition that the kernel gives the file of a cgroup that
+    /// was removed.
+    #[test]
+    fn a_trigger_whose_cgroup_is_gone_says_so() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let trigger = Trigger(File::from(writer));
+        assert!(!trigger.is_gone());
+        drop(reader);
+        assert!(trigger.is_gone());
     }
 
     /// Where the kernel reports pressure, the administrator can be notified of it.

@@ -236,6 +236,8 @@ impl Tuning {
         shared.tuner.sleeps.store(true, Ordering::SeqCst);
         while !asked(wake) {
             if wake.wait(&self.triggers, self.idle_period()) {
+                // One that is gone would wake the thread for ever.
+                self.triggers.retain(|trigger| !trigger.is_gone());
                 break;
             }
             if !asked(wake) {
