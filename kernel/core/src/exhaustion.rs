@@ -7,7 +7,7 @@
 //! some as a program would, but so that no pages need to be written for it: either some is reclaimed, or
 //! the kernel's OOM killer decides.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use compcache_engine::Host as _;
 
@@ -35,7 +35,21 @@ impl Refusals {
     /// A write was refused. Whether to wake the keeper for it.
     #[cold]
     pub(crate) fn add(&self) -> bool {
-        !self.refused.swap(true, Relaxed) && !self.watched.load(Relaxed)
+        !self.refused.swap(true, SeqCst) && !self.watched.load(SeqCst)
+    }
+
+    /// Whether a write was refused since this was last asked.
+    fn take(&self) -> bool {
+        self.refused.swap(false, SeqCst)
+    }
+
+    /// Notes whether the keeper goes on looking, and returns whether it has to: a write that was
+    /// refused before the note did not wake it.
+    fn set_watched(&self, watched: bool) -> bool {
+        self.watched.store(watched, SeqCst);
+        let watched = watched || self.refused.load(SeqCst);
+        self.watched.store(watched, SeqCst);
+        watched
     }
 }
 
@@ -71,7 +85,7 @@ impl Watch {
     /// A look of the keeper of `live`, after which it sleeps for so many milliseconds at most (0: until
     /// it is woken). May sleep, until the kernel has killed a program.
     pub(crate) fn keep(&mut self, live: &Live) -> u64 {
-        let refused = live.refusals.refused.swap(false, Relaxed);
+        let refused = live.refusals.take();
         // SAFETY: it may sleep, and holds nothing.
         let is_out = || unsafe { sys::rzk_memory_is_out() };
         if self.look(refused, is_out, live.store().host().now_ns()) {
@@ -87,9 +101,14 @@ impl Watch {
             // SAFETY: as above.
             unsafe { sys::rzk_memory_ask() }
         }
-        let watch = refused || self.out_since.is_some();
-        live.refusals.watched.store(watch, Relaxed);
-        if watch { LOOK_MS } else { 0 }
+        // Those that follow shall not wake it one by one.
+        match live
+            .refusals
+            .set_watched(refused || self.out_since.is_some())
+        {
+            true => LOOK_MS,
+            false => 0,
+        }
     }
 }
 
@@ -98,6 +117,20 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_refused_write_wakes_the_keeper_once_unless_it_looks_anyway() {
+        let refusals = Refusals::default();
+        assert!(refusals.add());
+        assert!(!refusals.add());
+        assert!(refusals.take() && !refusals.take());
+        assert!(refusals.set_watched(true));
+        assert!(!refusals.add());
+        // One came before the keeper has noted that it no longer looks.
+        assert!(refusals.set_watched(false) && refusals.take());
+        assert!(!refusals.set_watched(false));
+        assert!(refusals.add());
+    }
 
     #[test]
     fn the_kernel_is_asked_once_memory_was_out_for_two_seconds_and_writes_fail() {
