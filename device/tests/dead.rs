@@ -39,7 +39,7 @@ fn alone() -> (MutexGuard<'static, ()>, File) {
 /// Whether dead slots are freed at once here.
 fn at_once(fixture: &Fixture) -> bool {
     let at_once = fixture.device.status().dead_slots.unwrap() == Freeing::AtOnce;
-    compcache_test_needs::kernel(at_once, "functions of swap that can be traced")
+    compcache_test_needs::traced_swap(at_once)
 }
 
 /// Memory of this process, page by page.

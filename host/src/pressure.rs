@@ -54,9 +54,7 @@ impl Trigger {
             })
             .collect()
     }
-}
 
-impl Trigger {
     /// Whether its cgroup is gone. It stays readable then, and says nothing more.
     #[must_use]
     pub fn is_gone(&self) -> bool {

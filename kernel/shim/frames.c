@@ -64,11 +64,11 @@ static void *map_frame(gfp_t gfp)
  */
 void *rzk_frame_alloc(bool may_wait)
 {
-	bool ours = rzk_thread_is_ours();
 	gfp_t gfp = GFP_NOIO | __GFP_NOWARN;
 	unsigned int noio;
 	struct page *page;
 	void *frame;
+	bool ours;
 
 	if (!may_wait) {
 		page = alloc_pages(GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC, FRAME_ORDER);
@@ -82,6 +82,7 @@ void *rzk_frame_alloc(bool may_wait)
 		return page_address(page);
 	/* vmap() takes page tables for itself, and must not start I/O for them either. */
 	noio = memalloc_noio_save();
+	ours = rzk_thread_is_ours();
 	/* A thread of a device gets ahead of writers, who help themselves: it need not wait for pages. */
 	frame = map_frame(ours ? gfp | __GFP_NORETRY : gfp);
 	memalloc_noio_restore(noio);

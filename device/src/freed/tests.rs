@@ -318,13 +318,10 @@ fn refused_unseen(error: &std::io::Error, said: &str) -> bool {
     error.raw_os_error() == Some(libc::EPERM) && said.is_empty()
 }
 
-/// What this kernel must have.
-const TRACED: &str = "functions of swap that can be traced";
-
 /// The kernel takes the program for each function that it has.
 #[test]
 fn this_kernel_takes_the_program() {
-    if !needs::root() || !needs::kernel(is_supported(), TRACED) {
+    if !needs::root() || !needs::traced_swap(is_supported()) {
         return;
     }
     let layout = Layout::new(1 << 32).unwrap();
@@ -338,7 +335,7 @@ fn this_kernel_takes_the_program() {
                 Ok(_) => {}
                 // Before the verifier has looked at it.
                 Err((error, said)) if refused_unseen(&error, &said) => {
-                    let _ = needs::kernel(false, TRACED);
+                    let _ = needs::traced_swap(false);
                 }
                 Err(error) => panic!("{}: {error:?}", hook.name),
             }

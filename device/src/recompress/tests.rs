@@ -8,6 +8,7 @@ use compcache_engine::codec::CodecSpec;
 use compcache_engine::cold::{QUIET_PAGES, WINDOW};
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
 use compcache_engine::{BackingAccess, PAGE_SIZE, Page, StoreConfig, Worker};
+use compcache_random::Random;
 
 use super::*;
 use crate::host::LinuxHost;
@@ -168,10 +169,9 @@ fn zstd(after_seconds: u32, cpu_percent: u32) -> Recompress {
 /// Digits of numbers that do not repeat: lz4 makes less of them than zstd.
 fn text(seed: u64) -> Page {
     let mut page = [0; PAGE_SIZE];
-    let mut number = seed + 1;
+    let mut random = Random::new(seed);
     for bytes in page.chunks_mut(16) {
-        number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) | 1;
-        bytes.copy_from_slice(format!("{:016}", number >> 14).as_bytes());
+        bytes.copy_from_slice(format!("{:016}", random.next_u64() >> 14).as_bytes());
     }
     page
 }

@@ -20,7 +20,7 @@ use crate::sys;
 const OUT_FOR_NS: u64 = 2_000_000_000;
 
 /// Milliseconds between two looks.
-pub(crate) const LOOK_MS: u64 = 50;
+const LOOK_MS: u64 = 50;
 
 /// Writes tell it that there was no room for them.
 #[derive(Debug, Default)]
@@ -47,9 +47,11 @@ impl Refusals {
     /// refused before the note did not wake it.
     fn set_watched(&self, watched: bool) -> bool {
         self.watched.store(watched, SeqCst);
-        let watched = watched || self.refused.load(SeqCst);
-        self.watched.store(watched, SeqCst);
-        watched
+        let missed = !watched && self.refused.load(SeqCst);
+        if missed {
+            self.watched.store(true, SeqCst);
+        }
+        watched || missed
     }
 }
 

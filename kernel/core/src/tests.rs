@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::vec::Vec;
 
 use compcache_engine::page::{PAGE_SIZE, Page};
+use compcache_random::Random;
 
 use crate::device::Device;
 use crate::sys::mock::{
@@ -151,13 +152,7 @@ fn text(seed: u64) -> Page {
 
 fn noise(seed: u64) -> Page {
     let mut page = [0; PAGE_SIZE];
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    for bytes in page.chunks_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.copy_from_slice(&state.to_ne_bytes());
-    }
+    Random::new(seed).fill(&mut page);
     page
 }
 
@@ -359,14 +354,19 @@ fn pages_come_back_and_requests_that_are_not_whole_pages_are_counted() {
     assert_eq!(bed.submit(7, 0, vec![None]).0, -95);
 }
 
-#[test]
-fn what_does_not_fit_fails_alone() {
-    let _alone = mock::alone();
+/// A device of one frame, which holds fifteen incompressible pages beside the swap header; and more of
+/// them than that.
+fn a_frame_and_more() -> (Bed, Vec<Page>) {
     let bed = Bed::new();
     assert_eq!(bed.store(MEM_LIMIT, "64K"), 0);
     assert_eq!(bed.store(DISKSIZE, "4M"), 0);
-    // One frame, which holds fifteen such pages beside the swap header.
-    let pages: Vec<Page> = (0..24).map(noise).collect();
+    (bed, (0..24).map(noise).collect())
+}
+
+#[test]
+fn what_does_not_fit_fails_alone() {
+    let _alone = mock::alone();
+    let (bed, pages) = a_frame_and_more();
     assert_eq!(bed.write(100, &pages), -EIO);
     assert!(bed.read(100, 15).unwrap() == pages[..15]);
     assert!(bed.read(115, 1).unwrap() == [[0; PAGE_SIZE]]);
@@ -380,11 +380,8 @@ fn what_does_not_fit_fails_alone() {
 #[test]
 fn once_memory_stays_out_after_a_failed_write_the_kernel_is_asked_for_some() {
     let _alone = mock::alone();
-    let bed = Bed::new();
-    assert_eq!(bed.store(MEM_LIMIT, "64K"), 0);
-    assert_eq!(bed.store(DISKSIZE, "4M"), 0);
+    let (bed, pages) = a_frame_and_more();
     mock::MEMORY_IS_OUT.store(true, SeqCst);
-    let pages: Vec<Page> = (0..24).map(noise).collect();
     while mock::MEMORY_ASKED.load(SeqCst) == 0 {
         assert_eq!(bed.write(100, &pages), -EIO);
         std::thread::yield_now();

@@ -3,8 +3,6 @@
 # memory: 400
 # smp: 2
 # timeout: 480
-# allow: Out of memory
-# allow: invoked oom-killer
 # allow: Call Trace
 . /lib.sh
 

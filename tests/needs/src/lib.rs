@@ -74,6 +74,12 @@ pub fn kernel(met: bool, feature: &str) -> bool {
     met
 }
 
+/// `met`, or else says that the kernel does not let freed swap slots be watched. As [`kernel`].
+#[must_use]
+pub fn traced_swap(met: bool) -> bool {
+    kernel(met, "functions of swap that can be traced")
+}
+
 fn is_required() -> bool {
     std::env::var_os(REQUIRE).is_some_and(|value| value == "1")
 }

@@ -69,12 +69,8 @@ impl Fill {
                 bytes
             }
             Fill::Noise(seed) => {
-                let mut random = Random::of(&[seed]);
-                let mut bytes = Vec::with_capacity(length + 8);
-                while bytes.len() < length {
-                    bytes.extend_from_slice(&random.next_u64().to_le_bytes());
-                }
-                bytes.truncate(length);
+                let mut bytes = vec![0; length];
+                Random::of(&[seed]).fill(&mut bytes);
                 bytes
             }
         }

@@ -49,11 +49,8 @@ fn page(seed: u64) -> Page {
 
 /// A page that does not compress.
 fn noise(seed: u64) -> Page {
-    let mut random = Random::new(seed + 1);
     let mut page = [0; PAGE_SIZE];
-    for chunk in page.chunks_exact_mut(8) {
-        chunk.copy_from_slice(&random.next_u64().to_ne_bytes());
-    }
+    Random::new(seed + 1).fill(&mut page);
     page
 }
 

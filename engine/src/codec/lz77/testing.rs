@@ -23,9 +23,8 @@ pub(in crate::codec) fn all_pages() -> Vec<NamedPage> {
 /// Pages at the edges of the formats: every class of length, distance and place.
 pub(in crate::codec) fn lz_pages() -> Vec<NamedPage> {
     let mut pages = Vec::new();
-    let mut rng = Random::new(0x5eed);
     let mut noise = [0; PAGE_SIZE];
-    noise.fill_with(|| rng.next_u64() as u8);
+    Random::new(0x5eed).fill(&mut noise);
     let mut add = |name, byte: &dyn Fn(usize) -> u8| {
         pages.push((name, Box::new(core::array::from_fn(byte))));
     };

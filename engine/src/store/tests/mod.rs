@@ -98,11 +98,9 @@ fn page(kind: usize, seed: u64) -> Page {
             }
         }
         // Half random: compresses to somewhat more than a half.
-        4 => page[..2100]
-            .iter_mut()
-            .for_each(|b| *b = random.next_u64() as u8),
+        4 => random.fill(&mut page[..2100]),
         // Random: does not compress.
-        _ => page.iter_mut().for_each(|b| *b = random.next_u64() as u8),
+        _ => random.fill(&mut page),
     }
     page
 }
