@@ -134,18 +134,22 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Makes a slot a shadow, whatever it was.
-    pub(super) fn shadow(&self, guarded: &mut Guarded, slot: u32) {
+    /// Makes a slot a shadow, whatever it was. Returns whether that was done: not while somebody
+    /// reads its page, if it has one.
+    pub(super) fn shadow(&self, guarded: &mut Guarded, slot: u32) -> bool {
         let moment = guarded.index.moment;
+        let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
+        if !self.store.clear(slot, shadow) {
+            return false;
+        }
         guarded.index.moment = moment.wrapping_add(1);
-        self.store
-            .clear(slot, Slot::shadow(moment % SHADOW_MOMENTS), true);
         guarded.index.put(slot, On::Shadows);
         self.trim(guarded);
+        true
     }
 
-    /// Takes in a page. `still_right` is asked once, under the cache's lock, whether the page is
-    /// still what the file has there; whoever changes the file says so before it calls
+    /// Takes in a page. `still_right` is asked under the cache's lock whether the page is still what
+    /// the file has there; whoever changes the file says so before it calls
     /// [`invalidate`](Self::invalidate).
     pub fn add(
         &self,
@@ -154,7 +158,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         index: u64,
         page: &Page,
         read: Read,
-        still_right: impl FnOnce() -> bool,
+        still_right: impl Fn() -> bool,
     ) -> Added {
         let packed = self.store.pack(worker, page);
         let raw = packed.is_raw();
@@ -178,15 +182,32 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             }
             On::Shadows if read == Read::Ahead => On::Inactive,
             On::Shadows => self.refault_to(&guarded, slot),
-            // Somebody else took it in meanwhile.
+            // Somebody else took it in meanwhile, or does so now.
             On::Inactive | On::Active | On::Pinned => return Added::Held,
+            On::Reserved => return Added::Passed,
         };
-        // Pinned, so that it stays where it is while room is made.
-        guarded.index.put(slot, On::Pinned);
-        if self.make_room_and_put(&mut guarded, slot, &packed).is_err() {
-            self.shadow(&mut guarded, slot);
-            return Added::Passed;
-        }
+        guarded.index.put(slot, On::Reserved);
+        self.limit_pool(&guarded);
+        drop(guarded);
+        let placed = self.make_room_and_place(slot, &packed);
+        let mut guarded = self.lock();
+        // Whoever drops or pins the page takes the reservation away. Its slot may be another page's
+        // then, or reserved again: by somebody who took in the same page, if it is still right.
+        let reserved = guarded.index.find(file, index) == Some((slot, On::Reserved));
+        let placed = match placed {
+            Some(placed) if reserved && still_right() => placed,
+            unwanted => {
+                if reserved {
+                    self.shadow(&mut guarded, slot);
+                }
+                drop(guarded);
+                if let Some(placed) = unwanted {
+                    self.store.take_back(placed);
+                }
+                return Added::Passed;
+            }
+        };
+        self.store.commit_packed(&packed, slot, placed);
         guarded.counts.admitted += 1;
         guarded.index.put(slot, to);
         if read == Read::Asked {
@@ -253,6 +274,21 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
+    /// Stores a page's chunk for a slot, without the lock but where others have to be dropped.
+    fn make_room_and_place(&self, slot: u32, packed: &Packed<'_>) -> Option<Slot> {
+        for _ in 0..TRIES {
+            if let Ok(placed) = self.store.place_packed(slot, packed) {
+                return Some(placed);
+            }
+            let mut guarded = self.lock();
+            guarded.full = true;
+            if self.evict(&mut guarded, BATCH) == 0 {
+                break;
+            }
+        }
+        None
+    }
+
     fn make_room_and_put(
         &self,
         guarded: &mut Guarded,
@@ -261,7 +297,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     ) -> Result<(), NoRoom> {
         self.limit_pool(guarded);
         for _ in 0..TRIES {
-            if self.store.put(slot, packed).is_ok() {
+            if let Ok(placed) = self.store.place_packed(slot, packed) {
+                self.store.commit_packed(packed, slot, placed);
                 return Ok(());
             }
             guarded.full = true;

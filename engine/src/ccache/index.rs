@@ -124,8 +124,7 @@ impl Index {
         self.lists.put(&mut self.blocks, slot, to);
         let block = self.blocks.get(slot / SLOTS);
         let file = self.files.get_mut(block.file);
-        let held = |on| u64::from(matches!(on, On::Inactive | On::Active | On::Pinned));
-        file.held = file.held + held(to) - held(from);
+        file.held = file.held + u64::from(to.holds()) - u64::from(from.holds());
         file.known = file.known + u64::from(to != On::Nothing) - u64::from(from != On::Nothing);
         if to == On::Nothing && block.on.iter().all(|on| *on == On::Nothing) {
             let removed = file.tree.remove(&mut self.nodes, block.key);

@@ -27,6 +27,9 @@ pub(super) enum On {
     Shadows,
     /// Held, and not to be dropped: dirty, or a file's only copy. On no list.
     Pinned,
+    /// Not held, but a thread is about to store the page: see [`Ccache::add`](super::Ccache::add).
+    /// On no list.
+    Reserved,
 }
 
 /// Neighbours on a list.
@@ -34,6 +37,13 @@ pub(super) enum On {
 pub(super) struct Links {
     next: u32,
     prev: u32,
+}
+
+impl On {
+    /// Whether the page is held.
+    pub(super) fn holds(self) -> bool {
+        matches!(self, On::Inactive | On::Active | On::Pinned)
+    }
 }
 
 impl Default for Links {
@@ -54,7 +64,7 @@ struct List {
 
 /// The lists, by [`On`].
 #[derive(Debug)]
-pub(super) struct Lists([List; 5]);
+pub(super) struct Lists([List; 6]);
 
 fn links(blocks: &mut Slab<Block>, slot: u32) -> &mut Links {
     &mut blocks.get_mut(slot / SLOTS).links[(slot % SLOTS) as usize]
@@ -67,11 +77,11 @@ impl Lists {
                 first: NONE,
                 last: NONE,
                 len: 0,
-            }; 5],
+            }; 6],
         )
     }
 
-    /// Slots on a list; of [`On::Pinned`], how many there are.
+    /// Slots on a list; of [`On::Pinned`] and [`On::Reserved`], how many there are.
     pub(super) fn len(&self, on: On) -> u64 {
         self.0[on as usize].len
     }
@@ -89,7 +99,7 @@ impl Lists {
         let list = &mut self.0[to as usize];
         match to {
             On::Nothing => return,
-            On::Pinned => {}
+            On::Pinned | On::Reserved => {}
             On::Inactive | On::Active | On::Shadows => {
                 let second = list.first;
                 *links(blocks, slot) = Links {
@@ -110,7 +120,7 @@ impl Lists {
         let list = &mut self.0[from as usize];
         match from {
             On::Nothing => return,
-            On::Pinned => {}
+            On::Pinned | On::Reserved => {}
             On::Inactive | On::Active | On::Shadows => {
                 let Links { next, prev } = *links(blocks, slot);
                 match prev {

@@ -6,8 +6,11 @@
 //! 2006 design), [`Ccache::add`] takes them in, and what no longer fits is dropped from the inactive
 //! list and remembered as a shadow.
 //!
-//! One lock guards the index and the lists. It is held for well under a microsecond at a time,
-//! and never while a page is compressed or decompressed.
+//! One lock guards the index and the lists. It is never held while a page that was read is
+//! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::add`] reserves
+//! the page's slot, stores the chunk without the lock, and commits it if the slot is still reserved.
+//! The exception is [`Ccache::pin`]: the page replaces another that must not be lost if there is no
+//! room, so it is stored under the lock, and waits for those who read the one that it replaces.
 
 mod admit;
 mod balance;
@@ -176,27 +179,45 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     fn drop_pages(&self, file: FileId, first: u64, end: u64, to: On) -> u64 {
-        let (mut from, mut held) = (first, 0);
+        let (mut from, mut held, mut attempt) = (first, 0, 0);
         while from < end {
-            // The lock is let go between blocks, of which a file can have many.
+            // The lock is let go between blocks, of which a file can have many, and while somebody
+            // reads one of the pages.
             let mut guarded = self.lock();
             let Some((slots, next)) = guarded.index.known_from(file, from) else {
                 break;
             };
-            for Known { slot, .. } in slots.into_iter().filter(|known| known.page < end) {
-                // Making one a shadow may have dropped or forgotten another.
-                let on = guarded.index.on(slot);
-                held += u64::from(!matches!(on, On::Shadows | On::Nothing));
-                if to == On::Nothing {
-                    self.store.clear(slot, Slot::EMPTY, true);
-                    guarded.index.put(slot, to);
-                } else if !matches!(on, On::Shadows | On::Nothing) {
-                    self.shadow(&mut guarded, slot);
-                }
+            let mut known = slots.into_iter().filter(|known| known.page < end);
+            if known.all(|Known { slot, .. }| self.drop_page(&mut guarded, slot, to, &mut held)) {
+                (from, attempt) = (next, 0);
+                continue;
             }
-            from = next;
+            drop(guarded);
+            self.store.host().relax(attempt);
+            attempt += 1;
         }
         held
+    }
+
+    /// Empties a slot, or makes it a shadow, and adds to `held` whether its page was held. Returns
+    /// whether that was done: not while somebody reads the page.
+    fn drop_page(&self, guarded: &mut Guarded, slot: u32, to: On, held: &mut u64) -> bool {
+        // Making a neighbour a shadow may have dropped or forgotten this one.
+        let on = guarded.index.on(slot);
+        if on == to || on == On::Nothing {
+            return true;
+        }
+        let done = match to {
+            On::Shadows => self.shadow(guarded, slot),
+            _ => self.store.clear(slot, Slot::EMPTY),
+        };
+        if done {
+            *held += u64::from(on.holds());
+        }
+        if done && to == On::Nothing {
+            guarded.index.put(slot, to);
+        }
+        done
     }
 
     /// Whether the kernel drops pages from its page cache for want of memory: then pages are

@@ -46,7 +46,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Whether a page is held.
     pub fn holds(&self, file: FileId, index: u64) -> bool {
         let found = self.lock().index.find(file, index);
-        found.is_some_and(|(_, on)| on != On::Shadows)
+        found.is_some_and(|(_, on)| on.holds())
     }
 
     /// The first page of a file from `from` on that is held.
@@ -54,7 +54,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         loop {
             let guarded = self.lock();
             let (slots, next) = guarded.index.known_from(file, from)?;
-            let held = slots.into_iter().find(|known| known.on != On::Shadows);
+            let held = slots.into_iter().find(|known| known.on.holds());
             match held {
                 Some(known) => return Some(known.page),
                 None => from = next,
@@ -136,8 +136,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         // Unless it has become something else meanwhile. Pinned pages have no other copy: they
         // stay, so that every read fails and none gives wrong bytes.
         let same = matches!(guarded.index.find(file, index), Some((s, On::Inactive | On::Active)) if s == slot);
-        if same && !self.only_copy {
-            self.store.clear(slot, Slot::EMPTY, true);
+        if same && !self.only_copy && self.store.clear(slot, Slot::EMPTY) {
             guarded.index.put(slot, On::Nothing);
         }
     }

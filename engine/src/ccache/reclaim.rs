@@ -60,7 +60,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             };
             let moment = guarded.index.moment;
             let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
-            if !self.store.clear(slot, shadow, false) {
+            if !self.store.clear(slot, shadow) {
                 guarded.index.put(slot, On::Inactive);
                 continue;
             }
@@ -111,7 +111,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let Some(slot) = guarded.index.lists.oldest(On::Shadows) else {
             return false;
         };
-        self.store.clear(slot, Slot::EMPTY, true);
+        // A shadow names no chunk that somebody could be reading.
+        let emptied = self.store.clear(slot, Slot::EMPTY);
+        debug_assert!(emptied, "slot {slot} is held");
         guarded.index.put(slot, On::Nothing);
         true
     }

@@ -64,12 +64,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         Packed { content, number }
     }
 
-    /// Stores a page that was compressed, in place of what slot `index` said.
+    /// Stores what a page was compressed to, for slot `index`. To be given to [`Store::commit_packed`] or
+    /// [`Store::take_back`].
     ///
     /// # Errors
-    /// [`Full`]; the slot then says what it said.
-    pub(crate) fn put(&self, index: u32, packed: &Packed<'_>) -> Result<(), Full> {
-        let new = match packed.content {
+    /// [`Full`].
+    pub(crate) fn place_packed(&self, index: u32, packed: &Packed<'_>) -> Result<Slot, Full> {
+        Ok(match packed.content {
             Content::Slot(slot) => slot,
             Content::Chunk { codec, bytes } => {
                 let place =
@@ -82,21 +83,26 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                     codec,
                 })
             }
-        };
-        let shard = self.counters.shard(packed.number);
-        shard.add(&shard.writes, 1);
-        self.set(shard, index, new);
-        self.end_rest();
-        Ok(())
+        })
     }
 
-    /// Frees what slot `index` says, and makes it say `new`, which names no chunk. Where
-    /// `wait` is not set and somebody holds the slot, nothing is done. Returns whether it was.
-    pub(crate) fn clear(&self, index: u32, new: Slot, wait: bool) -> bool {
+    /// Makes slot `index` say what was placed for it, and frees what it said.
+    pub(crate) fn commit_packed(&self, packed: &Packed<'_>, index: u32, placed: Slot) {
+        let shard = self.counters.shard(packed.number);
+        shard.add(&shard.writes, 1);
+        self.set(shard, index, placed);
+        self.end_rest();
+    }
+
+    /// Frees what was placed for a slot that does not get it.
+    pub(crate) fn take_back(&self, placed: Slot) {
+        self.pool.take_back(&self.host, placed);
+    }
+
+    /// Frees what slot `index` says, and makes it say `new`, which names no chunk. If somebody
+    /// holds the slot, nothing is done. Returns whether it was.
+    pub(crate) fn clear(&self, index: u32, new: Slot) -> bool {
         let shard = self.counters.shared();
-        if wait {
-            return self.set(shard, index, new);
-        }
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
             return false;
         };
@@ -110,15 +116,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Makes slot `index` say `new`, once nobody holds it, and frees what it said. Returns
-    /// whether there is such a slot.
-    fn set(&self, shard: &Shard, index: u32, new: Slot) -> bool {
+    /// Makes slot `index` say `new`, once nobody holds it, and frees what it said.
+    fn set(&self, shard: &Shard, index: u32, new: Slot) {
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
-            return false;
+            return;
         };
         let held = slot::lock(word, |attempt| self.host.relax(attempt));
         self.exchange(shard, held, new);
-        true
     }
 
     /// Takes hold of what slot `index` names, without waiting.

@@ -259,3 +259,25 @@ fn pages_that_cost_no_pool_are_bounded_by_the_index() {
     let used = cache.lock().index.used_bytes();
     assert!(used <= MIB / 7, "{used} bytes of index");
 }
+
+#[test]
+fn a_page_that_changes_while_it_is_stored_is_not_taken_in() {
+    let cache = cache(MIB);
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
+    cache.set_reclaiming(true);
+    assert_eq!(cache.ask(file, 3, true), Verdict::TakeIn);
+    let empty = cache.stats().store.compr_bytes;
+    let asked = core::cell::Cell::new(0);
+    let right_at_first = || asked.replace(asked.get() + 1) == 0;
+    let added = cache.add(&mut worker, file, 3, &page(3), Read::Asked, right_at_first);
+    assert_eq!((added, asked.get()), (Added::Passed, 2));
+    let stats = cache.stats();
+    assert_eq!((stats.admitted, stats.shadows), (0, 1));
+    assert_eq!(stats.store.compr_bytes, empty);
+    assert!(!cache.holds(file, 3));
+    // Its place is free again: for whoever asks next, and when the file goes.
+    assert_eq!(cache.ask(file, 3, true), Verdict::TakeIn);
+    let added = cache.add(&mut worker, file, 3, &page(4), Read::Asked, || true);
+    assert_eq!((added, cache.forget(file, 0, 9)), (Added::Held, 1));
+    assert_eq!(cache.known(file), 0);
+}
