@@ -187,8 +187,8 @@ impl Daemon {
     /// # Errors
     /// Where it does not answer.
     pub(crate) fn held(&mut self) -> Result<(u64, u64)> {
-        let stats = self.device()?.stats;
-        let pages = stats.pages_stored + stats.zero_pages + stats.same_pages;
+        let stats = self.device()?.stats.store;
+        let pages = stats.pages_stored + stats.same_filled();
         Ok((pages * PAGE_SIZE as u64, stats.pool_bytes))
     }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
 use compcache_device::kernel::KernelDevice;
-use compcache_device::status::{DeviceStats, Driver};
+use compcache_device::status::Driver;
+use compcache_engine::stats::Stats;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::types::DriverChoice;
 use compcached::{Client, ClientError};
@@ -22,7 +23,7 @@ pub(crate) struct Lease {
     source: Source,
     node: PathBuf,
     peak: Sample,
-    first: DeviceStats,
+    first: Stats,
 }
 
 /// Who knows what the device holds.
@@ -46,9 +47,9 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    fn of(stats: &DeviceStats) -> Self {
+    fn of(stats: &Stats) -> Self {
         Sample {
-            pages: stats.pages_stored + stats.zero_pages + stats.same_pages + stats.backing_pages,
+            pages: stats.pages(),
             compressed: stats.compr_bytes,
             memory: stats.pool_bytes.saturating_sub(stats.reserve_bytes),
         }
@@ -178,9 +179,9 @@ impl Lease {
 }
 
 impl Source {
-    fn stats(&mut self) -> Result<DeviceStats, CliError> {
+    fn stats(&mut self) -> Result<Stats, CliError> {
         let (client, number) = match self {
-            Source::Kernel(device) => return Ok(device.status().stats),
+            Source::Kernel(device) => return Ok(device.status().stats.store),
             Source::Daemon(client, number) => (client, *number),
         };
         let device = Some(number);
@@ -188,7 +189,7 @@ impl Source {
             Response::Status { devices, .. } => devices
                 .into_iter()
                 .find(|status| status.number == number)
-                .map(|status| status.stats)
+                .map(|status| status.stats.store)
                 .ok_or(CliError::Answer),
             _ => Err(CliError::Answer),
         }

@@ -47,7 +47,7 @@ pub fn memory(root: &Root) -> u64 {
 fn bytes(status: &DeviceStatus) -> u64 {
     match status.state {
         State::New => 0,
-        State::Ready => status.stats.pool_bytes + status.stats.table_bytes,
+        State::Ready => status.stats.store.memory_bytes(),
     }
 }
 

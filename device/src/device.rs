@@ -450,17 +450,22 @@ impl Device {
             recompress_cpu: recompress.cpu_percent,
             stats: active.map_or_else(DeviceStats::default, |a| {
                 let cpu_ns = a.recompression.cpu_ns();
-                DeviceStats::new(&a.disk.store().stats(), a.disk.invalid_io(), cpu_ns)
+                DeviceStats {
+                    store: a.disk.store().stats(),
+                    invalid_io: a.disk.invalid_io(),
+                    recompress_cpu_ns: cpu_ns,
+                }
             }),
         }
     }
 
     /// Bytes of memory that it takes now: its pool, the reserve included, and its slot table.
     pub fn memory(&self) -> u64 {
-        self.inner.lock().active.as_ref().map_or(0, |active| {
-            let stats = active.disk.store().stats();
-            stats.pool_bytes + stats.table_bytes
-        })
+        self.inner
+            .lock()
+            .active
+            .as_ref()
+            .map_or(0, |active| active.disk.store().stats().memory_bytes())
     }
 }
 

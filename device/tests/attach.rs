@@ -149,13 +149,18 @@ fn a_disk_behaves_like_a_disk(channel: Channel) {
             }
         }
     }
-    let stats = fixture.device.status().stats;
+    let status = fixture.device.status();
+    let stats = &status.stats.store;
     assert!(
         stats.notify_free > 0 && stats.reads > 0 && stats.writes > 0,
         "{stats:?}"
     );
     assert_eq!(
-        (stats.failed_reads, stats.failed_writes, stats.invalid_io),
+        (
+            stats.failed_reads,
+            stats.failed_writes,
+            status.stats.invalid_io
+        ),
         (0, 0, 0)
     );
     drop(disk);
@@ -260,14 +265,14 @@ fn discard_gives_memory_back(channel: Channel) {
     for at in (0..64 * MIB as u64).step_by(io.0.len()).skip(1) {
         disk.write_all_at(&io.0, at).unwrap();
     }
-    let full = fixture.device.status().stats;
+    let full = fixture.device.status().stats.store;
     assert!(full.pool_bytes > 63 * MIB as u64, "{full:?}");
     discard(&disk, 1 << 20, 63 << 20).unwrap();
     wait_until("the pool shrinks", || {
-        let stats = fixture.device.status().stats;
+        let stats = fixture.device.status().stats.store;
         stats.pool_bytes < 24 * MIB as u64
     });
-    assert_eq!(fixture.device.status().stats.notify_free, 63 * 256);
+    assert_eq!(fixture.device.status().stats.store.notify_free, 63 * 256);
     drop(disk);
     fixture.device.reset().unwrap();
     fixture.assert_clean();
@@ -489,7 +494,7 @@ fn what_does_not_fit_goes_to_the_backing_swap(channel: Channel) {
             .unwrap();
         assert!(io.0 == expected.0, "run {run}");
     }
-    let stats = fixture.device.status().stats;
+    let stats = fixture.device.status().stats.store;
     assert!(
         stats.backing_writes > 300 && stats.backing_reads > 300,
         "{stats:?}"

@@ -112,7 +112,7 @@ fn content(seed: u64, page: &mut [u8; PAGE]) {
 }
 
 fn stored(fixture: &Fixture) -> usize {
-    fixture.device.status().stats.pages_stored as usize
+    fixture.device.status().stats.store.pages_stored as usize
 }
 
 fn every_second_page_is_freed_without_swapoff(channel: Channel) {
@@ -134,7 +134,7 @@ fn every_second_page_is_freed_without_swapoff(channel: Channel) {
         wait_until("the dead pages are freed", || {
             stored(&fixture) < pages * 6 / 10
         });
-        let stats = fixture.device.status().stats;
+        let stats = fixture.device.status().stats.store;
         assert!(stats.notify_free as usize > pages * 4 / 10, "{stats:?}");
         assert!(stored(&fixture) > pages * 4 / 10, "the others stay");
     }
@@ -198,7 +198,7 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
             });
         }
     });
-    let stats = fixture.device.status().stats;
+    let stats = fixture.device.status().stats.store;
     assert_eq!((stats.corrupt, stats.failed_reads), (0, 0));
     if at_once {
         // The kernel keeps some slots for pages that are in memory too.
@@ -238,7 +238,7 @@ fn a_swap_file_on_the_disk_is_left_alone(channel: Channel) {
     let path = at.join("swap");
     common::make_swap_file(&path, pages as u32 + 1);
     swap::on(&path, Some(swap::priority_above_all().unwrap()), false).unwrap();
-    let freed = || fixture.device.status().stats.notify_free;
+    let freed = || fixture.device.status().stats.store.notify_free;
     let before = freed();
     let mut memory = Memory::new(pages);
     (0..pages).for_each(|page| memory.fill(page, page as u64));

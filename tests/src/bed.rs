@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use compcache_device::DeviceStatus;
-use compcache_device::status::DeviceStats;
+use compcache_engine::stats::Stats;
 use compcached::Client;
 use compcached::protocol::{DaemonStatus, Request, Response};
 use tempfile::TempDir;
@@ -237,10 +237,10 @@ impl Bed {
     }
 }
 
-/// What a device has done.
+/// What a device has done, as its store counts it.
 #[must_use]
-pub fn stats(bed: &Bed, number: u32) -> DeviceStats {
-    bed.device(number).stats
+pub fn stats(bed: &Bed, number: u32) -> Stats {
+    bed.device(number).stats.store
 }
 
 impl Drop for Bed {

@@ -34,7 +34,7 @@ fn wait_for_swap(bed: &Bed, running: &mut Running) {
         match client.request(&request).ok()? {
             compcached::protocol::Response::Status { devices, .. } => devices
                 .iter()
-                .any(|device| device.stats.writes > 1000)
+                .any(|device| device.stats.store.writes > 1000)
                 .then_some(()),
             _ => None,
         }

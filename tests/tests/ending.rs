@@ -222,9 +222,9 @@ fn unaligned_requests_are_refused_and_counted() {
         let write = file.write_at(&data[..length], offset);
         assert_eq!(write.unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }
-    assert_eq!(stats(&bed, 0).invalid_io, 8);
+    assert_eq!(bed.device(0).stats.invalid_io, 8);
     file.write_all_at(&data, PAGE).expect("whole pages");
-    assert_eq!(stats(&bed, 0).invalid_io, 8);
+    assert_eq!(bed.device(0).stats.invalid_io, 8);
 }
 
 /// The block device itself has sectors of a page, so that nothing smaller gets that far.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use compcache_tests::content::Kind;
-use compcache_tests::{Bed, Cgroup, Hog, LoopFile, MIB, Outcome, stats};
+use compcache_tests::{Bed, Cgroup, Hog, LoopFile, MIB, Outcome};
 
 /// Every line of `--stats`: its label, and its value without the unit.
 fn parse(text: &str) -> Vec<(String, String)> {
@@ -135,7 +135,7 @@ fn the_sequence() {
     );
     assert!(!swapped_on(&device));
     assert!(!device.exists());
-    assert_eq!(stats(&bed, 0), Default::default());
+    assert_eq!(bed.device(0).stats, Default::default());
     let pid = rustix::process::Pid::from_raw(daemon.pid.cast_signed()).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
     bed.assert_nothing_left();

@@ -1,6 +1,7 @@
 //! Real swap whose cold pages are compressed once more.
 
 use compcache_device::ParamsUpdate;
+use compcache_engine::CodecId;
 use compcache_tests::content::Kind;
 use compcache_tests::{Bed, Cgroup, Hog, MIB, PAGE, stats, until};
 use compcached::protocol::{Request, Response};
@@ -46,17 +47,13 @@ fn cold_pages_get_smaller_and_come_back_as_they_were() {
             ..Default::default()
         },
     });
-    let pages = |codec: &str| {
-        let stats = stats(&bed, 0);
-        let held = stats.codecs.iter().find(|held| held.codec == codec);
-        held.map_or(0, |held| held.pages)
-    };
+    let pages = |codec: CodecId| stats(&bed, 0).codecs[codec as usize].pages;
     until("every compressible page to be recompressed", || {
-        (pages("lz4") < before.good_compress / 100).then_some(())
+        (pages(CodecId::Lz4) < before.good_compress / 100).then_some(())
     });
     let after = stats(&bed, 0);
     assert!(after.recompressed > OVERFLOW / 3, "{after:?}");
-    assert!(after.recompress_cpu_ns > 0, "{after:?}");
+    assert!(bed.device(0).stats.recompress_cpu_ns > 0, "{after:?}");
     assert!(
         after.recompress_saved > before.compr_bytes / 20,
         "{after:?}"

@@ -30,7 +30,7 @@ fn guest_with_more_ram_than_its_limit() {
     );
     let mut peak = (0, 0);
     until("the end of the guest", || {
-        let stats = bed.device(0).stats;
+        let stats = bed.device(0).stats.store;
         peak = (peak.0.max(stats.reads), peak.1.max(stats.writes));
         running.has_ended().then_some(())
     });

@@ -183,7 +183,7 @@ impl Holder for Ours {
             original: stats.pages_stored * PAGE_SIZE as u64,
             compressed: stats.compr_bytes,
             pool: stats.pool_bytes - stats.reserve_bytes,
-            all: stats.pool_bytes + stats.table_bytes,
+            all: stats.memory_bytes(),
         })
     }
 

@@ -209,6 +209,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_statistic_is_described() {
+        let pages = pages().unwrap();
+        let (_, text) = pages
+            .iter()
+            .find(|(name, _)| name == "compcache-status.1")
+            .unwrap();
+        let names = compcache_engine::stats::Stats::NAMES;
+        for name in names.iter().chain(&["invalid_io", "recompress_cpu_ns"]) {
+            let word = |at: char| !at.is_alphanumeric() && at != '_';
+            assert!(text.split(word).any(|known| known == *name), "{name}");
+        }
+    }
+
     /// The pages in the tree are those that the code makes. When this fails, run
     /// `cargo run -p compcache -- man --dir man` and look at what has changed.
     #[test]

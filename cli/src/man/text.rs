@@ -122,7 +122,7 @@ MemLimit\tMost memory for pages, if it is limited.
 
 NumReads, NumWrites\tPages read and written since --init.
 
-FailedReads, FailedWrites\tPages whose read or write failed.
+FailedReads, FailedWrites\tPages whose read or write failed. Those after one in the same request are not tried.
 
 InvalidIO\tRequests refused because they were not whole pages of the disk.
 
@@ -177,10 +177,11 @@ size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, rec
 recompress_after (seconds), recompress_cpu (per cent), stats.
 
 stats\tAn object of a device's counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \
-notify_free, corrupt, backing_reads, backing_writes, evacuated, reserve_misses, recompressed, \
-recompress_saved (bytes), recompress_in_vain (pages), recompress_cpu_ns; of what is held \
-now: zero_pages, same_pages, pages_stored, good_compress, no_compress, backing_pages (pages), \
-compr_bytes, pool_bytes, reserve_bytes, table_bytes; codecs, an array of objects with codec, pages, \
+notify_free, corrupt, backing_reads, backing_writes, evacuated, evacuated_bytes, reserve_misses, \
+recompressed, recompress_saved (bytes), recompress_in_vain (pages), recompress_cpu_ns, \
+no_compress_since (pages stored as they are), pool_bytes_max (the most that pool_bytes ever was); of \
+what is held now: zero_pages, same_pages, pages_stored, good_compress, no_compress, backing_pages \
+(pages), compr_bytes, pool_bytes, reserve_bytes, table_bytes; codecs, an array of objects with codec, pages, \
 bytes; and store_latency and load_latency, arrays in which element i counts pages that took \
 2^i up to 2^(i+1) ns.";
 

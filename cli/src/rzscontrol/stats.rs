@@ -34,7 +34,7 @@ struct Original {
 
 impl From<&DeviceStatus> for Original {
     fn from(status: &DeviceStatus) -> Original {
-        let stats = &status.stats;
+        let stats = &status.stats.store;
         let percent = |pages: u64| match u128::from(stats.pages_stored) {
             0 => 0,
             // Not over 100: these are pages stored, too.
@@ -48,7 +48,7 @@ impl From<&DeviceStatus> for Original {
             writes: stats.writes,
             failed_reads: stats.failed_reads,
             failed_writes: stats.failed_writes,
-            invalid_io: stats.invalid_io,
+            invalid_io: status.stats.invalid_io,
             notify_free: stats.notify_free,
             zero_pages: stats.zero_pages,
             good_compress_percent: percent(stats.good_compress),
@@ -135,7 +135,7 @@ fn lines(stats: &Original) -> String {
 /// What the original did not have, in the same form: for `--verbose`.
 #[must_use]
 pub fn format_more(status: &DeviceStatus) -> String {
-    let stats = &status.stats;
+    let stats = &status.stats.store;
     let mut out = Lines::default();
     out.line("Codec", &status.codec, "");
     if let Some(block_device) = &status.block_device {
@@ -161,10 +161,15 @@ pub fn format_more(status: &DeviceStatus) -> String {
     out.line("Recompressed", stats.recompressed, "");
     out.line("RecompressSaved", stats.recompress_saved / 1024, " kB");
     out.line("RecompressInVain", stats.recompress_in_vain, "");
-    out.line("RecompressTime", stats.recompress_cpu_ns / 1_000_000, " ms");
-    for held in &stats.codecs {
-        out.line(&format!("Pages.{}", held.codec), held.pages, "");
-        out.line(&format!("Size.{}", held.codec), held.bytes / 1024, " kB");
+    out.line(
+        "RecompressTime",
+        status.stats.recompress_cpu_ns / 1_000_000,
+        " ms",
+    );
+    for (codec, held) in stats.by_codec() {
+        let name = codec.name();
+        out.line(&format!("Pages.{name}"), held.pages, "");
+        out.line(&format!("Size.{name}"), held.bytes / 1024, " kB");
     }
     for (label, histogram) in [
         ("Store", &stats.store_latency),
@@ -218,16 +223,16 @@ mod tests {
     fn without_a_backing_swap() {
         let mut status = device_status(0);
         status.disksize = 1 << 30;
-        status.stats.reads = 12;
-        status.stats.writes = 123_456_789;
-        status.stats.notify_free = 7;
-        status.stats.zero_pages = 40;
-        status.stats.same_pages = 2;
-        status.stats.pages_stored = 200;
-        status.stats.good_compress = 151;
-        status.stats.no_compress = 3;
-        status.stats.compr_bytes = 300 * 1024 + 1023;
-        status.stats.pool_bytes = 6 * 65536;
+        status.stats.store.reads = 12;
+        status.stats.store.writes = 123_456_789;
+        status.stats.store.notify_free = 7;
+        status.stats.store.zero_pages = 40;
+        status.stats.store.same_pages = 2;
+        status.stats.store.pages_stored = 200;
+        status.stats.store.good_compress = 151;
+        status.stats.store.no_compress = 3;
+        status.stats.store.compr_bytes = 300 * 1024 + 1023;
+        status.stats.store.pool_bytes = 6 * 65536;
         let expected = "\
 DiskSize:\t 1048576 kB
 NumReads:\t      12
@@ -254,11 +259,11 @@ MemUsedTotal:\t     384 kB
         status.backing_swap = Some("/dev/sda2".into());
         status.disksize = 512 << 20;
         status.memlimit = Some(64 << 20);
-        status.stats.failed_reads = 1;
-        status.stats.failed_writes = 2;
+        status.stats.store.failed_reads = 1;
+        status.stats.store.failed_writes = 2;
         status.stats.invalid_io = 3;
-        status.stats.backing_reads = 4;
-        status.stats.backing_writes = 5;
+        status.stats.store.backing_reads = 4;
+        status.stats.store.backing_writes = 5;
         let expected = "\
 BackingSwap:\t/dev/sda2
 DiskSize:\t  524288 kB
@@ -298,14 +303,14 @@ BDevNumWrites:\t       5
         let mut status = device_status(0);
         status.backing_swap = Some("/dev/sda2".into());
         status.memlimit = Some(64 << 20);
-        status.stats.reads = 12;
-        status.stats.notify_free = 7;
-        status.stats.zero_pages = 40;
-        status.stats.pages_stored = 200;
-        status.stats.good_compress = 151;
-        status.stats.compr_bytes = 300 * 1024;
-        status.stats.pool_bytes = 6 * 65536;
-        status.stats.backing_writes = 5;
+        status.stats.store.reads = 12;
+        status.stats.store.notify_free = 7;
+        status.stats.store.zero_pages = 40;
+        status.stats.store.pages_stored = 200;
+        status.stats.store.good_compress = 151;
+        status.stats.store.compr_bytes = 300 * 1024;
+        status.stats.store.pool_bytes = 6 * 65536;
+        status.stats.store.backing_writes = 5;
         let mut answer = Stats {
             backing_swap_name: [0; 128],
             memlimit: 64 << 20,
@@ -334,7 +339,7 @@ BDevNumWrites:\t       5
     #[test]
     fn more_lines_have_the_same_form() {
         let mut status = device_status(0);
-        status.stats.store_latency[10] = 5;
+        status.stats.store.store_latency[10] = 5;
         for line in format_more(&status).lines() {
             let (label, value) = line.split_once(":\t").unwrap();
             assert!(!label.is_empty() && value.len() >= 8, "{line}");

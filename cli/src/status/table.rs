@@ -89,10 +89,10 @@ pub(super) fn format(report: &Report, verbose: bool) -> String {
 
 fn row(device: &DeviceStatus) -> [String; COLUMNS.len()] {
     let none = || "-".to_owned();
-    let stats = &device.stats;
+    let stats = &device.stats.store;
     let ready = device.state == State::Ready;
     let when_ready = |text: String| if ready { text } else { none() };
-    let pages = stats.pages_stored + stats.zero_pages + stats.same_pages + stats.backing_pages;
+    let pages = stats.pages();
     let original = stats.pages_stored * 4096;
     let ratio = if stats.compr_bytes > 0 {
         format!("{:.2}", original as f64 / stats.compr_bytes as f64)
@@ -113,7 +113,7 @@ fn row(device: &DeviceStatus) -> [String; COLUMNS.len()] {
         },
         when_ready(human(pages * 4096)),
         when_ready(human(stats.compr_bytes)),
-        when_ready(human(stats.pool_bytes + stats.table_bytes)),
+        when_ready(human(stats.memory_bytes())),
         ratio,
         device.swap.map_or_else(none, |swap| human(swap.used_bytes)),
         device
@@ -151,11 +151,11 @@ mod tests {
     #[test]
     fn a_device_in_use_and_one_that_is_new() {
         let mut used = device_status(0);
-        used.stats.pages_stored = 30_000;
-        used.stats.zero_pages = 720;
-        used.stats.compr_bytes = 40_960_000;
-        used.stats.pool_bytes = 42 << 20;
-        used.stats.table_bytes = 2 << 20;
+        used.stats.store.pages_stored = 30_000;
+        used.stats.store.zero_pages = 720;
+        used.stats.store.compr_bytes = 40_960_000;
+        used.stats.store.pool_bytes = 42 << 20;
+        used.stats.store.table_bytes = 2 << 20;
         let mut new = device_status(1);
         new.state = State::New;
         new.block_device = None;

@@ -116,7 +116,10 @@ fn the_historic_sequence() {
     swap::on(&node, Some(swap::priority_above_all().unwrap()), true).unwrap();
     let pages = Pages::swapped_out(2048);
     let used = status(&mut client, 0);
-    assert!(used.stats.writes > 0 && used.swap.is_some(), "{used:?}");
+    assert!(
+        used.stats.store.writes > 0 && used.swap.is_some(),
+        "{used:?}"
+    );
     assert_eq!(
         code(client.request(&Request::Reset { device: 0 })),
         ErrorCode::Ebusy

@@ -1,31 +1,31 @@
 //! What the driver reports about a device, as [`DeviceStats`].
 
-use std::collections::BTreeMap;
-
-use compcache_engine::stats::{LATENCY_BUCKETS, Latency};
-use serde::Deserialize as _;
-use serde::de::value::{Error, MapDeserializer};
+use compcache_engine::CodecId;
+use compcache_engine::stats::{LATENCY_BUCKETS, Latency, Stats};
 
 use crate::freed::Freeing;
-use crate::status::{CodecUse, DeviceStats};
+use crate::status::DeviceStats;
 
 /// Reads the lines `NAME VALUE` of the attribute `stats`, and those of `latency`. The names are
 /// those of the fields; others are of a newer driver.
 pub(super) fn stats(stats: &str, latency: &str) -> DeviceStats {
-    let numbers: BTreeMap<&str, u64> = stats.lines().filter_map(name_and_number).collect();
-    let fields = MapDeserializer::<_, Error>::new(numbers.iter().map(|(name, n)| (*name, *n)));
-    let mut out = DeviceStats::deserialize(fields).unwrap_or_else(|error| {
-        tracing::warn!("the statistics of the kernel driver make no sense: {error}");
-        DeviceStats::default()
-    });
-    for (name, value) in numbers {
-        set_codec(&mut out, name, value);
+    let mut out = DeviceStats::default();
+    for (name, value) in stats.lines().filter_map(name_and_number) {
+        match name {
+            "invalid_io" => out.invalid_io = value,
+            "recompress_cpu_ns" => out.recompress_cpu_ns = value,
+            _ => {
+                if !out.store.set(name, value) {
+                    set_codec(&mut out.store, name, value);
+                }
+            }
+        }
     }
     for line in latency.lines() {
         let mut words = line.split_ascii_whitespace();
         let histogram = match words.next() {
-            Some("store") => &mut out.store_latency,
-            Some("load") => &mut out.load_latency,
+            Some("store") => &mut out.store.store_latency,
+            Some("load") => &mut out.store.load_latency,
             _ => continue,
         };
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -48,29 +48,15 @@ fn count_in(histogram: &mut Latency, bound: u64, count: u64) {
 }
 
 /// Sets what a codec's chunks hold: `codec_NAME_pages` and `codec_NAME_bytes`.
-fn set_codec(out: &mut DeviceStats, name: &str, value: u64) {
-    let Some((codec, what)) = name
-        .strip_prefix("codec_")
-        .and_then(|rest| rest.rsplit_once('_'))
-        .filter(|(_, what)| matches!(*what, "pages" | "bytes"))
-    else {
-        return;
-    };
-    if value == 0 {
-        return;
-    }
-    let at = out.codecs.iter().position(|held| held.codec == codec);
-    let at = at.unwrap_or_else(|| {
-        out.codecs.push(CodecUse {
-            codec: codec.to_owned(),
-            pages: 0,
-            bytes: 0,
-        });
-        out.codecs.len() - 1
+fn set_codec(out: &mut Stats, name: &str, value: u64) {
+    let held = name.strip_prefix("codec_").and_then(|rest| {
+        let (codec, what) = rest.rsplit_once('_')?;
+        Some((CodecId::from_name(codec)?, what))
     });
-    match what {
-        "pages" => out.codecs[at].pages = value,
-        _ => out.codecs[at].bytes = value,
+    match held {
+        Some((codec, "pages")) => out.codecs[codec as usize].pages = value,
+        Some((codec, "bytes")) => out.codecs[codec as usize].bytes = value,
+        _ => {}
     }
 }
 

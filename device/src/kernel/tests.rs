@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use compcache_engine::CodecId;
+use compcache_engine::stats::CodecStats;
 use tempfile::TempDir;
 
 use super::*;
@@ -251,16 +253,14 @@ fn the_status_is_that_of_a_device_in_userspace() {
     assert_eq!(ready.codec, "wks:balanced");
     assert_eq!((ready.recompress_after, ready.recompress_cpu), (30, 10));
     assert_eq!(ready.dead_slots, Some(Freeing::AtOnce));
-    assert_eq!((ready.stats.reads, ready.stats.pages_stored), (5, 9));
-    assert_eq!(
-        (ready.stats.store_latency[10], ready.stats.load_latency[9]),
-        (6, 3)
-    );
-    let held = &ready.stats.codecs[0];
-    assert_eq!(
-        (held.codec.as_str(), held.pages, held.bytes),
-        ("lz4", 4, 99)
-    );
+    let store = &ready.stats.store;
+    assert_eq!((store.reads, store.pages_stored), (5, 9));
+    assert_eq!((store.store_latency[10], store.load_latency[9]), (6, 3));
+    let held = CodecStats {
+        pages: 4,
+        bytes: 99,
+    };
+    assert_eq!(store.by_codec().collect::<Vec<_>>(), [(CodecId::Lz4, held)]);
     assert_eq!(ready.swap, None);
 }
 

@@ -66,6 +66,12 @@ impl CodecId {
         }
     }
 
+    /// The codec of a name; `None` for a name that no codec has.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<CodecId> {
+        Self::ALL.into_iter().find(|codec| codec.name() == name)
+    }
+
     /// The name a user gives and statistics show.
     #[must_use]
     pub const fn name(self) -> &'static str {

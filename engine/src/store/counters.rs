@@ -10,32 +10,38 @@ use crate::page::PAGE_SIZE;
 use crate::slot::{ChunkRef, Entry};
 use crate::stats::{LATENCY_BUCKETS, Stats};
 
-/// One worker's counters, or those that all others share. Gauges wrap: a page that one worker
-/// stored and another discarded is +1 here and -1 there.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(super) struct Shard {
-    shared: bool,
-    pub(super) reads: Counter,
-    pub(super) writes: Counter,
-    pub(super) failed_reads: Counter,
-    pub(super) failed_writes: Counter,
-    pub(super) notify_free: Counter,
-    pub(super) corrupt: Counter,
-    pub(super) backing_reads: Counter,
-    pub(super) backing_writes: Counter,
-    pub(super) recompressed: Counter,
-    pub(super) recompress_saved: Counter,
-    pub(super) recompress_in_vain: Counter,
-    no_compress_since: Counter,
-    zero_pages: Counter,
-    same_pages: Counter,
-    good_compress: Counter,
-    backing_pages: Counter,
-    codec_pages: [Counter; CodecId::ALL.len()],
-    codec_bytes: [Counter; CodecId::ALL.len()],
-    store_latency: [Counter; LATENCY_BUCKETS],
-    load_latency: [Counter; LATENCY_BUCKETS],
+/// Declares [`Shard`]: which numbers of [`Stats`] are counted in shards.
+macro_rules! shard {
+    (counters: $($counter:ident)*; gauges: $($gauge:ident)*;) => {
+        /// One worker's counters, or those that all others share. Gauges wrap: a page that one
+        /// worker stored and another discarded is +1 here and -1 there.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(super) struct Shard {
+            shared: bool,
+            $(pub(super) $counter: Counter,)*
+            $($gauge: Counter,)*
+            codec_pages: [Counter; CodecId::ALL.len()],
+            codec_bytes: [Counter; CodecId::ALL.len()],
+            store_latency: [Counter; LATENCY_BUCKETS],
+            load_latency: [Counter; LATENCY_BUCKETS],
+        }
+
+        impl Counters {
+            /// Fills in the plain numbers that are counted in shards.
+            fn read_numbers(&self, stats: &mut Stats) {
+                $(stats.$counter = self.sum(|shard| &shard.$counter);)*
+                $(stats.$gauge = self.gauge(|shard| &shard.$gauge);)*
+            }
+        }
+    };
+}
+
+shard! {
+    counters:
+        reads writes failed_reads failed_writes notify_free corrupt backing_reads backing_writes
+        recompressed recompress_saved recompress_in_vain no_compress_since;
+    gauges: zero_pages same_pages good_compress backing_pages;
 }
 
 /// A counter of a [`Shard`].
@@ -169,22 +175,7 @@ impl Counters {
 
     /// Fills in everything that is counted here; all else of `stats` stays as it is.
     pub(super) fn read(&self, stats: &mut Stats) {
-        stats.reads = self.sum(|s| &s.reads);
-        stats.writes = self.sum(|s| &s.writes);
-        stats.failed_reads = self.sum(|s| &s.failed_reads);
-        stats.failed_writes = self.sum(|s| &s.failed_writes);
-        stats.notify_free = self.sum(|s| &s.notify_free);
-        stats.corrupt = self.sum(|s| &s.corrupt);
-        stats.backing_reads = self.sum(|s| &s.backing_reads);
-        stats.backing_writes = self.sum(|s| &s.backing_writes);
-        stats.recompressed = self.sum(|s| &s.recompressed);
-        stats.recompress_saved = self.sum(|s| &s.recompress_saved);
-        stats.recompress_in_vain = self.sum(|s| &s.recompress_in_vain);
-        stats.no_compress_since = self.sum(|s| &s.no_compress_since);
-        stats.zero_pages = self.gauge(|s| &s.zero_pages);
-        stats.same_pages = self.gauge(|s| &s.same_pages);
-        stats.good_compress = self.gauge(|s| &s.good_compress);
-        stats.backing_pages = self.gauge(|s| &s.backing_pages);
+        self.read_numbers(stats);
         for i in 0..LATENCY_BUCKETS {
             stats.store_latency[i] = self.sum(|s| &s.store_latency[i]);
             stats.load_latency[i] = self.sum(|s| &s.load_latency[i]);

@@ -3,7 +3,6 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::Relaxed;
 
-use compcache_engine::codec::CodecId;
 use compcache_engine::stats::{LATENCY_BUCKETS, Latency};
 
 use crate::device::Control;
@@ -17,7 +16,7 @@ pub(crate) fn mm_stat(control: &mut Control<'_>, out: &mut impl Write) -> fmt::R
         .live()
         .map_or(control.memlimit.unwrap_or(0), Live::memlimit);
     let stats = control.stats();
-    let same = stats.zero_pages + stats.same_pages;
+    let same = stats.same_filled();
     writeln!(
         out,
         "{} {} {} {} {} {} {} {} {}",
@@ -87,43 +86,18 @@ pub(crate) fn all(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Resul
     let mut line = |name: &str, value: u64| writeln!(out, "{name} {value}");
     line("disksize", disksize)?;
     line("memlimit", memlimit)?;
-    line("reads", stats.reads)?;
-    line("writes", stats.writes)?;
-    line("failed_reads", stats.failed_reads)?;
-    line("failed_writes", stats.failed_writes)?;
+    for (name, value) in stats.numbers() {
+        line(name, value)?;
+    }
     line("invalid_io", invalid_io)?;
-    line("notify_free", stats.notify_free)?;
-    line("corrupt", stats.corrupt)?;
-    line("backing_reads", stats.backing_reads)?;
-    line("backing_writes", stats.backing_writes)?;
-    line("evacuated", stats.evacuated)?;
-    line("evacuated_bytes", stats.evacuated_bytes)?;
-    line("reserve_misses", stats.reserve_misses)?;
     line("retried_writes", retried)?;
-    line("recompressed", stats.recompressed)?;
-    line("recompress_saved", stats.recompress_saved)?;
-    line("recompress_in_vain", stats.recompress_in_vain)?;
     line("recompress_cpu_ns", cpu_ns)?;
-    line("zero_pages", stats.zero_pages)?;
-    line("same_pages", stats.same_pages)?;
-    line("pages_stored", stats.pages_stored)?;
-    line("good_compress", stats.good_compress)?;
-    line("no_compress", stats.no_compress)?;
-    line("no_compress_since", stats.no_compress_since)?;
-    line("backing_pages", stats.backing_pages)?;
-    line("compr_bytes", stats.compr_bytes)?;
-    line("pool_bytes", stats.pool_bytes)?;
-    line("pool_bytes_max", stats.pool_bytes_max)?;
-    line("reserve_bytes", stats.reserve_bytes)?;
-    line("table_bytes", stats.table_bytes)?;
     // SAFETY: may be called anywhere.
     line("mapped_frames", unsafe { sys::rzk_frames_mapped() })?;
-    for (id, held) in CodecId::ALL.iter().zip(&stats.codecs) {
-        if held.pages > 0 {
-            let name = id.name();
-            writeln!(out, "codec_{name}_pages {}", held.pages)?;
-            writeln!(out, "codec_{name}_bytes {}", held.bytes)?;
-        }
+    for (id, held) in stats.by_codec() {
+        let name = id.name();
+        writeln!(out, "codec_{name}_pages {}", held.pages)?;
+        writeln!(out, "codec_{name}_bytes {}", held.bytes)?;
     }
     Ok(())
 }

@@ -495,8 +495,8 @@ mod tests {
     fn flags_become_bits() {
         for set in (0..=u16::MAX).step_by(7).chain([u16::MAX]) {
             let flags = core::array::from_fn(|i| ((set >> i & 1) as u8).wrapping_neg());
-            assert_eq!(bits(&flags), set.into());
-            assert_eq!(bits_by_product(&flags), set.into());
+            assert_eq!(bits(&flags), u64::from(set));
+            assert_eq!(bits_by_product(&flags), u64::from(set));
         }
     }
 

@@ -216,7 +216,7 @@ impl Model {
         self.each_backing(|b| b.0.fail_reads.store(false, Relaxed));
         self.read(0, PAGES as usize)?;
         let stats = self.store.stats();
-        let held = stats.zero_pages + stats.same_pages + stats.pages_stored + stats.backing_pages;
+        let held = stats.pages();
         prop_assert_eq!(held, self.expect.len() as u64);
         prop_assert_eq!(stats.corrupt, 0);
         prop_assert_eq!(stats.reads, stats.load_latency.iter().sum::<u64>());

@@ -191,7 +191,7 @@ impl Model {
             self.read(index)?;
         }
         let stats = self.store.stats();
-        let held = stats.zero_pages + stats.same_pages + stats.pages_stored + stats.backing_pages;
+        let held = stats.pages();
         prop_assert_eq!(held, self.expect.len() as u64);
         prop_assert_eq!(stats.reads, stats.load_latency.iter().sum::<u64>());
         let stored = stats.store_latency.iter().sum::<u64>();
