@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::ccache::{Ccache, CcacheConfig};
 use compcache_engine::host::FRAME_SIZE;
+use compcache_host::Background;
 use compcache_host::keeper::{Keeper, Wake};
 use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots, MemoryError};
 use parking_lot::Mutex;
 
 use super::bench::Benches;
-use super::tuner::Tuner;
+use super::tuner::{self, Tuner};
 use super::writeback::{Flusher, WriteBack};
 use super::{Content, FileKey, Mode, Stamp};
 use crate::error::FilesError;
@@ -67,7 +68,7 @@ pub struct Contents {
     codec: String,
     // In the order in which they end.
     _flusher: Flusher,
-    _tuner: Option<super::tuner::Thread>,
+    _tuner: Option<Background>,
     _keeper: Keeper,
 }
 
@@ -91,9 +92,7 @@ impl Contents {
     /// [`FilesError::Memory`] where there is no address space for the cache, and
     /// [`FilesError::System`] where there is no thread left.
     pub fn new(options: &MountOptions) -> Result<Arc<Self>, FilesError> {
-        Self::tuned_by(options, |shared| {
-            super::tuner::Thread::start(shared, options).map(Some)
-        })
+        Self::tuned_by(options, |shared| tuner::start(shared, options))
     }
 
     /// Of a mount whose cache keeps its size, and is told by the test when the kernel reclaims.
@@ -104,7 +103,7 @@ impl Contents {
 
     fn tuned_by(
         options: &MountOptions,
-        tuner: impl FnOnce(&Arc<Shared>) -> io::Result<Option<super::tuner::Thread>>,
+        tuner: impl FnOnce(&Arc<Shared>) -> io::Result<Option<Background>>,
     ) -> Result<Arc<Self>, FilesError> {
         let limits = options.limits;
         let memory = |error: MemoryError| FilesError::Memory {

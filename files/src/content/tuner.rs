@@ -8,9 +8,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use compcache_host::Background;
 use compcache_host::keeper::Wake;
 use compcache_host::pressure::Trigger;
 
@@ -132,52 +132,37 @@ fn average(of: &AtomicU64, new: u64) {
     of.store(now, Ordering::Relaxed);
 }
 
-/// The tuner's thread.
-pub(super) struct Thread {
-    wake: Arc<Wake>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Thread {
-    pub(super) fn start(shared: &Arc<Shared>, options: &MountOptions) -> io::Result<Self> {
-        let wake = Arc::clone(&shared.tuner.wake);
-        if shared.mode == Mode::Memory {
-            return Ok(Thread { wake, thread: None });
+/// Starts the tuner's thread; none where files are in memory only.
+///
+/// # Errors
+/// If the system has no thread left.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    options: &MountOptions,
+) -> io::Result<Option<Background>> {
+    if shared.mode == Mode::Memory {
+        return Ok(None);
+    }
+    let mut tuning = Tuning {
+        shared: Arc::clone(shared),
+        limit: Box::new(limit(options)),
+        system: System::new(),
+        shares: options
+            .budget
+            .as_ref()
+            .is_some_and(|budget| budget.limit().is_some()),
+        triggers: Trigger::all(),
+        stolen: None,
+        given: 0,
+        reclaiming: 0,
+    };
+    let thread = shared.tuner.wake.spawn("files/tune", move |wake| {
+        while !wake.is_stopped() {
+            tuning.run_until_idle(wake);
+            tuning.sleep(wake);
         }
-        let mut tuning = Tuning {
-            shared: Arc::clone(shared),
-            limit: Box::new(limit(options)),
-            system: System::new(),
-            shares: options
-                .budget
-                .as_ref()
-                .is_some_and(|budget| budget.limit().is_some()),
-            triggers: Trigger::all(),
-            stolen: None,
-            given: 0,
-            reclaiming: 0,
-        };
-        let woken = Arc::clone(&wake);
-        let thread = std::thread::Builder::new()
-            .name("files/tune".to_owned())
-            .spawn(move || {
-                woken.listen();
-                while !woken.is_stopped() {
-                    tuning.run_until_idle(&woken);
-                    tuning.sleep(&woken);
-                }
-            })?;
-        Ok(Thread {
-            wake,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.wake.end(&mut self.thread);
-    }
+    });
+    thread.map(Some)
 }
 
 /// How many bytes the mount may take at the moment.

@@ -10,11 +10,13 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_engine::ccache::Found;
-use parking_lot::{Condvar, Mutex};
+use compcache_host::Background;
+use compcache_host::keeper::Wake;
+use parking_lot::Mutex;
 
 use super::dirty::Reported;
 use super::read::PAGE;
@@ -44,8 +46,7 @@ pub(super) struct WriteBack {
     errors: AtomicU64,
     /// The flusher sleeps without end: there is nothing to look for.
     rests: AtomicBool,
-    wake: Mutex<bool>,
-    woken: Condvar,
+    wake: Arc<Wake>,
 }
 
 impl WriteBack {
@@ -85,8 +86,7 @@ impl WriteBack {
 
     fn wake_flusher(&self) {
         if self.rests.swap(false, Ordering::AcqRel) {
-            *self.wake.lock() = true;
-            self.woken.notify_one();
+            self.wake.wake();
         }
     }
 
@@ -126,20 +126,20 @@ impl WriteBack {
 
     /// Sleeps for a period, or while there is nothing to do.
     fn sleep(&self) {
-        let mut woken = self.wake.lock();
+        let woken = || self.wake.take() || self.wake.is_stopped();
         if self.is_idle() {
             self.rests.store(true, Ordering::Release);
             // Looked at again: whoever came before that did not wake.
             if self.is_idle() {
-                while !*woken {
-                    self.woken.wait(&mut woken);
+                while !woken() {
+                    thread::park();
                 }
             }
             self.rests.store(false, Ordering::Release);
-        } else if !*woken {
-            let _ = self.woken.wait_for(&mut woken, PERIOD);
+        } else if !woken() {
+            thread::park_timeout(PERIOD);
         }
-        *woken = false;
+        self.wake.take();
     }
 }
 
@@ -290,55 +290,40 @@ impl Content {
 /// The thread that writes out what has been dirty for long.
 #[derive(Debug)]
 pub(super) struct Flusher {
-    shared: Arc<Shared>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    // In the order in which they end.
+    _thread: Background,
+    _left: Left,
 }
 
 impl Flusher {
     pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, shared) = (Arc::clone(&stop), Arc::clone(shared));
-        let served = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("files/flush".to_owned())
-            .spawn(move || {
-                let write_back = &served.write_back;
-                while !stopped.load(Ordering::Acquire) {
-                    let age = served.limits.dirty_after;
-                    // Failures are noted in the files, for fsync and close.
-                    let _ = write_back.write_out_where(|content| content.is_overdue(age));
-                    write_back.drop_behind();
-                    write_back.sleep();
-                }
-            })?;
+        let served = Arc::clone(shared);
+        let thread = shared.write_back.wake.spawn("files/flush", move |wake| {
+            let write_back = &served.write_back;
+            while !wake.is_stopped() {
+                let age = served.limits.dirty_after;
+                // Failures are noted in the files, for fsync and close.
+                let _ = write_back.write_out_where(|content| content.is_overdue(age));
+                write_back.drop_behind();
+                write_back.sleep();
+            }
+        })?;
         Ok(Flusher {
-            shared,
-            stop,
-            thread: Some(thread),
+            _thread: thread,
+            _left: Left(Arc::clone(shared)),
         })
-    }
-
-    /// Ends the thread.
-    fn stop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        let write_back = &self.shared.write_back;
-        *write_back.wake.lock() = true;
-        write_back.woken.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread files/flush panicked");
-        }
     }
 }
 
-impl Drop for Flusher {
+/// The files that are dirty at the end.
+#[derive(Debug)]
+struct Left(Arc<Shared>);
+
+impl Drop for Left {
     fn drop(&mut self) {
-        self.stop();
         // Files whose pages could not be written out hold on to what they share, and the other
         // way round.
-        let lost = std::mem::take(&mut *self.shared.write_back.files.lock());
+        let lost = std::mem::take(&mut *self.0.write_back.files.lock());
         if !lost.is_empty() {
             tracing::error!("dirty pages of {} files are lost", lost.len());
         }
