@@ -9,6 +9,7 @@ use std::thread;
 use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
 use compcache_device::{DeviceError, Env};
+use compcache_host::Background;
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -139,9 +140,8 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         warnings,
     };
     let server = Server::new(listener, registry, kernel, mounts, options);
-    if let Err(error) = terminate_on(signals, server.handle()) {
-        return Err(StartError::System("start a thread", error));
-    }
+    let _signals = terminate_on(signals, server.handle())
+        .map_err(|e| StartError::System("start a thread", e))?;
     announce(args, &settings);
     let outcome = server
         .run()
@@ -242,18 +242,16 @@ fn take_down(registry: &Registry, mounts: &Mounts) {
     }
 }
 
-/// Ends the server on each of these signals.
-fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<()> {
+/// Ends the server on each of these signals, as long as what is returned lives.
+fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> {
+    let deaf = signals.handle();
     let wait = move || {
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             server.terminate(&format!("{name} received"));
         }
     };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(wait)
-        .map(drop)
+    Background::start("signals", wait, move || deaf.close())
 }
 
 /// Tells whoever started this daemon that its socket is there.
