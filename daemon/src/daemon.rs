@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::args::{DaemonArgs, MAX_DEVICES};
+use crate::args::{ALREADY_RUNNING, DaemonArgs, MAX_DEVICES, MESSAGE_PREFIX};
 use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
 use crate::file_system::FileSystem;
@@ -31,13 +31,6 @@ use crate::settings::{Settings, SettingsError};
 use crate::swapoff::Program;
 use crate::types::CpuLatency;
 use crate::{kernel, logging, process, swapoff};
-
-/// Exit status where another daemon has the runtime directory already (`EX_TEMPFAIL` of
-/// sysexits.h).
-pub const ALREADY_RUNNING: u8 = 75;
-
-/// What stands before the message with which a daemon that can't start exits.
-pub const MESSAGE_PREFIX: &str = "compcached: ";
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
