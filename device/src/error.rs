@@ -193,8 +193,8 @@ impl From<crate::host::MemoryError> for DeviceError {
     }
 }
 
-impl From<compcache_engine::host::NoMemory> for DeviceError {
-    fn from(_: compcache_engine::host::NoMemory) -> Self {
+impl From<compcache_engine::fallible::NoMemory> for DeviceError {
+    fn from(_: compcache_engine::fallible::NoMemory) -> Self {
         let refused = io::Error::from_raw_os_error(libc::ENOMEM);
         DeviceError::system("get memory for a device's tables and workers", refused, "")
     }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use compcache_engine::codec::Builtin;
+use compcache_engine::fallible::NoMemory;
+use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::host::heap::StdTime;
-use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::{FrameMemory, Host, SlotMemory};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode};
 use rustix::io::Errno;

@@ -29,7 +29,8 @@ use lock_api::{Mutex, MutexGuard};
 
 use crate::backing::BackingAccess;
 use crate::codec::CodecSpec;
-use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
+use crate::fallible::NoMemory;
+use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::Slot;
 use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
