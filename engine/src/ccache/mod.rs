@@ -11,6 +11,7 @@
 
 mod admit;
 mod balance;
+mod block;
 mod index;
 mod lists;
 mod read;
@@ -34,8 +35,8 @@ use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::Slot;
 use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
+use block::{On, SLOTS};
 use index::{Index, Known};
-use lists::{On, SLOTS};
 use stats::Counts;
 
 pub use admit::{Added, Read, Verdict};
