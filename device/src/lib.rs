@@ -29,5 +29,5 @@ pub use compcache_host::{keeper, memory as host};
 pub use device::{Device, Env};
 pub use error::DeviceError;
 pub use params::{Params, ParamsUpdate};
-pub use recompress::policy::{AFTER_SECONDS, CPU_PERCENT, ColdCodec, Recompress};
+pub use recompress::policy::{AFTER_SECONDS, CPU_PERCENT, ColdCodec, OutOfRange, Recompress};
 pub use status::DeviceStatus;
