@@ -22,6 +22,7 @@ mod recompress;
 pub mod recover;
 pub mod status;
 pub mod swap;
+pub mod swapoff;
 pub mod transport;
 
 pub use compcache_engine::swap_header;
