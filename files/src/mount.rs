@@ -20,7 +20,7 @@ use crate::content::Contents;
 use crate::error::FilesError;
 use crate::fs::notices::{Notice, Notices, Watch};
 use crate::fs::{Parts, Passthrough, RequestHook, Service};
-use crate::inode::node::Place;
+use crate::inode::place::Place;
 use crate::inode::table::ROOT;
 use crate::inode::{Inode, Source, Table};
 use crate::options::{MountOptions, WritePolicy};
