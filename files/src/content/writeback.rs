@@ -14,13 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_engine::ccache::Found;
-use compcache_host::Background;
 use compcache_host::keeper::Wake;
 use parking_lot::Mutex;
 
 use super::dirty::Reported;
 use super::read::PAGE;
-use super::table::Shared;
 use super::{Content, FileKey, Mode, source};
 
 /// Pages that are written out at once: 1 MiB.
@@ -39,14 +37,14 @@ const WRITTEN: usize = 256;
 /// The dirty files of a mount.
 #[derive(Debug, Default)]
 pub(super) struct WriteBack {
-    files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
+    pub(super) files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
     through: Mutex<VecDeque<(Instant, Weak<File>)>>,
     pages: AtomicU64,
     written: AtomicU64,
     errors: AtomicU64,
     /// The flusher sleeps without end: there is nothing to look for.
     rests: AtomicBool,
-    wake: Arc<Wake>,
+    pub(super) wake: Arc<Wake>,
 }
 
 impl WriteBack {
@@ -95,7 +93,7 @@ impl WriteBack {
         self.write_out_where(|_| true)
     }
 
-    fn write_out_where(&self, wanted: impl Fn(&Content) -> bool) -> io::Result<()> {
+    pub(super) fn write_out_where(&self, wanted: impl Fn(&Content) -> bool) -> io::Result<()> {
         let files: Vec<_> = self.files.lock().values().cloned().collect();
         let mut outcome = Ok(());
         for content in files.into_iter().filter(|content| wanted(content)) {
@@ -105,7 +103,7 @@ impl WriteBack {
     }
 
     /// Drops pages from SOURCE's page cache that were written through some time ago.
-    fn drop_behind(&self) {
+    pub(super) fn drop_behind(&self) {
         loop {
             let mut through = self.through.lock();
             match through.front() {
@@ -125,7 +123,7 @@ impl WriteBack {
     }
 
     /// Sleeps for a period, or while there is nothing to do.
-    fn sleep(&self) {
+    pub(super) fn sleep(&self) {
         let woken = || self.wake.take() || self.wake.is_stopped();
         if self.is_idle() {
             self.rests.store(true, Ordering::Release);
@@ -281,51 +279,8 @@ impl Content {
     }
 
     /// Whether a dirty page is older than that.
-    fn is_overdue(&self, age: Duration) -> bool {
+    pub(super) fn is_overdue(&self, age: Duration) -> bool {
         let since = self.state.lock().dirty.since();
         since.is_some_and(|since| since.elapsed() >= age)
-    }
-}
-
-/// The thread that writes out what has been dirty for long.
-#[derive(Debug)]
-pub(super) struct Flusher {
-    // In the order in which they end.
-    _thread: Background,
-    _left: Left,
-}
-
-impl Flusher {
-    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let served = Arc::clone(shared);
-        let thread = shared.write_back.wake.spawn("files/flush", move |wake| {
-            let write_back = &served.write_back;
-            while !wake.is_stopped() {
-                let age = served.limits.dirty_after;
-                // Failures are noted in the files, for fsync and close.
-                let _ = write_back.write_out_where(|content| content.is_overdue(age));
-                write_back.drop_behind();
-                write_back.sleep();
-            }
-        })?;
-        Ok(Flusher {
-            _thread: thread,
-            _left: Left(Arc::clone(shared)),
-        })
-    }
-}
-
-/// The files that are dirty at the end.
-#[derive(Debug)]
-struct Left(Arc<Shared>);
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        // Files whose pages could not be written out hold on to what they share, and the other
-        // way round.
-        let lost = std::mem::take(&mut *self.0.write_back.files.lock());
-        if !lost.is_empty() {
-            tracing::error!("dirty pages of {} files are lost", lost.len());
-        }
     }
 }
