@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
 use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
@@ -188,10 +187,7 @@ fn mounts(settings: &Settings, env: &Env, registry: &Arc<Registry>) -> io::Resul
 
 /// Removes what crashed daemons have left mounted. In a thread: another file system may not answer.
 fn clean_mounts() -> io::Result<()> {
-    thread::Builder::new()
-        .name("clean".into())
-        .spawn(dead::clean_all)
-        .map(drop)
+    Background::start("clean", dead::clean_all, || ()).map(Background::detach)
 }
 
 /// Brings up the devices and mounts of the configuration and the command line.
