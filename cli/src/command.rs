@@ -1,17 +1,13 @@
-//! `compcache` and its commands.
+//! The command line of `compcache`.
 
-use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use compcached::DaemonArgs;
 use compcached::types::DriverChoice;
 
-use crate::env::{Places, print};
-use crate::error::CliError;
-use crate::{demo, hog, man, mount, run, rzscontrol, status, swap, umount};
+use crate::{demo, mount, run, status, swap, umount};
 
 /// What to try, shown by `--help` and in the man page.
 pub(crate) const EXAMPLES: &str = "\
@@ -22,9 +18,6 @@ compcache run --memory 512M -- make -j8
 compcache swap off
 compcache mount /mnt/nas /mnt/fast
 compcache umount /mnt/fast";
-
-/// Exit status where the command line is wrong, as clap has it.
-const USAGE: u8 = 2;
 
 /// What to try with `completions`.
 pub(crate) const COMPLETIONS_EXAMPLES: &str =
@@ -38,7 +31,7 @@ pub(crate) const COMPLETIONS_EXAMPLES: &str =
 /// in memory. This works for every user, where FUSE does.
 #[derive(Debug, Parser)]
 #[command(name = "compcache", version, after_help = crate::examples(EXAMPLES))]
-struct Args {
+pub(crate) struct Args {
     /// Directory of the daemon's control socket [default: /run/compcache; for mounts without root
     /// $XDG_RUNTIME_DIR/compcache or /tmp/compcache-UID]
     #[arg(
@@ -49,7 +42,7 @@ struct Args {
         env = "COMPCACHE_RUNTIME_DIR",
         hide_env_values = true
     )]
-    runtime_dir: Option<PathBuf>,
+    pub(crate) runtime_dir: Option<PathBuf>,
 
     /// Directory of device nodes [default: /dev]
     #[arg(
@@ -60,7 +53,7 @@ struct Args {
         env = "COMPCACHE_DEV_DIR",
         hide_env_values = true
     )]
-    dev_dir: Option<PathBuf>,
+    pub(crate) dev_dir: Option<PathBuf>,
 
     /// Who serves swap devices: `kernel` (the kernel driver, ramzswap.ko), `user` (the daemon), or
     /// `auto` (the kernel driver if it is loaded or can be) [default: auto]
@@ -73,14 +66,14 @@ struct Args {
         hide_env_values = true,
         value_parser = str::parse::<DriverChoice>
     )]
-    driver: Option<DriverChoice>,
+    pub(crate) driver: Option<DriverChoice>,
 
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Swap on and off ramzswap devices, and change them
     #[command(subcommand, after_help = crate::examples(swap::EXAMPLES))]
     Swap(swap::SwapCommand),
@@ -169,80 +162,8 @@ enum Command {
 }
 
 /// The clap command of `compcache`, from which help, man pages and completions are made.
-#[must_use]
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Args::command()
-}
-
-/// The program `compcache`; by another name, `mount.compcache`.
-#[must_use]
-pub fn main() -> ExitCode {
-    if mount::helper::is_helper(std::env::args_os().next().as_deref()) {
-        return mount::helper::main(std::env::args_os());
-    }
-    let args = Args::parse();
-    let result = match args.command {
-        // Reads its places itself: they are in its configuration too.
-        Command::Daemon(daemon) => return compcached::run(daemon),
-        Command::Hog { size, seed } => return hog_main(size, seed),
-        command => {
-            let places = Places::new(args.runtime_dir, args.dev_dir);
-            dispatch(command, places.with_driver(args.driver))
-        }
-    };
-    result.unwrap_or_else(|error| {
-        eprintln!("compcache: {error}");
-        match error {
-            CliError::Usage(_) => ExitCode::from(USAGE),
-            _ => ExitCode::FAILURE,
-        }
-    })
-}
-
-fn dispatch(command: Command, places: Places) -> Result<ExitCode, CliError> {
-    match command {
-        Command::Swap(args) => swap::main(&args, &places)?,
-        Command::Mount(args) => mount::main(&args, &places.of_user())?,
-        Command::Umount(args) => umount::umount(&args, &places.of_user())?,
-        Command::Sync(args) => umount::sync(&args, &places.of_user())?,
-        Command::Status(args) => status::main(&args, &places.of_user_if_there())?,
-        Command::Run(args) => return Ok(run::main(&args, &places)),
-        Command::Demo(args) => return demo::main(&args, &places),
-        Command::Completions { shell } => print(&completions(shell)?)?,
-        Command::Man { dir } => {
-            man::write(&dir).map_err(|e| CliError::io(format!("cannot write to {dir:?}"), e))?;
-        }
-        // Done by `main` already.
-        Command::Daemon(_) | Command::Hog { .. } => {}
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn hog_main(size: u64, seed: u64) -> ExitCode {
-    match hog::run(size, seed, &mut io::stdout().lock()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("compcache: hog: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The completion scripts of both programs.
-fn completions(shell: Shell) -> Result<String, CliError> {
-    let mut out = Vec::new();
-    for (name, mut command) in [
-        ("compcache", command()),
-        ("rzscontrol", rzscontrol::command()),
-    ] {
-        // zsh takes one function a file, and this file's name is that of the first one.
-        if shell == Shell::Zsh && name != "compcache" {
-            continue;
-        }
-        clap_complete::generate(shell, &mut command, name, &mut out);
-    }
-    String::from_utf8(out).map_err(|e| CliError::Failed(e.to_string()))
 }
 
 #[cfg(test)]
@@ -252,7 +173,7 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         command().debug_assert();
-        rzscontrol::command().debug_assert();
+        crate::rzscontrol::command().debug_assert();
     }
 
     #[test]
@@ -263,23 +184,6 @@ mod tests {
             for leaf in if nested.is_empty() { vec![sub] } else { nested } {
                 assert!(leaf.get_after_help().is_some(), "{}", leaf.get_name());
             }
-        }
-    }
-
-    #[test]
-    fn completions_of_every_shell() {
-        for shell in [
-            Shell::Bash,
-            Shell::Zsh,
-            Shell::Fish,
-            Shell::Elvish,
-            Shell::PowerShell,
-        ] {
-            let text = completions(shell).unwrap();
-            assert!(text.contains("status"), "{shell}");
-            // The command's description names it once or twice.
-            let with_rzscontrol = text.matches("rzscontrol").count() > 4;
-            assert_eq!(with_rzscontrol, shell != Shell::Zsh, "{shell}");
         }
     }
 }

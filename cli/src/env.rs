@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use compcache_device::kernel::Root;
 use compcache_host::proc;
 use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
-use compcached::client::SOCKET_NAME;
-use compcached::runtime_dir;
+use compcached::runtime_dir::{self, SOCKET_NAME};
 use compcached::types::DriverChoice;
 use compcached::{Client, ClientError};
 

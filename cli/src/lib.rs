@@ -8,7 +8,7 @@
 pub mod cgroup;
 mod child;
 mod columns;
-pub mod command;
+mod command;
 mod demo;
 mod device_name;
 mod driver;
@@ -18,6 +18,7 @@ mod hog;
 mod lease;
 mod man;
 mod mount;
+pub mod program;
 mod progress;
 mod run;
 pub mod rzscontrol;

@@ -2,8 +2,9 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
 use std::time::Duration;
+
+use compcache_host::Background;
 
 use crate::error::CliError;
 
@@ -18,16 +19,19 @@ const LOOKS: u32 = 20;
 /// `look` is asked how far it is, again and again.
 ///
 /// # Errors
-/// [`CliError::Answer`] where the task ends without a result.
+/// [`CliError::Answer`] where the task ends without a result, [`CliError::Io`] if the system has
+/// no thread left.
 pub(crate) fn wait<T: Send + 'static>(
     task: impl FnOnce() -> T + Send + 'static,
     mut look: impl FnMut() -> Option<String>,
 ) -> Result<T, CliError> {
     let (send, result) = channel();
-    thread::spawn(move || {
+    let run = move || {
         // The receiver waits until this is sent.
         let _ = send.send(task());
-    });
+    };
+    let _thread = Background::start("compcache/task", run, || ())
+        .map_err(|e| CliError::io("start a thread", e))?;
     let mut line = Line::default();
     let mut wait = PATIENCE;
     let result = loop {

@@ -286,7 +286,9 @@ fn daemon(places: &Places) -> Daemon {
             .spawn()
             .unwrap(),
     );
-    let socket = places.runtime_dir().join(compcached::client::SOCKET_NAME);
+    let socket = places
+        .runtime_dir()
+        .join(compcached::runtime_dir::SOCKET_NAME);
     let start = std::time::Instant::now();
     while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         assert!(start.elapsed().as_secs() < 600, "no daemon");

@@ -1,4 +1,4 @@
-//! The daemon's command line.
+//! The daemon's command line: what it takes, and how it tells of a failed start.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,13 @@ pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
 pub const DEFAULT_DEV_DIR: &str = "/dev";
 /// The most devices that one daemon serves.
 pub const MAX_DEVICES: u32 = 64;
+
+/// Exit status if another daemon has the runtime directory already (`EX_TEMPFAIL` of
+/// sysexits.h).
+pub const ALREADY_RUNNING: u8 = 75;
+
+/// What stands before the message with which a daemon exits that can't start.
+pub const MESSAGE_PREFIX: &str = "compcached: ";
 
 /// What `compcached` and the hidden `compcache daemon` take. An option that is given here
 /// wins over the configuration files.

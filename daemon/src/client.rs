@@ -11,11 +11,7 @@ use std::time::{Duration, Instant};
 use spawn::SpawnError;
 
 use crate::protocol::{self, ProtocolError, Refusal, Request, Response};
-
-/// Name of the control socket in the runtime directory.
-pub const SOCKET_NAME: &str = "control.sock";
-/// Name of the log of a daemon that a client started, in the runtime directory.
-pub const LOG_NAME: &str = "compcached.log";
+use crate::runtime_dir::SOCKET_NAME;
 
 /// How long [`Client::connect`] keeps trying: the historic scripts start the daemon in the
 /// background and call `rzscontrol` at once.
@@ -106,7 +102,7 @@ impl Client {
 
     /// Connects to the daemon of `runtime_dir`; where there is none, starts this very program
     /// again as `PROGRAM daemon --exit-when-idle` and connects to that. The new daemon runs
-    /// in a session of its own and logs to [`LOG_NAME`] in `runtime_dir`. It does not exit
+    /// in a session of its own and logs to [`LOG_NAME`](crate::runtime_dir::LOG_NAME) in `runtime_dir`. It does not exit
     /// while this connection lives.
     ///
     /// # Errors

@@ -4,17 +4,17 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
 use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
 use compcache_device::{DeviceError, Env};
+use compcache_host::Background;
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::args::{DaemonArgs, MAX_DEVICES};
+use crate::args::{ALREADY_RUNNING, DaemonArgs, MAX_DEVICES, MESSAGE_PREFIX};
 use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
 use crate::file_system::FileSystem;
@@ -30,13 +30,6 @@ use crate::settings::{Settings, SettingsError};
 use crate::swapoff::Program;
 use crate::types::CpuLatency;
 use crate::{kernel, logging, process, swapoff};
-
-/// Exit status where another daemon has the runtime directory already (`EX_TEMPFAIL` of
-/// sysexits.h).
-pub const ALREADY_RUNNING: u8 = 75;
-
-/// What stands before the message with which a daemon that can't start exits.
-pub const MESSAGE_PREFIX: &str = "compcached: ";
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -139,9 +132,8 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         warnings,
     };
     let server = Server::new(listener, registry, kernel, mounts, options);
-    if let Err(error) = terminate_on(signals, server.handle()) {
-        return Err(StartError::System("start a thread", error));
-    }
+    let _signals = terminate_on(signals, server.handle())
+        .map_err(|e| StartError::System("start a thread", e))?;
     announce(args, &settings);
     let outcome = server
         .run()
@@ -195,10 +187,7 @@ fn mounts(settings: &Settings, env: &Env, registry: &Arc<Registry>) -> io::Resul
 
 /// Removes what crashed daemons have left mounted. In a thread: another file system may not answer.
 fn clean_mounts() -> io::Result<()> {
-    thread::Builder::new()
-        .name("clean".into())
-        .spawn(dead::clean_all)
-        .map(drop)
+    Background::start("clean", dead::clean_all, || ()).map(Background::detach)
 }
 
 /// Brings up the devices and mounts of the configuration and the command line.
@@ -242,18 +231,16 @@ fn take_down(registry: &Registry, mounts: &Mounts) {
     }
 }
 
-/// Ends the server on each of these signals.
-fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<()> {
+/// Ends the server on each of these signals, as long as what is returned lives.
+fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> {
+    let deaf = signals.handle();
     let wait = move || {
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             server.terminate(&format!("{name} received"));
         }
     };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(wait)
-        .map(drop)
+    Background::start("signals", wait, move || deaf.close())
 }
 
 /// Tells whoever started this daemon that its socket is there.

@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::args::DEFAULT_RUNTIME_DIR;
-use crate::client::SOCKET_NAME;
 
+/// Name of the control socket in the runtime directory.
+pub const SOCKET_NAME: &str = "control.sock";
+/// Name of the log of a daemon that a client started, in the runtime directory.
+pub const LOG_NAME: &str = "compcached.log";
 /// Name of the lock file. It stays when the daemon ends: removing it would let two daemons
 /// each lock a file of that name.
 const LOCK_NAME: &str = "compcached.lock";

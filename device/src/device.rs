@@ -24,6 +24,7 @@ use crate::pool_size;
 use crate::recompress::Recompression;
 use crate::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
+use crate::swapoff::{self, Executor};
 use crate::transport::{Attachment, DetachError};
 
 type MemfdDisk = StoreDisk<LinuxHost, MemfdFrames, MemfdSlots>;
@@ -387,13 +388,13 @@ impl Device {
     /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] where the pages do not fit
     /// back, [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`]
     /// where the kernel refuses otherwise.
-    pub fn swap_off(&self, executor: &swap::Executor<'_>) -> Result<(), DeviceError> {
+    pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
         let block_device = match &self.inner.lock().active {
             Some(active) => active.attachment.block_device().to_owned(),
             None => return Ok(()),
         };
         // Without the lock: the status must be there to see while pages come back.
-        swap::swap_off(self.number, &block_device, executor)
+        swapoff::swap_off(self.number, &block_device, executor)
     }
 
     fn not_initialised(&self) -> DeviceError {

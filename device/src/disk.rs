@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use compcache_engine::codec::Builtin;
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 

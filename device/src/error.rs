@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use compcache_engine::codec::UnknownCodec;
 
-use crate::recompress::policy::{AFTER_SECONDS, CPU_PERCENT};
+use crate::recompress::policy::OutOfRange;
 use crate::swap::NoRoom;
 use crate::swap_header::HeaderError;
 
@@ -67,25 +67,9 @@ pub enum DeviceError {
     /// Neither a codec for cold pages nor `off`.
     #[error("recompress: {0}; or switch it off with 'off'")]
     RecompressCodec(UnknownCodec),
-    /// A time after which pages count as cold that is not within its limits.
-    #[error(
-        "recompress-after of {given} s is out of range: give {} to {} seconds",
-        AFTER_SECONDS.start(), AFTER_SECONDS.end()
-    )]
-    RecompressAfter {
-        /// What was given, in seconds.
-        given: u32,
-    },
-    /// A share of a CPU that is not within its limits.
-    #[error(
-        "recompress-cpu of {given} % is out of range: give {} to {} (per cent of one CPU), or \
-         switch recompression off with recompress 'off'",
-        CPU_PERCENT.start(), CPU_PERCENT.end()
-    )]
-    RecompressCpu {
-        /// What was given, in per cent.
-        given: u32,
-    },
+    /// When cold pages are recompressed, or in how much time, is not within its limits.
+    #[error(transparent)]
+    RecompressRange(#[from] OutOfRange),
     /// Initialised twice, or configured after it was initialised.
     #[error("device ramzswap{number} is already initialised: reset it first to {action}")]
     AlreadyInitialised {
@@ -193,8 +177,8 @@ impl From<crate::host::MemoryError> for DeviceError {
     }
 }
 
-impl From<compcache_engine::host::NoMemory> for DeviceError {
-    fn from(_: compcache_engine::host::NoMemory) -> Self {
+impl From<compcache_engine::fallible::NoMemory> for DeviceError {
+    fn from(_: compcache_engine::fallible::NoMemory) -> Self {
         let refused = io::Error::from_raw_os_error(libc::ENOMEM);
         DeviceError::system("get memory for a device's tables and workers", refused, "")
     }
@@ -212,8 +196,7 @@ impl DeviceError {
             | DeviceError::UnknownCodec(_)
             | DeviceError::NotInKernel { .. }
             | DeviceError::RecompressCodec(_)
-            | DeviceError::RecompressAfter { .. }
-            | DeviceError::RecompressCpu { .. }
+            | DeviceError::RecompressRange(_)
             | DeviceError::BackingUnfit { .. }
             | DeviceError::BackingHeader { .. }
             | DeviceError::NotInitialised { .. } => libc::EINVAL,

@@ -22,6 +22,7 @@ mod recompress;
 pub mod recover;
 pub mod status;
 pub mod swap;
+pub mod swapoff;
 pub mod transport;
 
 pub use compcache_engine::swap_header;
@@ -29,5 +30,5 @@ pub use compcache_host::{keeper, memory as host};
 pub use device::{Device, Env};
 pub use error::DeviceError;
 pub use params::{Params, ParamsUpdate};
-pub use recompress::policy::{AFTER_SECONDS, CPU_PERCENT, ColdCodec, Recompress};
+pub use recompress::policy::{AFTER_SECONDS, CPU_PERCENT, ColdCodec, OutOfRange, Recompress};
 pub use status::DeviceStatus;

@@ -1,7 +1,6 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
-mod off;
-mod room;
+pub(crate) mod room;
 
 use std::ffi::CString;
 use std::io;
@@ -11,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 use compcache_host::proc;
 
-pub use off::Executor;
-pub(crate) use off::swap_off;
 pub use room::NoRoom;
 
 use crate::swap_header::SwapHeader;

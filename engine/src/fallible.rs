@@ -5,8 +5,12 @@ use alloc::alloc::{Layout, alloc};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::host::NoMemory;
 use crate::page::{PAGE_SIZE, Page};
+
+/// The system has no more memory to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no more memory")]
+pub struct NoMemory;
 
 /// A value on the heap.
 ///

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use compcache_host::Background;
 use fuser::{Config, Session, SessionACL};
 
 use self::ended::Ended;
@@ -19,7 +20,7 @@ use crate::content::Contents;
 use crate::error::FilesError;
 use crate::fs::notices::{Notice, Notices, Watch};
 use crate::fs::{Parts, Passthrough, RequestHook, Service};
-use crate::inode::node::Place;
+use crate::inode::place::Place;
 use crate::inode::table::ROOT;
 use crate::inode::{Inode, Source, Table};
 use crate::options::{MountOptions, WritePolicy};
@@ -156,10 +157,10 @@ impl Mount {
         if root && options.source.is_some() {
             readahead::follow(&mountpoint, fs.source.key.dev);
         }
-        std::thread::Builder::new()
-            .name("files-session".into())
-            .spawn(move || serving.run())
-            .map_err(undo)?;
+        // It ends when the mount does, and a lazy unmount does not wait for that.
+        Background::start("files/session", move || serving.run(), || ())
+            .map_err(undo)?
+            .detach();
         Ok(Mount {
             options,
             mountpoint,
@@ -303,28 +304,26 @@ impl Serving {
         } = self;
         fs.notices
             .connect(session.notifier(), &device, drop_by_name);
-        std::thread::scope(|scope| {
-            let speaking = std::thread::Builder::new()
-                .name("files-notices".into())
-                .spawn_scoped(scope, {
-                    let (fs, device) = (&fs, &device);
-                    move || {
-                        let watch = Watch {
-                            period: fs.freshness.most(),
-                            look: &|| fs.look_at_open_files(),
-                        };
-                        fs.notices.run(&heard, device, &fs.table, &watch);
-                    }
-                });
-            if let Err(e) = speaking {
-                tracing::error!("no thread that tells the kernel what is stale: {e}");
+        let speak = {
+            let fs = Arc::clone(&fs);
+            move || {
+                let watch = Watch {
+                    period: fs.freshness.most(),
+                    look: &|| fs.look_at_open_files(),
+                };
+                fs.notices.run(&heard, &device, &fs.table, &watch);
             }
-            if let Err(e) = session.run() {
-                tracing::error!("serving {}: {e}", mountpoint.display());
-                kernel::abandon(&mountpoint, fs.root);
-            }
-            fs.notices.stop();
-        });
+        };
+        let told = Arc::clone(&fs);
+        let speaking = Background::start("files/notices", speak, move || told.notices.stop());
+        if let Err(e) = &speaking {
+            tracing::error!("no thread that tells the kernel what is stale: {e}");
+        }
+        if let Err(e) = session.run() {
+            tracing::error!("serving {}: {e}", mountpoint.display());
+            kernel::abandon(&mountpoint, fs.root);
+        }
+        drop(speaking);
         if let Err(e) = fs.contents.sync() {
             let mount = mountpoint.display();
             tracing::error!("dirty pages of {mount}, which was unmounted, are lost: {e}");

@@ -5,10 +5,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::background::Background;
 
 /// Wakes a background thread; never blocks.
 #[derive(Debug, Default)]
@@ -74,27 +76,29 @@ impl Wake {
             .any(|polled| polled.revents().contains(PollFlags::PRI))
     }
 
-    /// Asks the thread to end when it looks; it is not woken.
+    /// Starts the thread that is woken, of this name. `run` must return once
+    /// [`Wake::is_stopped`], which is so when the thread's owner drops it; it is woken for that,
+    /// too. There is one such thread.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn spawn(
+        self: &Arc<Self>,
+        name: impl Into<String>,
+        run: impl FnOnce(&Wake) + Send + 'static,
+    ) -> io::Result<Background> {
+        let (own, stopped) = (Arc::clone(self), Arc::clone(self));
+        let run = move || {
+            own.thread.get_or_init(std::thread::current);
+            run(&own);
+        };
+        Background::start(name, run, move || stopped.stop())
+    }
+
+    /// Asks the thread to end when it looks. Where it is parked, it sleeps on.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-    }
-
-    /// Ends the thread and waits for that.
-    pub fn end(&self, thread: &mut Option<JoinHandle<()>>) {
-        self.stop();
-        if let Some(thread) = thread.take() {
-            thread.thread().unpark();
-            self.signal();
-            let name = thread.thread().name().unwrap_or_default().to_owned();
-            if thread.join().is_err() {
-                tracing::error!("the thread {name} panicked");
-            }
-        }
-    }
-
-    /// Makes the calling thread the one that is woken.
-    pub fn listen(&self) {
-        self.thread.get_or_init(std::thread::current);
+        self.signal();
     }
 
     /// Whether work was asked for since this was last asked.
@@ -111,8 +115,7 @@ impl Wake {
 /// The keeper thread; stopped and joined on drop.
 #[derive(Debug)]
 pub struct Keeper {
-    wake: Arc<Wake>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl Keeper {
@@ -120,36 +123,23 @@ impl Keeper {
     /// whenever `wake` is woken. The thread is called `NAME/keep`.
     ///
     /// # Errors
-    /// Where the system has no thread left.
+    /// If the system has no thread left.
     pub fn start(
         name: &str,
         wake: Arc<Wake>,
         keep: impl Fn() -> bool + Send + 'static,
     ) -> io::Result<Self> {
         wake.wanted.store(true, Ordering::Release);
-        let shared = Arc::clone(&wake);
-        let thread = std::thread::Builder::new()
-            .name(format!("{name}/keep"))
-            .spawn(move || {
-                shared.listen();
-                while !shared.is_stopped() {
-                    if !shared.take() {
-                        std::thread::park();
-                    } else if keep() {
-                        shared.wanted.store(true, Ordering::Release);
-                    }
+        let thread = wake.spawn(format!("{name}/keep"), move |wake| {
+            while !wake.is_stopped() {
+                if !wake.take() {
+                    std::thread::park();
+                } else if keep() {
+                    wake.wanted.store(true, Ordering::Release);
                 }
-            })?;
-        Ok(Keeper {
-            wake,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.wake.end(&mut self.thread);
+            }
+        })?;
+        Ok(Keeper { _thread: thread })
     }
 }
 
@@ -187,23 +177,21 @@ mod tests {
         for ends in [false, true] {
             let wake = Arc::new(Wake::with_event().unwrap());
             let (tell, told) = mpsc::channel();
-            let own = Arc::clone(&wake);
-            let mut thread = Some(std::thread::spawn(move || {
-                own.listen();
-                tell.send(()).unwrap();
-                while !own.is_stopped() && !own.take() {
-                    own.wait(&[] as &[OwnedFd], None);
+            let thread = wake.spawn("test/wait", move |wake| {
+                tell.send(None).unwrap();
+                while !wake.is_stopped() && !wake.take() {
+                    wake.wait(&[] as &[OwnedFd], None);
                 }
-                own.is_stopped()
-            }));
-            told.recv().unwrap();
+                tell.send(Some(wake.is_stopped())).unwrap();
+            });
+            let thread = thread.unwrap();
+            assert_eq!(told.recv().unwrap(), None, "begun");
             if ends {
-                wake.stop();
-                wake.signal();
+                drop(thread);
             } else {
                 wake.wake();
             }
-            assert_eq!(thread.take().unwrap().join().unwrap(), ends);
+            assert_eq!(told.recv().unwrap(), Some(ends));
         }
     }
 

@@ -4,10 +4,15 @@
 //! Shared by those who hold pages: the ramzswap device and the compressed page cache.
 #![cfg(target_os = "linux")]
 
+mod background;
 pub mod cgroup;
 pub mod keeper;
+mod mapping;
 pub mod memory;
 pub mod mountinfo;
 pub mod pressure;
 pub mod proc;
 pub mod sched;
+
+pub use background::Background;
+pub use mapping::Mapping;

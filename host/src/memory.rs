@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use compcache_engine::codec::Builtin;
+use compcache_engine::fallible::NoMemory;
+use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::host::heap::StdTime;
-use compcache_engine::host::{FRAME_SIZE, NoMemory};
 use compcache_engine::{FrameMemory, Host, SlotMemory};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode};
-use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
+use rustix::io::Errno;
+use rustix::mm::{MlockFlags, ProtFlags};
 
 use crate::keeper::Wake;
+use crate::mapping::Mapping;
 use crate::sched;
 
 /// Memory can't be reserved.
@@ -79,87 +82,38 @@ impl Host for LinuxHost {
     }
 }
 
-/// A memfd and its mapping.
-struct Mapping {
+/// A memfd that is mapped in full.
+struct Memfd {
     fd: OwnedFd,
-    base: NonNull<u8>,
-    len: usize,
+    mapping: Mapping,
 }
 
-// SAFETY: the mapping belongs to this value alone; who touches its memory is the business of
-// the types below.
-unsafe impl Send for Mapping {}
-// SAFETY: as above; `&self` gives no access to the mapped bytes.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    /// Maps `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is
-    /// touched later stays locked in memory; where the system refuses that, a warning is
-    /// added.
+impl Memfd {
+    /// `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is touched
+    /// later stays locked in memory; where the system refuses that, a warning is added.
     fn new(what: &'static str, len: u64, warnings: &mut Vec<String>) -> Result<Self, MemoryError> {
-        let failed = |source: rustix::io::Errno| MemoryError {
+        let memfd = Memfd::map(what, len).map_err(|source| MemoryError {
             what,
             bytes: len,
-            source: source.into(),
-        };
-        let size = usize::try_from(len).map_err(|_| failed(rustix::io::Errno::NOMEM))?;
-        let fd = rustix::fs::memfd_create(what, MemfdFlags::CLOEXEC).map_err(failed)?;
-        rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-        rustix::fs::ftruncate(&fd, len).map_err(failed)?;
-        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
-        let base = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                size,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-                &fd,
-                0,
-            )
-        }
-        .map_err(failed)?;
-        let Some(base) = NonNull::new(base.cast()) else {
-            return Err(failed(rustix::io::Errno::NOMEM));
-        };
-        let mapping = Mapping {
-            fd,
-            base,
-            len: size,
-        };
-        // SAFETY: advice about a mapping of our own; it does not change what the bytes are.
-        // A kernel without huge pages refuses it, which is as good.
-        let _ = unsafe { rustix::mm::madvise(base.as_ptr().cast(), size, Advice::LinuxNoHugepage) };
-        // SAFETY: locking a mapping of our own does not change what the bytes are.
-        let locked =
-            unsafe { rustix::mm::mlock_with(base.as_ptr().cast(), size, MlockFlags::ONFAULT) };
-        if let Err(errno) = locked {
+            source,
+        })?;
+        memfd.mapping.refuse_huge_pages();
+        if let Err(error) = memfd.mapping.lock(MlockFlags::ONFAULT) {
             warnings.push(format!(
-                "the {what} could not be locked in memory ({}): under memory pressure it may \
-                 itself be swapped; run as root or raise RLIMIT_MEMLOCK",
-                io::Error::from(errno)
+                "the {what} could not be locked in memory ({error}): under memory pressure it may \
+                 itself be swapped; run as root or raise RLIMIT_MEMLOCK"
             ));
         }
-        Ok(mapping)
+        Ok(memfd)
     }
 
-    /// Makes a part of the mapping resident.
-    fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
-        assert!(
-            offset.checked_add(len).is_some_and(|end| end <= self.len),
-            "within the mapping"
-        );
-        loop {
-            // SAFETY: the range lies within the mapping, and populating it leaves its bytes as
-            // they are.
-            let done = unsafe {
-                let start = self.base.as_ptr().add(offset).cast();
-                rustix::mm::madvise(start, len, Advice::LinuxPopulateWrite)
-            };
-            match done {
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                other => return Ok(other?),
-            }
-        }
+    fn map(what: &str, len: u64) -> io::Result<Self> {
+        let size = usize::try_from(len).map_err(|_| io::Error::from(Errno::NOMEM))?;
+        let fd = rustix::fs::memfd_create(what, MemfdFlags::CLOEXEC)?;
+        rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
+        rustix::fs::ftruncate(&fd, len)?;
+        let mapping = Mapping::shared(&fd, 0, size, ProtFlags::READ | ProtFlags::WRITE)?;
+        Ok(Memfd { fd, mapping })
     }
 
     /// Bytes of memory that the memfd holds.
@@ -169,23 +123,9 @@ impl Mapping {
     }
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the range is exactly the mapping made in `new`; what borrowed from it
-        // borrowed from `self`, so nothing refers to it any more.
-        if let Err(errno) = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) } {
-            tracing::error!(
-                "munmap of {} bytes failed: {}",
-                self.len,
-                io::Error::from(errno)
-            );
-        }
-    }
-}
-
 /// Pool frames in a memfd.
 pub struct MemfdFrames {
-    mapping: Mapping,
+    memory: Memfd,
     capacity: u32,
 }
 
@@ -204,7 +144,7 @@ impl MemfdFrames {
         let capacity = capacity.max(1);
         let len = u64::from(capacity) * FRAME_SIZE as u64;
         Ok(MemfdFrames {
-            mapping: Mapping::new(what, len, warnings)?,
+            memory: Memfd::new(what, len, warnings)?,
             capacity,
         })
     }
@@ -220,13 +160,13 @@ unsafe impl FrameMemory for MemfdFrames {
 
     fn frame(&self, index: u32) -> NonNull<u8> {
         assert!(index < self.capacity, "frame {index} of {}", self.capacity);
-        // SAFETY: the offset lies within the mapping, as just checked.
-        unsafe { self.mapping.base.add(index as usize * FRAME_SIZE) }
+        self.memory.mapping.at(index as usize * FRAME_SIZE)
     }
 
     fn populate(&self, index: u32, _may_wait: bool) -> Result<(), NoMemory> {
         assert!(index < self.capacity, "frame {index} of {}", self.capacity);
-        self.mapping
+        self.memory
+            .mapping
             .populate(index as usize * FRAME_SIZE, FRAME_SIZE)
             .map_err(|_| NoMemory)
     }
@@ -236,7 +176,7 @@ unsafe impl FrameMemory for MemfdFrames {
         let offset = u64::from(index) * FRAME_SIZE as u64;
         // Not MADV_REMOVE: that refuses locked mappings.
         let punched = rustix::fs::fallocate(
-            &self.mapping.fd,
+            &self.memory.fd,
             FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
             offset,
             FRAME_SIZE as u64,
@@ -252,7 +192,7 @@ unsafe impl FrameMemory for MemfdFrames {
 
 /// A slot table in a memfd.
 pub struct MemfdSlots {
-    mapping: Mapping,
+    memory: Memfd,
     pages: usize,
 }
 
@@ -270,10 +210,12 @@ impl MemfdSlots {
         warnings: &mut Vec<String>,
     ) -> Result<Self, MemoryError> {
         let len = pages.max(1) * size_of::<AtomicU64>() as u64;
-        let mapping = Mapping::new(what, len, warnings)?;
+        let memory = Memfd::new(what, len, warnings)?;
+        let size = memory.mapping.len();
         if resident {
-            mapping
-                .populate(0, mapping.len)
+            memory
+                .mapping
+                .populate(0, size)
                 .map_err(|source| MemoryError {
                     what,
                     bytes: len,
@@ -281,8 +223,8 @@ impl MemfdSlots {
                 })?;
         }
         // The mapping has the length of the table, so the count fits too.
-        let pages = mapping.len / size_of::<AtomicU64>();
-        Ok(MemfdSlots { mapping, pages })
+        let pages = size / size_of::<AtomicU64>();
+        Ok(MemfdSlots { memory, pages })
     }
 }
 
@@ -291,7 +233,9 @@ impl MemfdSlots {
 unsafe impl SlotMemory for MemfdSlots {
     fn slots(&self) -> &[AtomicU64] {
         // SAFETY: see above; all access to the bytes goes through these atomics.
-        unsafe { std::slice::from_raw_parts(self.mapping.base.as_ptr().cast(), self.pages) }
+        unsafe {
+            std::slice::from_raw_parts(self.memory.mapping.base().as_ptr().cast(), self.pages)
+        }
     }
 }
 
@@ -304,7 +248,7 @@ mod tests {
     fn frames_hold_memory_only_from_populate_to_release() {
         let frames = MemfdFrames::new("test frames", 1 << 20, &mut Vec::new()).unwrap();
         assert_eq!(
-            frames.mapping.resident(),
+            frames.memory.resident(),
             0,
             "64 GiB are reserved, none is taken"
         );
@@ -313,11 +257,11 @@ mod tests {
             frames.populate(index, true).unwrap();
             // SAFETY: the frame is populated and FRAME_SIZE bytes long.
             unsafe { frames.frame(index).write_bytes(0xa5, FRAME_SIZE) };
-            assert_eq!(frames.mapping.resident(), n * FRAME_SIZE as u64);
+            assert_eq!(frames.memory.resident(), n * FRAME_SIZE as u64);
         }
         for (n, index) in indices.iter().enumerate() {
             frames.release(*index);
-            assert_eq!(frames.mapping.resident(), ((3 - n) * FRAME_SIZE) as u64);
+            assert_eq!(frames.memory.resident(), ((3 - n) * FRAME_SIZE) as u64);
         }
         frames.populate(77, false).unwrap();
         // SAFETY: the frame is populated; a byte of it may be read.
@@ -333,7 +277,7 @@ mod tests {
             assert!(slots.slots().iter().all(|s| s.load(Ordering::Relaxed) == 0));
             slots.slots()[99_999].store(7, Ordering::Relaxed);
             assert_eq!(slots.slots()[99_999].load(Ordering::Relaxed), 7);
-            assert_eq!(slots.mapping.resident(), 800_000_u64.next_multiple_of(4096));
+            assert_eq!(slots.memory.resident(), 800_000_u64.next_multiple_of(4096));
         }
     }
 
@@ -341,7 +285,7 @@ mod tests {
     fn memory_files_are_for_their_owner_only() {
         let slots = MemfdSlots::new("test slots", 1, false, &mut Vec::new()).unwrap();
         assert_eq!(
-            rustix::fs::fstat(&slots.mapping.fd).unwrap().st_mode & 0o777,
+            rustix::fs::fstat(&slots.memory.fd).unwrap().st_mode & 0o777,
             0o600
         );
     }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    compcache::command::main()
+    compcache::program::main()
 }

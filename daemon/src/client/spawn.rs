@@ -7,9 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::LOG_NAME;
-use crate::daemon::{ALREADY_RUNNING, MESSAGE_PREFIX};
-use crate::runtime_dir::make_dir;
+use crate::args::{ALREADY_RUNNING, MESSAGE_PREFIX};
+use crate::runtime_dir::{LOG_NAME, make_dir};
 
 /// Lines of the log that an error shows where the daemon gave no message.
 const LOG_TAIL: usize = 4;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use compcache_device::{AFTER_SECONDS, CPU_PERCENT, ColdCodec};
-use compcache_engine::CodecSpec;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::mount::Mount;
+use super::value::{MAX_KB, absolute_path, codec, within};
 use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
@@ -22,8 +22,6 @@ use crate::types::{
 
 /// The largest number of a device.
 const LAST_DEVICE: i64 = MAX_DEVICES as i64 - 1;
-/// The largest size in kB: 2^44 bytes.
-pub(super) const MAX_KB: i64 = 1 << 34;
 /// The seconds after which pages may be cold.
 const AFTER_MIN: i64 = *AFTER_SECONDS.start() as i64;
 const AFTER_MAX: i64 = *AFTER_SECONDS.end() as i64;
@@ -205,23 +203,6 @@ fn locate(text: &str, offset: usize) -> (usize, Option<&str>) {
     )
 }
 
-/// An integer from `MIN` to `MAX`.
-pub(super) fn within<'de, D, T, const MIN: i64, const MAX: i64>(
-    from: D,
-) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: TryFrom<i64>,
-{
-    let value = i64::deserialize(from)?;
-    match T::try_from(value) {
-        Ok(fits) if (MIN..=MAX).contains(&value) => Ok(Some(fits)),
-        _ => Err(D::Error::custom(format!(
-            "{value} is out of range: give an integer from {MIN} to {MAX}"
-        ))),
-    }
-}
-
 fn device_number<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     Ok(within::<D, u32, 0, LAST_DEVICE>(from)?.unwrap_or_default())
 }
@@ -242,28 +223,9 @@ where
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
-pub(super) fn codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse::<CodecSpec>().map_err(D::Error::custom)?;
-    Ok(Some(text))
-}
-
 fn cold_codec<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(from)?;
     let codec = text.parse::<ColdCodec>();
     codec.map_err(|e| D::Error::custom(DeviceError::RecompressCodec(e)))?;
     Ok(Some(text))
-}
-
-pub(super) fn absolute_path<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<PathBuf>, D::Error> {
-    let path = PathBuf::deserialize(from)?;
-    if path.is_absolute() {
-        return Ok(Some(path));
-    }
-    Err(D::Error::custom(format!(
-        "\"{}\" is not an absolute path",
-        path.display()
-    )))
 }

@@ -5,6 +5,7 @@
 
 mod file;
 mod mount;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fs;

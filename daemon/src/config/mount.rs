@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::Config;
-use super::file::{MAX_KB, absolute_path, codec, within};
+use super::value::{MAX_KB, absolute_path, codec, within};
 use crate::mounts::plan::{FLAGS, MAX_SECONDS};
 use crate::size::Size;
 

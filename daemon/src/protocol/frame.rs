@@ -12,7 +12,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::message::Message;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"RZSC";
@@ -31,6 +31,12 @@ pub enum Kind {
     Request = 1,
     /// A [`Response`](super::Response).
     Response = 2,
+}
+
+/// A type that travels in a frame.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The frame's kind.
+    const KIND: Kind;
 }
 
 /// A message that could not be sent or understood.

@@ -2,17 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use super::frame::Kind;
+use super::frame::{Kind, Message};
 use super::mount::MountSpec;
 use crate::types::{DeviceStatus, Driver, MountStatus, ParamsUpdate};
-
-/// A type that travels in a frame.
-pub trait Message: Serialize + DeserializeOwned {
-    /// The frame's kind.
-    const KIND: Kind;
-}
 
 /// What a client asks of the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

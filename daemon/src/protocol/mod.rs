@@ -8,6 +8,6 @@ pub mod frame;
 mod message;
 mod mount;
 
-pub use frame::{Kind, ProtocolError, decode, encode, read, write};
-pub use message::{DaemonStatus, ErrorCode, KernelLease, Message, Refusal, Request, Response};
+pub use frame::{Kind, Message, ProtocolError, decode, encode, read, write};
+pub use message::{DaemonStatus, ErrorCode, KernelLease, Refusal, Request, Response};
 pub use mount::MountSpec;

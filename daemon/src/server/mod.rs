@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use compcache_host::Background;
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
@@ -157,18 +158,17 @@ impl Server {
     /// # Errors
     /// Where the accepting thread could not be started.
     pub fn run(self) -> std::io::Result<Outcome> {
-        let acceptor = {
-            let (listener, shared) = (self.listener.clone(), self.shared.clone());
-            thread::Builder::new()
-                .name("accept".into())
-                .stack_size(STACK)
-                .spawn(move || accept(&listener, &shared))?
-        };
-        let outcome = self.decide();
-        // Wakes the acceptor, whose accept(2) fails from here on.
-        let _ = rustix::net::shutdown(self.listener.as_fd(), rustix::net::Shutdown::Both);
-        let _ = acceptor.join();
-        Ok(outcome)
+        let (listener, shared) = (self.listener.clone(), self.shared.clone());
+        let shut = self.listener.clone();
+        let _acceptor = Background::start(
+            "accept",
+            move || accept(&listener, &shared),
+            move || {
+                // Wakes the acceptor, whose accept(2) fails from here on.
+                let _ = rustix::net::shutdown(shut.as_fd(), rustix::net::Shutdown::Both);
+            },
+        )?;
+        Ok(self.decide())
     }
 
     /// Waits for events until one of them is the last.

@@ -11,9 +11,10 @@ use std::process::{Command, Stdio};
 
 use compcache_device::swap;
 use compcache_test_needs as needs;
-use compcached::client::{Client, ClientError, SOCKET_NAME};
-use compcached::daemon::ALREADY_RUNNING;
+use compcached::args::ALREADY_RUNNING;
+use compcached::client::{Client, ClientError};
 use compcached::protocol::{ErrorCode, Request, Response};
+use compcached::runtime_dir::SOCKET_NAME;
 use compcached::types::{Driver, ParamsUpdate, State};
 use harness::{NOBODY, PLAY, Place, done, root, status, wait_for_word};
 use rustix::process::Signal;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use compcached::backend::DeviceBackend;
-use compcached::client::{Client, ClientError, SOCKET_NAME};
+use compcached::client::{Client, ClientError};
 use compcached::mounts::Mounts;
 use compcached::protocol::{self, DaemonStatus, ErrorCode, Refusal, Request, Response};
 use compcached::registry::Registry;
-use compcached::runtime_dir::RuntimeDir;
+use compcached::runtime_dir::{RuntimeDir, SOCKET_NAME};
 use compcached::server::access::Access;
 use compcached::server::{Handle, MAX_CONNECTIONS, Options, Outcome, Server};
 use compcached::types::{DeviceStatus, Driver, ParamsUpdate, State};

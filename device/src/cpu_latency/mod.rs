@@ -18,10 +18,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use compcache_host::proc;
+use compcache_host::{Background, proc};
 
 use crate::keeper::Wake;
 use burst::Burst;
@@ -46,7 +45,7 @@ const KEEP: u64 = 10;
 #[derive(Debug)]
 pub struct CpuLatency {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 #[derive(Debug)]
@@ -56,7 +55,7 @@ struct Shared {
     burst: Burst,
     /// Whether the thread is asked to bound, or does.
     held: AtomicBool,
-    wake: Wake,
+    wake: Arc<Wake>,
 }
 
 impl CpuLatency {
@@ -81,15 +80,15 @@ impl CpuLatency {
             start: Instant::now(),
             burst: Burst::default(),
             held: AtomicBool::new(false),
-            wake: Wake::default(),
+            wake: Arc::default(),
         });
         let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("cpu-latency".into())
-            .spawn(move || own.serve(&mut device, bound))?;
+        let thread = shared
+            .wake
+            .spawn("cpu-latency", move |_| own.serve(&mut device, bound))?;
         Ok(CpuLatency {
             shared,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -113,7 +112,6 @@ impl Shared {
     }
 
     fn serve(&self, device: &mut File, bound: i32) {
-        self.wake.listen();
         while !self.wake.is_stopped() {
             if self.wake.take() {
                 write(device, bound);
@@ -143,12 +141,6 @@ impl Shared {
 fn write(device: &mut File, microseconds: i32) {
     if let Err(error) = device.write_all(&microseconds.to_ne_bytes()) {
         tracing::error!("cannot bound the time in which idle CPUs wake: {error}");
-    }
-}
-
-impl Drop for CpuLatency {
-    fn drop(&mut self) {
-        self.shared.wake.end(&mut self.thread);
     }
 }
 

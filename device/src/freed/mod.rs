@@ -71,6 +71,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use compcache_host::Background;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bits::DeadBits;
@@ -79,7 +80,6 @@ use bits::Layout;
 use btf::{Btf, BtfError};
 use hook::Hook;
 use sys::{Array, Ring};
-use watcher::Watcher;
 
 /// When dead slots are to be freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,7 +208,7 @@ impl FreedError {
 /// The fields are dropped in this order: the program is detached first.
 pub(crate) struct Watch {
     _link: OwnedFd,
-    _watcher: Watcher,
+    _watcher: Background,
 }
 
 impl Watch {
@@ -261,7 +261,7 @@ impl Watch {
         let program = first(&hooks, program)?;
         let bits = Arc::new(DeadBits::new(Box::new(array), layout));
         let free = share(&bits);
-        let watcher = Watcher::start(name, ring, bits, free)
+        let watcher = watcher::start(name, ring, bits, free)
             .map_err(|e| FreedError::system("start a thread", e))?;
         let link = sys::attach(program.as_fd())
             .map_err(|e| FreedError::system("attach a BPF program", e))?;

@@ -3,10 +3,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::mm::{MapFlags, ProtFlags};
+use compcache_host::Mapping;
+use rustix::mm::ProtFlags;
 
 const MAP_CREATE: libc::c_int = 0;
 const PROG_LOAD: libc::c_int = 5;
@@ -155,49 +155,12 @@ pub(super) fn attach(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     )
 }
 
-/// A map's memory in ours.
-struct Mapping {
-    base: NonNull<libc::c_void>,
-    len: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone and lives as long.
-unsafe impl Send for Mapping {}
-// SAFETY: as above; its words are accessed as atomics only.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    /// Maps `len` bytes (not 0) of a map from `offset` on.
-    fn new(map: BorrowedFd<'_>, len: usize, prot: ProtFlags, offset: u64) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address that the kernel chooses touches no other memory.
-        let base = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                len,
-                prot,
-                MapFlags::SHARED,
-                map,
-                offset,
-            )
-        }?;
-        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { base, len })
-    }
-
-    fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping is aligned to a page, this long, and lives as long as `self`. We
-        // and the kernel access it by atomic operations on words of 64 bits.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), self.len / 8) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `new`; what borrowed from it borrowed from `self`.
-        if let Err(errno) = unsafe { rustix::mm::munmap(self.base.as_ptr(), self.len) } {
-            tracing::error!("munmap of a BPF map failed: {}", io::Error::from(errno));
-        }
-    }
+/// The words of a map that is mapped into our memory.
+fn words(of: &Mapping) -> &[AtomicU64] {
+    // SAFETY: the mapping is aligned to a page, this long, and lives as long as the reference. We
+    // and the kernel access it by atomic operations on words of 64 bits; what is mapped for
+    // reading only is only loaded here.
+    unsafe { std::slice::from_raw_parts(of.base().as_ptr().cast(), of.len() / 8) }
 }
 
 /// An array of 64-bit words that programs and this process share.
@@ -222,7 +185,7 @@ impl Array {
             },
         )?;
         let prot = ProtFlags::READ | ProtFlags::WRITE;
-        let mapping = Mapping::new(map.as_fd(), words as usize * 8, prot, 0)?;
+        let mapping = Mapping::shared(&map, 0, words as usize * 8, prot)?;
         Ok(Array { map, mapping })
     }
 
@@ -234,7 +197,7 @@ impl Array {
 
 impl AsRef<[AtomicU64]> for Array {
     fn as_ref(&self) -> &[AtomicU64] {
-        self.mapping.words()
+        words(&self.mapping)
     }
 }
 
@@ -260,8 +223,8 @@ impl Ring {
         )?;
         // Two pages, each with a position in its first word: ours, then the kernel's.
         let prot = ProtFlags::READ | ProtFlags::WRITE;
-        let consumer = Mapping::new(map.as_fd(), page, prot, 0)?;
-        let producer = Mapping::new(map.as_fd(), page, ProtFlags::READ, page as u64)?;
+        let consumer = Mapping::shared(&map, 0, page, prot)?;
+        let producer = Mapping::shared(&map, page as u64, page, ProtFlags::READ)?;
         Ok(Ring {
             map,
             consumer,
@@ -276,7 +239,7 @@ impl Ring {
 
     /// Throws away all that is in the ring.
     pub(super) fn clear(&self) {
-        let written = self.producer.words()[0].load(Ordering::Acquire);
-        self.consumer.words()[0].store(written, Ordering::Release);
+        let written = words(&self.producer)[0].load(Ordering::Acquire);
+        words(&self.consumer)[0].store(written, Ordering::Release);
     }
 }

@@ -22,6 +22,7 @@ use crate::recompress::policy::ColdCodec;
 use crate::status::{DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
 use crate::swap_header::{HeaderError, SwapHeader};
+use crate::swapoff::{self, Executor};
 
 /// How long a reset waits for whoever has the device open: udev looks at a device for a moment
 /// after each change.
@@ -232,8 +233,8 @@ impl KernelDevice {
     ///
     /// # Errors
     /// Those of [`Device::swap_off`](crate::Device::swap_off).
-    pub fn swap_off(&self, executor: &swap::Executor<'_>) -> Result<(), DeviceError> {
-        swap::swap_off(self.number, &self.node(), executor)
+    pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
+        swapoff::swap_off(self.number, &self.node(), executor)
     }
 
     /// The device as it is now; one that the driver does not have is new.

@@ -11,12 +11,11 @@ mod tests;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use compcache_engine::cold::{self, Clock, Owner, Pace};
 use compcache_engine::{FrameMemory, Host, SlotMemory, Store};
-use compcache_host::sched;
+use compcache_host::{Background, sched};
 use parking_lot::Mutex;
 
 use crate::disk::StoreDisk;
@@ -35,7 +34,7 @@ struct Shared {
 /// A device's recompression: the thread, stopped and joined on drop.
 pub(crate) struct Recompression {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl Recompression {
@@ -57,19 +56,14 @@ impl Recompression {
             wake,
             cpu_ns: AtomicU64::new(0),
         });
-        let thread = std::thread::Builder::new()
-            .name(format!("{name}/cold"))
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || {
-                    shared.wake.listen();
-                    sched::become_idle();
-                    run(disk.store(), &shared, &ThreadClock::new());
-                }
-            })?;
+        let own = Arc::clone(&shared);
+        let thread = shared.wake.spawn(format!("{name}/cold"), move |_| {
+            sched::become_idle();
+            run(disk.store(), &own, &ThreadClock::new());
+        })?;
         Ok(Recompression {
             shared,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -82,12 +76,6 @@ impl Recompression {
     /// CPU time used so far, in nanoseconds.
     pub(crate) fn cpu_ns(&self) -> u64 {
         self.shared.cpu_ns.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Recompression {
-    fn drop(&mut self) {
-        self.shared.wake.end(&mut self.thread);
     }
 }
 

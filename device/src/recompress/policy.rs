@@ -7,8 +7,6 @@ use std::str::FromStr;
 use compcache_engine::CodecSpec;
 use compcache_engine::codec::UnknownCodec;
 
-use crate::error::DeviceError;
-
 /// Seconds after which a page may count as cold: up to a day.
 pub const AFTER_SECONDS: RangeInclusive<u32> = 1..=86_400;
 
@@ -67,20 +65,44 @@ impl Default for Recompress {
     }
 }
 
+/// A number that is not within its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutOfRange {
+    /// A time after which pages count as cold, in seconds.
+    #[error(
+        "recompress-after of {given} s is out of range: give {} to {} seconds",
+        AFTER_SECONDS.start(), AFTER_SECONDS.end()
+    )]
+    AfterSeconds {
+        /// What was given.
+        given: u32,
+    },
+    /// A share of a CPU, in per cent.
+    #[error(
+        "recompress-cpu of {given} % is out of range: give {} to {} (per cent of one CPU), or \
+         switch recompression off with recompress 'off'",
+        CPU_PERCENT.start(), CPU_PERCENT.end()
+    )]
+    CpuPercent {
+        /// What was given.
+        given: u32,
+    },
+}
+
 /// A time that is within its limits.
-pub(crate) fn after_seconds(given: u32) -> Result<u32, DeviceError> {
+pub(crate) fn after_seconds(given: u32) -> Result<u32, OutOfRange> {
     if AFTER_SECONDS.contains(&given) {
         return Ok(given);
     }
-    Err(DeviceError::RecompressAfter { given })
+    Err(OutOfRange::AfterSeconds { given })
 }
 
 /// A share of a CPU that is within its limits.
-pub(crate) fn cpu_percent(given: u32) -> Result<u32, DeviceError> {
+pub(crate) fn cpu_percent(given: u32) -> Result<u32, OutOfRange> {
     if CPU_PERCENT.contains(&given) {
         return Ok(given);
     }
-    Err(DeviceError::RecompressCpu { given })
+    Err(OutOfRange::CpuPercent { given })
 }
 
 #[cfg(test)]

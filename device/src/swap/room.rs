@@ -34,7 +34,7 @@ pub struct NoRoom {
 ///
 /// # Errors
 /// [`NoRoom`] for the first cgroup where they do not.
-pub(super) fn check(own: &Entry) -> Result<(), NoRoom> {
+pub(crate) fn check(own: &Entry) -> Result<(), NoRoom> {
     if own.used_bytes == 0 {
         return Ok(());
     }

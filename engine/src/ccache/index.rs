@@ -11,7 +11,8 @@
 
 use alloc::vec::Vec;
 
-use super::lists::{Links, Lists, On, SLOTS};
+use super::block::{Block, On, SLOTS};
+use super::lists::Lists;
 use super::slab::Slab;
 use super::stream::Usefulness;
 use crate::space::radix::{Nodes, Tree};
@@ -19,18 +20,6 @@ use crate::space::radix::{Nodes, Tree};
 /// A file of a [`Ccache`](super::Ccache).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub(super) u32);
-
-/// What is known of eight neighbouring pages of a file.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    pub(super) file: u32,
-    /// Index of its first page in the file, divided by 8.
-    pub(super) key: u64,
-    pub(super) links: [Links; SLOTS as usize],
-    /// How many pages had been given out when each page was the last time: [`Index::given`].
-    pub(super) given: [u32; SLOTS as usize],
-    pub(super) on: [On; SLOTS as usize],
-}
 
 /// A slot of which something is known.
 #[derive(Clone, Copy, Debug)]

@@ -2,58 +2,10 @@
 //! which their pages were dropped.
 //!
 //! Doubly linked, through the numbers of the slots; the links lie beside the slots in
-//! [`Block`](super::index::Block).
+//! [`Block`].
 
-use super::index::Block;
+use super::block::{Block, Links, NONE, On, SLOTS};
 use super::slab::Slab;
-
-/// Slots of a block.
-pub(super) const SLOTS: u32 = 8;
-
-/// No slot: the end of a list.
-const NONE: u32 = u32::MAX;
-
-/// On which list a slot is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum On {
-    /// On none: the slot is empty.
-    #[default]
-    Nothing,
-    /// Held, and not asked for since it was taken in.
-    Inactive,
-    /// Held, and asked for again.
-    Active,
-    /// Not held, but remembered.
-    Shadows,
-    /// Held, and not to be dropped: dirty, or a file's only copy. On no list.
-    Pinned,
-    /// Not held, but a thread is about to store the page: see [`Ccache::add`](super::Ccache::add).
-    /// On no list.
-    Reserved,
-}
-
-/// Neighbours on a list.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
-    next: u32,
-    prev: u32,
-}
-
-impl On {
-    /// Whether the page is held.
-    pub(super) fn holds(self) -> bool {
-        matches!(self, On::Inactive | On::Active | On::Pinned)
-    }
-}
-
-impl Default for Links {
-    fn default() -> Self {
-        Links {
-            next: NONE,
-            prev: NONE,
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct List {

@@ -14,6 +14,7 @@
 
 mod admit;
 mod balance;
+mod block;
 mod index;
 mod lists;
 mod read;
@@ -32,12 +33,13 @@ use lock_api::{Mutex, MutexGuard};
 
 use crate::backing::BackingAccess;
 use crate::codec::CodecSpec;
-use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
+use crate::fallible::NoMemory;
+use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::Slot;
 use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
+use block::{On, SLOTS};
 use index::{Index, Known};
-use lists::{On, SLOTS};
 use stats::Counts;
 
 pub use admit::{Added, Read, Verdict};

@@ -10,7 +10,7 @@ use super::wkdm;
 use super::zstd;
 use super::{CodecId, CodecSpec, Codecs, Corrupt, lz4, lz77, lzo, wks};
 use crate::cpu::Cpu;
-use crate::host::NoMemory;
+use crate::fallible::NoMemory;
 use crate::page::{PAGE_SIZE, Page};
 
 /// The codecs that this build of the crate has: `zstd` and `wkdm` with the features of these

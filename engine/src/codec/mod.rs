@@ -21,7 +21,7 @@ mod zstd;
 pub use builtin::{Builtin, Scratch};
 pub use spec::{CodecSpec, UnknownCodec};
 
-use crate::host::NoMemory;
+use crate::fallible::NoMemory;
 use crate::page::Page;
 
 /// Identifies a codec in a slot. The values are part of the slot's format.

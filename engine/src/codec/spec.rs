@@ -312,7 +312,7 @@ mod tests {
     impl Codecs for Kernels {
         type Scratch = ();
 
-        fn scratch() -> Result<(), crate::host::NoMemory> {
+        fn scratch() -> Result<(), crate::fallible::NoMemory> {
             Ok(())
         }
 

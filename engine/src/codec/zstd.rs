@@ -21,7 +21,7 @@ use core::fmt;
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, ErrorCode, FrameFormat, ResetDirective};
 
 use super::CodecSpec;
-use crate::host::NoMemory;
+use crate::fallible::NoMemory;
 use crate::page::{PAGE_SIZE, Page};
 
 /// The contexts of one worker, used for page after page; about 200 KiB.

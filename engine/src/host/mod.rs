@@ -1,7 +1,7 @@
 //! What the engine asks of the system that it runs on: memory, locks, time.
 
 #[cfg(feature = "std")]
-pub use crate::pool::heap;
+pub mod heap;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
 
@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 use crate::codec::Codecs;
+use crate::fallible::NoMemory;
 
 /// Bytes in a frame, the unit in which the pool takes memory from the host.
 pub const FRAME_SIZE: usize = 64 * 1024;
@@ -53,11 +54,6 @@ pub trait Host: Send + Sync {
     /// has no such thread leaves it out.
     fn wake_recompressor(&self) {}
 }
-
-/// The host has no more memory to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system has no more memory")]
-pub struct NoMemory;
 
 /// Memory for the pool: a fixed number of frames of [`FRAME_SIZE`] bytes, each given and
 /// taken back by the host on demand.

@@ -3,8 +3,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::fallible::collect;
-use crate::host::NoMemory;
+use crate::fallible::{NoMemory, collect};
 
 /// No frame, or no arena.
 pub(super) const NONE: u32 = u32::MAX;

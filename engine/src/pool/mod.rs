@@ -17,8 +17,6 @@
 //! A *place* is the index of a granule, counted over all frames.
 
 pub mod checksum;
-#[cfg(feature = "std")]
-pub mod heap;
 
 mod arena;
 mod bitmap;
@@ -35,8 +33,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use lock_api::Mutex;
 
-use crate::fallible::collect;
-use crate::host::{FRAME_SIZE, FrameMemory, Host, NoMemory};
+use crate::fallible::{NoMemory, collect};
+use crate::host::{FRAME_SIZE, FrameMemory, Host};
 use crate::slot::{ChunkRef, Held, Slot, Taken};
 use arena::{Arena, Frames, Freed};
 use bitmap::{GRANULE, GRANULES, SMALLEST_CHUNK};

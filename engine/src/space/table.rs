@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fallible::collect;
-use crate::host::{NoMemory, SlotMemory};
+use crate::fallible::{NoMemory, collect};
+use crate::host::SlotMemory;
 
 /// Slots to one page of the table's own memory.
 const SLOTS_PER_PAGE: usize = 512;

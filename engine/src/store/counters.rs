@@ -4,8 +4,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::codec::CodecId;
-use crate::fallible::collect;
-use crate::host::NoMemory;
+use crate::fallible::{NoMemory, collect};
 use crate::page::PAGE_SIZE;
 use crate::slot::{ChunkRef, Entry};
 use crate::stats::{LATENCY_BUCKETS, Stats};

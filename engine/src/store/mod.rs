@@ -39,8 +39,8 @@ use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering
 
 use crate::backing::BackingAccess;
 use crate::codec::{Builtin, CodecSpec, Codecs};
-use crate::fallible::reserved;
-use crate::host::{FrameMemory, Host, NoMemory, SlotMemory};
+use crate::fallible::{NoMemory, reserved};
+use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
 use crate::pool::{Owners, Pool};
 use crate::slot::{self, Emptied, Held, Slot, Taken};

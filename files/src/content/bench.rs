@@ -6,7 +6,7 @@ use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 use parking_lot::Mutex;
 
-use super::table::Cache;
+use super::cache::Cache;
 
 /// Benches that are kept for the next request.
 const KEPT: usize = 16;

@@ -8,17 +8,21 @@
 //! - `write`: through to SOURCE, or kept dirty.
 //! - `writeback`: dirty pages go to SOURCE on fsync and close, after a time, and at the limit.
 //! - `memory_files`: files that live here only (`--ram`).
-//! - `tuner`: how large the cache may be, ten times a second.
+//! - `tuning`: how large the cache may be, ten times a second, by what requests tell the `tuner`.
 
 mod bench;
+mod cache;
 mod change;
 mod dirty;
+mod flusher;
 mod memory_files;
 mod pressure;
 mod read;
+mod shared;
 mod source;
 mod table;
 mod tuner;
+mod tuning;
 mod write;
 mod writeback;
 
@@ -35,7 +39,7 @@ use parking_lot::Mutex;
 
 use crate::options::WritePolicy;
 use dirty::Dirty;
-use table::Shared;
+use shared::Shared;
 
 pub use change::Change;
 pub use dirty::Reported;

@@ -1,4 +1,4 @@
-//! The contents of a mount's files by key, and what they share.
+//! The contents of a mount's files, by key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,29 +6,23 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use compcache_engine::ccache::{Ccache, CcacheConfig};
-use compcache_engine::host::FRAME_SIZE;
+use compcache_engine::ccache::CcacheConfig;
+use compcache_host::Background;
 use compcache_host::keeper::{Keeper, Wake};
 use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots, MemoryError};
 use parking_lot::Mutex;
 
 use super::bench::Benches;
+use super::cache::{Cache, capacity};
+use super::flusher::Flusher;
+use super::shared::Shared;
 use super::tuner::Tuner;
-use super::writeback::{Flusher, WriteBack};
+use super::tuning;
+use super::writeback::WriteBack;
 use super::{Content, FileKey, Mode, Stamp};
 use crate::error::FilesError;
-use crate::options::{Limits, MountOptions};
+use crate::options::MountOptions;
 use crate::status::MountStatus;
-
-/// The cache of a mount.
-pub(super) type Cache = Ccache<LinuxHost, MemfdFrames, MemfdSlots>;
-
-/// Slots for so many bytes of the limit: what the smallest chunks would need. Only address space
-/// is taken beforehand.
-const BYTES_PER_SLOT: u64 = 32;
-
-/// Frames beyond the limit: those that are being filled and emptied.
-const SLACK_FRAMES: u64 = 64;
 
 /// Parts of the pool that threads fill at once.
 const ARENAS: usize = 4;
@@ -39,27 +33,6 @@ const RESERVE: std::ops::RangeInclusive<u64> = 256 << 10..=16 << 20;
 /// Contents beyond those that are needed, before the table is looked through for them.
 const IDLE_CONTENTS: usize = 1024;
 
-/// What all contents of a mount share.
-pub(super) struct Shared {
-    pub(super) cache: Cache,
-    pub(super) mode: Mode,
-    pub(super) limits: Limits,
-    /// Most bytes of all files together, of files that live in memory only.
-    pub(super) size: u64,
-    pub(super) benches: Benches,
-    pub(super) write_back: WriteBack,
-    pub(super) tuner: Arc<Tuner>,
-    pub(super) invalidated: AtomicU64,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("mode", &self.mode)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The contents of a mount's files.
 pub struct Contents {
     pub(super) shared: Arc<Shared>,
@@ -67,7 +40,7 @@ pub struct Contents {
     codec: String,
     // In the order in which they end.
     _flusher: Flusher,
-    _tuner: Option<super::tuner::Thread>,
+    _tuner: Option<Background>,
     _keeper: Keeper,
 }
 
@@ -91,9 +64,7 @@ impl Contents {
     /// [`FilesError::Memory`] where there is no address space for the cache, and
     /// [`FilesError::System`] where there is no thread left.
     pub fn new(options: &MountOptions) -> Result<Arc<Self>, FilesError> {
-        Self::tuned_by(options, |shared| {
-            super::tuner::Thread::start(shared, options).map(Some)
-        })
+        Self::tuned_by(options, |shared| tuning::start(shared, options))
     }
 
     /// Of a mount whose cache keeps its size, and is told by the test when the kernel reclaims.
@@ -104,7 +75,7 @@ impl Contents {
 
     fn tuned_by(
         options: &MountOptions,
-        tuner: impl FnOnce(&Arc<Shared>) -> io::Result<Option<super::tuner::Thread>>,
+        tuner: impl FnOnce(&Arc<Shared>) -> io::Result<Option<Background>>,
     ) -> Result<Arc<Self>, FilesError> {
         let limits = options.limits;
         let memory = |error: MemoryError| FilesError::Memory {
@@ -246,14 +217,4 @@ impl Content {
         self.id.is_some_and(|id| self.shared.cache.known(id) > 0)
             || !self.state.lock().dirty.is_empty()
     }
-}
-
-/// Frames and slots for a cache of `limit` bytes, and for files of `size` bytes in all.
-fn capacity(limit: u64, size: Option<u64>) -> (u32, u64) {
-    let frames = (limit / FRAME_SIZE as u64).saturating_add(SLACK_FRAMES);
-    let for_files = size.unwrap_or(0) / 4096 * 4;
-    let slots = (limit / BYTES_PER_SLOT)
-        .max(for_files)
-        .clamp(1 << 12, 1 << 32);
-    (u32::try_from(frames).unwrap_or(u32::MAX), slots)
 }

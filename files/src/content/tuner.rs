@@ -1,43 +1,15 @@
-//! The tuner: a thread that, while files are read, looks at the system's memory ten times a
-//! second and lets the cache grow or shrink. While they are not, it sleeps until the kernel reports
-//! that programs wait for memory. Only where that can't be known does it look once a second, as
-//! long as the cache holds pages: on a kernel without such reports, or beside swap devices that
-//! share its limit.
+//! What requests leave for the tuner's thread, and what its measurements tell them: whether it pays
+//! to take a page in, and to read more than was asked for.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use compcache_host::keeper::Wake;
-use compcache_host::pressure::Trigger;
 
-use super::Mode;
-use super::pressure::System;
 use super::source::Reader;
-use super::table::Shared;
-use crate::options::{Limits, MountOptions};
-
-/// Time between two looks.
-const PERIOD: Duration = Duration::from_millis(100);
-
-/// Time between two looks while files are not read, where they are needed.
-const IDLE_PERIOD: Duration = Duration::from_secs(1);
-
-/// Looks without a read in between, after which the thread sleeps.
-const IDLE_LOOKS: u32 = 20;
-
-/// Looks for which the kernel counts as reclaiming after it dropped pages.
-const RECLAIMING_LOOKS: u32 = 50;
-
-/// The kernel reclaims where, for eight pages that are given out, it drops one.
-const STOLEN_PART: u64 = 8;
-
-/// Time from a fault until a page that is held is there, without its decompression: what two
-/// hand-overs between program and daemon take, in nanoseconds.
-const HAND_OVER_NS: u64 = 18_000;
 
 /// Time that giving out a page that is held takes, where many are asked for at once.
 const HIT_NS: u64 = 4_000;
@@ -51,11 +23,11 @@ const WEIGHT: u64 = 16;
 /// What requests tell the tuner.
 pub(super) struct Tuner {
     pub(super) reader: Reader,
-    requests: AtomicU64,
-    sleeps: AtomicBool,
-    wake: Arc<Wake>,
+    pub(super) requests: AtomicU64,
+    pub(super) sleeps: AtomicBool,
+    pub(super) wake: Arc<Wake>,
     /// Nanoseconds that reading a page from SOURCE takes; 0 before the first.
-    miss_ns: AtomicU64,
+    pub(super) miss_ns: AtomicU64,
     /// Nanoseconds that one read of SOURCE takes, of however many pages.
     read_ns: AtomicU64,
     /// Nanoseconds that it takes to compress a page and take it in.
@@ -132,252 +104,9 @@ fn average(of: &AtomicU64, new: u64) {
     of.store(now, Ordering::Relaxed);
 }
 
-/// The tuner's thread.
-pub(super) struct Thread {
-    wake: Arc<Wake>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Thread {
-    pub(super) fn start(shared: &Arc<Shared>, options: &MountOptions) -> io::Result<Self> {
-        let wake = Arc::clone(&shared.tuner.wake);
-        if shared.mode == Mode::Memory {
-            return Ok(Thread { wake, thread: None });
-        }
-        let mut tuning = Tuning {
-            shared: Arc::clone(shared),
-            limit: Box::new(limit(options)),
-            system: System::new(),
-            shares: options
-                .budget
-                .as_ref()
-                .is_some_and(|budget| budget.limit().is_some()),
-            triggers: Trigger::all(),
-            stolen: None,
-            given: 0,
-            reclaiming: 0,
-        };
-        let woken = Arc::clone(&wake);
-        let thread = std::thread::Builder::new()
-            .name("files/tune".to_owned())
-            .spawn(move || {
-                woken.listen();
-                while !woken.is_stopped() {
-                    tuning.run_until_idle(&woken);
-                    tuning.sleep(&woken);
-                }
-            })?;
-        Ok(Thread {
-            wake,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.wake.end(&mut self.thread);
-    }
-}
-
-/// How many bytes the mount may take at the moment.
-fn limit(options: &MountOptions) -> impl Fn() -> u64 + Send + use<> {
-    let Limits { cache, floor, .. } = options.limits;
-    let budget = options.budget.clone();
-    move || match &budget {
-        Some(budget) => budget.share(cache).max(floor),
-        None => cache,
-    }
-}
-
-struct Tuning {
-    shared: Arc<Shared>,
-    limit: Box<dyn Fn() -> u64 + Send>,
-    system: System,
-    /// Swap devices share the limit.
-    shares: bool,
-    /// By which the kernel reports that programs wait for memory.
-    triggers: Vec<Trigger>,
-    /// At the last look.
-    stolen: Option<u64>,
-    given: u64,
-    /// Looks for which the kernel still counts as reclaiming.
-    reclaiming: u32,
-}
-
-impl Tuning {
-    /// Looks again and again until no requests come.
-    fn run_until_idle(&mut self, wake: &Wake) {
-        let (mut seen, mut idle) = (0, 0);
-        while idle < IDLE_LOOKS && !wake.is_stopped() {
-            let requests = self.shared.tuner.requests.load(Ordering::Relaxed);
-            idle = if requests == seen { idle + 1 } else { 0 };
-            seen = requests;
-            self.look();
-            let until = Instant::now() + PERIOD;
-            while let Some(left) = until.checked_duration_since(Instant::now())
-                && !wake.is_stopped()
-            {
-                std::thread::park_timeout(left);
-            }
-        }
-    }
-
-    /// Sleeps until the next request, or until programs wait for memory.
-    fn sleep(&mut self, wake: &Wake) {
-        let shared = Arc::clone(&self.shared);
-        let before = shared.tuner.requests.load(Ordering::Relaxed);
-        let asked = |wake: &Wake| {
-            wake.is_stopped()
-                || shared.tuner.requests.load(Ordering::SeqCst) != before
-                || wake.take()
-        };
-        wake.take();
-        shared.tuner.sleeps.store(true, Ordering::SeqCst);
-        while !asked(wake) {
-            if wake.wait(&self.triggers, self.idle_period()) {
-                // One that is gone would wake the thread for ever.
-                self.triggers.retain(|trigger| !trigger.is_gone());
-                break;
-            }
-            if !asked(wake) {
-                self.look();
-            }
-        }
-        shared.tuner.sleeps.store(false, Ordering::SeqCst);
-        // What was dropped meanwhile was not for want of these files' pages.
-        self.stolen = None;
-    }
-
-    /// How long to sleep at most.
-    fn idle_period(&self) -> Option<Duration> {
-        let blind = self.shares || self.triggers.is_empty();
-        let holds = || {
-            let stats = self.shared.cache.stats();
-            stats.inactive + stats.active > 0
-        };
-        (blind && holds()).then_some(IDLE_PERIOD)
-    }
-
-    fn look(&mut self) {
-        let cache = &self.shared.cache;
-        let look = self.system.look();
-        let given = cache.given();
-        let new = given.wrapping_sub(self.given);
-        let stolen = look.stolen - self.stolen.unwrap_or(look.stolen).min(look.stolen);
-        if stolen * STOLEN_PART > new && stolen > 0 {
-            self.reclaiming = RECLAIMING_LOOKS;
-        } else {
-            self.reclaiming = self.reclaiming.saturating_sub(1);
-        }
-        (self.stolen, self.given) = (Some(look.stolen), given);
-        cache.set_reclaiming(self.reclaiming > 0);
-        let miss = self.shared.tuner.miss_ns.load(Ordering::Relaxed);
-        if miss > 0 {
-            cache.set_times(miss + HAND_OVER_NS, HAND_OVER_NS);
-        }
-        cache.tune((self.limit)(), look.missing, look.page_cache);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use compcache_engine::Page;
-    use compcache_engine::ccache::{Added, Read};
-
     use super::*;
-    use crate::budget::Budget;
-    use crate::content::Contents;
-    use crate::content::tests::options;
-
-    /// A tuning of nobody's pages over made-up numbers of the system.
-    fn tuning(directory: &std::path::Path) -> (Arc<Contents>, Tuning) {
-        let options = options(directory, Mode::Through);
-        let contents = Contents::untuned(&options);
-        let tuning = Tuning {
-            shared: Arc::clone(&contents.shared),
-            limit: Box::new(limit(&options)),
-            system: System::at(directory),
-            shares: false,
-            triggers: Vec::new(),
-            stolen: None,
-            given: 0,
-            reclaiming: 0,
-        };
-        (contents, tuning)
-    }
-
-    fn system(directory: &std::path::Path, available_kb: u64, stolen: u64) {
-        let meminfo = format!("MemTotal: 1048576 kB\nMemAvailable: {available_kb} kB\n");
-        std::fs::write(directory.join("meminfo"), meminfo).unwrap();
-        std::fs::write(directory.join("vmstat"), format!("pgsteal_file {stolen}\n")).unwrap();
-    }
-
-    #[test]
-    fn a_kernel_that_drops_pages_reclaims_for_a_while() {
-        let directory = tempfile::tempdir().unwrap();
-        let (contents, mut tuning) = tuning(directory.path());
-        let reclaims = || contents.shared.cache.reclaims();
-        system(directory.path(), 500_000, 1000);
-        tuning.look();
-        assert!(!reclaims(), "what was dropped before is no sign");
-        system(directory.path(), 500_000, 1100);
-        tuning.look();
-        assert!(reclaims());
-        (1..RECLAIMING_LOOKS).for_each(|_| tuning.look());
-        assert!(reclaims());
-        tuning.look();
-        assert!(!reclaims(), "it is over");
-    }
-
-    #[test]
-    fn a_machine_that_is_short_of_memory_gets_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let (contents, mut tuning) = tuning(directory.path());
-        let target = || contents.shared.cache.stats().target;
-        system(directory.path(), 500_000, 0);
-        tuning.look();
-        assert_eq!(target(), 256 << 10);
-        system(directory.path(), 10_000, 0);
-        tuning.look();
-        assert_eq!(target(), 128 << 10, "the floor is kept");
-    }
-
-    /// A cache that nobody asks for pages gives its memory to swap devices that need it.
-    #[test]
-    fn an_idle_cache_shrinks_for_swap_devices() {
-        const LIMIT: u64 = 1 << 20;
-        let directory = tempfile::tempdir().unwrap();
-        let budget = Arc::new(Budget::new(Some(LIMIT)));
-        let mut options = options(directory.path(), Mode::Through);
-        options.budget = Some(Arc::clone(&budget));
-        let (cache, floor) = (options.limits.cache, options.limits.floor);
-        let contents = Contents::new(&options).unwrap();
-        let shared = &contents.shared;
-        let until = |what: &dyn Fn() -> bool| {
-            let start = Instant::now();
-            while !what() {
-                let stats = shared.cache.stats();
-                assert!(start.elapsed() < Duration::from_secs(600), "{stats:?}");
-                std::thread::yield_now();
-            }
-        };
-        let file = shared.cache.add_file().unwrap();
-        let mut worker = shared.cache.try_worker().unwrap();
-        let mut page: Page = [0; 4096];
-        for (n, byte) in page.iter_mut().enumerate().step_by(9) {
-            *byte = n as u8;
-        }
-        let added = shared
-            .cache
-            .add(&mut worker, file, 0, &page, Read::Asked, || true);
-        assert_eq!(added, Added::Held);
-        until(&|| shared.cache.stats().target == cache);
-        until(&|| shared.tuner.sleeps.load(Ordering::SeqCst));
-        budget.set_swap(LIMIT);
-        until(&|| shared.cache.stats().target == floor);
-        assert!(shared.tuner.sleeps.load(Ordering::SeqCst));
-    }
 
     #[test]
     fn slow_sources_are_told_from_fast_ones() {

@@ -10,15 +10,15 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_engine::ccache::Found;
-use parking_lot::{Condvar, Mutex};
+use compcache_host::keeper::Wake;
+use parking_lot::Mutex;
 
 use super::dirty::Reported;
 use super::read::PAGE;
-use super::table::Shared;
 use super::{Content, FileKey, Mode, source};
 
 /// Pages that are written out at once: 1 MiB.
@@ -37,15 +37,14 @@ const WRITTEN: usize = 256;
 /// The dirty files of a mount.
 #[derive(Debug, Default)]
 pub(super) struct WriteBack {
-    files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
+    pub(super) files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
     through: Mutex<VecDeque<(Instant, Weak<File>)>>,
     pages: AtomicU64,
     written: AtomicU64,
     errors: AtomicU64,
     /// The flusher sleeps without end: there is nothing to look for.
     rests: AtomicBool,
-    wake: Mutex<bool>,
-    woken: Condvar,
+    pub(super) wake: Arc<Wake>,
 }
 
 impl WriteBack {
@@ -85,8 +84,7 @@ impl WriteBack {
 
     fn wake_flusher(&self) {
         if self.rests.swap(false, Ordering::AcqRel) {
-            *self.wake.lock() = true;
-            self.woken.notify_one();
+            self.wake.wake();
         }
     }
 
@@ -95,7 +93,7 @@ impl WriteBack {
         self.write_out_where(|_| true)
     }
 
-    fn write_out_where(&self, wanted: impl Fn(&Content) -> bool) -> io::Result<()> {
+    pub(super) fn write_out_where(&self, wanted: impl Fn(&Content) -> bool) -> io::Result<()> {
         let files: Vec<_> = self.files.lock().values().cloned().collect();
         let mut outcome = Ok(());
         for content in files.into_iter().filter(|content| wanted(content)) {
@@ -105,7 +103,7 @@ impl WriteBack {
     }
 
     /// Drops pages from SOURCE's page cache that were written through some time ago.
-    fn drop_behind(&self) {
+    pub(super) fn drop_behind(&self) {
         loop {
             let mut through = self.through.lock();
             match through.front() {
@@ -125,21 +123,21 @@ impl WriteBack {
     }
 
     /// Sleeps for a period, or while there is nothing to do.
-    fn sleep(&self) {
-        let mut woken = self.wake.lock();
+    pub(super) fn sleep(&self) {
+        let woken = || self.wake.take() || self.wake.is_stopped();
         if self.is_idle() {
             self.rests.store(true, Ordering::Release);
             // Looked at again: whoever came before that did not wake.
             if self.is_idle() {
-                while !*woken {
-                    self.woken.wait(&mut woken);
+                while !woken() {
+                    thread::park();
                 }
             }
             self.rests.store(false, Ordering::Release);
-        } else if !*woken {
-            let _ = self.woken.wait_for(&mut woken, PERIOD);
+        } else if !woken() {
+            thread::park_timeout(PERIOD);
         }
-        *woken = false;
+        self.wake.take();
     }
 }
 
@@ -281,66 +279,8 @@ impl Content {
     }
 
     /// Whether a dirty page is older than that.
-    fn is_overdue(&self, age: Duration) -> bool {
+    pub(super) fn is_overdue(&self, age: Duration) -> bool {
         let since = self.state.lock().dirty.since();
         since.is_some_and(|since| since.elapsed() >= age)
-    }
-}
-
-/// The thread that writes out what has been dirty for long.
-#[derive(Debug)]
-pub(super) struct Flusher {
-    shared: Arc<Shared>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Flusher {
-    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, shared) = (Arc::clone(&stop), Arc::clone(shared));
-        let served = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("files/flush".to_owned())
-            .spawn(move || {
-                let write_back = &served.write_back;
-                while !stopped.load(Ordering::Acquire) {
-                    let age = served.limits.dirty_after;
-                    // Failures are noted in the files, for fsync and close.
-                    let _ = write_back.write_out_where(|content| content.is_overdue(age));
-                    write_back.drop_behind();
-                    write_back.sleep();
-                }
-            })?;
-        Ok(Flusher {
-            shared,
-            stop,
-            thread: Some(thread),
-        })
-    }
-
-    /// Ends the thread.
-    fn stop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        let write_back = &self.shared.write_back;
-        *write_back.wake.lock() = true;
-        write_back.woken.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread files/flush panicked");
-        }
-    }
-}
-
-impl Drop for Flusher {
-    fn drop(&mut self) {
-        self.stop();
-        // Files whose pages could not be written out hold on to what they share, and the other
-        // way round.
-        let lost = std::mem::take(&mut *self.shared.write_back.files.lock());
-        if !lost.is_empty() {
-            tracing::error!("dirty pages of {} files are lost", lost.len());
-        }
     }
 }

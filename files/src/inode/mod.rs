@@ -2,6 +2,7 @@
 
 pub(crate) mod handle;
 pub(crate) mod node;
+pub(crate) mod place;
 pub(crate) mod source;
 pub(crate) mod stat;
 pub(crate) mod table;

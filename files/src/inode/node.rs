@@ -9,20 +9,9 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
-use super::handle::Handle;
+use super::place::Place;
 use super::source::Source;
 use crate::content::{Content, FileKey};
-
-/// How the file of an inode is found again.
-#[derive(Debug)]
-pub(crate) enum Place {
-    /// By its handle.
-    Handle(Handle),
-    /// By an `O_PATH` descriptor.
-    Fd(OwnedFd),
-    /// It is the directory that is shown.
-    Root,
-}
 
 /// A name that led to the inode.
 #[derive(Clone, Debug)]

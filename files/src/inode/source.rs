@@ -12,7 +12,7 @@ use rustix::mount::{
 };
 
 use super::handle::Handle;
-use super::node::Place;
+use super::place::Place;
 use super::stat::{is_directory, key, stat};
 use crate::content::FileKey;
 

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use compcache_engine::Page;
 use compcache_engine::codec::{self, Builtin, CodecId, CodecSpec, Codecs, Corrupt};
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 
 use crate::{sys, zstd};
 

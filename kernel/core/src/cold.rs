@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 use compcache_engine::cold::{self, Clock, Owner, Pace};
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 use lock_api::Mutex;
 
 use crate::host::Spinlock;

@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 use compcache_engine::stats::Stats;
 
 use crate::backing::BackingSwap;

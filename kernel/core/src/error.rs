@@ -3,7 +3,7 @@
 use core::fmt;
 
 use compcache_engine::codec::UnknownCodec;
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 use compcache_engine::swap_header::HeaderError;
 
 use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};

@@ -4,8 +4,7 @@
 use alloc::alloc::{Layout, alloc_zeroed};
 use alloc::boxed::Box;
 
-use compcache_engine::fallible::reserved;
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::{NoMemory, reserved};
 
 /// Memory for a `T`, all of its bytes zero, made where it stays: a kernel's stack is small.
 ///

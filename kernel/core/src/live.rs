@@ -7,8 +7,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::backing::BackingAccess;
-use compcache_engine::fallible::{boxed, boxed_page, try_collect};
-use compcache_engine::host::{FRAME_SIZE, NoMemory};
+use compcache_engine::fallible::{NoMemory, boxed, boxed_page, try_collect};
+use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::page::PAGE_SIZE;
 use compcache_engine::swap_header::{LABEL_LEN, SwapHeader};
 use compcache_engine::{Store, StoreConfig, Worker};

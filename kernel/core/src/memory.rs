@@ -3,7 +3,7 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 use compcache_engine::{FrameMemory, SlotMemory};
 
 use crate::sys;

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::ptr::NonNull;
 
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::NoMemory;
 
 use crate::error::Error;
 use crate::exhaustion::Watch;

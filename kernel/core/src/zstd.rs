@@ -14,8 +14,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use compcache_engine::Page;
 use compcache_engine::codec::CodecSpec;
-use compcache_engine::fallible::{boxed, try_collect};
-use compcache_engine::host::NoMemory;
+use compcache_engine::fallible::{NoMemory, boxed, try_collect};
 use lock_api::Mutex;
 
 use crate::host::Spinlock;

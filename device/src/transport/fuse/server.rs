@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+
+use compcache_host::Background;
 
 use super::MAX_IO;
 use super::buffer::Buffer;
@@ -20,7 +21,8 @@ use crate::error::DeviceError;
 /// A mounted file and the threads that serve it.
 pub(crate) struct Server {
     mount: Mount,
-    threads: Vec<JoinHandle<()>>,
+    /// They end when the mount does.
+    threads: Vec<Background>,
 }
 
 /// What is served, where, and by how many threads.
@@ -122,9 +124,7 @@ impl Server {
         thread: String,
         serve: impl FnOnce() + Send + 'static,
     ) -> Result<(), DeviceError> {
-        let thread = std::thread::Builder::new()
-            .name(format!("{}/{thread}", job.name))
-            .spawn(serve)
+        let thread = Background::start(format!("{}/{thread}", job.name), serve, || ())
             .map_err(|e| DeviceError::system("start a worker thread", e, ""))?;
         self.threads.push(thread);
         Ok(())
@@ -137,13 +137,8 @@ impl Server {
 
     /// Unmounts, and waits until the threads have finished what they work on.
     pub(crate) fn stop(&mut self) -> Result<(), DeviceError> {
-        // Where it can't be unmounted, the threads would not end: they go on.
         self.mount.unmount()?;
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker thread panicked");
-            }
-        }
+        self.threads.clear();
         Ok(())
     }
 }
@@ -152,6 +147,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
             tracing::error!("{error}");
+            // While it is mounted, the threads do not end: they go on.
+            self.threads.drain(..).for_each(Background::detach);
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-use crate::host::{FRAME_SIZE, FrameMemory, NoMemory, SlotMemory};
+use crate::fallible::NoMemory;
+use crate::host::{FRAME_SIZE, FrameMemory, SlotMemory};
 
 /// Frames on the heap.
 #[derive(Debug)]

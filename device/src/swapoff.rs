@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use super::{find, room};
 use crate::error::DeviceError;
+use crate::swap::{find, room};
 
 /// Calls `swapoff(2)` for a block device and gives what it said.
 ///
-/// [`off`](super::off) is one that calls it in this process. Who serves the device must not do so:
+/// [`swap::off`](crate::swap::off) is one that calls it in this process. Who serves the device must not do so:
 /// while a process is in `swapoff(2)`, the kernel's OOM killer takes it before any other.
 pub type Executor<'a> = dyn Fn(&Path) -> io::Result<()> + 'a;
 

@@ -1,0 +1,61 @@
+//! What is known of a page beside its slot, for eight neighbouring pages of a file at once.
+
+/// Slots of a block.
+pub(super) const SLOTS: u32 = 8;
+
+/// No slot: the end of a list.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// On which list a slot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum On {
+    /// On none: the slot is empty.
+    #[default]
+    Nothing,
+    /// Held, and not asked for since it was taken in.
+    Inactive,
+    /// Held, and asked for again.
+    Active,
+    /// Not held, but remembered.
+    Shadows,
+    /// Held, and not to be dropped: dirty, or a file's only copy. On no list.
+    Pinned,
+    /// Not held, but a thread is about to store the page: see [`Ccache::add`](super::Ccache::add).
+    /// On no list.
+    Reserved,
+}
+
+impl On {
+    /// Whether the page is held.
+    pub(super) fn holds(self) -> bool {
+        matches!(self, On::Inactive | On::Active | On::Pinned)
+    }
+}
+
+/// Neighbours on a list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    pub(super) next: u32,
+    pub(super) prev: u32,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Links {
+            next: NONE,
+            prev: NONE,
+        }
+    }
+}
+
+/// What is known of eight neighbouring pages of a file.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    pub(super) file: u32,
+    /// Index of its first page in the file, divided by 8.
+    pub(super) key: u64,
+    pub(super) links: [Links; SLOTS as usize],
+    /// How many pages had been given out when each page was the last time, modulo 2^32.
+    pub(super) given: [u32; SLOTS as usize],
+    pub(super) on: [On; SLOTS as usize],
+}
