@@ -1,5 +1,6 @@
 //! Where this program finds the daemon, and what machine it runs on.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -166,7 +167,7 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
 }
 
 /// Prints each of the daemon's warnings to standard error, as `PROGRAM: warning: …`.
-pub(crate) fn warn(program: &str, warnings: &[String]) {
+pub(crate) fn warn(program: &str, warnings: &[impl Display]) {
     for warning in warnings {
         eprintln!("{program}: warning: {warning}");
     }

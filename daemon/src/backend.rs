@@ -3,6 +3,7 @@
 //! [`Ramzswap`](crate::ramzswap::Ramzswap), [`Kernel`](crate::kernel::Kernel) and
 //! [`FileSystem`](crate::file_system::FileSystem) are the real ones; tests of the server put their own in their place and need no root.
 
+use compcache_device::Warning;
 use compcache_files::MountOptions;
 
 use crate::protocol::Refusal;
@@ -64,6 +65,11 @@ pub trait DeviceBackend: Send + Sync {
     /// `ENOMEM` where its pages do not fit back, `EBUSY` while another process swaps it off, those
     /// of `swapoff(2)`. The device is then still swapped on.
     fn swap_off(&self) -> Result<(), Refusal>;
+}
+
+/// Warnings of a device as they are sent to clients and printed.
+pub(crate) fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(Warning::to_string).collect()
 }
 
 /// Makes mounts.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use compcache_device::kernel::{KernelDevice, MAX_DEVICES, Root};
 
-use crate::backend::DeviceBackend;
+use crate::backend::{DeviceBackend, texts};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::registry::Registry;
 use crate::swapoff::{self, Program};
@@ -72,11 +72,11 @@ impl DeviceBackend for Kernel {
     }
 
     fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(self.device.configure(params)?)
+        Ok(texts(&self.device.configure(params)?))
     }
 
     fn init(&self) -> Result<Vec<String>, Refusal> {
-        Ok(self.device.init()?)
+        Ok(texts(&self.device.init()?))
     }
 
     fn reset(&self) -> Result<(), Refusal> {
@@ -84,7 +84,7 @@ impl DeviceBackend for Kernel {
     }
 
     fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(self.device.set(params)?)
+        Ok(texts(&self.device.set(params)?))
     }
 
     fn status(&self) -> DeviceStatus {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compcache_device::kernel::Root;
 use compcache_device::{Device, DeviceError, Env};
 
-use crate::backend::DeviceBackend;
+use crate::backend::{DeviceBackend, texts};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::swapoff::{self, Program};
 use crate::types::{DeviceStatus, ParamsUpdate};
@@ -50,11 +50,11 @@ impl DeviceBackend for Ramzswap {
     }
 
     fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(self.device.configure(params)?)
+        Ok(texts(&self.device.configure(params)?))
     }
 
     fn init(&self) -> Result<Vec<String>, Refusal> {
-        Ok(self.device.init()?)
+        Ok(texts(&self.device.init()?))
     }
 
     fn reset(&self) -> Result<(), Refusal> {
@@ -62,7 +62,7 @@ impl DeviceBackend for Ramzswap {
     }
 
     fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(self.device.set(params)?)
+        Ok(texts(&self.device.set(params)?))
     }
 
     fn status(&self) -> DeviceStatus {

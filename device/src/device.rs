@@ -26,6 +26,7 @@ use crate::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
 use crate::swapoff::{self, Executor};
 use crate::transport::{Attachment, DetachError};
+use crate::warning::Warning;
 
 type MemfdDisk = StoreDisk<LinuxHost, MemfdFrames, MemfdSlots>;
 
@@ -41,7 +42,7 @@ pub struct Device {
 struct Inner {
     params: Params,
     /// Warnings that `configure` has given, so that `init` does not repeat them.
-    warned: Vec<String>,
+    warned: Vec<Warning>,
     active: Option<Active>,
 }
 
@@ -95,7 +96,7 @@ impl Device {
     /// # Errors
     /// [`DeviceError`] where a value or a rule refuses them, where the backing swap is unfit,
     /// or where the device is initialised already. Nothing is changed then.
-    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         let mut inner = self.inner.lock();
         if inner.active.is_some() {
             return Err(DeviceError::AlreadyInitialised {
@@ -110,7 +111,7 @@ impl Device {
         &self,
         inner: &mut Inner,
         update: &ParamsUpdate,
-    ) -> Result<Vec<String>, DeviceError> {
+    ) -> Result<Vec<Warning>, DeviceError> {
         let params = inner.params.with(update)?;
         let backing = params
             .backing_swap
@@ -129,7 +130,7 @@ impl Device {
     ///
     /// # Errors
     /// [`DeviceError`]; the device is then not initialised and nothing is left behind.
-    pub fn init(&self) -> Result<Vec<String>, DeviceError> {
+    pub fn init(&self) -> Result<Vec<Warning>, DeviceError> {
         let mut inner = self.inner.lock();
         if inner.active.is_some() {
             return Err(DeviceError::AlreadyInitialised {
@@ -146,7 +147,9 @@ impl Device {
         let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
         let (resolved, mut warnings) = inner.params.resolve(self.env.ram_bytes, backing_size)?;
         warnings.retain(|w| !inner.warned.contains(w));
-        inner.active = Some(self.activate(resolved, backing, &mut warnings)?);
+        let (active, more) = self.activate(resolved, backing)?;
+        warnings.extend(more);
+        inner.active = Some(active);
         inner.warned.clear();
         for warning in &warnings {
             tracing::warn!(device = %self.name(), "{warning}");
@@ -165,22 +168,19 @@ impl Device {
         &self,
         resolved: Resolved,
         backing: Option<BackingSwap>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Active, DeviceError> {
+    ) -> Result<(Active, Vec<Warning>), DeviceError> {
         let pages = resolved.disksize / PAGE;
         let sizes = pool_size::for_device(pages, resolved.memlimit, self.env.workers);
         let table_bytes = pages * 8;
         let resident = table_bytes <= self.env.ram_bytes / 16;
+        let mut warnings = Vec::new();
         if !resident {
-            warnings.push(format!(
-                "the slot table ({} kB) is more than 1/16 of the RAM: it is not made resident \
-                 beforehand, so that first writes may have to wait for memory",
-                table_bytes / 1024
-            ));
+            warnings.push(Warning::SlotTableNotResident { bytes: table_bytes });
         }
-        let frames = MemfdFrames::new("ramzswap pool", sizes.frames, warnings)?;
-        // What keeps the frames from being locked has been warned of already.
-        let slots = MemfdSlots::new("ramzswap slot table", pages, resident, &mut Vec::new())?;
+        let frames = MemfdFrames::new("ramzswap pool", sizes.frames)?;
+        // What keeps the frames from being locked keeps the slot table, too: one warning will do.
+        warnings.extend(frames.locked().err().map(Warning::from));
+        let slots = MemfdSlots::new("ramzswap slot table", pages, resident)?;
         let wake = Arc::new(Wake::default());
         let wake_recompression = Arc::new(Wake::default());
         let store = Store::try_new(
@@ -210,7 +210,8 @@ impl Device {
         )
         .map_err(|e| DeviceError::system("start the recompressing thread", e, ""))?;
         let served: Arc<dyn Disk> = Arc::clone(&disk) as Arc<dyn Disk>;
-        let mut attachment = self.env.transport.attach(served, &self.name(), warnings)?;
+        let mut attachment = self.env.transport.attach(served, &self.name())?;
+        warnings.extend_from_slice(attachment.warnings());
         if let Err(error) = self.link(attachment.block_device()) {
             if let Err(leftover) = attachment.detach() {
                 tracing::error!(device = %self.name(), "{leftover}");
@@ -218,14 +219,15 @@ impl Device {
             return Err(error);
         }
         let watch = self.watch(attachment.block_device(), &disk);
-        Ok(Active {
+        let active = Active {
             attachment,
             watch,
             _keeper: keeper,
             recompression,
             disk,
             resolved,
-        })
+        };
+        Ok((active, warnings))
     }
 
     /// Watches for the slots that the kernel frees, if that is wanted and possible.
@@ -331,7 +333,7 @@ impl Device {
     /// # Errors
     /// [`DeviceError`] where a value or a rule refuses them, or where the device is
     /// initialised and one of them can then not be changed. Nothing is changed then.
-    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         let mut inner = self.inner.lock();
         let Inner { params, active, .. } = &mut *inner;
         let Some(active) = active else {

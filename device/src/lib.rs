@@ -24,6 +24,7 @@ pub mod status;
 pub mod swap;
 pub mod swapoff;
 pub mod transport;
+pub mod warning;
 
 pub use compcache_engine::swap_header;
 pub use compcache_host::{keeper, memory as host};
@@ -32,3 +33,4 @@ pub use error::DeviceError;
 pub use params::{Params, ParamsUpdate};
 pub use recompress::policy::{AFTER_SECONDS, CPU_PERCENT, ColdCodec, OutOfRange, Recompress};
 pub use status::DeviceStatus;
+pub use warning::Warning;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DeviceError;
 use crate::recompress::policy::{self, ColdCodec, Recompress};
+use crate::warning::Warning;
 
 /// Bytes in a page, as sizes are counted.
 pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
@@ -166,17 +167,12 @@ impl Params {
         &self,
         ram: u64,
         backing: Option<u64>,
-    ) -> Result<(Resolved, Vec<String>), DeviceError> {
+    ) -> Result<(Resolved, Vec<Warning>), DeviceError> {
         let mut warnings = Vec::new();
         let (disksize, memlimit) = match backing {
             Some(backing) => {
                 if let Some(set) = self.disksize.filter(|set| *set != backing) {
-                    warnings.push(format!(
-                        "disksize {} kB is ignored: with a backing swap the disk has its size, \
-                         {} kB",
-                        set / 1024,
-                        backing / 1024
-                    ));
+                    warnings.push(Warning::DisksizeIgnored { set, backing });
                 }
                 let memlimit = self.memlimit.unwrap_or_else(|| {
                     let share = percent(ram, DEFAULT_MEMLIMIT_PERCENT).max(MIN_MEMLIMIT);
@@ -197,14 +193,7 @@ impl Params {
             }
         };
         if disksize > ram.saturating_mul(2) {
-            warnings.push(format!(
-                "disksize {} kB is more than twice the RAM ({} kB): pages seldom compress to \
-                 less than a third, so that swap could fill the memory before the disk is full; \
-                 its slot table alone takes {} kB (0.2 % of the disk)",
-                disksize / 1024,
-                ram / 1024,
-                disksize / PAGE * 8 / 1024
-            ));
+            warnings.push(Warning::MoreThanTwiceTheRam { disksize, ram });
         }
         Ok((
             Resolved {
@@ -351,10 +340,12 @@ mod tests {
         let (resolved, warnings) = params.resolve(RAM, Some(64 * MIB)).unwrap();
         assert_eq!(resolved.disksize, 64 * MIB);
         assert!(
-            warnings[0].contains("disksize 32768 kB is ignored"),
+            warnings[0]
+                .to_string()
+                .contains("disksize 32768 kB is ignored"),
             "{warnings:?}"
         );
-        assert!(warnings[0].contains("65536 kB"), "{warnings:?}");
+        assert!(warnings[0].to_string().contains("65536 kB"), "{warnings:?}");
     }
 
     #[test]
@@ -402,7 +393,7 @@ mod tests {
     fn more_than_twice_the_ram_is_warned_of() {
         let warnings = |bytes| set(disksize(bytes)).unwrap().resolve(RAM, None).unwrap().1;
         assert!(warnings(2 * RAM).is_empty());
-        let warning = warnings(2 * RAM + PAGE).join("");
+        let warning = warnings(2 * RAM + PAGE)[0].to_string();
         assert!(
             warning.contains("more than twice the RAM (1024000 kB)"),
             "{warning}"

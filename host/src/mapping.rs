@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
 
 /// A mapped region of memory that belongs to one owner; unmapped on drop.
@@ -106,10 +107,9 @@ impl Mapping {
     ///
     /// # Errors
     /// Those of mlock2(2).
-    pub fn lock(&self, flags: MlockFlags) -> io::Result<()> {
+    pub fn lock(&self, flags: MlockFlags) -> Result<(), Errno> {
         // SAFETY: locking a mapping of our own does not change what the bytes are.
-        unsafe { rustix::mm::mlock_with(self.base.as_ptr().cast(), self.len, flags) }?;
-        Ok(())
+        unsafe { rustix::mm::mlock_with(self.base.as_ptr().cast(), self.len, flags) }
     }
 
     /// Makes a part of it resident, as by writing to it.

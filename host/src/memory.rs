@@ -34,6 +34,19 @@ pub struct MemoryError {
     pub source: io::Error,
 }
 
+/// Memory that the system did not lock. It works, but may itself be swapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {what} could not be locked in memory ({}): under memory pressure it may itself be swapped; \
+     run as root or raise RLIMIT_MEMLOCK", io::Error::from(*.errno)
+)]
+pub struct NotLocked {
+    /// What the memory is for.
+    pub what: &'static str,
+    /// The system's reason.
+    pub errno: Errno,
+}
+
 /// Locks, time and the wake-ups of the background threads.
 pub struct LinuxHost {
     time: StdTime,
@@ -86,34 +99,33 @@ impl Host for LinuxHost {
 struct Memfd {
     fd: OwnedFd,
     mapping: Mapping,
+    locked: Result<(), NotLocked>,
 }
 
 impl Memfd {
     /// `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is touched
-    /// later stays locked in memory; where the system refuses that, a warning is added.
-    fn new(what: &'static str, len: u64, warnings: &mut Vec<String>) -> Result<Self, MemoryError> {
-        let memfd = Memfd::map(what, len).map_err(|source| MemoryError {
+    /// later stays locked in memory, if the system allows that.
+    fn new(what: &'static str, len: u64) -> Result<Self, MemoryError> {
+        Memfd::map(what, len).map_err(|source| MemoryError {
             what,
             bytes: len,
             source,
-        })?;
-        memfd.mapping.refuse_huge_pages();
-        if let Err(error) = memfd.mapping.lock(MlockFlags::ONFAULT) {
-            warnings.push(format!(
-                "the {what} could not be locked in memory ({error}): under memory pressure it may \
-                 itself be swapped; run as root or raise RLIMIT_MEMLOCK"
-            ));
-        }
-        Ok(memfd)
+        })
     }
 
-    fn map(what: &str, len: u64) -> io::Result<Self> {
+    fn map(what: &'static str, len: u64) -> io::Result<Self> {
         let size = usize::try_from(len).map_err(|_| io::Error::from(Errno::NOMEM))?;
         let fd = rustix::fs::memfd_create(what, MemfdFlags::CLOEXEC)?;
         rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::ftruncate(&fd, len)?;
         let mapping = Mapping::shared(&fd, 0, size, ProtFlags::READ | ProtFlags::WRITE)?;
-        Ok(Memfd { fd, mapping })
+        mapping.refuse_huge_pages();
+        let locked = mapping.lock(MlockFlags::ONFAULT);
+        Ok(Memfd {
+            fd,
+            mapping,
+            locked: locked.map_err(|errno| NotLocked { what, errno }),
+        })
     }
 
     /// Bytes of memory that the memfd holds.
@@ -132,21 +144,25 @@ pub struct MemfdFrames {
 impl MemfdFrames {
     /// `capacity` frames, at least one. None of them holds memory yet.
     ///
-    /// `what` names the memory in warnings and errors; where it can't be locked, a warning is added.
+    /// `what` names the memory in warnings and errors.
     ///
     /// # Errors
-    /// Where the system refuses to reserve it.
-    pub fn new(
-        what: &'static str,
-        capacity: u32,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, MemoryError> {
+    /// If the system refuses to reserve it.
+    pub fn new(what: &'static str, capacity: u32) -> Result<Self, MemoryError> {
         let capacity = capacity.max(1);
         let len = u64::from(capacity) * FRAME_SIZE as u64;
         Ok(MemfdFrames {
-            memory: Memfd::new(what, len, warnings)?,
+            memory: Memfd::new(what, len)?,
             capacity,
         })
+    }
+
+    /// Whether what is touched stays locked in memory.
+    ///
+    /// # Errors
+    /// [`NotLocked`] if the system has refused that.
+    pub fn locked(&self) -> Result<(), NotLocked> {
+        self.memory.locked
     }
 }
 
@@ -199,18 +215,13 @@ pub struct MemfdSlots {
 impl MemfdSlots {
     /// `pages` empty slots, at least one, all resident if `resident`.
     ///
-    /// `what` names the memory in warnings and errors; where it can't be locked, a warning is added.
+    /// `what` names the memory in warnings and errors.
     ///
     /// # Errors
-    /// Where the system refuses to reserve it.
-    pub fn new(
-        what: &'static str,
-        pages: u64,
-        resident: bool,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, MemoryError> {
+    /// If the system refuses to reserve it.
+    pub fn new(what: &'static str, pages: u64, resident: bool) -> Result<Self, MemoryError> {
         let len = pages.max(1) * size_of::<AtomicU64>() as u64;
-        let memory = Memfd::new(what, len, warnings)?;
+        let memory = Memfd::new(what, len)?;
         let size = memory.mapping.len();
         if resident {
             memory
@@ -246,7 +257,7 @@ mod tests {
 
     #[test]
     fn frames_hold_memory_only_from_populate_to_release() {
-        let frames = MemfdFrames::new("test frames", 1 << 20, &mut Vec::new()).unwrap();
+        let frames = MemfdFrames::new("test frames", 1 << 20).unwrap();
         assert_eq!(
             frames.memory.resident(),
             0,
@@ -272,7 +283,7 @@ mod tests {
     #[test]
     fn slots_are_zero_and_shared() {
         for resident in [false, true] {
-            let slots = MemfdSlots::new("test slots", 100_000, resident, &mut Vec::new()).unwrap();
+            let slots = MemfdSlots::new("test slots", 100_000, resident).unwrap();
             assert_eq!(slots.slots().len(), 100_000);
             assert!(slots.slots().iter().all(|s| s.load(Ordering::Relaxed) == 0));
             slots.slots()[99_999].store(7, Ordering::Relaxed);
@@ -283,7 +294,7 @@ mod tests {
 
     #[test]
     fn memory_files_are_for_their_owner_only() {
-        let slots = MemfdSlots::new("test slots", 1, false, &mut Vec::new()).unwrap();
+        let slots = MemfdSlots::new("test slots", 1, false).unwrap();
         assert_eq!(
             rustix::fs::fstat(&slots.memory.fd).unwrap().st_mode & 0o777,
             0o600
@@ -292,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_mapped_is_refused() {
-        let refused = MemfdSlots::new("ramzswap slot table", 1 << 60, false, &mut Vec::new());
+        let refused = MemfdSlots::new("ramzswap slot table", 1 << 60, false);
         let message = refused.err().unwrap().to_string();
         assert!(
             message.contains("no memory for ramzswap slot table"),

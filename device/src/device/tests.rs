@@ -28,16 +28,10 @@ fn broken(action: &str) -> DeviceError {
 }
 
 impl Transport for FakeTransport {
-    fn attach(
-        &self,
-        disk: Arc<dyn Disk>,
-        _name: &str,
-        warnings: &mut Vec<String>,
-    ) -> Result<Box<dyn Attachment>, DeviceError> {
+    fn attach(&self, disk: Arc<dyn Disk>, _name: &str) -> Result<Box<dyn Attachment>, DeviceError> {
         if self.0.refuse.load(Ordering::Relaxed) {
             return Err(broken("attach"));
         }
-        warnings.push("it is a fake".to_owned());
         *self.0.served.lock() = Some(disk);
         Ok(Box::new(FakeAttachment(Arc::clone(&self.0))))
     }
@@ -50,6 +44,11 @@ impl Attachment for FakeAttachment {
 
     fn transport(&self) -> &'static str {
         "fake"
+    }
+
+    fn warnings(&self) -> &[Warning] {
+        const FAKE: &[Warning] = &[Warning::SlotTableNotResident { bytes: 1 << 20 }];
+        FAKE
     }
 
     fn detach(&mut self) -> Result<(), DetachError> {
@@ -106,7 +105,7 @@ fn a_device_is_configured_initialised_and_reset() {
     assert_eq!(device.status().disksize, 1 << 20);
     let warnings = device.init().unwrap();
     assert!(
-        warnings.contains(&"it is a fake".to_owned()),
+        warnings.contains(&Warning::SlotTableNotResident { bytes: 1 << 20 }),
         "{warnings:?}"
     );
     let ready = device.status();
@@ -268,12 +267,14 @@ fn a_warning_is_given_once() {
     } = fixture();
     let warnings = device.configure(&disksize(256 << 20)).unwrap();
     assert!(
-        warnings[0].contains("more than twice the RAM"),
+        matches!(warnings[0], Warning::MoreThanTwiceTheRam { .. }),
         "{warnings:?}"
     );
     let warnings = device.init().unwrap();
     assert!(
-        !warnings.iter().any(|w| w.contains("twice")),
+        !warnings
+            .iter()
+            .any(|w| matches!(w, Warning::MoreThanTwiceTheRam { .. })),
         "{warnings:?}"
     );
 }

@@ -365,8 +365,8 @@ fn a_page_that_is_written_after_its_slot_was_freed_stays() {
 
     let store = Store::try_new(
         LinuxHost::new(Arc::default(), Arc::default()),
-        MemfdFrames::new("ramzswap pool", 16, &mut Vec::new()).unwrap(),
-        MemfdSlots::new("ramzswap slot table", 100, false, &mut Vec::new()).unwrap(),
+        MemfdFrames::new("ramzswap pool", 16).unwrap(),
+        MemfdSlots::new("ramzswap slot table", 100, false).unwrap(),
         BackingAccess::None,
         StoreConfig {
             memlimit: None,

@@ -23,6 +23,7 @@ use crate::status::{DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
 use crate::swap_header::{HeaderError, SwapHeader};
 use crate::swapoff::{self, Executor};
+use crate::warning::Warning;
 
 /// How long a reset waits for whoever has the device open: udev looks at a device for a moment
 /// after each change.
@@ -97,7 +98,7 @@ impl KernelDevice {
     /// # Errors
     /// [`DeviceError`] where a value or a rule refuses them, or the driver, or where the device
     /// is initialised already. Nothing is changed then.
-    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         if self.is_ready() {
             return Err(self.already("change its parameters"));
         }
@@ -121,7 +122,7 @@ impl KernelDevice {
     ///
     /// # Errors
     /// [`DeviceError`]; the device is then not initialised and keeps its parameters.
-    pub fn init(&self) -> Result<Vec<String>, DeviceError> {
+    pub fn init(&self) -> Result<Vec<Warning>, DeviceError> {
         if self.is_ready() {
             return Err(self.already("initialise it anew"));
         }
@@ -174,7 +175,7 @@ impl KernelDevice {
     /// # Errors
     /// [`DeviceError`] where a value or a rule refuses them, or the driver, or where one of them
     /// can't be changed any more. Nothing is changed then.
-    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<String>, DeviceError> {
+    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         if !self.is_ready() {
             return self.configure(update);
         }
@@ -288,7 +289,7 @@ impl KernelDevice {
     pub(super) fn resolve(
         &self,
         params: &Params,
-    ) -> Result<(crate::params::Resolved, Vec<String>), DeviceError> {
+    ) -> Result<(crate::params::Resolved, Vec<Warning>), DeviceError> {
         let backing = match params.backing_swap.as_deref() {
             Some(path) => {
                 ioctl::check_length(path)?;

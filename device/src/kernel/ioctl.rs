@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::KernelDevice;
 use crate::error::DeviceError;
 use crate::params::{Params, ParamsUpdate};
+use crate::warning::Warning;
 
 /// Most bytes of a backing swap's path, its closing zero included.
 pub const MAX_SWAP_NAME_LEN: usize = 128;
@@ -130,7 +131,11 @@ impl<'a> Control<'a> {
     /// # Errors
     /// [`DeviceError`] where a value or a rule refuses them, or the driver. The device is then
     /// as it was.
-    pub fn configure(&self, update: &ParamsUpdate, init: bool) -> Result<Vec<String>, DeviceError> {
+    pub fn configure(
+        &self,
+        update: &ParamsUpdate,
+        init: bool,
+    ) -> Result<Vec<Warning>, DeviceError> {
         let before = self.device.set_so_far();
         if self.device.is_ready() {
             let action = if update.is_empty() {

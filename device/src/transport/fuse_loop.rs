@@ -12,6 +12,7 @@ use super::loopdev::LoopDevice;
 use super::{Attachment, DetachError, Transport};
 use crate::disk::Disk;
 use crate::error::DeviceError;
+use crate::warning::Warning;
 
 /// By which channel requests come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,41 +102,35 @@ impl FuseLoop {
         }
     }
 
-    /// Mounts and serves; gives the channel that it became.
-    fn serve(
-        &self,
-        job: Job<'_>,
-        warnings: &mut Vec<String>,
-    ) -> Result<(Server, Channel), DeviceError> {
+    /// Mounts and serves; gives the channel that it became, and why it is not the faster one if
+    /// that was tried.
+    fn serve(&self, job: Job<'_>) -> Result<(Server, Channel, Option<Warning>), DeviceError> {
+        let mut warning = None;
         if self.channel.preferred() == Channel::FuseUring {
             let switch_on = self.channel == Channel::FuseUring;
-            match Server::uring(job, switch_on, warnings) {
-                Ok(server) => return Ok((server, Channel::FuseUring)),
+            match Server::uring(job, switch_on) {
+                Ok(server) => return Ok((server, Channel::FuseUring, None)),
                 Err(error) if switch_on => return Err(error),
-                Err(error) => warnings.push(format!(
-                    "requests come by the classic FUSE channel, which is slower than io_uring: \
-                     {error}"
-                )),
+                Err(error) => {
+                    let reason = error.to_string();
+                    warning = Some(Warning::ClassicChannel { reason });
+                }
             }
         }
-        Ok((Server::classic(job, warnings)?, Channel::Fuse))
+        Ok((Server::classic(job)?, Channel::Fuse, warning))
     }
 }
 
 impl Transport for FuseLoop {
-    fn attach(
-        &self,
-        disk: Arc<dyn Disk>,
-        name: &str,
-        warnings: &mut Vec<String>,
-    ) -> Result<Box<dyn Attachment>, DeviceError> {
+    fn attach(&self, disk: Arc<dyn Disk>, name: &str) -> Result<Box<dyn Attachment>, DeviceError> {
         let job = Job {
             disk: &disk,
             path: &self.runtime_dir.join(name),
             name,
             workers: self.workers,
         };
-        let (server, channel) = self.serve(job, warnings)?;
+        let (server, channel, warning) = self.serve(job)?;
+        let not_locked = server.locked().err().map(Warning::from);
         let file = server.open_file()?;
         let device = LoopDevice::attach(&file, name)?;
         let path = device.path().to_owned();
@@ -144,6 +139,7 @@ impl Transport for FuseLoop {
             server,
             path,
             channel,
+            warnings: warning.into_iter().chain(not_locked).collect(),
         }))
     }
 }
@@ -156,6 +152,7 @@ struct Attached {
     server: Server,
     path: PathBuf,
     channel: Channel,
+    warnings: Vec<Warning>,
 }
 
 impl Attachment for Attached {
@@ -165,6 +162,10 @@ impl Attachment for Attached {
 
     fn transport(&self) -> &'static str {
         self.channel.name()
+    }
+
+    fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     fn detach(&mut self) -> Result<(), DetachError> {

@@ -9,21 +9,16 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::error::DeviceError;
+use crate::warning::Warning;
 
 /// Makes block devices of disks.
 pub trait Transport: Send + Sync {
     /// Serves `disk` as a block device until it is detached. `name` (`ramzswap0`) names what
-    /// the transport must name: mounts, threads. What the user should know and is not an
-    /// error is added to `warnings`.
+    /// the transport must name: mounts, threads.
     ///
     /// # Errors
     /// [`DeviceError`]; nothing is left behind then.
-    fn attach(
-        &self,
-        disk: Arc<dyn Disk>,
-        name: &str,
-        warnings: &mut Vec<String>,
-    ) -> Result<Box<dyn Attachment>, DeviceError>;
+    fn attach(&self, disk: Arc<dyn Disk>, name: &str) -> Result<Box<dyn Attachment>, DeviceError>;
 }
 
 /// A disk that is served as a block device.
@@ -33,6 +28,9 @@ pub trait Attachment: Send + Sync {
 
     /// What serves it, as users see it.
     fn transport(&self) -> &'static str;
+
+    /// What the user should know of it.
+    fn warnings(&self) -> &[Warning];
 
     /// Takes the block device away: requests in flight are finished, later ones fail, and
     /// threads, mounts and memory are given back. Call it once; after [`DetachError::Busy`]

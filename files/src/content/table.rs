@@ -92,11 +92,9 @@ impl Contents {
         let mode = Mode::of(options.source.is_some(), options.write);
         let size = options.size.unwrap_or(u64::MAX);
         let (frames, slots) = capacity(limits.cache, options.size);
-        let mut warnings = Vec::new();
-        let frames = MemfdFrames::new("page cache", frames, &mut warnings).map_err(memory)?;
-        let slots =
-            MemfdSlots::new("page cache index", slots, false, &mut warnings).map_err(memory)?;
-        for warning in warnings {
+        let frames = MemfdFrames::new("page cache", frames).map_err(memory)?;
+        let slots = MemfdSlots::new("page cache index", slots, false).map_err(memory)?;
+        if let Err(warning) = frames.locked() {
             // Pages that are swapped out are slower, but neither lost nor in anybody's way.
             tracing::debug!("{warning}");
         }

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use compcache_engine::PAGE_SIZE;
 use compcache_host::Mapping;
+use compcache_host::memory::NotLocked;
 use rustix::mm::MlockFlags;
 
 use super::abi::BEFORE_DATA;
@@ -18,34 +19,38 @@ pub(super) const DATA_AT: usize = PAGE_SIZE;
 
 /// A page for a request's head and so many bytes for data, resident and (where the system
 /// allows) locked from the start.
-pub(super) struct Buffer(Mapping);
+pub(super) struct Buffer {
+    mapping: Mapping,
+    locked: Result<(), NotLocked>,
+}
 
 impl Buffer {
-    /// Maps and touches the memory, with `max_io` bytes for data. Where the system refuses to lock it, a warning is added
-    /// unless it is there already.
-    pub(super) fn new(max_io: usize, warnings: &mut Vec<String>) -> Result<Self, DeviceError> {
+    /// Maps and touches the memory, with `max_io` bytes for data.
+    pub(super) fn new(max_io: usize) -> Result<Self, DeviceError> {
         let len = DATA_AT + max_io;
-        Buffer::map(len, warnings).map_err(|source| DeviceError::Memory {
+        Buffer::map(len).map_err(|source| DeviceError::Memory {
             what: "a worker's buffer",
             bytes: len as u64,
             source,
         })
     }
 
-    fn map(len: usize, warnings: &mut Vec<String>) -> io::Result<Self> {
-        let mut buffer = Buffer(Mapping::anonymous(len)?);
+    fn map(len: usize) -> io::Result<Self> {
+        let mut buffer = Buffer {
+            mapping: Mapping::anonymous(len)?,
+            locked: Ok(()),
+        };
         // Not MAP_POPULATE: under mlockall(MCL_ONFAULT) that does nothing.
         buffer.fill(0xff);
-        if let Err(error) = buffer.0.lock(MlockFlags::empty()) {
-            let warning = format!(
-                "the buffers of the workers could not be locked in memory ({error}): under memory \
-                 pressure they may be swapped; run as root or raise RLIMIT_MEMLOCK"
-            );
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
+        let what = "memory of the workers' buffers";
+        let locked = buffer.mapping.lock(MlockFlags::empty());
+        buffer.locked = locked.map_err(|errno| NotLocked { what, errno });
         Ok(buffer)
+    }
+
+    /// Whether the memory is locked.
+    pub(super) fn locked(&self) -> Result<(), NotLocked> {
+        self.locked
     }
 }
 
@@ -54,14 +59,14 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: the mapping has so many initialised bytes, and is private and ours alone.
-        unsafe { std::slice::from_raw_parts(self.0.base().as_ptr(), self.0.len()) }
+        unsafe { std::slice::from_raw_parts(self.mapping.base().as_ptr(), self.mapping.len()) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.0.base().as_ptr(), self.0.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.base().as_ptr(), self.mapping.len()) }
     }
 }
 
@@ -71,7 +76,7 @@ mod tests {
 
     #[test]
     fn data_starts_at_a_page() {
-        let buffer = Buffer::new(8192, &mut Vec::new()).unwrap();
+        let buffer = Buffer::new(8192).unwrap();
         assert_eq!(buffer.len(), DATA_AT + 8192);
         assert_eq!(
             buffer[REQUEST_AT + BEFORE_DATA..].as_ptr().addr() % PAGE_SIZE,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use compcache_host::Background;
+use compcache_host::memory::NotLocked;
 
 use super::MAX_IO;
 use super::buffer::Buffer;
@@ -23,6 +24,8 @@ pub(crate) struct Server {
     mount: Mount,
     /// They end when the mount does.
     threads: Vec<Background>,
+    /// Whether the memory for requests is locked.
+    locked: Result<(), NotLocked>,
 }
 
 /// What is served, where, and by how many threads.
@@ -38,14 +41,16 @@ pub(crate) struct Job<'a> {
 
 impl Server {
     /// Mounts and serves over the classic channel.
-    pub(crate) fn classic(job: Job<'_>, warnings: &mut Vec<String>) -> Result<Self, DeviceError> {
+    pub(crate) fn classic(job: Job<'_>) -> Result<Self, DeviceError> {
         let (mount, connection) = Mount::new(job.path, MAX_IO, false)?;
         let mut server = Server {
             mount,
             threads: Vec::new(),
+            locked: Ok(()),
         };
         for n in 0..job.workers {
-            let buffer = Buffer::new(MAX_IO, warnings)?;
+            let buffer = Buffer::new(MAX_IO)?;
+            server.locked = server.locked.and(buffer.locked());
             server.read(job, &connection, buffer, format!("io-{n}"))?;
         }
         // Only the workers hold the connection now: requests would fail, not wait for ever,
@@ -56,20 +61,17 @@ impl Server {
 
     /// Mounts and serves over io_uring. With `switch_on`, the kernel's parameter is switched
     /// on for as long as the handshake takes.
-    pub(crate) fn uring(
-        job: Job<'_>,
-        switch_on: bool,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, DeviceError> {
+    pub(crate) fn uring(job: Job<'_>, switch_on: bool) -> Result<Self, DeviceError> {
         let plan = Plan::of_this_machine(job.workers)?;
         // All that can fail comes before the handshake as far as possible: after it, requests
         // wait until every queue is there.
         let queues: Vec<_> = plan
             .threads
             .iter()
-            .map(|thread| Queues::new(thread, plan.max_io, Handler::new(job.disk)?, warnings))
+            .map(|thread| Queues::new(thread, plan.max_io, Handler::new(job.disk)?))
             .collect::<Result<_, _>>()?;
-        let buffer = Buffer::new(plan.max_io, warnings)?;
+        let buffer = Buffer::new(plan.max_io)?;
+        let locked = queues.iter().try_for_each(Queues::locked);
         let handshake = Handshake::begin(switch_on)?;
         let (mount, connection) = Mount::new(job.path, plan.max_io, true)?;
         drop(handshake);
@@ -79,6 +81,7 @@ impl Server {
         let mut server = Server {
             mount,
             threads: Vec::new(),
+            locked: locked.and(buffer.locked()),
         };
         // What does not come over the rings: interrupts, which need no answer.
         server.read(job, &connection, buffer, "io".to_owned())?;
@@ -128,6 +131,11 @@ impl Server {
             .map_err(|e| DeviceError::system("start a worker thread", e, ""))?;
         self.threads.push(thread);
         Ok(())
+    }
+
+    /// Whether the memory for requests is locked.
+    pub(crate) fn locked(&self) -> Result<(), NotLocked> {
+        self.locked
     }
 
     /// Opens the file.

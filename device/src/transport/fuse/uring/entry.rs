@@ -1,6 +1,7 @@
 //! An entry of a ring queue: the memory of one request, and the commands that hand it to the
 //! kernel (`struct fuse_uring_req_header`, `struct fuse_uring_cmd_req`).
 
+use compcache_host::memory::NotLocked;
 use io_uring::squeue::Entry128;
 use io_uring::{opcode, types};
 
@@ -39,15 +40,16 @@ pub(super) type Memory = [libc::iovec; 2];
 
 impl Entry {
     /// An entry of queue `qid` with `max_io` bytes for data.
-    pub(super) fn new(
-        qid: u16,
-        max_io: usize,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, DeviceError> {
+    pub(super) fn new(qid: u16, max_io: usize) -> Result<Self, DeviceError> {
         Ok(Entry {
-            buffer: Buffer::new(max_io, warnings)?,
+            buffer: Buffer::new(max_io)?,
             qid,
         })
+    }
+
+    /// Whether its memory is locked.
+    pub(super) fn locked(&self) -> Result<(), NotLocked> {
+        self.buffer.locked()
     }
 
     /// Its memory.

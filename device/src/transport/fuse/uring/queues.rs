@@ -1,5 +1,6 @@
 //! The thread that serves the queues of some CPUs by a ring of its own.
 
+use compcache_host::memory::NotLocked;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -50,12 +51,11 @@ impl Queues {
         thread: &Thread,
         max_io: usize,
         handler: Handler,
-        warnings: &mut Vec<String>,
     ) -> Result<Self, DeviceError> {
         let entries: Vec<_> = thread
             .entries
             .iter()
-            .map(|&qid| Entry::new(qid, max_io, warnings))
+            .map(|&qid| Entry::new(qid, max_io))
             .collect::<Result<_, _>>()?;
         let size = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let ring = IoUring::builder()
@@ -80,6 +80,11 @@ impl Queues {
             entries,
             handler,
         })
+    }
+
+    /// Whether the memory is locked.
+    pub(in super::super) fn locked(&self) -> Result<(), NotLocked> {
+        self.entries.iter().try_for_each(Entry::locked)
     }
 
     /// Registers the entries with the connection, says by `registered` whether that worked,

@@ -1,0 +1,52 @@
+//! What a user should know although it is no error.
+
+use compcache_host::memory::NotLocked;
+
+use crate::params::PAGE;
+
+/// Something that works otherwise than a user may expect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// A size was set beside a backing swap, which has its own.
+    #[error(
+        "disksize {} kB is ignored: with a backing swap the disk has its size, {} kB",
+        .set / 1024, .backing / 1024
+    )]
+    DisksizeIgnored {
+        /// The size that was set, in bytes.
+        set: u64,
+        /// The size of the backing swap, in bytes.
+        backing: u64,
+    },
+    /// A disk that could fill the memory before it is full.
+    #[error(
+        "disksize {} kB is more than twice the RAM ({} kB): pages seldom compress to less than a \
+         third, so that swap could fill the memory before the disk is full; its slot table alone \
+         takes {} kB (0.2 % of the disk)",
+        .disksize / 1024, .ram / 1024, .disksize / PAGE * 8 / 1024
+    )]
+    MoreThanTwiceTheRam {
+        /// The size of the disk in bytes.
+        disksize: u64,
+        /// The machine's memory in bytes.
+        ram: u64,
+    },
+    /// A slot table that is too large to be made resident beforehand.
+    #[error(
+        "the slot table ({} kB) is more than 1/16 of the RAM: it is not made resident beforehand, \
+         so that first writes may have to wait for memory", .bytes / 1024
+    )]
+    SlotTableNotResident {
+        /// The size of the table in bytes.
+        bytes: u64,
+    },
+    /// Memory that may itself be swapped.
+    #[error(transparent)]
+    NotLocked(#[from] NotLocked),
+    /// The faster channel to the kernel cannot be used.
+    #[error("requests come by the classic FUSE channel, which is slower than io_uring: {reason}")]
+    ClassicChannel {
+        /// Why.
+        reason: String,
+    },
+}
