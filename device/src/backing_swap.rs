@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use compcache_engine::backing::Transfer;
 use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
@@ -220,9 +221,9 @@ fn first_hole(file: &File, len: u64) -> io::Result<Option<u64>> {
 }
 
 /// The error of the engine for a failed transfer.
-fn error(kind: &'static str, index: u64, e: &io::Error) -> BackingError {
+fn error(transfer: Transfer, index: u64, e: &io::Error) -> BackingError {
     BackingError {
-        kind,
+        transfer,
         index,
         errno: e.raw_os_error().unwrap_or(libc::EIO),
     }
@@ -241,13 +242,13 @@ impl Backing for BackingSwap {
             return self
                 .file
                 .read_exact_at(bytes, at)
-                .map_err(|e| error("read", first, &e));
+                .map_err(|e| error(Transfer::Read, first, &e));
         }
         for (index, page) in (first..).zip(pages) {
             let mut copy = Aligned([0; PAGE_SIZE]);
             self.file
                 .read_exact_at(&mut copy.0, index.saturating_mul(PAGE))
-                .map_err(|e| error("read", index, &e))?;
+                .map_err(|e| error(Transfer::Read, index, &e))?;
             page.copy_from_slice(&copy.0);
         }
         Ok(())
@@ -260,13 +261,13 @@ impl Backing for BackingSwap {
             return self
                 .file
                 .write_all_at(bytes, at)
-                .map_err(|e| error("write", first, &e));
+                .map_err(|e| error(Transfer::Write, first, &e));
         }
         for (index, page) in (first..).zip(pages) {
             let copy = Aligned(*page);
             self.file
                 .write_all_at(&copy.0, index.saturating_mul(PAGE))
-                .map_err(|e| error("write", index, &e))?;
+                .map_err(|e| error(Transfer::Write, index, &e))?;
         }
         Ok(())
     }

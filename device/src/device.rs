@@ -201,14 +201,14 @@ impl Device {
         self.write_swap_header(&disk, pages)?;
         let kept = Arc::clone(&disk);
         let keeper = Keeper::start(&self.name(), wake, move || kept.store().keep())
-            .map_err(|e| DeviceError::system("start the keeper thread", e, ""))?;
+            .map_err(|e| DeviceError::system("start the keeper thread", e, None))?;
         let recompression = Recompression::start(
             &self.name(),
             wake_recompression,
             resolved.recompress,
             Arc::clone(&disk),
         )
-        .map_err(|e| DeviceError::system("start the recompressing thread", e, ""))?;
+        .map_err(|e| DeviceError::system("start the recompressing thread", e, None))?;
         let served: Arc<dyn Disk> = Arc::clone(&disk) as Arc<dyn Disk>;
         let mut attachment = self.env.transport.attach(served, &self.name())?;
         warnings.extend_from_slice(attachment.warnings());
@@ -259,7 +259,7 @@ impl Device {
 
     /// Gives the disk a ready swap header, as `mkswap` would.
     fn write_swap_header(&self, disk: &MemfdDisk, pages: u64) -> Result<(), DeviceError> {
-        let failed = |e: std::io::Error| DeviceError::system("write the swap header", e, "");
+        let failed = |e: std::io::Error| DeviceError::system("write the swap header", e, None);
         let header = swap::fresh_header(pages, &self.name()).map_err(failed)?;
         disk.write(&mut disk.worker()?, 0, &header.to_page())
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
@@ -370,7 +370,7 @@ impl Device {
             DeviceError::system(
                 format!("swap on ramzswap{}", self.number),
                 e,
-                &format!(
+                &*format!(
                     "the priority must lie between 0 and {}, and only root may do this",
                     swap::MAX_PRIORITY
                 ),

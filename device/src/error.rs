@@ -137,14 +137,14 @@ pub enum DeviceError {
         source: io::Error,
     },
     /// A step of making or removing the block device failed.
-    #[error("cannot {action}: {source}{remedy}")]
+    #[error("cannot {action}: {source}{}", suffix(.remedy.as_deref()))]
     System {
         /// What failed, with its object.
         action: String,
         /// The system's reason.
         source: io::Error,
         /// What to do, with a leading `; `, or empty.
-        remedy: String,
+        remedy: Option<String>,
     },
     /// A swap-off was not tried, because the kernel would kill a program to make room.
     #[error("device ramzswap{number} stays swapped on: {source}")]
@@ -180,7 +180,11 @@ impl From<crate::host::MemoryError> for DeviceError {
 impl From<compcache_engine::fallible::NoMemory> for DeviceError {
     fn from(_: compcache_engine::fallible::NoMemory) -> Self {
         let refused = io::Error::from_raw_os_error(libc::ENOMEM);
-        DeviceError::system("get memory for a device's tables and workers", refused, "")
+        DeviceError::system(
+            "get memory for a device's tables and workers",
+            refused,
+            None,
+        )
     }
 }
 
@@ -213,21 +217,21 @@ impl DeviceError {
         }
     }
 
-    /// A failed system call, with what it was for and (where there is one) the remedy.
-    pub(crate) fn system(
+    /// A failed system call, with what it was for and the remedy, if there is one.
+    pub(crate) fn system<'a>(
         action: impl Into<String>,
         source: impl Into<io::Error>,
-        remedy: &str,
+        remedy: impl Into<Option<&'a str>>,
     ) -> Self {
-        let remedy = if remedy.is_empty() {
-            String::new()
-        } else {
-            format!("; {remedy}")
-        };
         DeviceError::System {
             action: action.into(),
             source: source.into(),
-            remedy,
+            remedy: remedy.into().map(str::to_owned),
         }
     }
+}
+
+/// A remedy as it follows a message.
+fn suffix(remedy: Option<&str>) -> String {
+    remedy.map_or_else(String::new, |remedy| format!("; {remedy}"))
 }

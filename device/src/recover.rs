@@ -26,7 +26,7 @@ use crate::transport::loopdev;
 pub fn recover(env: &Env) -> Result<Vec<String>, DeviceError> {
     let mut done = Vec::new();
     let runtime_dir = std::path::absolute(&env.runtime_dir).map_err(|e| {
-        DeviceError::system(format!("resolve {}", env.runtime_dir.display()), e, "")
+        DeviceError::system(format!("resolve {}", env.runtime_dir.display()), e, None)
     })?;
     // The kernel names files by their real path.
     let runtime_dir = std::fs::canonicalize(&runtime_dir).unwrap_or(runtime_dir);
@@ -150,7 +150,7 @@ fn remove_named(
             return Err(DeviceError::system(
                 format!("list {}", dir.display()),
                 e,
-                "",
+                None,
             ));
         }
     };

@@ -11,6 +11,7 @@ use compcache_device::backing_swap::BackingSwap;
 use compcache_device::swap_header::SwapHeader;
 use compcache_device::{DeviceError, swap};
 use compcache_engine::Backing;
+use compcache_engine::backing::Transfer;
 use compcache_random::Random;
 
 fn refusal(path: &Path) -> String {
@@ -64,8 +65,8 @@ fn a_failed_transfer_is_reported_with_its_page() {
         .read(10, &mut bytes.as_chunks_mut().0[..1])
         .unwrap_err();
     assert_eq!(
-        (error.kind, error.index, error.errno),
-        ("read", 10, libc::EIO)
+        (error.transfer, error.index, error.errno),
+        (Transfer::Read, 10, libc::EIO)
     );
     let error = backing
         .read(u64::MAX, &mut bytes.as_chunks_mut().0[..1])
@@ -74,7 +75,7 @@ fn a_failed_transfer_is_reported_with_its_page() {
     let error = backing
         .write(u64::MAX / 4096, &bytes.as_chunks().0[..1])
         .unwrap_err();
-    assert_eq!(error.kind, "write");
+    assert_eq!(error.transfer, Transfer::Write);
 }
 
 #[test]

@@ -5,12 +5,30 @@ use core::fmt;
 
 use crate::page::Page;
 
+/// Which way a transfer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// From the backing store into memory.
+    Read,
+    /// From memory to the backing store.
+    Write,
+}
+
+impl fmt::Display for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transfer::Read => "read",
+            Transfer::Write => "write",
+        })
+    }
+}
+
 /// The backing store refused or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the backing store failed: {kind} (page {index}, errno {errno})")]
+#[error("the backing store failed: {transfer} (page {index}, errno {errno})")]
 pub struct BackingError {
-    /// `read` or `write`.
-    pub kind: &'static str,
+    /// What failed.
+    pub transfer: Transfer,
     /// The page at which it failed.
     pub index: u64,
     /// The system's error number.

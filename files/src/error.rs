@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A call of the system failed.
-    #[error("cannot {doing} {path}: {source}{remedy}")]
+    #[error("cannot {doing} {path}: {source}{}", suffix(*.remedy))]
     System {
         /// What was tried.
         doing: &'static str,
@@ -15,8 +15,8 @@ pub enum FilesError {
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
-        /// What the user can do, starting with "; ", or nothing.
-        remedy: &'static str,
+        /// What the user can do, if anything.
+        remedy: Option<&'static str>,
     },
     /// No memory for the cache.
     #[error("no memory for {what} of {bytes} bytes: {source}; give a smaller --cache")]
@@ -37,18 +37,23 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    /// A call of the system failed. `remedy` starts with "; ", or is empty.
+    /// A call of the system failed.
     pub(crate) fn system(
         doing: &'static str,
         path: &Path,
         source: io::Error,
-        remedy: &'static str,
+        remedy: impl Into<Option<&'static str>>,
     ) -> Self {
         FilesError::System {
             doing,
             path: path.to_owned(),
             source,
-            remedy,
+            remedy: remedy.into(),
         }
     }
+}
+
+/// A remedy as it follows a message.
+fn suffix(remedy: Option<&str>) -> String {
+    remedy.map_or_else(String::new, |remedy| format!("; {remedy}"))
 }

@@ -92,12 +92,12 @@ impl Mount {
                     )));
                 }
                 let source = Source::open(&path, root)
-                    .map_err(|e| FilesError::system("open", &path, e, ""))?;
+                    .map_err(|e| FilesError::system("open", &path, e, None))?;
                 (source, path.into_os_string())
             }
             None => {
                 let source = Source::in_memory(root).map_err(|e| {
-                    let remedy = "; it keeps the names of files in memory";
+                    let remedy = "it keeps the names of files in memory";
                     FilesError::system("make a tmpfs for", &mountpoint, e, remedy)
                 })?;
                 // As /etc/fstab names it, so that mount -a knows it again.
@@ -140,7 +140,7 @@ impl Mount {
         };
         let undo = |e| {
             kernel::abandon(&mountpoint, root);
-            FilesError::system("serve", &mountpoint, e, "")
+            FilesError::system("serve", &mountpoint, e, None)
         };
         let device = session.as_fd().try_clone_to_owned().map_err(undo)?;
         let ended = Arc::new(Ended::default());
@@ -210,7 +210,7 @@ impl Mount {
     /// The first failure; the pages stay dirty.
     pub fn sync(&self) -> Result<(), FilesError> {
         self.contents.sync().map_err(|e| {
-            let remedy = "; they are kept: see that SOURCE can be written to, then try again";
+            let remedy = "they are kept: see that SOURCE can be written to, then try again";
             FilesError::system("write out the dirty pages of", &self.mountpoint, e, remedy)
         })
     }
@@ -267,10 +267,8 @@ fn directory(doing: &'static str, path: &Path) -> Result<PathBuf, FilesError> {
     });
     found.map_err(|e| {
         let remedy = match e.raw_os_error() {
-            Some(libc::ENOENT) => "; make it first (mkdir)",
-            Some(libc::ENOTCONN) => {
-                "; a mount there has lost its server: unmount it first (umount)"
-            }
+            Some(libc::ENOENT) => "make it first (mkdir)",
+            Some(libc::ENOTCONN) => "a mount there has lost its server: unmount it first (umount)",
             _ => "",
         };
         FilesError::system(doing, path, e, remedy)

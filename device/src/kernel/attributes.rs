@@ -137,7 +137,7 @@ impl KernelDevice {
             }
             _ => self.log(),
         };
-        DeviceError::system(self.action(setting), source, &remedy)
+        DeviceError::system(self.action(setting), source, &*remedy)
     }
 
     /// The error where the driver did not take a value. Those that open the backing swap give back
@@ -155,7 +155,7 @@ impl KernelDevice {
             (_, libc::EBUSY) => self.already("change its parameters"),
             (BACKING_DEV | DISKSIZE, libc::EACCES | libc::EPERM) => {
                 let remedy = format!("only root may do this; if you are, {}", self.log());
-                DeviceError::system(self.action(setting), source, &remedy)
+                DeviceError::system(self.action(setting), source, &*remedy)
             }
             (_, libc::EACCES | libc::EPERM) => {
                 DeviceError::system(self.action(setting), source, "only root may do this")
@@ -164,7 +164,7 @@ impl KernelDevice {
                 let remedy = "give a smaller size, or free memory";
                 DeviceError::system(self.action(setting), source, remedy)
             }
-            _ => DeviceError::system(self.action(setting), source, &self.log()),
+            _ => DeviceError::system(self.action(setting), source, &*self.log()),
         }
     }
 

@@ -222,7 +222,7 @@ impl KernelDevice {
             DeviceError::system(
                 format!("swap on {}", self.name()),
                 e,
-                &format!(
+                &*format!(
                     "the priority must lie between 0 and {}, and only root may do this",
                     swap::MAX_PRIORITY
                 ),

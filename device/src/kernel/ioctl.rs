@@ -253,12 +253,12 @@ fn refused(
                 _ => "run as root".to_owned(),
             };
             let action = format!("{action} ramzswap{}", device.number());
-            DeviceError::system(action, source, &remedy)
+            DeviceError::system(action, source, &*remedy)
         }
         _ => DeviceError::system(
             format!("{action} ramzswap{}", device.number()),
             source,
-            &device.log(),
+            &*device.log(),
         ),
     }
 }

@@ -117,7 +117,7 @@ impl LoopDevice {
         // Has FUSE ask for the file's size: kernels before 6.16 take for the device's the one
         // that they know already, which of a file that was only opened is 0.
         file.metadata()
-            .map_err(|e| DeviceError::system("read the size of the disk's file", e, ""))?;
+            .map_err(|e| DeviceError::system("read the size of the disk's file", e, None))?;
         let config = LoopConfig::new(file, name);
         for _ in 0..ATTEMPTS {
             // SAFETY: this ioctl takes no argument.
@@ -236,7 +236,7 @@ fn make_node(path: &Path, number: libc::c_int) -> Result<(), DeviceError> {
     if std::fs::metadata(path).is_ok_and(|m| m.file_type().is_block_device()) {
         return Ok(());
     }
-    let failed = |e| DeviceError::system(format!("make the node {}", path.display()), e, "");
+    let failed = |e| DeviceError::system(format!("make the node {}", path.display()), e, None);
     let numbers = format!("/sys/block/loop{number}/dev");
     let numbers = proc::read(Path::new(&numbers)).map_err(failed)?;
     let (major, minor) = proc::device_numbers(&numbers)

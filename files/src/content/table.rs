@@ -87,7 +87,7 @@ impl Contents {
             doing: "start a thread for",
             path: options.mountpoint.clone(),
             source,
-            remedy: "",
+            remedy: None,
         };
         let mode = Mode::of(options.source.is_some(), options.write);
         let size = options.size.unwrap_or(u64::MAX);

@@ -47,7 +47,7 @@ impl Flags {
         if let Some(source) = source {
             let own = rustix::fs::fstatvfs(&source.root).map_err(|e| {
                 let path = std::path::Path::new("SOURCE");
-                FilesError::system("ask for the mount of", path, e.into(), "")
+                FilesError::system("ask for the mount of", path, e.into(), None)
             })?;
             for (theirs, ours) in [
                 (StatVfsMountFlags::RDONLY, MountFlags::RDONLY),

@@ -44,19 +44,19 @@ pub(super) fn mount(
         data.push_str(",allow_other");
     }
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
-    let data = CString::new(data).map_err(|e| failed(e.into(), ""))?;
+    let data = CString::new(data).map_err(|e| failed(e.into(), None))?;
     rustix::mount::mount(name, mountpoint, FSTYPE, flags.0, data.as_c_str()).map_err(|e| {
         let remedy = match e {
-            rustix::io::Errno::PERM => "; CAP_SYS_ADMIN is needed, which containers lack",
-            rustix::io::Errno::NODEV => "; load the kernel's fuse module (modprobe fuse)",
-            _ => "",
+            rustix::io::Errno::PERM => Some("CAP_SYS_ADMIN is needed, which containers lack"),
+            rustix::io::Errno::NODEV => Some("load the kernel's fuse module (modprobe fuse)"),
+            _ => None,
         };
         failed(e.into(), remedy)
     })?;
     let acl = config.acl;
     Session::from_fd(service, device, acl, config).map_err(|e| {
         abandon(mountpoint, true);
-        failed(e, "")
+        failed(e, None)
     })
 }
 
@@ -68,8 +68,8 @@ fn open_device() -> Result<OwnedFd, FilesError> {
         .open("/dev/fuse");
     opened.map(OwnedFd::from).map_err(|e| {
         let remedy = match e.kind() {
-            io::ErrorKind::PermissionDenied => "; give this user access to it",
-            _ => "; load the kernel's fuse module (modprobe fuse)",
+            io::ErrorKind::PermissionDenied => "give this user access to it",
+            _ => "load the kernel's fuse module (modprobe fuse)",
         };
         FilesError::system("open", Path::new("/dev/fuse"), e, remedy)
     })
@@ -86,7 +86,7 @@ pub(super) fn fusermount(
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
     drop(open_device()?);
     if let Err(e) = Command::new(FUSERMOUNT).arg("--version").output() {
-        return Err(failed(e, NO_FUSERMOUNT));
+        return Err(failed(e, Some(NO_FUSERMOUNT)));
     }
     // It reads options apart at commas.
     let name = name.to_string_lossy();
@@ -106,19 +106,16 @@ pub(super) fn fusermount(
         }
     }
     Session::new(service, mountpoint, &config).map_err(|e| {
-        let remedy =
-            if e.kind() == io::ErrorKind::PermissionDenied && config.acl != SessionACL::Owner {
-                "; set user_allow_other in /etc/fuse.conf, or mount without allow_other"
-            } else {
-                ""
-            };
+        let others = config.acl != SessionACL::Owner;
+        let remedy = (e.kind() == io::ErrorKind::PermissionDenied && others)
+            .then_some("set user_allow_other in /etc/fuse.conf, or mount without allow_other");
         failed(e, remedy)
     })
 }
 
 /// What to do where `fusermount3` is missing.
 const NO_FUSERMOUNT: &str =
-    "; without root the program fusermount3 is needed: install the package fuse3";
+    "without root the program fusermount3 is needed: install the package fuse3";
 
 /// Unmounts; `lazy` even where it is in use. EINVAL where nothing is mounted there.
 pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), FilesError> {
@@ -133,7 +130,7 @@ pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), F
     match rustix::mount::unmount(mountpoint, flags) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::BUSY) => Err(FilesError::Busy(mountpoint.to_owned())),
-        Err(e) => Err(FilesError::system("unmount", mountpoint, e.into(), "")),
+        Err(e) => Err(FilesError::system("unmount", mountpoint, e.into(), None)),
     }
 }
 
@@ -161,7 +158,7 @@ fn unmount_by_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), FilesError
     } else {
         io::Error::other(said.trim().to_owned())
     };
-    Err(FilesError::system("unmount", mountpoint, error, ""))
+    Err(FilesError::system("unmount", mountpoint, error, None))
 }
 
 /// Takes away a mount that nobody will serve.

@@ -69,7 +69,7 @@ impl Mount {
                 .mode(0o700)
                 .create(parent)
                 .map_err(|e| {
-                    DeviceError::system(format!("make the directory {}", parent.display()), e, "")
+                    DeviceError::system(format!("make the directory {}", parent.display()), e, None)
                 })?;
         }
         let in_the_way = "another process uses this runtime directory, or a crashed one left the \
@@ -94,7 +94,7 @@ impl Mount {
             rustix::process::getegid().as_raw(),
         );
         let options = CString::new(options)
-            .map_err(|e| DeviceError::system(format!("mount {shown}"), io::Error::from(e), ""))?;
+            .map_err(|e| DeviceError::system(format!("mount {shown}"), io::Error::from(e), None))?;
         rustix::mount::mount(
             "ramzswap",
             path,
@@ -122,7 +122,7 @@ impl Mount {
             .write(true)
             .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC)
             .open(&self.path)
-            .map_err(|e| DeviceError::system(format!("open {}", self.path.display()), e, ""))
+            .map_err(|e| DeviceError::system(format!("open {}", self.path.display()), e, None))
     }
 
     /// Unmounts. Whoever still has the file open gets errors from now on, and readers of the
@@ -161,7 +161,7 @@ impl Connection {
     /// was agreed on.
     fn handshake(&self, max_io: usize, uring: bool) -> Result<bool, DeviceError> {
         let failed =
-            |e: io::Error| DeviceError::system("shake hands with the kernel's FUSE", e, "");
+            |e: io::Error| DeviceError::system("shake hands with the kernel's FUSE", e, None);
         // The least that the kernel lets a reader bring.
         let mut request = vec![0; 8192 + max_io];
         let len = loop {
@@ -194,7 +194,11 @@ impl Connection {
             Ok(clone.into())
         } else {
             let error = io::Error::last_os_error();
-            Err(DeviceError::system("clone the FUSE descriptor", error, ""))
+            Err(DeviceError::system(
+                "clone the FUSE descriptor",
+                error,
+                None,
+            ))
         }
     }
 }

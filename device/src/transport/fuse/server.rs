@@ -101,7 +101,7 @@ impl Server {
         // From here on only the rings hold the connection.
         drop((fuse, tell));
         let registered: io::Result<()> = told.iter().collect();
-        registered.map_err(|e| DeviceError::system("register FUSE's io_uring queues", e, ""))?;
+        registered.map_err(|e| DeviceError::system("register FUSE's io_uring queues", e, None))?;
         Ok(server)
     }
 
@@ -128,7 +128,7 @@ impl Server {
         serve: impl FnOnce() + Send + 'static,
     ) -> Result<(), DeviceError> {
         let thread = Background::start(format!("{}/{thread}", job.name), serve, || ())
-            .map_err(|e| DeviceError::system("start a worker thread", e, ""))?;
+            .map_err(|e| DeviceError::system("start a worker thread", e, None))?;
         self.threads.push(thread);
         Ok(())
     }

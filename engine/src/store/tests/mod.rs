@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::*;
 use compcache_random::Random;
 
-use crate::backing::{Backing, BackingError};
+use crate::backing::{Backing, BackingError, Transfer};
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::TestHost;
@@ -48,7 +48,7 @@ impl Backing for MemoryBacking {
     fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError> {
         if self.0.fail_reads.load(Relaxed) {
             return Err(BackingError {
-                kind: "read",
+                transfer: Transfer::Read,
                 index: first,
                 errno: 5,
             });
@@ -66,7 +66,7 @@ impl Backing for MemoryBacking {
         assert_ne!(first, 0, "page 0 is the backing swap's header");
         if self.0.fail_writes.load(Relaxed) {
             return Err(BackingError {
-                kind: "write",
+                transfer: Transfer::Write,
                 index: first,
                 errno: 28,
             });
