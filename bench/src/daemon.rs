@@ -29,7 +29,7 @@ impl Server {
     /// command before.
     ///
     /// # Errors
-    /// Where it does not start; its messages are part of that.
+    /// If it does not start; its messages are part of that.
     pub(crate) fn start(
         options: &[&str],
         prepare: impl FnOnce(&mut Command) -> Result<()>,
@@ -89,7 +89,7 @@ impl Server {
     /// Asks it for something.
     ///
     /// # Errors
-    /// Where it refuses or is gone.
+    /// If it refuses or is gone.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Response> {
         Ok(self.client.request(request)?)
     }
@@ -121,7 +121,7 @@ impl Daemon {
     /// Starts one that serves by the policy's transport, and waits until it is ready.
     ///
     /// # Errors
-    /// Where it does not start.
+    /// If it does not start.
     pub(crate) fn start(policy: Policy) -> Result<Daemon> {
         let options = ["--transport", policy.transport.name()];
         let server = Server::start(&options, |_| Ok(()))?;
@@ -131,7 +131,7 @@ impl Daemon {
     /// Has it swap on a device, for as long as this program lives at most.
     ///
     /// # Errors
-    /// Where it refuses.
+    /// If it refuses.
     pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
         let params = self.params(bytes);
         self.server.ask(&Request::Lease {
@@ -144,7 +144,7 @@ impl Daemon {
     /// Has it make a device, and gives its node.
     ///
     /// # Errors
-    /// Where it refuses.
+    /// If it refuses.
     pub(crate) fn make_disk(&mut self, bytes: u64) -> Result<PathBuf> {
         let params = self.params(bytes);
         self.server.ask(&Request::Configure {
@@ -159,7 +159,7 @@ impl Daemon {
     /// The state of its device.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub(crate) fn device(&mut self) -> Result<DeviceStatus> {
         match self.server.ask(&Request::Status { device: Some(0) })? {
             Response::Status { mut devices, .. } if devices.len() == 1 => Ok(devices.remove(0)),
@@ -175,7 +175,7 @@ impl Daemon {
     /// Bytes of memory that it takes in all.
     ///
     /// # Errors
-    /// Where the daemon is gone.
+    /// If the daemon is gone.
     pub(crate) fn resident(&self) -> Result<u64> {
         let status = proc::read(Path::new(&format!("/proc/{}/status", self.pid())))?;
         Ok(proc::value(&status, "VmRSS").context("no VmRSS")? << 10)
@@ -185,7 +185,7 @@ impl Daemon {
     /// reserve.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub(crate) fn held(&mut self) -> Result<(u64, u64)> {
         let stats = self.device()?.stats;
         let pages = stats.pages_stored + stats.zero_pages + stats.same_pages;

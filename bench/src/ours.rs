@@ -34,7 +34,7 @@ impl fmt::Display for Policy {
     }
 }
 
-/// Every codec over each of the `transports`; where none is given, every codec over the one that
+/// Every codec over each of the `transports`; if none is given, every codec over the one that
 /// a user gets who chooses none, and the default codec over the others that the kernel has.
 pub(crate) fn policies(transports: &[Channel]) -> Vec<Policy> {
     let every = |transport| codecs().map(move |codec| Policy { codec, transport });

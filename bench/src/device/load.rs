@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use compcache_engine::{PAGE_SIZE, Page};
 use compcache_random::Random;
 
@@ -13,9 +13,7 @@ use super::target::Access;
 use crate::direct::{Aligned, Disk};
 use crate::histogram::Histogram;
 use crate::interrupt;
-
-/// How often a signal is looked for, in requests.
-const LOOK_EVERY: usize = 256;
+use crate::load::stamp;
 
 /// What came of a measurement.
 #[derive(Debug)]
@@ -30,18 +28,26 @@ pub(crate) struct Measured {
     pub(crate) latency: Histogram,
 }
 
-/// What one thread did.
-struct Work {
-    started: Instant,
-    ended: Instant,
-    latency: Histogram,
+/// The pages of a device: each is any of the samples, with a stamp.
+#[derive(Clone, Copy)]
+struct Pages<'a> {
+    samples: &'a [Page],
+    count: u64,
+}
+
+impl Pages<'_> {
+    /// What is written to page `index`.
+    fn content(&self, index: u64, random: &mut Random) -> Page {
+        let mut page = random.pick(self.samples);
+        stamp::write(&mut page, index as usize, 0);
+        page
+    }
 }
 
 /// A device full of known pages.
 pub(crate) struct Load<'a> {
     access: &'a mut Access,
-    samples: &'a [Page],
-    pages: u64,
+    pages: Pages<'a>,
     seed: u64,
 }
 
@@ -49,20 +55,19 @@ impl<'a> Load<'a> {
     /// Writes every page of a device: whatever it held is lost.
     ///
     /// # Errors
-    /// Where the device fails, or after Ctrl-C.
+    /// If the device fails, or after Ctrl-C.
     pub(crate) fn new(
         access: &'a mut Access,
         samples: &'a [Page],
-        pages: u64,
+        count: u64,
         seed: u64,
     ) -> Result<Self> {
+        let pages = Pages { samples, count };
         let mut random = Random::new(seed);
         let mut page = Aligned::new();
-        for index in 0..pages {
-            if index.is_multiple_of(LOOK_EVERY as u64) {
-                interrupt::check()?;
-            }
-            page.0 = content(samples, index, &mut random);
+        for index in 0..count {
+            interrupt::check()?;
+            page.0 = pages.content(index, &mut random);
             match access {
                 Access::Disk(disk) => disk.write(index, &page)?,
                 Access::Socket(connection) => {
@@ -73,7 +78,6 @@ impl<'a> Load<'a> {
         }
         Ok(Load {
             access,
-            samples,
             pages,
             seed,
         })
@@ -82,7 +86,7 @@ impl<'a> Load<'a> {
     /// Does `requests` requests at random places, `depth` at once.
     ///
     /// # Errors
-    /// Where the device fails or gives back another page than the one that was asked for, or
+    /// If the device fails or gives back another page than the one that was asked for, or
     /// after Ctrl-C.
     pub(crate) fn measure(
         &mut self,
@@ -92,122 +96,88 @@ impl<'a> Load<'a> {
     ) -> Result<Measured> {
         self.seed += 1000;
         let each = requests.div_ceil(depth);
-        let all = match self.access {
-            Access::Disk(disk) => {
-                let work = Direct {
-                    disk,
-                    samples: self.samples,
-                    pages: self.pages,
-                };
-                work.by_threads(write, depth, each, self.seed)?
-            }
+        let start = Instant::now();
+        let (started, latency) = match self.access {
+            Access::Disk(disk) => by_threads(disk, self.pages, write, depth, each, self.seed)?,
             Access::Socket(connection) => {
                 let random = Random::new(self.seed);
-                let mut work = Pipeline::new(connection, self.samples, self.pages, random, depth);
-                vec![work.run(write, each * depth)?]
+                let mut pipeline = Pipeline::new(connection, self.pages, random, depth);
+                (start, pipeline.run(write, each * depth)?)
             }
         };
-        let started = all.iter().map(|work| work.started).min();
-        let ended = all.iter().map(|work| work.ended).max();
-        let (Some(started), Some(ended)) = (started, ended) else {
-            bail!("no thread worked");
-        };
-        let mut latency = Histogram::new();
-        for work in &all {
-            latency.merge(&work.latency.sparse());
-        }
         Ok(Measured {
             write,
             depth,
-            iops: (each * depth) as f64 / (ended - started).as_secs_f64(),
+            iops: (each * depth) as f64 / started.elapsed().as_secs_f64(),
             latency,
         })
     }
 }
 
-/// Any of the samples, as page `index`: with the index in front.
-fn content(samples: &[Page], index: u64, random: &mut Random) -> Page {
-    let mut page = samples[random.index(samples.len())];
-    page[..8].copy_from_slice(&index.to_ne_bytes());
-    page
-}
-
-/// Whether this is page `index`.
-fn check(page: &Page, index: u64) -> Result<()> {
-    ensure!(
-        page[..8] == index.to_ne_bytes(),
-        "page {index} has come back wrong"
-    );
-    Ok(())
-}
-
-/// Requests by direct I/O: one after the other in each thread.
-struct Direct<'a> {
-    disk: &'a Disk,
-    samples: &'a [Page],
-    pages: u64,
-}
-
-impl Direct<'_> {
-    fn by_threads(&self, write: bool, depth: usize, each: usize, seed: u64) -> Result<Vec<Work>> {
-        let start_line = Barrier::new(depth);
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..depth)
-                .map(|number| {
-                    let random = Random::new(seed + number as u64);
-                    let start_line = &start_line;
-                    scope.spawn(move || {
-                        start_line.wait();
-                        self.work(write, each, random)
-                    })
-                })
-                .collect();
-            // All are waited for, also where one has failed.
-            let ended: Vec<Result<Work>> = threads
-                .into_iter()
-                .map(|thread| match thread.join() {
-                    Ok(result) => result,
-                    Err(_) => Err(anyhow!("a thread panicked")),
-                })
-                .collect();
-            ended.into_iter().collect()
-        })
-    }
-
-    fn work(&self, write: bool, requests: usize, mut random: Random) -> Result<Work> {
+/// Requests by direct I/O: `each` of them one after the other in each of `depth` threads. Gives when
+/// all began.
+fn by_threads(
+    disk: &Disk,
+    pages: Pages<'_>,
+    write: bool,
+    depth: usize,
+    each: usize,
+    seed: u64,
+) -> Result<(Instant, Histogram)> {
+    let start_line = Barrier::new(depth + 1);
+    let work = |number: usize| {
+        let random = Random::new(seed + number as u64);
+        start_line.wait();
+        direct(disk, pages, write, each, random)
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..depth)
+            .map(|number| scope.spawn(move || work(number)))
+            .collect();
+        start_line.wait();
         let started = Instant::now();
+        // All are waited for, also if one has failed.
+        let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
         let mut latency = Histogram::new();
-        let mut page = Aligned::new();
-        for number in 0..requests {
-            if number % LOOK_EVERY == 0 {
-                interrupt::check()?;
-            }
-            let index = random.below(self.pages);
-            if write {
-                page.0 = content(self.samples, index, &mut random);
-            }
-            let start = Instant::now();
-            if write {
-                self.disk.write(index, &page)?;
-            } else {
-                self.disk.read(index, &mut page)?;
-            }
-            latency.add(start.elapsed().as_nanos() as u64);
-            check(&page.0, index)?;
+        for result in ended {
+            latency.merge(&result.map_err(|_| anyhow!("a thread panicked"))??);
         }
-        Ok(Work {
-            started,
-            ended: Instant::now(),
-            latency,
-        })
+        Ok((started, latency))
+    })
+}
+
+fn direct(
+    disk: &Disk,
+    pages: Pages<'_>,
+    write: bool,
+    requests: usize,
+    mut random: Random,
+) -> Result<Histogram> {
+    let mut latency = Histogram::new();
+    let mut page = Aligned::new();
+    for _ in 0..requests {
+        interrupt::check()?;
+        let index = random.below(pages.count);
+        if write {
+            page.0 = pages.content(index, &mut random);
+        }
+        let start = Instant::now();
+        if write {
+            disk.write(index, &page)?;
+        } else {
+            disk.read(index, &mut page)?;
+        }
+        latency.add(start.elapsed().as_nanos() as u64);
+        stamp::check(&page.0, index as usize, 0)?;
     }
+    Ok(latency)
 }
 
 /// Requests by one connection, as many under way as there are places.
 struct Pipeline<'a> {
     connection: &'a mut Connection<UnixStream>,
-    samples: &'a [Page],
-    pages: u64,
+    pages: Pages<'a>,
     random: Random,
     places: Vec<Place>,
 }
@@ -222,8 +192,7 @@ struct Place {
 impl<'a> Pipeline<'a> {
     fn new(
         connection: &'a mut Connection<UnixStream>,
-        samples: &'a [Page],
-        pages: u64,
+        pages: Pages<'a>,
         random: Random,
         depth: usize,
     ) -> Self {
@@ -234,24 +203,20 @@ impl<'a> Pipeline<'a> {
         };
         Pipeline {
             connection,
-            samples,
             pages,
             random,
             places: (0..depth).map(place).collect(),
         }
     }
 
-    fn run(&mut self, write: bool, requests: usize) -> Result<Work> {
-        let started = Instant::now();
+    fn run(&mut self, write: bool, requests: usize) -> Result<Histogram> {
         let mut latency = Histogram::new();
         let first = self.places.len().min(requests);
         for at in 0..first {
             self.ask(write, at)?;
         }
         for answered in 0..requests {
-            if answered % LOOK_EVERY == 0 {
-                interrupt::check()?;
-            }
+            interrupt::check()?;
             let places = &mut self.places;
             let cookie = self.connection.reply(|cookie| {
                 let place = places.get_mut(usize::try_from(cookie).ok()?)?;
@@ -260,25 +225,19 @@ impl<'a> Pipeline<'a> {
             let at = usize::try_from(cookie)?;
             let place = self.places.get(at).context("a reply to no request")?;
             latency.add(place.start.elapsed().as_nanos() as u64);
-            if !write {
-                check(&place.page, place.index)?;
-            }
+            stamp::check(&place.page, place.index as usize, 0)?;
             if answered + first < requests {
                 self.ask(write, at)?;
             }
         }
-        Ok(Work {
-            started,
-            ended: Instant::now(),
-            latency,
-        })
+        Ok(latency)
     }
 
     fn ask(&mut self, write: bool, at: usize) -> Result<()> {
         let place = &mut self.places[at];
-        place.index = self.random.below(self.pages);
+        place.index = self.random.below(self.pages.count);
         if write {
-            place.page = content(self.samples, place.index, &mut self.random);
+            place.page = self.pages.content(place.index, &mut self.random);
         }
         place.start = Instant::now();
         if write {
@@ -347,8 +306,11 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || serve(theirs, 64));
         let mut connection = Connection::new(ours).unwrap();
-        let samples = [[1; PAGE_SIZE]];
-        let mut pipeline = Pipeline::new(&mut connection, &samples, 64, Random::new(1), 4);
+        let pages = Pages {
+            samples: &[[1; PAGE_SIZE]],
+            count: 64,
+        };
+        let mut pipeline = Pipeline::new(&mut connection, pages, Random::new(1), 4);
         // Nothing was written: all pages are zeros.
         let error = pipeline.run(false, 50).err().unwrap().to_string();
         assert!(error.contains("has come back wrong"), "{error}");

@@ -33,7 +33,7 @@ impl<S: Read + Write> Connection<S> {
     /// Shakes hands.
     ///
     /// # Errors
-    /// Where the other side is no NBD server, or ends.
+    /// If the other side is no NBD server, or ends.
     pub(crate) fn new(mut stream: S) -> Result<Self> {
         ensure!(
             read_u64(&mut stream).context("no greeting")? == MAGIC
@@ -64,7 +64,7 @@ impl<S: Read + Write> Connection<S> {
     /// Asks for a page; `cookie` comes back with it.
     ///
     /// # Errors
-    /// Where the server has ended.
+    /// If the server has ended.
     pub(crate) fn ask_read(&mut self, cookie: u64, index: u64) -> Result<()> {
         Ok(self.stream.write_all(&request(READ, cookie, index))?)
     }
@@ -72,7 +72,7 @@ impl<S: Read + Write> Connection<S> {
     /// Sends a page; `cookie` comes back when it is written.
     ///
     /// # Errors
-    /// Where the server has ended.
+    /// If the server has ended.
     pub(crate) fn ask_write(&mut self, cookie: u64, index: u64, page: &Page) -> Result<()> {
         let mut bytes = [0; HEADER + PAGE_SIZE];
         bytes[..HEADER].copy_from_slice(&request(WRITE, cookie, index));
@@ -80,11 +80,11 @@ impl<S: Read + Write> Connection<S> {
         Ok(self.stream.write_all(&bytes)?)
     }
 
-    /// Waits for the reply to any request, and gives its cookie. Where that is one for which
+    /// Waits for the reply to any request, and gives its cookie. If that is one for which
     /// `read` has a page, the page is read into that.
     ///
     /// # Errors
-    /// Where the server refuses, breaks the protocol, or has ended.
+    /// If the server refuses, breaks the protocol, or has ended.
     pub(crate) fn reply<'p>(
         &mut self,
         read: impl FnOnce(u64) -> Option<&'p mut Page>,

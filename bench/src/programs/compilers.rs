@@ -1,23 +1,25 @@
 //! Compilers: each is stopped in the middle of a large file.
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use compcache_engine::Page;
 use compcache_host::proc;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::{Running, scripts};
-use crate::capture;
+use super::scripts;
+use crate::process::Running;
+use crate::{capture, interrupt};
 
 /// How much memory a compiler has written when it is stopped, MiB.
 const MIB: u64 = 64;
 
-/// How often its size is looked at, ms.
-const LOOK_EVERY_MS: i64 = 5;
+/// How often its size is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The pages of gcc's compiler proper for C.
 pub(super) fn gcc(most: usize) -> Result<Vec<Page>> {
@@ -71,14 +73,10 @@ fn stopped(command: &mut Command, most: usize) -> Result<Vec<Page>> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut program = Running(command.spawn().context("it does not start")?);
+    let mut program = Running::start(command)?;
     let pid = Pid::from_child(&program.0);
     let ended = pidfd_open(pid, PidfdFlags::empty())?;
-    let every = Timespec {
-        tv_sec: 0,
-        tv_nsec: LOOK_EVERY_MS * 1_000_000,
-    };
-    while poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&every))? == 0 {
+    while !interrupt::wait(Some(ended.as_fd()), Some(LOOK_EVERY))? {
         if written_mib(program.0.id())? >= MIB {
             kill_process(pid, Signal::STOP)?;
             return capture::of_process(program.0.id(), most);

@@ -51,7 +51,7 @@ impl Search {
         }
     }
 
-    /// The limit to be tried next; `None` where the best is near enough or lies at a bound.
+    /// The limit to be tried next; `None` if the best is near enough or lies at a bound.
     pub(crate) fn next(&self) -> Option<u64> {
         let best = self.best();
         if self.error(&best) <= TOLERANCE {

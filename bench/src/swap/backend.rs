@@ -1,6 +1,6 @@
 //! Swap areas: the peers', and ours.
 
-use std::fs::{self, OpenOptions};
+use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use compcache_device::swap;
 use compcache_device::swap_header::SwapHeader;
 use compcache_engine::PAGE_SIZE;
 use compcache_host::proc;
+use fs_err::{self as fs, OpenOptions};
 use tempfile::NamedTempFile;
 
 use crate::daemon::Daemon;
@@ -20,7 +21,7 @@ const ZSWAP: &str = "/sys/module/zswap/parameters";
 
 /// What takes the pages that do not fit.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Backend {
     /// Nothing: all of them fit.
     Ram,
     /// A zram device with an algorithm.
@@ -33,15 +34,14 @@ pub(crate) enum Kind {
     Ours(Policy),
 }
 
-impl Kind {
-    /// Its name in tables.
-    pub(crate) fn name(&self) -> String {
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Ram => "enough RAM".into(),
-            Kind::Zram(algorithm) => format!("zram {algorithm}"),
-            Kind::Zswap => format!("zswap {}", zswap("compressor").unwrap_or_default()),
-            Kind::File => "swap file".into(),
-            Kind::Ours(policy) => policy.to_string(),
+            Backend::Ram => f.write_str("enough RAM"),
+            Backend::Zram(algorithm) => write!(f, "zram {algorithm}"),
+            Backend::Zswap => write!(f, "zswap {}", zswap("compressor").unwrap_or_default()),
+            Backend::File => f.write_str("swap file"),
+            Backend::Ours(policy) => write!(f, "{policy}"),
         }
     }
 }
@@ -88,16 +88,16 @@ impl Area {
     /// Makes an area of `bytes` (whole pages) and swaps it on; files are made in `directory`.
     ///
     /// # Errors
-    /// Where the system lacks what it needs.
-    pub(crate) fn new(kind: &Kind, bytes: u64, directory: &Path) -> Result<Area> {
-        Ok(match kind {
-            Kind::Ram => Area::Ram,
-            Kind::Zram(algorithm) => {
+    /// If the system lacks what it needs.
+    pub(crate) fn new(backend: &Backend, bytes: u64, directory: &Path) -> Result<Area> {
+        Ok(match backend {
+            Backend::Ram => Area::Ram,
+            Backend::Zram(algorithm) => {
                 let zram = Zram::new(algorithm, bytes)?;
                 write_header(&zram.node(), bytes)?;
                 Area::Zram(On::new(&zram.node(), true)?, zram)
             }
-            Kind::Zswap => {
+            Backend::Zswap => {
                 let file = swap_file(directory, bytes)?;
                 let before = meminfo("Zswap")?;
                 let held_before = meminfo("Zswapped")?;
@@ -111,14 +111,14 @@ impl Area {
                     held_before,
                 }
             }
-            Kind::File => {
+            Backend::File => {
                 let file = swap_file(directory, bytes)?;
                 Area::File {
                     on: On::new(file.path(), false)?,
                     _file: file,
                 }
             }
-            Kind::Ours(policy) => {
+            Backend::Ours(policy) => {
                 let mut daemon = Daemon::start(*policy)?;
                 daemon.swap_on(bytes)?;
                 Area::Ours(Box::new(daemon))
@@ -137,7 +137,7 @@ impl Area {
     /// Memory that it takes now.
     ///
     /// # Errors
-    /// Where the system does not say.
+    /// If the system does not say.
     pub(crate) fn memory(&mut self) -> Result<Memory> {
         Ok(match self {
             Area::Ram | Area::File { .. } => Memory::default(),
@@ -176,7 +176,7 @@ impl Area {
     /// that the pages in question lie here, and no others.
     ///
     /// # Errors
-    /// Where that is not so: somebody else swaps meanwhile.
+    /// If that is not so: somebody else swaps meanwhile.
     pub(crate) fn check(&mut self, bytes: u64) -> Result<()> {
         let path = match self {
             Area::Ram => return Ok(()),
@@ -244,12 +244,12 @@ impl Drop for Zswap {
 }
 
 fn zswap(parameter: &str) -> Result<String> {
-    let path = Path::new(ZSWAP).join(parameter);
-    let text = proc::read(&path)?;
-    Ok(String::from_utf8_lossy(text.trim_ascii()).into_owned())
+    Ok(fs::read_to_string(Path::new(ZSWAP).join(parameter))?
+        .trim()
+        .to_owned())
 }
 
-/// A number of `/proc/meminfo`, in bytes; 0 where it is not there.
+/// A number of `/proc/meminfo`, in bytes; 0 if it is not there.
 fn meminfo(key: &str) -> Result<u64> {
     let text = proc::read(Path::new("/proc/meminfo"))?;
     Ok(proc::value(&text, key).unwrap_or(0) << 10)
@@ -259,8 +259,7 @@ fn meminfo(key: &str) -> Result<u64> {
 fn swap_file(directory: &Path, bytes: u64) -> Result<NamedTempFile> {
     let file = tempfile::Builder::new()
         .prefix("compcache-bench-swap-")
-        .tempfile_in(directory)
-        .with_context(|| format!("cannot make a file in {}", directory.display()))?;
+        .tempfile_in(directory)?;
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
         .with_context(|| format!("no room for {bytes} bytes in {}", directory.display()))?;
     write_header(file.path(), bytes)?;
@@ -271,6 +270,5 @@ fn write_header(path: &Path, bytes: u64) -> Result<()> {
     let last = u32::try_from(bytes / PAGE_SIZE as u64 - 1).context("too large for swap")?;
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(&SwapHeader::new(last, [0; 16], "bench").to_page())?;
-    file.sync_all()
-        .with_context(|| format!("cannot write the swap header of {}", path.display()))
+    Ok(file.sync_all()?)
 }

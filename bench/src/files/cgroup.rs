@@ -1,8 +1,7 @@
-//! What all who take part are put into: so much memory, and a disk of such a speed.
+//! The control group of all processes of a run: so much memory, and a disk of such a speed.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,26 +11,27 @@ use anyhow::{Context, Result, bail, ensure};
 use compcache::cgroup::{Group, Parent};
 use compcache_host::cgroup::Version;
 use compcache_host::{mountinfo, proc};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use fs_err::{self as fs, OpenOptions};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::disk::Disk;
 use super::throttle::Throttle;
+use crate::interrupt;
 
 /// More memory than any machine has.
 const UNLIMITED: u64 = 1 << 50;
 
-/// How long what is left in a cage may take to end.
+/// How long what is left in a cgroup may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A memory cgroup and, where the disk is throttled by another one (version 1), that.
+/// A memory cgroup and, if the disk is throttled by another one (version 1), that.
 #[derive(Debug)]
-pub(crate) struct Cage {
+pub(crate) struct Cgroup {
     memory: Group,
     throttled: Option<Throttled>,
 }
 
-/// A disk that can be throttled for a cage.
+/// A disk that can be throttled for a cgroup.
 #[derive(Debug)]
 struct Throttled {
     disk: Disk,
@@ -41,12 +41,16 @@ struct Throttled {
     group: Option<DiskGroup>,
 }
 
-impl Cage {
-    /// A cage with `limit` bytes of memory for everything in it, and no swap; `None` for no limit.
+impl Cgroup {
+    /// A cgroup with `limit` bytes of memory for everything in it, and no swap; `None` for no limit.
     ///
     /// # Errors
-    /// Where the kernel cannot limit memory, or throttle this disk.
-    pub(crate) fn new(limit: Option<u64>, throttle: Throttle, disk: Option<Disk>) -> Result<Cage> {
+    /// If the kernel cannot limit memory, or throttle this disk.
+    pub(crate) fn new(
+        limit: Option<u64>,
+        throttle: Throttle,
+        disk: Option<Disk>,
+    ) -> Result<Cgroup> {
         let parent = Parent::find()?;
         if parent.version == Version::V2 && throttle != Throttle::None {
             enable_io(&parent.directory)?;
@@ -59,7 +63,7 @@ impl Cage {
         };
         let file = memory.directory().join(file);
         if file.exists() {
-            set(&file, value)?;
+            fs::write(file, value)?;
         }
         let throttled = match throttle {
             Throttle::None => None,
@@ -73,16 +77,16 @@ impl Cage {
                 },
             }),
         };
-        let cage = Cage { memory, throttled };
-        cage.throttle(true)?;
-        Ok(cage)
+        let cgroup = Cgroup { memory, throttled };
+        cgroup.throttle(true)?;
+        Ok(cgroup)
     }
 
     /// Throttles its disk, or lets it be as fast as it is. Without a throttle there is nothing to
     /// do.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub(crate) fn throttle(&self, on: bool) -> Result<()> {
         let Some(throttled) = &self.throttled else {
             return Ok(());
@@ -101,7 +105,7 @@ impl Cage {
                 } else {
                     format!("{disk} rbps=max wbps=max riops=max wiops=max")
                 };
-                set(&self.memory.directory().join("io.max"), &line)
+                Ok(fs::write(self.memory.directory().join("io.max"), line)?)
             }
         }
     }
@@ -109,7 +113,7 @@ impl Cage {
     /// Has a program run in it, from its first instruction.
     ///
     /// # Errors
-    /// Where the groups cannot be opened.
+    /// If the groups cannot be opened.
     pub(crate) fn hold(&self, command: &mut Command) -> Result<()> {
         let mut entrances = vec![self.memory.entrance()?];
         let group = self.throttled.iter().find_map(|disk| disk.group.as_ref());
@@ -130,7 +134,7 @@ impl Cage {
     /// Bytes of memory that everything in it takes now, page cache included.
     ///
     /// # Errors
-    /// Where the kernel does not say.
+    /// If the kernel does not say.
     pub(crate) fn used(&self) -> Result<u64> {
         self.memory.usage().memory.context("no usage of the cgroup")
     }
@@ -143,24 +147,20 @@ impl Cage {
     /// Ends all that runs in it, but for one process: children that a program has left.
     ///
     /// # Errors
-    /// Where they do not end.
+    /// If they do not end.
     pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
         let start = Instant::now();
         let spared = spared.and_then(|pid| Pid::from_raw(pid as i32));
         loop {
-            let others: Vec<Pid> = self.processes()?;
-            let others: Vec<(Pid, OwnedFd)> = others
+            let others = self
+                .processes()?
                 .into_iter()
-                .filter(|&pid| Some(pid) != spared)
-                .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
-                .collect();
+                .filter(|&pid| Some(pid) != spared);
+            let open = |pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?));
+            let mut others: Vec<(Pid, OwnedFd)> = others.filter_map(open).collect();
             // Only one that is still in the group is the one that was opened.
             let still = self.processes()?;
-            let others: Vec<OwnedFd> = others
-                .into_iter()
-                .filter(|(pid, _)| still.contains(pid))
-                .map(|(_, process)| process)
-                .collect();
+            others.retain(|(pid, _)| still.contains(pid));
             if others.is_empty() {
                 return Ok(());
             }
@@ -169,11 +169,10 @@ impl Cage {
                 "{} processes in the cgroup do not end",
                 others.len()
             );
-            let timeout = Timespec::try_from(PATIENCE)?;
-            for process in &others {
+            for (_, process) in &others {
                 // One that has ended meanwhile needs no signal.
                 let _ = pidfd_send_signal(process, Signal::KILL);
-                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout))?;
+                interrupt::wait(Some(process.as_fd()), Some(PATIENCE))?;
             }
         }
     }
@@ -188,7 +187,7 @@ impl Cage {
     /// Takes it down; what still runs in it is ended.
     ///
     /// # Errors
-    /// Where that does not go.
+    /// If that does not go.
     pub(crate) fn remove(self) -> Result<()> {
         self.memory.remove()?;
         Ok(())
@@ -201,7 +200,7 @@ fn enable_io(parent: &Path) -> Result<()> {
     if proc::words(&proc::read_or_empty(&control)).any(|name| name == b"io") {
         return Ok(());
     }
-    set(&control, "+io").context("a disk cannot be throttled here: use --throttle none")
+    fs::write(control, "+io").context("a disk cannot be throttled here: use --throttle none")
 }
 
 /// A group of version 1 that throttles a disk; removed when it is dropped, empty by then.
@@ -214,8 +213,7 @@ impl DiskGroup {
             bail!("no blkio cgroup (version 1) is mounted: use --throttle none");
         };
         let directory = top.join(format!("compcache-bench-{}", std::process::id()));
-        fs::create_dir(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::create_dir(&directory)?;
         Ok(DiskGroup(directory))
     }
 
@@ -228,25 +226,24 @@ impl DiskGroup {
             ("write_iops", operations),
         ] {
             let path = self.0.join(format!("blkio.throttle.{file}_device"));
-            set(&path, &format!("{disk} {value}"))?;
+            fs::write(path, format!("{disk} {value}"))?;
         }
         Ok(())
     }
 
-    fn entrance(&self) -> Result<File> {
-        let path = self.0.join("cgroup.procs");
-        OpenOptions::new()
+    fn entrance(&self) -> Result<std::fs::File> {
+        let mut options = OpenOptions::new();
+        Ok(options
             .write(true)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))
+            .open(self.0.join("cgroup.procs"))?
+            .into())
     }
 }
 
 impl Drop for DiskGroup {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir(&self.0) {
-            let path = self.0.display();
-            eprintln!("compcache-bench: cannot remove {path}: {error}");
+            eprintln!("compcache-bench: {error}");
         }
     }
 }
@@ -256,10 +253,6 @@ fn blkio(table: &[u8]) -> Option<PathBuf> {
     mountinfo::parse(table)
         .find(|mount| mount.fstype == b"cgroup" && mount.has_super_option("blkio"))
         .map(|mount| mount.mountpoint)
-}
-
-fn set(path: &Path, value: &str) -> Result<()> {
-    fs::write(path, value).with_context(|| format!("cannot write {value:?} to {}", path.display()))
 }
 
 #[cfg(test)]

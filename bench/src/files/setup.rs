@@ -1,4 +1,4 @@
-//! All that one run needs: a place for files, a cage, and our daemon in it.
+//! All that one run needs: a place for files, a cgroup, and our daemon in it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,79 +7,73 @@ use anyhow::{Result, ensure};
 use compcache_engine::PAGE_SIZE;
 use compcache_files::status::MountStatus;
 
-use super::cage::Cage;
-use super::data::{DataSet, Store};
-use super::disk::Disk;
+use super::Config;
+use super::cgroup::Cgroup;
+use super::data::DataSet;
 use super::mount::Mount;
-use super::place::{Kind, Place};
-use super::program::{self, Ended, Running};
+use super::place::{Backend, Place};
 use super::throttle::Throttle;
-use crate::swap::Turn;
+use crate::machine::MachineLock;
+use crate::process::{self, Ended, Running};
 use crate::worker::Worker;
 
-/// What is the same for all runs of a measurement.
+/// What a run is set up for.
 #[derive(Debug)]
-pub(crate) struct Scene<'a> {
-    /// Where data sets are kept.
-    pub(crate) store: &'a Store,
-    /// The disk that they are on.
-    pub(crate) disk: Option<Disk>,
-    /// Bytes that the cache of our mount may take.
-    pub(crate) cache: u64,
-}
-
-/// What is done in a run, beside the work itself.
-#[derive(Debug)]
-pub(crate) struct Setup<'a> {
+pub(crate) struct Conditions<'a> {
     /// The files.
     pub(crate) data: &'a DataSet,
     /// Whether they are written to.
     pub(crate) copied: bool,
-    /// Bytes of memory for all who take part; `None` for no limit.
+    /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
     /// The speed of the disk.
     pub(crate) throttle: Throttle,
 }
 
-/// A place for files, a cage, and who works there. Taken down when it is dropped; the fields are
+/// A place for files, a cgroup, and who works there. Taken down when it is dropped; the fields are
 /// dropped in their order.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Setup {
     mount: Option<Mount>,
-    cage: Cage,
+    cgroup: Cgroup,
     place: Place,
     data: DataSet,
     limit: Option<u64>,
     /// What our mount had done before what is measured last.
     marked: MountStatus,
-    _turn: Turn,
+    _lock: MachineLock,
 }
 
-impl Stage {
+impl Setup {
     /// Sets it up, with nothing in any cache, when nobody else uses these.
     ///
     /// # Errors
-    /// Where something of it cannot be had, or does not fit into the memory that there is.
-    pub(crate) fn new(scene: &Scene<'_>, kind: &Kind, setup: &Setup<'_>) -> Result<Stage> {
-        let turn = Turn::wait()?;
-        let place = Place::new(kind, setup.data, scene.store, setup.copied)?;
-        let limit = match setup.limit {
-            Some(limit) => Some(remaining(limit, place.memory()?)?),
-            None => None,
-        };
-        let cage = Cage::new(limit, setup.throttle, scene.disk)?;
-        let mount = match kind {
-            Kind::Ours(policy) => Some(Mount::new(&cage, place.directory(), *policy, scene.cache)?),
+    /// If something of it cannot be had, or does not fit into the memory that there is.
+    pub(crate) fn new(
+        config: &Config<'_>,
+        backend: &Backend,
+        of: &Conditions<'_>,
+    ) -> Result<Setup> {
+        let lock = MachineLock::take()?;
+        let place = Place::new(backend, of.data, config.store, of.copied)?;
+        let taken = place.memory()?;
+        let limit = of.limit.map(|limit| remaining(limit, taken)).transpose()?;
+        let cgroup = Cgroup::new(limit, of.throttle, config.disk)?;
+        let mount = match backend {
+            Backend::Ours(policy) => {
+                let source = place.directory();
+                Some(Mount::new(&cgroup, source, *policy, config.cache)?)
+            }
             _ => None,
         };
-        Ok(Stage {
+        Ok(Setup {
             mount,
-            cage,
+            cgroup,
             place,
-            data: setup.data.clone(),
-            limit: setup.limit,
+            data: of.data.clone(),
+            limit: of.limit,
             marked: MountStatus::default(),
-            _turn: turn,
+            _lock: lock,
         })
     }
 
@@ -96,65 +90,66 @@ impl Stage {
         &self.data
     }
 
-    /// Bytes of memory for all who take part; `None` for no limit.
+    /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) fn limit(&self) -> Option<u64> {
         self.limit
     }
 
-    /// A process in the cage that reads and writes files of the directory.
+    /// A process in the cgroup that reads and writes files of the directory.
     ///
     /// # Errors
-    /// Where it does not start.
-    pub(crate) fn hand(&self, seed: u64) -> Result<Worker> {
+    /// If it does not start.
+    pub(crate) fn worker(&self, seed: u64) -> Result<Worker> {
         let mut command = Command::new("/proc/self/exe");
         command
-            .arg("hand")
+            .args(["load", "--seed", &seed.to_string(), "files"])
             .arg("--directory")
             .arg(self.directory())
             .arg("--sums")
-            .arg(self.data.beside("sums"))
-            .arg("--seed")
-            .arg(seed.to_string());
-        self.cage.hold(&mut command)?;
+            .arg(self.data.beside("sums"));
+        self.cgroup.hold(&mut command)?;
         Worker::start(&mut command)
     }
 
-    /// Runs a program in the cage to its end.
+    /// Runs a program in the cgroup to its end.
     ///
     /// # Errors
-    /// Where it fails, or after Ctrl-C.
+    /// If it fails, or after Ctrl-C.
     pub(crate) fn run(&self, command: &mut Command) -> Result<Ended> {
-        program::run(command, &self.cage)
+        self.cgroup.hold(command)?;
+        process::run(command)
     }
 
-    /// Starts a program in the cage.
+    /// Starts a program in the cgroup.
     ///
     /// # Errors
-    /// Where it does not start.
+    /// If it does not start.
     pub(crate) fn start(&self, command: &mut Command) -> Result<Running> {
-        Running::start(command, &self.cage)
+        self.cgroup.hold(command)?;
+        Running::start(command)
     }
 
     /// Throttles the disk as the run says, or, for a while, does not.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub(crate) fn throttle(&self, on: bool) -> Result<()> {
-        self.cage.throttle(on)
+        self.cgroup.throttle(on)
     }
 
-    /// Ends whatever a work has left running, which would keep our mount in use.
+    /// Ends whatever a workload has left running, which would keep our mount in use.
     ///
     /// # Errors
-    /// Where it does not end.
+    /// If it does not end.
     pub(crate) fn clear(&self) -> Result<()> {
-        self.cage.end_others(self.mount.as_ref().map(Mount::server))
+        self.cgroup
+            .end_others(self.mount.as_ref().map(Mount::server))
     }
 
-    /// What our mount has done and holds; `None` where there is none.
+    /// What our mount has done and holds; `None` if there is none.
     ///
     /// # Errors
-    /// Where the daemon does not answer.
+    /// If the daemon does not answer.
     pub(crate) fn status(&mut self) -> Result<Option<MountStatus>> {
         self.mount.as_mut().map(Mount::status).transpose()
     }
@@ -162,16 +157,16 @@ impl Stage {
     /// Notes what our mount has done so far: what is worth knowing is what comes after it.
     ///
     /// # Errors
-    /// Where the daemon does not answer.
+    /// If the daemon does not answer.
     pub(crate) fn mark(&mut self) -> Result<()> {
         self.marked = self.status()?.unwrap_or_default();
         Ok(())
     }
 
-    /// What is worth knowing of our mount at the end of a run; nothing where there is none.
+    /// What is worth knowing of our mount at the end of a run; nothing if there is none.
     ///
     /// # Errors
-    /// Where the daemon does not answer.
+    /// If the daemon does not answer.
     pub(crate) fn values(&mut self) -> Result<Vec<(String, f64)>> {
         let Some(mount) = &mut self.mount else {
             return Ok(Vec::new());
@@ -192,18 +187,18 @@ impl Stage {
         ])
     }
 
-    /// Bytes of memory that all who take part have now.
+    /// Bytes of memory that all processes have now.
     ///
     /// # Errors
-    /// Where the kernel does not say.
+    /// If the kernel does not say.
     pub(crate) fn used(&self) -> Result<u64> {
-        Ok(self.cage.used()? + self.place.memory()?)
+        Ok(self.cgroup.used()? + self.place.memory()?)
     }
 
     /// Takes our mount down and gives the directory beneath, where everything written must be.
     ///
     /// # Errors
-    /// Where that does not go.
+    /// If that does not go.
     pub(crate) fn unmount(&mut self) -> Result<PathBuf> {
         if let Some(mount) = self.mount.take() {
             mount.end()?;
@@ -214,11 +209,11 @@ impl Stage {
     /// Takes all of it down.
     ///
     /// # Errors
-    /// Where that does not go, or where there was not enough memory for a process.
+    /// If that does not go, or if there was not enough memory for a process.
     pub(crate) fn end(mut self) -> Result<()> {
         self.unmount()?;
-        let killed = self.cage.killed();
-        self.cage.remove()?;
+        let killed = self.cgroup.killed();
+        self.cgroup.remove()?;
         ensure!(
             killed == 0,
             "{killed} processes were ended by the kernel, for lack of memory under the limit"
@@ -227,7 +222,7 @@ impl Stage {
     }
 }
 
-/// What is left of `limit` for the cage where `taken` is used outside of it.
+/// What is left of `limit` for the cgroup if `taken` is used outside of it.
 fn remaining(limit: u64, taken: u64) -> Result<u64> {
     let left = limit.saturating_sub(taken);
     ensure!(
