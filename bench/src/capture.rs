@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use compcache_engine::page::{PAGE_SIZE, Page, same_filled};
 use compcache_host::proc;
 use fs_err::os::unix::fs::FileExt as _;
@@ -37,6 +37,24 @@ pub(crate) struct Source {
     pub(crate) kind: Kind,
     /// The pages.
     pub(crate) pages: Vec<Page>,
+}
+
+impl Source {
+    /// One with these pages. If there are none, it is named on standard error and left out.
+    pub(crate) fn new(name: &str, kind: Kind, pages: Result<Vec<Page>>) -> Option<Source> {
+        let pages = pages.and_then(|pages| {
+            ensure!(!pages.is_empty(), "it has no pages");
+            Ok(pages)
+        });
+        let name = name.to_owned();
+        match pages {
+            Ok(pages) => Some(Source { name, kind, pages }),
+            Err(error) => {
+                eprintln!("{name}: left out, {error:#}");
+                None
+            }
+        }
+    }
 }
 
 /// Up to `most` pages, spread evenly over the memory that process `pid` has written.

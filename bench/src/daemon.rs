@@ -13,6 +13,7 @@ use compcached::protocol::{Request, Response};
 use compcached::types::{DeviceStatus, Driver, ParamsUpdate};
 use tempfile::TempDir;
 
+use crate::held::Held;
 use crate::ours::Policy;
 
 /// A daemon with directories of its own. When it is dropped its devices are swapped off, its
@@ -172,24 +173,20 @@ impl Daemon {
         self.server.pid()
     }
 
-    /// Bytes of memory that it takes in all.
-    ///
-    /// # Errors
-    /// If the daemon is gone.
-    pub(crate) fn resident(&self) -> Result<u64> {
-        let status = proc::read(Path::new(&format!("/proc/{}/status", self.pid())))?;
-        Ok(proc::value(&status, "VmRSS").context("no VmRSS")? << 10)
-    }
-
-    /// Bytes of the pages that its device holds, and of the memory for them: the pool with its
-    /// reserve.
+    /// What its device holds, in a pool with its reserve, and all memory that the process takes.
     ///
     /// # Errors
     /// If it does not answer.
-    pub(crate) fn held(&mut self) -> Result<(u64, u64)> {
+    pub(crate) fn held(&mut self) -> Result<Held> {
         let stats = self.device()?.stats;
         let pages = stats.pages_stored + stats.zero_pages + stats.same_pages;
-        Ok((pages * PAGE_SIZE as u64, stats.pool_bytes))
+        let status = proc::read(Path::new(&format!("/proc/{}/status", self.pid())))?;
+        Ok(Held {
+            original: pages * PAGE_SIZE as u64,
+            compressed: stats.compr_bytes,
+            pool: stats.pool_bytes,
+            all: proc::value(&status, "VmRSS").context("no VmRSS")? << 10,
+        })
     }
 
     fn params(&self, bytes: u64) -> ParamsUpdate {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use compcache_engine::Page;
 
 use crate::capture::{self, Kind, Source};
@@ -56,26 +56,12 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
             .take(MOST_FILES)
             .collect();
         found.sort();
-        let pages = capture::of_files(&found, most);
-        if pages.is_empty() {
-            eprintln!("{name}: left out, no such file in {}", places.join(", "));
-        } else {
-            sources.push(Source {
-                name: name.into(),
-                kind: Kind::File,
-                pages,
-            });
-        }
+        let pages = Some(capture::of_files(&found, most)).filter(|pages| !pages.is_empty());
+        let pages = pages.with_context(|| format!("no such file in {}", places.join(", ")));
+        sources.extend(Source::new(name, Kind::File, pages));
     }
     if !quick {
-        match database(most) {
-            Ok(pages) => sources.push(Source {
-                name: "database".into(),
-                kind: Kind::File,
-                pages,
-            }),
-            Err(error) => eprintln!("database: left out, {error:#}"),
-        }
+        sources.extend(Source::new("database", Kind::File, database(most)));
     }
     sources
 }

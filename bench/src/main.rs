@@ -13,6 +13,7 @@ mod direct;
 mod directory;
 mod file_pages;
 mod files;
+mod held;
 mod histogram;
 mod interrupt;
 mod load;

@@ -37,26 +37,29 @@ impl fmt::Display for Policy {
 /// Every codec over each of the `transports`; if none is given, every codec over the one that
 /// a user gets who chooses none, and the default codec over the others that the kernel has.
 pub(crate) fn policies(transports: &[Channel]) -> Vec<Policy> {
-    let every = |transport| codecs().map(move |codec| Policy { codec, transport });
-    if !transports.is_empty() {
-        let mut all: Vec<Policy> = Vec::new();
-        for transport in transports {
-            let new: Vec<Policy> = every(transport.preferred())
-                .filter(|policy| !all.contains(policy))
-                .collect();
-            all.extend(new);
-        }
-        return all;
-    }
     let default = Channel::Auto.preferred();
+    let other = |&channel: &Channel| channel != default && channel.is_supported();
     let others = [Channel::Fuse, Channel::FuseUring]
         .into_iter()
-        .filter(|&channel| channel != default && channel.is_supported())
-        .map(|transport| Policy {
-            codec: CodecSpec::default(),
-            transport,
-        });
-    every(default).chain(others).collect()
+        .filter(other);
+    let policy = |transport| move |codec| Policy { codec, transport };
+    let mut all: Vec<Policy> = if transports.is_empty() {
+        let others = others.map(|transport| policy(transport)(CodecSpec::default()));
+        codecs().map(policy(default)).chain(others).collect()
+    } else {
+        let channels = transports.iter().map(|channel| channel.preferred());
+        channels
+            .flat_map(|channel| codecs().map(policy(channel)))
+            .collect()
+    };
+    let mut seen = Vec::new();
+    all.retain(|policy| {
+        !seen.contains(policy) && {
+            seen.push(*policy);
+            true
+        }
+    });
+    all
 }
 
 #[cfg(test)]

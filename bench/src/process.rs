@@ -2,10 +2,10 @@
 
 use std::io::{Read as _, Seek as _};
 use std::os::fd::AsFd as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use crate::interrupt;
 
@@ -43,7 +43,7 @@ pub(crate) struct Ended {
     pub(crate) output: Vec<u8>,
 }
 
-/// Runs a program to its end.
+/// Runs a program that is measured to its end.
 ///
 /// # Errors
 /// If it does not start or fails; then with what it wrote to standard error. Or after Ctrl-C.
@@ -66,17 +66,34 @@ pub(crate) fn run(command: &mut Command) -> Result<Ended> {
     }
     let status = running.0.wait()?;
     let seconds = start.elapsed().as_secs_f64();
-    if !status.success() {
-        let mut text = Vec::new();
-        errors.rewind()?;
-        errors.read_to_end(&mut text)?;
-        bail!(
-            "{:?} ended with {status}: {}",
-            command.get_program(),
-            String::from_utf8_lossy(&text).trim()
-        );
-    }
+    let mut text = Vec::new();
+    errors.rewind()?;
+    errors.read_to_end(&mut text)?;
+    succeeded(command, status, &text)?;
     Ok(Ended { seconds, output })
+}
+
+/// Runs a program that sets something up or takes it down to its end, also after Ctrl-C, and gives what
+/// it wrote to standard output.
+///
+/// # Errors
+/// If it does not start or fails; then with what it wrote to standard error.
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let done = command
+        .output()
+        .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    succeeded(command, done.status, &done.stderr)?;
+    Ok(done.stdout)
+}
+
+fn succeeded(command: &Command, status: ExitStatus, errors: &[u8]) -> Result<()> {
+    ensure!(
+        status.success(),
+        "{:?} ended with {status}: {}",
+        command.get_program(),
+        String::from_utf8_lossy(errors).trim()
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -87,11 +104,20 @@ mod tests {
     fn a_program_gives_its_output_or_says_why_it_failed() {
         let ended = run(Command::new("sh").args(["-c", "echo out; echo err >&2"])).unwrap();
         assert_eq!(ended.output, b"out\n");
-        let failed = run(Command::new("sh").args(["-c", "echo why >&2; exit 3"])).unwrap_err();
-        assert!(
-            failed.to_string().ends_with("exit status: 3: why"),
-            "{failed}"
-        );
-        assert!(run(&mut Command::new("/no/such/program")).is_err());
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let mut failing = [shell("echo why >&2; exit 3"), shell("echo why >&2; exit 3")];
+        for error in [
+            run(&mut failing[0]).map(drop),
+            output(&mut failing[1]).map(drop),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.ends_with("exit status: 3: why"), "{error}");
+        }
+        let mut none = Command::new("/no/such/program");
+        assert!(run(&mut none).is_err() && output(&mut none).is_err());
     }
 }

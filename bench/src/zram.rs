@@ -8,6 +8,7 @@ use compcache_engine::PAGE_SIZE;
 use compcache_host::proc;
 use fs_err::{self as fs, File};
 
+use crate::held::Held;
 use crate::machine;
 
 /// Where devices are added and removed.
@@ -25,20 +26,6 @@ pub(crate) struct Zram {
     /// The algorithm of a device that was there before.
     before: Option<String>,
     pages: u64,
-}
-
-/// What a zram device holds, from its `mm_stat` (the kernel's
-/// `Documentation/admin-guide/blockdev/zram.rst`).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    /// Bytes of the pages.
-    pub(crate) original: u64,
-    /// Bytes that they were compressed to.
-    pub(crate) compressed: u64,
-    /// Bytes of memory for these, with the allocator's own.
-    pub(crate) used: u64,
-    /// Bytes of the table.
-    pub(crate) table: u64,
 }
 
 impl Zram {
@@ -88,7 +75,8 @@ impl Zram {
         Path::new("/dev").join(&self.name)
     }
 
-    /// What it holds now.
+    /// What it holds now, from its `mm_stat` (the kernel's
+    /// `Documentation/admin-guide/blockdev/zram.rst`).
     ///
     /// # Errors
     /// If `mm_stat` cannot be read.
@@ -96,11 +84,12 @@ impl Zram {
         let stat = proc::read(&self.file("mm_stat"))?;
         let mut numbers = proc::words(&stat).map_while(proc::number);
         let mut next = || numbers.next().context("mm_stat is too short");
+        let (original, compressed, pool) = (next()?, next()?, next()?);
         Ok(Held {
-            original: next()?,
-            compressed: next()?,
-            used: next()?,
-            table: self.pages * TABLE_ENTRY,
+            original,
+            compressed,
+            pool,
+            all: pool + self.pages * TABLE_ENTRY,
         })
     }
 

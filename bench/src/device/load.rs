@@ -28,6 +28,13 @@ pub(crate) struct Measured {
     pub(crate) latency: Histogram,
 }
 
+/// What one thread did.
+struct Work {
+    started: Instant,
+    ended: Instant,
+    latency: Histogram,
+}
+
 /// The pages of a device: each is any of the samples, with a stamp.
 #[derive(Clone, Copy)]
 struct Pages<'a> {
@@ -96,26 +103,31 @@ impl<'a> Load<'a> {
     ) -> Result<Measured> {
         self.seed += 1000;
         let each = requests.div_ceil(depth);
-        let start = Instant::now();
-        let (started, latency) = match self.access {
+        let all = match self.access {
             Access::Disk(disk) => by_threads(disk, self.pages, write, depth, each, self.seed)?,
             Access::Socket(connection) => {
                 let random = Random::new(self.seed);
                 let mut pipeline = Pipeline::new(connection, self.pages, random, depth);
-                (start, pipeline.run(write, each * depth)?)
+                vec![pipeline.run(write, each * depth)?]
             }
         };
+        let started = all.iter().map(|work| work.started).min();
+        let ended = all.iter().map(|work| work.ended).max();
+        let (started, ended) = started.zip(ended).context("no thread worked")?;
+        let mut latency = Histogram::new();
+        for work in &all {
+            latency.merge(&work.latency);
+        }
         Ok(Measured {
             write,
             depth,
-            iops: (each * depth) as f64 / started.elapsed().as_secs_f64(),
+            iops: (each * depth) as f64 / (ended - started).as_secs_f64(),
             latency,
         })
     }
 }
 
-/// Requests by direct I/O: `each` of them one after the other in each of `depth` threads. Gives when
-/// all began.
+/// Requests by direct I/O: `each` of them one after the other in each of `depth` threads.
 fn by_threads(
     disk: &Disk,
     pages: Pages<'_>,
@@ -123,8 +135,8 @@ fn by_threads(
     depth: usize,
     each: usize,
     seed: u64,
-) -> Result<(Instant, Histogram)> {
-    let start_line = Barrier::new(depth + 1);
+) -> Result<Vec<Work>> {
+    let start_line = Barrier::new(depth);
     let work = |number: usize| {
         let random = Random::new(seed + number as u64);
         start_line.wait();
@@ -135,15 +147,13 @@ fn by_threads(
         let threads: Vec<_> = (0..depth)
             .map(|number| scope.spawn(move || work(number)))
             .collect();
-        start_line.wait();
-        let started = Instant::now();
         // All are waited for, also if one has failed.
         let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
-        let mut latency = Histogram::new();
-        for result in ended {
-            latency.merge(&result.map_err(|_| anyhow!("a thread panicked"))??);
-        }
-        Ok((started, latency))
+        let panicked = |_| Err(anyhow!("a thread panicked"));
+        ended
+            .into_iter()
+            .map(|work| work.unwrap_or_else(panicked))
+            .collect()
     })
 }
 
@@ -153,7 +163,8 @@ fn direct(
     write: bool,
     requests: usize,
     mut random: Random,
-) -> Result<Histogram> {
+) -> Result<Work> {
+    let started = Instant::now();
     let mut latency = Histogram::new();
     let mut page = Aligned::new();
     for _ in 0..requests {
@@ -171,7 +182,11 @@ fn direct(
         latency.add(start.elapsed().as_nanos() as u64);
         stamp::check(&page.0, index as usize, 0)?;
     }
-    Ok(latency)
+    Ok(Work {
+        started,
+        ended: Instant::now(),
+        latency,
+    })
 }
 
 /// Requests by one connection, as many under way as there are places.
@@ -209,7 +224,8 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    fn run(&mut self, write: bool, requests: usize) -> Result<Histogram> {
+    fn run(&mut self, write: bool, requests: usize) -> Result<Work> {
+        let started = Instant::now();
         let mut latency = Histogram::new();
         let first = self.places.len().min(requests);
         for at in 0..first {
@@ -230,7 +246,11 @@ impl<'a> Pipeline<'a> {
                 self.ask(write, at)?;
             }
         }
-        Ok(latency)
+        Ok(Work {
+            started,
+            ended: Instant::now(),
+            latency,
+        })
     }
 
     fn ask(&mut self, write: bool, at: usize) -> Result<()> {

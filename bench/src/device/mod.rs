@@ -135,7 +135,7 @@ fn measure(
     seed: u64,
 ) -> Result<Vec<Measured>> {
     let mut target = Target::new(contender, bytes)?;
-    let mut load = Load::new(target.access(), samples, bytes / PAGE_SIZE as u64, seed)?;
+    let mut load = Load::new(&mut target.access, samples, bytes / PAGE_SIZE as u64, seed)?;
     let mut measured = Vec::new();
     for depth in DEPTHS {
         for write in [true, false] {

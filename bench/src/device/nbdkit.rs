@@ -43,7 +43,7 @@ impl Nbdkit {
                 .stdout(Stdio::from(OwnedFd::from(theirs))),
         )?;
         let connection = Connection::new(ours).context("nbdkit")?;
-        let size = connection.bytes();
+        let size = connection.bytes;
         ensure!(size == bytes, "nbdkit serves {size} bytes, not {bytes}");
         Ok((Nbdkit { _server: server }, connection))
     }

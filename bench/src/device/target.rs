@@ -49,7 +49,8 @@ pub(crate) enum Access {
 /// closed first.
 #[derive(Debug)]
 pub(crate) struct Target {
-    access: Access,
+    /// How pages reach it.
+    pub(crate) access: Access,
     _owner: Option<Box<dyn Owner>>,
 }
 
@@ -86,10 +87,5 @@ impl Target {
             access,
             _owner: owner,
         })
-    }
-
-    /// How pages reach it.
-    pub(crate) fn access(&mut self) -> &mut Access {
-        &mut self.access
     }
 }

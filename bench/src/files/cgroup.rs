@@ -1,7 +1,7 @@
 //! The control group of all processes of a run: so much memory, and a disk of such a speed.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +12,11 @@ use compcache::cgroup::{Group, Parent};
 use compcache_host::cgroup::Version;
 use compcache_host::{mountinfo, proc};
 use fs_err::{self as fs, OpenOptions};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::disk::Disk;
 use super::throttle::Throttle;
-use crate::interrupt;
 
 /// More memory than any machine has.
 const UNLIMITED: u64 = 1 << 50;
@@ -28,17 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     memory: Group,
-    throttled: Option<Throttled>,
+    blkio: Option<DiskGroup>,
+    /// The files that throttle the disk.
+    throttle: Vec<Limit>,
 }
 
-/// A disk that can be throttled for a cgroup.
+/// What is written to a file to throttle a disk, and not to.
 #[derive(Debug)]
-struct Throttled {
-    disk: Disk,
-    bytes: u64,
-    operations: u64,
-    /// In version 1.
-    group: Option<DiskGroup>,
+struct Limit {
+    file: PathBuf,
+    on: String,
+    off: String,
 }
 
 impl Cgroup {
@@ -65,19 +65,27 @@ impl Cgroup {
         if file.exists() {
             fs::write(file, value)?;
         }
-        let throttled = match throttle {
-            Throttle::None => None,
-            Throttle::At { bytes, operations } => Some(Throttled {
-                disk: disk.context("no disk to throttle")?,
-                bytes,
-                operations,
-                group: match parent.version {
-                    Version::V1 => Some(DiskGroup::create()?),
-                    Version::V2 => None,
-                },
-            }),
+        let mut cgroup = Cgroup {
+            memory,
+            blkio: None,
+            throttle: Vec::new(),
         };
-        let cgroup = Cgroup { memory, throttled };
+        if let Throttle::At { bytes, operations } = throttle {
+            let disk = disk.context("no disk to throttle")?;
+            cgroup.throttle = match parent.version {
+                Version::V1 => {
+                    let group = cgroup.blkio.insert(DiskGroup::create()?);
+                    group.limits(disk, bytes, operations)
+                }
+                Version::V2 => vec![Limit {
+                    file: cgroup.memory.directory().join("io.max"),
+                    on: format!(
+                        "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
+                    ),
+                    off: format!("{disk} rbps=max wbps=max riops=max wiops=max"),
+                }],
+            };
+        }
         cgroup.throttle(true)?;
         Ok(cgroup)
     }
@@ -88,26 +96,10 @@ impl Cgroup {
     /// # Errors
     /// If the kernel refuses.
     pub(crate) fn throttle(&self, on: bool) -> Result<()> {
-        let Some(throttled) = &self.throttled else {
-            return Ok(());
-        };
-        let disk = throttled.disk;
-        let (bytes, operations) = (throttled.bytes, throttled.operations);
-        match &throttled.group {
-            Some(group) if on => group.limit(disk, bytes, operations),
-            // No limit.
-            Some(group) => group.limit(disk, 0, 0),
-            None => {
-                let line = if on {
-                    format!(
-                        "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
-                    )
-                } else {
-                    format!("{disk} rbps=max wbps=max riops=max wiops=max")
-                };
-                Ok(fs::write(self.memory.directory().join("io.max"), line)?)
-            }
+        for limit in &self.throttle {
+            fs::write(&limit.file, if on { &limit.on } else { &limit.off })?;
         }
+        Ok(())
     }
 
     /// Has a program run in it, from its first instruction.
@@ -116,8 +108,7 @@ impl Cgroup {
     /// If the groups cannot be opened.
     pub(crate) fn hold(&self, command: &mut Command) -> Result<()> {
         let mut entrances = vec![self.memory.entrance()?];
-        let group = self.throttled.iter().find_map(|disk| disk.group.as_ref());
-        entrances.extend(group.map(DiskGroup::entrance).transpose()?);
+        entrances.extend(self.blkio.as_ref().map(DiskGroup::entrance).transpose()?);
         // SAFETY: between fork and exec the closure only calls write(2), which is async-signal-safe,
         // on descriptors that it owns; it allocates nothing.
         unsafe {
@@ -150,6 +141,7 @@ impl Cgroup {
     /// If they do not end.
     pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
         let start = Instant::now();
+        let timeout = Timespec::try_from(PATIENCE)?;
         let spared = spared.and_then(|pid| Pid::from_raw(pid as i32));
         loop {
             let others = self
@@ -172,7 +164,8 @@ impl Cgroup {
             for (_, process) in &others {
                 // One that has ended meanwhile needs no signal.
                 let _ = pidfd_send_signal(process, Signal::KILL);
-                interrupt::wait(Some(process.as_fd()), Some(PATIENCE))?;
+                // Nor does Ctrl-C end this: the mount must not be in use when it is taken down.
+                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout))?;
             }
         }
     }
@@ -217,18 +210,20 @@ impl DiskGroup {
         Ok(DiskGroup(directory))
     }
 
-    /// Sets the speed of a disk; 0 for no limit.
-    fn limit(&self, disk: Disk, bytes: u64, operations: u64) -> Result<()> {
-        for (file, value) in [
+    /// What sets the speed of a disk; 0 is no limit.
+    fn limits(&self, disk: Disk, bytes: u64, operations: u64) -> Vec<Limit> {
+        let files = [
             ("read_bps", bytes),
             ("write_bps", bytes),
             ("read_iops", operations),
             ("write_iops", operations),
-        ] {
-            let path = self.0.join(format!("blkio.throttle.{file}_device"));
-            fs::write(path, format!("{disk} {value}"))?;
-        }
-        Ok(())
+        ];
+        let limit = |(file, value)| Limit {
+            file: self.0.join(format!("blkio.throttle.{file}_device")),
+            on: format!("{disk} {value}"),
+            off: format!("{disk} 0"),
+        };
+        files.map(limit).into()
     }
 
     fn entrance(&self) -> Result<std::fs::File> {

@@ -58,12 +58,10 @@ pub(crate) enum Place {
     Itself(PathBuf),
     /// A copy on the same disk.
     Copy(TempDir),
-    /// A copy in a file system of its own. The fields are dropped in their order.
-    Own {
-        mounted: Mounted,
-        _directory: MountPoint,
-        zram: Option<Zram>,
-    },
+    /// A copy in memory.
+    Tmpfs(Mounted),
+    /// A copy on a zram device. The fields are dropped in their order.
+    Zram(Mounted, Zram),
 }
 
 impl Place {
@@ -88,29 +86,19 @@ impl Place {
             }
             Backend::Bare | Backend::Ours(_) => Place::Itself(source),
             Backend::Tmpfs => {
-                let directory = MountPoint::new()?;
-                let mounted = Mounted::new("tmpfs".as_ref(), directory.path(), "tmpfs")?;
-                directory::copy(&source, directory.path())?;
-                Place::Own {
-                    mounted,
-                    _directory: directory,
-                    zram: None,
-                }
+                let mounted = Mounted::new("tmpfs".as_ref(), "tmpfs")?;
+                directory::copy(&source, mounted.0.path())?;
+                Place::Tmpfs(mounted)
             }
             Backend::Zram(algorithm) => {
                 let bytes = directory::bytes_in(&source);
                 // Room for the file system's own structures.
                 let zram = Zram::new(algorithm, bytes + bytes / 8 + (16 << 20))?;
                 make_ext4(&zram.node())?;
-                let directory = MountPoint::new()?;
-                let mounted = Mounted::new(&zram.node(), directory.path(), "ext4")?;
-                fs::remove_dir(directory.path().join("lost+found"))?;
-                directory::copy(&source, directory.path())?;
-                Place::Own {
-                    mounted,
-                    _directory: directory,
-                    zram: Some(zram),
-                }
+                let mounted = Mounted::new(&zram.node(), "ext4")?;
+                fs::remove_dir(mounted.0.path().join("lost+found"))?;
+                directory::copy(&source, mounted.0.path())?;
+                Place::Zram(mounted, zram)
             }
         };
         drop_caches()?;
@@ -122,7 +110,7 @@ impl Place {
         match self {
             Place::Itself(directory) => directory,
             Place::Copy(directory) => directory.path(),
-            Place::Own { mounted, .. } => &mounted.0,
+            Place::Tmpfs(mounted) | Place::Zram(mounted, _) => mounted.0.path(),
         }
     }
 
@@ -132,9 +120,7 @@ impl Place {
     /// If the kernel does not say.
     pub(crate) fn memory(&self) -> Result<u64> {
         match self {
-            Place::Own {
-                zram: Some(zram), ..
-            } => zram.held().map(|held| held.used + held.table),
+            Place::Zram(_, zram) => zram.held().map(|held| held.all),
             _ => Ok(0),
         }
     }
@@ -182,7 +168,7 @@ fn make_ext4(node: &Path) -> Result<()> {
         .args(["-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0"])
         .args(["-m", "0", "-i", "8192"])
         .arg(node);
-    process::run(&mut command).map(drop)
+    process::output(&mut command).map(drop)
 }
 
 /// Writes everything out and has the kernel forget what it holds of files, so that what follows
@@ -195,22 +181,23 @@ fn drop_caches() -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the kernel's caches")
 }
 
-/// A file system mounted by us.
+/// A file system mounted by us, which is unmounted before its mount point goes.
 #[derive(Debug)]
-pub(crate) struct Mounted(PathBuf);
+pub(crate) struct Mounted(MountPoint);
 
 impl Mounted {
-    fn new(device: &Path, directory: &Path, kind: &str) -> Result<Mounted> {
-        mount(device, directory, kind, MountFlags::NOATIME, None)
-            .with_context(|| format!("cannot mount {kind} on {}", directory.display()))?;
-        Ok(Mounted(directory.to_owned()))
+    fn new(device: &Path, kind: &str) -> Result<Mounted> {
+        let directory = MountPoint::new()?;
+        mount(device, directory.path(), kind, MountFlags::NOATIME, None)
+            .with_context(|| format!("cannot mount {kind} on {}", directory.path().display()))?;
+        Ok(Mounted(directory))
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Err(error) = unmount(&self.0, UnmountFlags::empty()) {
-            let path = self.0.display();
+        if let Err(error) = unmount(self.0.path(), UnmountFlags::empty()) {
+            let path = self.0.path().display();
             eprintln!("compcache-bench: cannot unmount {path}: {error}; do it with umount(8)");
         }
     }

@@ -35,10 +35,13 @@ pub(crate) struct Conditions<'a> {
 #[derive(Debug)]
 pub(crate) struct Setup {
     mount: Option<Mount>,
-    cgroup: Cgroup,
+    /// Of all processes.
+    pub(crate) cgroup: Cgroup,
     place: Place,
-    data: DataSet,
-    limit: Option<u64>,
+    /// The data set that is there.
+    pub(crate) data: DataSet,
+    /// Bytes of memory for all processes; `None` for no limit.
+    pub(crate) limit: Option<u64>,
     /// What our mount had done before what is measured last.
     marked: MountStatus,
     _lock: MachineLock,
@@ -85,16 +88,6 @@ impl Setup {
         }
     }
 
-    /// The data set that is there.
-    pub(crate) fn data(&self) -> &DataSet {
-        &self.data
-    }
-
-    /// Bytes of memory for all processes; `None` for no limit.
-    pub(crate) fn limit(&self) -> Option<u64> {
-        self.limit
-    }
-
     /// A process in the cgroup that reads and writes files of the directory.
     ///
     /// # Errors
@@ -127,14 +120,6 @@ impl Setup {
     pub(crate) fn start(&self, command: &mut Command) -> Result<Running> {
         self.cgroup.hold(command)?;
         Running::start(command)
-    }
-
-    /// Throttles the disk as the run says, or, for a while, does not.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub(crate) fn throttle(&self, on: bool) -> Result<()> {
-        self.cgroup.throttle(on)
     }
 
     /// Ends whatever a workload has left running, which would keep our mount in use.
@@ -175,13 +160,11 @@ impl Setup {
         let hits = status.hits - self.marked.hits;
         let asked = hits + status.misses - self.marked.misses;
         let compressed = status.compressed_bytes as f64 / (status.pages * PAGE_SIZE as u64) as f64;
+        let pool_mib = status.pool_bytes as f64 / f64::from(1 << 20);
         Ok(vec![
             ("asked pages".to_owned(), asked as f64),
             ("hits".to_owned(), hits as f64 / asked as f64),
-            (
-                "pool MiB".to_owned(),
-                status.pool_bytes as f64 / f64::from(1 << 20),
-            ),
+            ("pool MiB".to_owned(), pool_mib),
             ("compressed to".to_owned(), compressed),
             ("daemon CPU s".to_owned(), mount.cpu_s()),
         ])

@@ -13,22 +13,9 @@ use compcache_engine::store::{ColdPolicy, Progress};
 use compcache_engine::{BackingAccess, CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
 
 use crate::direct::{Aligned, Disk};
+use crate::held::Held;
 use crate::interrupt;
 use crate::zram::Zram;
-
-/// Bytes that a backend holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    /// The pages that are held.
-    pub(crate) original: u64,
-    /// The chunks alone.
-    pub(crate) compressed: u64,
-    /// The pool with the chunks in it: what lies between and beside them counts, a reserve of
-    /// empty memory for the next chunks does not.
-    pub(crate) pool: u64,
-    /// All memory, with the reserve and with what finds the chunks.
-    pub(crate) all: u64,
-}
 
 /// What holds pages.
 pub(crate) trait Backend {
@@ -38,7 +25,7 @@ pub(crate) trait Backend {
     fn discard(&mut self, first: u64, count: u64) -> Result<()>;
     /// Gives a page back.
     fn load(&mut self, index: u64, page: &mut Page) -> Result<()>;
-    /// What it holds now.
+    /// What it holds now; a reserve of empty memory for the next chunks is not of the pool.
     fn held(&self) -> Result<Held>;
     /// Has it do to the pages that it holds what time would do.
     fn settle(&mut self) -> Result<()> {
@@ -113,13 +100,7 @@ impl Backend for InZram {
     }
 
     fn held(&self) -> Result<Held> {
-        let held = self.zram.held()?;
-        Ok(Held {
-            original: held.original,
-            compressed: held.compressed,
-            pool: held.used,
-            all: held.used + held.table,
-        })
+        self.zram.held()
     }
 
     fn compact(&self) -> Result<bool> {

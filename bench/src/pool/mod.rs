@@ -140,7 +140,7 @@ fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u6
     let mut moments = Vec::new();
     let mut over_time = Vec::new();
     trace.fill()?;
-    trace.settle()?;
+    trace.backend.settle()?;
     moments.push(look(&trace)?);
     over_time.push((1.0, moments[0].overhead));
     // A quarter of the pages between two looks.
@@ -151,7 +151,7 @@ fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u6
             let stores = over_time.len() as f64 / 4.0 + 1.0;
             over_time.push((stores, look(&trace)?.overhead));
         }
-        trace.settle()?;
+        trace.backend.settle()?;
         moments.push(look(&trace)?);
     }
     trace.verify()?;
@@ -159,7 +159,7 @@ fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u6
     moments.push(look(&trace)?);
     interrupt::pause(PATIENCE)?;
     moments.push(look(&trace)?);
-    if trace.backend().compact()? {
+    if trace.backend.compact()? {
         moments.push(look(&trace)?);
     }
     trace.verify()?;
@@ -171,7 +171,7 @@ fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u6
 }
 
 fn look(trace: &Trace<'_>) -> Result<Measured> {
-    let held = trace.backend().held()?;
+    let held = trace.backend.held()?;
     let (held_bytes, original) = (held.original, trace.original());
     ensure!(
         held_bytes == original,

@@ -15,7 +15,8 @@ type Content = (u16, u32);
 /// Does things to a backend, and knows what it must hold.
 pub(crate) struct Trace<'a> {
     sources: &'a [Source],
-    backend: &'a mut dyn Backend,
+    /// The backend.
+    pub(crate) backend: &'a mut dyn Backend,
     random: Random,
     /// What each page must be; `None` if it was freed or never written.
     content: Vec<Option<Content>>,
@@ -35,16 +36,6 @@ impl<'a> Trace<'a> {
             random: Random::new(seed),
             content: vec![None; pages],
         }
-    }
-
-    /// The backend.
-    pub(crate) fn backend(&self) -> &dyn Backend {
-        self.backend
-    }
-
-    /// Has the backend do what time would do.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        self.backend.settle()
     }
 
     /// Writes every page, in order, each from any source.

@@ -68,19 +68,10 @@ fn captured<'a>(
     programs: impl IntoIterator<Item = &'a (&'static str, Capture)>,
     most: usize,
 ) -> Vec<Source> {
-    let mut sources = Vec::new();
-    for (name, capture) in programs {
-        match capture(most) {
-            Ok(pages) if pages.is_empty() => eprintln!("{name}: left out, it has no pages"),
-            Ok(pages) => sources.push(Source {
-                name: (*name).into(),
-                kind: Kind::Anonymous,
-                pages,
-            }),
-            Err(error) => eprintln!("{name}: left out, {error:#}"),
-        }
-    }
-    sources
+    let programs = programs.into_iter();
+    programs
+        .filter_map(|(name, capture)| Source::new(name, Kind::Anonymous, capture(most)))
+        .collect()
 }
 
 /// Fills a database in a file.

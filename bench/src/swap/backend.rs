@@ -13,6 +13,7 @@ use fs_err::{self as fs, OpenOptions};
 use tempfile::NamedTempFile;
 
 use crate::daemon::Daemon;
+use crate::held::Held;
 use crate::ours::Policy;
 use crate::zram::Zram;
 
@@ -51,17 +52,6 @@ pub(crate) fn has_zswap() -> bool {
     Path::new(ZSWAP).exists()
 }
 
-/// Memory that an area takes, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Memory {
-    /// Of the pages that the area holds.
-    pub(crate) held: u64,
-    /// For the compressed pages.
-    pub(crate) pool: u64,
-    /// In all: the pool, its reserve, tables, the program that serves.
-    pub(crate) all: u64,
-}
-
 /// A swap area above all others. Swapped off and taken down when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Area {
@@ -69,14 +59,13 @@ pub(crate) enum Area {
     Ram,
     /// On a zram device.
     Zram(On, Zram),
-    /// In a file with zswap before it; and the bytes of zswap's pool, and of the pages in it,
-    /// before that. The fields are dropped in their order: swapped off first.
+    /// In a file with zswap before it; and what zswap held before that. The fields are dropped in
+    /// their order: swapped off first.
     Zswap {
         on: On,
         _zswap: Zswap,
         _file: NamedTempFile,
-        before: u64,
-        held_before: u64,
+        before: Held,
     },
     /// In a file.
     File { on: On, _file: NamedTempFile },
@@ -99,8 +88,7 @@ impl Area {
             }
             Backend::Zswap => {
                 let file = swap_file(directory, bytes)?;
-                let before = meminfo("Zswap")?;
-                let held_before = meminfo("Zswapped")?;
+                let before = zswap_held()?;
                 // Enabled before anything is swapped, disabled after all is back.
                 let zswap = Zswap::enable()?;
                 Area::Zswap {
@@ -108,7 +96,6 @@ impl Area {
                     _zswap: zswap,
                     _file: file,
                     before,
-                    held_before,
                 }
             }
             Backend::File => {
@@ -138,38 +125,22 @@ impl Area {
     ///
     /// # Errors
     /// If the system does not say.
-    pub(crate) fn memory(&mut self) -> Result<Memory> {
-        Ok(match self {
-            Area::Ram | Area::File { .. } => Memory::default(),
-            Area::Zram(_, zram) => {
-                let held = zram.held()?;
-                Memory {
-                    held: held.original,
-                    pool: held.used,
-                    all: held.used + held.table,
-                }
-            }
-            Area::Zswap {
-                before,
-                held_before,
-                ..
-            } => {
-                let pool = meminfo("Zswap")?.saturating_sub(*before);
-                Memory {
-                    held: meminfo("Zswapped")?.saturating_sub(*held_before),
+    pub(crate) fn memory(&mut self) -> Result<Held> {
+        match self {
+            Area::Ram | Area::File { .. } => Ok(Held::default()),
+            Area::Zram(_, zram) => zram.held(),
+            Area::Zswap { before, .. } => {
+                let now = zswap_held()?;
+                let pool = now.pool.saturating_sub(before.pool);
+                Ok(Held {
+                    original: now.original.saturating_sub(before.original),
+                    compressed: pool,
                     pool,
                     all: pool,
-                }
+                })
             }
-            Area::Ours(daemon) => {
-                let (held, pool) = daemon.held()?;
-                Memory {
-                    held,
-                    pool,
-                    all: daemon.resident()?,
-                }
-            }
-        })
+            Area::Ours(daemon) => daemon.held(),
+        }
     }
 
     /// Checks that the area is swapped on, above every other, and holds no more than `bytes`:
@@ -202,7 +173,7 @@ pub(crate) struct On(PathBuf);
 
 impl On {
     fn new(path: &Path, discard: bool) -> Result<On> {
-        swap::on(path, Some(swap::priority_above_all()?), discard)
+        swap::on_above_all(path, None, discard)
             .with_context(|| format!("cannot swap on {}", path.display()))?;
         Ok(On(path.to_owned()))
     }
@@ -249,10 +220,17 @@ fn zswap(parameter: &str) -> Result<String> {
         .to_owned())
 }
 
-/// A number of `/proc/meminfo`, in bytes; 0 if it is not there.
-fn meminfo(key: &str) -> Result<u64> {
+/// What zswap holds, all files together; of its memory only the pool is known.
+fn zswap_held() -> Result<Held> {
     let text = proc::read(Path::new("/proc/meminfo"))?;
-    Ok(proc::value(&text, key).unwrap_or(0) << 10)
+    let bytes = |key| proc::value(&text, key).unwrap_or(0) << 10;
+    let pool = bytes("Zswap");
+    Ok(Held {
+        original: bytes("Zswapped"),
+        compressed: pool,
+        pool,
+        all: pool,
+    })
 }
 
 /// A file of `bytes` without holes, with a swap header.
@@ -267,8 +245,8 @@ fn swap_file(directory: &Path, bytes: u64) -> Result<NamedTempFile> {
 }
 
 fn write_header(path: &Path, bytes: u64) -> Result<()> {
-    let last = u32::try_from(bytes / PAGE_SIZE as u64 - 1).context("too large for swap")?;
+    let header = SwapHeader::fresh(bytes / PAGE_SIZE as u64, [0; 16], "bench");
     let mut file = OpenOptions::new().write(true).open(path)?;
-    file.write_all(&SwapHeader::new(last, [0; 16], "bench").to_page())?;
+    file.write_all(&header.to_page())?;
     Ok(file.sync_all()?)
 }

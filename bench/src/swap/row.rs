@@ -105,7 +105,7 @@ impl Row {
             faults: of(&|run| run.faults as f64),
             fault_us: quantiles.map(|q| of(&|run| run.fault_us(q))),
             fault_to: peers.iter().map(fault_to).collect(),
-            held_bytes: of(&|run| run.memory.held as f64),
+            held_bytes: of(&|run| run.memory.original as f64),
             pool_bytes: of(&|run| run.memory.pool as f64),
             pool_to: to(&|run| run.memory.pool as f64),
             pool_per_byte_to: to(&Run::pool_per_byte),

@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use compcache::cgroup::{Group, Parent};
 use compcache_engine::PAGE_SIZE;
 
-use super::backend::{Area, Backend, Memory};
+use super::backend::{Area, Backend};
 use super::processes::Processes;
 use crate::cpu::{self, Cpu};
+use crate::held::Held;
 use crate::histogram::Histogram;
 use crate::load::memory::Phase;
 use crate::machine::MachineLock;
@@ -47,7 +48,7 @@ pub(crate) struct Run {
     pub(crate) faults: u64,
     touches: Histogram,
     /// Memory at the end of the last `skewed`.
-    pub(crate) memory: Memory,
+    pub(crate) memory: Held,
     /// Bytes of all memory then, with the processes' own.
     pub(crate) all_bytes: u64,
 }
@@ -96,7 +97,7 @@ impl Run {
             pages_swapped: 0,
             faults: 0,
             touches: Histogram::new(),
-            memory: Memory::default(),
+            memory: Held::default(),
             all_bytes: 0,
         };
         let swapped = cpu::pages_swapped();
@@ -130,7 +131,7 @@ impl Run {
 
     /// Bytes of memory for each byte of pages that the area holds.
     pub(crate) fn pool_per_byte(&self) -> f64 {
-        self.memory.pool as f64 / self.memory.held as f64
+        self.memory.pool as f64 / self.memory.original as f64
     }
 
     /// Seconds of processor time for each GiB swapped.

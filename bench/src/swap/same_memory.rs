@@ -75,7 +75,7 @@ impl SameMemory {
                 backend: backend.clone(),
                 limit: search.best().limit,
             });
-            trials.push((backend.to_string(), search.trials().to_vec()));
+            trials.push((backend.to_string(), search.trials));
         }
         let runs = comparison::compare("same memory", &mut contenders, load, &Phase::ALL, rounds)?;
         Ok(SameMemory {

@@ -17,7 +17,8 @@ pub(crate) struct Trial {
 pub(crate) struct Search {
     target: u64,
     bounds: (u64, u64),
-    trials: Vec<Trial>,
+    /// All trials, in order.
+    pub(crate) trials: Vec<Trial>,
 }
 
 /// By how much the memory can change with the limit: what lies within is measured, what lies
@@ -88,11 +89,6 @@ impl Search {
             })
     }
 
-    /// All trials, in order.
-    pub(crate) fn trials(&self) -> &[Trial] {
-        &self.trials
-    }
-
     fn error(&self, trial: &Trial) -> f64 {
         (trial.total as f64 / self.target as f64 - 1.0).abs()
     }
@@ -141,7 +137,7 @@ mod tests {
     #[test]
     fn what_fits_at_once_needs_no_trial() {
         let search = search(300, |_| 301 * MIB);
-        assert_eq!(search.trials().len(), 1);
+        assert_eq!(search.trials.len(), 1);
         assert_eq!(search.best().limit, 256 * MIB);
     }
 
@@ -149,7 +145,7 @@ mod tests {
     fn where_no_limit_is_low_enough_the_bound_is_the_end() {
         let search = search(40, |limit| limit + 100 * MIB);
         assert_eq!(search.best().limit, 64 * MIB);
-        assert_eq!(search.trials().len(), 2, "the bound is tried once");
+        assert_eq!(search.trials.len(), 2, "the bound is tried once");
     }
 
     #[test]
@@ -172,6 +168,6 @@ mod tests {
     fn noise_does_not_lead_astray() {
         // The memory does not depend on the limit at all: the slope is taken for a small one.
         let search = search(350, |limit| 400 * MIB + limit % 7);
-        assert!(search.trials().len() <= 4);
+        assert!(search.trials.len() <= 4);
     }
 }

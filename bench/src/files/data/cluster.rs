@@ -128,7 +128,7 @@ pub(crate) fn get(store: &Store, postgres: &Postgres, bytes: u64) -> Result<Data
         command
             .args(["--username=bench", "--no-sync", "--locale=C", "-D"])
             .arg(&cluster);
-        process::run(&mut command)?;
+        process::output(&mut command)?;
         let sockets = postgres.sockets()?;
         let control = |action: &str| {
             let options = format!("-k {} -h ''", sockets.path().display());
@@ -137,12 +137,12 @@ pub(crate) fn get(store: &Store, postgres: &Postgres, bytes: u64) -> Result<Data
                 .args([action, "-w", "-s", "-D"])
                 .arg(&cluster)
                 .args(["-o", &options, "-l", "/dev/null"]);
-            process::run(&mut command)
+            process::output(&mut command)
         };
         control("start")?;
         let mut command = postgres.pgbench(sockets.path());
         command.args(["-i", "-q", "-s", &scale.to_string(), "postgres"]);
-        let filled = process::run(&mut command);
+        let filled = process::output(&mut command);
         let stopped = control("stop");
         filled.and(stopped)?;
         interrupt::check()

@@ -64,7 +64,7 @@ pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
             };
             let queries_at = set.beside(&format!("queries-{list}"));
             write_queries(&queries_at, rows, queries, list as u64)?;
-            let answers = process::run(&mut command(&path, &queries_at)?)?.output;
+            let answers = process::output(&mut command(&path, &queries_at)?)?;
             ensure!(!answers.is_empty(), "{PROGRAM} answers nothing");
             let sum = sums::of(&answers);
             fs::write(set.beside(&format!("expected-{list}")), sum.to_string())?;

@@ -40,7 +40,7 @@ pub(crate) fn get(store: &Store, files: usize) -> Result<DataSet> {
             &["add", "."],
             &["-c", "gc.auto=0", "commit", "-q", "-m", "All files"],
         ] {
-            process::run(command(&top).args(arguments))?;
+            process::output(command(&top).args(arguments))?;
         }
         Ok(())
     })

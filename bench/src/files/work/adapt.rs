@@ -52,7 +52,7 @@ pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
 impl Work for Adapt {
     fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
         let mut worker = setup.worker(round)?;
-        let limit = setup.limit().unwrap_or_default();
+        let limit = setup.limit.unwrap_or_default();
         let start = Instant::now();
         let setup = RefCell::new(setup);
         let mut measured = Measured::default();

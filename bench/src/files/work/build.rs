@@ -53,7 +53,7 @@ pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
 
 impl Toolchain {
     fn find() -> Result<Toolchain> {
-        let printed = process::run(Command::new("rustc").args(["--print", "sysroot"]))?.output;
+        let printed = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
         let root = PathBuf::from(String::from_utf8(printed)?.trim());
         let toolchain = Toolchain {
             cargo: root.join("bin/cargo"),

@@ -38,7 +38,7 @@ impl Work for Queries {
                 Pass::Warm => database::WARM,
                 Pass::Again(number) => number + database::WARM + 1,
             };
-            let data = setup.data();
+            let data = &setup.data;
             let expected = data.beside(&format!("expected-{list}"));
             let expected: u64 = fs::read_to_string(expected)?.parse()?;
             let file = setup.directory().join(database::FILE);

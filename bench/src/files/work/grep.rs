@@ -38,7 +38,7 @@ pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
 
 impl Work for Grep {
     fn run(&self, setup: &mut Setup, _round: u64) -> Result<Measured> {
-        let expected = setup.data().beside("expected");
+        let expected = setup.data.beside("expected");
         let expected: usize = fs::read_to_string(expected)?.parse()?;
         passes(setup, self.again, |setup, _| {
             let mut command = Command::new("grep");

@@ -212,9 +212,9 @@ fn passes(
     mut pass: impl FnMut(&Setup, Pass) -> Result<f64>,
 ) -> Result<Measured> {
     let first_s = pass(setup, Pass::First)?;
-    setup.throttle(false)?;
+    setup.cgroup.throttle(false)?;
     let warm_s = pass(setup, Pass::Warm)?;
-    setup.throttle(true)?;
+    setup.cgroup.throttle(true)?;
     setup.mark()?;
     let mut steady_s = 0.0;
     for number in 0..again {

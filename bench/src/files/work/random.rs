@@ -121,9 +121,9 @@ impl Work for Reads {
         };
         let mut values = Vec::new();
         if self.warm > 0 {
-            setup.throttle(false)?;
+            setup.cgroup.throttle(false)?;
             values.push(("warm-up s".to_owned(), request(&random(self.warm))?.seconds));
-            setup.throttle(true)?;
+            setup.cgroup.throttle(true)?;
         }
         setup.mark()?;
         if self.random > 0 {
