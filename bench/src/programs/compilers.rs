@@ -34,11 +34,11 @@ pub(super) fn gxx(most: usize) -> Result<Vec<Page>> {
 fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result<Vec<Page>> {
     let found = Command::new("gcc")
         .arg(format!("-print-prog-name={program}"))
-        .output()
-        .context("no gcc")?;
-    let program = String::from_utf8(found.stdout)?;
+        .output();
+    let program = String::from_utf8(found.context("no gcc")?.stdout)?;
     let directory = tempfile::tempdir()?;
-    let source = write(directory.path(), file, text)?;
+    let source = directory.path().join(file);
+    fs::write(&source, text)?;
     let mut command = Command::new(program.trim());
     command
         .args(["-quiet", "-O2", "-o"])
@@ -50,7 +50,8 @@ fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result
 /// The pages of rustc.
 pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
     let directory = tempfile::tempdir()?;
-    let source = write(directory.path(), "large.rs", &scripts::large_rust())?;
+    let source = directory.path().join("large.rs");
+    fs::write(&source, scripts::large_rust())?;
     let mut command = Command::new("rustc");
     command
         .args(["--edition", "2021", "--crate-type", "lib", "-O"])
@@ -59,12 +60,6 @@ pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
         .arg(source)
         .current_dir(directory.path());
     stopped(&mut command, most)
-}
-
-fn write(directory: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
-    let path = directory.join(name);
-    fs::write(&path, text)?;
-    Ok(path)
 }
 
 /// The pages of a program once it has written [`MIB`] of memory.
