@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use compcache_engine::PAGE_SIZE;
 use compcache_host::proc;
 use compcached::Client;
@@ -58,14 +58,10 @@ impl Server {
         prepare(&mut command)?;
         let mut child = command.spawn().context("the daemon does not start")?;
         // It writes a byte when it is ready.
-        let ready = child
-            .stdout
-            .take()
-            .is_some_and(|mut out| out.read_exact(&mut [0]).is_ok());
-        let client = if ready {
-            Client::connect(&inside("run")).map_err(anyhow::Error::from)
-        } else {
-            Err(anyhow::anyhow!("it ended"))
+        let ready = child.stdout.take().map(|mut out| out.read_exact(&mut [0]));
+        let client = match ready {
+            Some(Ok(())) => Client::connect(&inside("run")).map_err(anyhow::Error::from),
+            _ => Err(anyhow!("it ended")),
         };
         match client {
             Ok(client) => Ok(Server {

@@ -37,28 +37,23 @@ impl fmt::Display for Policy {
 /// Every codec over each of the `transports`; if none is given, every codec over the one that
 /// a user gets who chooses none, and the default codec over the others that the kernel has.
 pub(crate) fn policies(transports: &[Channel]) -> Vec<Policy> {
-    let default = Channel::Auto.preferred();
-    let other = |&channel: &Channel| channel != default && channel.is_supported();
-    let others = [Channel::Fuse, Channel::FuseUring]
-        .into_iter()
-        .filter(other);
     let policy = |transport| move |codec| Policy { codec, transport };
-    let mut all: Vec<Policy> = if transports.is_empty() {
+    let wanted: Vec<Policy> = if transports.is_empty() {
+        let default = Channel::Auto.preferred();
+        let others = [Channel::Fuse, Channel::FuseUring].into_iter();
+        let others = others.filter(|channel| channel.is_supported());
         let others = others.map(|transport| policy(transport)(CodecSpec::default()));
         codecs().map(policy(default)).chain(others).collect()
     } else {
-        let channels = transports.iter().map(|channel| channel.preferred());
-        channels
-            .flat_map(|channel| codecs().map(policy(channel)))
-            .collect()
+        let every = |channel: &Channel| codecs().map(policy(channel.preferred()));
+        transports.iter().flat_map(every).collect()
     };
-    let mut seen = Vec::new();
-    all.retain(|policy| {
-        !seen.contains(policy) && {
-            seen.push(*policy);
-            true
+    let mut all: Vec<Policy> = Vec::new();
+    for policy in wanted {
+        if !all.contains(&policy) {
+            all.push(policy);
         }
-    });
+    }
     all
 }
 

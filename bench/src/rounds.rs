@@ -23,12 +23,6 @@ impl<R> Runs<R> {
         self.0.len()
     }
 
-    /// Those of the first `rounds` rounds.
-    pub(crate) fn first(mut self, rounds: usize) -> Self {
-        self.0.retain(|(round, _)| *round < rounds);
-        self
-    }
-
     /// All of them, in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &R> {
         self.0.iter().map(|(_, run)| run)

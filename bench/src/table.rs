@@ -2,56 +2,47 @@
 
 use std::io::{self, Write};
 
-/// A table: its first column stands left, all others right.
-#[derive(Debug)]
-pub(crate) struct Table(Vec<Vec<String>>);
-
-impl Table {
-    /// One with a title over its first column, and the headings of the others.
-    pub(crate) fn new(title: impl Into<String>, headings: &[&str]) -> Self {
-        let mut table = Table(Vec::new());
-        table.row(title, headings.iter().copied());
-        table
-    }
-
-    /// Adds a row: its name, and its cells.
-    pub(crate) fn row<T: Into<String>>(
-        &mut self,
-        name: impl Into<String>,
-        cells: impl IntoIterator<Item = T>,
-    ) {
-        let cells = cells.into_iter().map(Into::into);
-        self.0
-            .push([name.into()].into_iter().chain(cells).collect());
-    }
-
-    /// Writes it.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub(crate) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
-        let length = |cell: &String| cell.chars().count();
-        let width = |at| {
-            self.0
-                .iter()
-                .filter_map(|row| row.get(at))
-                .map(length)
-                .max()
-        };
-        let widths: Vec<usize> = (0..columns).filter_map(width).collect();
-        for row in &self.0 {
-            let cells = row.iter().zip(&widths).enumerate();
-            let line: String = cells
-                .map(|(at, (cell, &width))| match at {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("  {cell:>width$}"),
-                })
-                .collect();
-            writeln!(out, "{}", line.trim_end())?;
+/// Writes a table: a title over the names of the rows, which stand left, and headings over their cells,
+/// which stand right.
+///
+/// # Errors
+/// Those of the output.
+pub(crate) fn print<'a>(
+    out: &mut dyn Write,
+    title: &'a str,
+    headings: &[&str],
+    rows: impl IntoIterator<Item = (&'a str, Vec<String>)>,
+) -> io::Result<()> {
+    let headings = headings.iter().map(|&heading| heading.to_owned());
+    let mut lines = vec![(title, headings.collect::<Vec<String>>())];
+    lines.extend(rows);
+    let length = |text: &str| text.chars().count();
+    let names = lines
+        .iter()
+        .map(|(name, _)| length(name))
+        .max()
+        .unwrap_or(0);
+    let mut widths = vec![
+        0;
+        lines
+            .iter()
+            .map(|(_, cells)| cells.len())
+            .max()
+            .unwrap_or(0)
+    ];
+    for (_, cells) in &lines {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = length(cell).max(*width);
         }
-        Ok(())
     }
+    for (name, cells) in &lines {
+        let cells = cells.iter().zip(&widths);
+        let cells: String = cells
+            .map(|(cell, &width)| format!("  {cell:>width$}"))
+            .collect();
+        writeln!(out, "{}", format!("{name:<names$}{cells}").trim_end())?;
+    }
+    Ok(())
 }
 
 /// A number with so many digits that three of them mean something; nothing for NaN.
@@ -70,11 +61,10 @@ mod tests {
 
     #[test]
     fn names_stand_left_and_cells_right() {
-        let mut table = Table::new("pool", &["p50 µs", "x"]);
-        table.row("a long name", ["1", "12.5"]);
-        table.row("short", ["22"]);
+        let rows = [("a long name", &["1", "12.5"][..]), ("short", &["22"])];
+        let rows = rows.map(|(name, cells)| (name, cells.iter().map(|&c| c.into()).collect()));
         let mut out = Vec::new();
-        table.print(&mut out).unwrap();
+        print(&mut out, "pool", &["p50 µs", "x"], rows).unwrap();
         let wanted = "pool         p50 µs     x\n\
                       a long name       1  12.5\n\
                       short            22\n";

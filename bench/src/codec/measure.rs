@@ -1,9 +1,10 @@
 //! What a contender does with a source.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use compcache_engine::page::PAGE_SIZE;
+use compcache_engine::page::{PAGE_SIZE, Page};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::contender::Contender;
@@ -48,6 +49,48 @@ impl Measured {
     }
 }
 
+/// A contender that has taken pages in.
+struct Loaded<'a> {
+    contender: &'a mut Box<dyn Contender>,
+    sizes: Vec<usize>,
+    times: [Histogram; 2],
+}
+
+impl fmt::Display for Loaded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.contender)
+    }
+}
+
+impl Loaded<'_> {
+    /// Does every page each way, and gives the speeds; or times each page.
+    fn run(&mut self, pages: &[Page], each: bool) -> Result<[f64; 2]> {
+        let mut speeds = [f64::NAN; 2];
+        for way in WAYS {
+            let contender = &mut *self.contender;
+            let mut one = |at: usize| match way {
+                Way::Compress => contender.compress(pages, at),
+                Way::Decompress => contender.decompress(at),
+            };
+            let has_chunk = |&at: &usize| way == Way::Compress || self.sizes[at] < PAGE_SIZE;
+            let wanted: Vec<usize> = (0..self.sizes.len()).filter(has_chunk).collect();
+            if each {
+                for at in wanted {
+                    let start = Instant::now();
+                    one(at)?;
+                    self.times[way as usize].add(start.elapsed().as_nanos() as u64);
+                }
+            } else {
+                let start = cpu_time();
+                wanted.iter().try_for_each(|&at| one(at))?;
+                let seconds = (cpu_time() - start).as_secs_f64();
+                speeds[way as usize] = (wanted.len() * PAGE_SIZE) as f64 / 1e6 / seconds;
+            }
+        }
+        Ok(speeds)
+    }
+}
+
 /// Lets every contender do every page of a source once a round.
 ///
 /// # Errors
@@ -57,64 +100,26 @@ pub(super) fn measure(
     contenders: &mut [Box<dyn Contender>],
     rounds: usize,
 ) -> Result<Vec<Measured>> {
-    struct Loaded<'a> {
-        contender: &'a mut Box<dyn Contender>,
-        sizes: Vec<usize>,
-        times: [Histogram; 2],
-    }
-    impl std::fmt::Display for Loaded<'_> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "{}", self.contender)
-        }
-    }
     let mut all = Vec::new();
     for contender in contenders {
         interrupt::check()?;
-        let sizes = contender
-            .load(&source.pages)
-            .with_context(|| format!("{contender} with {}", source.name))?;
+        let sizes = contender.load(&source.pages);
+        let sizes = sizes.with_context(|| format!("{contender} with {}", source.name))?;
         all.push(Loaded {
             contender,
             sizes,
             times: [Histogram::new(), Histogram::new()],
         });
     }
-    // The last round, in which each page has its time, gives no speeds.
-    let compared = rounds::alternate(
-        None,
-        &mut all,
-        rounds + 1,
-        Failure::Ends,
-        |loaded, round| {
-            let mut speeds = [f64::NAN; 2];
-            for way in WAYS {
-                let mut one = |at: usize| match way {
-                    Way::Compress => loaded.contender.compress(&source.pages, at),
-                    Way::Decompress => loaded.contender.decompress(at),
-                };
-                let has_chunk = |&at: &usize| way == Way::Compress || loaded.sizes[at] < PAGE_SIZE;
-                let pages: Vec<usize> = (0..loaded.sizes.len()).filter(has_chunk).collect();
-                if round < rounds {
-                    let start = cpu_time();
-                    pages.iter().try_for_each(|&at| one(at))?;
-                    let seconds = (cpu_time() - start).as_secs_f64();
-                    speeds[way as usize] = (pages.len() * PAGE_SIZE) as f64 / 1e6 / seconds;
-                } else {
-                    for at in pages {
-                        let start = Instant::now();
-                        one(at)?;
-                        loaded.times[way as usize].add(start.elapsed().as_nanos() as u64);
-                    }
-                }
-            }
-            Ok(speeds)
-        },
-    )?;
-    let measured = all.into_iter().zip(compared.runs);
+    let speeds = |of: &mut Loaded<'_>, _| of.run(&source.pages, false);
+    let speeds = rounds::alternate(None, &mut all, rounds, Failure::Ends, speeds)?.runs;
+    let times = |of: &mut Loaded<'_>, _| of.run(&source.pages, true);
+    rounds::alternate(None, &mut all, 1, Failure::Ends, times)?;
+    let measured = all.into_iter().zip(speeds);
     Ok(measured
-        .map(|(loaded, runs)| Measured {
+        .map(|(loaded, speeds)| Measured {
             sizes: loaded.sizes,
-            speeds: runs.first(rounds),
+            speeds,
             times: loaded.times,
         })
         .collect())

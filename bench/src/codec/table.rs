@@ -7,7 +7,7 @@ use super::library::REFERENCE;
 use super::row::Row;
 use crate::capture::Kind;
 use crate::report::Report;
-use crate::table::Table;
+use crate::table;
 
 impl Report for CodecReport {
     /// A table for each kind of memory: speeds, then the ratio on each source.
@@ -41,8 +41,7 @@ fn print_kind(out: &mut dyn Write, kind: Kind, rows: &[&Row]) -> io::Result<()> 
         ">3072 B",
     ];
     headings.extend(first.sources.iter().map(|of| of.source.as_str()));
-    let mut table = Table::new(kind.name(), &headings);
-    for row in rows {
+    let cells = |row: &Row| {
         let of = &row.values;
         let mut cells = vec![
             format!("{:.3} ({:.2} x)", of.ratio, of.ratio_to_lz4),
@@ -55,13 +54,13 @@ fn print_kind(out: &mut dyn Write, kind: Kind, rows: &[&Row]) -> io::Result<()> 
             format!("{:.1}", row.decompress_p99_us),
             format!("{:.1} %", of.over_limit * 100.0),
         ];
-        cells.extend(
-            row.sources
-                .iter()
-                .map(|of| format!("{:.3}", of.values.ratio)),
-        );
-        table.row(row.name(), cells);
-    }
-    table.print(out)?;
+        let sources = row.sources.iter();
+        cells.extend(sources.map(|of| format!("{:.3}", of.values.ratio)));
+        cells
+    };
+    let names: Vec<String> = rows.iter().map(|row| row.name()).collect();
+    let rows = names.iter().zip(rows);
+    let rows = rows.map(|(name, row)| (name.as_str(), cells(row)));
+    table::print(out, kind.name(), &headings, rows)?;
     writeln!(out)
 }

@@ -16,8 +16,7 @@ use serde::Serialize;
 
 use crate::report::{Common, Report, positive};
 use crate::rounds::{self, Failure, Runs};
-use crate::table::Table;
-use crate::{machine, ours, programs, zram};
+use crate::{machine, ours, programs, table, zram};
 use load::{Load, Measured};
 use target::{Contender, Target};
 
@@ -184,17 +183,18 @@ impl Report for DeviceReport {
         for rows in self.rows.chunk_by(same) {
             let what = if rows[0].write { "writes" } else { "reads" };
             let title = format!("{what}, depth {}", rows[0].depth);
-            let mut table = Table::new(title, &["requests/s", "x", "p50 us", "p99", "p99.9"]);
-            for row in rows {
-                let latency = row.latency_us.map(|us| format!("{us:.1}"));
-                let speed = [
+            let cells = |row: &Row| {
+                let mut cells = vec![
                     format!("{:.0}", row.iops),
                     format!("{:.2}", row.iops_to_reference),
                 ];
-                table.row(&row.device, speed.into_iter().chain(latency));
-            }
+                cells.extend(row.latency_us.map(|us| format!("{us:.1}")));
+                cells
+            };
+            let headings = ["requests/s", "x", "p50 us", "p99", "p99.9"];
+            let rows = rows.iter().map(|row| (row.device.as_str(), cells(row)));
             writeln!(out)?;
-            table.print(out)?;
+            table::print(out, &title, &headings, rows)?;
         }
         writeln!(
             out,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::row::Row;
 use super::work::Part;
 use crate::report::Report;
-use crate::table::{Table, short};
+use crate::table::{self, short};
 
 /// The rows, those of one workload and speed of the disk one after the other.
 #[derive(Debug, Serialize)]
@@ -53,21 +53,20 @@ fn print_rows(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
     };
     let headings = ["first s", "x", "steady s", "x", "total s", "x", "target"];
     let title = format!("{}, {}", first.workload, first.throttle);
-    let mut table = Table::new(title, &headings);
-    for row in rows {
+    let cells = |row: &Row| {
         let target = match row.target {
             None => String::new(),
             Some((Part::Total, ratio)) => format!("total {ratio:.2}"),
             Some((Part::Steady, ratio)) => format!("steady {ratio:.2}"),
         };
-        let [first, steady, total] = [row.first_s, row.steady_s, row.total_s].map(short);
-        let [first_to, steady_to, total_to] =
-            [row.first_to, row.steady_to, row.total_to].map(short);
-        let cells = [first, first_to, steady, steady_to, total, total_to, target];
-        table.row(&row.place, cells);
-    }
+        let times = [row.first_s, row.first_to, row.steady_s, row.steady_to];
+        let mut cells: Vec<String> = times.map(short).into();
+        cells.extend([short(row.total_s), short(row.total_to), target]);
+        cells
+    };
+    let table = rows.iter().map(|row| (row.place.as_str(), cells(row)));
     writeln!(out)?;
-    table.print(out)?;
+    table::print(out, &title, &headings, table)?;
     for row in rows.iter().filter(|row| !row.values.is_empty()) {
         let values: Vec<String> = row
             .values

@@ -15,8 +15,7 @@ use serde::Serialize;
 use crate::capture::Source;
 use crate::report::{Common, PlotArgs, Report, positive};
 use crate::rounds::{self, Failure, Runs};
-use crate::table::Table;
-use crate::{interrupt, ours, programs, zram};
+use crate::{interrupt, ours, programs, table, zram};
 use backend::{Backend, Contender};
 use trace::Trace;
 
@@ -211,34 +210,30 @@ fn row(contender: &Contender, runs: &Runs<Run>, reference: Option<&Runs<Run>>) -
     }
 }
 
-impl PoolReport {
-    /// A table with a column for each moment.
-    fn table(&self, title: &str, cells: impl Fn(&Row) -> Vec<String>) -> Table {
-        let mut table = Table::new(title, &MOMENTS);
-        for row in &self.rows {
-            table.row(&row.pool, cells(row));
-        }
-        table
-    }
-}
-
 impl Report for PoolReport {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        // A table with a column for each moment.
+        let mut print = |title: &str, cells: &dyn Fn(&Row) -> Vec<String>| {
+            let rows = self.rows.iter();
+            let rows = rows.map(|row| (row.pool.as_str(), cells(row)));
+            table::print(out, title, &MOMENTS, rows)?;
+            writeln!(out)
+        };
         let percent = |(_, m): &(_, Measured)| format!("{:.1} %", m.overhead * 100.0);
+        print("overhead of the pool", &|row| {
+            row.moments.iter().map(percent).collect()
+        })?;
         let memory = |(_, m): &(_, Measured)| format!("{:.3}", m.memory);
+        print("all memory / pages", &|row| {
+            row.moments.iter().map(memory).collect()
+        })?;
         let ratio = |(_, ratio): &(_, f64)| format!("{ratio:.2} x");
-        let cells = |row: &Row| row.moments.iter().map(percent).collect();
-        self.table("overhead of the pool", cells).print(out)?;
-        let cells = |row: &Row| row.moments.iter().map(memory).collect();
-        writeln!(out)?;
-        self.table("all memory / pages", cells).print(out)?;
-        writeln!(out)?;
         let reference = self.rows.first();
         if let Some(reference) = reference.filter(|row| !row.memory_to_zram.is_empty()) {
-            let cells = |row: &Row| row.memory_to_zram.iter().map(ratio).collect();
             let title = format!("memory to {}", reference.pool);
-            self.table(&title, cells).print(out)?;
-            writeln!(out)?;
+            print(&title, &|row| {
+                row.memory_to_zram.iter().map(ratio).collect()
+            })?;
         }
         writeln!(
             out,

@@ -10,7 +10,7 @@ use super::row::{Row, entry, fault_entry};
 use super::same_memory::SameMemory;
 use crate::load::memory::Phase;
 use crate::report::Report;
-use crate::table::{Table, short};
+use crate::table::{self, short};
 
 /// The rows, and what they are compared with.
 #[derive(Debug, Serialize)]
@@ -84,19 +84,15 @@ fn print_rows(
     Ok(())
 }
 
-/// A table of rows after a blank line.
+/// A table after a blank line.
 fn print_table<'a>(
     out: &mut dyn Write,
-    title: &str,
+    title: &'a str,
     headings: &[&str],
-    rows: impl IntoIterator<Item = (&'a String, Vec<String>)>,
+    rows: impl IntoIterator<Item = (&'a str, Vec<String>)>,
 ) -> io::Result<()> {
-    let mut table = Table::new(title, headings);
-    for (name, cells) in rows {
-        table.row(name, cells);
-    }
     writeln!(out)?;
-    table.print(out)
+    table::print(out, title, headings, rows)
 }
 
 fn print_times(out: &mut dyn Write, title: &str, rows: &[&Row]) -> io::Result<()> {
@@ -110,7 +106,7 @@ fn print_times(out: &mut dyn Write, title: &str, rows: &[&Row]) -> io::Result<()
         cells.extend(row.fault_us.map(short));
         cells
     };
-    let rows = rows.iter().map(|row| (&row.area, cells(row)));
+    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
     print_table(out, title, &headings, rows)
 }
 
@@ -136,7 +132,7 @@ fn print_costs(out: &mut dyn Write, rows: &[&Row]) -> io::Result<()> {
         cells.extend([row.held_bytes, row.pool_bytes, row.all_bytes].map(mib));
         cells
     };
-    let rows = rows.iter().map(|row| (&row.area, cells(row)));
+    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
     print_table(out, "", &headings, rows)
 }
 
@@ -176,7 +172,7 @@ fn print_ratios(out: &mut dyn Write, rows: &[&Row], reference: &str) -> io::Resu
             of(&row.all_to),
         ]
     };
-    let rows = rows.iter().map(|row| (&row.area, cells(row)));
+    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
     print_table(out, &format!("x {reference}"), &headings, rows)
 }
 
@@ -207,7 +203,7 @@ fn print_same_memory(out: &mut dyn Write, same: &SameMemory) -> io::Result<()> {
             of(&row.cpu_to),
         ]
     };
-    let rows = same.rows.iter().map(|row| (&row.area, cells(row)));
+    let rows = same.rows.iter().map(|row| (row.area.as_str(), cells(row)));
     print_table(out, &format!("memory of {}", same.peer), &headings, rows)?;
     writeln!(
         out,
@@ -238,6 +234,6 @@ fn print_light(out: &mut dyn Write, light: &[Light]) -> io::Result<()> {
             format!("{:.0}", row.pages_swapped),
         ]
     };
-    let rows = light.iter().map(|row| (&row.area, cells(row)));
+    let rows = light.iter().map(|row| (row.area.as_str(), cells(row)));
     print_table(out, "all pages fit", &headings, rows)
 }
