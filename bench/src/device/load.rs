@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-use compcache_engine::{PAGE_SIZE, Page};
+use compcache_engine::Page;
 use compcache_random::Random;
 
 use super::nbd::Connection;
@@ -26,6 +26,66 @@ pub(crate) struct Measured {
     pub(crate) iops: f64,
     /// The time of each.
     pub(crate) latency: Histogram,
+}
+
+/// A request, which is under way or has been.
+struct Slot {
+    index: u64,
+    start: Instant,
+    page: Box<Aligned>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Slot {
+            index: 0,
+            start: Instant::now(),
+            page: Aligned::new(),
+        }
+    }
+}
+
+/// How requests reach a device.
+trait Queue {
+    /// Begins to write or to read the page of the slot of this number.
+    fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()>;
+
+    /// Waits until one that was begun has ended, and gives its number.
+    fn complete(&mut self, slots: &mut [Slot], write: bool) -> Result<usize>;
+}
+
+/// By direct I/O there is one at a time, which has ended when it was begun.
+impl Queue for &Disk {
+    fn submit(&mut self, _number: usize, slot: &mut Slot, write: bool) -> Result<()> {
+        if write {
+            self.write(slot.index, &slot.page)
+        } else {
+            self.read(slot.index, &mut slot.page)
+        }
+    }
+
+    fn complete(&mut self, _slots: &mut [Slot], _write: bool) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+/// The cookie of a request is the number of its slot.
+impl Queue for Connection<UnixStream> {
+    fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()> {
+        if write {
+            self.ask_write(number as u64, slot.index, &slot.page.0)
+        } else {
+            self.ask_read(number as u64, slot.index)
+        }
+    }
+
+    fn complete(&mut self, slots: &mut [Slot], write: bool) -> Result<usize> {
+        let cookie = self.reply(|cookie| {
+            let slot = slots.get_mut(usize::try_from(cookie).ok()?)?;
+            (!write).then_some(&mut slot.page.0)
+        })?;
+        Ok(usize::try_from(cookie)?)
+    }
 }
 
 /// What one thread did.
@@ -49,6 +109,19 @@ impl Pages<'_> {
         stamp::write(&mut page, index as usize, 0);
         page
     }
+
+    /// Writes all of them, one after the other.
+    fn fill(&self, queue: &mut impl Queue, mut random: Random) -> Result<()> {
+        let mut slot = Slot::new();
+        for index in 0..self.count {
+            interrupt::check()?;
+            slot.index = index;
+            slot.page.0 = self.content(index, &mut random);
+            queue.submit(0, &mut slot, true)?;
+            queue.complete(std::slice::from_mut(&mut slot), true)?;
+        }
+        Ok(())
+    }
 }
 
 /// A device full of known pages.
@@ -70,18 +143,9 @@ impl<'a> Load<'a> {
         seed: u64,
     ) -> Result<Self> {
         let pages = Pages { samples, count };
-        let mut random = Random::new(seed);
-        let mut page = Aligned::new();
-        for index in 0..count {
-            interrupt::check()?;
-            page.0 = pages.content(index, &mut random);
-            match access {
-                Access::Disk(disk) => disk.write(index, &page)?,
-                Access::Socket(connection) => {
-                    connection.ask_write(index, index, &page.0)?;
-                    connection.reply(|_| None)?;
-                }
-            }
+        match access {
+            Access::Disk(disk) => pages.fill(&mut &*disk, Random::new(seed))?,
+            Access::Socket(connection) => pages.fill(connection, Random::new(seed))?,
         }
         Ok(Load {
             access,
@@ -90,7 +154,8 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Does `requests` requests at random places, `depth` at once.
+    /// Does `requests` requests at random places, `depth` at once: by direct I/O one after the other
+    /// in each of so many threads.
     ///
     /// # Errors
     /// If the device fails or gives back another page than the one that was asked for, or
@@ -103,12 +168,15 @@ impl<'a> Load<'a> {
     ) -> Result<Measured> {
         self.seed += 1000;
         let each = requests.div_ceil(depth);
+        let (pages, seed) = (self.pages, self.seed);
         let all = match self.access {
-            Access::Disk(disk) => by_threads(disk, self.pages, write, depth, each, self.seed)?,
+            Access::Disk(disk) => by_threads(depth, |number| {
+                let random = Random::new(seed + number as u64);
+                run(&mut &*disk, pages, write, 1, each, random)
+            })?,
             Access::Socket(connection) => {
-                let random = Random::new(self.seed);
-                let mut pipeline = Pipeline::new(connection, self.pages, random, depth);
-                vec![pipeline.run(write, each * depth)?]
+                let random = Random::new(seed);
+                vec![run(connection, pages, write, depth, each * depth, random)?]
             }
         };
         let started = all.iter().map(|work| work.started).min();
@@ -127,60 +195,59 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Requests by direct I/O: `each` of them one after the other in each of `depth` threads.
-fn by_threads(
-    disk: &Disk,
-    pages: Pages<'_>,
-    write: bool,
-    depth: usize,
-    each: usize,
-    seed: u64,
-) -> Result<Vec<Work>> {
-    let start_line = Barrier::new(depth);
-    let work = |number: usize| {
-        let random = Random::new(seed + number as u64);
+/// Has so many threads work, all from the same moment on. Each is told its number.
+fn by_threads(count: usize, work: impl Fn(usize) -> Result<Work> + Sync) -> Result<Vec<Work>> {
+    let start_line = Barrier::new(count);
+    let work = |number| {
         start_line.wait();
-        direct(disk, pages, write, each, random)
+        work(number)
     };
     std::thread::scope(|scope| {
         let work = &work;
-        let threads: Vec<_> = (0..depth)
+        let threads: Vec<_> = (0..count)
             .map(|number| scope.spawn(move || work(number)))
             .collect();
         // All are waited for, also if one has failed.
         let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
         let panicked = |_| Err(anyhow!("a thread panicked"));
-        ended
-            .into_iter()
-            .map(|work| work.unwrap_or_else(panicked))
-            .collect()
+        let ended = ended.into_iter();
+        ended.map(|work| work.unwrap_or_else(panicked)).collect()
     })
 }
 
-fn direct(
-    disk: &Disk,
+/// Does requests at random places, `depth` at once.
+fn run(
+    queue: &mut impl Queue,
     pages: Pages<'_>,
     write: bool,
+    depth: usize,
     requests: usize,
     mut random: Random,
 ) -> Result<Work> {
-    let started = Instant::now();
+    let mut begin = |queue: &mut _, number: usize, slot: &mut Slot| {
+        slot.index = random.below(pages.count);
+        if write {
+            slot.page.0 = pages.content(slot.index, &mut random);
+        }
+        slot.start = Instant::now();
+        Queue::submit(queue, number, slot, write)
+    };
+    let mut slots: Vec<Slot> = (0..depth.min(requests)).map(|_| Slot::new()).collect();
     let mut latency = Histogram::new();
-    let mut page = Aligned::new();
-    for _ in 0..requests {
+    let started = Instant::now();
+    for (number, slot) in slots.iter_mut().enumerate() {
+        begin(queue, number, slot)?;
+    }
+    let begun = slots.len();
+    for ended in 0..requests {
         interrupt::check()?;
-        let index = random.below(pages.count);
-        if write {
-            page.0 = pages.content(index, &mut random);
+        let number = queue.complete(&mut slots, write)?;
+        let slot = slots.get_mut(number).context("a reply to no request")?;
+        latency.add(slot.start.elapsed().as_nanos() as u64);
+        stamp::check(&slot.page.0, slot.index as usize, 0)?;
+        if ended + begun < requests {
+            begin(queue, number, slot)?;
         }
-        let start = Instant::now();
-        if write {
-            disk.write(index, &page)?;
-        } else {
-            disk.read(index, &mut page)?;
-        }
-        latency.add(start.elapsed().as_nanos() as u64);
-        stamp::check(&page.0, index as usize, 0)?;
     }
     Ok(Work {
         started,
@@ -189,88 +256,10 @@ fn direct(
     })
 }
 
-/// Requests by one connection, as many under way as there are places.
-struct Pipeline<'a> {
-    connection: &'a mut Connection<UnixStream>,
-    pages: Pages<'a>,
-    random: Random,
-    places: Vec<Place>,
-}
-
-/// A request that is under way; its cookie is the number of its place.
-struct Place {
-    index: u64,
-    start: Instant,
-    page: Page,
-}
-
-impl<'a> Pipeline<'a> {
-    fn new(
-        connection: &'a mut Connection<UnixStream>,
-        pages: Pages<'a>,
-        random: Random,
-        depth: usize,
-    ) -> Self {
-        let place = |_| Place {
-            index: 0,
-            start: Instant::now(),
-            page: [0; PAGE_SIZE],
-        };
-        Pipeline {
-            connection,
-            pages,
-            random,
-            places: (0..depth).map(place).collect(),
-        }
-    }
-
-    fn run(&mut self, write: bool, requests: usize) -> Result<Work> {
-        let started = Instant::now();
-        let mut latency = Histogram::new();
-        let first = self.places.len().min(requests);
-        for at in 0..first {
-            self.ask(write, at)?;
-        }
-        for answered in 0..requests {
-            interrupt::check()?;
-            let places = &mut self.places;
-            let cookie = self.connection.reply(|cookie| {
-                let place = places.get_mut(usize::try_from(cookie).ok()?)?;
-                (!write).then_some(&mut place.page)
-            })?;
-            let at = usize::try_from(cookie)?;
-            let place = self.places.get(at).context("a reply to no request")?;
-            latency.add(place.start.elapsed().as_nanos() as u64);
-            stamp::check(&place.page, place.index as usize, 0)?;
-            if answered + first < requests {
-                self.ask(write, at)?;
-            }
-        }
-        Ok(Work {
-            started,
-            ended: Instant::now(),
-            latency,
-        })
-    }
-
-    fn ask(&mut self, write: bool, at: usize) -> Result<()> {
-        let place = &mut self.places[at];
-        place.index = self.random.below(self.pages.count);
-        if write {
-            place.page = self.pages.content(place.index, &mut self.random);
-        }
-        place.start = Instant::now();
-        if write {
-            self.connection
-                .ask_write(at as u64, place.index, &place.page)
-        } else {
-            self.connection.ask_read(at as u64, place.index)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use compcache_engine::PAGE_SIZE;
+
     use super::*;
 
     /// What the smallest NBD server does that keeps its pages.
@@ -330,9 +319,9 @@ mod tests {
             samples: &[[1; PAGE_SIZE]],
             count: 64,
         };
-        let mut pipeline = Pipeline::new(&mut connection, pages, Random::new(1), 4);
         // Nothing was written: all pages are zeros.
-        let error = pipeline.run(false, 50).err().unwrap().to_string();
+        let work = run(&mut connection, pages, false, 4, 50, Random::new(1));
+        let error = work.err().unwrap().to_string();
         assert!(error.contains("has come back wrong"), "{error}");
         drop(connection);
         server.join().unwrap();
