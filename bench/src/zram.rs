@@ -64,7 +64,7 @@ impl Zram {
         }
         Ok(Zram {
             name: "zram0".into(),
-            before: chosen(&proc::read(&found("comp_algorithm"))?).map(text),
+            before: chosen(&fs::read_to_string(found("comp_algorithm"))?).map(str::to_owned),
             added: false,
             pages,
         })
@@ -133,11 +133,12 @@ impl Drop for Zram {
 /// If there is no zram.
 fn algorithms() -> Result<Vec<String>> {
     let zram = Zram::unset(0)?;
-    let list = proc::read(&zram.file("comp_algorithm"))?;
-    let default = chosen(&list).map(text);
-    let all = proc::words(&list).map(|name| text(name).trim_matches(['[', ']']).to_owned());
-    let mut names: Vec<String> = all.collect();
-    names.sort_by_key(|name| Some(name) != default.as_ref());
+    let list = fs::read_to_string(zram.file("comp_algorithm"))?;
+    let names = list
+        .split_whitespace()
+        .map(|name| name.trim_matches(['[', ']']));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_by_key(|name| Some(name.as_str()) != chosen(&list));
     Ok(names)
 }
 
@@ -152,14 +153,10 @@ pub(crate) fn algorithms_for(subject: &str) -> Vec<String> {
         })
 }
 
-/// A name of the kernel's as a text; they are ASCII.
-fn text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
-}
-
 /// The name in brackets of `[lzo-rle] lzo lz4`.
-fn chosen(list: &[u8]) -> Option<&[u8]> {
-    proc::words(list).find_map(|name| name.strip_prefix(b"[")?.strip_suffix(b"]"))
+fn chosen(list: &str) -> Option<&str> {
+    let mut names = list.split_whitespace();
+    names.find_map(|name| name.strip_prefix('[')?.strip_suffix(']'))
 }
 
 #[cfg(test)]
@@ -168,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_chosen_algorithm_is_in_brackets() {
-        assert_eq!(chosen(b"lzo [lz4] zstd\n"), Some(&b"lz4"[..]));
-        assert_eq!(chosen(b"\n"), None);
+        assert_eq!(chosen("lzo [lz4] zstd\n"), Some("lz4"));
+        assert_eq!(chosen("\n"), None);
     }
 }

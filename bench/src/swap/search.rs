@@ -77,16 +77,11 @@ impl Search {
 
     /// The trial that came nearest.
     pub(crate) fn best(&self) -> Trial {
-        let nearest = |a: &&Trial, b: &&Trial| self.error(a).total_cmp(&self.error(b));
-        // There is one from the beginning.
-        self.trials
-            .iter()
-            .min_by(nearest)
-            .copied()
-            .unwrap_or(Trial {
-                limit: self.bounds.0,
-                total: 0,
-            })
+        let [first, others @ ..] = &self.trials[..] else {
+            unreachable!("there is one from the beginning");
+        };
+        let nearer = |a, b| if self.error(b) < self.error(a) { b } else { a };
+        *others.iter().fold(first, nearer)
     }
 
     fn error(&self, trial: &Trial) -> f64 {
