@@ -32,14 +32,14 @@ use throttle::Throttle;
 use work::{Job, Name, Peers};
 
 /// Reads and writes files through our mount, in the bare directory beneath it, on tmpfs and on
-/// zram, with the same memory for all who take part, on the disk as it is and made slow
+/// zram, with the same memory for all processes, on the disk as it is and made slow
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) common: Common,
     #[command(flatten)]
     pub(crate) plot: PlotArgs,
-    /// Memory for all who take part, our daemon with its cache included: bytes, or with K, M, G
+    /// Memory for all processes, our daemon with its cache included: bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", default_value = "192M")]
     limit: Size,
     /// What our cache may take of it: bytes, or with K, M, G, or % of the limit

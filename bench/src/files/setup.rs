@@ -13,6 +13,7 @@ use super::data::DataSet;
 use super::mount::Mount;
 use super::place::{Backend, Place};
 use super::throttle::Throttle;
+use crate::load;
 use crate::machine::MachineLock;
 use crate::process::{self, Ended, Running};
 use crate::worker::Worker;
@@ -93,10 +94,9 @@ impl Setup {
     /// # Errors
     /// If it does not start.
     pub(crate) fn worker(&self, seed: u64) -> Result<Worker> {
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = load::command(seed);
         command
-            .args(["load", "--seed", &seed.to_string(), "files"])
-            .arg("--directory")
+            .args(["files", "--directory"])
             .arg(self.directory())
             .arg("--sums")
             .arg(self.data.beside("sums"));

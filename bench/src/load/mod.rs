@@ -8,6 +8,7 @@ pub(crate) mod stamp;
 mod writer;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -36,6 +37,13 @@ enum On {
     Memory(memory::MemoryArgs),
     /// Reads and writes files
     Files(files::FilesArgs),
+}
+
+/// The command of such a process; what it works on, and with what, is to be added.
+pub(crate) fn command(seed: u64) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["load", "--seed", &seed.to_string()]);
+    command
 }
 
 /// What came of a request.

@@ -2,13 +2,12 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use compcache::cgroup::Group;
 
-use crate::load::Reply;
 use crate::load::memory::Phase;
+use crate::load::{self, Reply};
 use crate::worker::Worker;
 
 /// Processes that do each phase together.
@@ -28,10 +27,10 @@ impl Processes {
     ) -> Result<Processes> {
         let mut all = Processes(Vec::new());
         for at in 0..number as u64 {
-            let mut command = Command::new("/proc/self/exe");
+            let mut command = load::command(seed * 1000 + at);
             command
-                .args(["load", "--seed", &(seed * 1000 + at).to_string(), "memory"])
-                .args(["--pages", &(pages / number).to_string(), "--samples"])
+                .args(["memory", "--pages", &(pages / number).to_string()])
+                .arg("--samples")
                 .arg(samples);
             let worker = Worker::start(&mut command)?;
             let pid = worker.pid();

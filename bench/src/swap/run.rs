@@ -150,7 +150,7 @@ impl Run {
         self.wall_s.iter().map(|(_, seconds)| seconds).sum()
     }
 
-    /// Seconds of processor time of all who take part.
+    /// Seconds of processor time of the processes, the server and kernel threads.
     pub(crate) fn total_cpu(&self) -> f64 {
         self.cpu_s.iter().sum()
     }
