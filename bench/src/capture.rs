@@ -1,13 +1,12 @@
 //! Takes pages from the memory of running programs and from files.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use compcache_engine::page::{PAGE_SIZE, Page, same_filled};
 use compcache_host::proc;
+use fs_err::os::unix::fs::FileExt as _;
+use fs_err::{self as fs, File};
 
 /// What kind of memory pages come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -40,14 +39,31 @@ pub(crate) struct Source {
     pub(crate) pages: Vec<Page>,
 }
 
+impl Source {
+    /// One with these pages. If there are none, it is named on standard error and left out.
+    pub(crate) fn new(name: &str, kind: Kind, pages: Result<Vec<Page>>) -> Option<Source> {
+        let pages = pages.and_then(|pages| {
+            ensure!(!pages.is_empty(), "it has no pages");
+            Ok(pages)
+        });
+        let name = name.to_owned();
+        match pages {
+            Ok(pages) => Some(Source { name, kind, pages }),
+            Err(error) => {
+                eprintln!("{name}: left out, {error:#}");
+                None
+            }
+        }
+    }
+}
+
 /// Up to `most` pages, spread evenly over the memory that process `pid` has written.
 ///
 /// # Errors
-/// Where `/proc/PID` cannot be read: the process is gone or not ours.
+/// If `/proc/PID` cannot be read: the process is gone or not ours.
 pub(crate) fn of_process(pid: u32, most: usize) -> Result<Vec<Page>> {
     let maps = proc::read(Path::new(&format!("/proc/{pid}/maps")))?;
-    let path = format!("/proc/{pid}/mem");
-    let memory = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
     let mut pages = Vec::new();
     for (from, to) in proc::lines(&maps).filter_map(written_range) {
         for address in (from..to).step_by(PAGE_SIZE) {
@@ -66,14 +82,11 @@ pub(crate) fn of_process(pid: u32, most: usize) -> Result<Vec<Page>> {
 /// are passed over.
 pub(crate) fn of_files<P: AsRef<Path>>(paths: &[P], most: usize) -> Vec<Page> {
     let mut pages = Vec::new();
-    let mut page = [0; PAGE_SIZE];
-    for path in paths {
-        let Ok(mut file) = File::open(path) else {
-            continue;
-        };
+    for bytes in paths.iter().filter_map(|path| fs::read(path.as_ref()).ok()) {
         // The page cache fills a file's last page with zeros; so does this.
-        while let Ok(length @ 1..) = read_up_to(&mut file, &mut page) {
-            page[length..].fill(0);
+        for part in bytes.chunks(PAGE_SIZE) {
+            let mut page = [0; PAGE_SIZE];
+            page[..part.len()].copy_from_slice(part);
             keep(&mut pages, &page);
         }
     }
@@ -107,17 +120,6 @@ pub(crate) fn spread(pages: Vec<Page>, most: usize) -> Vec<Page> {
         return pages;
     }
     (0..most).map(|i| pages[i * pages.len() / most]).collect()
-}
-
-fn read_up_to(file: &mut File, page: &mut Page) -> std::io::Result<usize> {
-    let mut done = 0;
-    while done < PAGE_SIZE {
-        match file.read(&mut page[done..])? {
-            0 => break,
-            n => done += n,
-        }
-    }
-    Ok(done)
 }
 
 #[cfg(test)]

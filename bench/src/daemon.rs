@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use compcache_engine::PAGE_SIZE;
 use compcache_host::proc;
 use compcached::Client;
@@ -13,6 +13,7 @@ use compcached::protocol::{Request, Response};
 use compcached::types::{DeviceStatus, Driver, ParamsUpdate};
 use tempfile::TempDir;
 
+use crate::held::Held;
 use crate::ours::Policy;
 
 /// A daemon with directories of its own. When it is dropped its devices are swapped off, its
@@ -29,7 +30,7 @@ impl Server {
     /// command before.
     ///
     /// # Errors
-    /// Where it does not start; its messages are part of that.
+    /// If it does not start; its messages are part of that.
     pub(crate) fn start(
         options: &[&str],
         prepare: impl FnOnce(&mut Command) -> Result<()>,
@@ -57,14 +58,10 @@ impl Server {
         prepare(&mut command)?;
         let mut child = command.spawn().context("the daemon does not start")?;
         // It writes a byte when it is ready.
-        let ready = child
-            .stdout
-            .take()
-            .is_some_and(|mut out| out.read_exact(&mut [0]).is_ok());
-        let client = if ready {
-            Client::connect(&inside("run")).map_err(anyhow::Error::from)
-        } else {
-            Err(anyhow::anyhow!("it ended"))
+        let ready = child.stdout.take().map(|mut out| out.read_exact(&mut [0]));
+        let client = match ready {
+            Some(Ok(())) => Client::connect(&inside("run")).map_err(anyhow::Error::from),
+            _ => Err(anyhow!("it ended")),
         };
         match client {
             Ok(client) => Ok(Server {
@@ -89,7 +86,7 @@ impl Server {
     /// Asks it for something.
     ///
     /// # Errors
-    /// Where it refuses or is gone.
+    /// If it refuses or is gone.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Response> {
         Ok(self.client.request(request)?)
     }
@@ -121,7 +118,7 @@ impl Daemon {
     /// Starts one that serves by the policy's transport, and waits until it is ready.
     ///
     /// # Errors
-    /// Where it does not start.
+    /// If it does not start.
     pub(crate) fn start(policy: Policy) -> Result<Daemon> {
         let options = ["--transport", policy.transport.name()];
         let server = Server::start(&options, |_| Ok(()))?;
@@ -131,7 +128,7 @@ impl Daemon {
     /// Has it swap on a device, for as long as this program lives at most.
     ///
     /// # Errors
-    /// Where it refuses.
+    /// If it refuses.
     pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
         let params = self.params(bytes);
         self.server.ask(&Request::Lease {
@@ -144,7 +141,7 @@ impl Daemon {
     /// Has it make a device, and gives its node.
     ///
     /// # Errors
-    /// Where it refuses.
+    /// If it refuses.
     pub(crate) fn make_disk(&mut self, bytes: u64) -> Result<PathBuf> {
         let params = self.params(bytes);
         self.server.ask(&Request::Configure {
@@ -159,7 +156,7 @@ impl Daemon {
     /// The state of its device.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub(crate) fn device(&mut self) -> Result<DeviceStatus> {
         match self.server.ask(&Request::Status { device: Some(0) })? {
             Response::Status { mut devices, .. } if devices.len() == 1 => Ok(devices.remove(0)),
@@ -172,24 +169,20 @@ impl Daemon {
         self.server.pid()
     }
 
-    /// Bytes of memory that it takes in all.
+    /// What its device holds, in a pool with its reserve, and all memory that the process takes.
     ///
     /// # Errors
-    /// Where the daemon is gone.
-    pub(crate) fn resident(&self) -> Result<u64> {
-        let status = proc::read(Path::new(&format!("/proc/{}/status", self.pid())))?;
-        Ok(proc::value(&status, "VmRSS").context("no VmRSS")? << 10)
-    }
-
-    /// Bytes of the pages that its device holds, and of the memory for them: the pool with its
-    /// reserve.
-    ///
-    /// # Errors
-    /// Where it does not answer.
-    pub(crate) fn held(&mut self) -> Result<(u64, u64)> {
+    /// If it does not answer.
+    pub(crate) fn held(&mut self) -> Result<Held> {
         let stats = self.device()?.stats.store;
         let pages = stats.pages_stored + stats.same_filled();
-        Ok((pages * PAGE_SIZE as u64, stats.pool_bytes))
+        let status = proc::read(Path::new(&format!("/proc/{}/status", self.pid())))?;
+        Ok(Held {
+            original: pages * PAGE_SIZE as u64,
+            compressed: stats.compr_bytes,
+            pool: stats.pool_bytes,
+            all: proc::value(&status, "VmRSS").context("no VmRSS")? << 10,
+        })
     }
 
     fn params(&self, bytes: u64) -> ParamsUpdate {

@@ -31,7 +31,7 @@ impl Disk {
     /// Opens a block device.
     ///
     /// # Errors
-    /// Where it is not there or busy.
+    /// If it is not there or busy.
     pub(crate) fn open(node: &Path) -> Result<Disk> {
         OpenOptions::new()
             .read(true)
@@ -65,7 +65,7 @@ impl Disk {
     /// Tells the device that it may forget some pages.
     ///
     /// # Errors
-    /// Where the device cannot do that.
+    /// If the device cannot do that.
     pub(crate) fn discard(&self, first: u64, count: u64) -> Result<()> {
         let range = [first * PAGE_SIZE as u64, count * PAGE_SIZE as u64];
         // SAFETY: the request reads two 64-bit numbers from where its argument points.

@@ -1,12 +1,12 @@
 //! Files whose pages are worth measuring.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use compcache_engine::Page;
 
 use crate::capture::{self, Kind, Source};
+use crate::directory::files_below;
 use crate::programs;
 
 /// Where each kind of file is looked for, and its names' end.
@@ -43,31 +43,25 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
         .into_iter()
         .take(if quick { 1 } else { PLACES.len() })
     {
-        let mut found = Vec::new();
-        for place in places {
-            find(Path::new(place), end, &mut found);
-        }
+        let is_of_kind = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(end) || name.contains(&format!("{end}."))
+        };
+        let files = places
+            .iter()
+            .flat_map(|place| files_below(Path::new(place)));
+        let mut found: Vec<PathBuf> = files
+            .filter(|(path, bytes)| *bytes <= MOST_BYTES && is_of_kind(path))
+            .map(|(path, _)| path)
+            .take(MOST_FILES)
+            .collect();
         found.sort();
-        let pages = capture::of_files(&found, most);
-        if pages.is_empty() {
-            eprintln!("{name}: left out, no such file in {}", places.join(", "));
-        } else {
-            sources.push(Source {
-                name: name.into(),
-                kind: Kind::File,
-                pages,
-            });
-        }
+        let pages = Some(capture::of_files(&found, most)).filter(|pages| !pages.is_empty());
+        let pages = pages.with_context(|| format!("no such file in {}", places.join(", ")));
+        sources.extend(Source::new(name, Kind::File, pages));
     }
     if !quick {
-        match database(most) {
-            Ok(pages) => sources.push(Source {
-                name: "database".into(),
-                kind: Kind::File,
-                pages,
-            }),
-            Err(error) => eprintln!("database: left out, {error:#}"),
-        }
+        sources.extend(Source::new("database", Kind::File, database(most)));
     }
     sources
 }
@@ -78,31 +72,4 @@ fn database(most: usize) -> Result<Vec<Page>> {
     let path = directory.path().join("items.sqlite");
     programs::fill_database(&path)?;
     Ok(capture::of_files(&[path], most))
-}
-
-/// Adds the regular files below `place` whose name ends, or goes on after, `end`.
-fn find(place: &Path, end: &str, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(place) else {
-        return;
-    };
-    let mut entries: Vec<_> = entries.flatten().collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if found.len() >= MOST_FILES {
-            return;
-        }
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if metadata.is_dir() {
-            find(&entry.path(), end, found);
-        } else if metadata.is_file()
-            && metadata.len() <= MOST_BYTES
-            && (name.ends_with(end) || name.contains(&format!("{end}.")))
-        {
-            found.push(entry.path());
-        }
-    }
 }

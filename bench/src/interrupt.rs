@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: noted, so that what was set up is taken down in order.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ struct Caught {
 /// Catches the signals from now on.
 ///
 /// # Errors
-/// Where the system has no descriptors left.
+/// If the system has no descriptors left.
 pub(crate) fn catch() -> Result<()> {
     let flag = Arc::new(AtomicBool::new(false));
     let (reader, writer) =
@@ -31,17 +31,14 @@ pub(crate) fn catch() -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
         signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
     }
-    let caught = Caught {
-        flag,
-        pipe: reader.into(),
-    };
-    if CAUGHT.set(caught).is_err() {
+    let pipe = reader.into();
+    if CAUGHT.set(Caught { flag, pipe }).is_err() {
         bail!("signals are caught already");
     }
     Ok(())
 }
 
-/// Whether to go on.
+/// Whether to go on. So cheap that loops may ask before each page.
 ///
 /// # Errors
 /// After a signal.
@@ -52,7 +49,7 @@ pub(crate) fn check() -> Result<()> {
     }
 }
 
-/// Waits for so long, or for a signal.
+/// Waits for so long.
 ///
 /// # Errors
 /// After a signal.
@@ -64,20 +61,26 @@ pub(crate) fn pause(time: Duration) -> Result<()> {
         if left.is_zero() {
             return Ok(());
         }
-        let left = Timespec::try_from(left)?;
-        let pipe = descriptor();
-        let mut descriptors: Vec<_> = pipe
-            .iter()
-            .map(|pipe| PollFd::new(pipe, PollFlags::IN))
-            .collect();
-        match poll(&mut descriptors, Some(&left)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        wait(None, Some(left))?;
     }
 }
 
-/// A descriptor that becomes readable with a signal, for poll(2); `None` before [`catch`].
-pub(crate) fn descriptor() -> Option<BorrowedFd<'static>> {
-    CAUGHT.get().map(|caught| caught.pipe.as_fd())
+/// Waits until a file can be read or has ended, and gives whether it is so: not if the `timeout` came
+/// before.
+///
+/// # Errors
+/// After a signal.
+pub(crate) fn wait(file: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Result<bool> {
+    let signal = CAUGHT.get().map(|caught| caught.pipe.as_fd());
+    let files: Vec<BorrowedFd<'_>> = file.into_iter().chain(signal).collect();
+    let mut waiting: Vec<PollFd<'_>> = files
+        .iter()
+        .map(|file| PollFd::new(file, PollFlags::IN))
+        .collect();
+    let timeout = timeout.map(Timespec::try_from).transpose()?;
+    match poll(&mut waiting, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => check()?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(file.is_some() && !waiting[0].revents().is_empty())
 }

@@ -6,23 +6,31 @@
 mod all;
 mod capture;
 mod codec;
+mod cpu;
 mod daemon;
 mod device;
 mod direct;
+mod directory;
 mod file_pages;
 mod files;
+mod held;
 mod histogram;
 mod interrupt;
+mod load;
 mod machine;
 mod mapping;
 mod ours;
 mod pages;
 mod plot;
 mod pool;
+mod process;
 mod programs;
 mod report;
+mod rounds;
 mod stat;
+mod sums;
 mod swap;
+mod table;
 mod worker;
 mod zram;
 
@@ -53,19 +61,15 @@ enum Subject {
     /// Serves our devices: what `compcached` is
     #[command(hide = true)]
     Daemon(compcached::DaemonArgs),
-    /// Touches memory that is swapped
+    /// Touches memory, or reads and writes files
     #[command(hide = true)]
-    Toucher(swap::ToucherArgs),
-    /// Reads and writes files
-    #[command(hide = true)]
-    Hand(files::HandArgs),
+    Load(load::LoadArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().subject {
         Subject::Daemon(args) => return compcached::run(args),
-        Subject::Toucher(args) => swap::touch(&args),
-        Subject::Hand(args) => files::do_orders(&args),
+        Subject::Load(args) => load::run(&args),
         subject => interrupt::catch().and_then(|()| run(&subject)),
     };
     match result {
@@ -86,11 +90,11 @@ fn run(subject: &Subject) -> Result<()> {
         Subject::Device(args) => show(&device::run(args)?, args.common.json),
         Subject::Files(args) => present(&files::run(args)?, args.common, &args.plot),
         Subject::All(args) => present(&all::run(args)?, args.common, &args.plot),
-        Subject::Daemon(_) | Subject::Toucher(_) | Subject::Hand(_) => Ok(()),
+        Subject::Daemon(_) | Subject::Load(_) => Ok(()),
     }
 }
 
-/// Draws a report where that was asked for, and prints it in any case: hours may be in it.
+/// Draws a report if that was asked for, and prints it in any case: hours may be in it.
 fn present(report: &(impl Report + Plots), common: Common, plot: &PlotArgs) -> Result<()> {
     let drawn = plot.draw(report);
     show(report, common.json)?;

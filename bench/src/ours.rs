@@ -34,29 +34,27 @@ impl fmt::Display for Policy {
     }
 }
 
-/// Every codec over each of the `transports`; where none is given, every codec over the one that
+/// Every codec over each of the `transports`; if none is given, every codec over the one that
 /// a user gets who chooses none, and the default codec over the others that the kernel has.
 pub(crate) fn policies(transports: &[Channel]) -> Vec<Policy> {
-    let every = |transport| codecs().map(move |codec| Policy { codec, transport });
-    if !transports.is_empty() {
-        let mut all: Vec<Policy> = Vec::new();
-        for transport in transports {
-            let new: Vec<Policy> = every(transport.preferred())
-                .filter(|policy| !all.contains(policy))
-                .collect();
-            all.extend(new);
+    let policy = |transport| move |codec| Policy { codec, transport };
+    let wanted: Vec<Policy> = if transports.is_empty() {
+        let default = Channel::Auto.preferred();
+        let others = [Channel::Fuse, Channel::FuseUring].into_iter();
+        let others = others.filter(|channel| channel.is_supported());
+        let others = others.map(|transport| policy(transport)(CodecSpec::default()));
+        codecs().map(policy(default)).chain(others).collect()
+    } else {
+        let every = |channel: &Channel| codecs().map(policy(channel.preferred()));
+        transports.iter().flat_map(every).collect()
+    };
+    let mut all: Vec<Policy> = Vec::new();
+    for policy in wanted {
+        if !all.contains(&policy) {
+            all.push(policy);
         }
-        return all;
     }
-    let default = Channel::Auto.preferred();
-    let others = [Channel::Fuse, Channel::FuseUring]
-        .into_iter()
-        .filter(|&channel| channel != default && channel.is_supported())
-        .map(|transport| Policy {
-            codec: CodecSpec::default(),
-            transport,
-        });
-    every(default).chain(others).collect()
+    all
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::report::positive;
 /// Writes the pages of programs to files, one a program, for benches in a guest
 #[derive(Debug, Args)]
 pub(crate) struct PagesArgs {
-    /// The directory of the files, which is made where it is not there
+    /// The directory of the files, which is created if missing
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Pages of each program at most
@@ -29,7 +29,7 @@ pub(crate) struct PagesArgs {
 /// them same-filled, none twice.
 ///
 /// # Errors
-/// Where no page could be captured, or a file cannot be written.
+/// If no page could be captured, or a file cannot be written.
 pub(crate) fn run(args: &PagesArgs) -> Result<()> {
     fs::create_dir_all(&args.to).with_context(|| format!("cannot make {}", args.to.display()))?;
     let sources = programs::sources_of(&args.only, usize::MAX);

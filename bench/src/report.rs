@@ -1,11 +1,11 @@
 //! What a subject prints.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
+use fs_err as fs;
 use serde::Serialize;
 
 use crate::plot::Plots;
@@ -24,22 +24,21 @@ pub(crate) struct Common {
 /// The option of subjects that can be drawn.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PlotArgs {
-    /// Draws the result into SVG files in this directory, which is made where it is not there
+    /// Draws the result into SVG files in this directory, which is created if missing
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
 }
 
 impl PlotArgs {
-    /// Draws a report where that was asked for.
+    /// Draws a report if that was asked for.
     ///
     /// # Errors
-    /// Where the directory or a file cannot be written.
+    /// If the directory or a file cannot be written.
     pub(crate) fn draw(&self, report: &impl Plots) -> Result<()> {
         let Some(directory) = &self.plot else {
             return Ok(());
         };
-        fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::create_dir_all(directory)?;
         report.plot(directory)
     }
 }
@@ -74,15 +73,5 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         Ok(0) => Err("must be 1 or more".into()),
         Ok(n) => Ok(n),
         Err(error) => Err(format!("{error}")),
-    }
-}
-
-/// A number with so many digits that three of them mean something; nothing for NaN.
-pub(crate) fn short(value: f64) -> String {
-    match value {
-        v if v.is_nan() => "-".into(),
-        v if v.abs() < 9.995 => format!("{v:.2}"),
-        v if v.abs() < 99.95 => format!("{v:.1}"),
-        v => format!("{v:.0}"),
     }
 }

@@ -1,14 +1,8 @@
 //! Statistics over rounds.
 
 /// The middle value, or the mean of the two middle ones; NaN of nothing.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => values[half],
-        _ => (values[half - 1] + values[half]) / 2.0,
-    }
+pub(crate) fn median(values: Vec<f64>) -> f64 {
+    quantile(&values, 0.5)
 }
 
 /// The mean; NaN of nothing.

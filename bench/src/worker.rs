@@ -1,23 +1,24 @@
-//! A process that takes orders and answers each, a line of JSON each.
+//! A process that does what it is asked for and replies, a line of JSON each.
 
-use std::io::{Read as _, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::interrupt;
+use crate::process::Running;
 
-/// A process; killed when this is dropped.
+/// The process, from its parent's side; killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    child: Child,
-    orders: ChildStdin,
-    answers: ChildStdout,
+    process: Running,
+    requests: ChildStdin,
+    replies: ChildStdout,
     /// What was read and is not a whole line yet.
     rest: Vec<u8>,
 }
@@ -26,77 +27,73 @@ impl Worker {
     /// Starts one.
     ///
     /// # Errors
-    /// Where it does not start.
+    /// If it does not start.
     pub(crate) fn start(command: &mut Command) -> Result<Worker> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start a process")?;
-        let (orders, answers) = (child.stdin.take(), child.stdout.take());
-        let (Some(orders), Some(answers)) = (orders, answers) else {
-            bail!("a process has no pipes");
-        };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Running::start(command)?;
+        let pipes = process.0.stdin.take().zip(process.0.stdout.take());
+        let (requests, replies) = pipes.context("a process has no pipes")?;
         Ok(Worker {
-            child,
-            orders,
-            answers,
+            process,
+            requests,
+            replies,
             rest: Vec::new(),
         })
     }
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
-    /// Gives it an order.
+    /// Asks it for something, and waits until it has done that.
     ///
     /// # Errors
-    /// Where it has ended.
-    pub(crate) fn order(&mut self, order: &impl Serialize) -> Result<()> {
-        let line = serde_json::to_string(order)? + "\n";
+    /// If it ends before, or after Ctrl-C.
+    pub(crate) fn call<T: DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<T> {
+        self.send(request)?;
+        self.receive()
+    }
+
+    /// Asks it for something.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub(crate) fn send(&mut self, request: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(request)? + "\n";
         // One that has ended says why on standard error, and closes its end.
-        let sent = self.orders.write_all(line.as_bytes());
+        let sent = self.requests.write_all(line.as_bytes());
         sent.or_else(|_| self.ended())
     }
 
-    /// Waits for its next answer.
+    /// Waits for its next reply.
     ///
     /// # Errors
-    /// Where it ends before, or after Ctrl-C.
-    pub(crate) fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
-        self.answer_meanwhile(None, || Ok(()))
+    /// If it ends before, or after Ctrl-C.
+    pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> Result<T> {
+        self.receive_meanwhile(None, || Ok(()))
     }
 
-    /// Waits for its next answer, and does something each time that a `period` is over.
+    /// Waits for its next reply, and does something each time that a `period` is over.
     ///
     /// # Errors
-    /// Where it ends before, where `tick` fails, or after Ctrl-C.
-    pub(crate) fn answer_meanwhile<T: DeserializeOwned>(
+    /// If it ends before, if `tick` fails, or after Ctrl-C.
+    pub(crate) fn receive_meanwhile<T: DeserializeOwned>(
         &mut self,
         period: Option<Duration>,
         mut tick: impl FnMut() -> Result<()>,
     ) -> Result<T> {
-        let period = period.map(Timespec::try_from).transpose()?;
         loop {
             if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return Ok(serde_json::from_slice(&line)?);
             }
-            let signal = interrupt::descriptor();
-            let mut wait = vec![PollFd::new(&self.answers, PollFlags::IN)];
-            wait.extend(signal.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-            match poll(&mut wait, period.as_ref()) {
-                Ok(0) => tick()?,
-                Ok(_) | Err(Errno::INTR) => interrupt::check()?,
-                Err(error) => return Err(error.into()),
-            }
-            if wait[0].revents().is_empty() {
+            if !interrupt::wait(Some(self.replies.as_fd()), period)? {
+                tick()?;
                 continue;
             }
             let mut bytes = [0; 4096];
-            match self.answers.read(&mut bytes)? {
+            match self.replies.read(&mut bytes)? {
                 0 => self.ended()?,
                 length => self.rest.extend_from_slice(&bytes[..length]),
             }
@@ -105,15 +102,25 @@ impl Worker {
 
     fn ended(&mut self) -> Result<()> {
         interrupt::check()?;
-        let status = self.child.wait()?;
+        let status = self.process.0.wait()?;
         bail!("a process ended before its work was done ({status})")
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // Both fail only if it has been waited for already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Is such a process: replies to each request on standard input.
+///
+/// # Errors
+/// The first of `reply`, or if the parent has broken off.
+pub(crate) fn serve<Q: DeserializeOwned, A: Serialize>(
+    mut reply: impl FnMut(Q) -> Result<A>,
+) -> Result<()> {
+    // The bench may be killed; nobody else would end this process.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut out = io::stdout();
+    for line in io::stdin().lock().lines() {
+        serde_json::to_writer(&mut out, &reply(serde_json::from_str(&line?)?)?)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
     }
+    Ok(())
 }

@@ -1,12 +1,15 @@
 //! zram devices of our own.
 
-use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use compcache_engine::PAGE_SIZE;
 use compcache_host::proc;
+use fs_err::{self as fs, File};
+
+use crate::held::Held;
+use crate::machine;
 
 /// Where devices are added and removed.
 const CONTROL: &str = "/sys/class/zram-control";
@@ -15,7 +18,7 @@ const CONTROL: &str = "/sys/class/zram-control";
 /// `drivers/block/zram/zram_drv.h` on a 64-bit machine (a handle, and flags with a lock).
 const TABLE_ENTRY: u64 = 16;
 
-/// A zram device; reset and, where it was added, removed when this is dropped.
+/// A zram device; reset and, if it was added, removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Zram {
     name: String,
@@ -25,25 +28,11 @@ pub(crate) struct Zram {
     pages: u64,
 }
 
-/// What a zram device holds, from its `mm_stat` (the kernel's
-/// `Documentation/admin-guide/blockdev/zram.rst`).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    /// Bytes of the pages.
-    pub(crate) original: u64,
-    /// Bytes that they were compressed to.
-    pub(crate) compressed: u64,
-    /// Bytes of memory for these, with the allocator's own.
-    pub(crate) used: u64,
-    /// Bytes of the table.
-    pub(crate) table: u64,
-}
-
 impl Zram {
     /// A device of `bytes`, whole pages, that compresses with `algorithm`.
     ///
     /// # Errors
-    /// Where the kernel has no zram or not this algorithm, or no device is free.
+    /// If the kernel has no zram or not this algorithm, or no device is free.
     pub(crate) fn new(algorithm: &str, bytes: u64) -> Result<Zram> {
         let zram = Zram::unset(bytes.div_ceil(PAGE_SIZE as u64))?;
         zram.set("comp_algorithm", algorithm)?;
@@ -51,15 +40,13 @@ impl Zram {
         Ok(zram)
     }
 
-    /// A device that has no size yet: a new one, or zram0 where none can be added.
+    /// A device that has no size yet: a new one, or zram0 if none can be added.
     fn unset(pages: u64) -> Result<Zram> {
         if Path::new(CONTROL).join("hot_add").exists() {
             let mut number = [0; 16];
             let path = Path::new(CONTROL).join("hot_add");
             // One read: each of them may add a device.
-            let length = File::open(&path)
-                .and_then(|mut file| file.read(&mut number))
-                .with_context(|| format!("cannot add a zram device by {}", path.display()))?;
+            let length = File::open(path)?.read(&mut number)?;
             let number = String::from_utf8_lossy(&number[..length]);
             return Ok(Zram {
                 name: format!("zram{}", number.trim()),
@@ -77,7 +64,7 @@ impl Zram {
         }
         Ok(Zram {
             name: "zram0".into(),
-            before: chosen(&proc::read(&found("comp_algorithm"))?).map(text),
+            before: chosen(&fs::read_to_string(found("comp_algorithm"))?).map(str::to_owned),
             added: false,
             pages,
         })
@@ -88,26 +75,28 @@ impl Zram {
         Path::new("/dev").join(&self.name)
     }
 
-    /// What it holds now.
+    /// What it holds now, from its `mm_stat` (the kernel's
+    /// `Documentation/admin-guide/blockdev/zram.rst`).
     ///
     /// # Errors
-    /// Where `mm_stat` cannot be read.
+    /// If `mm_stat` cannot be read.
     pub(crate) fn held(&self) -> Result<Held> {
         let stat = proc::read(&self.file("mm_stat"))?;
         let mut numbers = proc::words(&stat).map_while(proc::number);
         let mut next = || numbers.next().context("mm_stat is too short");
+        let (original, compressed, pool) = (next()?, next()?, next()?);
         Ok(Held {
-            original: next()?,
-            compressed: next()?,
-            used: next()?,
-            table: self.pages * TABLE_ENTRY,
+            original,
+            compressed,
+            pool,
+            all: pool + self.pages * TABLE_ENTRY,
         })
     }
 
     /// Has it compact its memory, which it never does of itself.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub(crate) fn compact(&self) -> Result<()> {
         self.set("compact", "1")
     }
@@ -117,9 +106,7 @@ impl Zram {
     }
 
     fn set(&self, name: &str, value: &str) -> Result<()> {
-        let path = self.file(name);
-        fs::write(&path, value)
-            .with_context(|| format!("cannot write {value} to {}", path.display()))
+        fs::write(self.file(name), value).with_context(|| format!("{name} cannot be {value}"))
     }
 }
 
@@ -130,11 +117,9 @@ impl Drop for Zram {
             result = result.and(self.set("comp_algorithm", before));
         }
         if self.added {
-            let path = Path::new(CONTROL).join("hot_remove");
             let number = self.name.trim_start_matches("zram");
-            result = result.and(
-                fs::write(&path, number).with_context(|| format!("cannot remove {}", self.name)),
-            );
+            let removed = fs::write(Path::new(CONTROL).join("hot_remove"), number);
+            result = result.and(removed.with_context(|| format!("cannot remove {}", self.name)));
         }
         if let Err(error) = result {
             eprintln!("compcache-bench: {error:#}");
@@ -145,25 +130,33 @@ impl Drop for Zram {
 /// The algorithms that this kernel's zram has, its default first.
 ///
 /// # Errors
-/// Where there is no zram.
-pub(crate) fn algorithms() -> Result<Vec<String>> {
+/// If there is no zram.
+fn algorithms() -> Result<Vec<String>> {
     let zram = Zram::unset(0)?;
-    let list = proc::read(&zram.file("comp_algorithm"))?;
-    let default = chosen(&list).map(text);
-    let all = proc::words(&list).map(|name| text(name).trim_matches(['[', ']']).to_owned());
-    let mut names: Vec<String> = all.collect();
-    names.sort_by_key(|name| Some(name) != default.as_ref());
+    let list = fs::read_to_string(zram.file("comp_algorithm"))?;
+    let names = list
+        .split_whitespace()
+        .map(|name| name.trim_matches(['[', ']']));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_by_key(|name| Some(name.as_str()) != chosen(&list));
     Ok(names)
 }
 
-/// A name of the kernel's as a text; they are ASCII.
-fn text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+/// The same for a comparison, which goes without zram if there is none or this process may not make
+/// devices: then it is told so on standard error.
+pub(crate) fn algorithms_for(subject: &str) -> Vec<String> {
+    machine::need_root(subject)
+        .and_then(|()| algorithms())
+        .unwrap_or_else(|error| {
+            eprintln!("zram: left out, {error:#}");
+            Vec::new()
+        })
 }
 
 /// The name in brackets of `[lzo-rle] lzo lz4`.
-fn chosen(list: &[u8]) -> Option<&[u8]> {
-    proc::words(list).find_map(|name| name.strip_prefix(b"[")?.strip_suffix(b"]"))
+fn chosen(list: &str) -> Option<&str> {
+    let mut names = list.split_whitespace();
+    names.find_map(|name| name.strip_prefix('[')?.strip_suffix(']'))
 }
 
 #[cfg(test)]
@@ -172,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_chosen_algorithm_is_in_brackets() {
-        assert_eq!(chosen(b"lzo [lz4] zstd\n"), Some(&b"lz4"[..]));
-        assert_eq!(chosen(b"\n"), None);
+        assert_eq!(chosen("lzo [lz4] zstd\n"), Some("lz4"));
+        assert_eq!(chosen("\n"), None);
     }
 }

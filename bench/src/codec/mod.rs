@@ -1,11 +1,12 @@
 //! `codec`: how fast and how small each codec makes real pages.
 
 mod contender;
-mod kernel;
+mod library;
 mod measure;
 mod plots;
 mod row;
 mod table;
+mod zram;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,9 @@ use serde::Serialize;
 use crate::capture::{Kind, Source};
 use crate::report::{Common, PlotArgs, positive};
 use crate::{file_pages, programs};
-use contender::REFERENCE;
-use measure::Run;
+use contender::Contender;
+use library::REFERENCE;
+use measure::Measured;
 use row::Row;
 
 /// Compares the codecs with lz4 and zstd in C, lz4_flex and the kernel's, on pages captured from
@@ -50,7 +52,7 @@ pub(crate) struct CodecReport {
 /// Runs the comparison.
 ///
 /// # Errors
-/// Where no page could be captured, or a codec does not give a page back.
+/// If no page could be captured, or a codec does not give a page back.
 pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
     let quick = args.common.quick;
     let (pages, rounds) = if quick {
@@ -68,33 +70,40 @@ pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
         let found = source.pages.len();
         eprintln!("{}: only {found} pages of {pages}", source.name);
     }
-    let mut contenders = contender::all()?;
-    if let Some(only) = &args.only {
-        contenders.retain(|c| c.name() == REFERENCE || c.name().contains(only));
-    }
-    let mut runs = Vec::new();
+    let mut contenders = contenders(args.only.as_deref())?;
+    let mut measured = Vec::new();
     for source in &sources {
         eprintln!("pages of {}", source.name);
-        runs.push(measure::measure(source, &mut contenders, rounds)?);
+        measured.push(measure::measure(source, &mut contenders, rounds)?);
     }
     let mut rows = Vec::new();
     for kind in [Kind::Anonymous, Kind::File] {
-        let of_kind: Vec<(&Source, &[Run])> = sources
+        let of_kind: Vec<(&Source, &[Measured])> = sources
             .iter()
-            .zip(&runs)
+            .zip(&measured)
             .filter(|(source, _)| source.kind == kind)
-            .map(|(source, runs)| (source, &runs[..]))
+            .map(|(source, measured)| (source, &measured[..]))
             .collect();
         if !of_kind.is_empty() {
             let of = |(at, contender)| Row::new(contender, at, kind, &of_kind);
             rows.extend(contenders.iter().map(AsRef::as_ref).enumerate().map(of));
         }
     }
+    let pages = |source: &Source| (source.name.clone(), source.pages.len());
     Ok(CodecReport {
-        sources: sources
-            .iter()
-            .map(|source| (source.name.clone(), source.pages.len()))
-            .collect(),
+        sources: sources.iter().map(pages).collect(),
         rows,
     })
+}
+
+/// Every contender, the reference first, then those whose name contains `only`.
+fn contenders(only: Option<&str>) -> Result<Vec<Box<dyn Contender>>> {
+    let mut all = library::peers();
+    for algorithm in crate::zram::algorithms_for("codec") {
+        all.push(Box::new(zram::Kernel::new(algorithm)));
+    }
+    all.extend(library::ours()?);
+    let is_wanted = |name: String| name == REFERENCE || only.is_none_or(|only| name.contains(only));
+    all.retain(|contender| is_wanted(contender.to_string()));
+    Ok(all)
 }

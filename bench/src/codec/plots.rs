@@ -5,30 +5,23 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::CodecReport;
-use super::contender::{REFERENCE, Whose};
+use super::contender::Whose;
+use super::library::REFERENCE;
+use super::row::Row;
 use crate::capture::Kind;
 use crate::plot::{self, Plots, Point, Side, Titles};
 
 impl Plots for CodecReport {
     fn plot(&self, directory: &Path) -> Result<()> {
         for kind in [Kind::Anonymous, Kind::File] {
-            let points: Vec<Point> = self
-                .rows
-                .iter()
-                .filter(|row| row.kind == kind)
-                .map(|row| Point {
-                    label: match row.whose {
-                        Whose::Kernel => format!("{}*", row.codec),
-                        _ => row.codec.clone(),
-                    },
-                    side: match row.whose {
-                        Whose::Ours => Side::Ours,
-                        _ => Side::Peer,
-                    },
-                    x: row.compress_to_lz4,
-                    y: row.ratio,
-                })
-                .collect();
+            let rows = self.rows.iter().filter(|row| row.kind == kind);
+            let point = |row: &Row| Point {
+                label: row.name(),
+                side: Side::of(row.whose == Whose::Ours),
+                x: row.values.compress_to_lz4,
+                y: row.values.ratio,
+            };
+            let points: Vec<Point> = rows.map(point).collect();
             if points.is_empty() {
                 continue;
             }
@@ -39,7 +32,7 @@ impl Plots for CodecReport {
                     x: &format!(
                         "compression speed, divided by {REFERENCE} (*: block layer included)"
                     ),
-                    y: "compressed / original",
+                    y: "compressed bytes / original bytes",
                 },
                 &points,
             )?;

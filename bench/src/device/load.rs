@@ -4,8 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use compcache_engine::{PAGE_SIZE, Page};
+use anyhow::{Context as _, Result, anyhow};
+use compcache_engine::Page;
 use compcache_random::Random;
 
 use super::nbd::Connection;
@@ -13,9 +13,7 @@ use super::target::Access;
 use crate::direct::{Aligned, Disk};
 use crate::histogram::Histogram;
 use crate::interrupt;
-
-/// How often a signal is looked for, in requests.
-const LOOK_EVERY: usize = 256;
+use crate::load::stamp;
 
 /// What came of a measurement.
 #[derive(Debug)]
@@ -30,6 +28,66 @@ pub(crate) struct Measured {
     pub(crate) latency: Histogram,
 }
 
+/// A request, which is under way or has been.
+struct Slot {
+    index: u64,
+    start: Instant,
+    page: Box<Aligned>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Slot {
+            index: 0,
+            start: Instant::now(),
+            page: Aligned::new(),
+        }
+    }
+}
+
+/// How requests reach a device.
+trait Queue {
+    /// Begins to write or to read the page of the slot of this number.
+    fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()>;
+
+    /// Waits until one that was begun has ended, and gives its number.
+    fn complete(&mut self, slots: &mut [Slot], write: bool) -> Result<usize>;
+}
+
+/// By direct I/O there is one at a time, which has ended when it was begun.
+impl Queue for &Disk {
+    fn submit(&mut self, _number: usize, slot: &mut Slot, write: bool) -> Result<()> {
+        if write {
+            self.write(slot.index, &slot.page)
+        } else {
+            self.read(slot.index, &mut slot.page)
+        }
+    }
+
+    fn complete(&mut self, _slots: &mut [Slot], _write: bool) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+/// The cookie of a request is the number of its slot.
+impl Queue for Connection<UnixStream> {
+    fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()> {
+        if write {
+            self.ask_write(number as u64, slot.index, &slot.page.0)
+        } else {
+            self.ask_read(number as u64, slot.index)
+        }
+    }
+
+    fn complete(&mut self, slots: &mut [Slot], write: bool) -> Result<usize> {
+        let cookie = self.reply(|cookie| {
+            let slot = slots.get_mut(usize::try_from(cookie).ok()?)?;
+            (!write).then_some(&mut slot.page.0)
+        })?;
+        Ok(usize::try_from(cookie)?)
+    }
+}
+
 /// What one thread did.
 struct Work {
     started: Instant,
@@ -37,11 +95,39 @@ struct Work {
     latency: Histogram,
 }
 
+/// The pages of a device: each is any of the samples, with a stamp.
+#[derive(Clone, Copy)]
+struct Pages<'a> {
+    samples: &'a [Page],
+    count: u64,
+}
+
+impl Pages<'_> {
+    /// What is written to page `index`.
+    fn content(&self, index: u64, random: &mut Random) -> Page {
+        let mut page = random.pick(self.samples);
+        stamp::write(&mut page, index as usize, 0);
+        page
+    }
+
+    /// Writes all of them, one after the other.
+    fn fill(&self, queue: &mut impl Queue, mut random: Random) -> Result<()> {
+        let mut slot = Slot::new();
+        for index in 0..self.count {
+            interrupt::check()?;
+            slot.index = index;
+            slot.page.0 = self.content(index, &mut random);
+            queue.submit(0, &mut slot, true)?;
+            queue.complete(std::slice::from_mut(&mut slot), true)?;
+        }
+        Ok(())
+    }
+}
+
 /// A device full of known pages.
 pub(crate) struct Load<'a> {
     access: &'a mut Access,
-    samples: &'a [Page],
-    pages: u64,
+    pages: Pages<'a>,
     seed: u64,
 }
 
@@ -49,40 +135,30 @@ impl<'a> Load<'a> {
     /// Writes every page of a device: whatever it held is lost.
     ///
     /// # Errors
-    /// Where the device fails, or after Ctrl-C.
+    /// If the device fails, or after Ctrl-C.
     pub(crate) fn new(
         access: &'a mut Access,
         samples: &'a [Page],
-        pages: u64,
+        count: u64,
         seed: u64,
     ) -> Result<Self> {
-        let mut random = Random::new(seed);
-        let mut page = Aligned::new();
-        for index in 0..pages {
-            if index.is_multiple_of(LOOK_EVERY as u64) {
-                interrupt::check()?;
-            }
-            page.0 = content(samples, index, &mut random);
-            match access {
-                Access::Disk(disk) => disk.write(index, &page)?,
-                Access::Socket(connection) => {
-                    connection.ask_write(index, index, &page.0)?;
-                    connection.reply(|_| None)?;
-                }
-            }
+        let pages = Pages { samples, count };
+        match access {
+            Access::Disk(disk) => pages.fill(&mut &*disk, Random::new(seed))?,
+            Access::Socket(connection) => pages.fill(connection, Random::new(seed))?,
         }
         Ok(Load {
             access,
-            samples,
             pages,
             seed,
         })
     }
 
-    /// Does `requests` requests at random places, `depth` at once.
+    /// Does `requests` requests at random places, `depth` at once: by direct I/O one after the other
+    /// in each of so many threads.
     ///
     /// # Errors
-    /// Where the device fails or gives back another page than the one that was asked for, or
+    /// If the device fails or gives back another page than the one that was asked for, or
     /// after Ctrl-C.
     pub(crate) fn measure(
         &mut self,
@@ -92,29 +168,23 @@ impl<'a> Load<'a> {
     ) -> Result<Measured> {
         self.seed += 1000;
         let each = requests.div_ceil(depth);
+        let (pages, seed) = (self.pages, self.seed);
         let all = match self.access {
-            Access::Disk(disk) => {
-                let work = Direct {
-                    disk,
-                    samples: self.samples,
-                    pages: self.pages,
-                };
-                work.by_threads(write, depth, each, self.seed)?
-            }
+            Access::Disk(disk) => by_threads(depth, |number| {
+                let random = Random::new(seed + number as u64);
+                run(&mut &*disk, pages, write, 1, each, random)
+            })?,
             Access::Socket(connection) => {
-                let random = Random::new(self.seed);
-                let mut work = Pipeline::new(connection, self.samples, self.pages, random, depth);
-                vec![work.run(write, each * depth)?]
+                let random = Random::new(seed);
+                vec![run(connection, pages, write, depth, each * depth, random)?]
             }
         };
         let started = all.iter().map(|work| work.started).min();
         let ended = all.iter().map(|work| work.ended).max();
-        let (Some(started), Some(ended)) = (started, ended) else {
-            bail!("no thread worked");
-        };
+        let (started, ended) = started.zip(ended).context("no thread worked")?;
         let mut latency = Histogram::new();
         for work in &all {
-            latency.merge(&work.latency.sparse());
+            latency.merge(&work.latency);
         }
         Ok(Measured {
             write,
@@ -125,173 +195,71 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Any of the samples, as page `index`: with the index in front.
-fn content(samples: &[Page], index: u64, random: &mut Random) -> Page {
-    let mut page = samples[random.index(samples.len())];
-    page[..8].copy_from_slice(&index.to_ne_bytes());
-    page
+/// Has so many threads work, all from the same moment on. Each is told its number.
+fn by_threads(count: usize, work: impl Fn(usize) -> Result<Work> + Sync) -> Result<Vec<Work>> {
+    let start_line = Barrier::new(count);
+    let work = |number| {
+        start_line.wait();
+        work(number)
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..count)
+            .map(|number| scope.spawn(move || work(number)))
+            .collect();
+        // All are waited for, also if one has failed.
+        let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        let panicked = |_| Err(anyhow!("a thread panicked"));
+        let ended = ended.into_iter();
+        ended.map(|work| work.unwrap_or_else(panicked)).collect()
+    })
 }
 
-/// Whether this is page `index`.
-fn check(page: &Page, index: u64) -> Result<()> {
-    ensure!(
-        page[..8] == index.to_ne_bytes(),
-        "page {index} has come back wrong"
-    );
-    Ok(())
-}
-
-/// Requests by direct I/O: one after the other in each thread.
-struct Direct<'a> {
-    disk: &'a Disk,
-    samples: &'a [Page],
-    pages: u64,
-}
-
-impl Direct<'_> {
-    fn by_threads(&self, write: bool, depth: usize, each: usize, seed: u64) -> Result<Vec<Work>> {
-        let start_line = Barrier::new(depth);
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..depth)
-                .map(|number| {
-                    let random = Random::new(seed + number as u64);
-                    let start_line = &start_line;
-                    scope.spawn(move || {
-                        start_line.wait();
-                        self.work(write, each, random)
-                    })
-                })
-                .collect();
-            // All are waited for, also where one has failed.
-            let ended: Vec<Result<Work>> = threads
-                .into_iter()
-                .map(|thread| match thread.join() {
-                    Ok(result) => result,
-                    Err(_) => Err(anyhow!("a thread panicked")),
-                })
-                .collect();
-            ended.into_iter().collect()
-        })
-    }
-
-    fn work(&self, write: bool, requests: usize, mut random: Random) -> Result<Work> {
-        let started = Instant::now();
-        let mut latency = Histogram::new();
-        let mut page = Aligned::new();
-        for number in 0..requests {
-            if number % LOOK_EVERY == 0 {
-                interrupt::check()?;
-            }
-            let index = random.below(self.pages);
-            if write {
-                page.0 = content(self.samples, index, &mut random);
-            }
-            let start = Instant::now();
-            if write {
-                self.disk.write(index, &page)?;
-            } else {
-                self.disk.read(index, &mut page)?;
-            }
-            latency.add(start.elapsed().as_nanos() as u64);
-            check(&page.0, index)?;
-        }
-        Ok(Work {
-            started,
-            ended: Instant::now(),
-            latency,
-        })
-    }
-}
-
-/// Requests by one connection, as many under way as there are places.
-struct Pipeline<'a> {
-    connection: &'a mut Connection<UnixStream>,
-    samples: &'a [Page],
-    pages: u64,
-    random: Random,
-    places: Vec<Place>,
-}
-
-/// A request that is under way; its cookie is the number of its place.
-struct Place {
-    index: u64,
-    start: Instant,
-    page: Page,
-}
-
-impl<'a> Pipeline<'a> {
-    fn new(
-        connection: &'a mut Connection<UnixStream>,
-        samples: &'a [Page],
-        pages: u64,
-        random: Random,
-        depth: usize,
-    ) -> Self {
-        let place = |_| Place {
-            index: 0,
-            start: Instant::now(),
-            page: [0; PAGE_SIZE],
-        };
-        Pipeline {
-            connection,
-            samples,
-            pages,
-            random,
-            places: (0..depth).map(place).collect(),
-        }
-    }
-
-    fn run(&mut self, write: bool, requests: usize) -> Result<Work> {
-        let started = Instant::now();
-        let mut latency = Histogram::new();
-        let first = self.places.len().min(requests);
-        for at in 0..first {
-            self.ask(write, at)?;
-        }
-        for answered in 0..requests {
-            if answered % LOOK_EVERY == 0 {
-                interrupt::check()?;
-            }
-            let places = &mut self.places;
-            let cookie = self.connection.reply(|cookie| {
-                let place = places.get_mut(usize::try_from(cookie).ok()?)?;
-                (!write).then_some(&mut place.page)
-            })?;
-            let at = usize::try_from(cookie)?;
-            let place = self.places.get(at).context("a reply to no request")?;
-            latency.add(place.start.elapsed().as_nanos() as u64);
-            if !write {
-                check(&place.page, place.index)?;
-            }
-            if answered + first < requests {
-                self.ask(write, at)?;
-            }
-        }
-        Ok(Work {
-            started,
-            ended: Instant::now(),
-            latency,
-        })
-    }
-
-    fn ask(&mut self, write: bool, at: usize) -> Result<()> {
-        let place = &mut self.places[at];
-        place.index = self.random.below(self.pages);
+/// Does requests at random places, `depth` at once.
+fn run(
+    queue: &mut impl Queue,
+    pages: Pages<'_>,
+    write: bool,
+    depth: usize,
+    requests: usize,
+    mut random: Random,
+) -> Result<Work> {
+    let mut begin = |queue: &mut _, number: usize, slot: &mut Slot| {
+        slot.index = random.below(pages.count);
         if write {
-            place.page = content(self.samples, place.index, &mut self.random);
+            slot.page.0 = pages.content(slot.index, &mut random);
         }
-        place.start = Instant::now();
-        if write {
-            self.connection
-                .ask_write(at as u64, place.index, &place.page)
-        } else {
-            self.connection.ask_read(at as u64, place.index)
+        slot.start = Instant::now();
+        Queue::submit(queue, number, slot, write)
+    };
+    let mut slots: Vec<Slot> = (0..depth.min(requests)).map(|_| Slot::new()).collect();
+    let mut latency = Histogram::new();
+    let started = Instant::now();
+    for (number, slot) in slots.iter_mut().enumerate() {
+        begin(queue, number, slot)?;
+    }
+    let begun = slots.len();
+    for ended in 0..requests {
+        interrupt::check()?;
+        let number = queue.complete(&mut slots, write)?;
+        let slot = slots.get_mut(number).context("a reply to no request")?;
+        latency.add(slot.start.elapsed().as_nanos() as u64);
+        stamp::check(&slot.page.0, slot.index as usize, 0)?;
+        if ended + begun < requests {
+            begin(queue, number, slot)?;
         }
     }
+    Ok(Work {
+        started,
+        ended: Instant::now(),
+        latency,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use compcache_engine::PAGE_SIZE;
+
     use super::*;
 
     /// What the smallest NBD server does that keeps its pages.
@@ -347,10 +315,13 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || serve(theirs, 64));
         let mut connection = Connection::new(ours).unwrap();
-        let samples = [[1; PAGE_SIZE]];
-        let mut pipeline = Pipeline::new(&mut connection, &samples, 64, Random::new(1), 4);
+        let pages = Pages {
+            samples: &[[1; PAGE_SIZE]],
+            count: 64,
+        };
         // Nothing was written: all pages are zeros.
-        let error = pipeline.run(false, 50).err().unwrap().to_string();
+        let work = run(&mut connection, pages, false, 4, 50, Random::new(1));
+        let error = work.err().unwrap().to_string();
         assert!(error.contains("has come back wrong"), "{error}");
         drop(connection);
         server.join().unwrap();

@@ -15,10 +15,10 @@ use compcache_engine::{PAGE_SIZE, Page};
 use serde::Serialize;
 
 use crate::report::{Common, Report, positive};
-use crate::stat::median;
-use crate::{interrupt, machine, ours, programs, zram};
+use crate::rounds::{self, Failure, Runs};
+use crate::{machine, ours, programs, table, zram};
 use load::{Load, Measured};
-use target::{Kind, Target};
+use target::{Contender, Target};
 
 /// Reads and writes pages of zram's devices, nbdkit's memory disk and ours, past the page cache
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(crate) struct DeviceArgs {
     /// Reads, and writes, of each measurement
     #[arg(long, value_name = "N", default_value_t = 32768, value_parser = positive)]
     requests: usize,
-    /// Rounds, in each of which every device has its turn
+    /// Rounds, in each of which every device is measured once
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
     rounds: usize,
     /// Only devices whose name contains this, beside the first zram
@@ -88,7 +88,7 @@ pub(crate) struct DeviceReport {
 /// Runs the comparison.
 ///
 /// # Errors
-/// Where no page can be captured, or the device that all are compared with fails. Another one
+/// If no page can be captured, or the device that all are compared with fails. Another one
 /// that fails, or gives back a wrong page, is named on standard error and left out.
 pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
     machine::need_root("device")?;
@@ -98,66 +98,43 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
     } else {
         (args.size, args.requests, args.rounds, CAPTURE)
     };
-    let sources = programs::sources(capture, quick);
-    ensure!(
-        !sources.is_empty(),
-        "no program to take pages from: install python3"
-    );
-    let samples: Vec<_> = sources
-        .into_iter()
-        .flat_map(|source| source.pages)
-        .collect();
-    let mut kinds = kinds(&args.peer, &args.transport);
-    ensure!(!kinds.is_empty(), "no device can be measured");
-    let reference = kinds[0].name();
-    kinds.retain(|kind| {
-        let name = kind.name();
+    let sources = programs::some_sources(capture, quick)?;
+    let samples: Vec<_> = sources.into_iter().flat_map(|of| of.pages).collect();
+    let mut contenders = contenders(&args.peer, &args.transport);
+    ensure!(!contenders.is_empty(), "no device can be measured");
+    let reference = contenders[0].to_string();
+    contenders.retain(|contender| {
+        let name = contender.to_string();
         name == reference || args.only.as_ref().is_none_or(|only| name.contains(only))
     });
     let bytes = (size as u64) << 20;
-    // For each device: rounds of measurements.
-    let mut runs: Vec<Vec<Vec<Measured>>> = kinds.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        for (kind, runs) in kinds.iter().zip(&mut runs) {
-            // One that failed once has no later rounds either.
-            if runs.len() < round {
-                continue;
-            }
-            match measure(kind, &samples, bytes, requests, round as u64) {
-                Ok(run) => runs.push(run),
-                Err(error) => {
-                    interrupt::check()?;
-                    eprintln!("{}: left out, {error:#}", kind.name());
-                }
-            }
-        }
-    }
+    let run = |contender: &mut Contender, round| {
+        measure(contender, &samples, bytes, requests, round as u64)
+    };
+    let runs = rounds::alternate(None, &mut contenders, rounds, Failure::LeavesOut, run)?.runs;
     ensure!(
         runs[0].len() == rounds,
         "{reference}, which all are compared with, failed"
     );
     let mut rows = Vec::new();
     for at in 0..DEPTHS.len() * 2 {
-        for (kind, own) in kinds.iter().zip(&runs) {
-            if own.len() == rounds {
-                rows.push(row(&kind.name(), at, own, &runs[0]));
-            }
-        }
+        let measured = contenders.iter().zip(&runs);
+        let measured = measured.filter(|(_, own)| own.len() == rounds);
+        rows.extend(measured.filter_map(|(of, own)| row(of.to_string(), at, own, &runs[0])));
     }
     Ok(DeviceReport { reference, rows })
 }
 
 /// Measures a device once: writes and reads at each depth.
 fn measure(
-    kind: &Kind,
+    contender: &Contender,
     samples: &[Page],
     bytes: u64,
     requests: usize,
     seed: u64,
 ) -> Result<Vec<Measured>> {
-    interrupt::check()?;
-    let mut target = Target::new(kind, bytes)?;
-    let mut load = Load::new(target.access(), samples, bytes / PAGE_SIZE as u64, seed)?;
+    let mut target = Target::new(contender, bytes)?;
+    let mut load = Load::new(&mut target.access, samples, bytes / PAGE_SIZE as u64, seed)?;
     let mut measured = Vec::new();
     for depth in DEPTHS {
         for write in [true, false] {
@@ -167,65 +144,57 @@ fn measure(
     Ok(measured)
 }
 
-fn kinds(given: &[(String, PathBuf)], transports: &[Channel]) -> Vec<Kind> {
-    let mut kinds = Vec::new();
-    match zram::algorithms() {
-        Ok(algorithms) => kinds.extend(algorithms.into_iter().map(Kind::Zram)),
-        Err(error) => eprintln!("zram: left out, {error:#}"),
-    }
+fn contenders(given: &[(String, PathBuf)], transports: &[Channel]) -> Vec<Contender> {
+    let zram = zram::algorithms_for("device").into_iter();
+    let mut all: Vec<Contender> = zram.map(Contender::Zram).collect();
     if nbdkit::is_installed() {
-        kinds.push(Kind::Nbdkit);
+        all.push(Contender::Nbdkit);
     } else {
         eprintln!("nbdkit: left out, not installed");
     }
-    kinds.extend(
-        given
-            .iter()
-            .map(|(name, node)| Kind::Given(name.clone(), node.clone())),
-    );
-    kinds.extend(ours::policies(transports).into_iter().map(Kind::Ours));
-    kinds
+    let given = given.iter().cloned();
+    all.extend(given.map(|(name, node)| Contender::Given(name, node)));
+    all.extend(ours::policies(transports).into_iter().map(Contender::Ours));
+    all
 }
 
 /// The row of measurement `at` of all rounds.
-fn row(device: &str, at: usize, own: &[Vec<Measured>], reference: &[Vec<Measured>]) -> Row {
-    let of = |value: &dyn Fn(&Measured) -> f64| {
-        median(own.iter().map(|round| value(&round[at])).collect())
-    };
-    let pairs = own.iter().zip(reference);
-    Row {
-        device: device.to_owned(),
-        write: own[0][at].write,
-        depth: own[0][at].depth,
-        iops: of(&|m| m.iops),
-        latency_us: [0.5, 0.99, 0.999].map(|q| of(&|m| m.latency.quantile(q) / 1000.0)),
-        iops_to_reference: median(
-            pairs
-                .map(|(own, peer)| own[at].iops / peer[at].iops)
-                .collect(),
-        ),
-    }
+fn row(
+    device: String,
+    at: usize,
+    own: &Runs<Vec<Measured>>,
+    reference: &Runs<Vec<Measured>>,
+) -> Option<Row> {
+    let Measured { write, depth, .. } = own.iter().next()?[at];
+    let latency = |q| own.median(|all| all[at].latency.quantile(q) / 1000.0);
+    Some(Row {
+        device,
+        write,
+        depth,
+        iops: own.median(|all| all[at].iops),
+        latency_us: [0.5, 0.99, 0.999].map(latency),
+        iops_to_reference: own.ratio(reference, |all| all[at].iops),
+    })
 }
 
 impl Report for DeviceReport {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut last = None;
-        for row in &self.rows {
-            let what = if row.write { "writes" } else { "reads" };
-            if last.replace((row.write, row.depth)) != Some((row.write, row.depth)) {
-                let title = format!("{what}, depth {}", row.depth);
-                writeln!(
-                    out,
-                    "\n{title:<25} {:>9} {:>7} {:>8} {:>8} {:>8}",
-                    "requests/s", "x", "p50 us", "p99", "p99.9"
-                )?;
-            }
-            let [p50, p99, p999] = row.latency_us;
-            writeln!(
-                out,
-                "{:<25} {:>9.0} {:>7.2} {p50:>9.1} {p99:>8.1} {p999:>8.1}",
-                row.device, row.iops, row.iops_to_reference
-            )?;
+        let same = |a: &Row, b: &Row| (a.write, a.depth) == (b.write, b.depth);
+        for rows in self.rows.chunk_by(same) {
+            let what = if rows[0].write { "writes" } else { "reads" };
+            let title = format!("{what}, depth {}", rows[0].depth);
+            let cells = |row: &Row| {
+                let mut cells = vec![
+                    format!("{:.0}", row.iops),
+                    format!("{:.2}", row.iops_to_reference),
+                ];
+                cells.extend(row.latency_us.map(|us| format!("{us:.1}")));
+                cells
+            };
+            let headings = ["requests/s", "x", "p50 us", "p99", "p99.9"];
+            let rows = rows.iter().map(|row| (row.device.as_str(), cells(row)));
+            writeln!(out)?;
+            table::print(out, &title, &headings, rows)?;
         }
         writeln!(
             out,

@@ -26,21 +26,22 @@ const WRITE: u16 = 1;
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
-    bytes: u64,
+    /// The size of the export.
+    pub(crate) bytes: u64,
 }
 
 impl<S: Read + Write> Connection<S> {
     /// Shakes hands.
     ///
     /// # Errors
-    /// Where the other side is no NBD server, or ends.
+    /// If the other side is no NBD server, or ends.
     pub(crate) fn new(mut stream: S) -> Result<Self> {
         ensure!(
             read_u64(&mut stream).context("no greeting")? == MAGIC
                 && read_u64(&mut stream)? == OPTION_MAGIC,
             "this is no NBD server of the newstyle"
         );
-        let flags = read_u16(&mut stream)? & (NO_ZEROES | FIXED_NEWSTYLE);
+        let flags = u16::from_be_bytes(read(&mut stream)?) & (NO_ZEROES | FIXED_NEWSTYLE);
         let mut answer = Vec::new();
         answer.extend(u32::from(flags).to_be_bytes());
         answer.extend(OPTION_MAGIC.to_be_bytes());
@@ -49,22 +50,17 @@ impl<S: Read + Write> Connection<S> {
         answer.extend(0_u32.to_be_bytes());
         stream.write_all(&answer)?;
         let bytes = read_u64(&mut stream).context("the server refused")?;
-        read_u16(&mut stream)?;
+        let _flags: [u8; 2] = read(&mut stream)?;
         if flags & NO_ZEROES == 0 {
             stream.read_exact(&mut [0; 124])?;
         }
         Ok(Connection { stream, bytes })
     }
 
-    /// The size of the export in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Asks for a page; `cookie` comes back with it.
     ///
     /// # Errors
-    /// Where the server has ended.
+    /// If the server has ended.
     pub(crate) fn ask_read(&mut self, cookie: u64, index: u64) -> Result<()> {
         Ok(self.stream.write_all(&request(READ, cookie, index))?)
     }
@@ -72,7 +68,7 @@ impl<S: Read + Write> Connection<S> {
     /// Sends a page; `cookie` comes back when it is written.
     ///
     /// # Errors
-    /// Where the server has ended.
+    /// If the server has ended.
     pub(crate) fn ask_write(&mut self, cookie: u64, index: u64, page: &Page) -> Result<()> {
         let mut bytes = [0; HEADER + PAGE_SIZE];
         bytes[..HEADER].copy_from_slice(&request(WRITE, cookie, index));
@@ -80,25 +76,25 @@ impl<S: Read + Write> Connection<S> {
         Ok(self.stream.write_all(&bytes)?)
     }
 
-    /// Waits for the reply to any request, and gives its cookie. Where that is one for which
-    /// `read` has a page, the page is read into that.
+    /// Waits for the reply to any request, and gives its cookie. If that is one for which
+    /// `page_of` has a page, the page is read into that.
     ///
     /// # Errors
-    /// Where the server refuses, breaks the protocol, or has ended.
+    /// If the server refuses, breaks the protocol, or has ended.
     pub(crate) fn reply<'p>(
         &mut self,
-        read: impl FnOnce(u64) -> Option<&'p mut Page>,
+        page_of: impl FnOnce(u64) -> Option<&'p mut Page>,
     ) -> Result<u64> {
-        let mut header = [0; 16];
-        self.stream.read_exact(&mut header)?;
+        let header: [u8; 16] = read(&mut self.stream)?;
         let mut rest = &header[..];
-        let (magic, error) = (read_u32(&mut rest)?, read_u32(&mut rest)?);
+        let magic = u32::from_be_bytes(read(&mut rest)?);
+        let error = u32::from_be_bytes(read(&mut rest)?);
         let cookie = read_u64(&mut rest)?;
         ensure!(magic == REPLY_MAGIC, "{magic:#x} is no reply of NBD's");
         if error != 0 {
             bail!("the NBD server answers with error {error}");
         }
-        if let Some(page) = read(cookie) {
+        if let Some(page) = page_of(cookie) {
             self.stream.read_exact(page)?;
         }
         Ok(cookie)
@@ -120,22 +116,15 @@ fn request(kind: u16, cookie: u64, index: u64) -> [u8; HEADER] {
     bytes
 }
 
-fn read_u16(stream: &mut impl Read) -> std::io::Result<u16> {
-    let mut bytes = [0; 2];
+/// The next bytes of a number.
+fn read<const N: usize>(stream: &mut impl Read) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     stream.read_exact(&mut bytes)?;
-    Ok(u16::from_be_bytes(bytes))
-}
-
-fn read_u32(stream: &mut impl Read) -> std::io::Result<u32> {
-    let mut bytes = [0; 4];
-    stream.read_exact(&mut bytes)?;
-    Ok(u32::from_be_bytes(bytes))
+    Ok(bytes)
 }
 
 fn read_u64(stream: &mut impl Read) -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    stream.read_exact(&mut bytes)?;
-    Ok(u64::from_be_bytes(bytes))
+    Ok(u64::from_be_bytes(read(stream)?))
 }
 
 #[cfg(test)]
@@ -178,7 +167,7 @@ mod tests {
     #[test]
     fn hands_are_shaken_in_the_new_style() {
         let connection = Connection::new(wire(&[GREETING, EXPORT])).unwrap();
-        assert_eq!(connection.bytes(), 65536);
+        assert_eq!(connection.bytes, 65536);
         let told = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0";
         assert_eq!(connection.stream.told, told);
     }

@@ -3,11 +3,12 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use super::nbd::Connection;
+use crate::process::Running;
 
 /// Whether it is installed.
 pub(super) fn is_installed() -> bool {
@@ -21,36 +22,29 @@ pub(super) fn is_installed() -> bool {
 
 /// A server of one connection; it ends with that.
 #[derive(Debug)]
-pub(super) struct Nbdkit(Child);
+pub(super) struct Nbdkit {
+    _server: Running,
+}
 
 impl Nbdkit {
     /// A disk of `bytes` that compresses with zstd, and the connection to it.
     ///
     /// # Errors
-    /// Where it does not start.
+    /// If it does not start.
     pub(super) fn start(bytes: u64) -> Result<(Nbdkit, Connection<UnixStream>)> {
         let (ours, theirs) = UnixStream::pair()?;
         let input = OwnedFd::from(theirs.try_clone()?);
-        let child = Command::new("nbdkit")
-            .args(["--single", "--foreground", "memory"])
-            .arg(format!("size={bytes}"))
-            .arg("allocator=zstd")
-            .stdin(Stdio::from(input))
-            .stdout(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()
-            .context("nbdkit does not start")?;
-        let nbdkit = Nbdkit(child);
+        let server = Running::start(
+            Command::new("nbdkit")
+                .args(["--single", "--foreground", "memory"])
+                .arg(format!("size={bytes}"))
+                .arg("allocator=zstd")
+                .stdin(Stdio::from(input))
+                .stdout(Stdio::from(OwnedFd::from(theirs))),
+        )?;
         let connection = Connection::new(ours).context("nbdkit")?;
-        let size = connection.bytes();
+        let size = connection.bytes;
         ensure!(size == bytes, "nbdkit serves {size} bytes, not {bytes}");
-        Ok((nbdkit, connection))
-    }
-}
-
-impl Drop for Nbdkit {
-    fn drop(&mut self) {
-        // Both fail only if it has been waited for already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        Ok((Nbdkit { _server: server }, connection))
     }
 }

@@ -1,7 +1,8 @@
 //! Devices to be measured.
 
+use std::fmt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::nbd::Connection;
 use super::nbdkit::Nbdkit;
@@ -13,7 +14,7 @@ use anyhow::Result;
 
 /// A device that can be had.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Contender {
     /// A zram device with an algorithm.
     Zram(String),
     /// One that is there already, and what it is called.
@@ -24,14 +25,13 @@ pub(crate) enum Kind {
     Ours(Policy),
 }
 
-impl Kind {
-    /// Its name in tables.
-    pub(crate) fn name(&self) -> String {
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Zram(algorithm) => format!("zram {algorithm}"),
-            Kind::Given(name, _) => name.clone(),
-            Kind::Nbdkit => "nbdkit zstd (socket)".into(),
-            Kind::Ours(policy) => policy.to_string(),
+            Contender::Zram(algorithm) => write!(f, "zram {algorithm}"),
+            Contender::Given(name, _) => f.write_str(name),
+            Contender::Nbdkit => f.write_str("nbdkit zstd (socket)"),
+            Contender::Ours(policy) => write!(f, "{policy}"),
         }
     }
 }
@@ -49,52 +49,43 @@ pub(crate) enum Access {
 /// closed first.
 #[derive(Debug)]
 pub(crate) struct Target {
-    access: Access,
-    _owner: Owner,
+    /// How pages reach it.
+    pub(crate) access: Access,
+    _owner: Option<Box<dyn Owner>>,
 }
 
 /// What keeps a device there.
-#[derive(Debug)]
-enum Owner {
-    Zram { _zram: Zram },
-    Nobody,
-    Daemon { _daemon: Daemon },
-    Nbdkit { _nbdkit: Nbdkit },
-}
+trait Owner: fmt::Debug {}
+
+impl Owner for Zram {}
+impl Owner for Daemon {}
+impl Owner for Nbdkit {}
 
 impl Target {
     /// A device of `bytes`, or the one that was given.
     ///
     /// # Errors
-    /// Where the system lacks what it needs.
-    pub(crate) fn new(kind: &Kind, bytes: u64) -> Result<Target> {
-        let (node, _owner) = match kind {
-            Kind::Zram(algorithm) => {
+    /// If the system lacks what it needs.
+    pub(crate) fn new(contender: &Contender, bytes: u64) -> Result<Target> {
+        let disk = |node: &Path| Disk::open(node).map(Access::Disk);
+        let (access, owner): (_, Option<Box<dyn Owner>>) = match contender {
+            Contender::Zram(algorithm) => {
                 let zram = Zram::new(algorithm, bytes)?;
-                (zram.node(), Owner::Zram { _zram: zram })
+                (disk(&zram.node())?, Some(Box::new(zram)))
             }
-            Kind::Given(_, node) => (node.clone(), Owner::Nobody),
-            Kind::Ours(policy) => {
+            Contender::Given(_, node) => (disk(node)?, None),
+            Contender::Ours(policy) => {
                 let mut daemon = Daemon::start(*policy)?;
-                let node = daemon.make_disk(bytes)?;
-                (node, Owner::Daemon { _daemon: daemon })
+                (disk(&daemon.make_disk(bytes)?)?, Some(Box::new(daemon)))
             }
-            Kind::Nbdkit => {
+            Contender::Nbdkit => {
                 let (nbdkit, connection) = Nbdkit::start(bytes)?;
-                return Ok(Target {
-                    access: Access::Socket(connection),
-                    _owner: Owner::Nbdkit { _nbdkit: nbdkit },
-                });
+                (Access::Socket(connection), Some(Box::new(nbdkit)))
             }
         };
         Ok(Target {
-            access: Access::Disk(Disk::open(&node)?),
-            _owner,
+            access,
+            _owner: owner,
         })
-    }
-
-    /// How pages reach it.
-    pub(crate) fn access(&mut self) -> &mut Access {
-        &mut self.access
     }
 }

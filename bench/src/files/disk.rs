@@ -1,11 +1,11 @@
 //! The disk beneath a directory.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use compcache_host::proc;
+use fs_err as fs;
 use rustix::fs::{major, minor};
 
 /// The numbers, major and minor, of a disk.
@@ -19,11 +19,9 @@ impl Disk {
     /// The whole disk that a directory is on: the kernel throttles no partitions.
     ///
     /// # Errors
-    /// Where the file system is on no disk, or on several.
+    /// If the file system is on no disk, or on several.
     pub(crate) fn beneath(directory: &Path) -> Result<Disk> {
-        let device = fs::metadata(directory)
-            .with_context(|| format!("cannot look at {}", directory.display()))?
-            .dev();
+        let device = fs::metadata(directory)?.dev();
         let disk = Disk {
             major: major(device),
             minor: minor(device),

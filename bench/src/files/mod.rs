@@ -1,23 +1,17 @@
 //! `files`: more files than fit into memory, read through our mount and without it.
 
-mod cage;
-mod contest;
+mod cgroup;
+mod comparison;
 mod data;
 mod disk;
-mod hand;
 mod mount;
-mod orders;
 mod place;
 mod plots;
-mod program;
 mod row;
-mod stage;
-mod sums;
+mod setup;
 mod table;
 mod throttle;
 mod work;
-mod writer;
-mod zipf;
 
 use std::path::PathBuf;
 
@@ -29,25 +23,23 @@ use compcached::size::Size;
 use crate::report::{Common, PlotArgs, positive};
 use crate::{interrupt, machine, zram};
 use data::Store;
+pub(crate) use data::corpus;
 use disk::Disk;
-pub(crate) use hand::run as do_orders;
-pub(crate) use orders::HandArgs;
-use place::{Kind, Policy};
+use place::{Backend, Policy};
 use row::Row;
-use stage::Scene;
 pub(crate) use table::FilesReport;
 use throttle::Throttle;
-use work::{Job, Name, Peers, Setting};
+use work::{Job, Name, Peers};
 
 /// Reads and writes files through our mount, in the bare directory beneath it, on tmpfs and on
-/// zram, with the same memory for all who take part, on the disk as it is and made slow
+/// zram, with the same memory for all processes, on the disk as it is and made slow
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) common: Common,
     #[command(flatten)]
     pub(crate) plot: PlotArgs,
-    /// Memory for all who take part, our daemon with its cache included: bytes, or with K, M, G
+    /// Memory for all processes, our daemon with its cache included: bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", default_value = "192M")]
     limit: Size,
     /// What our cache may take of it: bytes, or with K, M, G, or % of the limit
@@ -57,7 +49,7 @@ pub(crate) struct FilesArgs {
     /// compcache-bench-files in the directory above this program's]
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
-    /// Rounds, in each of which every place has its turn
+    /// Rounds, in each of which every place is used once
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
     rounds: usize,
     /// Speeds of the disk, for all alike: BYTES:OPERATIONS in a second, or none
@@ -97,10 +89,40 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
+/// What is the same for all jobs.
+#[derive(Debug)]
+pub(crate) struct Config<'a> {
+    /// Where data sets are kept.
+    store: &'a Store,
+    /// The disk that they are on, if it is to be throttled.
+    disk: Option<Disk>,
+    /// Bytes of memory for all processes.
+    limit: u64,
+    /// Bytes that the cache of our mount may take.
+    cache: u64,
+    /// How many times as much is done as by default.
+    scale: f64,
+    /// Whether all of it only shows that it works.
+    quick: bool,
+}
+
+impl Config<'_> {
+    /// `number` of something, scaled, 1 at least; a hundredth in a quick run.
+    fn scaled(&self, number: u64) -> u64 {
+        let scale = if self.quick { 0.01 } else { self.scale };
+        ((number as f64 * scale) as u64).max(1)
+    }
+
+    /// How often something is done again after the first time.
+    fn again(&self, times: usize) -> usize {
+        if self.quick { 1 } else { times }
+    }
+}
+
 /// Runs the comparison.
 ///
 /// # Errors
-/// Where the machine lacks what all places need, or after Ctrl-C.
+/// If the machine lacks what all places need, or after Ctrl-C.
 pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
     machine::need_root("files")?;
     let quick = args.common.quick;
@@ -125,22 +147,18 @@ pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
         args.throttle.clone()
     };
     let is_throttled = throttles.iter().any(|throttle| *throttle != Throttle::None);
-    let scene = Scene {
+    let config = Config {
         store: &store,
         disk: is_throttled
             .then(|| Disk::beneath(store.directory()))
             .transpose()?,
-        cache,
-    };
-    let setting = Setting {
-        store: &store,
         limit,
         cache,
         scale: args.scale,
         quick,
     };
     for &throttle in &throttles {
-        contest::check_throttle(&scene, throttle)?;
+        comparison::check_throttle(&config, throttle)?;
     }
     let mut report = FilesReport {
         limit,
@@ -148,12 +166,13 @@ pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
         rows: Vec::new(),
         left_out: Vec::new(),
     };
-    let zram = zram_algorithm();
+    // The default algorithm of this kernel's.
+    let zram = zram::algorithms_for("files").into_iter().next();
     for &name in &args.workload {
-        match work::jobs(name, &setting) {
+        match work::jobs(name, &config) {
             Ok(jobs) => {
                 for job in &jobs {
-                    measure(args, &scene, job, &throttles, zram.as_deref(), &mut report)?;
+                    measure(args, &config, job, &throttles, zram.as_deref(), &mut report)?;
                 }
             }
             Err(error) => {
@@ -170,20 +189,20 @@ pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
 /// Measures a job at each speed of the disk.
 fn measure(
     args: &FilesArgs,
-    scene: &Scene<'_>,
+    config: &Config<'_>,
     job: &Job,
     throttles: &[Throttle],
     zram: Option<&str>,
     report: &mut FilesReport,
 ) -> Result<()> {
-    let quick = args.common.quick;
+    let quick = config.quick;
     // One workload shows that the peers work.
     let peers = if quick && !report.rows.is_empty() {
         Peers::None
     } else {
         job.peers
     };
-    let kinds = kinds(args, job, peers, zram);
+    let mut backends = backends(args, job, peers, zram);
     let rounds = if quick { 1 } else { args.rounds };
     let unthrottled = [Throttle::None];
     let throttles = if job.throttled {
@@ -192,49 +211,42 @@ fn measure(
         &unthrottled
     };
     for &throttle in throttles {
-        let runs = contest::take_turns(scene, job, throttle, &kinds, rounds, &mut report.left_out)?;
-        let bare = kinds.iter().position(|kind| *kind == Kind::Bare);
-        let bare = bare.map_or(&[][..], |at| &runs[at]);
-        for (kind, runs) in kinds.iter().zip(&runs).filter(|(_, runs)| !runs.is_empty()) {
-            report.rows.push(Row::new(job, throttle, kind, runs, bare));
+        let compared = comparison::compare(config, job, throttle, &mut backends, rounds)?;
+        // The bare directory comes first.
+        let bare = &compared.runs[0];
+        for (backend, runs) in backends.iter().zip(&compared.runs) {
+            if !runs.is_empty() {
+                let row = Row::new(job, throttle, backend, runs, bare);
+                report.rows.push(row);
+            }
         }
+        report.left_out.extend(compared.left_out);
     }
     Ok(())
 }
 
-/// Who takes part in a job.
-fn kinds(args: &FilesArgs, job: &Job, peers: Peers, zram: Option<&str>) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Bare];
+/// What is compared in a job, the bare directory first.
+fn backends(args: &FilesArgs, job: &Job, peers: Peers, zram: Option<&str>) -> Vec<Backend> {
+    let mut all = vec![Backend::Bare];
     if peers != Peers::None {
-        kinds.push(Kind::Tmpfs);
+        all.push(Backend::Tmpfs);
     }
     if peers == Peers::TmpfsAndZram {
-        kinds.extend(zram.map(|algorithm| Kind::Zram(algorithm.into())));
+        all.extend(zram.map(|algorithm| Backend::Zram(algorithm.into())));
     }
     for &codec in &args.codec {
-        let policy = |write_back| Kind::Ours(Policy { codec, write_back });
-        kinds.push(policy(false));
+        let policy = |write_back| Backend::Ours(Policy { codec, write_back });
+        all.push(policy(false));
         if job.write_back {
-            kinds.push(policy(true));
+            all.push(policy(true));
         }
     }
-    let wanted = |kind: &Kind| {
+    all.retain(|backend| {
         let only = args.only.as_ref();
-        *kind == Kind::Bare || only.is_none_or(|only| kind.to_string().contains(only.as_str()))
-    };
-    kinds.retain(wanted);
-    kinds
-}
-
-/// The default algorithm of this kernel's zram.
-fn zram_algorithm() -> Option<String> {
-    match zram::algorithms() {
-        Ok(algorithms) => algorithms.into_iter().next(),
-        Err(error) => {
-            eprintln!("zram: left out, {error:#}");
-            None
-        }
-    }
+        let is_wanted = |only: &String| backend.to_string().contains(only.as_str());
+        *backend == Backend::Bare || only.is_none_or(is_wanted)
+    });
+    all
 }
 
 /// Where files are kept unless told otherwise: `target/compcache-bench-files`.

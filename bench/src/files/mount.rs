@@ -8,10 +8,10 @@ use compcache_files::status::MountStatus;
 use compcached::protocol::{MountSpec, Request, Response};
 use compcached::size::Size;
 
-use super::cage::Cage;
+use super::cgroup::Cgroup;
 use super::place::{MountPoint, Policy};
+use crate::cpu::threads_of;
 use crate::daemon::Server;
-use crate::swap::threads_of;
 
 /// A mount with a daemon of its own. Unmounted when it is dropped; the fields are dropped in
 /// their order.
@@ -22,14 +22,14 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Starts a daemon in the cage and has it show `source`, with `cache` bytes of memory for its
+    /// Starts a daemon in the cgroup and has it show `source`, with `cache` bytes of memory for its
     /// pages.
     ///
     /// # Errors
-    /// Where it refuses.
-    pub(crate) fn new(cage: &Cage, source: &Path, policy: Policy, cache: u64) -> Result<Mount> {
+    /// If it refuses.
+    pub(crate) fn new(cgroup: &Cgroup, source: &Path, policy: Policy, cache: u64) -> Result<Mount> {
         let directory = MountPoint::new()?;
-        let mut server = Server::start(&[], |command| cage.hold(command))?;
+        let mut server = Server::start(&[], |command| cgroup.hold(command))?;
         let spec = MountSpec {
             source: Some(fs::canonicalize(source)?),
             mountpoint: directory.path().to_owned(),
@@ -50,7 +50,7 @@ impl Mount {
     /// What it has done and holds.
     ///
     /// # Errors
-    /// Where the daemon does not answer.
+    /// If the daemon does not answer.
     pub(crate) fn status(&mut self) -> Result<MountStatus> {
         match self.server.ask(&Request::Mounts)? {
             Response::Mounts { mut mounts, .. } if mounts.len() == 1 => Ok(mounts.remove(0)),
@@ -71,7 +71,7 @@ impl Mount {
     /// Unmounts it: everything that was written is in the source then.
     ///
     /// # Errors
-    /// Where somebody uses it, or something cannot be written.
+    /// If somebody uses it, or something cannot be written.
     pub(crate) fn end(mut self) -> Result<()> {
         let mountpoint = self.directory().to_owned();
         let lazy = false;

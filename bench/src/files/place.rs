@@ -1,22 +1,23 @@
 //! Where the files of a case are.
 
 use std::fmt;
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use compcache_engine::CodecSpec;
+use fs_err as fs;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
-use super::data::{self, DataSet, Store};
+use super::data::{DataSet, Store};
 use crate::zram::Zram;
+use crate::{directory, process};
 
 /// What stands between a program and the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Backend {
     /// Nothing but the kernel: the directory itself.
     Bare,
     /// No disk: all files are in memory that nobody counts.
@@ -36,16 +37,16 @@ pub(crate) struct Policy {
     pub(crate) write_back: bool,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Bare => f.write_str("bare directory"),
-            Kind::Tmpfs => f.write_str("tmpfs (no limit)"),
-            Kind::Zram(algorithm) => write!(f, "ext4 on zram {algorithm}"),
-            Kind::Ours(policy) if policy.write_back => {
+            Backend::Bare => f.write_str("bare directory"),
+            Backend::Tmpfs => f.write_str("tmpfs (no limit)"),
+            Backend::Zram(algorithm) => write!(f, "ext4 on zram {algorithm}"),
+            Backend::Ours(policy) if policy.write_back => {
                 write!(f, "ours {}, write-back", policy.codec)
             }
-            Kind::Ours(policy) => write!(f, "ours {}", policy.codec),
+            Backend::Ours(policy) => write!(f, "ours {}", policy.codec),
         }
     }
 }
@@ -57,55 +58,47 @@ pub(crate) enum Place {
     Itself(PathBuf),
     /// A copy on the same disk.
     Copy(TempDir),
-    /// A copy in a file system of its own. The fields are dropped in their order.
-    Own {
-        mounted: Mounted,
-        _directory: MountPoint,
-        zram: Option<Zram>,
-    },
+    /// A copy in memory.
+    Tmpfs(Mounted),
+    /// A copy on a zram device. The fields are dropped in their order.
+    Zram(Mounted, Zram),
 }
 
 impl Place {
     /// A directory that holds what `data` holds. `copied` says that it will be written to.
     ///
     /// # Errors
-    /// Where a file system cannot be made, or after Ctrl-C.
-    pub(crate) fn new(kind: &Kind, data: &DataSet, store: &Store, copied: bool) -> Result<Place> {
+    /// If a file system cannot be made, or after Ctrl-C.
+    pub(crate) fn new(
+        backend: &Backend,
+        data: &DataSet,
+        store: &Store,
+        copied: bool,
+    ) -> Result<Place> {
         let source = data.source();
-        let place = match kind {
-            Kind::Bare | Kind::Ours(_) if copied => {
+        let place = match backend {
+            Backend::Bare | Backend::Ours(_) if copied => {
                 let directory = tempfile::Builder::new()
                     .prefix("compcache-bench-")
                     .tempdir_in(store.directory())?;
-                data::copy(&source, directory.path())?;
+                directory::copy(&source, directory.path())?;
                 Place::Copy(directory)
             }
-            Kind::Bare | Kind::Ours(_) => Place::Itself(source),
-            Kind::Tmpfs => {
-                let directory = MountPoint::new()?;
-                let mounted = Mounted::new("tmpfs".as_ref(), directory.path(), "tmpfs")?;
-                data::copy(&source, directory.path())?;
-                Place::Own {
-                    mounted,
-                    _directory: directory,
-                    zram: None,
-                }
+            Backend::Bare | Backend::Ours(_) => Place::Itself(source),
+            Backend::Tmpfs => {
+                let mounted = Mounted::new("tmpfs".as_ref(), "tmpfs")?;
+                directory::copy(&source, mounted.0.path())?;
+                Place::Tmpfs(mounted)
             }
-            Kind::Zram(algorithm) => {
-                let bytes = data::bytes_in(&source)?;
+            Backend::Zram(algorithm) => {
+                let bytes = directory::bytes_in(&source);
                 // Room for the file system's own structures.
                 let zram = Zram::new(algorithm, bytes + bytes / 8 + (16 << 20))?;
                 make_ext4(&zram.node())?;
-                let directory = MountPoint::new()?;
-                let mounted = Mounted::new(&zram.node(), directory.path(), "ext4")?;
-                fs::remove_dir(directory.path().join("lost+found"))
-                    .context("cannot empty a new file system")?;
-                data::copy(&source, directory.path())?;
-                Place::Own {
-                    mounted,
-                    _directory: directory,
-                    zram: Some(zram),
-                }
+                let mounted = Mounted::new(&zram.node(), "ext4")?;
+                fs::remove_dir(mounted.0.path().join("lost+found"))?;
+                directory::copy(&source, mounted.0.path())?;
+                Place::Zram(mounted, zram)
             }
         };
         drop_caches()?;
@@ -117,22 +110,17 @@ impl Place {
         match self {
             Place::Itself(directory) => directory,
             Place::Copy(directory) => directory.path(),
-            Place::Own { mounted, .. } => &mounted.0,
+            Place::Tmpfs(mounted) | Place::Zram(mounted, _) => mounted.0.path(),
         }
     }
 
     /// Bytes of memory that it takes beside those that a cgroup counts.
     ///
     /// # Errors
-    /// Where the kernel does not say.
+    /// If the kernel does not say.
     pub(crate) fn memory(&self) -> Result<u64> {
         match self {
-            Place::Own {
-                zram: Some(zram), ..
-            } => {
-                let held = zram.held()?;
-                Ok(held.used + held.table)
-            }
+            Place::Zram(_, zram) => zram.held().map(|held| held.all),
             _ => Ok(0),
         }
     }
@@ -147,11 +135,11 @@ impl MountPoint {
     /// Makes one.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// If it cannot be made.
     pub(super) fn new() -> Result<MountPoint> {
         let directory = tempfile::Builder::new()
             .prefix("compcache-bench-")
-            .permissions(fs::Permissions::from_mode(0o755))
+            .permissions(std::fs::Permissions::from_mode(0o755))
             .tempdir()?;
         let path = fs::canonicalize(directory.path())?;
         // From now on it is not removed with all that is in it.
@@ -168,54 +156,48 @@ impl MountPoint {
 impl Drop for MountPoint {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir(&self.0) {
-            let path = self.0.display();
-            eprintln!("compcache-bench: cannot remove {path}: {error}");
+            eprintln!("compcache-bench: {error}");
         }
     }
 }
 
 fn make_ext4(node: &Path) -> Result<()> {
-    let done = Command::new("mkfs.ext4")
-        // No journal and no structures that are written later: memory of zram for nothing.
+    let mut command = Command::new("mkfs.ext4");
+    // No journal and no structures that are written later: memory of zram for nothing.
+    command
         .args(["-q", "-F", "-O", "^has_journal", "-E", "lazy_itable_init=0"])
         .args(["-m", "0", "-i", "8192"])
-        .arg(node)
-        .output()
-        .context("mkfs.ext4 does not start")?;
-    ensure!(
-        done.status.success(),
-        "mkfs.ext4 failed: {}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-    Ok(())
+        .arg(node);
+    process::output(&mut command).map(drop)
 }
 
 /// Writes everything out and has the kernel forget what it holds of files, so that what follows
 /// starts cold and is paid for by whoever reads it.
 ///
 /// # Errors
-/// Where this process may not.
+/// If this process may not.
 fn drop_caches() -> Result<()> {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the kernel's caches")
 }
 
-/// A file system mounted by us.
+/// A file system mounted by us, which is unmounted before its mount point goes.
 #[derive(Debug)]
-pub(crate) struct Mounted(PathBuf);
+pub(crate) struct Mounted(MountPoint);
 
 impl Mounted {
-    fn new(device: &Path, directory: &Path, kind: &str) -> Result<Mounted> {
-        mount(device, directory, kind, MountFlags::NOATIME, None)
-            .with_context(|| format!("cannot mount {kind} on {}", directory.display()))?;
-        Ok(Mounted(directory.to_owned()))
+    fn new(device: &Path, kind: &str) -> Result<Mounted> {
+        let directory = MountPoint::new()?;
+        mount(device, directory.path(), kind, MountFlags::NOATIME, None)
+            .with_context(|| format!("cannot mount {kind} on {}", directory.path().display()))?;
+        Ok(Mounted(directory))
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Err(error) = unmount(&self.0, UnmountFlags::empty()) {
-            let path = self.0.display();
+        if let Err(error) = unmount(self.0.path(), UnmountFlags::empty()) {
+            let path = self.0.path().display();
             eprintln!("compcache-bench: cannot unmount {path}: {error}; do it with umount(8)");
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::row::Row;
 use super::table::FilesReport;
 use super::throttle::Throttle;
-use crate::plot::{self, Bar, Line, Plots, Side, Titles};
+use crate::plot::{self, Line, Plots, Side, Titles};
 
 impl Plots for FilesReport {
     fn plot(&self, directory: &Path) -> Result<()> {
@@ -23,28 +23,23 @@ impl Plots for FilesReport {
                 .rows
                 .iter()
                 .filter(|row| row.throttle == throttle && row.ours);
-            let bars: Vec<Bar> = rows
-                .map(|row| Bar {
-                    label: label(row),
-                    side: Side::Ours,
-                    value: row.compared(),
-                })
-                .collect();
+            let bar = |row: &Row| plot::Row {
+                label: label(row),
+                side: Side::Ours,
+                values: [row.compared()],
+            };
             plot::bars(
                 &directory.join(name).with_extension("svg"),
                 &Titles {
                     title: &format!("{} MiB of memory, disk {throttle}", self.limit >> 20),
-                    x: "time divided by the bare directory's: less is better",
+                    x: "time / the bare directory's: less is better",
                     y: "",
                 },
-                &bars,
+                &rows.map(bar).collect::<Vec<_>>(),
             )?;
         }
-        let Some(row) = self
-            .rows
-            .iter()
-            .find(|row| row.ours && row.series.len() > 1)
-        else {
+        let has_series = |row: &&Row| row.ours && row.series.len() > 1;
+        let Some(row) = self.rows.iter().find(has_series) else {
             return Ok(());
         };
         let line = |label: &str, side, value: fn(&super::work::Sample) -> u64| Line {
@@ -71,7 +66,7 @@ impl Plots for FilesReport {
     }
 }
 
-/// The workload; and the place, where that is not what a user gets who chooses nothing.
+/// The workload; and the place, if that is not what a user gets who chooses nothing.
 fn label(row: &Row) -> String {
     let default = format!("ours {}", compcache_engine::CodecSpec::default());
     match row.place.strip_prefix(&default) {

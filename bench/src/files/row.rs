@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
-use super::contest::{Run, ratio};
-use super::place::Kind;
+use super::place::Backend;
 use super::throttle::Throttle;
-use super::work::{Job, Part, Sample};
+use super::work::{Job, Measured, Part, Sample};
+use crate::rounds::Runs;
 use crate::stat::median;
 
 /// A row.
@@ -20,7 +20,7 @@ pub(crate) struct Row {
     pub(crate) place: String,
     /// Whether that is ours.
     pub(crate) ours: bool,
-    /// Bytes of memory for all who take part; `None` for no limit.
+    /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
     /// Rounds that were measured.
     pub(crate) rounds: usize,
@@ -49,12 +49,11 @@ impl Row {
     pub(crate) fn new(
         job: &Job,
         throttle: Throttle,
-        kind: &Kind,
-        runs: &[Run],
-        bare: &[Run],
+        backend: &Backend,
+        runs: &Runs<Measured>,
+        bare: &Runs<Measured>,
     ) -> Row {
-        let of = |value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
-        let ours = matches!(kind, Kind::Ours(_));
+        let ours = matches!(backend, Backend::Ours(_));
         let target = job.target.filter(|_| ours).map(|target| {
             let ratio = match throttle {
                 Throttle::None => target.unthrottled,
@@ -62,24 +61,23 @@ impl Row {
             };
             (target.part, ratio)
         });
+        let last = runs.iter().next_back();
         Row {
             workload: job.name.clone(),
             throttle,
-            place: kind.to_string(),
+            place: backend.to_string(),
             ours,
             limit: job.limit,
             rounds: runs.len(),
-            first_s: of(Run::first_s),
-            steady_s: of(Run::steady_s),
-            total_s: of(Run::total_s),
-            first_to: ratio(runs, bare, Run::first_s),
-            steady_to: ratio(runs, bare, Run::steady_s),
-            total_to: ratio(runs, bare, Run::total_s),
+            first_s: runs.median(|run| run.first_s),
+            steady_s: runs.median(|run| run.steady_s),
+            total_s: runs.median(Measured::total_s),
+            first_to: runs.ratio(bare, |run| run.first_s),
+            steady_to: runs.ratio(bare, |run| run.steady_s),
+            total_to: runs.ratio(bare, Measured::total_s),
             target,
             values: values(runs),
-            series: runs
-                .last()
-                .map_or_else(Vec::new, |run| run.measured.series.clone()),
+            series: last.map_or_else(Vec::new, |run| run.series.clone()),
         }
     }
 
@@ -93,38 +91,28 @@ impl Row {
 }
 
 /// The medians of the values that the runs have.
-fn values(runs: &[Run]) -> Vec<(String, f64)> {
-    let Some(first) = runs.first() else {
-        return Vec::new();
-    };
+fn values(runs: &Runs<Measured>) -> Vec<(String, f64)> {
     let of = |name: &String| {
-        let all = runs.iter().flat_map(|run| &run.measured.values);
-        median(
-            all.filter(|(of, _)| of == name)
-                .map(|&(_, value)| value)
-                .collect(),
-        )
+        let all = runs.iter().flat_map(|run| &run.values);
+        let same = all.filter(|(of, _)| of == name);
+        median(same.map(|&(_, value)| value).collect())
     };
-    let names = first.measured.values.iter().map(|(name, _)| name);
-    names.map(|name| (name.clone(), of(name))).collect()
+    let first = runs.iter().next().into_iter().flat_map(|run| &run.values);
+    first.map(|(name, _)| (name.clone(), of(name))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::work::Measured;
 
     #[test]
     fn values_are_medians_of_the_rounds() {
-        let run = |round, value| Run {
-            round,
-            measured: Measured {
-                values: vec![("p50".into(), value)],
-                ..Measured::default()
-            },
+        let run = |value| Measured {
+            values: vec![("p50".into(), value)],
+            ..Measured::default()
         };
-        let runs = [run(0, 1.0), run(1, 9.0), run(2, 2.0)];
+        let runs: Runs<Measured> = [1.0, 9.0, 2.0].map(run).into_iter().collect();
         assert_eq!(values(&runs), [("p50".to_owned(), 2.0)]);
-        assert_eq!(values(&[]), []);
+        assert_eq!(values(&Runs::default()), []);
     }
 }

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use super::row::Row;
 use super::work::Part;
-use crate::report::{Report, short};
+use crate::report::Report;
+use crate::table::{self, short};
 
 /// The rows, those of one workload and speed of the disk one after the other.
 #[derive(Debug, Serialize)]
 pub(crate) struct FilesReport {
-    /// Bytes of memory for all who take part.
+    /// Bytes of memory for all processes.
     pub(crate) limit: u64,
     /// Bytes that the cache of our mount may take of them.
     pub(crate) cache: u64,
@@ -50,35 +51,22 @@ fn print_rows(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
     let Some(first) = rows.first() else {
         return Ok(());
     };
-    writeln!(
-        out,
-        "\n{:<48} {:>8} {:>6} {:>8} {:>6} {:>8} {:>6}  target",
-        format!("{}, {}", first.workload, first.throttle),
-        "first s",
-        "x",
-        "steady s",
-        "x",
-        "total s",
-        "x"
-    )?;
-    for row in rows {
+    let headings = ["first s", "x", "steady s", "x", "total s", "x", "target"];
+    let title = format!("{}, {}", first.workload, first.throttle);
+    let cells = |row: &Row| {
         let target = match row.target {
             None => String::new(),
             Some((Part::Total, ratio)) => format!("total {ratio:.2}"),
             Some((Part::Steady, ratio)) => format!("steady {ratio:.2}"),
         };
-        writeln!(
-            out,
-            "{:<48} {:>8} {:>6} {:>8} {:>6} {:>8} {:>6}  {target}",
-            row.place,
-            short(row.first_s),
-            short(row.first_to),
-            short(row.steady_s),
-            short(row.steady_to),
-            short(row.total_s),
-            short(row.total_to),
-        )?;
-    }
+        let times = [row.first_s, row.first_to, row.steady_s, row.steady_to];
+        let mut cells: Vec<String> = times.map(short).into();
+        cells.extend([short(row.total_s), short(row.total_to), target]);
+        cells
+    };
+    let table = rows.iter().map(|row| (row.place.as_str(), cells(row)));
+    writeln!(out)?;
+    table::print(out, &title, &headings, table)?;
     for row in rows.iter().filter(|row| !row.values.is_empty()) {
         let values: Vec<String> = row
             .values

@@ -6,7 +6,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 
 use super::labels::Labels;
-use super::{HEIGHT, Side, Titles, WIDTH, largest, picture, plane};
+use super::{HEIGHT, Side, Titles, WIDTH, chart, largest, picture};
 
 /// A line with a name.
 #[derive(Clone, Debug)]
@@ -19,13 +19,13 @@ pub(crate) struct Line {
 /// Draws lines, each with its name at its end.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub(crate) fn lines(path: &Path, titles: &Titles<'_>, lines: &[Line]) -> Result<()> {
     let all = || lines.iter().flat_map(|line| &line.points);
     let right = largest(all().map(|point| point.0)).max(1.0);
     let top = largest(all().map(|point| point.1)).max(0.1) * 1.1;
     picture(path, (WIDTH, HEIGHT), |canvas| {
-        let mut chart = plane(canvas, titles, (right, top), 130)?;
+        let mut chart = chart(canvas, titles, (0.0..right, 0.0..top), (56, 130))?;
         let mut labels = Labels::within(chart.backend_coord(&(right, 0.0)).0..WIDTH as i32);
         for line in lines {
             let colour = line.side.colour();

@@ -9,19 +9,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 pub(crate) use lines::{Line, lines};
 pub(crate) use points::{Point, points};
-pub(crate) use rows::{Bar, Range, bars, ranges};
+pub(crate) use rows::{Row, bars, ranges};
 
 /// A report that can be drawn.
 pub(crate) trait Plots {
     /// Draws it into files of fixed names in a directory that is there.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// If a file cannot be written.
     fn plot(&self, directory: &Path) -> Result<()>;
 }
 
@@ -35,6 +35,11 @@ pub(crate) enum Side {
 }
 
 impl Side {
+    /// The side of what is ours, or not.
+    pub(crate) fn of(ours: bool) -> Self {
+        if ours { Side::Ours } else { Side::Peer }
+    }
+
     fn colour(self) -> RGBColor {
         match self {
             Side::Ours => RGBColor(0xd9, 0x48, 0x01),
@@ -50,7 +55,7 @@ pub(crate) struct Titles<'a> {
     pub(crate) title: &'a str,
     /// Below the horizontal axis.
     pub(crate) x: &'a str,
-    /// Beside the vertical axis, where there is one.
+    /// Beside the vertical axis; empty if there is none.
     pub(crate) y: &'a str,
 }
 
@@ -63,7 +68,11 @@ const TITLE_SIZE: i32 = 17;
 const TEXT_SIZE: i32 = 13;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Plane = Cartesian2d<RangedCoordf64, RangedCoordf64>;
+type Chart<'a, 'b, X, Y> = ChartContext<
+    'a,
+    SVGBackend<'b>,
+    Cartesian2d<<X as AsRangedCoord>::CoordDescType, <Y as AsRangedCoord>::CoordDescType>,
+>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Runs `draw` on an empty picture and writes it.
@@ -80,24 +89,32 @@ fn picture(path: &Path, size: (u32, u32), draw: impl FnOnce(&Canvas<'_>) -> Draw
     std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A plane from the origin to `(right, top)` with a grid and titles, and so many pixels of room
-/// at its right.
-fn plane<'a, 'b>(
+/// A chart with a grid and titles, and so many pixels of room at its left and right. Without a title
+/// of its vertical axis it has none.
+fn chart<'a, 'b, X, Y>(
     canvas: &'a Canvas<'b>,
     titles: &Titles<'_>,
-    (right, top): (f64, f64),
-    room: u32,
-) -> Result<ChartContext<'a, SVGBackend<'b>, Plane>, Box<dyn std::error::Error>> {
+    axes: (X, Y),
+    (left, right): (u32, u32),
+) -> Result<Chart<'a, 'b, X, Y>, Box<dyn std::error::Error>>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
     let mut chart = ChartBuilder::on(canvas)
         .caption(titles.title, (FONT, TITLE_SIZE).into_font().color(&INK))
         .margin(12)
-        .margin_right(room)
+        .margin_right(right)
         .x_label_area_size(44)
-        .y_label_area_size(56)
-        .build_cartesian_2d(0.0..right, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
+        .y_label_area_size(left)
+        .build_cartesian_2d(axes.0, axes.1)?;
+    let mut mesh = chart.configure_mesh();
+    if titles.y.is_empty() {
+        mesh.disable_y_mesh().disable_y_axis();
+    }
+    mesh.light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(INK)
         .label_style((FONT, TEXT_SIZE).into_font().color(&INK))
@@ -105,6 +122,11 @@ fn plane<'a, 'b>(
         .y_desc(titles.y)
         .draw()?;
     Ok(chart)
+}
+
+/// A vertical line through 1.0 of an axis of ratios, from `low` to `high` of the other one.
+fn line_at_one(low: f64, high: f64) -> PathElement<(f64, f64)> {
+    PathElement::new([(1.0, low), (1.0, high)], INK.stroke_width(1))
 }
 
 /// The largest of some numbers, those that are none left out; 0 of nothing.
@@ -124,6 +146,9 @@ mod tests {
         x: "x",
         y: "y",
     };
+
+    /// Of charts without a vertical axis.
+    const ROWS: Titles<'_> = Titles { y: "", ..TITLES };
 
     /// Whether tags are closed in the order in which they were opened, and nothing stands
     /// outside that XML forbids.
@@ -190,21 +215,55 @@ mod tests {
 
     #[test]
     fn bars_and_ranges_are_drawn_with_their_names() {
-        let bar = |label: &str, value| Bar {
+        let bar = |label: &str, value| Row {
             label: label.into(),
             side: Side::Ours,
-            value,
+            values: [value],
         };
-        let svg = drawn(|path| bars(path, &TITLES, &[bar("short", 0.5), bar("none", f64::NAN)]));
+        let svg = drawn(|path| bars(path, &ROWS, &[bar("short", 0.5), bar("none", f64::NAN)]));
         check_svg(&svg, &["short", "none", "0.50"]);
-        let range = |label: &str, from, to| Range {
+        let range = |label: &str, from, to| Row {
             label: label.into(),
             side: Side::Peer,
             values: [from, to],
         };
         let all = [range("wide", 5.0, 500.0), range("none", f64::NAN, f64::NAN)];
-        let svg = drawn(|path| ranges(path, &TITLES, &all));
-        check_svg(&svg, &["wide", "none"]);
+        let svg = drawn(|path| ranges(path, &ROWS, &all));
+        check_svg(&svg, &["wide", "none", "x (logarithmic)"]);
+    }
+
+    #[test]
+    fn ratios_have_a_line_at_one() {
+        let bar = |value| Row {
+            label: String::new(),
+            side: Side::Ours,
+            values: [value],
+        };
+        let point = |x| Point {
+            label: String::new(),
+            side: Side::Ours,
+            x,
+            y: 0.5,
+        };
+        // Also if all values are below it.
+        for value in [0.5, 2.0] {
+            for svg in [
+                drawn(|path| bars(path, &ROWS, &[bar(value)])),
+                drawn(|path| points(path, &TITLES, &[point(value)])),
+            ] {
+                // Neither an axis nor a mark on one.
+                let is_line = |tag: &str| {
+                    let points = tag.split("points=\"").nth(1).unwrap();
+                    let numbers = points.split('"').next().unwrap().split([' ', ',']);
+                    let numbers: Vec<i32> = numbers.filter_map(|n| n.parse().ok()).collect();
+                    let [x, top, to, bottom] = numbers[..] else {
+                        return false;
+                    };
+                    x == to && (300..WIDTH as i32).contains(&x) && (bottom - top).abs() > 10
+                };
+                assert!(svg.split("<polyline").skip(1).any(is_line), "{svg}");
+            }
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use anyhow::Result;
 use plotters::prelude::*;
 
 use super::labels::Labels;
-use super::{HEIGHT, Side, Titles, WIDTH, largest, picture, plane};
+use super::{HEIGHT, Side, Titles, WIDTH, chart, largest, line_at_one, picture};
 
-/// A point with a name. More to the right is better, and lower.
+/// A point with a name. More to the right, which is a ratio, is better, and lower.
 #[derive(Clone, Debug)]
 pub(crate) struct Point {
     pub(crate) label: String,
@@ -31,20 +31,21 @@ fn unbeaten(points: &[Point]) -> Vec<&Point> {
     found
 }
 
-/// Draws points, those that were not measured left out.
+/// Draws points, those that were not measured left out, and a line at the ratio 1.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub(crate) fn points(path: &Path, titles: &Titles<'_>, points: &[Point]) -> Result<()> {
     let points: Vec<Point> = points
         .iter()
         .filter(|point| point.x.is_finite() && point.y.is_finite())
         .cloned()
         .collect();
-    let right = largest(points.iter().map(|point| point.x)).max(0.1) * 1.15;
+    let right = largest(points.iter().map(|point| point.x)).max(1.0) * 1.15;
     let top = largest(points.iter().map(|point| point.y)).max(0.1) * 1.1;
     picture(path, (WIDTH, HEIGHT), |canvas| {
-        let mut chart = plane(canvas, titles, (right, top), 12)?;
+        let mut chart = chart(canvas, titles, (0.0..right, 0.0..top), (56, 12))?;
+        chart.draw_series([line_at_one(0.0, top)])?;
         let best = unbeaten(&points)
             .into_iter()
             .map(|point| (point.x, point.y));

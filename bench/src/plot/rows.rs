@@ -3,28 +3,19 @@
 use std::path::Path;
 
 use anyhow::Result;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::labels::write;
-use super::{
-    Canvas, FONT, GRID, INK, Side, TEXT_SIZE, TITLE_SIZE, Titles, WIDTH, largest, picture,
-};
+use super::{Canvas, Chart, Drawn, INK, Side, Titles, WIDTH, chart, largest, line_at_one, picture};
 
-/// A row with one value, from 0.
+/// A row with its values.
 #[derive(Clone, Debug)]
-pub(crate) struct Bar {
+pub(crate) struct Row<const N: usize> {
     pub(crate) label: String,
     pub(crate) side: Side,
-    pub(crate) value: f64,
-}
-
-/// A row with two values, above 0.
-#[derive(Clone, Debug)]
-pub(crate) struct Range {
-    pub(crate) label: String,
-    pub(crate) side: Side,
-    pub(crate) values: [f64; 2],
+    pub(crate) values: [f64; N],
 }
 
 /// Height of a row, in pixels.
@@ -32,77 +23,70 @@ const ROW: u32 = 24;
 /// Room for the rows' names, in pixels.
 const NAMES: u32 = 200;
 
-fn size(rows: usize) -> (u32, u32) {
-    (WIDTH, rows.max(1) as u32 * ROW + 100)
-}
-
-fn chart<'a, 'b>(canvas: &'a Canvas<'b>, title: &str) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
-    let mut chart = ChartBuilder::on(canvas);
-    chart
-        .caption(title, (FONT, TITLE_SIZE).into_font().color(&INK))
-        .margin(12)
-        .margin_right(52)
-        .x_label_area_size(44)
-        .y_label_area_size(NAMES);
-    chart
-}
-
-/// The number of a row and the colour of its side, for its name at the left of `at`.
-fn name(canvas: &Canvas<'_>, label: &str, side: Side, at: (i32, i32)) -> super::Drawn {
-    write(canvas, label, (at.0 - 8, at.1), HPos::Right, side.colour())
-}
-
-/// Draws a bar for each row, the first one at the top.
-///
-/// # Errors
-/// Where the file cannot be written.
-pub(crate) fn bars(path: &Path, titles: &Titles<'_>, rows: &[Bar]) -> Result<()> {
-    let right = largest(rows.iter().map(|row| row.value)).max(0.1) * 1.02;
-    let bottom = rows.len().max(1) as f64;
-    picture(path, size(rows.len()), |canvas| {
-        let mut chart = chart(canvas, titles.title).build_cartesian_2d(0.0..right, bottom..0.0)?;
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .disable_y_axis()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .label_style((FONT, TEXT_SIZE).into_font().color(&INK))
-            .x_desc(titles.x)
-            .draw()?;
+/// Draws rows with their names over an axis that begins at `left`, the first one at the top, each by
+/// `draw`, which is told its middle line.
+fn draw<X, const N: usize>(
+    path: &Path,
+    titles: &Titles<'_>,
+    (axis, left): (X, f64),
+    rows: &[Row<N>],
+    draw: impl Fn(&Canvas<'_>, &mut Chart<'_, '_, X, std::ops::Range<f64>>, &Row<N>, f64) -> Drawn,
+) -> Result<()>
+where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+{
+    let count = rows.len().max(1);
+    let size = (WIDTH, count as u32 * ROW + 100);
+    picture(path, size, |canvas| {
+        let mut chart = chart(canvas, titles, (axis, count as f64..0.0), (NAMES, 52))?;
         for (n, row) in rows.iter().enumerate() {
-            let top = n as f64;
-            name(
+            let middle = n as f64 + 0.5;
+            let (x, y) = chart.backend_coord(&(left, middle));
+            write(
                 canvas,
                 &row.label,
-                row.side,
-                chart.backend_coord(&(0.0, top + 0.5)),
+                (x - 8, y),
+                HPos::Right,
+                row.side.colour(),
             )?;
-            if row.value.is_finite() {
-                let colour = row.side.colour();
-                let corners = [(0.0, top + 0.15), (row.value, top + 0.85)];
-                chart.draw_series([Rectangle::new(corners, colour.mix(0.8).filled())])?;
-                let (x, y) = chart.backend_coord(&(row.value, top + 0.5));
-                write(
-                    canvas,
-                    &format!("{:.2}", row.value),
-                    (x + 5, y),
-                    HPos::Left,
-                    INK,
-                )?;
-            }
+            draw(canvas, &mut chart, row, middle)?;
         }
         Ok(())
     })
 }
 
-/// Draws a line from the first value of each row to the second, on a logarithmic axis, the first
-/// row at the top.
+/// Draws a bar for each row, whose value is a ratio, and a line at the ratio 1.
 ///
 /// # Errors
-/// Where the file cannot be written.
-pub(crate) fn ranges(path: &Path, titles: &Titles<'_>, rows: &[Range]) -> Result<()> {
+/// If the file cannot be written.
+pub(crate) fn bars(path: &Path, titles: &Titles<'_>, rows: &[Row<1>]) -> Result<()> {
+    let right = largest(rows.iter().map(|row| row.values[0])).max(1.0) * 1.02;
+    draw(
+        path,
+        titles,
+        (0.0..right, 0.0),
+        rows,
+        |canvas, chart, row, middle| {
+            let [value] = row.values;
+            if value.is_finite() {
+                let colour = row.side.colour().mix(0.8);
+                let corners = [(0.0, middle - 0.35), (value, middle + 0.35)];
+                chart.draw_series([Rectangle::new(corners, colour.filled())])?;
+                let (x, y) = chart.backend_coord(&(value, middle));
+                write(canvas, &format!("{value:.2}"), (x + 5, y), HPos::Left, INK)?;
+            }
+            chart.draw_series([line_at_one(middle - 0.5, middle + 0.5)])?;
+            Ok(())
+        },
+    )
+}
+
+/// Draws a line from the first value of each row to the second, both above 0, on a logarithmic axis.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn ranges(path: &Path, titles: &Titles<'_>, rows: &[Row<2>]) -> Result<()> {
     let values = || {
         let all = rows.iter().flat_map(|row| row.values);
         all.filter(|value| value.is_finite() && *value > 0.0)
@@ -110,41 +94,20 @@ pub(crate) fn ranges(path: &Path, titles: &Titles<'_>, rows: &[Range]) -> Result
     let right = largest(values()).max(10.0) * 1.2;
     // A negative logarithm is none to start from.
     let left = values().fold(right, f64::min).clamp(0.1, right / 10.0) / 1.3;
-    let bottom = rows.len().max(1) as f64;
-    picture(path, size(rows.len()), |canvas| {
-        let axis = (left..right).log_scale();
-        let mut chart = chart(canvas, titles.title).build_cartesian_2d(axis, bottom..0.0)?;
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .disable_y_axis()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(INK)
-            .label_style((FONT, TEXT_SIZE).into_font().color(&INK))
-            .x_desc(titles.x)
-            .draw()?;
-        for (n, row) in rows.iter().enumerate() {
-            let middle = n as f64 + 0.5;
-            name(
-                canvas,
-                &row.label,
-                row.side,
-                chart.backend_coord(&(left, middle)),
-            )?;
-            if row.values.iter().all(|value| *value >= left) {
-                let colour = row.side.colour();
-                let ends = row.values.map(|value| (value, middle));
-                chart.draw_series([PathElement::new(ends, colour.stroke_width(2))])?;
-                chart.draw_series([Circle::new(ends[0], 5, colour.filled())])?;
-                chart.draw_series([Rectangle::new(
-                    [
-                        (ends[1].0 / 1.03, middle - 0.22),
-                        (ends[1].0 * 1.03, middle + 0.22),
-                    ],
-                    colour.filled(),
-                )])?;
-            }
+    let titles = Titles {
+        x: &format!("{} (logarithmic)", titles.x),
+        ..*titles
+    };
+    let axis = ((left..right).log_scale(), left);
+    draw(path, &titles, axis, rows, |_, chart, row, middle| {
+        if row.values.iter().all(|value| *value >= left) {
+            let colour = row.side.colour();
+            let [from, to] = row.values;
+            let line = [(from, middle), (to, middle)];
+            chart.draw_series([PathElement::new(line, colour.stroke_width(2))])?;
+            chart.draw_series([Circle::new(line[0], 5, colour.filled())])?;
+            let corners = [(to / 1.03, middle - 0.22), (to * 1.03, middle + 0.22)];
+            chart.draw_series([Rectangle::new(corners, colour.filled())])?;
         }
         Ok(())
     })

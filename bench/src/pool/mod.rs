@@ -1,22 +1,22 @@
 //! `pool`: how much memory our pool takes for its chunks, beside zram's.
 
-mod holder;
+mod backend;
 mod plots;
 mod trace;
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use compcache_engine::CodecSpec;
 use serde::Serialize;
 
 use crate::capture::Source;
 use crate::report::{Common, PlotArgs, Report, positive};
-use crate::stat::median;
-use crate::{interrupt, machine, ours, programs, zram};
-use holder::{Holder, Kind};
+use crate::rounds::{self, Failure, Runs};
+use crate::{interrupt, ours, programs, table, zram};
+use backend::{Backend, Contender};
 use trace::Trace;
 
 /// Measures the memory that our pool and zram's take for the same pages, through the same
@@ -67,7 +67,7 @@ struct Measured {
 
 /// What one pool did in one round.
 struct Run {
-    /// One for each of [`MOMENTS`]; the last is there only where compaction must be asked for.
+    /// One for each of [`MOMENTS`]; the last is there only if compaction must be asked for.
     moments: Vec<Measured>,
     /// After every so many stores: the overhead.
     over_time: Vec<(f64, f64)>,
@@ -99,59 +99,47 @@ pub(crate) struct PoolReport {
 /// Runs the comparison.
 ///
 /// # Errors
-/// Where no page can be captured, or a pool does not give a page back.
+/// If no page can be captured, or a pool does not give a page back.
 pub(crate) fn run(args: &PoolArgs) -> Result<PoolReport> {
     let (pages, rounds, capture) = if args.common.quick {
         (2048, 1, 256)
     } else {
         (args.pages, args.rounds, CAPTURE)
     };
-    let sources = programs::sources(capture, args.common.quick);
-    ensure!(
-        !sources.is_empty(),
-        "no program to take pages from: install python3"
-    );
-    let kinds = kinds();
-    let mut runs: Vec<Vec<Run>> = kinds.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        for (kind, runs) in kinds.iter().zip(&mut runs) {
-            interrupt::check()?;
-            let run = kind
-                .make(pages as u64)
-                .and_then(|mut holder| measure(&sources, holder.as_mut(), pages, round as u64))
-                .with_context(|| kind.name())?;
-            runs.push(run);
-        }
-    }
-    let reference = kinds.iter().position(|kind| matches!(kind, Kind::Zram(_)));
-    let rows = kinds
-        .iter()
-        .zip(&runs)
-        .map(|(kind, own)| row(kind, own, reference.map(|index| &runs[index][..])))
-        .collect();
-    Ok(PoolReport { rows })
+    let sources = programs::some_sources(capture, args.common.quick)?;
+    let mut contenders = contenders();
+    let run = |contender: &mut Contender, round| {
+        let mut backend = contender.make(pages as u64)?;
+        measure(&sources, backend.as_mut(), pages, round as u64)
+    };
+    let runs = rounds::alternate(None, &mut contenders, rounds, Failure::Ends, run)?.runs;
+    let is_zram = |contender: &Contender| matches!(contender, Contender::Zram(_));
+    let reference = contenders.iter().position(is_zram);
+    let rows = contenders.iter().zip(&runs);
+    Ok(PoolReport {
+        rows: rows
+            .map(|(contender, own)| row(contender, own, reference.map(|at| &runs[at])))
+            .collect(),
+    })
 }
 
-/// zram with every algorithm where there is zram, and our store with every codec.
-fn kinds() -> Vec<Kind> {
-    let mut kinds = Vec::new();
-    match machine::need_root("pool").and_then(|()| zram::algorithms()) {
-        Ok(algorithms) => kinds.extend(algorithms.into_iter().map(Kind::Zram)),
-        Err(error) => eprintln!("zram: left out, {error:#}"),
-    }
-    kinds.extend(ours::codecs().map(Kind::Ours));
-    kinds.push(Kind::Cold(CodecSpec::default()));
-    kinds
+/// zram with every algorithm if there is zram, and our store with every codec.
+fn contenders() -> Vec<Contender> {
+    let zram = zram::algorithms_for("pool").into_iter();
+    let mut all: Vec<Contender> = zram.map(Contender::Zram).collect();
+    all.extend(ours::codecs().map(Contender::Ours));
+    all.push(Contender::Cold(CodecSpec::default()));
+    all
 }
 
 /// Takes one pool through the trace.
-fn measure(sources: &[Source], holder: &mut dyn Holder, pages: usize, seed: u64) -> Result<Run> {
+fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u64) -> Result<Run> {
     let start = Instant::now();
-    let mut trace = Trace::new(sources, holder, pages, seed);
+    let mut trace = Trace::new(sources, backend, pages, seed);
     let mut moments = Vec::new();
     let mut over_time = Vec::new();
     trace.fill()?;
-    trace.settle()?;
+    trace.backend.settle()?;
     moments.push(look(&trace)?);
     over_time.push((1.0, moments[0].overhead));
     // A quarter of the pages between two looks.
@@ -162,7 +150,7 @@ fn measure(sources: &[Source], holder: &mut dyn Holder, pages: usize, seed: u64)
             let stores = over_time.len() as f64 / 4.0 + 1.0;
             over_time.push((stores, look(&trace)?.overhead));
         }
-        trace.settle()?;
+        trace.backend.settle()?;
         moments.push(look(&trace)?);
     }
     trace.verify()?;
@@ -170,7 +158,7 @@ fn measure(sources: &[Source], holder: &mut dyn Holder, pages: usize, seed: u64)
     moments.push(look(&trace)?);
     interrupt::pause(PATIENCE)?;
     moments.push(look(&trace)?);
-    if trace.holder().compact()? {
+    if trace.backend.compact()? {
         moments.push(look(&trace)?);
     }
     trace.verify()?;
@@ -182,7 +170,7 @@ fn measure(sources: &[Source], holder: &mut dyn Holder, pages: usize, seed: u64)
 }
 
 fn look(trace: &Trace<'_>) -> Result<Measured> {
-    let held = trace.holder().held()?;
+    let held = trace.backend.held()?;
     let (held_bytes, original) = (held.original, trace.original());
     ensure!(
         held_bytes == original,
@@ -196,77 +184,56 @@ fn look(trace: &Trace<'_>) -> Result<Measured> {
     })
 }
 
-fn row(kind: &Kind, runs: &[Run], reference: Option<&[Run]>) -> Row {
-    let moments = runs.first().map_or(0, |run| run.moments.len());
-    let of = |moment: usize, value: fn(&Measured) -> f64| {
-        median(runs.iter().map(|run| value(&run.moments[moment])).collect())
+fn row(contender: &Contender, runs: &Runs<Run>, reference: Option<&Runs<Run>>) -> Row {
+    let first = runs.iter().next();
+    let moments = first.map_or(0, |run| run.moments.len());
+    let of =
+        |moment: usize, value: fn(&Measured) -> f64| runs.median(|run| value(&run.moments[moment]));
+    let measured = |moment| Measured {
+        overhead: of(moment, |m| m.overhead),
+        memory: of(moment, |m| m.memory),
+        compressed: of(moment, |m| m.compressed),
     };
     let to_zram = |moment: usize| {
-        let pairs = runs.iter().zip(reference?);
-        let ratio =
-            |(own, peer): (&Run, &Run)| own.moments[moment].memory / peer.moments[moment].memory;
-        Some((MOMENTS[moment], median(pairs.map(ratio).collect())))
+        let ratio = runs.ratio(reference?, |run| run.moments[moment].memory);
+        Some((MOMENTS[moment], ratio))
     };
     Row {
-        pool: kind.name(),
-        ours: !matches!(kind, Kind::Zram(_)),
+        pool: contender.to_string(),
+        ours: !matches!(contender, Contender::Zram(_)),
         moments: (0..moments)
-            .map(|moment| {
-                let measured = Measured {
-                    overhead: of(moment, |m| m.overhead),
-                    memory: of(moment, |m| m.memory),
-                    compressed: of(moment, |m| m.compressed),
-                };
-                (MOMENTS[moment], measured)
-            })
+            .map(|moment| (MOMENTS[moment], measured(moment)))
             .collect(),
-        over_time: runs.first().map_or(vec![], |run| run.over_time.clone()),
+        over_time: first.map_or(vec![], |run| run.over_time.clone()),
         memory_to_zram: (0..moments).filter_map(to_zram).collect(),
-        seconds: median(runs.iter().map(|run| run.seconds).collect()),
+        seconds: runs.median(|run| run.seconds),
     }
 }
 
 impl Report for PoolReport {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let header = |out: &mut dyn Write, title: &str| {
-            write!(out, "{title:<22}")?;
-            for moment in MOMENTS {
-                write!(out, " {moment:>10}")?;
-            }
+        // A table with a column for each moment.
+        let mut print = |title: &str, cells: &dyn Fn(&Row) -> Vec<String>| {
+            let rows = self.rows.iter();
+            let rows = rows.map(|row| (row.pool.as_str(), cells(row)));
+            table::print(out, title, &MOMENTS, rows)?;
             writeln!(out)
         };
-        let columns = |row: &Row, cell: &dyn Fn(usize, &Measured) -> String| -> String {
-            let cells = row.moments.iter().enumerate();
-            cells
-                .map(|(at, (_, m))| format!(" {:>10}", cell(at, m)))
-                .collect()
-        };
-        header(out, "overhead of the pool")?;
-        for row in &self.rows {
-            let cells = columns(row, &|_, m| format!("{:.1} %", m.overhead * 100.0));
-            writeln!(out, "{:<22}{cells}", row.pool)?;
-        }
-        writeln!(out)?;
-        header(out, "all memory / pages")?;
-        for row in &self.rows {
-            let cells = columns(row, &|_, m| format!("{:.3}", m.memory));
-            writeln!(out, "{:<22}{cells}", row.pool)?;
-        }
-        writeln!(out)?;
-        if let Some(reference) = self
-            .rows
-            .first()
-            .filter(|row| !row.memory_to_zram.is_empty())
-        {
-            header(out, &format!("memory to {}", reference.pool))?;
-            for row in &self.rows {
-                let cells = columns(row, &|at, _| {
-                    let ratio = row.memory_to_zram.get(at);
-                    ratio.map_or(String::new(), |(_, ratio)| format!("{ratio:.2} x"))
-                });
-                writeln!(out, "{:<22}{cells}", row.pool)?;
-            }
-            writeln!(out)?;
+        let percent = |(_, m): &(_, Measured)| format!("{:.1} %", m.overhead * 100.0);
+        print("overhead of the pool", &|row| {
+            row.moments.iter().map(percent).collect()
+        })?;
+        let memory = |(_, m): &(_, Measured)| format!("{:.3}", m.memory);
+        print("all memory / pages", &|row| {
+            row.moments.iter().map(memory).collect()
+        })?;
+        let ratio = |(_, ratio): &(_, f64)| format!("{ratio:.2} x");
+        let reference = self.rows.first();
+        if let Some(reference) = reference.filter(|row| !row.memory_to_zram.is_empty()) {
+            let title = format!("memory to {}", reference.pool);
+            print(&title, &|row| {
+                row.memory_to_zram.iter().map(ratio).collect()
+            })?;
         }
         writeln!(
             out,

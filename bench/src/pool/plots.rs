@@ -6,24 +6,20 @@ use anyhow::Result;
 use compcache_engine::CodecSpec;
 
 use super::PoolReport;
-use super::holder::Kind;
+use super::backend::Contender;
 use crate::plot::{self, Line, Plots, Side, Titles};
 
 impl Plots for PoolReport {
     fn plot(&self, directory: &Path) -> Result<()> {
-        let default = Kind::Ours(CodecSpec::default()).name();
-        let lines: Vec<Line> = self
-            .rows
-            .iter()
+        let default = Contender::Ours(CodecSpec::default()).to_string();
+        let percent = |&(stores, overhead): &(f64, f64)| (stores, overhead * 100.0);
+        let rows = self.rows.iter();
+        let lines: Vec<Line> = rows
             .filter(|row| !row.ours || row.pool == default)
             .map(|row| Line {
                 label: row.pool.clone(),
-                side: if row.ours { Side::Ours } else { Side::Peer },
-                points: row
-                    .over_time
-                    .iter()
-                    .map(|&(stores, overhead)| (stores, overhead * 100.0))
-                    .collect(),
+                side: Side::of(row.ours),
+                points: row.over_time.iter().map(percent).collect(),
             })
             .collect();
         let titles = Titles {

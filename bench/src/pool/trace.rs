@@ -1,4 +1,4 @@
-//! What is done to a holder: the same for all of them.
+//! What is done to a backend: the same for all of them.
 
 use anyhow::{Result, ensure};
 use compcache_engine::Page;
@@ -7,49 +7,35 @@ use compcache_random::Random;
 use crate::capture::Source;
 use crate::interrupt;
 
-use super::holder::Holder;
-
-/// How often a signal is looked for, in pages.
-const LOOK_EVERY: u64 = 1024;
+use super::backend::Backend;
 
 /// A page: which source, and which of its pages.
 type Content = (u16, u32);
 
-/// Does things to a holder, and knows what it must hold.
+/// Does things to a backend, and knows what it must hold.
 pub(crate) struct Trace<'a> {
     sources: &'a [Source],
-    holder: &'a mut dyn Holder,
+    /// The backend.
+    pub(crate) backend: &'a mut dyn Backend,
     random: Random,
-    /// What each page must be; `None` where it was freed or never written.
+    /// What each page must be; `None` if it was freed or never written.
     content: Vec<Option<Content>>,
-    stores: u64,
 }
 
 impl<'a> Trace<'a> {
-    /// A trace over an empty holder of `pages` pages. `seed` decides all of it.
+    /// A trace over an empty backend of `pages` pages. `seed` decides all of it.
     pub(crate) fn new(
         sources: &'a [Source],
-        holder: &'a mut dyn Holder,
+        backend: &'a mut dyn Backend,
         pages: usize,
         seed: u64,
     ) -> Self {
         Trace {
             sources,
-            holder,
+            backend,
             random: Random::new(seed),
             content: vec![None; pages],
-            stores: 0,
         }
-    }
-
-    /// The holder.
-    pub(crate) fn holder(&self) -> &dyn Holder {
-        self.holder
-    }
-
-    /// Has the holder do what time would do.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        self.holder.settle()
     }
 
     /// Writes every page, in order, each from any source.
@@ -111,12 +97,12 @@ impl<'a> Trace<'a> {
     /// Reads everything back and compares it.
     ///
     /// # Errors
-    /// Where a page is not what was written.
+    /// If a page is not what was written.
     pub(crate) fn verify(&mut self) -> Result<()> {
         let mut page = [0; compcache_engine::PAGE_SIZE];
         for (index, content) in self.content.iter().enumerate() {
             if let Some(content) = content {
-                self.holder.load(index as u64, &mut page)?;
+                self.backend.load(index as u64, &mut page)?;
                 ensure!(
                     page == *lookup(self.sources, *content),
                     "page {index} came back wrong"
@@ -139,18 +125,15 @@ impl<'a> Trace<'a> {
     }
 
     fn store(&mut self, index: usize, content: Content) -> Result<()> {
-        self.stores += 1;
-        if self.stores.is_multiple_of(LOOK_EVERY) {
-            interrupt::check()?;
-        }
+        interrupt::check()?;
         self.content[index] = Some(content);
-        self.holder
+        self.backend
             .store(index as u64, lookup(self.sources, content))
     }
 
     fn discard(&mut self, first: usize, count: usize) -> Result<()> {
         self.content[first..first + count].fill(None);
-        self.holder.discard(first as u64, count as u64)
+        self.backend.discard(first as u64, count as u64)
     }
 }
 

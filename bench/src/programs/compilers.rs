@@ -1,23 +1,25 @@
 //! Compilers: each is stopped in the middle of a large file.
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use compcache_engine::Page;
 use compcache_host::proc;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::{Running, scripts};
-use crate::capture;
+use super::scripts;
+use crate::process::Running;
+use crate::{capture, interrupt};
 
 /// How much memory a compiler has written when it is stopped, MiB.
 const MIB: u64 = 64;
 
-/// How often its size is looked at, ms.
-const LOOK_EVERY_MS: i64 = 5;
+/// How often its size is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The pages of gcc's compiler proper for C.
 pub(super) fn gcc(most: usize) -> Result<Vec<Page>> {
@@ -32,11 +34,11 @@ pub(super) fn gxx(most: usize) -> Result<Vec<Page>> {
 fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result<Vec<Page>> {
     let found = Command::new("gcc")
         .arg(format!("-print-prog-name={program}"))
-        .output()
-        .context("no gcc")?;
-    let program = String::from_utf8(found.stdout)?;
+        .output();
+    let program = String::from_utf8(found.context("no gcc")?.stdout)?;
     let directory = tempfile::tempdir()?;
-    let source = write(directory.path(), file, text)?;
+    let source = directory.path().join(file);
+    fs::write(&source, text)?;
     let mut command = Command::new(program.trim());
     command
         .args(["-quiet", "-O2", "-o"])
@@ -48,7 +50,8 @@ fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result
 /// The pages of rustc.
 pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
     let directory = tempfile::tempdir()?;
-    let source = write(directory.path(), "large.rs", &scripts::large_rust())?;
+    let source = directory.path().join("large.rs");
+    fs::write(&source, scripts::large_rust())?;
     let mut command = Command::new("rustc");
     command
         .args(["--edition", "2021", "--crate-type", "lib", "-O"])
@@ -59,26 +62,16 @@ pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
     stopped(&mut command, most)
 }
 
-fn write(directory: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
-    let path = directory.join(name);
-    fs::write(&path, text)?;
-    Ok(path)
-}
-
 /// The pages of a program once it has written [`MIB`] of memory.
 fn stopped(command: &mut Command, most: usize) -> Result<Vec<Page>> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut program = Running(command.spawn().context("it does not start")?);
+    let mut program = Running::start(command)?;
     let pid = Pid::from_child(&program.0);
     let ended = pidfd_open(pid, PidfdFlags::empty())?;
-    let every = Timespec {
-        tv_sec: 0,
-        tv_nsec: LOOK_EVERY_MS * 1_000_000,
-    };
-    while poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&every))? == 0 {
+    while !interrupt::wait(Some(ended.as_fd()), Some(LOOK_EVERY))? {
         if written_mib(program.0.id())? >= MIB {
             kill_process(pid, Signal::STOP)?;
             return capture::of_process(program.0.id(), most);

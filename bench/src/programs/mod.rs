@@ -7,12 +7,13 @@ mod scripts;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use compcache_engine::Page;
 
 use crate::capture::{self, Kind, Source};
+use crate::process::Running;
 
 /// How the pages of a program are had, up to so many.
 type Capture = fn(usize) -> Result<Vec<Page>>;
@@ -44,7 +45,20 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
     captured(if quick { &PROGRAMS[..1] } else { &PROGRAMS }, most)
 }
 
-/// The same of programs by name, or of all where none is named.
+/// The same, at least one.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn some_sources(most: usize, quick: bool) -> Result<Vec<Source>> {
+    let sources = sources(most, quick);
+    ensure!(
+        !sources.is_empty(),
+        "no program to take pages from: install python3"
+    );
+    Ok(sources)
+}
+
+/// The same of programs by name, or of all if none is named.
 pub(crate) fn sources_of(names: &[String], most: usize) -> Vec<Source> {
     let wanted = |(name, _): &&(&str, Capture)| names.is_empty() || names.iter().any(|n| n == name);
     captured(PROGRAMS.iter().filter(wanted), most)
@@ -54,28 +68,18 @@ fn captured<'a>(
     programs: impl IntoIterator<Item = &'a (&'static str, Capture)>,
     most: usize,
 ) -> Vec<Source> {
-    let mut sources = Vec::new();
-    for (name, capture) in programs {
-        match capture(most) {
-            Ok(pages) if pages.is_empty() => eprintln!("{name}: left out, it has no pages"),
-            Ok(pages) => sources.push(Source {
-                name: (*name).into(),
-                kind: Kind::Anonymous,
-                pages,
-            }),
-            Err(error) => eprintln!("{name}: left out, {error:#}"),
-        }
-    }
-    sources
+    let programs = programs.into_iter();
+    programs
+        .filter_map(|(name, capture)| Source::new(name, Kind::Anonymous, capture(most)))
+        .collect()
 }
 
 /// Fills a database in a file.
 ///
 /// # Errors
-/// Where there is no Python, or it has no SQLite.
+/// If there is no Python, or it has no SQLite.
 pub(crate) fn fill_database(path: &Path) -> Result<()> {
-    let mut program = Running::start(&mut sqlite(path))?;
-    program.wait_until_filled()
+    fill(&mut sqlite(path)).map(drop)
 }
 
 fn sqlite(path: &Path) -> Command {
@@ -92,39 +96,19 @@ fn java(most: usize) -> Result<Vec<Page>> {
     waiting(Command::new("java").arg("-Xmx512m").arg(&path), most)
 }
 
-/// A child that does not outlive its measurement.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Result<Running> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Ok(Running(command.spawn().context("it does not start")?))
-    }
-
-    /// Waits for the line by which a program says that it is filled.
-    fn wait_until_filled(&mut self) -> Result<()> {
-        let stdout = self.0.stdout.take().context("it has no output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        if line.trim() != "ready" {
-            bail!("it ended before it was filled");
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only if the child has been waited for already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a program, and waits for the line by which it says that it is filled.
+fn fill(command: &mut Command) -> Result<Running> {
+    let mut program = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+    let stdout = program.0.stdout.take().context("it has no output")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    ensure!(line.trim() == "ready", "it ended before it was filled");
+    Ok(program)
 }
 
 /// The pages of a program that writes a line when it is filled, and then waits for its input
 /// to end.
 fn waiting(command: &mut Command, most: usize) -> Result<Vec<Page>> {
-    let mut program = Running::start(command)?;
-    program.wait_until_filled()?;
+    let program = fill(command)?;
     capture::of_process(program.0.id(), most)
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use compcache_engine::Page;
 use compcache_random::Random;
 
-use super::Running;
 use crate::capture;
+use crate::process::Running;
 
 /// How many users and sessions it holds.
 const USERS: u64 = 120_000;
@@ -19,18 +19,14 @@ const USERS: u64 = 120_000;
 pub(super) fn pages(most: usize) -> Result<Vec<Page>> {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("socket");
-    let mut server = Running(
-        Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no"])
-            .args(["--daemonize", "no", "--unixsocket"])
-            .arg(&socket)
-            .arg("--dir")
-            .arg(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("it does not start")?,
-    );
+    let mut command = Command::new("redis-server");
+    command
+        .args(["--port", "0", "--save", "", "--appendonly", "no"])
+        .args(["--daemonize", "no", "--unixsocket"])
+        .arg(&socket)
+        .arg("--dir")
+        .arg(directory.path());
+    let mut server = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let stdout = server.0.stdout.take().context("it has no output")?;
     let mut log = BufReader::new(stdout);
     let mut line = String::new();

@@ -1,39 +1,33 @@
 //! `swap`: programs that have twice the memory they may use, with each kind of swap.
 
-mod area;
-mod contest;
-mod cpu;
+mod backend;
+mod comparison;
 mod light;
-mod party;
 mod plots;
+mod processes;
 mod row;
 mod run;
 mod same_memory;
 mod search;
 mod table;
-mod toucher;
-mod turn;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_engine::PAGE_SIZE;
 
+use crate::load::memory::Phase;
 use crate::report::{Common, PlotArgs, positive};
 use crate::{machine, ours, programs, zram};
-use area::Kind;
-use contest::Contestant;
-pub(crate) use cpu::threads_of;
+use backend::Backend;
+use comparison::Contender;
 use row::Row;
-use run::Load;
+use run::Workload;
 use same_memory::SameMemory;
 pub(crate) use table::SwapReport;
-use toucher::Phase;
-pub(crate) use toucher::{ToucherArgs, run as touch};
-pub(crate) use turn::Turn;
 
 /// Swaps the memory of processes that have twice what they may use, to zram, zswap, a file and
 /// our device: under the same limit, with the same memory in all, and under light pressure
@@ -51,7 +45,7 @@ pub(crate) struct SwapArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = positive)]
     processes: Vec<usize>,
-    /// Rounds, in each of which every kind of swap has its turn
+    /// Rounds, in each of which every kind of swap runs once
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
     rounds: usize,
     /// Only kinds of swap whose name contains this, beside the references
@@ -82,7 +76,7 @@ pub(crate) struct SwapArgs {
     directory: PathBuf,
 }
 
-/// Which of ours take part in a measurement.
+/// Which of ours are in a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Which {
     /// None: it is left out
@@ -94,9 +88,9 @@ enum Which {
 }
 
 impl Which {
-    fn takes(self, kind: &Kind) -> bool {
-        match kind {
-            Kind::Ours(policy) => {
+    fn takes(self, backend: &Backend) -> bool {
+        match backend {
+            Backend::Ours(policy) => {
                 self == Which::All || (self == Which::Default && policy.has_default_codec())
             }
             _ => false,
@@ -114,7 +108,7 @@ const LIGHT_ROUNDS: usize = 3;
 /// Runs the comparison.
 ///
 /// # Errors
-/// Where the machine lacks what all kinds need, or a page comes back wrong.
+/// If the machine lacks what all kinds need, or a page comes back wrong.
 pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
     machine::need_root("swap")?;
     let quick = args.common.quick;
@@ -125,7 +119,7 @@ pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
     };
     let limit = (limit_mib as u64) << 20;
     let samples = samples(capture, quick)?;
-    let kinds = kinds(args);
+    let backends = backends(args);
     let mut report = SwapReport {
         bytes: 2 * limit,
         limit,
@@ -134,8 +128,8 @@ pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
         same_memory: None,
         light: Vec::new(),
     };
-    let load = |processes, bytes: u64| -> Result<Load<'_>> {
-        Ok(Load {
+    let load = |processes, bytes: u64| -> Result<Workload<'_>> {
+        Ok(Workload {
             processes,
             pages: usize::try_from(bytes)? / PAGE_SIZE,
             samples: samples.path(),
@@ -144,26 +138,24 @@ pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
     };
     for (at, &processes) in args.processes.iter().enumerate() {
         let load = load(processes, 2 * limit)?;
-        let contestants: Vec<Contestant> = kinds
+        let is_other = |of: &Backend| matches!(of, Backend::Ours(p) if !p.has_default_codec());
+        let mut contenders: Vec<Contender> = backends
             .iter()
-            .filter(|kind| at == 0 || !matches!(kind, Kind::Ours(p) if !p.has_default_codec()))
-            .map(|kind| Contestant::new(kind.clone(), &load, limit))
+            .filter(|backend| at == 0 || !is_other(backend))
+            .map(|backend| Contender::new(backend.clone(), &load, limit))
             .collect();
-        let runs = contest::take_turns("same limit", &contestants, &load, &Phase::ALL, rounds)?;
-        report
-            .rows
-            .extend(contest::rows(&contestants, &runs, processes));
+        let phases = &Phase::ALL;
+        let runs = comparison::compare("same limit", &mut contenders, &load, phases, rounds)?;
+        let rows = comparison::rows(&contenders, &runs, processes);
+        report.rows.extend(rows);
     }
     if args.same_memory != Which::None {
         let load = load(args.processes[0], 2 * limit)?;
-        report.same_memory = same_memory(args, &kinds, &report.rows, &load, limit, rounds)?;
+        report.same_memory = same_memory(args, &backends, &report.rows, &load, limit, rounds)?;
     }
-    let light: Vec<Kind> = kinds
-        .iter()
-        .filter(|kind| args.light.takes(kind) || is_peer(args, kind))
-        .cloned()
-        .collect();
-    if light.iter().any(|kind| args.light.takes(kind)) {
+    let mut light = backends;
+    light.retain(|backend| args.light.takes(backend) || is_peer(args, backend));
+    if light.iter().any(|backend| args.light.takes(backend)) {
         let load = load(1, limit / 4 * 3)?;
         report.light = light::measure(&light, &load, limit, rounds * LIGHT_ROUNDS, quick)?;
     }
@@ -171,74 +163,63 @@ pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
 }
 
 /// Whether this is the first reference, whose memory ours are given.
-fn is_peer(args: &SwapArgs, kind: &Kind) -> bool {
-    args.reference.first() == Some(&kind.name())
+fn is_peer(args: &SwapArgs, backend: &Backend) -> bool {
+    args.reference.first() == Some(&backend.to_string())
 }
 
 /// Measures ours with the memory that the peer took under the common limit, as `rows` tell;
-/// `None` where the peer or all of ours were not measured there.
+/// `None` if the peer or all of ours were not measured there.
 fn same_memory(
     args: &SwapArgs,
-    kinds: &[Kind],
+    backends: &[Backend],
     rows: &[Row],
-    load: &Load<'_>,
+    load: &Workload<'_>,
     limit: u64,
     rounds: usize,
 ) -> Result<Option<SameMemory>> {
-    let taken = |kind: &Kind| {
-        let name = kind.name();
-        let found = rows
-            .iter()
-            .find(|row| row.area == name && row.processes == load.processes)?;
-        Some((kind.clone(), found.all_bytes as u64))
+    let taken = |backend: &Backend| {
+        let name = backend.to_string();
+        let is_it = |row: &&Row| row.area == name && row.processes == load.processes;
+        let found = rows.iter().find(is_it)?;
+        Some((backend.clone(), found.all_bytes as u64))
     };
-    let Some((peer, target)) = kinds
-        .iter()
-        .find(|kind| is_peer(args, kind))
-        .and_then(taken)
-    else {
-        return Ok(None);
-    };
-    let ours: Vec<(Kind, u64)> = kinds
-        .iter()
-        .filter(|kind| args.same_memory.takes(kind))
-        .filter_map(taken)
-        .collect();
-    if ours.is_empty() {
-        return Ok(None);
+    let peer = backends.iter().find(|backend| is_peer(args, backend));
+    let ours = backends.iter().filter(|of| args.same_memory.takes(of));
+    let ours: Vec<(Backend, u64)> = ours.filter_map(taken).collect();
+    match peer.and_then(taken) {
+        Some((peer, target)) if !ours.is_empty() => {
+            SameMemory::measure((&peer, target), &ours, load, limit, rounds).map(Some)
+        }
+        _ => Ok(None),
     }
-    SameMemory::measure((&peer, target), &ours, load, limit, rounds).map(Some)
 }
 
 /// The kinds of swap that this machine has and that are asked for.
-fn kinds(args: &SwapArgs) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Ram];
-    match zram::algorithms() {
-        Ok(algorithms) => kinds.extend(algorithms.into_iter().map(Kind::Zram)),
-        Err(error) => eprintln!("zram: left out, {error:#}"),
-    }
-    if area::has_zswap() {
-        kinds.push(Kind::Zswap);
+fn backends(args: &SwapArgs) -> Vec<Backend> {
+    let mut all = vec![Backend::Ram];
+    all.extend(zram::algorithms_for("swap").into_iter().map(Backend::Zram));
+    if backend::has_zswap() {
+        all.push(Backend::Zswap);
     } else {
         eprintln!("zswap: left out, this kernel has none");
     }
-    kinds.push(Kind::File);
-    kinds.extend(ours::policies(&args.transport).into_iter().map(Kind::Ours));
-    kinds.retain(|kind| {
-        let name = kind.name();
+    all.push(Backend::File);
+    all.extend(
+        ours::policies(&args.transport)
+            .into_iter()
+            .map(Backend::Ours),
+    );
+    all.retain(|backend| {
+        let name = backend.to_string();
         let wanted = |only: &String| args.reference.contains(&name) || name.contains(only.as_str());
         args.only.as_ref().is_none_or(wanted)
     });
-    kinds
+    all
 }
 
 /// A file of pages captured from programs, those of each in turn.
 fn samples(most: usize, quick: bool) -> Result<tempfile::NamedTempFile> {
-    let sources = programs::sources(most, quick);
-    ensure!(
-        !sources.is_empty(),
-        "no program to take pages from: install python3"
-    );
+    let sources = programs::some_sources(most, quick)?;
     let mut file = tempfile::NamedTempFile::new().context("no file for samples")?;
     for at in 0..most {
         for page in sources.iter().filter_map(|source| source.pages.get(at)) {

@@ -6,54 +6,48 @@ use anyhow::Result;
 
 use super::row::{Row, entry};
 use super::table::SwapReport;
-use crate::plot::{self, Bar, Plots, Range, Side, Titles};
+use crate::plot::{self, Plots, Side, Titles};
+
+/// A row of a plot.
+fn plotted<const N: usize>(row: &Row, values: [f64; N]) -> plot::Row<N> {
+    plot::Row {
+        label: row.area.clone(),
+        side: Side::of(row.ours),
+        values,
+    }
+}
+
+/// Draws total times divided by a peer's.
+fn totals<'a>(
+    path: &Path,
+    title: &str,
+    peer: &str,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<()> {
+    let titles = Titles {
+        title,
+        x: &format!("total time / {peer}'s: less is better"),
+        y: "",
+    };
+    let bars = rows.map(|row| plotted(row, [entry(&row.total_to, peer)]));
+    plot::bars(path, &titles, &bars.collect::<Vec<_>>())
+}
 
 impl Plots for SwapReport {
     fn plot(&self, directory: &Path) -> Result<()> {
         let first = self.rows.first().map(|row| row.processes);
         let rows = || self.rows.iter().filter(|row| Some(row.processes) == first);
-        let side = |row: &Row| if row.ours { Side::Ours } else { Side::Peer };
         let reference = self.references.first().map_or("", String::as_str);
-        let bar = |row: &Row| Bar {
-            label: row.area.clone(),
-            side: side(row),
-            value: entry(&row.total_to, reference),
-        };
-        plot::bars(
-            &directory.join("swap-total.svg"),
-            &Titles {
-                title: &format!(
-                    "{} MiB of pages in {} MiB of memory: total time",
-                    self.bytes >> 20,
-                    self.limit >> 20
-                ),
-                x: &format!("divided by {reference}: less is better"),
-                y: "",
-            },
-            &rows().map(bar).collect::<Vec<_>>(),
-        )?;
+        let (bytes, limit) = (self.bytes >> 20, self.limit >> 20);
+        let title = format!("{bytes} MiB of pages in {limit} MiB of memory: total time");
+        totals(&directory.join("swap-total.svg"), &title, reference, rows())?;
         if let Some(same) = &self.same_memory {
-            let bar = |row: &Row| Bar {
-                label: row.area.clone(),
-                side: side(row),
-                value: entry(&row.total_to, &same.peer),
-            };
-            plot::bars(
-                &directory.join("swap-same-memory.svg"),
-                &Titles {
-                    title: "The same memory in all: total time",
-                    x: &format!("divided by {}: less is better", same.peer),
-                    y: "",
-                },
-                &same.rows.iter().map(bar).collect::<Vec<_>>(),
-            )?;
+            let path = directory.join("swap-same-memory.svg");
+            let title = "The same memory in all: total time";
+            totals(&path, title, &same.peer, same.rows.iter())?;
         }
-        let range = |row: &Row| Range {
-            label: row.area.clone(),
-            side: side(row),
-            values: [row.fault_us[0], row.fault_us[1]],
-        };
         let swapping = rows().filter(|row| row.faults > 0.0);
+        let ranges = swapping.map(|row| plotted(row, [row.fault_us[0], row.fault_us[1]]));
         plot::ranges(
             &directory.join("swap-faults.svg"),
             &Titles {
@@ -61,7 +55,7 @@ impl Plots for SwapReport {
                 x: "microseconds: less is better",
                 y: "",
             },
-            &swapping.map(range).collect::<Vec<_>>(),
+            &ranges.collect::<Vec<_>>(),
         )
     }
 }

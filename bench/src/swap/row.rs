@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::area::Kind;
+use super::backend::Backend;
+use super::comparison::Contender;
 use super::run::Run;
-use super::toucher::Phase;
-use crate::stat::median;
+use crate::load::memory::Phase;
+use crate::rounds::Runs;
 
 /// A value divided by each peer's in the same round, by the peers' names.
 pub(crate) type To<T = f64> = Vec<(String, T)>;
@@ -65,32 +66,33 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The row of an area's runs; `peers` are the names and runs of those it is compared with.
+    /// The row of a contender's runs; `peers` are the names and runs of those it is compared with.
     pub(crate) fn new(
-        kind: &Kind,
+        contender: &Contender,
         processes: usize,
-        limit: u64,
-        runs: &[Run],
-        peers: &[(String, &[Run])],
+        runs: &Runs<Run>,
+        peers: &[(String, &Runs<Run>)],
     ) -> Row {
-        let of = |value: &dyn Fn(&Run) -> f64| median(runs.iter().map(value).collect());
+        let of = |value: &dyn Fn(&Run) -> f64| runs.median(value);
         let to = |value: &dyn Fn(&Run) -> f64| -> To {
-            peers
-                .iter()
-                .map(|(name, peer)| (name.clone(), ratio(runs, peer, value)))
-                .collect()
+            let ratio = |peer: &Runs<Run>| runs.ratio(peer, value);
+            let of_peer = |(name, peer): &(String, &Runs<Run>)| (name.clone(), ratio(peer));
+            peers.iter().map(of_peer).collect()
         };
         let quantiles = [0.5, 0.99, 0.999];
+        let fault_to = |(name, peer): &(String, &Runs<Run>)| {
+            let ratios = quantiles.map(|q| runs.ratio(peer, |run| run.fault_us(q)));
+            (name.clone(), ratios)
+        };
         Row {
-            area: kind.name(),
-            ours: matches!(kind, Kind::Ours(_)),
+            area: contender.to_string(),
+            ours: matches!(contender.backend, Backend::Ours(_)),
             processes,
-            limit,
+            limit: contender.limit,
             rounds: runs.len(),
             phases: Phase::ALL
-                .into_iter()
                 .map(|phase| (phase, of(&|run| run.wall(phase))))
-                .collect(),
+                .to_vec(),
             total_s: of(&Run::total_wall),
             total_to: to(&Run::total_wall),
             throughput_to: to(&|run| run.total_wall().recip()),
@@ -102,14 +104,8 @@ impl Row {
             swapped_gib: of(&Run::swapped_gib),
             faults: of(&|run| run.faults as f64),
             fault_us: quantiles.map(|q| of(&|run| run.fault_us(q))),
-            fault_to: peers
-                .iter()
-                .map(|(name, peer)| {
-                    let ratios = quantiles.map(|q| ratio(runs, peer, &|run| run.fault_us(q)));
-                    (name.clone(), ratios)
-                })
-                .collect(),
-            held_bytes: of(&|run| run.memory.held as f64),
+            fault_to: peers.iter().map(fault_to).collect(),
+            held_bytes: of(&|run| run.memory.original as f64),
             pool_bytes: of(&|run| run.memory.pool as f64),
             pool_to: to(&|run| run.memory.pool as f64),
             pool_per_byte_to: to(&Run::pool_per_byte),
@@ -119,23 +115,17 @@ impl Row {
     }
 }
 
-/// The median of a value divided by a peer's in the same round; NaN where they share none.
-pub(crate) fn ratio(own: &[Run], peer: &[Run], value: &dyn Fn(&Run) -> f64) -> f64 {
-    let pairs = own.iter().filter_map(|run| {
-        let peer = peer.iter().find(|peer| peer.round == run.round)?;
-        Some(value(run) / value(peer))
-    });
-    median(pairs.collect())
-}
-
-/// The entry of a peer; NaN where it was not measured.
+/// The entry of a peer; NaN if it was not measured.
 pub(crate) fn entry(list: &To, peer: &str) -> f64 {
-    let found = list.iter().find(|(name, _)| name == peer);
-    found.map_or(f64::NAN, |&(_, ratio)| ratio)
+    of_peer(list, peer).unwrap_or(f64::NAN)
 }
 
 /// The same for the three quantiles of the faults.
 pub(crate) fn fault_entry(row: &Row, peer: &str) -> [f64; 3] {
-    let found = row.fault_to.iter().find(|(name, _)| name == peer);
-    found.map_or([f64::NAN; 3], |&(_, ratios)| ratios)
+    of_peer(&row.fault_to, peer).unwrap_or([f64::NAN; 3])
+}
+
+fn of_peer<T: Copy>(list: &To<T>, peer: &str) -> Option<T> {
+    let found = list.iter().find(|(name, _)| name == peer)?;
+    Some(found.1)
 }

@@ -7,16 +7,17 @@ use anyhow::{Context, Result};
 use compcache::cgroup::{Group, Parent};
 use compcache_engine::PAGE_SIZE;
 
-use super::area::{Area, Kind, Memory};
-use super::cpu::{self, Cpu};
-use super::party::Party;
-use super::toucher::Phase;
-use super::turn::Turn;
+use super::backend::{Area, Backend};
+use super::processes::Processes;
+use crate::cpu::{self, Cpu};
+use crate::held::Held;
 use crate::histogram::Histogram;
+use crate::load::memory::Phase;
+use crate::machine::MachineLock;
 
 /// What is done.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Load<'a> {
+pub(crate) struct Workload<'a> {
     /// Processes at once.
     pub(crate) processes: usize,
     /// Pages of all of them together.
@@ -27,7 +28,7 @@ pub(crate) struct Load<'a> {
     pub(crate) directory: &'a Path,
 }
 
-impl Load<'_> {
+impl Workload<'_> {
     /// Bytes of all pages.
     pub(crate) fn bytes(&self) -> u64 {
         (self.pages * PAGE_SIZE) as u64
@@ -36,19 +37,18 @@ impl Load<'_> {
 
 /// What came of it.
 pub(crate) struct Run {
-    /// The round in which it was.
-    pub(crate) round: usize,
     wall_s: Vec<(Phase, f64)>,
     /// Seconds of the processes, the server, kernel threads.
     pub(crate) cpu_s: [f64; 3],
     /// Seconds of everything else on the machine.
     pub(crate) others_cpu_s: f64,
-    pages_swapped: u64,
+    /// Pages swapped, in and out together.
+    pub(crate) pages_swapped: u64,
     /// Faults that read from the area, in the random phases.
     pub(crate) faults: u64,
     touches: Histogram,
     /// Memory at the end of the last `skewed`.
-    pub(crate) memory: Memory,
+    pub(crate) memory: Held,
     /// Bytes of all memory then, with the processes' own.
     pub(crate) all_bytes: u64,
 }
@@ -58,32 +58,28 @@ impl Run {
     /// processes do the `phases`, while they may hold `limit` bytes in memory.
     ///
     /// # Errors
-    /// Where the area can't be made, a page comes back wrong, somebody else's swap comes
+    /// If the area can't be made, a page comes back wrong, somebody else's swap comes
     /// between, or after Ctrl-C.
     pub(crate) fn new(
-        kind: &Kind,
-        load: &Load<'_>,
+        backend: &Backend,
+        load: &Workload<'_>,
         limit: u64,
         phases: &[Phase],
         round: usize,
     ) -> Result<Run> {
-        let _turn = Turn::wait()?;
+        let _lock = MachineLock::take()?;
         let bytes = load.bytes();
         // Dropped last, with no page left in it.
-        let mut area = Area::new(kind, bytes + bytes / 8 + (32 << 20), load.directory)?;
+        let mut area = Area::new(backend, bytes + bytes / 8 + (32 << 20), load.directory)?;
         let group = Group::create(&Parent::find()?, limit)?;
-        let mut party = Party::start(
-            &group,
-            load.samples,
-            load.processes,
-            load.pages,
-            round as u64,
-        )?;
-        let run = Run::measure(&mut area, &group, &mut party, phases, round)?;
+        let seed = round as u64;
+        let mut processes =
+            Processes::start(&group, load.samples, load.processes, load.pages, seed)?;
+        let run = Run::measure(&mut area, &group, &mut processes, phases)?;
         // The programs themselves and their tables may be swapped too.
         let most = bytes + bytes / 16 + ((load.processes as u64 * 4) << 20);
         area.check(most)?;
-        drop(party);
+        drop(processes);
         group.remove()?;
         Ok(run)
     }
@@ -91,38 +87,36 @@ impl Run {
     fn measure(
         area: &mut Area,
         group: &Group,
-        party: &mut Party,
+        processes: &mut Processes,
         phases: &[Phase],
-        round: usize,
     ) -> Result<Run> {
         let mut run = Run {
-            round,
             wall_s: Vec::new(),
             cpu_s: [0.0; 3],
             others_cpu_s: 0.0,
             pages_swapped: 0,
             faults: 0,
             touches: Histogram::new(),
-            memory: Memory::default(),
+            memory: Held::default(),
             all_bytes: 0,
         };
         let swapped = cpu::pages_swapped();
         for &phase in phases {
             let before = Cpu::now(area.server());
             let start = Instant::now();
-            let done = party.work(phase).with_context(|| phase.name())?;
+            let replies = processes.work(phase).with_context(|| phase.name())?;
             run.wall_s.push((phase, start.elapsed().as_secs_f64()));
             let used = Cpu::now(area.server()).since(before);
-            let own: u64 = done.iter().map(|done| done.cpu_ns).sum();
+            let own: u64 = replies.iter().map(|reply| reply.cpu_ns).sum();
             let parts = [own, used.server, used.kernel];
             for (sum, ns) in run.cpu_s.iter_mut().zip(parts) {
                 *sum += ns as f64 / 1e9;
             }
             run.others_cpu_s += used.machine.saturating_sub(parts.iter().sum()) as f64 / 1e9;
             if matches!(phase, Phase::Uniform | Phase::Skewed) {
-                for done in &done {
-                    run.touches.merge(&done.touches);
-                    run.faults += done.major;
+                for reply in &replies {
+                    run.touches.merge(&reply.times);
+                    run.faults += reply.major_faults;
                 }
             }
             if phase == Phase::Skewed {
@@ -137,7 +131,7 @@ impl Run {
 
     /// Bytes of memory for each byte of pages that the area holds.
     pub(crate) fn pool_per_byte(&self) -> f64 {
-        self.memory.pool as f64 / self.memory.held as f64
+        self.memory.pool as f64 / self.memory.original as f64
     }
 
     /// Seconds of processor time for each GiB swapped.
@@ -156,14 +150,9 @@ impl Run {
         self.wall_s.iter().map(|(_, seconds)| seconds).sum()
     }
 
-    /// Seconds of processor time of all who take part.
+    /// Seconds of processor time of the processes, the server and kernel threads.
     pub(crate) fn total_cpu(&self) -> f64 {
         self.cpu_s.iter().sum()
-    }
-
-    /// Pages swapped, in and out together.
-    pub(crate) fn pages_swapped(&self) -> u64 {
-        self.pages_swapped
     }
 
     /// GiB swapped, in and out together.

@@ -3,13 +3,13 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::area::Kind;
-use super::contest::{self, Contestant};
+use super::backend::Backend;
+use super::comparison::{self, Contender};
 use super::row::Row;
-use super::run::{Load, Run};
+use super::run::{Run, Workload};
 use super::search::{Search, Trial};
-use super::toucher::Phase;
 use crate::interrupt;
+use crate::load::memory::Phase;
 
 /// How many limits are tried at most, for each kind.
 const TRIALS: usize = 3;
@@ -31,24 +31,24 @@ pub(crate) struct SameMemory {
 }
 
 impl SameMemory {
-    /// Finds a limit for each of `ours`, and lets them take turns with the peer. `known` are
+    /// Finds a limit for each of `ours`, and compares them with the peer. `known` are
     /// the bytes in all that each of them took under the `limit`, and that the `peer` took.
     ///
     /// # Errors
-    /// Where nothing could be measured, or after Ctrl-C.
+    /// If nothing could be measured, or after Ctrl-C.
     pub(crate) fn measure(
-        peer: (&Kind, u64),
-        ours: &[(Kind, u64)],
-        load: &Load<'_>,
+        peer: (&Backend, u64),
+        ours: &[(Backend, u64)],
+        load: &Workload<'_>,
         limit: u64,
         rounds: usize,
     ) -> Result<SameMemory> {
         let (peer, target) = peer;
-        let mut contestants = vec![Contestant::new(peer.clone(), load, limit)];
+        let mut contenders = vec![Contender::new(peer.clone(), load, limit)];
         let mut trials = Vec::new();
         // With less programs hardly run; with more than there are pages nothing is swapped.
         let bounds = (limit / 3, load.bytes() / 16 * 15);
-        for (kind, total) in ours {
+        for (backend, total) in ours {
             let known = Trial {
                 limit,
                 total: *total,
@@ -56,10 +56,10 @@ impl SameMemory {
             let mut search = Search::new(target, bounds, known);
             for trial in 0..TRIALS {
                 let Some(limit) = search.next() else { break };
-                let name = kind.name();
+                let name = backend.to_string();
                 let mib = limit >> 20;
                 eprintln!("same memory, trial {}: {name} in {mib} MiB", trial + 1);
-                match Run::new(kind, load, limit, &TRIAL, trial) {
+                match Run::new(backend, load, limit, &TRIAL, trial) {
                     Ok(run) => search.add(Trial {
                         limit,
                         total: run.all_bytes,
@@ -71,18 +71,18 @@ impl SameMemory {
                     }
                 }
             }
-            contestants.push(Contestant {
-                kind: kind.clone(),
+            contenders.push(Contender {
+                backend: backend.clone(),
                 limit: search.best().limit,
             });
-            trials.push((kind.name(), search.trials().to_vec()));
+            trials.push((backend.to_string(), search.trials));
         }
-        let runs = contest::take_turns("same memory", &contestants, load, &Phase::ALL, rounds)?;
+        let runs = comparison::compare("same memory", &mut contenders, load, &Phase::ALL, rounds)?;
         Ok(SameMemory {
-            peer: peer.name(),
+            peer: peer.to_string(),
             target,
             trials,
-            rows: contest::rows(&contestants, &runs, load.processes),
+            rows: comparison::rows(&contenders, &runs, load.processes),
         })
     }
 }

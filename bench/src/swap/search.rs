@@ -17,7 +17,8 @@ pub(crate) struct Trial {
 pub(crate) struct Search {
     target: u64,
     bounds: (u64, u64),
-    trials: Vec<Trial>,
+    /// All trials, in order.
+    pub(crate) trials: Vec<Trial>,
 }
 
 /// By how much the memory can change with the limit: what lies within is measured, what lies
@@ -51,7 +52,7 @@ impl Search {
         }
     }
 
-    /// The limit to be tried next; `None` where the best is near enough or lies at a bound.
+    /// The limit to be tried next; `None` if the best is near enough or lies at a bound.
     pub(crate) fn next(&self) -> Option<u64> {
         let best = self.best();
         if self.error(&best) <= TOLERANCE {
@@ -76,21 +77,11 @@ impl Search {
 
     /// The trial that came nearest.
     pub(crate) fn best(&self) -> Trial {
-        let nearest = |a: &&Trial, b: &&Trial| self.error(a).total_cmp(&self.error(b));
-        // There is one from the beginning.
-        self.trials
-            .iter()
-            .min_by(nearest)
-            .copied()
-            .unwrap_or(Trial {
-                limit: self.bounds.0,
-                total: 0,
-            })
-    }
-
-    /// All trials, in order.
-    pub(crate) fn trials(&self) -> &[Trial] {
-        &self.trials
+        let [first, others @ ..] = &self.trials[..] else {
+            unreachable!("there is one from the beginning");
+        };
+        let nearer = |a, b| if self.error(b) < self.error(a) { b } else { a };
+        *others.iter().fold(first, nearer)
     }
 
     fn error(&self, trial: &Trial) -> f64 {
@@ -141,7 +132,7 @@ mod tests {
     #[test]
     fn what_fits_at_once_needs_no_trial() {
         let search = search(300, |_| 301 * MIB);
-        assert_eq!(search.trials().len(), 1);
+        assert_eq!(search.trials.len(), 1);
         assert_eq!(search.best().limit, 256 * MIB);
     }
 
@@ -149,7 +140,7 @@ mod tests {
     fn where_no_limit_is_low_enough_the_bound_is_the_end() {
         let search = search(40, |limit| limit + 100 * MIB);
         assert_eq!(search.best().limit, 64 * MIB);
-        assert_eq!(search.trials().len(), 2, "the bound is tried once");
+        assert_eq!(search.trials.len(), 2, "the bound is tried once");
     }
 
     #[test]
@@ -172,6 +163,6 @@ mod tests {
     fn noise_does_not_lead_astray() {
         // The memory does not depend on the limit at all: the slope is taken for a small one.
         let search = search(350, |limit| 400 * MIB + limit % 7);
-        assert!(search.trials().len() <= 4);
+        assert!(search.trials.len() <= 4);
     }
 }

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::contest;
+use super::comparison;
 use super::light::Light;
 use super::row::{Row, entry, fault_entry};
 use super::same_memory::SameMemory;
-use super::toucher::Phase;
-use crate::report::{Report, short};
+use crate::load::memory::Phase;
+use crate::report::Report;
+use crate::table::{self, short};
 
 /// The rows, and what they are compared with.
 #[derive(Debug, Serialize)]
@@ -24,7 +25,7 @@ pub(crate) struct SwapReport {
     pub(crate) rows: Vec<Row>,
     /// The first reference and ours with the same memory in all.
     pub(crate) same_memory: Option<SameMemory>,
-    /// Ours and the first reference beside no swap, where all pages fit.
+    /// Ours and the first reference beside no swap, if all pages fit.
     pub(crate) light: Vec<Light>,
 }
 
@@ -47,12 +48,9 @@ impl Report for SwapReport {
         let mut processes: Vec<usize> = self.rows.iter().map(|row| row.processes).collect();
         processes.dedup();
         for processes in processes {
-            let rows: Vec<&Row> = self
-                .rows
-                .iter()
-                .filter(|row| row.processes == processes)
-                .collect();
-            print_rows(out, &contest::processes(processes), &rows, &self.references)?;
+            let rows = self.rows.iter().filter(|row| row.processes == processes);
+            let (rows, title) = (rows.collect::<Vec<_>>(), comparison::processes(processes));
+            print_rows(out, &title, &rows, &self.references)?;
         }
         if let Some(same) = &self.same_memory {
             print_same_memory(out, same)?;
@@ -86,150 +84,156 @@ fn print_rows(
     Ok(())
 }
 
+/// A table after a blank line.
+fn print_table<'a>(
+    out: &mut dyn Write,
+    title: &'a str,
+    headings: &[&str],
+    rows: impl IntoIterator<Item = (&'a str, Vec<String>)>,
+) -> io::Result<()> {
+    writeln!(out)?;
+    table::print(out, title, headings, rows)
+}
+
 fn print_times(out: &mut dyn Write, title: &str, rows: &[&Row]) -> io::Result<()> {
-    write!(out, "\n{title:<25} {:>7}", "total s")?;
-    for phase in Phase::ALL {
-        write!(out, " {:>7}", phase.name())?;
+    let mut headings = vec!["total s"];
+    headings.extend(Phase::ALL.map(Phase::name));
+    headings.extend(["faults", "p50 us", "p99", "p99.9"]);
+    let cells = |row: &&'_ Row| {
+        let mut cells = vec![short(row.total_s)];
+        cells.extend(row.phases.iter().map(|&(_, seconds)| short(seconds)));
+        cells.push(format!("{:.0}", row.faults));
+        cells.extend(row.fault_us.map(short));
+        cells
+    };
+    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
+    print_table(out, title, &headings, rows)
+}
+
+/// A value of those that swap.
+fn if_swapped(row: &Row, value: String) -> String {
+    if row.swapped_gib > 0.0 {
+        value
+    } else {
+        "-".into()
     }
-    writeln!(
-        out,
-        " {:>8} {:>7} {:>7} {:>7}",
-        "faults", "p50 us", "p99", "p99.9"
-    )?;
-    for row in rows {
-        write!(out, "{:<25} {:>7}", row.area, short(row.total_s))?;
-        for (_, seconds) in &row.phases {
-            write!(out, " {:>7}", short(*seconds))?;
-        }
-        let [p50, p99, p999] = row.fault_us.map(short);
-        writeln!(out, " {:>8.0} {p50:>7} {p99:>7} {p999:>7}", row.faults)?;
-    }
-    Ok(())
 }
 
 fn print_costs(out: &mut dyn Write, rows: &[&Row]) -> io::Result<()> {
-    writeln!(
-        out,
-        "\n{:<25} {:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}",
-        "",
-        "CPU s",
-        "process",
-        "daemon",
-        "kernel",
-        "others",
-        "s/GiB",
-        "held MiB",
-        "pool MiB",
-        "all MiB"
-    )?;
-    for row in rows {
-        let [process, daemon, kernel] = row.cpu_s.map(short);
-        writeln!(
-            out,
-            "{:<25} {:>7} {process:>8} {daemon:>7} {kernel:>7} {:>7} {:>7} {:>8} {:>8} {:>8}",
-            row.area,
-            short(row.cpu_s.iter().sum()),
-            short(row.others_cpu_s),
-            if row.swapped_gib > 0.0 {
-                short(row.cpu_s_per_gib)
-            } else {
-                "-".into()
-            },
-            mib(row.held_bytes),
-            mib(row.pool_bytes),
-            mib(row.all_bytes),
-        )?;
-    }
-    Ok(())
+    let headings = [
+        "CPU s", "process", "daemon", "kernel", "others", "s/GiB", "held MiB", "pool MiB",
+        "all MiB",
+    ];
+    let cells = |row: &&'_ Row| {
+        let mut cells = vec![short(row.cpu_s.iter().sum())];
+        cells.extend(row.cpu_s.map(short));
+        cells.push(short(row.others_cpu_s));
+        cells.push(if_swapped(row, short(row.cpu_s_per_gib)));
+        cells.extend([row.held_bytes, row.pool_bytes, row.all_bytes].map(mib));
+        cells
+    };
+    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
+    print_table(out, "", &headings, rows)
 }
 
 fn print_ratios(out: &mut dyn Write, rows: &[&Row], reference: &str) -> io::Result<()> {
-    let title = format!("x {reference}");
-    writeln!(
-        out,
-        "\n{title:<25} {:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>9} {:>8} {:>8} {:>8}",
-        "total", "pages/s", "p50", "p99", "p99.9", "CPU s", "CPU s/GiB", "pool", "pool/held", "all"
-    )?;
-    for row in rows {
+    let headings = [
+        "total",
+        "pages/s",
+        "p50",
+        "p99",
+        "p99.9",
+        "CPU s",
+        "CPU s/GiB",
+        "pool",
+        "pool/held",
+        "all",
+    ];
+    let cells = |row: &&'_ Row| {
         let of = |list| short(entry(list, reference));
-        let [p50, p99, p999] = fault_entry(row, reference).map(short);
-        let swaps = |ratio: String| {
+        let has_pool = |ratio| {
             if row.pool_bytes > 0.0 {
                 ratio
             } else {
                 "-".into()
             }
         };
-        writeln!(
-            out,
-            "{:<25} {:>7} {:>8} {p50:>7} {p99:>7} {p999:>7} {:>7} {:>9} {:>8} {:>8} {:>8}",
-            row.area,
+        let [p50, p99, p999] = fault_entry(row, reference).map(short);
+        vec![
             of(&row.total_to),
             of(&row.throughput_to),
+            p50,
+            p99,
+            p999,
             of(&row.cpu_to),
-            if row.swapped_gib > 0.0 {
-                of(&row.cpu_s_per_gib_to)
-            } else {
-                "-".into()
-            },
-            swaps(of(&row.pool_to)),
-            swaps(of(&row.pool_per_byte_to)),
+            if_swapped(row, of(&row.cpu_s_per_gib_to)),
+            has_pool(of(&row.pool_to)),
+            has_pool(of(&row.pool_per_byte_to)),
             of(&row.all_to),
-        )?;
-    }
-    Ok(())
+        ]
+    };
+    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
+    print_table(out, &format!("x {reference}"), &headings, rows)
 }
 
 fn print_same_memory(out: &mut dyn Write, same: &SameMemory) -> io::Result<()> {
-    let title = format!("memory of {}", same.peer);
-    writeln!(
-        out,
-        "\n{title:<25} {:>9} {:>8} {:>6} {:>8} {:>6} {:>7} {:>7} {:>7} {:>9}",
-        "limit MiB", "all MiB", "x", "total s", "x", "p50 x", "p99 x", "p99.9 x", "CPU s x"
-    )?;
-    for row in &same.rows {
+    let headings = [
+        "limit MiB",
+        "all MiB",
+        "x",
+        "total s",
+        "x",
+        "p50 x",
+        "p99 x",
+        "p99.9 x",
+        "CPU s x",
+    ];
+    let cells = |row: &Row| {
         let of = |list| short(entry(list, &same.peer));
         let [p50, p99, p999] = fault_entry(row, &same.peer).map(short);
-        writeln!(
-            out,
-            "{:<25} {:>9} {:>8} {:>6} {:>8} {:>6} {p50:>7} {p99:>7} {p999:>7} {:>9}",
-            row.area,
+        vec![
             mib(row.limit as f64),
             mib(row.all_bytes),
             of(&row.all_to),
             short(row.total_s),
             of(&row.total_to),
+            p50,
+            p99,
+            p999,
             of(&row.cpu_to),
-        )?;
-    }
+        ]
+    };
+    let rows = same.rows.iter().map(|row| (row.area.as_str(), cells(row)));
+    print_table(out, &format!("memory of {}", same.peer), &headings, rows)?;
     writeln!(
         out,
         "(ours under the limit with which they take as much memory in all as {} took under its own;\n \
-         where x is not within {:.0} % of 1, no limit was found)",
+         if x is not within {:.0} % of 1, no limit was found)",
         same.peer,
         super::search::TOLERANCE * 100.0
     )
 }
 
 fn print_light(out: &mut dyn Write, light: &[Light]) -> io::Result<()> {
-    writeln!(
-        out,
-        "\n{:<25} {:>8} {:>8} {:>15} {:>9} {:>9} {:>8}",
-        "all pages fit", "total s", "x none", "quartiles", "CPU s x", "daemon s", "swapped"
-    )?;
-    for row in light {
+    let headings = [
+        "total s",
+        "x none",
+        "quartiles",
+        "CPU s x",
+        "daemon s",
+        "swapped",
+    ];
+    let cells = |row: &Light| {
         let [first, third] = row.quartiles;
-        writeln!(
-            out,
-            "{:<25} {:>8} {:>8.3} {:>15} {:>9.3} {:>9.3} {:>8.0}",
-            row.area,
+        vec![
             short(row.total_s),
-            row.slowdown,
+            format!("{:.3}", row.slowdown),
             format!("{first:.3} - {third:.3}"),
-            row.cpu,
-            row.daemon_cpu_s,
-            row.pages_swapped,
-        )?;
-    }
-    Ok(())
+            format!("{:.3}", row.cpu),
+            format!("{:.3}", row.daemon_cpu_s),
+            format!("{:.0}", row.pages_swapped),
+        ]
+    };
+    let rows = light.iter().map(|row| (row.area.as_str(), cells(row)));
+    print_table(out, "all pages fit", &headings, rows)
 }

@@ -1,16 +1,16 @@
 //! Files of one size with what files hold: objects, program text, records.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use compcache_engine::PAGE_SIZE;
 use compcache_random::Random;
+use fs_err::{self as fs, File};
 
-use super::{DataSet, Store, registry, walk};
-use crate::files::sums;
-use crate::interrupt;
+use super::{DataSet, Store, registry};
+use crate::directory::files_below;
+use crate::{interrupt, sums};
 
 /// Pages of each file.
 pub(crate) const PAGES_OF_FILE: usize = 2048;
@@ -34,7 +34,7 @@ const WORDS: [&str; 16] = [
 /// several is on the disk once: the files are hard links to a common set.
 ///
 /// # Errors
-/// Where the disk is full, or after Ctrl-C.
+/// If the disk is full, or after Ctrl-C.
 pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
     let files = bytes.div_ceil(FILE_BYTES);
     store.get(&format!("corpus-{}M", (files * FILE_BYTES) >> 20), |set| {
@@ -45,8 +45,7 @@ pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
         for path in names(&common)?.iter().take(files as usize) {
             interrupt::check()?;
             let name = path.file_name().context("a file without a name")?;
-            fs::hard_link(path, set.source().join(name))
-                .with_context(|| format!("cannot link {}", path.display()))?;
+            fs::hard_link(path, set.source().join(name))?;
             let bytes = fs::read(path)?;
             for page in bytes.chunks(PAGE_SIZE) {
                 table.write_all(&sums::of(page).to_le_bytes())?;
@@ -60,10 +59,9 @@ pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
 /// The files of a directory, in the order of their names.
 ///
 /// # Errors
-/// Where it cannot be listed.
+/// If it cannot be listed.
 pub(crate) fn names(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = fs::read_dir(directory)
-        .with_context(|| format!("cannot list {}", directory.display()))?
+    let mut found = fs::read_dir(directory)?
         .map(|entry| Ok(entry?.path()))
         .collect::<io::Result<Vec<_>>>()?;
     found.sort();
@@ -77,8 +75,8 @@ fn fill(directory: &Path, files: usize) -> Result<()> {
     let Some(first) = (0..files).find(missing) else {
         return Ok(());
     };
-    let mut objects = Concatenated::new(&objects()?);
-    let mut texts = Concatenated::new(&texts()?);
+    let mut objects = Concatenated::new(objects());
+    let mut texts = Concatenated::new(texts());
     for number in 0..files {
         interrupt::check()?;
         let mut content = Vec::with_capacity(FILE_BYTES as usize);
@@ -91,8 +89,7 @@ fn fill(directory: &Path, files: usize) -> Result<()> {
         content.truncate(FILE_BYTES as usize);
         if number >= first {
             let unfinished = directory.with_extension("unfinished");
-            fs::write(&unfinished, &content)
-                .with_context(|| format!("cannot write {}", unfinished.display()))?;
+            fs::write(&unfinished, &content)?;
             fs::rename(&unfinished, directory.join(name(number)))?;
         }
     }
@@ -103,42 +100,34 @@ fn name(number: usize) -> String {
     format!("{number:04}.bin")
 }
 
-fn objects() -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for place in ["/usr/lib", "/usr/bin"] {
-        walk(Path::new(place), &mut |path, bytes| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_object = place == "/usr/bin" || name.contains(".so");
-            if is_object && (PAGE_SIZE as u64..=MOST_BYTES).contains(&bytes) {
-                found.push(path.to_owned());
-            }
-            Ok(true)
-        })?;
-    }
-    Ok(found)
+fn objects() -> Vec<PathBuf> {
+    let is_object = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.starts_with("/usr/bin") || name.contains(".so")
+    };
+    let places = ["/usr/lib", "/usr/bin"].map(Path::new);
+    let files = places.into_iter().flat_map(files_below);
+    files
+        .filter(|(_, bytes)| (PAGE_SIZE as u64..=MOST_BYTES).contains(bytes))
+        .map(|(path, _)| path)
+        .filter(|path| is_object(path))
+        .collect()
 }
 
-fn texts() -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let crates = registry().ok();
-    let places = crates
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([Path::new("/usr/include")]);
-    for place in places {
-        walk(place, &mut |path, bytes| {
-            let end = path.extension().unwrap_or_default();
-            if ["rs", "c", "h", "md", "toml"]
-                .iter()
-                .any(|known| end == *known)
-                && bytes <= MOST_BYTES
-            {
-                found.push(path.to_owned());
-            }
-            Ok(true)
-        })?;
-    }
-    Ok(found)
+fn texts() -> Vec<PathBuf> {
+    let is_text = |path: &Path| {
+        let end = path.extension().unwrap_or_default();
+        ["rs", "c", "h", "md", "toml"]
+            .iter()
+            .any(|known| end == *known)
+    };
+    let places = registry().into_iter().chain(["/usr/include".into()]);
+    let files = places.flat_map(|place| files_below(&place));
+    files
+        .filter(|(_, bytes)| *bytes <= MOST_BYTES)
+        .map(|(path, _)| path)
+        .filter(|path| is_text(path))
+        .collect()
 }
 
 /// Files laid end to end, from the first again after the last.
@@ -149,15 +138,15 @@ struct Concatenated {
 }
 
 impl Concatenated {
-    fn new(paths: &[PathBuf]) -> Self {
+    fn new(paths: Vec<PathBuf>) -> Self {
         Concatenated {
-            paths: paths.to_vec(),
+            paths,
             next: 0,
             open: None,
         }
     }
 
-    /// Adds up to `bytes` to `out`; nothing where there are no files. Files that cannot be read
+    /// Adds up to `bytes` to `out`; nothing if there are no files. Files that cannot be read
     /// are passed over.
     fn take(&mut self, out: &mut Vec<u8>, bytes: usize) -> Result<()> {
         let mut left = bytes as u64;

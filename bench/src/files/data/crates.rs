@@ -1,11 +1,12 @@
 //! A program of some crates, to be built without a network.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use fs_err as fs;
 
-use super::{DataSet, Store, copy, registry};
+use super::{DataSet, Store, registry};
+use crate::directory::copy;
 
 /// Crates that need no other ones, and no program before they are built.
 const CRATES: [&str; 8] = [
@@ -23,10 +24,10 @@ const CRATES: [&str; 8] = [
 const SMALL: usize = 3;
 
 /// A program that uses those crates of Cargo's registry that are there, 3 at least; `small` ones
-/// only where that is asked for.
+/// only if that is asked for.
 ///
 /// # Errors
-/// Where there are fewer.
+/// If there are fewer.
 pub(crate) fn get(store: &Store, small: bool) -> Result<DataSet> {
     let (name, crates) = if small {
         ("crates-small", &CRATES[..SMALL])
@@ -60,29 +61,20 @@ pub(crate) fn get(store: &Store, small: bool) -> Result<DataSet> {
         );
         fs::write(set.source().join("Cargo.toml"), manifest)?;
         fs::create_dir(set.source().join("src"))?;
-        fs::write(
-            set.source().join("src/main.rs"),
-            "fn main() {\n    println!(\"built\");\n}\n",
-        )
-        .context("cannot write the program")
+        let program = "fn main() {\n    println!(\"built\");\n}\n";
+        Ok(fs::write(set.source().join("src/main.rs"), program)?)
     })
 }
 
 /// The directory `NAME-VERSION` that comes last.
 fn newest(registry: &Path, name: &str) -> Result<Option<PathBuf>> {
     let is_version = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
-    let mut found: Vec<PathBuf> = fs::read_dir(registry)?
-        .flatten()
-        .filter(|entry| {
-            let directory = entry.file_name();
-            let directory = directory.to_string_lossy();
-            directory
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('-'))
-                .is_some_and(is_version)
-        })
-        .map(|entry| entry.path())
-        .collect();
-    found.sort();
-    Ok(found.pop())
+    let paths = fs::read_dir(registry)?.flatten().map(|entry| entry.path());
+    let is_one = |path: &PathBuf| {
+        let directory = path.file_name().unwrap_or_default().to_string_lossy();
+        let rest = directory.strip_prefix(name);
+        rest.and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(is_version)
+    };
+    Ok(paths.filter(is_one).max())
 }

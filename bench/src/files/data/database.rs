@@ -1,16 +1,16 @@
 //! A database of SQLite, and queries.
 
-use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use compcache_random::Random;
+use fs_err::{self as fs, File};
 
 use super::{DataSet, Store};
-use crate::files::sums;
-use crate::interrupt;
+use crate::process::{self, Running};
+use crate::{interrupt, sums};
 
 /// The program that makes and asks the database.
 pub(crate) const PROGRAM: &str = "sqlite3";
@@ -50,7 +50,7 @@ const WORDS: [&str; 12] = [
 /// A database of about `bytes`, and lists of `queries` each: by key, by name, and ranges.
 ///
 /// # Errors
-/// Where there is no sqlite3, or after Ctrl-C.
+/// If there is no sqlite3, or after Ctrl-C.
 pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
     store.get(&format!("sqlite-{}M-{queries}", bytes >> 20), |set| {
         let rows = bytes / ROW_BYTES;
@@ -64,15 +64,9 @@ pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
             };
             let queries_at = set.beside(&format!("queries-{list}"));
             write_queries(&queries_at, rows, queries, list as u64)?;
-            let answers = command(&path, &queries_at)?
-                .output()
-                .with_context(|| format!("{PROGRAM} does not start"))?;
-            ensure!(
-                answers.status.success() && !answers.stdout.is_empty(),
-                "{PROGRAM} answers {}",
-                String::from_utf8_lossy(&answers.stderr)
-            );
-            let sum = sums::of(&answers.stdout);
+            let answers = process::output(&mut command(&path, &queries_at)?)?;
+            ensure!(!answers.is_empty(), "{PROGRAM} answers nothing");
+            let sum = sums::of(&answers);
             fs::write(set.beside(&format!("expected-{list}")), sum.to_string())?;
         }
         Ok(())
@@ -82,33 +76,25 @@ pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
 /// The command that asks a database a list of queries.
 ///
 /// # Errors
-/// Where the list cannot be opened.
+/// If the list cannot be opened.
 pub(crate) fn command(database: &Path, queries: &Path) -> Result<Command> {
-    let input =
-        File::open(queries).with_context(|| format!("cannot open {}", queries.display()))?;
     let mut command = Command::new(PROGRAM);
     command
         .args(["-batch", "-init", "/dev/null", "-readonly"])
         .arg(database)
-        .stdin(input);
+        .stdin(File::open(queries)?.into_file());
     Ok(command)
 }
 
 fn fill(path: &Path, rows: u64) -> Result<()> {
-    let mut program = Command::new(PROGRAM)
+    let mut command = Command::new(PROGRAM);
+    command
         .args(["-batch", "-bail", "-init", "/dev/null"])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("{PROGRAM} does not start: install it"))?;
-    let written = program
-        .stdin
-        .take()
-        .context("it has no input")
-        .and_then(|input| write_rows(&mut BufWriter::new(input), rows));
-    let status = program.wait()?;
-    written?;
+        .arg(path);
+    let mut program = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::null()))?;
+    let input = program.0.stdin.take().context("it has no input")?;
+    write_rows(&mut BufWriter::new(input), rows)?;
+    let status = program.0.wait()?;
     ensure!(status.success(), "{PROGRAM} ended with {status}");
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! A repository of many files.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use compcache_random::Random;
+use fs_err as fs;
 
 use super::{DataSet, Store};
-use crate::interrupt;
+use crate::{interrupt, process};
 
 /// Files of a directory.
 const OF_DIRECTORY: usize = 50;
@@ -16,7 +16,7 @@ const OF_DIRECTORY: usize = 50;
 /// A git repository of so many files, all committed.
 ///
 /// # Errors
-/// Where there is no git, or after Ctrl-C.
+/// If there is no git, or after Ctrl-C.
 pub(crate) fn get(store: &Store, files: usize) -> Result<DataSet> {
     store.get(&format!("repository-{files}"), |set| {
         let top = set.source();
@@ -33,23 +33,14 @@ pub(crate) fn get(store: &Store, files: usize) -> Result<DataSet> {
                 .map(|line| format!("pub const LINE_{line}: u64 = {};\n", random.next_u64()))
                 .collect();
             let path = directory.join(format!("file-{number}.rs"));
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            fs::write(path, text)?;
         }
         for arguments in [
             &["init", "-q"][..],
             &["add", "."],
             &["-c", "gc.auto=0", "commit", "-q", "-m", "All files"],
         ] {
-            let done = command(&top)
-                .args(arguments)
-                .output()
-                .context("git does not start: install it")?;
-            ensure!(
-                done.status.success(),
-                "git {} failed: {}",
-                arguments[0],
-                String::from_utf8_lossy(&done.stderr)
-            );
+            process::output(command(&top).args(arguments))?;
         }
         Ok(())
     })

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Job, LARGER_THAN_MEMORY, Measured, Part, Sample, Setting, Target, Work};
+use super::{Job, LARGER_THAN_MEMORY, Measured, Part, Sample, Target, Work};
+use crate::files::Config;
 use crate::files::data::corpus;
-use crate::files::orders::{Choice, Done, Order};
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
+use crate::load::Reply;
+use crate::load::choice::Choice;
+use crate::load::files::Request;
 
 /// Working sets one after the other, in memory limits.
 const PHASES: [f64; 4] = [0.5, 1.5, 2.0, 0.5];
@@ -29,12 +32,12 @@ struct Adapt {
 /// The job.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let bytes = (setting.limit as f64 * LARGEST) as u64;
-    let data = corpus::get(setting.store, bytes)?;
+/// If the files cannot be made.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let bytes = (config.limit as f64 * LARGEST) as u64;
+    let data = corpus::get(config.store, bytes)?;
     let work = Adapt {
-        reads: setting.scaled(bytes / 4096 / 2),
+        reads: config.scaled(bytes / 4096 / 2),
     };
     let name = PHASES.map(|phase| phase.to_string()).join("-");
     Ok(vec![Job {
@@ -42,45 +45,45 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
             part: Part::Total,
             ..LARGER_THAN_MEMORY
         }),
-        ..Job::new(setting, format!("adapt {name} x memory"), data, work)
+        ..Job::new(config, format!("adapt {name} x memory"), data, work)
     }])
 }
 
 impl Work for Adapt {
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured> {
-        let mut hand = stage.hand(round)?;
-        let limit = stage.limit().unwrap_or_default();
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
+        let mut worker = setup.worker(round)?;
+        let limit = setup.limit.unwrap_or_default();
         let start = Instant::now();
-        let stage = RefCell::new(stage);
+        let setup = RefCell::new(setup);
         let mut measured = Measured::default();
         for (number, phase) in PHASES.into_iter().enumerate() {
             let series = &mut measured.series;
             let mut look = || -> Result<()> {
-                let mut stage = stage.borrow_mut();
-                if let Some(status) = stage.status()? {
+                let mut setup = setup.borrow_mut();
+                if let Some(status) = setup.status()? {
                     series.push(Sample {
                         seconds: start.elapsed().as_secs_f64(),
                         pool: status.pool_bytes,
-                        used: stage.used()?,
+                        used: setup.used()?,
                         working_set: (limit as f64 * phase) as u64,
                     });
                 }
                 Ok(())
             };
             look()?;
-            hand.order(&Order::Random {
+            worker.send(&Request::Random {
                 reads: self.reads,
                 share: phase / LARGEST,
                 choice: Choice::Uniform,
             })?;
-            let done: Done = hand.answer_meanwhile(Some(PERIOD), &mut look)?;
+            let reply: Reply = worker.receive_meanwhile(Some(PERIOD), &mut look)?;
             look()?;
             if number == 0 {
-                measured.first_s = done.seconds;
+                measured.first_s = reply.seconds;
             } else {
-                measured.steady_s += done.seconds;
+                measured.steady_s += reply.seconds;
             }
-            measured.values.push((format!("{phase} s"), done.seconds));
+            measured.values.push((format!("{phase} s"), reply.seconds));
         }
         Ok(measured)
     }

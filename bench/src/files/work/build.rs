@@ -1,14 +1,16 @@
 //! A program that is built from nothing.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use fs_err as fs;
 
-use super::{Job, Measured, Setting, Work, passes};
-use crate::files::data::{self, crates};
-use crate::files::stage::Stage;
+use super::{Job, Measured, Work, passes};
+use crate::files::Config;
+use crate::files::data::crates;
+use crate::files::setup::Setup;
+use crate::{directory, process};
 
 /// Memory that the compiler needs for itself, in bytes: it is added to the limit.
 const COMPILER: u64 = 320 << 20;
@@ -32,30 +34,27 @@ struct Toolchain {
 /// The job.
 ///
 /// # Errors
-/// Where there is no cargo, or no crates.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let data = crates::get(setting.store, setting.quick)?;
+/// If there is no cargo, or no crates.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let data = crates::get(config.store, config.quick)?;
     let work = Build {
-        again: setting.again(2),
+        again: config.again(2),
         toolchain: Toolchain::find()?,
     };
     Ok(vec![Job {
         copied: true,
         write_back: true,
-        limit: Some(setting.limit + COMPILER),
+        limit: Some(config.limit + COMPILER),
         // The compiler's time, which nobody can shorten, is a large part.
         target: None,
-        ..Job::new(setting, "cargo build".into(), data, work)
+        ..Job::new(config, "cargo build".into(), data, work)
     }])
 }
 
 impl Toolchain {
     fn find() -> Result<Toolchain> {
-        let done = Command::new("rustc")
-            .args(["--print", "sysroot"])
-            .output()
-            .context("rustc does not start")?;
-        let root = PathBuf::from(String::from_utf8(done.stdout)?.trim());
+        let printed = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+        let root = PathBuf::from(String::from_utf8(printed)?.trim());
         let toolchain = Toolchain {
             cargo: root.join("bin/cargo"),
             rustc: root.join("bin/rustc"),
@@ -73,29 +72,24 @@ impl Toolchain {
     fn warm(&self) -> Result<()> {
         fs::read(&self.cargo)?;
         fs::read(&self.rustc)?;
-        let is_target =
-            |path: &std::path::Path| path.components().any(|part| part.as_os_str() == "rustlib");
-        data::walk(&self.library, &mut |path, _| {
-            if !is_target(path)
-                || path
-                    .extension()
-                    .is_some_and(|end| end == "rlib" || end == "so")
-            {
-                fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let is_target = |path: &Path| path.components().any(|part| part.as_os_str() == "rustlib");
+        for (path, _) in directory::files_below(&self.library) {
+            let end = path.extension();
+            if !is_target(&path) || end.is_some_and(|end| end == "rlib" || end == "so") {
+                fs::read(path)?;
             }
-            Ok(true)
-        })?;
+        }
         Ok(())
     }
 }
 
 impl Work for Build {
-    fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
+    fn run(&self, setup: &mut Setup, _round: u64) -> Result<Measured> {
         self.toolchain.warm()?;
-        let target = stage.directory().join("target");
+        let target = setup.directory().join("target");
         let home = tempfile::tempdir()?;
-        let measured = passes(stage, self.again, |stage, _| {
-            data::remove(&target)?;
+        let measured = passes(setup, self.again, |setup, _| {
+            directory::remove(&target)?;
             let mut command = Command::new(&self.toolchain.cargo);
             command
                 .args([
@@ -106,16 +100,16 @@ impl Work for Build {
                     "1",
                     "--manifest-path",
                 ])
-                .arg(stage.directory().join("Cargo.toml"))
+                .arg(setup.directory().join("Cargo.toml"))
                 .arg("--target-dir")
                 .arg(&target)
                 .env("RUSTC", &self.toolchain.rustc)
                 .env("CARGO_HOME", home.path())
                 .env("CARGO_INCREMENTAL", "0")
-                .current_dir(stage.directory());
-            Ok(stage.run(&mut command)?.seconds)
+                .current_dir(setup.directory());
+            Ok(setup.run(&mut command)?.seconds)
         })?;
-        let built = stage.run(&mut Command::new(target.join("debug/built")))?;
+        let built = setup.run(&mut Command::new(target.join("debug/built")))?;
         ensure!(
             built.output == b"built\n",
             "the program that was built is wrong"

@@ -1,13 +1,13 @@
 //! Queries of SQLite.
 
-use std::fs;
+use anyhow::{Result, ensure};
+use fs_err as fs;
 
-use anyhow::{Context, Result, ensure};
-
-use super::{Job, Measured, Pass, Peers, Setting, Work, passes};
+use super::{Job, Measured, Pass, Peers, Work, passes};
+use crate::files::Config;
 use crate::files::data::database;
-use crate::files::stage::Stage;
-use crate::files::sums;
+use crate::files::setup::Setup;
+use crate::sums;
 
 /// The lists of queries, one after the other.
 #[derive(Debug)]
@@ -16,36 +16,34 @@ struct Queries;
 /// The job.
 ///
 /// # Errors
-/// Where there is no sqlite3.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let bytes = if setting.quick {
-        setting.limit / 4
+/// If there is no sqlite3.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let bytes = if config.quick {
+        config.limit / 4
     } else {
-        setting.limit * 2
+        config.limit * 2
     };
-    let data = database::get(setting.store, bytes, setting.scaled(4000))?;
+    let data = database::get(config.store, bytes, config.scaled(4000))?;
     Ok(vec![Job {
         peers: Peers::TmpfsAndZram,
-        ..Job::new(setting, "sqlite3".into(), data, Queries)
+        ..Job::new(config, "sqlite3".into(), data, Queries)
     }])
 }
 
 impl Work for Queries {
-    fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        passes(stage, database::AGAIN, |stage, pass| {
+    fn run(&self, setup: &mut Setup, _round: u64) -> Result<Measured> {
+        passes(setup, database::AGAIN, |setup, pass| {
             let list = match pass {
                 Pass::First => 0,
                 Pass::Warm => database::WARM,
                 Pass::Again(number) => number + database::WARM + 1,
             };
-            let data = stage.data();
+            let data = &setup.data;
             let expected = data.beside(&format!("expected-{list}"));
-            let expected: u64 = fs::read_to_string(&expected)
-                .with_context(|| format!("cannot read {}", expected.display()))?
-                .parse()?;
-            let file = stage.directory().join(database::FILE);
+            let expected: u64 = fs::read_to_string(expected)?.parse()?;
+            let file = setup.directory().join(database::FILE);
             let queries = data.beside(&format!("queries-{list}"));
-            let ended = stage.run(&mut database::command(&file, &queries)?)?;
+            let ended = setup.run(&mut database::command(&file, &queries)?)?;
             ensure!(
                 sums::of(&ended.output) == expected,
                 "the answers to list {list} of the queries are wrong"

@@ -1,13 +1,14 @@
 //! grep over a source tree.
 
-use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use fs_err as fs;
 
-use super::{Job, Measured, Peers, Setting, Work, passes};
+use super::{Job, Measured, Peers, Work, passes};
+use crate::files::Config;
 use crate::files::data::tree;
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
 
 /// `grep -r`, so often again.
 #[derive(Debug)]
@@ -18,36 +19,34 @@ struct Grep {
 /// The job.
 ///
 /// # Errors
-/// Where there is no program text.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let bytes = if setting.quick {
-        setting.limit / 16
+/// If there is no program text.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let bytes = if config.quick {
+        config.limit / 16
     } else {
-        setting.limit * 2
+        config.limit * 2
     };
-    let data = tree::get(setting.store, bytes)?;
+    let data = tree::get(config.store, bytes)?;
     let work = Grep {
-        again: setting.again(2),
+        again: config.again(2),
     };
     Ok(vec![Job {
         peers: Peers::TmpfsAndZram,
-        ..Job::new(setting, "grep -r".into(), data, work)
+        ..Job::new(config, "grep -r".into(), data, work)
     }])
 }
 
 impl Work for Grep {
-    fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        let expected = stage.data().beside("expected");
-        let expected: usize = fs::read_to_string(&expected)
-            .with_context(|| format!("cannot read {}", expected.display()))?
-            .parse()?;
-        passes(stage, self.again, |stage, _| {
+    fn run(&self, setup: &mut Setup, _round: u64) -> Result<Measured> {
+        let expected = setup.data.beside("expected");
+        let expected: usize = fs::read_to_string(expected)?.parse()?;
+        passes(setup, self.again, |setup, _| {
             let mut command = Command::new("grep");
             command
                 .args(["-r", "-h", "-a", "-F", tree::PATTERN])
-                .arg(stage.directory())
+                .arg(setup.directory())
                 .env("LC_ALL", "C");
-            let ended = stage.run(&mut command)?;
+            let ended = setup.run(&mut command)?;
             let lines = ended.output.split(|&byte| byte == b'\n').count() - 1;
             ensure!(
                 lines == expected,

@@ -2,46 +2,48 @@
 
 use anyhow::Result;
 
-use super::{Job, Measured, Part, Peers, Setting, Target, Work};
+use super::{Job, Measured, Part, Peers, Target, Work};
+use crate::files::Config;
 use crate::files::data::corpus;
-use crate::files::orders::{Done, Order};
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
+use crate::load::Reply;
+use crate::load::files::Request;
 
 /// Reads of one kind.
 #[derive(Debug)]
-struct Hot(Order);
+struct Hot(Request);
 
 /// A job for each kind of read.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let data = corpus::get(setting.store, setting.limit / 6)?;
+/// If the files cannot be made.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let data = corpus::get(config.store, config.limit / 6)?;
     let kinds = [
         (
             "pread 4K",
-            Order::Hot {
-                reads: setting.scaled(2_000_000),
+            Request::Hot {
+                reads: config.scaled(2_000_000),
                 bytes: 4 << 10,
             },
         ),
         (
             "pread 64K",
-            Order::Hot {
-                reads: setting.scaled(200_000),
+            Request::Hot {
+                reads: config.scaled(200_000),
                 bytes: 64 << 10,
             },
         ),
         (
             "mmap",
-            Order::Mapped {
-                touches: setting.scaled(20_000_000),
+            Request::Mapped {
+                touches: config.scaled(20_000_000),
             },
         ),
     ];
     Ok(kinds
         .into_iter()
-        .map(|(name, order)| Job {
+        .map(|(name, request)| Job {
             target: Some(Target {
                 part: Part::Steady,
                 throttled: 1.02,
@@ -49,22 +51,19 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
             }),
             throttled: false,
             peers: Peers::None,
-            ..Job::new(setting, format!("hot, {name}"), data.clone(), Hot(order))
+            ..Job::new(config, format!("hot, {name}"), data.clone(), Hot(request))
         })
         .collect())
 }
 
 impl Work for Hot {
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured> {
-        let mut hand = stage.hand(round)?;
-        let mut order = |order: &Order| -> Result<Done> {
-            hand.order(order)?;
-            hand.answer()
-        };
-        let first = order(&Order::Sequential { skip: 0 })?;
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
+        let mut worker = setup.worker(round)?;
+        let mut request = |request: &Request| worker.call::<Reply>(request);
+        let first = request(&Request::Sequential { skip: 0 })?;
         // Whatever was dropped behind the first pass comes back.
-        order(&Order::Sequential { skip: 0 })?;
-        let hot = order(&self.0)?;
+        request(&Request::Sequential { skip: 0 })?;
+        let hot = request(&self.0)?;
         Ok(Measured {
             first_s: first.seconds,
             steady_s: hot.seconds,

@@ -16,8 +16,9 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::data::{DataSet, Store};
-use super::stage::Stage;
+use super::Config;
+use super::data::DataSet;
+use super::setup::Setup;
 
 /// A group of workloads that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,34 +47,6 @@ pub(crate) enum Name {
     Adapt,
     /// Writes with fsync(2)
     Write,
-}
-
-/// What workloads are made for.
-#[derive(Debug)]
-pub(crate) struct Setting<'a> {
-    /// Where data sets are kept.
-    pub(crate) store: &'a Store,
-    /// Bytes of memory for all who take part.
-    pub(crate) limit: u64,
-    /// Bytes that the cache of our mount may take.
-    pub(crate) cache: u64,
-    /// How many times as much is done as by default.
-    pub(crate) scale: f64,
-    /// Whether all of it only shows that it works.
-    pub(crate) quick: bool,
-}
-
-impl Setting<'_> {
-    /// `number` of something, scaled, 1 at least; a hundredth in a quick run.
-    fn scaled(&self, number: u64) -> u64 {
-        let scale = if self.quick { 0.01 } else { self.scale };
-        ((number as f64 * scale) as u64).max(1)
-    }
-
-    /// How often something is done again after the first time.
-    fn again(&self, times: usize) -> usize {
-        if self.quick { 1 } else { times }
-    }
 }
 
 /// Which time is compared with a target.
@@ -127,13 +100,13 @@ pub(crate) struct Job {
     pub(crate) data: DataSet,
     /// Whether files are written, so that each run has a copy of its own.
     pub(crate) copied: bool,
-    /// Whether ours takes part with write-back too.
+    /// Whether ours is measured with write-back too.
     pub(crate) write_back: bool,
-    /// Bytes of memory for all who take part; `None` for no limit.
+    /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
     /// Whether it is worth it to throttle the disk.
     pub(crate) throttled: bool,
-    /// Who else takes part.
+    /// What else is compared.
     pub(crate) peers: Peers,
     /// The work.
     pub(crate) work: Box<dyn Work>,
@@ -141,14 +114,14 @@ pub(crate) struct Job {
 
 impl Job {
     /// A job that only reads, under the common limit, throttled and not.
-    fn new(setting: &Setting<'_>, name: String, data: DataSet, work: impl Work + 'static) -> Job {
+    fn new(config: &Config<'_>, name: String, data: DataSet, work: impl Work + 'static) -> Job {
         Job {
             name,
             target: Some(LARGER_THAN_MEMORY),
             data,
             copied: false,
             write_back: false,
-            limit: Some(setting.limit),
+            limit: Some(config.limit),
             throttled: true,
             peers: Peers::Tmpfs,
             work: Box::new(work),
@@ -158,11 +131,11 @@ impl Job {
 
 /// Does the work of a job.
 pub(crate) trait Work: fmt::Debug {
-    /// Does it once on a stage that is cold, and checks that what was read is right.
+    /// Does it once in a setup that is cold, and checks that what was read is right.
     ///
     /// # Errors
-    /// Where it is not, where a program fails, or after Ctrl-C.
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured>;
+    /// If it is not, if a program fails, or after Ctrl-C.
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured>;
 }
 
 /// What came of it.
@@ -178,6 +151,13 @@ pub(crate) struct Measured {
     pub(crate) series: Vec<Sample>,
 }
 
+impl Measured {
+    /// Seconds of all.
+    pub(crate) fn total_s(&self) -> f64 {
+        self.first_s + self.steady_s
+    }
+}
+
 /// Memory at some time.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
@@ -185,7 +165,7 @@ pub(crate) struct Sample {
     pub(crate) seconds: f64,
     /// Bytes of the pool of our mount.
     pub(crate) pool: u64,
-    /// Bytes of memory of all who take part.
+    /// Bytes of memory of all processes.
     pub(crate) used: u64,
     /// Bytes of files in use at the time.
     pub(crate) working_set: u64,
@@ -194,21 +174,21 @@ pub(crate) struct Sample {
 /// Makes the jobs of a group, and their data sets.
 ///
 /// # Errors
-/// Where the machine lacks what they need.
-pub(crate) fn jobs(name: Name, setting: &Setting<'_>) -> Result<Vec<Job>> {
+/// If the machine lacks what they need.
+pub(crate) fn jobs(name: Name, config: &Config<'_>) -> Result<Vec<Job>> {
     match name {
-        Name::Random => random::uniform(setting),
-        Name::Zipf => random::zipf(setting),
-        Name::Grep => grep::jobs(setting),
-        Name::Build => build::jobs(setting),
-        Name::Sqlite => database::jobs(setting),
-        Name::Pgbench => pgbench::jobs(setting),
-        Name::Fits => random::fits(setting),
-        Name::Hot => hot::jobs(setting),
-        Name::Stat => stat::jobs(setting),
-        Name::Scan => scan::jobs(setting),
-        Name::Adapt => adapt::jobs(setting),
-        Name::Write => write::jobs(setting),
+        Name::Random => random::uniform(config),
+        Name::Zipf => random::zipf(config),
+        Name::Grep => grep::jobs(config),
+        Name::Build => build::jobs(config),
+        Name::Sqlite => database::jobs(config),
+        Name::Pgbench => pgbench::jobs(config),
+        Name::Fits => random::fits(config),
+        Name::Hot => hot::jobs(config),
+        Name::Stat => stat::jobs(config),
+        Name::Scan => scan::jobs(config),
+        Name::Adapt => adapt::jobs(config),
+        Name::Write => write::jobs(config),
     }
 }
 
@@ -227,18 +207,18 @@ enum Pass {
 /// Does the first of several passes, one to warm up, and `again` others. `pass` gives the seconds
 /// of each.
 fn passes(
-    stage: &mut Stage,
+    setup: &mut Setup,
     again: usize,
-    mut pass: impl FnMut(&Stage, Pass) -> Result<f64>,
+    mut pass: impl FnMut(&Setup, Pass) -> Result<f64>,
 ) -> Result<Measured> {
-    let first_s = pass(stage, Pass::First)?;
-    stage.throttle(false)?;
-    let warm_s = pass(stage, Pass::Warm)?;
-    stage.throttle(true)?;
-    stage.mark()?;
+    let first_s = pass(setup, Pass::First)?;
+    setup.cgroup.throttle(false)?;
+    let warm_s = pass(setup, Pass::Warm)?;
+    setup.cgroup.throttle(true)?;
+    setup.mark()?;
     let mut steady_s = 0.0;
     for number in 0..again {
-        steady_s += pass(stage, Pass::Again(number))?;
+        steady_s += pass(setup, Pass::Again(number))?;
     }
     Ok(Measured {
         first_s,

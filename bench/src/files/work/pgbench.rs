@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Job, Measured, Pass, Setting, Work, passes};
+use super::{Job, Measured, Pass, Work, passes};
+use crate::files::Config;
 use crate::files::data::cluster::{self, Postgres};
-use crate::files::program::Running;
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
 use crate::interrupt;
+use crate::process::Running;
 
 /// Memory that the server needs for itself, in bytes: it is added to the limit.
 const SERVER: u64 = 64 << 20;
@@ -39,35 +40,35 @@ struct Pgbench {
 /// The job.
 ///
 /// # Errors
-/// Where there is no PostgreSQL.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
+/// If there is no PostgreSQL.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let postgres = Postgres::find()?;
-    let bytes = if setting.quick { 0 } else { setting.limit * 2 };
-    let data = cluster::get(setting.store, &postgres, bytes)?;
+    let bytes = if config.quick { 0 } else { config.limit * 2 };
+    let data = cluster::get(config.store, &postgres, bytes)?;
     let work = Pgbench {
         postgres,
-        again: setting.again(2),
-        transactions: setting.scaled(5000),
+        again: config.again(2),
+        transactions: config.scaled(5000),
     };
     Ok(vec![Job {
         // The server notes that it runs, and would not start after a run that was broken off.
         copied: true,
-        limit: Some(setting.limit + SERVER),
-        ..Job::new(setting, "pgbench -S".into(), data, work)
+        limit: Some(config.limit + SERVER),
+        ..Job::new(config, "pgbench -S".into(), data, work)
     }])
 }
 
 impl Work for Pgbench {
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured> {
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
         let sockets = self.postgres.sockets()?;
-        let mut server = stage.start(
+        let mut server = setup.start(
             self.postgres
-                .server(stage.directory(), sockets.path())
+                .server(setup.directory(), sockets.path())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
         )?;
-        wait_until_ready(&mut server, stage.directory())?;
-        let measured = passes(stage, self.again, |stage, pass| {
+        wait_until_ready(&mut server, setup.directory())?;
+        let measured = passes(setup, self.again, |setup, pass| {
             let (seed, transactions) = match pass {
                 Pass::First => (0, self.transactions),
                 Pass::Warm => (1, self.transactions * WARM_TIMES),
@@ -79,7 +80,7 @@ impl Work for Pgbench {
                 .args(["-S", "-n", "-M", "prepared", "-j", "1"])
                 .args(["-c", &CLIENTS.to_string(), "-t", &transactions.to_string()])
                 .args(["--random-seed", &seed.to_string(), "postgres"]);
-            let ended = stage.run(&mut command)?;
+            let ended = setup.run(&mut command)?;
             let text = String::from_utf8_lossy(&ended.output);
             let all = CLIENTS * transactions;
             ensure!(
@@ -98,7 +99,7 @@ fn wait_until_ready(server: &mut Running, cluster: &Path) -> Result<()> {
     let start = Instant::now();
     let path = cluster.join("postmaster.pid");
     loop {
-        if let Some(status) = server.child().try_wait()? {
+        if let Some(status) = server.0.try_wait()? {
             bail!("the server of PostgreSQL ended with {status}");
         }
         // It is not there at the start.
@@ -120,11 +121,11 @@ fn wait_until_ready(server: &mut Running, cluster: &Path) -> Result<()> {
 
 /// Has it write its state and end.
 fn end(server: &mut Running) -> Result<()> {
-    let pid = Pid::from_child(server.child());
+    let pid = Pid::from_child(&server.0);
     // "Fast shutdown".
     kill_process(pid, Signal::INT).context("cannot end the server of PostgreSQL")?;
     let start = Instant::now();
-    while server.child().try_wait()?.is_none() {
+    while server.0.try_wait()?.is_none() {
         ensure!(
             start.elapsed() < PATIENCE,
             "the server of PostgreSQL does not end"

@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 
-use super::{Job, Measured, Part, Peers, Setting, Target, Work};
+use super::{Job, Measured, Part, Peers, Target, Work};
+use crate::files::Config;
 use crate::files::data::corpus;
-use crate::files::orders::{Choice, Done, Order};
-use crate::files::stage::Stage;
-use crate::histogram::Histogram;
+use crate::files::setup::Setup;
+use crate::load::Reply;
+use crate::load::choice::Choice;
+use crate::load::files::Request;
 
 /// Working sets, in memory limits.
 const FACTORS: [f64; 3] = [1.5, 2.0, 2.5];
@@ -32,21 +34,21 @@ struct Reads {
 /// Uniform reads.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn uniform(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    larger(setting, "random", Choice::Uniform)
+/// If the files cannot be made.
+pub(super) fn uniform(config: &Config<'_>) -> Result<Vec<Job>> {
+    larger(config, "random", Choice::Uniform)
 }
 
 /// Reads by Zipf's law.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn zipf(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    larger(setting, "zipf", Choice::Zipf(THETA))
+/// If the files cannot be made.
+pub(super) fn zipf(config: &Config<'_>) -> Result<Vec<Job>> {
+    larger(config, "zipf", Choice::Zipf(THETA))
 }
 
-fn larger(setting: &Setting<'_>, name: &str, choice: Choice) -> Result<Vec<Job>> {
-    let factors = if setting.quick {
+fn larger(config: &Config<'_>, name: &str, choice: Choice) -> Result<Vec<Job>> {
+    let factors = if config.quick {
         &FACTORS[..1]
     } else {
         &FACTORS
@@ -54,18 +56,18 @@ fn larger(setting: &Setting<'_>, name: &str, choice: Choice) -> Result<Vec<Job>>
     factors
         .iter()
         .map(|factor| {
-            let bytes = (setting.limit as f64 * factor) as u64;
+            let bytes = (config.limit as f64 * factor) as u64;
             let reads = Reads {
                 choice,
                 sequential: 0,
                 // What is kept is only what was read more than once.
-                warm: setting.scaled(bytes / 4096 * 3),
-                random: setting.scaled(bytes / 4096 / 2),
+                warm: config.scaled(bytes / 4096 * 3),
+                random: config.scaled(bytes / 4096 / 2),
             };
-            let data = corpus::get(setting.store, bytes)?;
+            let data = corpus::get(config.store, bytes)?;
             Ok(Job {
                 peers: Peers::TmpfsAndZram,
-                ..Job::new(setting, format!("{name}, {factor} x memory"), data, reads)
+                ..Job::new(config, format!("{name}, {factor} x memory"), data, reads)
             })
         })
         .collect()
@@ -74,11 +76,11 @@ fn larger(setting: &Setting<'_>, name: &str, choice: Choice) -> Result<Vec<Job>>
 /// The worst case: files that just fit without us, read in order and at random.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn fits(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let bytes = (setting.limit as f64 * FITTING) as u64;
+/// If the files cannot be made.
+pub(super) fn fits(config: &Config<'_>) -> Result<Vec<Job>> {
+    let bytes = (config.limit as f64 * FITTING) as u64;
     let pages = bytes / 4096;
-    let data = corpus::get(setting.store, bytes)?;
+    let data = corpus::get(config.store, bytes)?;
     let job = |name: &str, sequential, random| Job {
         target: Some(Target {
             part: Part::Steady,
@@ -86,7 +88,7 @@ pub(super) fn fits(setting: &Setting<'_>) -> Result<Vec<Job>> {
             unthrottled: 1.05,
         }),
         ..Job::new(
-            setting,
+            config,
             format!("fits, {name}"),
             data.clone(),
             Reads {
@@ -98,44 +100,38 @@ pub(super) fn fits(setting: &Setting<'_>) -> Result<Vec<Job>> {
         )
     };
     Ok(vec![
-        job("sequential", setting.scaled(20), 0),
-        job("random", 1, setting.scaled(pages * 20)),
+        job("sequential", config.scaled(20), 0),
+        job("random", 1, config.scaled(pages * 20)),
     ])
 }
 
 impl Work for Reads {
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured> {
-        let mut hand = stage.hand(round)?;
-        let mut order = |order: &Order| -> Result<Done> {
-            hand.order(order)?;
-            hand.answer()
-        };
-        let first = order(&Order::Sequential { skip: 0 })?;
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
+        let mut worker = setup.worker(round)?;
+        let mut request = |request: &Request| worker.call::<Reply>(request);
+        let first = request(&Request::Sequential { skip: 0 })?;
         let mut steady_s = 0.0;
         for _ in 0..self.sequential {
-            steady_s += order(&Order::Sequential { skip: 0 })?.seconds;
+            steady_s += request(&Request::Sequential { skip: 0 })?.seconds;
         }
-        let random = |reads| Order::Random {
+        let random = |reads| Request::Random {
             reads,
             share: 1.0,
             choice: self.choice,
         };
         let mut values = Vec::new();
         if self.warm > 0 {
-            stage.throttle(false)?;
-            values.push(("warm-up s".to_owned(), order(&random(self.warm))?.seconds));
-            stage.throttle(true)?;
+            setup.cgroup.throttle(false)?;
+            values.push(("warm-up s".to_owned(), request(&random(self.warm))?.seconds));
+            setup.cgroup.throttle(true)?;
         }
-        stage.mark()?;
+        setup.mark()?;
         if self.random > 0 {
-            let done = order(&random(self.random))?;
-            steady_s += done.seconds;
-            let mut times = Histogram::new();
-            times.merge(&done.times);
-            values.extend(
-                [("read p50 us", 0.5), ("p99 us", 0.99)]
-                    .map(|(name, quantile)| (name.to_owned(), times.quantile(quantile) / 1000.0)),
-            );
+            let reply = request(&random(self.random))?;
+            steady_s += reply.seconds;
+            let us = |quantile| reply.times.quantile(quantile) / 1000.0;
+            values.push(("read p50 us".to_owned(), us(0.5)));
+            values.push(("p99 us".to_owned(), us(0.99)));
         }
         Ok(Measured {
             first_s: first.seconds,

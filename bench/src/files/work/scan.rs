@@ -4,10 +4,13 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::{Job, Measured, Setting, Work};
+use super::{Job, Measured, Work};
+use crate::files::Config;
 use crate::files::data::corpus::{self, FILE_BYTES, PAGES_OF_FILE};
-use crate::files::orders::{Choice, Done, Order};
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
+use crate::load::Reply;
+use crate::load::choice::Choice;
+use crate::load::files::Request;
 use crate::worker::Worker;
 
 /// Reads of the hot set between two looks whether the scan is over.
@@ -27,34 +30,34 @@ struct Scan {
 /// The job.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
+/// If the files cannot be made.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     // More than all memory, so that reads reach us, and compressed less than our cache holds.
-    let hot = (setting.limit / 4 * 5).div_ceil(FILE_BYTES);
-    let times = if setting.quick { 1 } else { 10 };
-    let scanned = (setting.cache * times).div_ceil(FILE_BYTES);
+    let hot = (config.limit / 4 * 5).div_ceil(FILE_BYTES);
+    let times = if config.quick { 1 } else { 10 };
+    let scanned = (config.cache * times).div_ceil(FILE_BYTES);
     let work = Scan {
         hot: hot as usize,
         scanned: scanned as usize,
-        reads: setting.scaled(hot * PAGES_OF_FILE as u64 * 3),
+        reads: config.scaled(hot * PAGES_OF_FILE as u64 * 3),
     };
-    let data = corpus::get(setting.store, (hot + scanned) * FILE_BYTES)?;
+    let data = corpus::get(config.store, (hot + scanned) * FILE_BYTES)?;
     Ok(vec![Job {
         target: None,
         throttled: false,
         peers: super::Peers::None,
-        ..Job::new(setting, format!("scan of {times} x cache"), data, work)
+        ..Job::new(config, format!("scan of {times} x cache"), data, work)
     }])
 }
 
 impl Scan {
-    fn read_hot(&self, hand: &mut Worker, reads: u64) -> Result<f64> {
-        hand.order(&Order::Random {
+    fn read_hot(&self, worker: &mut Worker, reads: u64) -> Result<f64> {
+        let request = Request::Random {
             reads,
             share: self.hot as f64 / (self.hot + self.scanned) as f64,
             choice: Choice::Uniform,
-        })?;
-        Ok(hand.answer::<Done>()?.seconds)
+        };
+        Ok(worker.call::<Reply>(&request)?.seconds)
     }
 }
 
@@ -65,8 +68,8 @@ struct Asked {
     all: u64,
 }
 
-fn asked(stage: &mut Stage) -> Result<Option<Asked>> {
-    Ok(stage.status()?.map(|status| Asked {
+fn asked(setup: &mut Setup) -> Result<Option<Asked>> {
+    Ok(setup.status()?.map(|status| Asked {
         hits: status.hits,
         all: status.hits + status.misses,
     }))
@@ -82,20 +85,20 @@ fn hit_rate(before: Option<Asked>, after: Option<Asked>, others: u64) -> f64 {
 }
 
 impl Work for Scan {
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured> {
-        let mut hand = stage.hand(round)?;
-        let first_s = self.read_hot(&mut hand, self.reads)?;
-        let warm = asked(stage)?;
-        let before_s = self.read_hot(&mut hand, self.reads)?;
-        let before = asked(stage)?;
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
+        let mut worker = setup.worker(round)?;
+        let first_s = self.read_hot(&mut worker, self.reads)?;
+        let warm = asked(setup)?;
+        let before_s = self.read_hot(&mut worker, self.reads)?;
+        let before = asked(setup)?;
 
-        let mut scanner = stage.hand(round)?;
-        scanner.order(&Order::Sequential { skip: self.hot })?;
+        let mut scanner = setup.worker(round)?;
+        scanner.send(&Request::Sequential { skip: self.hot })?;
         let (scan_s, reads, during_s) = thread::scope(|scope| {
-            let scan = scope.spawn(move || scanner.answer::<Done>());
+            let scan = scope.spawn(move || scanner.receive::<Reply>());
             let (mut reads, mut seconds) = (0, 0.0);
             while !scan.is_finished() {
-                seconds += self.read_hot(&mut hand, BATCH)?;
+                seconds += self.read_hot(&mut worker, BATCH)?;
                 reads += BATCH;
             }
             let scan = scan
@@ -103,7 +106,7 @@ impl Work for Scan {
                 .map_err(|_| anyhow!("the scan's thread panicked"))??;
             Ok::<_, anyhow::Error>((scan.seconds, reads, seconds))
         })?;
-        let after = asked(stage)?;
+        let after = asked(setup)?;
 
         let scanned = (self.scanned * PAGES_OF_FILE) as u64;
         let (rate, rate_during) = (hit_rate(warm, before, 0), hit_rate(before, after, scanned));

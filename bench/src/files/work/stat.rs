@@ -2,9 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Job, Measured, Part, Setting, Target, Work, passes};
+use super::{Job, Measured, Part, Target, Work, passes};
+use crate::files::Config;
 use crate::files::data::repository;
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
 
 /// Files of the repository.
 const FILES: u64 = 50_000;
@@ -19,12 +20,12 @@ struct Status {
 /// The job.
 ///
 /// # Errors
-/// Where there is no git.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let files = if setting.quick { FILES / 100 } else { FILES };
-    let data = repository::get(setting.store, files as usize)?;
+/// If there is no git.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let files = if config.quick { FILES / 100 } else { FILES };
+    let data = repository::get(config.store, files as usize)?;
     let work = Status {
-        again: setting.again(5),
+        again: config.again(5),
     };
     Ok(vec![Job {
         target: Some(Target {
@@ -34,14 +35,14 @@ pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
         }),
         limit: None,
         throttled: false,
-        ..Job::new(setting, format!("git status, {files} files"), data, work)
+        ..Job::new(config, format!("git status, {files} files"), data, work)
     }])
 }
 
 impl Work for Status {
-    fn run(&self, stage: &mut Stage, _round: u64) -> Result<Measured> {
-        passes(stage, self.again, |stage, _| {
-            let ended = stage.run(repository::command(stage.directory()).args([
+    fn run(&self, setup: &mut Setup, _round: u64) -> Result<Measured> {
+        passes(setup, self.again, |setup, _| {
+            let ended = setup.run(repository::command(setup.directory()).args([
                 "status",
                 "--porcelain",
                 "--untracked-files=all",

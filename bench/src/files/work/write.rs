@@ -2,11 +2,13 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Job, Measured, Setting, Work};
+use super::{Job, Measured, Work};
+use crate::files::Config;
 use crate::files::data::corpus;
-use crate::files::hand;
-use crate::files::orders::{Done, Order};
-use crate::files::stage::Stage;
+use crate::files::setup::Setup;
+use crate::load;
+use crate::load::Reply;
+use crate::load::files::Request;
 
 /// The file that is written.
 const FILE: &str = "written";
@@ -26,41 +28,38 @@ struct Writes {
 /// The job.
 ///
 /// # Errors
-/// Where the files cannot be made.
-pub(super) fn jobs(setting: &Setting<'_>) -> Result<Vec<Job>> {
-    let data = corpus::get(setting.store, corpus::FILE_BYTES)?;
+/// If the files cannot be made.
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let data = corpus::get(config.store, corpus::FILE_BYTES)?;
     let work = Writes {
-        pages: setting.scaled(setting.limit / 4096 / 2),
-        overwrites: setting.scaled(4000),
+        pages: config.scaled(config.limit / 4096 / 2),
+        overwrites: config.scaled(4000),
     };
     Ok(vec![Job {
         copied: true,
         write_back: true,
         target: None,
-        ..Job::new(setting, "write, fsync".into(), data, work)
+        ..Job::new(config, "write, fsync".into(), data, work)
     }])
 }
 
 impl Work for Writes {
-    fn run(&self, stage: &mut Stage, round: u64) -> Result<Measured> {
-        let mut hand = stage.hand(round)?;
-        let mut order = |order: &Order| -> Result<Done> {
-            hand.order(order)?;
-            hand.answer()
-        };
-        let first = order(&Order::Write {
-            path: stage.directory().join(FILE),
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
+        let mut worker = setup.worker(round)?;
+        let mut request = |request: &Request| worker.call::<Reply>(request);
+        let first = request(&Request::Write {
+            path: setup.directory().join(FILE),
             pages: self.pages,
         })?;
-        let steady = order(&Order::Overwrite {
+        let steady = request(&Request::Overwrite {
             writes: self.overwrites,
             sync_every: SYNC_EVERY,
         })?;
-        drop(hand);
-        let values = stage.values()?;
-        let beneath = stage.unmount()?.join(FILE);
+        drop(worker);
+        let values = setup.values()?;
+        let beneath = setup.unmount()?.join(FILE);
         ensure!(
-            hand::sum_of_file(&beneath)? == steady.written,
+            load::files::sum_of_file(&beneath)? == steady.written,
             "what was written is not in {}",
             beneath.display()
         );

@@ -1,6 +1,6 @@
 //! Swap areas: the peers', and ours.
 
-use std::fs::{self, OpenOptions};
+use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,11 @@ use compcache_device::swap;
 use compcache_device::swap_header::SwapHeader;
 use compcache_engine::PAGE_SIZE;
 use compcache_host::proc;
+use fs_err::{self as fs, OpenOptions};
 use tempfile::NamedTempFile;
 
 use crate::daemon::Daemon;
+use crate::held::Held;
 use crate::ours::Policy;
 use crate::zram::Zram;
 
@@ -20,7 +22,7 @@ const ZSWAP: &str = "/sys/module/zswap/parameters";
 
 /// What takes the pages that do not fit.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Backend {
     /// Nothing: all of them fit.
     Ram,
     /// A zram device with an algorithm.
@@ -33,15 +35,14 @@ pub(crate) enum Kind {
     Ours(Policy),
 }
 
-impl Kind {
-    /// Its name in tables.
-    pub(crate) fn name(&self) -> String {
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Ram => "enough RAM".into(),
-            Kind::Zram(algorithm) => format!("zram {algorithm}"),
-            Kind::Zswap => format!("zswap {}", zswap("compressor").unwrap_or_default()),
-            Kind::File => "swap file".into(),
-            Kind::Ours(policy) => policy.to_string(),
+            Backend::Ram => f.write_str("enough RAM"),
+            Backend::Zram(algorithm) => write!(f, "zram {algorithm}"),
+            Backend::Zswap => write!(f, "zswap {}", zswap("compressor").unwrap_or_default()),
+            Backend::File => f.write_str("swap file"),
+            Backend::Ours(policy) => write!(f, "{policy}"),
         }
     }
 }
@@ -51,17 +52,6 @@ pub(crate) fn has_zswap() -> bool {
     Path::new(ZSWAP).exists()
 }
 
-/// Memory that an area takes, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Memory {
-    /// Of the pages that the area holds.
-    pub(crate) held: u64,
-    /// For the compressed pages.
-    pub(crate) pool: u64,
-    /// In all: the pool, its reserve, tables, the program that serves.
-    pub(crate) all: u64,
-}
-
 /// A swap area above all others. Swapped off and taken down when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Area {
@@ -69,14 +59,13 @@ pub(crate) enum Area {
     Ram,
     /// On a zram device.
     Zram(On, Zram),
-    /// In a file with zswap before it; and the bytes of zswap's pool, and of the pages in it,
-    /// before that. The fields are dropped in their order: swapped off first.
+    /// In a file with zswap before it; and what zswap held before that. The fields are dropped in
+    /// their order: swapped off first.
     Zswap {
         on: On,
         _zswap: Zswap,
         _file: NamedTempFile,
-        before: u64,
-        held_before: u64,
+        before: Held,
     },
     /// In a file.
     File { on: On, _file: NamedTempFile },
@@ -88,19 +77,18 @@ impl Area {
     /// Makes an area of `bytes` (whole pages) and swaps it on; files are made in `directory`.
     ///
     /// # Errors
-    /// Where the system lacks what it needs.
-    pub(crate) fn new(kind: &Kind, bytes: u64, directory: &Path) -> Result<Area> {
-        Ok(match kind {
-            Kind::Ram => Area::Ram,
-            Kind::Zram(algorithm) => {
+    /// If the system lacks what it needs.
+    pub(crate) fn new(backend: &Backend, bytes: u64, directory: &Path) -> Result<Area> {
+        Ok(match backend {
+            Backend::Ram => Area::Ram,
+            Backend::Zram(algorithm) => {
                 let zram = Zram::new(algorithm, bytes)?;
                 write_header(&zram.node(), bytes)?;
                 Area::Zram(On::new(&zram.node(), true)?, zram)
             }
-            Kind::Zswap => {
+            Backend::Zswap => {
                 let file = swap_file(directory, bytes)?;
-                let before = meminfo("Zswap")?;
-                let held_before = meminfo("Zswapped")?;
+                let before = zswap_held()?;
                 // Enabled before anything is swapped, disabled after all is back.
                 let zswap = Zswap::enable()?;
                 Area::Zswap {
@@ -108,17 +96,16 @@ impl Area {
                     _zswap: zswap,
                     _file: file,
                     before,
-                    held_before,
                 }
             }
-            Kind::File => {
+            Backend::File => {
                 let file = swap_file(directory, bytes)?;
                 Area::File {
                     on: On::new(file.path(), false)?,
                     _file: file,
                 }
             }
-            Kind::Ours(policy) => {
+            Backend::Ours(policy) => {
                 let mut daemon = Daemon::start(*policy)?;
                 daemon.swap_on(bytes)?;
                 Area::Ours(Box::new(daemon))
@@ -137,46 +124,30 @@ impl Area {
     /// Memory that it takes now.
     ///
     /// # Errors
-    /// Where the system does not say.
-    pub(crate) fn memory(&mut self) -> Result<Memory> {
-        Ok(match self {
-            Area::Ram | Area::File { .. } => Memory::default(),
-            Area::Zram(_, zram) => {
-                let held = zram.held()?;
-                Memory {
-                    held: held.original,
-                    pool: held.used,
-                    all: held.used + held.table,
-                }
-            }
-            Area::Zswap {
-                before,
-                held_before,
-                ..
-            } => {
-                let pool = meminfo("Zswap")?.saturating_sub(*before);
-                Memory {
-                    held: meminfo("Zswapped")?.saturating_sub(*held_before),
+    /// If the system does not say.
+    pub(crate) fn memory(&mut self) -> Result<Held> {
+        match self {
+            Area::Ram | Area::File { .. } => Ok(Held::default()),
+            Area::Zram(_, zram) => zram.held(),
+            Area::Zswap { before, .. } => {
+                let now = zswap_held()?;
+                let pool = now.pool.saturating_sub(before.pool);
+                Ok(Held {
+                    original: now.original.saturating_sub(before.original),
+                    compressed: pool,
                     pool,
                     all: pool,
-                }
+                })
             }
-            Area::Ours(daemon) => {
-                let (held, pool) = daemon.held()?;
-                Memory {
-                    held,
-                    pool,
-                    all: daemon.resident()?,
-                }
-            }
-        })
+            Area::Ours(daemon) => daemon.held(),
+        }
     }
 
     /// Checks that the area is swapped on, above every other, and holds no more than `bytes`:
     /// that the pages in question lie here, and no others.
     ///
     /// # Errors
-    /// Where that is not so: somebody else swaps meanwhile.
+    /// If that is not so: somebody else swaps meanwhile.
     pub(crate) fn check(&mut self, bytes: u64) -> Result<()> {
         let path = match self {
             Area::Ram => return Ok(()),
@@ -202,7 +173,7 @@ pub(crate) struct On(PathBuf);
 
 impl On {
     fn new(path: &Path, discard: bool) -> Result<On> {
-        swap::on(path, Some(swap::priority_above_all()?), discard)
+        swap::on_above_all(path, None, discard)
             .with_context(|| format!("cannot swap on {}", path.display()))?;
         Ok(On(path.to_owned()))
     }
@@ -244,23 +215,29 @@ impl Drop for Zswap {
 }
 
 fn zswap(parameter: &str) -> Result<String> {
-    let path = Path::new(ZSWAP).join(parameter);
-    let text = proc::read(&path)?;
-    Ok(String::from_utf8_lossy(text.trim_ascii()).into_owned())
+    Ok(fs::read_to_string(Path::new(ZSWAP).join(parameter))?
+        .trim()
+        .to_owned())
 }
 
-/// A number of `/proc/meminfo`, in bytes; 0 where it is not there.
-fn meminfo(key: &str) -> Result<u64> {
+/// What zswap holds, all files together; of its memory only the pool is known.
+fn zswap_held() -> Result<Held> {
     let text = proc::read(Path::new("/proc/meminfo"))?;
-    Ok(proc::value(&text, key).unwrap_or(0) << 10)
+    let bytes = |key| proc::value(&text, key).unwrap_or(0) << 10;
+    let pool = bytes("Zswap");
+    Ok(Held {
+        original: bytes("Zswapped"),
+        compressed: pool,
+        pool,
+        all: pool,
+    })
 }
 
 /// A file of `bytes` without holes, with a swap header.
 fn swap_file(directory: &Path, bytes: u64) -> Result<NamedTempFile> {
     let file = tempfile::Builder::new()
         .prefix("compcache-bench-swap-")
-        .tempfile_in(directory)
-        .with_context(|| format!("cannot make a file in {}", directory.display()))?;
+        .tempfile_in(directory)?;
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
         .with_context(|| format!("no room for {bytes} bytes in {}", directory.display()))?;
     write_header(file.path(), bytes)?;
@@ -268,9 +245,8 @@ fn swap_file(directory: &Path, bytes: u64) -> Result<NamedTempFile> {
 }
 
 fn write_header(path: &Path, bytes: u64) -> Result<()> {
-    let last = u32::try_from(bytes / PAGE_SIZE as u64 - 1).context("too large for swap")?;
+    let header = SwapHeader::fresh(bytes / PAGE_SIZE as u64, [0; 16], "bench");
     let mut file = OpenOptions::new().write(true).open(path)?;
-    file.write_all(&SwapHeader::new(last, [0; 16], "bench").to_page())?;
-    file.sync_all()
-        .with_context(|| format!("cannot write the swap header of {}", path.display()))
+    file.write_all(&header.to_page())?;
+    Ok(file.sync_all()?)
 }

@@ -1,6 +1,5 @@
-//! What all who take part are put into: so much memory, and a disk of such a speed.
+//! The control group of all processes of a run: so much memory, and a disk of such a speed.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -12,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use compcache::cgroup::{Group, Parent};
 use compcache_host::cgroup::Version;
 use compcache_host::{mountinfo, proc};
+use fs_err::{self as fs, OpenOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -21,32 +21,36 @@ use super::throttle::Throttle;
 /// More memory than any machine has.
 const UNLIMITED: u64 = 1 << 50;
 
-/// How long what is left in a cage may take to end.
+/// How long what is left in a cgroup may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A memory cgroup and, where the disk is throttled by another one (version 1), that.
+/// A memory cgroup and, if the disk is throttled by another one (version 1), that.
 #[derive(Debug)]
-pub(crate) struct Cage {
+pub(crate) struct Cgroup {
     memory: Group,
-    throttled: Option<Throttled>,
+    blkio: Option<DiskGroup>,
+    /// The files that throttle the disk.
+    throttle: Vec<Limit>,
 }
 
-/// A disk that can be throttled for a cage.
+/// What is written to a file to throttle a disk, and not to.
 #[derive(Debug)]
-struct Throttled {
-    disk: Disk,
-    bytes: u64,
-    operations: u64,
-    /// In version 1.
-    group: Option<DiskGroup>,
+struct Limit {
+    file: PathBuf,
+    on: String,
+    off: String,
 }
 
-impl Cage {
-    /// A cage with `limit` bytes of memory for everything in it, and no swap; `None` for no limit.
+impl Cgroup {
+    /// A cgroup with `limit` bytes of memory for everything in it, and no swap; `None` for no limit.
     ///
     /// # Errors
-    /// Where the kernel cannot limit memory, or throttle this disk.
-    pub(crate) fn new(limit: Option<u64>, throttle: Throttle, disk: Option<Disk>) -> Result<Cage> {
+    /// If the kernel cannot limit memory, or throttle this disk.
+    pub(crate) fn new(
+        limit: Option<u64>,
+        throttle: Throttle,
+        disk: Option<Disk>,
+    ) -> Result<Cgroup> {
         let parent = Parent::find()?;
         if parent.version == Version::V2 && throttle != Throttle::None {
             enable_io(&parent.directory)?;
@@ -59,61 +63,52 @@ impl Cage {
         };
         let file = memory.directory().join(file);
         if file.exists() {
-            set(&file, value)?;
+            fs::write(file, value)?;
         }
-        let throttled = match throttle {
-            Throttle::None => None,
-            Throttle::At { bytes, operations } => Some(Throttled {
-                disk: disk.context("no disk to throttle")?,
-                bytes,
-                operations,
-                group: match parent.version {
-                    Version::V1 => Some(DiskGroup::create()?),
-                    Version::V2 => None,
-                },
-            }),
+        let mut cgroup = Cgroup {
+            memory,
+            blkio: None,
+            throttle: Vec::new(),
         };
-        let cage = Cage { memory, throttled };
-        cage.throttle(true)?;
-        Ok(cage)
+        if let Throttle::At { bytes, operations } = throttle {
+            let disk = disk.context("no disk to throttle")?;
+            cgroup.throttle = match parent.version {
+                Version::V1 => {
+                    let group = cgroup.blkio.insert(DiskGroup::create()?);
+                    group.limits(disk, bytes, operations)
+                }
+                Version::V2 => vec![Limit {
+                    file: cgroup.memory.directory().join("io.max"),
+                    on: format!(
+                        "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
+                    ),
+                    off: format!("{disk} rbps=max wbps=max riops=max wiops=max"),
+                }],
+            };
+        }
+        cgroup.throttle(true)?;
+        Ok(cgroup)
     }
 
     /// Throttles its disk, or lets it be as fast as it is. Without a throttle there is nothing to
     /// do.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub(crate) fn throttle(&self, on: bool) -> Result<()> {
-        let Some(throttled) = &self.throttled else {
-            return Ok(());
-        };
-        let disk = throttled.disk;
-        let (bytes, operations) = (throttled.bytes, throttled.operations);
-        match &throttled.group {
-            Some(group) if on => group.limit(disk, bytes, operations),
-            // No limit.
-            Some(group) => group.limit(disk, 0, 0),
-            None => {
-                let line = if on {
-                    format!(
-                        "{disk} rbps={bytes} wbps={bytes} riops={operations} wiops={operations}"
-                    )
-                } else {
-                    format!("{disk} rbps=max wbps=max riops=max wiops=max")
-                };
-                set(&self.memory.directory().join("io.max"), &line)
-            }
+        for limit in &self.throttle {
+            fs::write(&limit.file, if on { &limit.on } else { &limit.off })?;
         }
+        Ok(())
     }
 
     /// Has a program run in it, from its first instruction.
     ///
     /// # Errors
-    /// Where the groups cannot be opened.
+    /// If the groups cannot be opened.
     pub(crate) fn hold(&self, command: &mut Command) -> Result<()> {
         let mut entrances = vec![self.memory.entrance()?];
-        let group = self.throttled.iter().find_map(|disk| disk.group.as_ref());
-        entrances.extend(group.map(DiskGroup::entrance).transpose()?);
+        entrances.extend(self.blkio.as_ref().map(DiskGroup::entrance).transpose()?);
         // SAFETY: between fork and exec the closure only calls write(2), which is async-signal-safe,
         // on descriptors that it owns; it allocates nothing.
         unsafe {
@@ -130,7 +125,7 @@ impl Cage {
     /// Bytes of memory that everything in it takes now, page cache included.
     ///
     /// # Errors
-    /// Where the kernel does not say.
+    /// If the kernel does not say.
     pub(crate) fn used(&self) -> Result<u64> {
         self.memory.usage().memory.context("no usage of the cgroup")
     }
@@ -143,24 +138,21 @@ impl Cage {
     /// Ends all that runs in it, but for one process: children that a program has left.
     ///
     /// # Errors
-    /// Where they do not end.
+    /// If they do not end.
     pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
         let start = Instant::now();
+        let timeout = Timespec::try_from(PATIENCE)?;
         let spared = spared.and_then(|pid| Pid::from_raw(pid as i32));
         loop {
-            let others: Vec<Pid> = self.processes()?;
-            let others: Vec<(Pid, OwnedFd)> = others
+            let others = self
+                .processes()?
                 .into_iter()
-                .filter(|&pid| Some(pid) != spared)
-                .filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)))
-                .collect();
+                .filter(|&pid| Some(pid) != spared);
+            let open = |pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?));
+            let mut others: Vec<(Pid, OwnedFd)> = others.filter_map(open).collect();
             // Only one that is still in the group is the one that was opened.
             let still = self.processes()?;
-            let others: Vec<OwnedFd> = others
-                .into_iter()
-                .filter(|(pid, _)| still.contains(pid))
-                .map(|(_, process)| process)
-                .collect();
+            others.retain(|(pid, _)| still.contains(pid));
             if others.is_empty() {
                 return Ok(());
             }
@@ -169,10 +161,10 @@ impl Cage {
                 "{} processes in the cgroup do not end",
                 others.len()
             );
-            let timeout = Timespec::try_from(PATIENCE)?;
-            for process in &others {
+            for (_, process) in &others {
                 // One that has ended meanwhile needs no signal.
                 let _ = pidfd_send_signal(process, Signal::KILL);
+                // Nor does Ctrl-C end this: the mount must not be in use when it is taken down.
                 poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout))?;
             }
         }
@@ -188,7 +180,7 @@ impl Cage {
     /// Takes it down; what still runs in it is ended.
     ///
     /// # Errors
-    /// Where that does not go.
+    /// If that does not go.
     pub(crate) fn remove(self) -> Result<()> {
         self.memory.remove()?;
         Ok(())
@@ -201,7 +193,7 @@ fn enable_io(parent: &Path) -> Result<()> {
     if proc::words(&proc::read_or_empty(&control)).any(|name| name == b"io") {
         return Ok(());
     }
-    set(&control, "+io").context("a disk cannot be throttled here: use --throttle none")
+    fs::write(control, "+io").context("a disk cannot be throttled here: use --throttle none")
 }
 
 /// A group of version 1 that throttles a disk; removed when it is dropped, empty by then.
@@ -214,39 +206,39 @@ impl DiskGroup {
             bail!("no blkio cgroup (version 1) is mounted: use --throttle none");
         };
         let directory = top.join(format!("compcache-bench-{}", std::process::id()));
-        fs::create_dir(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::create_dir(&directory)?;
         Ok(DiskGroup(directory))
     }
 
-    /// Sets the speed of a disk; 0 for no limit.
-    fn limit(&self, disk: Disk, bytes: u64, operations: u64) -> Result<()> {
-        for (file, value) in [
+    /// What sets the speed of a disk; 0 is no limit.
+    fn limits(&self, disk: Disk, bytes: u64, operations: u64) -> Vec<Limit> {
+        let files = [
             ("read_bps", bytes),
             ("write_bps", bytes),
             ("read_iops", operations),
             ("write_iops", operations),
-        ] {
-            let path = self.0.join(format!("blkio.throttle.{file}_device"));
-            set(&path, &format!("{disk} {value}"))?;
-        }
-        Ok(())
+        ];
+        let limit = |(file, value)| Limit {
+            file: self.0.join(format!("blkio.throttle.{file}_device")),
+            on: format!("{disk} {value}"),
+            off: format!("{disk} 0"),
+        };
+        files.map(limit).into()
     }
 
-    fn entrance(&self) -> Result<File> {
-        let path = self.0.join("cgroup.procs");
-        OpenOptions::new()
+    fn entrance(&self) -> Result<std::fs::File> {
+        let mut options = OpenOptions::new();
+        Ok(options
             .write(true)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))
+            .open(self.0.join("cgroup.procs"))?
+            .into())
     }
 }
 
 impl Drop for DiskGroup {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir(&self.0) {
-            let path = self.0.display();
-            eprintln!("compcache-bench: cannot remove {path}: {error}");
+            eprintln!("compcache-bench: {error}");
         }
     }
 }
@@ -256,10 +248,6 @@ fn blkio(table: &[u8]) -> Option<PathBuf> {
     mountinfo::parse(table)
         .find(|mount| mount.fstype == b"cgroup" && mount.has_super_option("blkio"))
         .map(|mount| mount.mountpoint)
-}
-
-fn set(path: &Path, value: &str) -> Result<()> {
-    fs::write(path, value).with_context(|| format!("cannot write {value:?} to {}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,61 @@
-//! Numbers of which few are drawn often.
+//! Which pages are touched.
 
 use compcache_random::Random;
+use serde::{Deserialize, Serialize};
+
+/// How pages are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Choice {
+    /// Any is as likely as any other.
+    Uniform,
+    /// Four of five lie in the first fifth.
+    Skewed,
+    /// By Zipf's law with this exponent.
+    Zipf(f64),
+}
+
+/// Chooses among so many pages.
+#[derive(Clone, Debug)]
+pub(super) struct Chooser {
+    pub(super) choice: Choice,
+    pub(super) pages: usize,
+    zipf: Option<Zipf>,
+}
+
+impl Chooser {
+    /// For `pages` pages, 1 or more.
+    pub(super) fn new(choice: Choice, pages: usize) -> Self {
+        let zipf = match choice {
+            // The same pages are popular each time.
+            Choice::Zipf(theta) => {
+                let mut random = Random::new(pages as u64);
+                Some(Zipf::new(pages as u32, theta, &mut random))
+            }
+            _ => None,
+        };
+        Chooser {
+            choice,
+            pages,
+            zipf,
+        }
+    }
+
+    /// The next page.
+    pub(super) fn next(&self, random: &mut Random) -> usize {
+        match &self.zipf {
+            Some(zipf) => zipf.next(random) as usize,
+            None if self.choice == Choice::Skewed && random.below(5) < 4 => {
+                random.index(self.pages.div_ceil(5))
+            }
+            None => random.index(self.pages),
+        }
+    }
+}
 
 /// Draws numbers below a bound by Zipf's law: the k-th most frequent one with a weight of
 /// 1/k^theta. Which number is how frequent is random too.
 #[derive(Clone, Debug)]
-pub(crate) struct Zipf {
+struct Zipf {
     /// The sums of the weights up to each rank, the last of them 1.
     sums: Vec<f64>,
     /// The number of each rank.
@@ -14,7 +64,7 @@ pub(crate) struct Zipf {
 
 impl Zipf {
     /// For numbers below `bound`, 1 or more.
-    pub(crate) fn new(bound: u32, theta: f64, random: &mut Random) -> Zipf {
+    fn new(bound: u32, theta: f64, random: &mut Random) -> Zipf {
         let mut sum = 0.0;
         let mut sums: Vec<f64> = (1..=bound)
             .map(|rank| {
@@ -31,7 +81,7 @@ impl Zipf {
     }
 
     /// The next number.
-    pub(crate) fn next(&self, random: &mut Random) -> u32 {
+    fn next(&self, random: &mut Random) -> u32 {
         // 53 bits are what a double holds.
         let point = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         let rank = self.sums.partition_point(|&sum| sum <= point);
@@ -58,5 +108,14 @@ mod tests {
         let first_ten: u32 = counts[..10].iter().sum();
         let share = f64::from(first_ten) / 200_000.0;
         assert!((share - 2.96 / 7.73).abs() < 0.02, "{share}");
+    }
+
+    #[test]
+    fn four_of_five_and_some_more_are_in_the_first_fifth() {
+        let mut random = Random::new(1);
+        let chooser = Chooser::new(Choice::Skewed, 100);
+        let chosen = (0..10_000).map(|_| chooser.next(&mut random));
+        let first = chosen.filter(|&page| page < 20).count();
+        assert!((8200..8600).contains(&first), "{first}");
     }
 }

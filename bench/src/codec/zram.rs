@@ -1,5 +1,7 @@
 //! The kernel's codecs, which only a zram device gives access to.
 
+use std::fmt;
+
 use anyhow::{Context, Result, ensure};
 use compcache_engine::page::{PAGE_SIZE, Page};
 
@@ -32,11 +34,13 @@ impl Kernel {
     }
 }
 
-impl Contender for Kernel {
-    fn name(&self) -> String {
-        format!("zram {}", self.algorithm)
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "zram {}", self.algorithm)
     }
+}
 
+impl Contender for Kernel {
     fn whose(&self) -> Whose {
         Whose::Kernel
     }

@@ -1,5 +1,6 @@
 //! What holds pages: our store in this process, a zram device.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,44 +13,33 @@ use compcache_engine::store::{ColdPolicy, Progress};
 use compcache_engine::{BackingAccess, CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
 
 use crate::direct::{Aligned, Disk};
+use crate::held::Held;
 use crate::interrupt;
 use crate::zram::Zram;
 
-/// Bytes that a holder holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    /// The pages that are held.
-    pub(crate) original: u64,
-    /// The chunks alone.
-    pub(crate) compressed: u64,
-    /// The pool with the chunks in it: what lies between and beside them counts, a reserve of
-    /// empty memory for the next chunks does not.
-    pub(crate) pool: u64,
-    /// All memory, with the reserve and with what finds the chunks.
-    pub(crate) all: u64,
-}
-
-/// A holder of pages.
-pub(crate) trait Holder {
+/// What holds pages.
+pub(crate) trait Backend {
     /// Stores a page.
     fn store(&mut self, index: u64, page: &Page) -> Result<()>;
     /// Frees pages.
     fn discard(&mut self, first: u64, count: u64) -> Result<()>;
     /// Gives a page back.
     fn load(&mut self, index: u64, page: &mut Page) -> Result<()>;
-    /// What it holds now.
+    /// What it holds now; a reserve of empty memory for the next chunks is not of the pool.
     fn held(&self) -> Result<Held>;
     /// Has it do to the pages that it holds what time would do.
     fn settle(&mut self) -> Result<()> {
         Ok(())
     }
-    /// Has it compact its memory, where that is not done of itself; whether it did.
-    fn compact(&self) -> Result<bool>;
+    /// Has it compact its memory, if that is not done of itself; whether it did.
+    fn compact(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
-/// A holder that can be made.
+/// A backend that can be made.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum Contender {
     /// Our store with a codec.
     Ours(CodecSpec),
     /// The same, and all of its pages have become cold before it is looked at.
@@ -58,22 +48,23 @@ pub(crate) enum Kind {
     Zram(String),
 }
 
-impl Kind {
-    /// Its name in tables.
-    pub(crate) fn name(&self) -> String {
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Ours(codec) => format!("ours {codec}"),
-            Kind::Cold(codec) => format!("ours {codec}, cold"),
-            Kind::Zram(algorithm) => format!("zram {algorithm}"),
+            Contender::Ours(codec) => write!(f, "ours {codec}"),
+            Contender::Cold(codec) => write!(f, "ours {codec}, cold"),
+            Contender::Zram(algorithm) => write!(f, "zram {algorithm}"),
         }
     }
+}
 
+impl Contender {
     /// Makes one for so many pages.
-    pub(crate) fn make(&self, pages: u64) -> Result<Box<dyn Holder>> {
+    pub(crate) fn make(&self, pages: u64) -> Result<Box<dyn Backend>> {
         Ok(match self {
-            Kind::Ours(codec) => Box::new(Ours::new(*codec, pages)?),
-            Kind::Cold(codec) => Box::new(Cold(Ours::new(*codec, pages)?)),
-            Kind::Zram(algorithm) => {
+            Contender::Ours(codec) => Box::new(Ours::new(*codec, pages, false)?),
+            Contender::Cold(codec) => Box::new(Ours::new(*codec, pages, true)?),
+            Contender::Zram(algorithm) => {
                 let zram = Zram::new(algorithm, pages * PAGE_SIZE as u64)?;
                 Box::new(InZram {
                     disk: Disk::open(&zram.node())?,
@@ -92,7 +83,7 @@ struct InZram {
     zram: Zram,
 }
 
-impl Holder for InZram {
+impl Backend for InZram {
     fn store(&mut self, index: u64, page: &Page) -> Result<()> {
         self.page.0 = *page;
         self.disk.write(index, &self.page)
@@ -109,13 +100,7 @@ impl Holder for InZram {
     }
 
     fn held(&self) -> Result<Held> {
-        let held = self.zram.held()?;
-        Ok(Held {
-            original: held.original,
-            compressed: held.compressed,
-            pool: held.used,
-            all: held.used + held.table,
-        })
+        self.zram.held()
     }
 
     fn compact(&self) -> Result<bool> {
@@ -124,9 +109,20 @@ impl Holder for InZram {
     }
 }
 
+/// A page that was touched in no epoch is cold at once: all of them are to be.
+const COLD: ColdPolicy = ColdPolicy {
+    codec: CodecSpec::ZSTD,
+    age: 1,
+};
+
+/// How long the keeper gets to give back the memory that recompression has freed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Our store, with its keeper in a thread as in a device.
 struct Ours {
     store: Arc<BenchStore>,
+    /// Whether pages are recompressed by the codec that devices use for cold ones.
+    cold: bool,
     worker: Worker,
     _keeper: Keeper,
 }
@@ -134,7 +130,7 @@ struct Ours {
 type BenchStore = Store<LinuxHost, HeapFrames, HeapSlots>;
 
 impl Ours {
-    fn new(codec: CodecSpec, pages: u64) -> Result<Ours> {
+    fn new(codec: CodecSpec, pages: u64, cold: bool) -> Result<Ours> {
         // One thread stores.
         let size = pool_size::for_device(pages, None, 1);
         let wake = Arc::new(Wake::default());
@@ -156,12 +152,13 @@ impl Ours {
         Ok(Ours {
             worker: store.try_worker()?,
             store,
+            cold,
             _keeper: keeper,
         })
     }
 }
 
-impl Holder for Ours {
+impl Backend for Ours {
     fn store(&mut self, index: u64, page: &Page) -> Result<()> {
         let store = &self.store;
         Ok(store.write(&mut self.worker, index, std::slice::from_ref(page))?)
@@ -187,52 +184,15 @@ impl Holder for Ours {
         })
     }
 
-    fn compact(&self) -> Result<bool> {
-        Ok(false)
-    }
-}
-
-/// Our store, whose pages are recompressed by the codec that devices use for cold ones.
-struct Cold(Ours);
-
-/// A page that was touched in no epoch is cold at once: all of them are to be.
-const COLD: ColdPolicy = ColdPolicy {
-    codec: CodecSpec::ZSTD,
-    age: 1,
-};
-
-/// How long the keeper gets to give back the memory that recompression has freed.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-impl Holder for Cold {
-    fn store(&mut self, index: u64, page: &Page) -> Result<()> {
-        self.0.store(index, page)
-    }
-
-    fn discard(&mut self, first: u64, count: u64) -> Result<()> {
-        self.0.discard(first, count)
-    }
-
-    fn load(&mut self, index: u64, page: &mut Page) -> Result<()> {
-        self.0.load(index, page)
-    }
-
-    fn held(&self) -> Result<Held> {
-        self.0.held()
-    }
-
     fn settle(&mut self) -> Result<()> {
-        let store = &self.0.store;
-        let mut recompressor = store
-            .try_recompressor()?
-            .context("it is recompressed already")?;
+        if !self.cold {
+            return Ok(());
+        }
+        let recompressor = self.store.try_recompressor()?;
+        let mut recompressor = recompressor.context("it is recompressed already")?;
         while recompressor.step(COLD) != (Progress::EpochEnded { left: 0 }) {
             interrupt::check()?;
         }
         interrupt::pause(PATIENCE)
-    }
-
-    fn compact(&self) -> Result<bool> {
-        Ok(false)
     }
 }

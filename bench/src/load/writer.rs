@@ -1,14 +1,14 @@
 //! A file that is written, and what it must hold.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use compcache_engine::{PAGE_SIZE, Page};
 use compcache_random::Random;
+use fs_err::File;
+use fs_err::os::unix::fs::FileExt as _;
 
-use super::sums;
+use crate::sums;
 
 /// Pages of one write of a sequential pass.
 const BLOCK: u64 = 16;
@@ -25,17 +25,11 @@ impl Writer {
     /// Of a new file, from pages to choose from.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// If it cannot be made.
     pub(super) fn new(path: &Path, samples: Vec<Page>) -> Result<Writer> {
         ensure!(!samples.is_empty(), "no pages to write");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Writer {
-            file,
+            file: File::create(path)?,
             samples,
             content: Vec::new(),
         })
@@ -53,11 +47,9 @@ impl Writer {
             let block: Vec<u8> = numbers
                 .flat_map(|page| self.samples[(page % count) as usize])
                 .collect();
-            self.file
-                .write_all_at(&block, first * PAGE_SIZE as u64)
-                .with_context(|| format!("cannot write page {first}"))?;
+            self.file.write_all_at(&block, first * PAGE_SIZE as u64)?;
         }
-        self.file.sync_all().context("fsync failed")
+        Ok(self.file.sync_all()?)
     }
 
     /// Overwrites pages anywhere, with an fsync(2) after each `sync_every` of them.
@@ -73,12 +65,11 @@ impl Writer {
         for number in 1..=writes {
             let page = random.index(self.content.len());
             let sample = random.index(self.samples.len());
-            self.file
-                .write_all_at(&self.samples[sample], (page * PAGE_SIZE) as u64)
-                .with_context(|| format!("cannot write page {page}"))?;
+            let at = (page * PAGE_SIZE) as u64;
+            self.file.write_all_at(&self.samples[sample], at)?;
             self.content[page] = sample as u32;
             if number % sync_every == 0 {
-                self.file.sync_all().context("fsync failed")?;
+                self.file.sync_all()?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Processor time, of whoever takes part.
+//! Processor time, and pages swapped, as the kernel counts them.
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,81 @@
+//! Kinds of swap that are compared under the same load.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+
+use super::backend::Backend;
+use super::row::Row;
+use super::run::{Run, Workload};
+use crate::load::memory::Phase;
+use crate::rounds::{self, Failure, Runs};
+
+/// One that is compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    /// What takes the pages that do not fit.
+    pub(crate) backend: Backend,
+    /// Bytes that the processes may hold in memory.
+    pub(crate) limit: u64,
+}
+
+impl Contender {
+    /// One under a limit that all have; only if the pages are to fit they must.
+    pub(crate) fn new(backend: Backend, load: &Workload<'_>, limit: u64) -> Self {
+        let limit = match backend {
+            Backend::Ram => load.bytes() * 4 + (256 << 20),
+            _ => limit,
+        };
+        Contender { backend, limit }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.backend)
+    }
+}
+
+/// Runs each in each round. What fails is named on standard error and left out.
+///
+/// # Errors
+/// If nothing could be measured, or after Ctrl-C.
+pub(crate) fn compare(
+    title: &str,
+    contenders: &mut [Contender],
+    load: &Workload<'_>,
+    phases: &[Phase],
+    rounds: usize,
+) -> Result<Vec<Runs<Run>>> {
+    let title = format!("{title}, {}", processes(load.processes));
+    let run = |contender: &mut Contender, round| {
+        Run::new(&contender.backend, load, contender.limit, phases, round)
+    };
+    let runs = rounds::alternate(Some(&title), contenders, rounds, Failure::Skips, run)?.runs;
+    ensure!(
+        runs.iter().any(|runs| !runs.is_empty()),
+        "nothing could be measured"
+    );
+    Ok(runs)
+}
+
+/// A row for each contender that has runs, compared with every peer.
+pub(crate) fn rows(contenders: &[Contender], runs: &[Runs<Run>], processes: usize) -> Vec<Row> {
+    let measured = || contenders.iter().zip(runs).filter(|of| !of.1.is_empty());
+    let is_peer = |of: &Contender| !matches!(of.backend, Backend::Ours(_) | Backend::Ram);
+    let peers: Vec<(String, &Runs<Run>)> = measured()
+        .filter(|(contender, _)| is_peer(contender))
+        .map(|(contender, runs)| (contender.to_string(), runs))
+        .collect();
+    measured()
+        .map(|(contender, runs)| Row::new(contender, processes, runs, &peers))
+        .collect()
+}
+
+/// "1 process", "2 processes".
+pub(crate) fn processes(number: usize) -> String {
+    match number {
+        1 => "1 process".into(),
+        n => format!("{n} processes"),
+    }
+}
