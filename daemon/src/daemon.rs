@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 use crate::args::{ALREADY_RUNNING, DaemonArgs, MAX_DEVICES, MESSAGE_PREFIX};
 use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
+use crate::clean_start::{CleanStart, Unlifted, clean_start};
 use crate::file_system::FileSystem;
 use crate::mounts::plan::{self, Circumstances};
 use crate::mounts::{Mounts, dead, paths};
@@ -34,6 +35,8 @@ use crate::{kernel, logging, process, swapoff};
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
+    #[error(transparent)]
+    Limit(#[from] Unlifted),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("{0}")]
@@ -74,6 +77,7 @@ pub fn run(args: DaemonArgs) -> ExitCode {
 }
 
 fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
+    let CleanStart { ignored, warnings } = clean_start(args.detached)?;
     let uid = rustix::process::geteuid();
     let settings = Settings::new(args, uid.as_raw())?;
     logging::begin(args.verbose, &settings.config.log).map_err(StartError::Log)?;
@@ -94,15 +98,15 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let runtime_dir = RuntimeDir::claim(&settings.runtime_dir)?;
     // Before any thread is started, as threads inherit it. Without devices nobody's memory
     // depends on this process, and without root the kernel would refuse all of it.
-    let warnings = if uid.is_root() {
-        process::set_up(&settings.config.process)
-    } else {
-        Vec::new()
-    };
+    let mut warnings = warnings;
+    if uid.is_root() {
+        warnings.extend(process::set_up(&settings.config.process));
+    }
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+    let ends = [SIGTERM, SIGINT, SIGHUP].into_iter();
+    let signals = Signals::new(ends.filter(|signal| !ignored.contains(signal)))
         .map_err(|e| StartError::System("catch signals", e))?;
     let (listener, _socket_name) = runtime_dir.listen(access.group())?;
 

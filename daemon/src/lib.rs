@@ -13,6 +13,7 @@
 pub mod args;
 pub mod backend;
 mod bring_up;
+mod clean_start;
 pub mod client;
 pub mod config;
 pub mod daemon;
@@ -34,5 +35,6 @@ pub mod swapoff;
 pub mod types;
 
 pub use args::DaemonArgs;
+pub use clean_start::reset_sigchld;
 pub use client::{Client, ClientError};
 pub use daemon::run;

@@ -91,6 +91,35 @@ impl Hierarchies {
     }
 }
 
+/// The unified hierarchy, and those of version 1 that have one of these controllers. None where
+/// /proc is not mounted.
+#[must_use]
+pub fn hierarchies_of_this_process(controllers: &[&str]) -> Vec<Hierarchy> {
+    let table = mountinfo::read().unwrap_or_default();
+    let own = proc::read_or_empty(Path::new("/proc/self/cgroup"));
+    hierarchies(&table, &own, controllers)
+}
+
+fn hierarchies(mount_table: &[u8], self_cgroup: &[u8], controllers: &[&str]) -> Vec<Hierarchy> {
+    let found = mountinfo::parse(mount_table).filter_map(|mount| {
+        let (version, controller) = match mount.fstype {
+            b"cgroup2" => (Version::V2, None),
+            b"cgroup" => {
+                let has = |name: &&&str| mount.has_super_option(name);
+                (Version::V1, Some(controllers.iter().find(has)?.as_bytes()))
+            }
+            _ => return None,
+        };
+        let path = Path::new(OsStr::from_bytes(own_path(self_cgroup, controller)?));
+        Some(Hierarchy {
+            version,
+            own: own_directory(&mount.mountpoint, &mount.root, path),
+            top: mount.mountpoint,
+        })
+    });
+    found.collect()
+}
+
 impl Hierarchy {
     /// The directories of this process's own group and of those above it, up to where the hierarchy
     /// is mounted.
