@@ -40,7 +40,7 @@ mod swap_area;
 pub mod tree;
 mod wait;
 
-pub use bed::{Bed, stats};
+pub use bed::{Bed, NOBODY, stats};
 pub use binaries::{binary, test_program};
 pub use cgroup::{Cgroup, left_behind};
 pub use compcache_random::Random;
