@@ -37,25 +37,30 @@ fn init(bed: &Bed, disksize: u64) {
     });
 }
 
-/// SIGTERM brings every page back into memory before the daemon exits.
+/// A signal brings every page back into memory before the daemon exits.
 #[test]
-fn sigterm_while_swapped_on() {
-    let Some(mut bed) = Bed::with_devices(2) else {
-        return;
-    };
-    swap_on(&bed);
-    let group = Cgroup::new(LIMIT);
-    let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 21);
-    hog.fill();
-    group.set_limit(4 * SIZE);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    let out = daemon.finish();
-    assert_eq!(out.code(), 0, "{out}");
-    hog.verify();
-    drop(hog);
-    drop(group);
-    bed.assert_nothing_left();
+fn signals_while_swapped_on() {
+    let Some(mut bed) = Bed::new() else { return };
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        bed.start(&["--disksize_kb", &(2 * SIZE / 1024).to_string()]);
+        bed.ask(&Request::SwapOn {
+            device: Some(0),
+            params: ParamsUpdate::default(),
+            priority: None,
+        });
+        let group = Cgroup::new(LIMIT);
+        let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 21);
+        hog.fill();
+        group.set_limit(4 * SIZE);
+        let daemon = bed.take_daemon();
+        daemon.signal(signal);
+        let out = daemon.finish();
+        assert_eq!(out.code(), 0, "{out}");
+        hog.verify();
+        drop(hog);
+        drop(group);
+        bed.assert_nothing_left();
+    }
 }
 
 /// Reset and changes are refused while the device is swapped on, and its pages stay.
@@ -194,9 +199,7 @@ fn daemon_killed_with_pages_on_its_device() {
     hog.verify();
     drop(hog);
     drop(group);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.finish().code(), 0);
+    bed.stop();
     bed.assert_nothing_left();
 }
 
@@ -291,9 +294,7 @@ fn daemon_stays_while_pages_do_not_fit() {
     hog.verify();
 
     group.set_limit(4 * SIZE);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.finish().code(), 0);
+    bed.stop();
     hog.verify();
     drop(hog);
     drop(group);
@@ -322,8 +323,6 @@ fn second_signal_with_force_loses_pages() {
     drop(group);
     // The kernel may have kept the swap area; the next daemon takes it down.
     bed.start(&[]);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.finish().code(), 0);
+    bed.stop();
     bed.assert_nothing_left();
 }
