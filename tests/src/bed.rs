@@ -16,7 +16,7 @@ use crate::binaries::binary;
 use crate::cgroup::{self, Cgroup};
 use crate::machine::{Machine, loops_under, mounts_under, processes_with};
 use crate::outcome::{Outcome, Running, try_signal};
-use crate::wait::{until, until_or};
+use compcache_test_support::{open_directory, until, until_or};
 
 /// How long a daemon may take to end when the test is over.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -54,11 +54,7 @@ impl Bed {
     }
 
     fn on(machine: Option<Machine>) -> Bed {
-        let directory = tempfile::Builder::new()
-            .prefix("compcache-test-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .tempdir()
-            .expect("a temporary directory");
+        let directory = open_directory();
         fs::create_dir(directory.path().join("dev")).expect("a new directory");
         Bed {
             daemon: None,

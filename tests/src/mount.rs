@@ -17,7 +17,7 @@ use crate::bed::Bed;
 use crate::cgroup::Cgroup;
 use crate::machine::mounts_under;
 use crate::outcome::{Outcome, try_signal};
-use crate::wait::until;
+use compcache_test_support::until;
 
 /// After this time a test is taken to hang in a request that is never answered.
 const PATIENCE: Duration = Duration::from_secs(400);
