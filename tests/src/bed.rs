@@ -16,7 +16,7 @@ use crate::binaries::binary;
 use crate::cgroup::{self, Cgroup};
 use crate::machine::{Machine, loops_under, mounts_under, processes_with};
 use crate::outcome::{Outcome, Running, try_signal};
-use compcache_test_support::{open_directory, until, until_or};
+use compcache_test_support::{open_directory, until, until_or, wait_until};
 
 /// How long a daemon may take to end when the test is over.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -303,8 +303,8 @@ impl Bed {
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         let directory = self.directory();
-        until("the end of every process", || {
-            processes_with(directory).is_empty().then_some(())
+        wait_until("the end of every process", || {
+            processes_with(directory).is_empty()
         });
         assert_eq!(loops_under(directory), Vec::<PathBuf>::new());
         assert_eq!(mounts_under(directory), Vec::<PathBuf>::new());
@@ -320,9 +320,7 @@ impl Bed {
             .collect();
         assert_eq!(left, Vec::<PathBuf>::new());
         // Other programs' groups may be between the death of their maker and their removal.
-        until("no cgroup to be left", || {
-            cgroup::left_behind().is_empty().then_some(())
-        });
+        wait_until("no cgroup to be left", || cgroup::left_behind().is_empty());
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 
-use compcache_tests::{Bed, NOBODY, Outcome, Running, mounts_under, needs, until};
+use compcache_tests::{Bed, NOBODY, Outcome, Running, mounts_under, needs, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -188,9 +188,9 @@ fn what_a_killed_daemon_leaves_is_cleaned_up() {
         bed.signal_daemon(Signal::KILL);
         let dead = || {
             let error = fs::metadata(bed.path("mounted")).err();
-            (error?.raw_os_error() == Some(libc::ENOTCONN)).then_some(())
+            error.and_then(|error| error.raw_os_error()) == Some(libc::ENOTCONN)
         };
-        until("the daemon's death", dead);
+        wait_until("the daemon's death", dead);
     };
     bed.mount();
     kill();
@@ -284,9 +284,7 @@ fn a_user_without_root_has_a_daemon_of_their_own() {
         assert!(out.contains(words), "{words:?} not in {out}");
     }
     let socket = PathBuf::from(bed.path("home/run/compcache/control.sock"));
-    until("the end of the user's daemon", || {
-        (!socket.exists()).then_some(())
-    });
+    wait_until("the end of the user's daemon", || !socket.exists());
     bed.wait_for_the_end();
 }
 
@@ -301,7 +299,7 @@ fn mounts_of_the_configuration_and_one_limit_for_all() {
     ));
     let daemon = ["daemon", "--config", &config, "--exit-when-idle"];
     let running = Running::start(bed.command("compcache").args(daemon));
-    until("the mount", || (!bed.mounts().is_empty()).then_some(()));
+    wait_until("the mount", || !bed.mounts().is_empty());
     assert_eq!(
         fs::read_to_string(bed.path("mounted/file")).unwrap(),
         "content"

@@ -1,6 +1,6 @@
 //! `compcache demo`: works, and leaves the machine as it was, however it ends.
 
-use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, needs, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, needs, until, wait_until};
 
 fn demo(bed: &Bed) -> Running {
     let mut command = bed.command("compcache");
@@ -116,9 +116,7 @@ fn killed_in_the_middle_and_not_run_again() {
     wait_for_swap(&bed, &mut running);
     running.signal(libc::SIGKILL);
     assert_eq!(running.finish().code(), 128 + 9);
-    until("the end of the device", || {
-        bed.devices_left().is_empty().then_some(())
-    });
+    wait_until("the end of the device", || bed.devices_left().is_empty());
     // The cgroup is what the next one has to remove.
     assert_summary(bed.compcache(&["demo", "--size", "64M"]));
     bed.assert_nothing_left();

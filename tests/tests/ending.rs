@@ -7,7 +7,7 @@ use std::process::Command;
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
 use compcache_tests::{
-    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, needs, stats, until,
+    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, needs, stats, until, wait_until,
 };
 use compcached::protocol::{ErrorCode, Request};
 use compcached::{Client, ClientError};
@@ -141,10 +141,9 @@ fn reset_while_requests_are_in_flight() {
                 ]),
             })
             .collect();
-        until("requests in flight", || {
+        wait_until("requests in flight", || {
             let stats = stats(&bed, 0);
-            (stats.writes > 64 && stats.reads > 64 || users.iter_mut().all(Running::has_ended))
-                .then_some(())
+            stats.writes > 64 && stats.reads > 64 || users.iter_mut().all(Running::has_ended)
         });
         // Until it is granted, which at the latest is when its users have ended.
         until("the reset", || {
@@ -163,8 +162,8 @@ fn reset_while_requests_are_in_flight() {
         assert!(loops_under(bed.directory()).is_empty());
         assert!(!node.exists());
     }
-    until("every descriptor to be closed", || {
-        (descriptors(&mut bed) <= before).then_some(())
+    wait_until("every descriptor to be closed", || {
+        descriptors(&mut bed) <= before
     });
     init(&bed, 64 * MIB);
     assert_eq!(stats(&bed, 0).pages_stored, 1, "the swap header alone");
@@ -262,9 +261,7 @@ fn hog_that_does_not_fit(bed: &Bed, seed: u64) -> Option<(Cgroup, Hog)> {
 }
 
 fn wait_for_log(bed: &mut Bed, words: &str) {
-    until(words, || {
-        bed.daemon().stderr().contains(words).then_some(())
-    });
+    wait_until(words, || bed.daemon().stderr().contains(words));
 }
 
 /// Pages that do not fit back keep the daemon: it says why, and serves on, and no program is killed
@@ -287,9 +284,9 @@ fn daemon_stays_while_pages_do_not_fit() {
     bed.compcache(&["swap", "off"])
         .refused(&["do not fit back", "stop programs or add other swap"]);
     bed.daemon().signal(libc::SIGTERM);
-    until("the second refusal", || {
+    wait_until("the second refusal", || {
         let log = bed.daemon().stderr();
-        (log.matches("staying").count() == 2).then_some(())
+        log.matches("staying").count() == 2
     });
     hog.verify();
 

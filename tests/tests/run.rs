@@ -6,6 +6,7 @@ use std::process::Command;
 use compcache_tests::content::Kind;
 use compcache_tests::{
     Bed, Cgroup, Hog, MIB, OnTerminal, Outcome, Running, binary, left_behind, needs, until,
+    wait_until,
 };
 
 /// Builds twice the 48 MiB that it may have in pages of its own, and checks them three times.
@@ -135,7 +136,7 @@ fn signals_are_passed_on() {
         trap 'echo USR1' USR1; trap 'echo USR2' USR2; echo ready
         while :; do sleep 0.05; done";
     let running = Running::start(&mut run(&bed, "32M", &["-q", "--", "sh", "-c", script]));
-    let printed = |word: &str| until(word, || running.stdout().contains(word).then_some(()));
+    let printed = |word: &str| wait_until(word, || running.stdout().contains(word));
     printed("ready");
     running.signal(libc::SIGUSR1);
     printed("USR1");
@@ -163,9 +164,7 @@ fn ctrl_c_on_a_terminal() {
         &["run", "-m", "32M", "-q", "--", "sh", "-c", script],
         |command| bed.set_environment(command),
     );
-    until("ready", || {
-        terminal.running.stdout().contains("ready").then_some(())
-    });
+    wait_until("ready", || terminal.running.stdout().contains("ready"));
     terminal.interrupt();
     let out = terminal.running.finish();
     assert_eq!(out.stdout.matches("caught").count(), 1, "{out}");
@@ -182,7 +181,7 @@ fn a_signal_that_kills() {
         "32M",
         &["-q", "--", "sh", "-c", "echo ready; exec sleep 300"],
     ));
-    until("ready", || running.stdout().contains("ready").then_some(()));
+    wait_until("ready", || running.stdout().contains("ready"));
     running.signal(libc::SIGINT);
     assert_eq!(running.finish().code(), 128 + 2);
     bed.assert_nothing_left();
@@ -273,9 +272,9 @@ fn killed_run_gives_its_device_back() {
     drop(hog);
     drop(group);
     // The next run removes the cgroup that is left, once the killed program has left it.
-    until("the cgroup of the killed run to be removed", || {
+    wait_until("the cgroup of the killed run to be removed", || {
         Outcome::of(&mut run(&bed, "32M", &["-q", "--", "true"])).success();
-        left_behind().is_empty().then_some(())
+        left_behind().is_empty()
     });
     bed.assert_nothing_left();
 }
