@@ -132,7 +132,7 @@ fn pools_are_compared() {
 
 #[test]
 fn swap_is_compared() {
-    if !compcache_test_needs::root() {
+    if !compcache_test_support::needs::root() {
         return;
     }
     let report = json_alone(&[
@@ -171,7 +171,7 @@ fn swap_is_compared() {
 
 #[test]
 fn devices_are_compared() {
-    if !compcache_test_needs::root() {
+    if !compcache_test_support::needs::root() {
         return;
     }
     let report = json_alone(&["device", "--only", "lz4"]);
@@ -185,7 +185,7 @@ fn devices_are_compared() {
 
 #[test]
 fn files_are_compared() {
-    if !compcache_test_needs::root() {
+    if !compcache_test_support::needs::root() {
         return;
     }
     let plots = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ fn a_busy_device_bounds_it_and_an_idle_one_does_not() {
     // A number that nobody else asks for. Idle states of their own are not needed for this.
     let setting = CpuLatencySetting::Microseconds(7);
     let Some(cpu_latency) = CpuLatency::start(setting).unwrap() else {
-        let _ = compcache_test_needs::kernel(false, "a cpuidle driver");
+        let _ = compcache_test_support::needs::kernel(false, "a cpuidle driver");
         return;
     };
     let mut fixture = fixture(Channel::Auto);

@@ -39,7 +39,7 @@ fn alone() -> (MutexGuard<'static, ()>, File) {
 /// Whether dead slots are freed at once here.
 fn at_once(fixture: &Fixture) -> bool {
     let at_once = fixture.device.status().dead_slots.unwrap() == Freeing::AtOnce;
-    compcache_test_needs::traced_swap(at_once)
+    compcache_test_support::needs::traced_swap(at_once)
 }
 
 /// Memory of this process, page by page.
@@ -214,7 +214,7 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
 
 /// A swap file on a file system on the disk: its slots are not the disk's pages.
 fn a_swap_file_on_the_disk_is_left_alone(channel: Channel) {
-    if !compcache_test_needs::programs(&["mkfs.ext4"]) {
+    if !compcache_test_support::needs::programs(&["mkfs.ext4"]) {
         return;
     }
     let _alone = alone();

@@ -22,7 +22,7 @@ fn without_root(act: impl FnOnce(&Path) + Send) {
     if !can_mount() {
         return;
     }
-    if !compcache_test_needs::programs(&["fusermount3"]) {
+    if !compcache_test_support::needs::programs(&["fusermount3"]) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -94,7 +94,7 @@ mod tests {
     /// Where the kernel reports pressure, the administrator can be notified of it.
     #[test]
     fn there_are_triggers_where_the_kernel_has_them() {
-        if !compcache_test_needs::root() {
+        if !compcache_test_support::needs::root() {
             return;
         }
         let reports = Path::new("/proc/pressure/memory").exists();

@@ -1,6 +1,7 @@
 //! A private daemon, and the programs that speak to it.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,10 +16,12 @@ use crate::binaries::binary;
 use crate::cgroup::{self, Cgroup};
 use crate::machine::{Machine, loops_under, mounts_under, processes_with};
 use crate::outcome::{Outcome, Running, try_signal};
-use crate::wait::{until, until_or};
+use compcache_test_support::{open_directory, until, until_or, wait_until};
 
 /// How long a daemon may take to end when the test is over.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A user without rights: `nobody`.
+pub const NOBODY: u32 = 65534;
 
 /// A runtime and a device directory of the test's own, and the daemon that serves there once it is
 /// started. All of it is taken down when this is dropped, with swap first.
@@ -26,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Bed {
     daemon: Option<Running>,
     directory: TempDir,
-    _machine: Machine,
+    _machine: Option<Machine>,
 }
 
 impl Bed {
@@ -37,17 +40,27 @@ impl Bed {
     #[must_use]
     pub fn new() -> Option<Bed> {
         let machine = Machine::take()?;
-        let directory = tempfile::Builder::new()
-            .prefix("compcache-test-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .tempdir()
-            .expect("a temporary directory");
+        Some(Self::on(Some(machine)))
+    }
+
+    /// A bed for programs that touch nothing of the machine: needs no root, and waits for no other
+    /// test.
+    ///
+    /// # Panics
+    /// Where there can be no temporary directory.
+    #[must_use]
+    pub fn without_root() -> Bed {
+        Self::on(None)
+    }
+
+    fn on(machine: Option<Machine>) -> Bed {
+        let directory = open_directory();
         fs::create_dir(directory.path().join("dev")).expect("a new directory");
-        Some(Bed {
+        Bed {
             daemon: None,
             directory,
             _machine: machine,
-        })
+        }
     }
 
     /// A bed whose daemon serves `devices` devices.
@@ -67,7 +80,7 @@ impl Bed {
     /// Where it ends instead.
     pub fn start(&mut self, arguments: &[&str]) {
         let mut command = self.command("compcached");
-        self.start_daemon(command.args(arguments));
+        self.start_by(command.args(arguments));
     }
 
     /// As [`Bed::start`], in a cgroup.
@@ -77,10 +90,14 @@ impl Bed {
     pub fn start_in(&mut self, group: &Cgroup, arguments: &[&str]) {
         let mut command = group.command(&binary("compcached"));
         self.set_environment(&mut command);
-        self.start_daemon(command.args(arguments));
+        self.start_by(command.args(arguments));
     }
 
-    fn start_daemon(&mut self, command: &mut Command) {
+    /// As [`Bed::start`], by a command that becomes the daemon.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub fn start_by(&mut self, command: &mut Command) {
         assert!(self.daemon.is_none(), "a daemon runs already");
         let daemon = Running::start(command);
         self.daemon = Some(daemon);
@@ -108,6 +125,28 @@ impl Bed {
     /// Where none was started.
     pub fn take_daemon(&mut self) -> Running {
         self.daemon.take().expect("a daemon")
+    }
+
+    /// Ends the daemon that was started by SIGTERM.
+    ///
+    /// # Panics
+    /// Where there is none, or it fails.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let daemon = self.take_daemon();
+        daemon.signal(libc::SIGTERM);
+        daemon.finish().success();
+    }
+
+    /// Writes a configuration file for the daemon's `--config`, and gives its path.
+    ///
+    /// # Panics
+    /// Where it can't be written.
+    #[must_use]
+    pub fn config(&self, content: impl AsRef<[u8]>) -> String {
+        let path = self.directory().join("compcache.toml");
+        fs::write(&path, content).expect("a configuration file");
+        path.into_os_string().into_string().expect("UTF-8")
     }
 
     /// A directory for the test's files.
@@ -149,7 +188,8 @@ impl Bed {
     pub fn set_environment(&self, command: &mut Command) {
         command
             .env("COMPCACHE_RUNTIME_DIR", self.runtime_dir())
-            .env("COMPCACHE_DEV_DIR", self.dev_dir());
+            .env("COMPCACHE_DEV_DIR", self.dev_dir())
+            .env_remove("NOTIFY_SOCKET");
     }
 
     /// Runs `rzscontrol` on this bed.
@@ -162,6 +202,38 @@ impl Bed {
     #[must_use]
     pub fn compcache(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(self.command("compcache").args(arguments))
+    }
+
+    /// A copy of one of our programs that everybody may run, in the bed's directory.
+    ///
+    /// # Panics
+    /// Where it can't be made.
+    #[must_use]
+    pub fn copy_of(&self, program: &str) -> PathBuf {
+        let copy = self.directory().join(program);
+        if !copy.exists() {
+            fs::copy(binary(program), &copy).expect("a copy of the program");
+            let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&copy, everybody).expect("its mode");
+        }
+        copy
+    }
+
+    /// Runs one of our programs on this bed as the user [`NOBODY`].
+    ///
+    /// # Panics
+    /// As [`Bed::copy_of`] and [`Outcome::of`].
+    #[must_use]
+    pub fn as_nobody(&self, program: &str, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new("setpriv");
+        command
+            .args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")])
+            .arg("--clear-groups")
+            .arg(self.copy_of(program))
+            .args(arguments)
+            .current_dir("/");
+        self.set_environment(&mut command);
+        Outcome::of(&mut command)
     }
 
     /// Asks the daemon something over its socket.
@@ -212,6 +284,18 @@ impl Bed {
             .expect("a device")
     }
 
+    /// The files of devices that are there now: none, where all were given back.
+    #[must_use]
+    pub fn devices_left(&self) -> Vec<PathBuf> {
+        let directories = [self.runtime_dir(), self.dev_dir()].into_iter();
+        let entries = directories.filter_map(|directory| fs::read_dir(directory).ok());
+        entries
+            .flat_map(|entries| entries.flatten())
+            .filter(|entry| entry.file_name().as_bytes().starts_with(b"ramzswap"))
+            .map(|entry| entry.path())
+            .collect()
+    }
+
     /// Asserts that nothing of this bed is left: no process, no swap, no loop device, no mount.
     ///
     /// # Panics
@@ -219,21 +303,24 @@ impl Bed {
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         let directory = self.directory();
-        until("the end of every process", || {
-            processes_with(directory).is_empty().then_some(())
+        wait_until("the end of every process", || {
+            processes_with(directory).is_empty()
         });
         assert_eq!(loops_under(directory), Vec::<PathBuf>::new());
         assert_eq!(mounts_under(directory), Vec::<PathBuf>::new());
-        let nodes: Vec<_> = fs::read_dir(self.dev_dir())
-            .expect("the device directory")
-            .flatten()
+        let entries = |directory| fs::read_dir(directory).into_iter().flatten().flatten();
+        let left: Vec<_> = entries(self.dev_dir())
+            .chain(entries(self.runtime_dir()))
             .map(|entry| entry.path())
+            // A daemon leaves its lock, and one that `compcache` started its log.
+            .filter(|path| {
+                path.extension()
+                    .is_none_or(|end| end != "lock" && end != "log")
+            })
             .collect();
-        assert_eq!(nodes, Vec::<PathBuf>::new());
+        assert_eq!(left, Vec::<PathBuf>::new());
         // Other programs' groups may be between the death of their maker and their removal.
-        until("no cgroup to be left", || {
-            cgroup::left_behind().is_empty().then_some(())
-        });
+        wait_until("no cgroup to be left", || cgroup::left_behind().is_empty());
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use compcache_host::cgroup::{Hierarchies, Hierarchy};
 use compcache_host::proc;
 
-use crate::wait::{DEADLINE, until_or};
+use compcache_test_support::{DEADLINE, until_or};
 
 /// How the names of all cgroups begin that compcache and its tests make.
 const PREFIX: &str = "compcache-";

@@ -9,7 +9,7 @@ use crate::PAGE;
 use crate::binaries::test_program;
 use crate::cgroup::Cgroup;
 use crate::content::Kind;
-use crate::wait::DEADLINE;
+use compcache_test_support::DEADLINE;
 
 /// A running `compcache-test-hog`. It is killed when this is dropped.
 #[derive(Debug)]

@@ -22,7 +22,7 @@
 //!
 //! The programs under test are built by the harness itself ([`binary`]).
 
-pub use compcache_test_needs as needs;
+pub use compcache_test_support::{DEADLINE, SetAtEnd, needs, until, until_or, wait_until};
 
 mod bed;
 mod binaries;
@@ -38,9 +38,8 @@ mod mount;
 mod outcome;
 mod swap_area;
 pub mod tree;
-mod wait;
 
-pub use bed::{Bed, stats};
+pub use bed::{Bed, NOBODY, stats};
 pub use binaries::{binary, test_program};
 pub use cgroup::{Cgroup, left_behind};
 pub use compcache_random::Random;
@@ -51,7 +50,6 @@ pub use map::Map;
 pub use mount::{Mode, MountBed, drop_page_cache, status_field};
 pub use outcome::{OnTerminal, Outcome, Running};
 pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
-pub use wait::{DEADLINE, SetAtEnd, until, until_or};
 
 /// Bytes in a mebibyte.
 pub const MIB: u64 = 1 << 20;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use compcache_host::{mountinfo, proc};
-use compcache_test_needs as needs;
+use compcache_test_support::needs;
 use rustix::fs::FlockOperation;
 
 use crate::cgroup;

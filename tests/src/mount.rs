@@ -17,7 +17,7 @@ use crate::bed::Bed;
 use crate::cgroup::Cgroup;
 use crate::machine::mounts_under;
 use crate::outcome::{Outcome, try_signal};
-use crate::wait::until;
+use compcache_test_support::wait_until;
 
 /// After this time a test is taken to hang in a request that is never answered.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -217,8 +217,8 @@ impl MountBed {
         }
         first.refused(&["umount"]);
         Outcome::of(Command::new("umount").arg("-l").arg(&self.point)).success();
-        until("the end of the dead mount", || {
-            mounts_under(&self.point).is_empty().then_some(())
+        wait_until("the end of the dead mount", || {
+            mounts_under(&self.point).is_empty()
         });
         self.mount(mode, options);
     }

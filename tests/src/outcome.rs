@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use crate::wait::{DEADLINE, until_or};
+use compcache_test_support::{DEADLINE, until_or};
 
 /// How a program ended and what it printed.
 #[derive(Debug, Clone)]

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use compcache_test_support::filled_file;
+
 use crate::outcome::Outcome;
 
 /// Writes a file of `bytes` without holes and makes a swap area of it with mkswap(8).
@@ -14,19 +16,6 @@ use crate::outcome::Outcome;
 pub fn swap_file(path: &Path, bytes: u64) {
     filled_file(path, bytes);
     mkswap(path);
-}
-
-fn filled_file(path: &Path, bytes: u64) {
-    let mut file = File::create(path).expect("a new file");
-    let block = vec![0xa5; 1 << 20];
-    let mut left = bytes;
-    while left > 0 {
-        let part = left.min(block.len() as u64);
-        file.write_all(&block[..part as usize])
-            .expect("room for the file");
-        left -= part;
-    }
-    file.sync_all().expect("the file on its disk");
 }
 
 fn mkswap(path: &Path) {

@@ -354,49 +354,58 @@ fn backing_swaps() {
 }
 
 #[test]
-fn no_daemon() {
-    let Some(bed) = Bed::new() else { return };
-    for (program, arguments) in [
-        ("rzscontrol", &["/dev/ramzswap0", "--init"][..]),
-        ("rzscontrol", &["/dev/ramzswap0", "--stats"]),
-        ("compcache", &["status"]),
-        ("compcache", &["swap", "off"]),
-    ] {
-        let out = Outcome::of(bed.command(program).args(arguments));
-        out.refused(&["no daemon is running", "compcached"]);
-    }
-    bed.assert_nothing_left();
-}
-
-#[test]
 fn daemon_arguments_and_configuration() {
     let Some(bed) = Bed::new() else { return };
-    let config = bed.directory().join("compcache.toml");
     let not_a_file = bed.directory().join("dev");
-    let refused = |arguments: &[&str], words: &[&str]| {
-        Outcome::of(bed.command("compcached").args(arguments)).refused(words);
+    let refused = |code: i32, arguments: &[&str], words: &[&str]| {
+        let out = Outcome::of(bed.command("compcached").args(arguments));
+        assert_eq!(out.code(), code, "{out}");
+        out.refused(words);
         assert!(!bed.runtime_dir().join("control.sock").exists());
+        assert_eq!(bed.devices_left(), Vec::<PathBuf>::new());
     };
-    refused(&["--num-devices", "0"], &["0", "64"]);
-    refused(&["--num-devices", "65"], &["65", "64"]);
-    refused(&["--num-devices", "many"], &["many"]);
-    refused(&["--disksize_kb", "-1"], &["-1"]);
-    refused(&["--disksize_kb", "0"], &["0", "40 kB"]);
-    refused(&["--disksize_kb", "17179869185"], &["2^44"]);
-    refused(&["--memlimit_kb", "63"], &["64512 bytes", "64 kB"]);
-    refused(
-        &["--backing_swap", "/no/such/file"],
-        &["/no/such/file", "No such file"],
-    );
-    refused(&["--codec", "lzma"], &["lzma", "lz4", "wkdm"]);
-    refused(
-        &["--config", "/no/such/file"],
-        &["/no/such/file", "No such file"],
-    );
-    refused(
-        &["--config", text(&not_a_file)],
-        &[text(&not_a_file), "directory"],
-    );
+    for (arguments, words) in [
+        (&["--num-devices", "0"][..], &["0", "64"][..]),
+        (&["--num-devices", "65"], &["65", "64"]),
+        (&["--num-devices", "many"], &["many"]),
+        (&["--disksize_kb", "-1"], &["-1"]),
+        (&["--disksize_kb", "many"], &["many"]),
+        (
+            &["--disksize_kb", "99999999999999999999999"],
+            &["99999999999999999999999"],
+        ),
+        (&["--no-such-option"], &["--no-such-option"]),
+        (&["argument"], &["argument"]),
+    ] {
+        refused(2, arguments, words);
+    }
+    for (arguments, words) in [
+        (["--disksize_kb", "0"], &["disksize 0", "40 kB"][..]),
+        (["--disksize_kb", "17179869185"], &["2^44"]),
+        (
+            ["--memlimit_kb", "63"],
+            &["memlimit of 64512 bytes", "64 kB"],
+        ),
+        (
+            ["--backing_swap", "/no/such/file"],
+            &["/no/such/file", "No such file"],
+        ),
+        (
+            ["--backing_swap", text(&not_a_file)],
+            &["ramzswap0: backing swap"],
+        ),
+        (["--codec", "lzma"], &["lzma", "lz4", "wkdm"]),
+        (
+            ["--config", "/no/such/file"],
+            &["/no/such/file: cannot be read", "No such file"],
+        ),
+        (
+            ["--config", text(&not_a_file)],
+            &[text(&not_a_file), "directory"],
+        ),
+    ] {
+        refused(1, &arguments, words);
+    }
     for (content, words) in [
         ("colour = 1\n", ["line 1", "colour"]),
         ("num_devices = \"two\"\n", ["line 1", "num_devices"]),
@@ -408,15 +417,18 @@ fn daemon_arguments_and_configuration() {
         ("[[device]]\nnumber = 0\nsize = 3\n", ["line 3", "size"]),
         ("[[device]]\nnumber = 3\n", ["number 3", "num_devices"]),
         ("num_devices = \n", ["line 1", "num_devices"]),
+        ("num_devices = 4\nnonsense = 1\n", ["line 2", "`nonsense`"]),
+        ("group = \"no-such-group\"", ["group", "no-such-group"]),
     ] {
-        fs::write(&config, content).expect("a file");
+        let config = bed.config(content);
         refused(
-            &["--config", text(&config)],
-            &[&[text(&config)], &words[..]].concat(),
+            1,
+            &["--config", &config],
+            &[&[&*config], &words[..]].concat(),
         );
     }
-    fs::write(&config, b"log = \"\xff\"\n").expect("a file");
-    refused(&["--config", text(&config)], &[text(&config)]);
+    let config = bed.config(b"log = \"\xff\"\n");
+    refused(1, &["--config", &config], &[&config]);
     bed.assert_nothing_left();
 }
 
@@ -518,4 +530,38 @@ fn run_without_cgroup_rights() {
         assert_eq!(out.code(), 125, "{out}");
     }
     bed.assert_nothing_left();
+}
+
+/// What only the daemon can refuse has the status 1; wrong arguments have 2.
+#[test]
+fn status_of_what_the_daemon_refuses() {
+    let Some(bed) = Bed::with_devices(4) else {
+        return;
+    };
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let out = bed.rzscontrol(arguments);
+        assert_eq!(out.code(), 1, "{out}");
+        out.refused(words);
+    };
+    refused(&["ramzswap7", "--init"], &["ramzswap7"]);
+    refused(&["ramzswap0", "--stats"], &["not initialised"]);
+    refused(
+        &["ramzswap0", "--memlimit_kb=63", "--init"],
+        &["64512 bytes", "64 kB"],
+    );
+    refused(
+        &["ramzswap0", "--backing_swap=/no/such", "--init"],
+        &["/no/such"],
+    );
+    refused(&["ramzswap0", "--backing_swap=/etc", "--init"], &["/etc"]);
+    let init = ["ramzswap0", "--disksize_kb=8192", "--init", "--verbose"];
+    bed.rzscontrol(&init).success();
+    refused(&["ramzswap0", "--init"], &["already initialised"]);
+    refused(
+        &["ramzswap0", "--disksize_kb=4096"],
+        &["already initialised"],
+    );
+    let out = bed.compcache(&["status", "ramzswap9"]);
+    assert_eq!(out.code(), 1, "{out}");
+    out.refused(&["ramzswap9"]);
 }

@@ -1,6 +1,6 @@
 //! `compcache demo`: works, and leaves the machine as it was, however it ends.
 
-use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, needs, until};
+use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, needs, until, wait_until};
 
 fn demo(bed: &Bed) -> Running {
     let mut command = bed.command("compcache");
@@ -8,11 +8,18 @@ fn demo(bed: &Bed) -> Running {
     Running::start(&mut command)
 }
 
+/// Asserts that a demo of 64 MiB has checked all of it, with pages swapped out.
+#[track_caller]
 fn assert_summary(out: Outcome) {
     let text = out.success();
-    for word in ["verified", "ratio"] {
-        assert!(text.to_lowercase().contains(word), "{text}");
+    assert!(
+        text.starts_with("Verified: each of 16384 pages held"),
+        "{text}"
+    );
+    for word in ["ratio", "swapped out"] {
+        assert!(text.contains(word), "no {word:?} in {text}");
     }
+    assert!(!text.contains("swapped out               0B"), "{text}");
 }
 
 #[test]
@@ -20,6 +27,7 @@ fn with_every_codec() {
     let Some(bed) = Bed::new() else { return };
     for codec in ["lzo", "wkdm", "lz4", "zstd"] {
         let out = bed.compcache(&["demo", "--size", "64M", "--limit", "24M", "--codec", codec]);
+        assert!(bed.devices_left().is_empty());
         assert_summary(out);
         bed.assert_nothing_left();
     }
@@ -44,12 +52,14 @@ fn wait_for_swap(bed: &Bed, running: &mut Running) {
 #[test]
 fn interrupted_in_the_middle() {
     let Some(bed) = Bed::new() else { return };
-    for signal in [libc::SIGINT, libc::SIGTERM] {
+    for (signal, name) in [(libc::SIGINT, "SIGINT"), (libc::SIGTERM, "SIGTERM")] {
         let mut running = demo(&bed);
         wait_for_swap(&bed, &mut running);
         running.signal(signal);
         let out = running.finish();
         assert_eq!(out.code(), 128 + signal, "{out}");
+        out.refused(&[&format!("stopped by {name}")]);
+        assert!(bed.devices_left().is_empty());
         bed.assert_nothing_left();
     }
 }
@@ -93,6 +103,21 @@ fn killed_in_the_middle() {
     wait_for_swap(&bed, &mut running);
     running.signal(libc::SIGKILL);
     assert_eq!(running.finish().code(), 128 + 9);
+    assert_summary(bed.compcache(&["demo", "--size", "64M"]));
+    bed.assert_nothing_left();
+}
+
+/// Nor is another run needed for that: the connection may end before the program's memory is free,
+/// and then the daemon tries again.
+#[test]
+fn killed_in_the_middle_and_not_run_again() {
+    let Some(bed) = Bed::new() else { return };
+    let mut running = demo(&bed);
+    wait_for_swap(&bed, &mut running);
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.finish().code(), 128 + 9);
+    wait_until("the end of the device", || bed.devices_left().is_empty());
+    // The cgroup is what the next one has to remove.
     assert_summary(bed.compcache(&["demo", "--size", "64M"]));
     bed.assert_nothing_left();
 }

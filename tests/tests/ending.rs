@@ -7,7 +7,7 @@ use std::process::Command;
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
 use compcache_tests::{
-    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, needs, stats, until,
+    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, needs, stats, until, wait_until,
 };
 use compcached::protocol::{ErrorCode, Request};
 use compcached::{Client, ClientError};
@@ -37,25 +37,30 @@ fn init(bed: &Bed, disksize: u64) {
     });
 }
 
-/// SIGTERM brings every page back into memory before the daemon exits.
+/// A signal brings every page back into memory before the daemon exits.
 #[test]
-fn sigterm_while_swapped_on() {
-    let Some(mut bed) = Bed::with_devices(2) else {
-        return;
-    };
-    swap_on(&bed);
-    let group = Cgroup::new(LIMIT);
-    let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 21);
-    hog.fill();
-    group.set_limit(4 * SIZE);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    let out = daemon.finish();
-    assert_eq!(out.code(), 0, "{out}");
-    hog.verify();
-    drop(hog);
-    drop(group);
-    bed.assert_nothing_left();
+fn signals_while_swapped_on() {
+    let Some(mut bed) = Bed::new() else { return };
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        bed.start(&["--disksize_kb", &(2 * SIZE / 1024).to_string()]);
+        bed.ask(&Request::SwapOn {
+            device: Some(0),
+            params: ParamsUpdate::default(),
+            priority: None,
+        });
+        let group = Cgroup::new(LIMIT);
+        let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 21);
+        hog.fill();
+        group.set_limit(4 * SIZE);
+        let daemon = bed.take_daemon();
+        daemon.signal(signal);
+        let out = daemon.finish();
+        assert_eq!(out.code(), 0, "{out}");
+        hog.verify();
+        drop(hog);
+        drop(group);
+        bed.assert_nothing_left();
+    }
 }
 
 /// Reset and changes are refused while the device is swapped on, and its pages stay.
@@ -136,10 +141,9 @@ fn reset_while_requests_are_in_flight() {
                 ]),
             })
             .collect();
-        until("requests in flight", || {
+        wait_until("requests in flight", || {
             let stats = stats(&bed, 0);
-            (stats.writes > 64 && stats.reads > 64 || users.iter_mut().all(Running::has_ended))
-                .then_some(())
+            stats.writes > 64 && stats.reads > 64 || users.iter_mut().all(Running::has_ended)
         });
         // Until it is granted, which at the latest is when its users have ended.
         until("the reset", || {
@@ -158,8 +162,8 @@ fn reset_while_requests_are_in_flight() {
         assert!(loops_under(bed.directory()).is_empty());
         assert!(!node.exists());
     }
-    until("every descriptor to be closed", || {
-        (descriptors(&mut bed) <= before).then_some(())
+    wait_until("every descriptor to be closed", || {
+        descriptors(&mut bed) <= before
     });
     init(&bed, 64 * MIB);
     assert_eq!(stats(&bed, 0).pages_stored, 1, "the swap header alone");
@@ -194,9 +198,7 @@ fn daemon_killed_with_pages_on_its_device() {
     hog.verify();
     drop(hog);
     drop(group);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.finish().code(), 0);
+    bed.stop();
     bed.assert_nothing_left();
 }
 
@@ -259,9 +261,7 @@ fn hog_that_does_not_fit(bed: &Bed, seed: u64) -> Option<(Cgroup, Hog)> {
 }
 
 fn wait_for_log(bed: &mut Bed, words: &str) {
-    until(words, || {
-        bed.daemon().stderr().contains(words).then_some(())
-    });
+    wait_until(words, || bed.daemon().stderr().contains(words));
 }
 
 /// Pages that do not fit back keep the daemon: it says why, and serves on, and no program is killed
@@ -284,16 +284,14 @@ fn daemon_stays_while_pages_do_not_fit() {
     bed.compcache(&["swap", "off"])
         .refused(&["do not fit back", "stop programs or add other swap"]);
     bed.daemon().signal(libc::SIGTERM);
-    until("the second refusal", || {
+    wait_until("the second refusal", || {
         let log = bed.daemon().stderr();
-        (log.matches("staying").count() == 2).then_some(())
+        log.matches("staying").count() == 2
     });
     hog.verify();
 
     group.set_limit(4 * SIZE);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.finish().code(), 0);
+    bed.stop();
     hog.verify();
     drop(hog);
     drop(group);
@@ -322,8 +320,6 @@ fn second_signal_with_force_loses_pages() {
     drop(group);
     // The kernel may have kept the swap area; the next daemon takes it down.
     bed.start(&[]);
-    let daemon = bed.take_daemon();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(daemon.finish().code(), 0);
+    bed.stop();
     bed.assert_nothing_left();
 }

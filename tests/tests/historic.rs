@@ -7,6 +7,7 @@ use std::process::Command;
 
 use compcache_tests::content::Kind;
 use compcache_tests::{Bed, Cgroup, Hog, LoopFile, MIB, Outcome};
+use compcached::types::State;
 
 /// Every line of `--stats`: its label, and its value without the unit.
 fn parse(text: &str) -> Vec<(String, String)> {
@@ -96,6 +97,8 @@ fn the_sequence() {
     assert_eq!(devices.len(), 4);
     let ram = 25 * rustix::system::sysinfo().totalram as u64 / 100;
     assert!(devices[0].disksize.abs_diff(ram) < MIB, "25 % of RAM");
+    assert_eq!(devices[0].state, State::Ready);
+    assert_eq!(std::fs::read_link(&device).ok(), devices[0].block_device);
 
     let group = Cgroup::new(32 * MIB);
     let mut hog = Hog::start(&group, Kind::Mixed, 96 * MIB, 1);
@@ -129,12 +132,19 @@ fn the_sequence() {
 
     drop(hog);
     drop(group);
+    let refused = shell(&bed, "$RZSCONTROL $1 --reset");
+    assert_eq!(refused.code(), 1, "{refused}");
+    refused.refused(&["swapped on"]);
     assert_eq!(
         shell(&bed, "swapoff $1 && $RZSCONTROL $1 --reset").success(),
         ""
     );
+    let refused = shell(&bed, "$RZSCONTROL $1 --stats");
+    assert_eq!(refused.code(), 1, "{refused}");
+    refused.refused(&["not initialised"]);
     assert!(!swapped_on(&device));
     assert!(!device.exists());
+    assert_eq!(bed.device(0).state, State::New);
     assert_eq!(bed.device(0).stats, Default::default());
     let pid = rustix::process::Pid::from_raw(daemon.pid.cast_signed()).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
@@ -153,6 +163,8 @@ fn mkswap_works_too() {
     let path = node.to_str().expect("UTF-8");
     bed.rzscontrol(&[path, "--disksize_kb=65536", "--init"])
         .success();
+    let text = bed.rzscontrol(&[path, "--stats"]).success();
+    assert!(text.starts_with("DiskSize:\t   65536 kB\n"), "{text}");
     let run = |program: &str, arguments: &[&str]| {
         Outcome::of(Command::new(program).args(arguments).arg(&node)).success()
     };
@@ -193,9 +205,20 @@ fn statistics_with_a_backing_swap() {
 #[test]
 fn module_parameters_initialise_device_0() {
     let Some(mut bed) = Bed::new() else { return };
-    bed.start(&["--num_devices", "2", "--disksize_kb", "32768"]);
+    bed.start(&[
+        "--num_devices=2",
+        "--disksize_kb",
+        "32768",
+        "--codec=lzo",
+        "-v",
+    ]);
     let (_, devices) = bed.status();
     assert_eq!(devices[0].disksize, 32 * MIB);
+    assert_eq!(devices[0].codec, "lzo");
+    assert_eq!(devices[0].state, State::Ready);
     assert!(devices[0].block_device.is_some());
+    assert_eq!(devices[1].state, State::New);
     assert!(devices[1].block_device.is_none());
+    bed.stop();
+    bed.assert_nothing_left();
 }

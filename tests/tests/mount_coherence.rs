@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Map, Mode, MountBed, PAGE, drop_page_cache, until};
+use compcache_tests::{Map, Mode, MountBed, PAGE, drop_page_cache, until, wait_until};
 
 const SIZE: usize = PAGE as usize;
 
@@ -27,9 +27,9 @@ fn change(path: &Path, bytes: &[u8]) {
         (metadata.len(), metadata.ctime(), metadata.ctime_nsec())
     };
     let before = stamp(path);
-    until("the file system's clock", || {
+    wait_until("the file system's clock", || {
         fs::write(path, bytes).expect("a change");
-        (stamp(path) != before).then_some(())
+        stamp(path) != before
     });
 }
 
@@ -82,13 +82,13 @@ fn seen_in_time() {
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert!(bytes == content(8, 1));
     change(&path, &content(8, 2));
-    until("the change to be seen", || {
+    wait_until("the change to be seen", || {
         file.read_exact_at(&mut bytes, 0).unwrap();
-        (bytes == content(8, 2)).then_some(())
+        bytes == content(8, 2)
     });
     change(&path, &content(20, 3));
-    until("the size to be seen", || {
-        (file.metadata().unwrap().len() == 20 * PAGE).then_some(())
+    wait_until("the size to be seen", || {
+        file.metadata().unwrap().len() == 20 * PAGE
     });
     assert!(fs::metadata(bed.point().join("new")).is_err());
     fs::write(bed.source().join("new"), "new").unwrap();
@@ -96,8 +96,8 @@ fn seen_in_time() {
         fs::metadata(bed.point().join("new")).ok()
     });
     fs::remove_file(bed.source().join("new")).unwrap();
-    until("a name to be gone", || {
-        fs::metadata(bed.point().join("new")).is_err().then_some(())
+    wait_until("a name to be gone", || {
+        fs::metadata(bed.point().join("new")).is_err()
     });
     drop(file);
     bed.umount();
@@ -159,8 +159,8 @@ fn replaced_beneath() {
     let old = File::open(bed.point().join("file")).unwrap();
     fs::write(bed.source().join("file.new"), content(8, 2)).unwrap();
     fs::rename(bed.source().join("file.new"), &path).unwrap();
-    until("the new file", || {
-        (fs::read(bed.point().join("file")).unwrap() == content(8, 2)).then_some(())
+    wait_until("the new file", || {
+        fs::read(bed.point().join("file")).unwrap() == content(8, 2)
     });
     drop_page_cache(&old);
     let mut bytes = vec![0; 8 * SIZE];
@@ -195,8 +195,8 @@ fn truncated_beneath_a_mapping() {
             .and_then(|beneath| beneath.set_len(4 * PAGE))
             .unwrap();
         drop_page_cache(&file);
-        until("the size to be seen", || {
-            (file.metadata().unwrap().len() <= 21 * PAGE).then_some(())
+        wait_until("the size to be seen", || {
+            file.metadata().unwrap().len() <= 21 * PAGE
         });
         // The first pages are as they were, whatever became of the others.
         assert!(map.read(0, 4 * SIZE).unwrap() == content(4, 1));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Mode, MountBed, Random, Running, until};
+use compcache_tests::{Mode, MountBed, Random, Running, wait_until};
 
 /// Kills in one test.
 const KILLS: u64 = 25;
@@ -238,12 +238,12 @@ fn kill_again_and_again(mode: Mode, options: &[&str], seed: u64) {
                 }
                 .run()
             });
-            until("the writer to get on", || {
+            wait_until("the writer to get on", || {
                 assert!(
                     !writer.is_finished(),
                     "the writer fails before the daemon does"
                 );
-                (steps.load(Ordering::SeqCst) >= last).then_some(())
+                steps.load(Ordering::SeqCst) >= last
             });
             // Every third time while everything is being written out.
             let sync = (round % 3 == 0)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::faulty::{Faults, Faulty};
-use compcache_tests::{DEADLINE, Mode, MountBed, drop_page_cache, until, until_or};
+use compcache_tests::{DEADLINE, Mode, MountBed, drop_page_cache, until_or, wait_until};
 use rustix::fs::Advice;
 
 const SIZE: usize = 4096;
@@ -204,8 +204,8 @@ fn write_out_fails() {
     bed.faults().fail_writes(true);
     synced.write_all_at(&new, 0).unwrap();
     // Without a program: what one inherits until it starts is closed then, which counts as told.
-    until("the pages to be written out", || {
-        (bed.faults().counts().failed_writes > 0).then_some(())
+    wait_until("the pages to be written out", || {
+        bed.faults().counts().failed_writes > 0
     });
     assert!(bed.behind("file") == old);
     drop_page_cache(&synced);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{MIB, Mode, MountBed, PAGE, SetAtEnd, drop_page_cache, until};
+use compcache_tests::{MIB, Mode, MountBed, PAGE, SetAtEnd, drop_page_cache, wait_until};
 
 /// Most bytes that the daemon takes for a file that the kernel knows of.
 const BYTES_A_FILE: u64 = 640;
@@ -89,9 +89,9 @@ fn walk_over_many_files() {
         "{status:?}"
     );
     // What the kernel forgets is forgotten here.
-    until("inodes to be forgotten", || {
+    wait_until("inodes to be forgotten", || {
         forget();
-        (bed.status().inodes <= count / 100 + 1).then_some(())
+        bed.status().inodes <= count / 100 + 1
     });
     bed.umount();
 }

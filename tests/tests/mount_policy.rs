@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use compcache_files::MountStatus;
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Cgroup, MIB, Mode, MountBed, PAGE, Random, drop_page_cache, until};
+use compcache_tests::{Cgroup, MIB, Mode, MountBed, PAGE, Random, drop_page_cache, wait_until};
 use rustix::fs::Advice;
 
 /// Limit of the cache.
@@ -142,9 +142,9 @@ fn cache_shrinks_where_memory_is_short() {
         let wanted = full.pool_bytes - step * MIB;
         // Within what the daemon keeps free: a 32nd.
         group.set_limit(group.used() + MIB);
-        until("the cache to shrink", || {
+        wait_until("the cache to shrink", || {
             read_hot(&other, 16, &mut Random::of(&[step]));
-            (bed.status().pool_bytes <= wanted).then_some(())
+            bed.status().pool_bytes <= wanted
         });
     }
     group.set_limit(512 * MIB);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use compcache_tests::tree::{Detail, Tree};
-use compcache_tests::{Mode, MountBed, Outcome, Running, needs, until};
+use compcache_tests::{Mode, MountBed, Outcome, Running, needs, wait_until};
 
 /// Runs a script of the shell in a directory.
 #[track_caller]
@@ -280,8 +280,8 @@ fn postgresql() {
         assert_eq!(lines.next(), Some("t|400"), "{found}");
         let bad = lines.next().unwrap_or_default();
         assert!(bad.ends_with(" 0"), "{found}");
-        until("the end of the server", || {
-            (!directory.join("data/postmaster.pid").exists()).then_some(())
+        wait_until("the end of the server", || {
+            !directory.join("data/postmaster.pid").exists()
         });
         found
     });

@@ -3,7 +3,7 @@
 use compcache_device::ParamsUpdate;
 use compcache_engine::CodecId;
 use compcache_tests::content::Kind;
-use compcache_tests::{Bed, Cgroup, Hog, MIB, PAGE, stats, until};
+use compcache_tests::{Bed, Cgroup, Hog, MIB, PAGE, stats, wait_until};
 use compcached::protocol::{Request, Response};
 
 /// Memory that the program needs.
@@ -48,8 +48,8 @@ fn cold_pages_get_smaller_and_come_back_as_they_were() {
         },
     });
     let pages = |codec: CodecId| stats(&bed, 0).codecs[codec as usize].pages;
-    until("every compressible page to be recompressed", || {
-        (pages(CodecId::Lz4) < before.good_compress / 100).then_some(())
+    wait_until("every compressible page to be recompressed", || {
+        pages(CodecId::Lz4) < before.good_compress / 100
     });
     let after = stats(&bed, 0);
     assert!(after.recompressed > OVERFLOW / 3, "{after:?}");

@@ -1,27 +1,10 @@
 //! Without root: every program says what it needs, and nothing changes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use compcache_tests::{Bed, Outcome, binary};
-
-/// Runs one of our programs as the user nobody, from a directory that nobody may read.
-fn as_nobody(bed: &Bed, program: &str, arguments: &[&str]) -> Outcome {
-    let copy = bed.directory().join(program);
-    if !copy.exists() {
-        fs::copy(binary(program), &copy).expect("a copy of the program");
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("its mode");
-    }
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(copy)
-        .args(arguments)
-        .current_dir("/");
-    bed.set_environment(&mut command);
-    Outcome::of(&mut command)
-}
+use compcache_tests::{Bed, NOBODY, Outcome, binary, needs};
 
 #[test]
 fn with_a_daemon_of_root() {
@@ -35,7 +18,8 @@ fn with_a_daemon_of_root() {
         &["ramzswap0", "--reset"],
         &["ramzswap0", "--disksize_kb=65536"],
     ] {
-        as_nobody(&bed, "rzscontrol", arguments).refused(&["not allowed", "root"]);
+        bed.as_nobody("rzscontrol", arguments)
+            .refused(&["not allowed", "root"]);
     }
     for arguments in [
         &["status"][..],
@@ -44,9 +28,10 @@ fn with_a_daemon_of_root() {
         &["run", "--memory", "64M", "--", "true"],
         &["demo", "--size", "64M"],
     ] {
-        as_nobody(&bed, "compcache", arguments).refused(&["root"]);
+        bed.as_nobody("compcache", arguments).refused(&["root"]);
     }
-    as_nobody(&bed, "compcached", &["--num-devices", "1"]).refused(&["need root", "65534"]);
+    bed.as_nobody("compcached", &["--num-devices", "1"])
+        .refused(&["need root", "65534"]);
     assert_eq!(bed.device(0), before);
 }
 
@@ -58,10 +43,18 @@ fn without_a_daemon() {
         &["run", "--memory", "64M", "--", "true"],
         &["demo"],
     ] {
-        as_nobody(&bed, "compcache", arguments).refused(&["root"]);
+        bed.as_nobody("compcache", arguments).refused(&["root"]);
     }
-    as_nobody(&bed, "compcache", &["status"]).refused(&["no daemon"]);
-    as_nobody(&bed, "rzscontrol", &["ramzswap0", "-s"]).refused(&["no daemon"]);
+    bed.as_nobody("compcache", &["status"])
+        .refused(&["no daemon"]);
+    bed.as_nobody("rzscontrol", &["ramzswap0", "-s"])
+        .refused(&["no daemon"]);
+    let daemon = bed.as_nobody("compcached", &["--num-devices", "1"]);
+    daemon.refused(&[
+        "compcached: --num-devices: swap devices need root",
+        "uid 65534",
+    ]);
+    assert_eq!(daemon.code(), 1, "{daemon}");
     bed.assert_nothing_left();
 }
 
@@ -75,10 +68,78 @@ fn what_the_daemon_keeps_is_private() {
     bed.rzscontrol(&["ramzswap0", "--disksize_kb=65536", "--init"])
         .success();
     let socket = bed.runtime_dir().join("control.sock");
-    let mode = |path| fs::metadata(path).expect("its mode").permissions().mode() & 0o7777;
-    assert_eq!(mode(socket.clone()), 0o600);
-    assert_eq!(mode(bed.node(0)) & 0o007, 0);
+    assert_eq!(socket_rights(&bed), (0o600, 0, 0));
+    let node = fs::metadata(bed.node(0)).expect("its mode");
+    assert_eq!(node.mode() & 0o007, 0);
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("its mode");
-    as_nobody(&bed, "rzscontrol", &["ramzswap0", "--reset"]).refused(&["root"]);
+    bed.as_nobody("rzscontrol", &["ramzswap0", "--reset"])
+        .refused(&["only root may control this daemon"]);
     assert!(bed.device(0).block_device.is_some());
+}
+
+/// Mode, owner and group of the daemon's socket.
+fn socket_rights(bed: &Bed) -> (u32, u32, u32) {
+    let socket = fs::metadata(bed.runtime_dir().join("control.sock")).expect("the socket");
+    (socket.mode() & 0o7777, socket.uid(), socket.gid())
+}
+
+#[test]
+fn only_root_and_the_group_may_speak() {
+    let Some(mut bed) = Bed::new() else { return };
+    bed.start(&[]);
+    assert_eq!(socket_rights(&bed), (0o600, 0, 0));
+    bed.as_nobody("compcache", &["status"])
+        .refused(&["not allowed", "as root"]);
+    bed.stop();
+
+    let config = bed.config(format!("group = \"{NOBODY}\""));
+    bed.start(&["--config", &config]);
+    assert_eq!(socket_rights(&bed), (0o660, 0, NOBODY));
+    bed.as_nobody("compcache", &["status"]).success();
+}
+
+/// A service of the system's resolver that knows one group, as LDAP's would.
+const DIRECTORY: &str = r#"
+#include <grp.h>
+#include <nss.h>
+#include <string.h>
+
+enum nss_status _nss_directory_getgrnam_r(const char *name, struct group *found, char *buffer,
+                                          size_t size, int *error)
+{
+    static char *nobody[1];
+
+    if (strcmp(name, "from-a-directory"))
+        return NSS_STATUS_NOTFOUND;
+    *found = (struct group){ "from-a-directory", "x", 54321, nobody };
+    return NSS_STATUS_SUCCESS;
+}
+"#;
+
+#[test]
+fn a_group_that_only_a_directory_has_counts() {
+    if !needs::programs(&["gcc"]) {
+        return;
+    }
+    let Some(mut bed) = Bed::new() else { return };
+    let path = |name: &str| bed.directory().join(name);
+    fs::write(path("directory.c"), DIRECTORY).expect("a source");
+    fs::write(path("nsswitch.conf"), "group: files directory\n").expect("a file");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-shared", "-fPIC", "-o"])
+        .args([path("libnss_directory.so.2"), path("directory.c")]);
+    Outcome::of(&mut gcc).success();
+
+    // Nobody else sees the mount.
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg("mount --bind \"$0\" /etc/nsswitch.conf && exec \"$@\"")
+        .arg(path("nsswitch.conf"))
+        .arg(binary("compcached"))
+        .args(["--config", &bed.config("group = \"from-a-directory\"")])
+        .env("LD_LIBRARY_PATH", bed.directory());
+    bed.set_environment(&mut command);
+    bed.start_by(&mut command);
+    assert_eq!(socket_rights(&bed), (0o660, 0, 54321));
 }

@@ -3,7 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use compcache_tests::{Bed, OnTerminal, Outcome, Running, binary, left_behind, needs, until};
+use compcache_tests::content::Kind;
+use compcache_tests::{
+    Bed, Cgroup, Hog, MIB, OnTerminal, Outcome, Running, binary, left_behind, needs, until,
+    wait_until,
+};
 
 /// Builds twice the 48 MiB that it may have in pages of its own, and checks them three times.
 const PROGRAM: &str = "
@@ -45,30 +49,65 @@ fn python_builds_twice_its_limit() {
     bed.assert_nothing_left();
 }
 
+/// Our own program needs no other, and checks every page that it wrote.
+#[test]
+fn the_built_in_hog_takes_twice_its_limit() {
+    let Some(bed) = Bed::new() else { return };
+    let size = (96 * MIB).to_string();
+    let hog = binary("compcache");
+    let command = ["--", hog.to_str().unwrap(), "hog", "--size", &size];
+    let out = Outcome::of(&mut run(&bed, "48M", &command));
+    assert!(bed.devices_left().is_empty());
+    for words in ["of 48M used and ", "swapped out in all", "(ratio "] {
+        assert!(out.stderr.contains(words), "{words}: {out}");
+    }
+    let reports = out.success();
+    let last = reports.lines().last().unwrap();
+    assert!(last.contains(r#""report":"done","pages":24576"#), "{last}");
+    bed.assert_nothing_left();
+}
+
 #[test]
 fn exit_statuses_are_passed_on() {
     let Some(bed) = Bed::new() else { return };
-    for (script, code) in [
-        ("exit 0", 0),
-        ("exit 7", 7),
-        ("exit 255", 255),
-        ("kill -TERM $$", 128 + 15),
-        ("kill -KILL $$", 128 + 9),
-        ("kill -SEGV $$", 128 + 11),
+    for (script, code, words) in [
+        ("exit 0", 0, "exit status 0"),
+        ("exit 42", 42, "exit status 42"),
+        ("exit 255", 255, "exit status 255"),
+        ("kill -TERM $$", 128 + 15, "killed by SIGTERM"),
+        ("kill -KILL $$", 128 + 9, "killed by SIGKILL"),
+        ("kill -SEGV $$", 128 + 11, "killed by SIGSEGV"),
     ] {
-        let out = Outcome::of(&mut run(
-            &bed,
-            "32M",
-            &["--quiet", "--", "sh", "-c", script],
-        ));
-        assert_eq!(out.code(), code, "{script}: {out}");
+        let out = Outcome::of(&mut run(&bed, "32M", &["--", "sh", "-c", script]));
+        assert_eq!((out.code(), out.stdout.as_str()), (code, ""), "{out}");
+        assert!(out.stderr.contains(words), "{words}: {out}");
+        assert!(bed.devices_left().is_empty());
+        let quiet = ["--quiet", "--", "sh", "-c", script];
+        let out = Outcome::of(&mut run(&bed, "32M", &quiet));
+        assert_eq!((out.code(), out.stderr.as_str()), (code, ""), "{out}");
     }
     let missing = Outcome::of(&mut run(&bed, "32M", &["--", "/no/such/program"]));
     assert_eq!(missing.code(), 127, "{missing}");
     missing.refused(&["/no/such/program", "not found"]);
-    let directory = Outcome::of(&mut run(&bed, "32M", &["--", "/etc"]));
-    assert_eq!(directory.code(), 126, "{directory}");
+    for path in ["/etc", "/etc/passwd"] {
+        let out = Outcome::of(&mut run(&bed, "32M", &["--", path]));
+        assert_eq!(out.code(), 126, "{out}");
+        out.refused(&["cannot execute"]);
+    }
+    assert!(bed.devices_left().is_empty());
     bed.assert_nothing_left();
+}
+
+/// What we refuse ourselves has the status 125; options after the program's name are its own.
+#[test]
+fn options_before_and_after_the_program() {
+    let Some(bed) = Bed::new() else { return };
+    let out = Outcome::of(&mut run(&bed, "64M", &["--codec", "none", "--", "true"]));
+    assert_eq!(out.code(), 125, "{out}");
+    out.refused(&["none", "lz4", "zstd"]);
+    let out = Outcome::of(&mut run(&bed, "64M", &["--quiet", "echo", "-n", "--quiet"]));
+    assert_eq!(out.stderr, "", "{out}");
+    assert_eq!(out.success(), "--quiet");
 }
 
 /// Output and input of the program are those of `compcache run`.
@@ -91,16 +130,21 @@ fn input_and_output_pass_through() {
 #[test]
 fn signals_are_passed_on() {
     let Some(bed) = Bed::new() else { return };
-    let script = "trap 'echo TERM; exit 3' TERM; trap 'echo USR1' USR1; echo ready
+    // None that whoever starts the tests may have made ignored, as nohup does HUP: a shell can't
+    // trap it then.
+    let script = "trap 'echo TERM; exit 3' TERM
+        trap 'echo USR1' USR1; trap 'echo USR2' USR2; echo ready
         while :; do sleep 0.05; done";
     let running = Running::start(&mut run(&bed, "32M", &["-q", "--", "sh", "-c", script]));
-    let printed = |word: &str| until(word, || running.stdout().contains(word).then_some(()));
+    let printed = |word: &str| wait_until(word, || running.stdout().contains(word));
     printed("ready");
     running.signal(libc::SIGUSR1);
     printed("USR1");
+    running.signal(libc::SIGUSR2);
+    printed("USR2");
     running.signal(libc::SIGTERM);
     let out = running.finish();
-    assert_eq!(out.stdout, "ready\nUSR1\nTERM\n", "{out}");
+    assert_eq!(out.stdout, "ready\nUSR1\nUSR2\nTERM\n", "{out}");
     assert_eq!(out.code(), 3, "{out}");
     bed.assert_nothing_left();
 }
@@ -120,9 +164,7 @@ fn ctrl_c_on_a_terminal() {
         &["run", "-m", "32M", "-q", "--", "sh", "-c", script],
         |command| bed.set_environment(command),
     );
-    until("ready", || {
-        terminal.running.stdout().contains("ready").then_some(())
-    });
+    wait_until("ready", || terminal.running.stdout().contains("ready"));
     terminal.interrupt();
     let out = terminal.running.finish();
     assert_eq!(out.stdout.matches("caught").count(), 1, "{out}");
@@ -139,7 +181,7 @@ fn a_signal_that_kills() {
         "32M",
         &["-q", "--", "sh", "-c", "echo ready; exec sleep 300"],
     ));
-    until("ready", || running.stdout().contains("ready").then_some(()));
+    wait_until("ready", || running.stdout().contains("ready"));
     running.signal(libc::SIGINT);
     assert_eq!(running.finish().code(), 128 + 2);
     bed.assert_nothing_left();
@@ -149,23 +191,18 @@ fn a_signal_that_kills() {
 /// kernel, and told about.
 #[test]
 fn out_of_memory_is_told() {
-    if !needs::programs(&["python3"]) {
-        return;
-    }
     let Some(bed) = Bed::new() else { return };
     let others = compcache_device::swap::active().unwrap();
     if !needs::need(others.is_empty(), "needs a machine without other swap") {
         return;
     }
-    let hungry = "import os\nx=[]\nwhile True: x.append(os.urandom(1<<20))";
-    let out = Outcome::of(&mut run(
-        &bed,
-        "32M",
-        &["--size", "32M", "--", "python3", "-c", hungry],
-    ));
-    assert_eq!(out.code(), 128 + 9, "{out}");
-    for word in ["out of memory", "--memory", "--size"] {
-        assert!(out.stderr.contains(word), "{out}");
+    let size = (96 * MIB).to_string();
+    let hog = binary("compcache");
+    let hungry = ["--", hog.to_str().unwrap(), "hog", "--size", &size];
+    for options in [&["--size", "8M"][..], &["--quiet", "--size", "8M"]] {
+        let out = Outcome::of(&mut run(&bed, "16M", &[options, &hungry].concat()));
+        assert_eq!(out.code(), 128 + 9, "{out}");
+        out.refused(&["out of memory", "--memory", "--size"]);
     }
     bed.assert_nothing_left();
 }
@@ -180,7 +217,7 @@ fn what_the_program_leaves_behind_is_ended() {
         &["--", "sh", "-c", "sleep 300 >/dev/null 2>&1 & exit 4"],
     ));
     assert_eq!(out.code(), 4, "{out}");
-    assert!(out.stderr.contains("left running"), "{out}");
+    out.refused(&["ended 1 process(es)", "left running"]);
     bed.assert_nothing_left();
 }
 
@@ -205,26 +242,39 @@ fn two_runs_share_the_device() {
     bed.assert_nothing_left();
 }
 
-/// When `compcache run` is killed, the device is given back all the same, once the program has
-/// ended too.
+/// When `compcache run` is killed, the device is given back all the same, with every page that any
+/// program has on it, and a daemon with nothing else to do ends.
 #[test]
 fn killed_run_gives_its_device_back() {
     let Some(bed) = Bed::new() else { return };
+    let daemon = Running::start(bed.command("compcached").arg("--exit-when-idle"));
     let running = Running::start(&mut run(
         &bed,
         "32M",
-        &["--", "sh", "-c", "echo $$; exec sleep 300"],
+        &["--size", "64M", "--", "sh", "-c", "echo $$; exec sleep 300"],
     ));
     let child: u32 = until("the program", || running.stdout().trim().parse().ok());
+    let group = Cgroup::new(8 * MIB);
+    let mut hog = Hog::start(&group, Kind::Mixed, 32 * MIB, 31);
+    hog.fill();
+    let device = bed.device(0);
+    assert!(device.swap.is_some_and(|swap| swap.used_bytes > 0));
+    group.set_limit(64 * MIB);
     running.signal(libc::SIGKILL);
     assert_eq!(running.finish().code(), 128 + 9);
     let child = rustix::process::Pid::from_raw(child.cast_signed()).unwrap();
     // It may have been ended with its parent.
     let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+    // Swapped off and reset, it is idle.
+    daemon.finish().success();
+    assert!(bed.devices_left().is_empty());
+    hog.verify();
+    drop(hog);
+    drop(group);
     // The next run removes the cgroup that is left, once the killed program has left it.
-    until("the cgroup of the killed run to be removed", || {
+    wait_until("the cgroup of the killed run to be removed", || {
         Outcome::of(&mut run(&bed, "32M", &["-q", "--", "true"])).success();
-        left_behind().is_empty().then_some(())
+        left_behind().is_empty()
     });
     bed.assert_nothing_left();
 }

@@ -1,7 +1,7 @@
 //! A virtual machine is a program like any other: its RAM is larger than the memory it may have,
 //! and the guest notices nothing.
 
-use compcache_tests::{Bed, MIB, PAGE, Running, guest, needs, until};
+use compcache_tests::{Bed, MIB, PAGE, Running, guest, needs, wait_until};
 
 const QEMU: &str = "qemu-system-x86_64";
 /// Memory that the guest has, in MiB.
@@ -29,10 +29,10 @@ fn guest_with_more_ram_than_its_limit() {
             .stdin(std::process::Stdio::null()),
     );
     let mut peak = (0, 0);
-    until("the end of the guest", || {
+    wait_until("the end of the guest", || {
         let stats = bed.device(0).stats.store;
         peak = (peak.0.max(stats.reads), peak.1.max(stats.writes));
-        running.has_ended().then_some(())
+        running.has_ended()
     });
     let out = running.finish();
     assert!(out.stdout.contains("verified twice"), "{out}");

@@ -48,7 +48,7 @@ const OTHER_WORKSPACES: [&[&str]; 2] = [
     &["kernel/core/Cargo.toml"],
 ];
 
-/// The file that tests append their skips to (the crate `compcache-test-needs`).
+/// The file that tests append their skips to (the crate `compcache-test-support`).
 const SKIP_LOG: &str = "COMPCACHE_SKIP_LOG";
 
 /// Runs the tests.

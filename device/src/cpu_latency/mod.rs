@@ -149,13 +149,11 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt as _;
 
+    use compcache_test_support::wait_until;
+
     /// Waits until `file` has so many bytes, and reads the last number in it.
     fn last(file: &File, len: u64) -> i32 {
-        let start = Instant::now();
-        while file.metadata().unwrap().len() < len {
-            assert!(start.elapsed() < Duration::from_secs(10), "not written");
-            std::thread::yield_now();
-        }
+        wait_until("the number", || file.metadata().unwrap().len() >= len);
         let mut bytes = [0; 4];
         file.read_exact_at(&mut bytes, len - 4).unwrap();
         i32::from_ne_bytes(bytes)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use compcache_test_needs as needs;
+use compcache_test_support::needs;
 use proptest::prelude::*;
 
 use super::*;

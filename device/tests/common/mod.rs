@@ -10,13 +10,13 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate};
 use compcache_host::proc;
 use compcache_random::Random;
-use compcache_test_needs as needs;
+pub(crate) use compcache_test_support::wait_until;
+use compcache_test_support::{filled_file, needs};
 use tempfile::TempDir;
 
 pub(crate) const PAGE: usize = 4096;
@@ -126,18 +126,6 @@ pub(crate) fn assert_no_trace(dir: &Path) {
     }
 }
 
-/// Waits until something holds, at most ten minutes: a busy machine is slow.
-pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < Duration::from_secs(600),
-            "{what}: not within ten minutes"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Opens for direct I/O.
 pub(crate) fn open_direct(path: &Path) -> File {
     File::options()
@@ -204,10 +192,8 @@ pub(crate) fn noise_page(random: &mut Random) -> [u8; PAGE] {
 /// Makes a swap file of so many pages.
 pub(crate) fn make_swap_file(path: &Path, pages: u32) {
     use compcache_device::swap_header::SwapHeader;
-    let file = File::create(path).unwrap();
-    for i in 0..u64::from(pages) {
-        file.write_all_at(&[0; PAGE], i * PAGE as u64).unwrap();
-    }
+    filled_file(path, u64::from(pages) * PAGE as u64);
+    let file = File::options().write(true).open(path).unwrap();
     file.write_all_at(&SwapHeader::new(pages - 1, [1; 16], "backing").to_page(), 0)
         .unwrap();
     file.sync_all().unwrap();

@@ -174,6 +174,7 @@ impl Tuning {
 mod tests {
     use compcache_engine::Page;
     use compcache_engine::ccache::{Added, Read};
+    use compcache_test_support::wait_until;
 
     use super::*;
     use crate::budget::Budget;
@@ -244,14 +245,6 @@ mod tests {
         let (cache, floor) = (options.limits.cache, options.limits.floor);
         let contents = Contents::new(&options).unwrap();
         let shared = &contents.shared;
-        let until = |what: &dyn Fn() -> bool| {
-            let start = Instant::now();
-            while !what() {
-                let stats = shared.cache.stats();
-                assert!(start.elapsed() < Duration::from_secs(600), "{stats:?}");
-                std::thread::yield_now();
-            }
-        };
         let file = shared.cache.add_file().unwrap();
         let mut worker = shared.cache.try_worker().unwrap();
         let mut page: Page = [0; 4096];
@@ -262,10 +255,10 @@ mod tests {
             .cache
             .add(&mut worker, file, 0, &page, Read::Asked, || true);
         assert_eq!(added, Added::Held);
-        until(&|| shared.cache.stats().target == cache);
-        until(&|| shared.tuner.sleeps.load(Ordering::SeqCst));
+        wait_until("all of the cache", || shared.cache.stats().target == cache);
+        wait_until("its sleep", || shared.tuner.sleeps.load(Ordering::SeqCst));
         budget.set_swap(LIMIT);
-        until(&|| shared.cache.stats().target == floor);
+        wait_until("the floor", || shared.cache.stats().target == floor);
         assert!(shared.tuner.sleeps.load(Ordering::SeqCst));
     }
 }

@@ -8,12 +8,12 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use compcache_files::{FilesError, Hooks, Limits, Mount, MountOptions, WritePolicy};
-use compcache_test_needs as needs;
+pub(crate) use compcache_test_support::wait_until;
+use compcache_test_support::{needs, open_directory};
 use tempfile::TempDir;
 
 /// Whether mounts can be made here. If not, says so.
@@ -87,11 +87,7 @@ impl Bed {
         if !can_mount() {
             return None;
         }
-        let directory = tempfile::Builder::new()
-            .prefix("compcache-files-")
-            .permissions(std::fs::Permissions::from_mode(0o755))
-            .tempdir()
-            .unwrap();
+        let directory = open_directory();
         let mut bed = Bed {
             mount: None,
             directory,
@@ -196,18 +192,6 @@ pub(crate) fn as_user<T: Send>(
         });
         thread.join().unwrap()
     })
-}
-
-/// Waits until something holds, at most ten minutes: a busy machine is slow.
-pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < Duration::from_secs(600),
-            "{what}: not within ten minutes"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A user who is nobody here.

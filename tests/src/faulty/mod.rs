@@ -13,7 +13,7 @@ use std::time::Duration;
 use fuser::{BackgroundSession, Config, Errno, MountOption};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::wait::DEADLINE;
+use compcache_test_support::DEADLINE;
 use server::Server;
 
 /// The faulty directory. It is unmounted when this is dropped.
@@ -244,7 +244,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use compcache_test_needs as needs;
+    use compcache_test_support::needs;
     use std::fs::{self, File};
     use std::os::unix::fs::FileExt;
 

@@ -80,7 +80,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use compcache_test_needs as needs;
+    use compcache_test_support::needs;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 //! no; what was missing has then been said:
 //!
 //! ```no_run
-//! # use compcache_test_needs as needs;
+//! # use compcache_test_support::needs;
 //! if !needs::root() || !needs::programs(&["mkfs.ext4"]) {
 //!     return;
 //! }
@@ -142,10 +142,13 @@ mod tests {
     #[test]
     fn a_skip_is_seen_and_noted() {
         let log = std::env::temp_dir().join(format!("compcache-skips-{}", std::process::id()));
-        let (said, passed) = run("tests::skipping", &[(super::LOG, log.to_str().unwrap())]);
+        let (said, passed) = run(
+            "needs::tests::skipping",
+            &[(super::LOG, log.to_str().unwrap())],
+        );
         let noted = std::fs::read_to_string(&log);
         let _ = std::fs::remove_file(&log);
-        let line = "SKIPPED: tests::skipping: needs no-such-program\n";
+        let line = "SKIPPED: needs::tests::skipping: needs no-such-program\n";
         assert!(passed && said.contains(line), "{said}");
         assert_eq!(noted.unwrap(), line);
     }
@@ -153,8 +156,8 @@ mod tests {
     #[test]
     fn what_is_required_fails_but_for_the_kernels_part() {
         let required = [(super::REQUIRE, "1")];
-        assert!(!run("tests::skipping", &required).1);
-        let (said, passed) = run("tests::lacking", &required);
+        assert!(!run("needs::tests::skipping", &required).1);
+        let (said, passed) = run("needs::tests::lacking", &required);
         assert!(
             passed && said.contains("tests::lacking: needs a kernel with wings"),
             "{said}"

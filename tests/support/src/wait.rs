@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// busy with other things.
 pub const DEADLINE: Duration = Duration::from_secs(600);
 /// Time between two looks.
-const PERIOD: Duration = Duration::from_millis(20);
+const PERIOD: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` gives a value, and gives that.
 ///
@@ -16,6 +16,14 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// Where it has not after [`DEADLINE`]; the message names `what`.
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     until_or(DEADLINE, &mut condition).unwrap_or_else(|| panic!("waited too long for {what}"))
+}
+
+/// Waits until something holds.
+///
+/// # Panics
+/// As [`until`].
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    until(what, || holds().then_some(()));
 }
 
 /// Waits until `condition` gives a value; `None` where it has not after `patience`.

@@ -1,141 +1,104 @@
-//! Mounts as users make them. Needs root, /dev/fuse, and the programs of util-linux and fuse3.
-
-mod common;
+//! `compcache mount` and `umount` as users give them; the daemon starts for them and ends by itself.
 
 use std::fs::{self, File};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use common::{Places, run, turn};
+use compcache_tests::{Bed, NOBODY, Outcome, Running, mounts_under, needs, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// A user without rights: `nobody`.
-const NOBODY: u32 = 65534;
+/// A bed with a directory that has a file in it, and a place to mount it at.
+struct Places(Bed);
 
-/// A directory with a file in it, and a place to mount it at.
-struct Bed {
-    places: Places,
+impl Deref for Places {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.0
+    }
 }
 
-impl Bed {
-    fn new() -> Bed {
-        let bed = Bed {
-            places: Places::new(),
-        };
+impl Places {
+    fn new() -> Option<Places> {
+        let places = Places(Bed::new()?);
         for name in ["source", "mounted"] {
-            fs::create_dir(bed.path(name)).unwrap();
+            fs::create_dir(places.path(name)).unwrap();
         }
-        fs::write(bed.path("source/file"), "content").unwrap();
-        bed
+        fs::write(places.path("source/file"), "content").unwrap();
+        Some(places)
     }
 
     fn path(&self, name: &str) -> String {
-        self.places.root().join(name).display().to_string()
+        self.directory().join(name).display().to_string()
     }
 
     /// Runs `compcache`, which must succeed; gives its standard output.
-    fn done(&self, args: &[&str]) -> String {
-        let (code, out, err) = run(&mut self.places.compcache(args));
-        assert_eq!(code, 0, "{args:?}: {err}");
-        out
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> String {
+        self.compcache(arguments).success()
     }
 
-    /// Runs `compcache`, which must fail; gives its standard error.
-    fn fails(&self, args: &[&str]) -> String {
-        let (code, out, err) = run(&mut self.places.compcache(args));
-        assert_eq!(code, 1, "{args:?}: {out}");
-        err
+    /// Runs `compcache`, which must fail and say `words`.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], words: &str) {
+        let out = self.compcache(arguments);
+        assert_eq!(out.code(), 1, "{out}");
+        out.refused(&[words]);
     }
 
+    #[track_caller]
     fn mount(&self) {
         self.done(&["mount", &self.path("source"), &self.path("mounted")]);
     }
 
-    fn status(&self) -> Value {
+    fn json(&self) -> Value {
         serde_json::from_str(&self.done(&["status", "--json"])).unwrap()
     }
 
-    /// The process of the daemon that serves here.
-    fn daemon(&self) -> Pid {
-        let lock = self.places.runtime_dir().join("compcached.lock");
-        let pid = fs::read_to_string(lock).unwrap().trim().parse().unwrap();
-        Pid::from_raw(pid).unwrap()
+    /// What is mounted here.
+    fn mounts(&self) -> Vec<PathBuf> {
+        mounts_under(self.directory())
+    }
+
+    fn signal_daemon(&self, signal: Signal) {
+        let pid = self.status().0.pid.cast_signed();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
     /// Waits until the daemon, which ends when nothing is mounted, is gone.
+    #[track_caller]
     fn wait_for_the_end(&self) {
-        let socket = self.places.runtime_dir().join("control.sock");
-        until("the daemon's end", || !socket.exists());
-        assert_eq!(mounts_below(&self.path("")), Vec::<String>::new());
+        self.assert_nothing_left();
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.places.runtime_dir().join("compcached.log")).unwrap()
+    #[track_caller]
+    fn assert_logged(&self, words: &str) {
+        let log = fs::read_to_string(self.runtime_dir().join("compcached.log")).unwrap();
+        assert!(log.contains(words), "no {words:?} in {log}");
     }
 
     /// Runs a script in a mount namespace of its own, in which `DIR` is this bed's directory and
     /// `compcache` a copy of the program there that everybody may run.
+    #[track_caller]
     fn script(&self, script: &str) -> String {
-        let program = self.places.root().join("compcache");
-        fs::copy(env!("CARGO_BIN_EXE_compcache"), &program).unwrap();
+        let program = self.copy_of("compcache");
         let path = format!(
             "{}:{}",
-            self.places.root().display(),
+            program.parent().unwrap().display(),
             std::env::var("PATH").unwrap()
         );
-        let mut command = self.places.program(
-            "unshare",
-            &["--mount", "--propagation", "private", "sh", "-euc", script],
-        );
-        command.env("DIR", self.places.root()).env("PATH", path);
-        let (code, out, err) = run(&mut command);
-        assert_eq!(code, 0, "{script}: {out}{err}");
-        out
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-euc", script]);
+        self.set_environment(&mut command);
+        Outcome::of(command.env("DIR", self.directory()).env("PATH", path)).success()
     }
-}
-
-impl Drop for Bed {
-    /// Takes away what a test that failed has left.
-    fn drop(&mut self) {
-        if !mounts_below(&self.path("")).is_empty() {
-            let _ = self
-                .places
-                .compcache(&["umount", "--all", "--lazy"])
-                .output();
-        }
-    }
-}
-
-/// Waits for a condition that nothing tells of.
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(
-            start.elapsed() < Duration::from_secs(600),
-            "never came: {what}"
-        );
-        std::thread::yield_now();
-    }
-}
-
-/// Where something is mounted below a directory.
-fn mounts_below(directory: &str) -> Vec<String> {
-    let table = fs::read_to_string("/proc/self/mounts").unwrap();
-    let points = table.lines().filter_map(|line| line.split(' ').nth(1));
-    points
-        .filter(|point| point.starts_with(directory))
-        .map(str::to_owned)
-        .collect()
 }
 
 #[test]
 fn a_directory_is_mounted_used_and_unmounted() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     let (source, mounted) = (bed.path("source"), bed.path("mounted"));
     let args = [
         "mount", "--cache", "64M", "--codec", "zstd:1", &source, &mounted,
@@ -150,7 +113,7 @@ fn a_directory_is_mounted_used_and_unmounted() {
         "written"
     );
 
-    let status = bed.status();
+    let status = bed.json();
     let mount = &status["mounts"][0];
     assert_eq!(mount["source"], source);
     assert_eq!(mount["mountpoint"], mounted);
@@ -160,12 +123,10 @@ fn a_directory_is_mounted_used_and_unmounted() {
     assert!(bed.done(&["status", &mounted]).contains("write-through"));
     bed.done(&["sync"]);
     bed.done(&["sync", &mounted]);
-    let refused = bed.fails(&["mount", &source, &mounted]);
-    assert!(refused.contains("already a compcache mount"), "{refused}");
+    bed.fails(&["mount", &source, &mounted], "already a compcache mount");
 
     let open = File::open(&file).unwrap();
-    let refused = bed.fails(&["umount", &mounted]);
-    assert!(refused.contains("in use"), "{refused}");
+    bed.fails(&["umount", &mounted], "in use");
     drop(open);
     bed.done(&["umount", &mounted]);
     bed.wait_for_the_end();
@@ -174,14 +135,11 @@ fn a_directory_is_mounted_used_and_unmounted() {
 
 #[test]
 fn a_mount_in_use_is_unmounted_lazily_and_the_daemon_stays_for_it() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     bed.mount();
     let open = File::open(bed.path("mounted/file")).unwrap();
     bed.done(&["umount", "--lazy", &bed.path("mounted")]);
-    assert_eq!(mounts_below(&bed.path("")), Vec::<String>::new());
+    assert_eq!(bed.mounts(), Vec::<PathBuf>::new());
     assert_eq!(std::io::read_to_string(&open).unwrap(), "content");
     drop(open);
     bed.wait_for_the_end();
@@ -189,10 +147,7 @@ fn a_mount_in_use_is_unmounted_lazily_and_the_daemon_stays_for_it() {
 
 #[test]
 fn files_in_memory() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     let mounted = bed.path("mounted");
     let args = [
         "mount", "--ram", "--size", "64M", "--cache", "32M", &mounted,
@@ -201,7 +156,7 @@ fn files_in_memory() {
     let content = "compressible ".repeat(100_000);
     fs::write(bed.path("mounted/file"), &content).unwrap();
     assert!(fs::read_to_string(bed.path("mounted/file")).unwrap() == content);
-    assert_eq!(bed.status()["mounts"][0]["write"], "ram");
+    assert_eq!(bed.json()["mounts"][0]["write"], "ram");
     bed.done(&["umount", "--all"]);
     bed.wait_for_the_end();
     assert_eq!(fs::read_dir(mounted).unwrap().count(), 0);
@@ -209,61 +164,47 @@ fn files_in_memory() {
 
 #[test]
 fn umount_by_others_is_noticed() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     bed.mount();
-    let (code, _, err) = run(Command::new("umount").arg(bed.path("mounted")));
-    assert_eq!(code, 0, "{err}");
+    Outcome::of(Command::new("umount").arg(bed.path("mounted"))).success();
     bed.wait_for_the_end();
-    assert!(
-        bed.log().contains("unmounted by somebody else"),
-        "{}",
-        bed.log()
-    );
+    bed.assert_logged("unmounted by somebody else");
 }
 
 #[test]
 fn a_signal_takes_a_mount_in_use_away() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     bed.mount();
     let _open = File::open(bed.path("mounted/file")).unwrap();
-    kill_process(bed.daemon(), Signal::TERM).unwrap();
+    bed.signal_daemon(Signal::TERM);
     bed.wait_for_the_end();
-    assert!(bed.log().contains("mounted: was in use"), "{}", bed.log());
+    bed.assert_logged("mounted: was in use");
 }
 
 #[test]
 fn what_a_killed_daemon_leaves_is_cleaned_up() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     let kill = || {
-        kill_process(bed.daemon(), Signal::KILL).unwrap();
+        bed.signal_daemon(Signal::KILL);
         let dead = || {
             let error = fs::metadata(bed.path("mounted")).err();
-            error.and_then(|e| e.raw_os_error()) == Some(libc::ENOTCONN)
+            error.and_then(|error| error.raw_os_error()) == Some(libc::ENOTCONN)
         };
-        until("the daemon's death", dead);
+        wait_until("the daemon's death", dead);
     };
     bed.mount();
     kill();
     bed.mount();
-    assert_eq!(mounts_below(&bed.path("")).len(), 1);
+    assert_eq!(bed.mounts().len(), 1);
     assert_eq!(
         fs::read_to_string(bed.path("mounted/file")).unwrap(),
         "content"
     );
-    assert!(bed.log().contains("whose daemon was gone"), "{}", bed.log());
+    bed.assert_logged("whose daemon was gone");
     kill();
     let out = bed.done(&["umount", &bed.path("mounted")]);
     assert!(out.contains("its daemon was gone"), "{out}");
-    assert_eq!(mounts_below(&bed.path("")), Vec::<String>::new());
+    assert_eq!(bed.mounts(), Vec::<PathBuf>::new());
     // Nor does its socket stand in the way.
     bed.mount();
     bed.done(&["umount", &bed.path("mounted")]);
@@ -272,10 +213,7 @@ fn what_a_killed_daemon_leaves_is_cleaned_up() {
 
 #[test]
 fn lines_of_fstab() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     fs::create_dir(bed.path("memory")).unwrap();
     let fstab = format!(
         "{} {} compcache defaults,cache=64M,codec=zstd:1,ro,nofail,_netdev,x-systemd.automount 0 0\n\
@@ -306,21 +244,17 @@ fn lines_of_fstab() {
 
 #[test]
 fn a_user_without_root_has_a_daemon_of_their_own() {
-    if !compcache_test_needs::programs(&["fusermount3", "setpriv", "unshare"]) {
+    if !needs::programs(&["fusermount3", "setpriv", "unshare"]) {
         return;
     }
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
+    let Some(bed) = Places::new() else { return };
     for name in ["home", "home/source", "home/mounted", "home/run"] {
         fs::create_dir(bed.path(name)).unwrap();
         std::os::unix::fs::chown(bed.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
     }
     fs::write(bed.path("home/source/file"), "a user's").unwrap();
     let out = bed.script(
-        "chmod 755 $DIR
-         # Where only root may open the device, as in some containers.
+        "# Where only root may open the device, as in some containers.
          mknod -m 666 $DIR/fuse c 10 229
          mount --bind $DIR/fuse /dev/fuse
          cd /
@@ -350,40 +284,34 @@ fn a_user_without_root_has_a_daemon_of_their_own() {
         assert!(out.contains(words), "{words:?} not in {out}");
     }
     let socket = PathBuf::from(bed.path("home/run/compcache/control.sock"));
-    until("the end of the user's daemon", || !socket.exists());
+    wait_until("the end of the user's daemon", || !socket.exists());
+    bed.wait_for_the_end();
 }
 
 #[test]
 fn mounts_of_the_configuration_and_one_limit_for_all() {
-    let Some(_turn) = turn() else {
-        return;
-    };
-    let bed = Bed::new();
-    let config = format!(
+    let Some(bed) = Places::new() else { return };
+    let config = bed.config(format!(
         "memory_limit_kb = 65536\n[[mount]]\nsource = \"{}\"\nmountpoint = \"{}\"\n\
          cache_kb = 131072\nwrite_back = true\n",
         bed.path("source"),
         bed.path("mounted"),
-    );
-    fs::write(bed.path("config"), config).unwrap();
-    let config = bed.path("config");
+    ));
     let daemon = ["daemon", "--config", &config, "--exit-when-idle"];
-    let mut child = bed.places.compcache(&daemon).spawn().unwrap();
-    until("the mount", || !mounts_below(&bed.path("")).is_empty());
+    let running = Running::start(bed.command("compcache").args(daemon));
+    wait_until("the mount", || !bed.mounts().is_empty());
     assert_eq!(
         fs::read_to_string(bed.path("mounted/file")).unwrap(),
         "content"
     );
-    let status = bed.status();
+    let status = bed.json();
     assert_eq!(status["memory_limit"], 64 << 20);
     assert_eq!(status["mounts"][0]["write"], "back");
     bed.done(&["umount", "--all"]);
-    assert!(child.wait().unwrap().success());
+    running.finish().success();
 
     fs::remove_dir_all(bed.path("source")).unwrap();
-    let (code, _, err) = run(&mut bed.places.compcache(&daemon));
-    assert_eq!(code, 1, "{err}");
-    for words in ["config, line 2", "[[mount]]", "no such directory"] {
-        assert!(err.contains(words), "{words} not in {err}");
-    }
+    let out = bed.compcache(&daemon);
+    assert_eq!(out.code(), 1, "{out}");
+    out.refused(&["compcache.toml, line 2", "[[mount]]", "no such directory"]);
 }

@@ -1,58 +1,66 @@
-//! Bad input gets a clear error and the right exit status. None of this needs root.
+//! Bad input gets a clear error and the right exit status before any daemon is asked. None of this
+//! needs root.
 
-mod common;
+use std::fs;
+use std::process::{Command, Stdio};
 
-use common::{Places, run};
+use compcache_tests::{Bed, Outcome, binary};
 
-/// Runs `rzscontrol`, which must fail with `status` and say each of `words`.
-fn rzscontrol_fails(args: &[&str], status: i32, words: &[&str]) {
-    let (code, out, err) = run(&mut Places::new().rzscontrol(args));
-    assert_eq!(code, status, "{args:?}: {err}");
-    assert_eq!(out, "", "{args:?}");
-    for word in words {
-        assert!(err.contains(word), "{args:?}: {word:?} not in {err:?}");
-    }
+/// Runs a program, which must fail with `status`, print nothing, and say each of `words`.
+#[track_caller]
+fn fails(bed: &Bed, program: &str, arguments: &[&str], status: i32, words: &[&str]) {
+    let out = Outcome::of(bed.command(program).args(arguments));
+    assert_eq!((out.code(), out.stdout.as_str()), (status, ""), "{out}");
+    out.refused(words);
 }
 
-fn compcache_fails(args: &[&str], status: i32, words: &[&str]) {
-    let (code, out, err) = run(&mut Places::new().compcache(args));
-    assert_eq!(code, status, "{args:?}: {err}");
-    assert_eq!(out, "", "{args:?}");
-    for word in words {
-        assert!(err.contains(word), "{args:?}: {word:?} not in {err:?}");
-    }
+#[track_caller]
+fn rzscontrol_fails(bed: &Bed, arguments: &[&str], status: i32, words: &[&str]) {
+    fails(bed, "rzscontrol", arguments, status, words);
+}
+
+#[track_caller]
+fn compcache_fails(bed: &Bed, arguments: &[&str], status: i32, words: &[&str]) {
+    fails(bed, "compcache", arguments, status, words);
 }
 
 #[test]
 fn no_daemon() {
+    let bed = Bed::without_root();
     let words = [
         "no daemon is running at",
         "control.sock",
         "compcached --num-devices",
     ];
-    rzscontrol_fails(&["/dev/ramzswap0", "--init"], 1, &words);
-    compcache_fails(&["status"], 1, &words);
-    compcache_fails(&["swap", "off"], 1, &words);
-    compcache_fails(&["sync"], 1, &words);
-    compcache_fails(&["umount", "--all"], 1, &words);
-    compcache_fails(&["umount", "/tmp"], 1, &["/tmp is not a compcache mount"]);
+    for action in ["--init", "--stats"] {
+        rzscontrol_fails(&bed, &["/dev/ramzswap0", action], 1, &words);
+    }
+    compcache_fails(&bed, &["status"], 1, &words);
+    compcache_fails(&bed, &["swap", "off"], 1, &words);
+    compcache_fails(&bed, &["sync"], 1, &words);
+    compcache_fails(&bed, &["umount", "--all"], 1, &words);
+    compcache_fails(
+        &bed,
+        &["umount", "/tmp"],
+        1,
+        &["/tmp is not a compcache mount"],
+    );
 }
 
 #[test]
 fn without_a_daemon_nothing_is_mounted() {
-    let places = Places::new();
-    let (code, out, err) = run(&mut places.compcache(&["mount"]));
-    assert_eq!(
-        (code, out.as_str(), err.as_str()),
-        (0, "nothing is mounted\n", "")
-    );
-    let (code, out, _) = run(&mut places.compcache(&["mount", "--json"]));
-    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, document), (0, serde_json::json!({"mounts": []})));
+    let bed = Bed::without_root();
+    let out = bed.compcache(&["mount"]);
+    assert_eq!(out.stderr, "", "{out}");
+    assert_eq!(out.success(), "nothing is mounted\n");
+    let text = bed.compcache(&["mount", "--json"]).success();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document, serde_json::json!({"mounts": []}));
 }
 
 #[test]
 fn mounts_that_are_written_wrong() {
+    let bed = Bed::without_root();
     for (args, words) in [
         (&["/a"][..], &["MOUNTPOINT is missing"][..]),
         (&["/a", "/b", "/c"], &["'/c'"]),
@@ -77,20 +85,25 @@ fn mounts_that_are_written_wrong() {
         (&["-o", "remount", "/a", "/b"], &["unmount it"]),
         (&["--json", "/a", "/b"], &["cannot be used with"]),
     ] {
-        compcache_fails(&[&["mount"], args].concat(), 2, words);
+        compcache_fails(&bed, &[&["mount"], args].concat(), 2, words);
     }
-    compcache_fails(&["umount"], 2, &["MOUNTPOINT", "--all"]);
-    compcache_fails(&["umount", "--all", "/a"], 2, &["cannot be used with"]);
+    compcache_fails(&bed, &["umount"], 2, &["MOUNTPOINT", "--all"]);
+    compcache_fails(
+        &bed,
+        &["umount", "--all", "/a"],
+        2,
+        &["cannot be used with"],
+    );
 }
 
 #[test]
 fn directories_that_cannot_be_mounted() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).display().to_string();
+    let bed = Bed::without_root();
+    let path = |name: &str| bed.directory().join(name).display().to_string();
     for name in ["a/b", "c"] {
-        std::fs::create_dir_all(path(name)).unwrap();
+        fs::create_dir_all(path(name)).unwrap();
     }
-    std::fs::write(path("file"), "").unwrap();
+    fs::write(path("file"), "").unwrap();
     for (source, mountpoint, word) in [
         ("none", "c", "SOURCE"),
         ("a", "none", "MOUNTPOINT"),
@@ -100,26 +113,28 @@ fn directories_that_cannot_be_mounted() {
         ("a/b", "a", "one in the other"),
     ] {
         let args = ["mount", &path(source), &path(mountpoint)];
-        compcache_fails(&args, 1, &[word]);
+        compcache_fails(&bed, &args, 1, &[word]);
     }
-    let places = Places::new();
-    let (code, _, err) = run(&mut places.compcache(&["status", &path("none")]));
-    assert_eq!(code, 1);
-    assert!(err.contains("no such device or mount"), "{err}");
+    compcache_fails(
+        &bed,
+        &["status", &path("none")],
+        1,
+        &["no such device or mount"],
+    );
     assert!(
-        !places.runtime_dir().join("control.sock").exists(),
+        !bed.runtime_dir().join("control.sock").exists(),
         "no daemon was started"
     );
 }
 
 #[test]
 fn the_helper_of_mount_has_the_exit_statuses_of_mount() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).display().to_string();
+    let bed = Bed::without_root();
+    let path = |name: &str| bed.directory().join(name).display().to_string();
     let helper = path("mount.compcache");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_compcache"), &helper).unwrap();
+    std::os::unix::fs::symlink(binary("compcache"), &helper).unwrap();
     for name in ["a", "b"] {
-        std::fs::create_dir(path(name)).unwrap();
+        fs::create_dir(path(name)).unwrap();
     }
     let (a, b, none) = (path("a"), path("b"), path("none"));
     for (args, status, word) in [
@@ -139,16 +154,21 @@ fn the_helper_of_mount_has_the_exit_statuses_of_mount() {
         (&[&a, &b, "-sf", "-o", "frob"], 0, "frob is not known"),
         (&["--help"], 0, ""),
     ] {
-        let (code, _, err) = run(&mut Places::new().program(&helper, args));
-        assert_eq!(code, status, "{args:?}: {err}");
-        assert!(err.contains(word), "{args:?}: {word:?} not in {err:?}");
+        let mut command = Command::new(&helper);
+        bed.set_environment(&mut command);
+        let out = Outcome::of(command.args(args));
+        assert_eq!(out.code(), status, "{out}");
+        assert!(out.stderr.contains(word), "no {word:?}: {out}");
     }
 }
 
 #[test]
 fn status_in_json_without_a_daemon() {
-    let (code, out, err) = run(&mut Places::new().compcache(&["status", "--json"]));
-    let mut document: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let bed = Bed::without_root();
+    let out = bed.compcache(&["status", "--json"]);
+    assert_eq!(out.code(), 1, "{out}");
+    out.refused(&["no daemon is running"]);
+    let mut document: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
     let driver = document.as_object_mut().unwrap().remove("driver").unwrap();
     assert_eq!(
         (&driver["choice"], &driver["used"]),
@@ -161,34 +181,30 @@ fn status_in_json_without_a_daemon() {
         "daemon": null, "memory_limit": null, "devices": [], "mounts": [],
     });
     assert_eq!(document, expected);
-    assert_eq!(code, 1);
-    assert!(err.contains("no daemon is running"), "{err}");
 }
 
 #[test]
 fn a_kernel_driver_that_is_not_there_is_not_replaced() {
+    let bed = Bed::without_root();
     for command in ["on", "off"] {
         let words = ["kernel driver: not used", "--driver user"];
-        compcache_fails(&["--driver", "kernel", "swap", command], 1, &words);
+        compcache_fails(&bed, &["--driver", "kernel", "swap", command], 1, &words);
     }
     compcache_fails(
+        &bed,
         &["--driver", "zram", "status"],
         2,
         &["\"zram\"", "auto, kernel or user"],
     );
-    let places = Places::new();
-    let (code, out, err) = run(places
-        .compcache(&["status"])
-        .env("COMPCACHE_DRIVER", "kernel"));
-    assert_eq!((code, out.as_str()), (1, ""));
-    assert!(
-        err.contains("driver: none (kernel); kernel driver: not used"),
-        "{err}"
-    );
+    let mut status = bed.command("compcache");
+    let out = Outcome::of(status.arg("status").env("COMPCACHE_DRIVER", "kernel"));
+    assert_eq!((out.code(), out.stdout.as_str()), (1, ""), "{out}");
+    out.refused(&["driver: none (kernel); kernel driver: not used"]);
 }
 
 #[test]
 fn devices_that_are_none() {
+    let bed = Bed::without_root();
     for device in [
         "/dev/sda",
         "/dev/ramzswap",
@@ -196,12 +212,13 @@ fn devices_that_are_none() {
         "ramzswap0x",
         "/tmp/ramzswap0",
     ] {
-        rzscontrol_fails(&[device, "--stats"], 1, &[device, "no such device"]);
+        rzscontrol_fails(&bed, &[device, "--stats"], 1, &[device, "no such device"]);
     }
 }
 
 #[test]
 fn sizes() {
+    let bed = Bed::without_root();
     for (value, word) in [
         ("0", "zero"),
         ("-4", "negative"),
@@ -212,9 +229,9 @@ fn sizes() {
     ] {
         for option in ["--disksize_kb", "--memlimit_kb"] {
             let argument = format!("{option}={value}");
-            rzscontrol_fails(&["ramzswap0", &argument], 2, &[value, word, option]);
+            rzscontrol_fails(&bed, &["ramzswap0", &argument], 2, &[value, word, option]);
         }
-        rzscontrol_fails(&["ramzswap0", "-d", value], 2, &[value, word]);
+        rzscontrol_fails(&bed, &["ramzswap0", "-d", value], 2, &[value, word]);
     }
     for (value, word) in [
         ("0", "zero"),
@@ -237,55 +254,64 @@ fn sizes() {
             } else {
                 &args[..args.len() - 1]
             };
-            compcache_fails(args, 2, &[value, word, option]);
+            compcache_fails(&bed, args, 2, &[value, word, option]);
         }
     }
-    compcache_fails(&["swap", "on", "--priority=-1"], 2, &["-1", "0..=32767"]);
+    compcache_fails(
+        &bed,
+        &["swap", "on", "--priority=-1"],
+        2,
+        &["-1", "0..=32767"],
+    );
 }
 
 #[test]
 fn usage() {
-    rzscontrol_fails(&[], 2, &["DEVICE"]);
-    rzscontrol_fails(&["ramzswap0"], 2, &["--init", "--stats"]);
+    let bed = Bed::without_root();
+    rzscontrol_fails(&bed, &[], 2, &["DEVICE"]);
+    rzscontrol_fails(&bed, &["ramzswap0"], 2, &["--init", "--stats"]);
     rzscontrol_fails(
+        &bed,
         &["ramzswap0", "--init", "--reset"],
         2,
         &["cannot be used with"],
     );
     rzscontrol_fails(
+        &bed,
         &["ramzswap0", "--reset", "--disksize_kb=4096"],
         2,
         &["cannot be used with"],
     );
-    rzscontrol_fails(&["ramzswap0", "--no-such"], 2, &["--no-such"]);
-    compcache_fails(&["run", "--memory", "64M"], 2, &["COMMAND"]);
-    compcache_fails(&["swap"], 2, &["on", "off"]);
-    compcache_fails(&["frobnicate"], 2, &["frobnicate"]);
+    rzscontrol_fails(&bed, &["ramzswap0", "--no-such"], 2, &["--no-such"]);
+    compcache_fails(&bed, &["run", "--memory", "64M"], 2, &["COMMAND"]);
+    compcache_fails(&bed, &["swap"], 2, &["on", "off"]);
+    compcache_fails(&bed, &["frobnicate"], 2, &["frobnicate"]);
 }
 
 #[test]
 fn demo_sizes() {
+    let bed = Bed::without_root();
     if !rustix::process::geteuid().is_root() {
-        compcache_fails(&["demo"], 1, &["needs root"]);
+        compcache_fails(&bed, &["demo"], 1, &["needs root"]);
         return;
     }
-    compcache_fails(&["demo", "--size", "1M"], 1, &["1M", "at least 32M"]);
+    compcache_fails(&bed, &["demo", "--size", "1M"], 1, &["1M", "at least 32M"]);
     compcache_fails(
+        &bed,
         &["demo", "--size", "64M", "--limit", "64M"],
         1,
         &["64M", "--limit from 8M"],
     );
-    compcache_fails(&["demo", "--size", "1000%"], 1, &["does not fit"]);
+    compcache_fails(&bed, &["demo", "--size", "1000%"], 1, &["does not fit"]);
 }
 
 #[test]
 fn help_goes_to_standard_output() {
-    let places = Places::new();
-    for (code, out, err) in [
-        run(&mut places.rzscontrol(&["-h"])),
-        run(&mut places.rzscontrol(&["--help"])),
-    ] {
-        assert_eq!((code, err.as_str()), (0, ""));
+    let bed = Bed::without_root();
+    for option in ["-h", "--help"] {
+        let out = bed.rzscontrol(&[option]);
+        assert_eq!(out.stderr, "", "{out}");
+        let text = out.success();
         for option in [
             "-b, --backing_swap",
             "-m, --memlimit_kb",
@@ -297,22 +323,23 @@ fn help_goes_to_standard_output() {
             "-h, --help",
             "Examples:",
         ] {
-            assert!(out.contains(option), "{option} not in {out}");
+            assert!(text.contains(option), "{option} not in {text}");
         }
     }
-    let (code, out, _) = run(&mut places.compcache(&["run", "--help"]));
-    assert_eq!(code, 0);
+    let text = bed.compcache(&["run", "--help"]).success();
     assert!(
-        out.contains("compcache run --memory 512M -- make -j8"),
-        "{out}"
+        text.contains("compcache run --memory 512M -- make -j8"),
+        "{text}"
     );
 }
 
 #[test]
 fn a_reader_that_has_gone_is_no_error() {
-    let mut command = Places::new().compcache(&["completions", "bash"]);
+    let bed = Bed::without_root();
+    let mut command = bed.command("compcache");
     let mut child = command
-        .stdout(std::process::Stdio::piped())
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());

@@ -1,0 +1,8 @@
+//! What tests of all crates share. It depends on none of them, so that each can have it.
+
+mod files;
+pub mod needs;
+mod wait;
+
+pub use files::{filled_file, open_directory};
+pub use wait::{DEADLINE, SetAtEnd, until, until_or, wait_until};
