@@ -18,7 +18,7 @@ use crate::args::{ALREADY_RUNNING, DaemonArgs, MAX_DEVICES, MESSAGE_PREFIX};
 use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
 use crate::file_system::FileSystem;
-use crate::mounts::plan::{self, Circumstances};
+use crate::mounts::plan::{self, Environment};
 use crate::mounts::{Mounts, dead, paths};
 use crate::protocol::Refusal;
 use crate::ramzswap::Ramzswap;
@@ -200,7 +200,7 @@ fn bring_up(
 ) -> Result<(), StartError> {
     bring_up::devices(settings, registry, kernel, done)
         .map_err(|Failed { number, refusal }| StartError::Device { number, refusal })?;
-    let here = Circumstances::here();
+    let environment = Environment::of_this_process();
     for (path, mount) in &settings.config.mounts {
         let failed = |refusal| StartError::Mount {
             origin: mount.origin.clone(),
@@ -209,7 +209,7 @@ fn bring_up(
         let mut spec = mount.spec.clone();
         (spec.source, spec.mountpoint) =
             paths::check(spec.source.as_deref(), path).map_err(|e| failed(e.into()))?;
-        let (options, warnings) = plan::options(&spec, here).map_err(failed)?;
+        let (options, warnings) = plan::options(&spec, environment).map_err(failed)?;
         for warning in warnings {
             tracing::warn!("{}: {warning}", path.display());
         }
@@ -255,14 +255,14 @@ fn announce(args: &DaemonArgs, settings: &Settings) {
         tracing::warn!("cannot tell the service manager that this daemon is ready: {e}");
     }
     if args.detached {
-        let told = io::stdout()
+        let written = io::stdout()
             .write_all(b"\n")
             .and_then(|()| io::stdout().flush());
         let closed = File::options()
             .write(true)
             .open("/dev/null")
             .and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?));
-        if let Err(e) = told.and(closed) {
+        if let Err(e) = written.and(closed) {
             tracing::warn!("cannot tell the client that started this daemon that it is ready: {e}");
         }
     }

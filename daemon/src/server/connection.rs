@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use super::{Event, Shared};
 use crate::lease::Leases;
-use crate::mounts::plan::{self, Circumstances};
+use crate::mounts::plan::{self, Environment};
 use crate::protocol::{self, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response};
 use crate::registry::SwappedOn;
 use crate::types::{Driver, ParamsUpdate};
@@ -153,7 +153,7 @@ impl Connection<'_> {
     }
 
     fn mount(&self, spec: &MountSpec) -> Result<Response, Refusal> {
-        let (options, warnings) = plan::options(spec, Circumstances::here())?;
+        let (options, warnings) = plan::options(spec, Environment::of_this_process())?;
         let mount = self.shared.mounts.mount(options)?;
         tracing::info!("{}: mounted", mount.mountpoint);
         Ok(Response::Mounted { mount, warnings })

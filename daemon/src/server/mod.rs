@@ -76,13 +76,13 @@ struct Shared {
     kernel: Leases,
     access: Access,
     events: Sender<Event>,
-    life: Mutex<Life>,
+    state: Mutex<ServerState>,
     started: Instant,
     warnings: Vec<String>,
 }
 
 #[derive(Default)]
-struct Life {
+struct ServerState {
     connections: u32,
     /// No new connection is served any more.
     ending: bool,
@@ -122,10 +122,10 @@ impl Server {
         options: Options,
     ) -> Server {
         let (sender, events) = channel();
-        let tell = sender.clone();
+        let notify = sender.clone();
         mounts.on_end(move || {
             // A server that is gone needs not know.
-            let _ = tell.send(Event::Unmounted);
+            let _ = notify.send(Event::Unmounted);
         });
         let shared = Shared {
             mounts,
@@ -133,7 +133,7 @@ impl Server {
             kernel: Leases::new(kernel),
             access: options.access,
             events: sender,
-            life: Mutex::default(),
+            state: Mutex::default(),
             started: Instant::now(),
             warnings: options.warnings.clone(),
         };
@@ -168,11 +168,11 @@ impl Server {
                 let _ = rustix::net::shutdown(shut.as_fd(), rustix::net::Shutdown::Both);
             },
         )?;
-        Ok(self.decide())
+        Ok(self.run_event_loop())
     }
 
     /// Waits for events until one of them is the last.
-    fn decide(&self) -> Outcome {
+    fn run_event_loop(&self) -> Outcome {
         let mut asked_before = false;
         // Those that ended before this server could be told.
         self.shared.mounts.forget_ended();
@@ -336,12 +336,12 @@ impl Shared {
 
     /// Ends this server for new connections if there is no connection, no mount and no device.
     fn end_if_idle(&self) -> bool {
-        let mut life = self.life.lock();
-        life.ending = life.connections == 0
+        let mut state = self.state.lock();
+        state.ending = state.connections == 0
             && self.mounts.is_empty()
             && !self.own.registry().any_ready()
             && self.kernel.device().is_none();
-        life.ending
+        state.ending
     }
 }
 
@@ -366,12 +366,12 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
 /// Starts a thread for a connection.
 fn begin(stream: UnixStream, shared: &Arc<Shared>) {
     let full = {
-        let mut life = shared.life.lock();
-        if life.ending {
+        let mut state = shared.state.lock();
+        if state.ending {
             return;
         }
-        let full = life.connections >= MAX_CONNECTIONS;
-        life.connections += u32::from(!full);
+        let full = state.connections >= MAX_CONNECTIONS;
+        state.connections += u32::from(!full);
         full
     };
     if full {
@@ -395,7 +395,7 @@ struct Presence(Arc<Shared>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.life.lock().connections -= 1;
+        self.0.state.lock().connections -= 1;
         // A server that is gone needs not know.
         let _ = self.0.events.send(Event::Disconnected);
     }
