@@ -312,8 +312,8 @@ impl Serving {
                 fs.notices.run(&heard, &device, &fs.table, &watch);
             }
         };
-        let told = Arc::clone(&fs);
-        let speaking = Background::start("files/notices", speak, move || told.notices.stop());
+        let server = Arc::clone(&fs);
+        let speaking = Background::start("files/notices", speak, move || server.notices.stop());
         if let Err(e) = &speaking {
             tracing::error!("no thread that tells the kernel what is stale: {e}");
         }

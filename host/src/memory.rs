@@ -74,8 +74,8 @@ impl Host for LinuxHost {
         self.time.now_ns()
     }
 
-    fn relax(&self, attempt: u32) {
-        StdTime::relax(attempt);
+    fn backoff(&self, attempt: u32) {
+        StdTime::backoff(attempt);
     }
 
     fn pin(&self) {

@@ -35,8 +35,8 @@ impl Host for PinnedHost {
         self.host.now_ns()
     }
 
-    fn relax(&self, attempt: u32) {
-        self.host.relax(attempt);
+    fn backoff(&self, attempt: u32) {
+        self.host.backoff(attempt);
     }
 
     fn pin(&self) {

@@ -2,12 +2,12 @@
 //!
 //! Every file is an address space: a radix tree that leads to one 64-bit slot a page, which says
 //! whether the page is held, and where, or when it was dropped. Pages that are held are on one of
-//! two LRU lists. [`Ccache::ask`] decides which pages are taken in (`should_add_to_ccache` of the
-//! 2006 design), [`Ccache::add`] takes them in, and what no longer fits is dropped from the inactive
+//! two LRU lists. [`Ccache::should_admit`] decides which pages are taken in (`should_add_to_ccache` of the
+//! 2006 design), [`Ccache::insert`] takes them in, and what no longer fits is dropped from the inactive
 //! list and remembered as a shadow.
 //!
 //! One lock guards the index and the lists. It is never held while a page that was read is
-//! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::add`] reserves
+//! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves
 //! the page's slot, stores the chunk without the lock, and commits it if the slot is still reserved.
 //! The exception is [`Ccache::pin`]: the page replaces another that must not be lost if there is no
 //! room, so it is stored under the lock, and waits for those who read the one that it replaces.
@@ -38,13 +38,13 @@ use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::Slot;
 use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
-use block::{On, SLOTS};
+use block::{List, SLOTS};
 use index::{Index, Known};
 use stats::Counts;
 
-pub use admit::{Added, Read, Verdict};
+pub use admit::{Decision, Inserted, Read};
 pub use index::FileId;
-pub use read::Found;
+pub use read::Lookup;
 pub use stats::CcacheStats;
 
 /// The cache has no room for a page that it must hold.
@@ -171,16 +171,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Frees pages `first..end` of a file, pinned ones too, and forgets all about them. Returns
     /// how many were held.
     pub fn forget(&self, file: FileId, first: u64, end: u64) -> u64 {
-        self.drop_pages(file, first, end, On::Nothing)
+        self.remove_pages(file, first, end, List::None)
     }
 
     /// Frees pages `first..end` of a file, pinned ones too, but remembers those that were held or
     /// known: they were changed on SOURCE. Returns how many were held.
     pub fn invalidate(&self, file: FileId, first: u64, end: u64) -> u64 {
-        self.drop_pages(file, first, end, On::Shadows)
+        self.remove_pages(file, first, end, List::Shadows)
     }
 
-    fn drop_pages(&self, file: FileId, first: u64, end: u64, to: On) -> u64 {
+    fn remove_pages(&self, file: FileId, first: u64, end: u64, to: List) -> u64 {
         let (mut from, mut held, mut attempt) = (first, 0, 0);
         while from < end {
             // The lock is let go between blocks, of which a file can have many, and while somebody
@@ -190,12 +190,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
                 break;
             };
             let mut known = slots.into_iter().filter(|known| known.page < end);
-            if known.all(|Known { slot, .. }| self.drop_page(&mut guarded, slot, to, &mut held)) {
+            if known.all(|Known { slot, .. }| self.remove_page(&mut guarded, slot, to, &mut held)) {
                 (from, attempt) = (next, 0);
                 continue;
             }
             drop(guarded);
-            self.store.host().relax(attempt);
+            self.store.host().backoff(attempt);
             attempt += 1;
         }
         held
@@ -203,21 +203,21 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Empties a slot, or makes it a shadow, and adds to `held` whether its page was held. Returns
     /// whether that was done: not while somebody reads the page.
-    fn drop_page(&self, guarded: &mut Guarded, slot: u32, to: On, held: &mut u64) -> bool {
+    fn remove_page(&self, guarded: &mut Guarded, slot: u32, to: List, held: &mut u64) -> bool {
         // Making a neighbour a shadow may have dropped or forgotten this one.
-        let on = guarded.index.on(slot);
-        if on == to || on == On::Nothing {
+        let list = guarded.index.list_of(slot);
+        if list == to || list == List::None {
             return true;
         }
         let done = match to {
-            On::Shadows => self.shadow(guarded, slot),
+            List::Shadows => self.shadow(guarded, slot),
             _ => self.store.clear(slot, Slot::EMPTY),
         };
         if done {
-            *held += u64::from(on.holds());
+            *held += u64::from(list.holds());
         }
-        if done && to == On::Nothing {
-            guarded.index.put(slot, to);
+        if done && to == List::None {
+            guarded.index.move_to(slot, to);
         }
         done
     }

@@ -2,10 +2,10 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Ccache, Guarded, On};
+use super::{Ccache, Guarded, List};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
-use crate::slot::{SHADOW_MOMENTS, Slot};
+use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
 
 /// The inactive list has at least this part of the pages that are held, so that new pages stay
 /// long enough to show whether they are asked for again.
@@ -18,10 +18,10 @@ const SHADOWS_PER_PAGE: u64 = 8;
 const INDEX_PART: u64 = 8;
 
 /// Pages in use that are passed over for one that is dropped.
-const PASSED_OVER: u32 = 32;
+const MAX_SKIPPED: u32 = 32;
 
 /// Pages that [`Ccache::tune`] drops before it lets others in between.
-const DROPPED_AT_ONCE: usize = 64;
+const EVICT_BATCH: usize = 64;
 
 /// What the pool takes beyond its chunks, in parts of a hundred, once it was evacuated.
 const POOL_OVERHEAD_PERCENT: u64 = 6;
@@ -44,28 +44,30 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Drops up to `count` pages and returns how many.
     pub(super) fn evict(&self, guarded: &mut Guarded, count: usize) -> usize {
-        let dropped = (0..count).take_while(|_| self.drop_oldest(guarded)).count();
+        let dropped = (0..count)
+            .take_while(|_| self.evict_oldest(guarded))
+            .count();
         self.trim(guarded);
         dropped
     }
 
     /// Drops the page at the end of the inactive list; a shadow stays. Returns whether one was
     /// dropped.
-    fn drop_oldest(&self, guarded: &mut Guarded) -> bool {
+    fn evict_oldest(&self, guarded: &mut Guarded) -> bool {
         // Pages that somebody reads at the moment are passed over.
-        for _ in 0..PASSED_OVER {
+        for _ in 0..MAX_SKIPPED {
             self.feed_inactive(guarded);
-            let Some(slot) = guarded.index.lists.oldest(On::Inactive) else {
+            let Some(slot) = guarded.index.lists.oldest(List::Inactive) else {
                 return false;
             };
-            let moment = guarded.index.moment;
-            let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
+            let eviction_clock = guarded.index.eviction_clock;
+            let shadow = Slot::shadow(eviction_clock % EVICTION_CLOCK_RANGE);
             if !self.store.clear(slot, shadow) {
-                guarded.index.put(slot, On::Inactive);
+                guarded.index.move_to(slot, List::Inactive);
                 continue;
             }
-            guarded.index.moment = moment.wrapping_add(1);
-            guarded.index.put(slot, On::Shadows);
+            guarded.index.eviction_clock = eviction_clock.wrapping_add(1);
+            guarded.index.move_to(slot, List::Shadows);
             let (file, _) = guarded.index.page_of(slot);
             guarded.index.files.get_mut(file.0).usefulness.unused();
             guarded.counts.evicted += 1;
@@ -77,11 +79,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Moves the oldest active pages to the inactive list while that is too short.
     fn feed_inactive(&self, guarded: &mut Guarded) {
         let lists = &guarded.index.lists;
-        let (active, inactive) = (lists.len(On::Active), lists.len(On::Inactive));
+        let (active, inactive) = (lists.len(List::Active), lists.len(List::Inactive));
         if inactive * INACTIVE_PART < active + inactive
-            && let Some(slot) = lists.oldest(On::Active)
+            && let Some(slot) = lists.oldest(List::Active)
         {
-            guarded.index.put(slot, On::Inactive);
+            guarded.index.move_to(slot, List::Inactive);
         }
     }
 
@@ -92,14 +94,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let most = limit / PAGE_SIZE as u64 * SHADOWS_PER_PAGE;
         // A few at a time: this is called for every page that is dropped.
         for _ in 0..4 {
-            let shadows = guarded.index.lists.len(On::Shadows);
+            let shadows = guarded.index.lists.len(List::Shadows);
             let large = guarded.index.used_bytes() > limit / INDEX_PART;
             // Without shadows no page could come back: as many stay as pages are held.
             let few = shadows < guarded.index.held();
             let trimmed = if shadows > most || large && !few {
                 self.forget_oldest_shadow(guarded)
             } else {
-                large && self.drop_oldest(guarded)
+                large && self.evict_oldest(guarded)
             };
             if !trimmed {
                 break;
@@ -108,13 +110,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     fn forget_oldest_shadow(&self, guarded: &mut Guarded) -> bool {
-        let Some(slot) = guarded.index.lists.oldest(On::Shadows) else {
+        let Some(slot) = guarded.index.lists.oldest(List::Shadows) else {
             return false;
         };
         // A shadow names no chunk that somebody could be reading.
         let emptied = self.store.clear(slot, Slot::EMPTY);
         debug_assert!(emptied, "slot {slot} is held");
-        guarded.index.put(slot, On::Nothing);
+        guarded.index.move_to(slot, List::None);
         true
     }
 
@@ -161,7 +163,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             if self.chunk_bytes() <= pool || self.store.pool_bytes() <= pool {
                 return;
             }
-            if self.evict(&mut self.lock(), DROPPED_AT_ONCE) == 0 {
+            if self.evict(&mut self.lock(), EVICT_BATCH) == 0 {
                 return;
             }
         }

@@ -1,6 +1,6 @@
 //! What a cache has done and holds.
 
-use super::{Ccache, On};
+use super::{Ccache, List};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::stats::Stats;
 
@@ -58,14 +58,14 @@ pub struct CcacheStats {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Pages given out so far, held or not.
-    pub fn given(&self) -> u64 {
+    pub fn accesses(&self) -> u64 {
         let guarded = self.lock();
         guarded.counts.hits + guarded.counts.misses
     }
 
     /// Pages that may not be dropped.
     pub fn pinned(&self) -> u64 {
-        self.lock().index.lists.len(On::Pinned)
+        self.lock().index.lists.len(List::Pinned)
     }
 
     /// A snapshot of the counters.
@@ -77,10 +77,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             limit: self.limit.load(core::sync::atomic::Ordering::Relaxed),
             target: self.target(&guarded),
             index_bytes: index.bytes(),
-            inactive: index.lists.len(On::Inactive),
-            active: index.lists.len(On::Active),
-            pinned: index.lists.len(On::Pinned),
-            shadows: index.lists.len(On::Shadows),
+            inactive: index.lists.len(List::Inactive),
+            active: index.lists.len(List::Active),
+            pinned: index.lists.len(List::Pinned),
+            shadows: index.lists.len(List::Shadows),
             files: u64::from(index.files.used()),
             hits: counts.hits,
             misses: counts.misses,

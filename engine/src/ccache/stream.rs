@@ -53,7 +53,7 @@ impl Usefulness {
     }
 
     /// Whether a page need not be tried because those before it did not compress. Counts down.
-    pub(super) fn pauses(&mut self) -> bool {
+    pub(super) fn should_skip(&mut self) -> bool {
         let pauses = self.pause > 0;
         self.pause = self.pause.saturating_sub(1);
         pauses
@@ -94,15 +94,15 @@ mod tests {
         let mut media = Usefulness::default();
         let mut tries = 0;
         for _ in 0..1 << 20 {
-            if !media.pauses() {
+            if !media.should_skip() {
                 media.tried(true);
                 tries += 1;
             }
         }
         assert!((16..20_000).contains(&tries), "{tries} tries of a million");
-        while media.pauses() {}
+        while media.should_skip() {}
         media.tried(false);
-        assert!(!media.pauses());
+        assert!(!media.should_skip());
         (0..RAW_RUN).for_each(|_| media.tried(true));
         assert_eq!(media.pause, PAUSE, "it begins anew");
     }

@@ -29,7 +29,7 @@ pub trait Host: Send + Sync {
     /// Called while waiting for another thread's short hold of a slot, with the count of
     /// calls so far: spin first, then yield, then sleep. Where all who hold slots are pinned
     /// (see [`Host::pin`]), it may be a pause of the processor and no more.
-    fn relax(&self, attempt: u32);
+    fn backoff(&self, attempt: u32);
 
     /// Called by background threads (the evacuator, the recompressor, whoever frees dead
     /// pages) before they hold a slot or an arena, and followed by [`Host::unpin`] within

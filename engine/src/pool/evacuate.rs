@@ -172,12 +172,12 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         let Some(word) = owners.slot(owner) else {
             return Moved::Busy;
         };
-        let (said, held) = slot::glance(word);
-        let chunk = match said.as_chunk() {
+        let (current, held) = slot::load(word);
+        let chunk = match current.as_chunk() {
             Some(chunk) if chunk.place == place && !held => chunk,
             _ => return Moved::Busy,
         };
-        let Some(held_slot) = slot::try_lock(word, said) else {
+        let Some(held_slot) = slot::try_lock(word, current) else {
             return Moved::Busy;
         };
         // SAFETY: the slot names the chunk and is held until the commit below.
@@ -191,8 +191,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         // SAFETY: the granules at `to` were just allocated for this chunk. Its bytes are
         // copied unread: a corrupted chunk stays corrupted, and its checksum says so.
         unsafe { self.memory.write_chunk(to, header, bytes) };
-        let old = held_slot.commit(said.moved_to(to));
-        debug_assert_eq!(old.slot(), said);
+        let old = held_slot.commit(current.moved_to(to));
+        debug_assert_eq!(old.slot(), current);
         Moved::Away(size)
     }
 }

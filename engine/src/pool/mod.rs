@@ -35,7 +35,7 @@ use lock_api::Mutex;
 
 use crate::fallible::{NoMemory, collect};
 use crate::host::{FRAME_SIZE, FrameMemory, Host};
-use crate::slot::{ChunkRef, Held, Slot, Taken};
+use crate::slot::{ChunkRef, Slot, SlotGuard, Taken};
 use arena::{Arena, Frames, Freed};
 use bitmap::{GRANULE, GRANULES, SMALLEST_CHUNK};
 use frames::{FrameInfo, Stack, frame_infos};
@@ -365,10 +365,10 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// [`Mismatch`] where the chunk is not `owner`'s or was changed.
     pub(crate) fn get<'a>(
         &'a self,
-        held: &'a Held<'_, AtomicU64>,
+        held: &'a SlotGuard<'_, AtomicU64>,
         owner: u32,
     ) -> Result<&'a [u8], Mismatch> {
-        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+        let Some(ChunkRef { place, length, .. }) = held.current().as_chunk() else {
             return Err(Mismatch);
         };
         let fits = granule_of(place) + granules(length) <= GRANULES;
@@ -392,8 +392,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     }
 
     /// Flips a bit in the middle of the chunk that a slot names, if it names one.
-    pub(crate) fn flip_bit(&self, held: &Held<'_, AtomicU64>) -> bool {
-        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+    pub(crate) fn flip_bit(&self, held: &SlotGuard<'_, AtomicU64>) -> bool {
+        let Some(ChunkRef { place, length, .. }) = held.current().as_chunk() else {
             return false;
         };
         // SAFETY: the slot names a chunk of this length, and is held, so that nobody else reads or

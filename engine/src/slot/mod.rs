@@ -43,7 +43,7 @@
 //! ```
 //!
 //! Every arrow is one atomic change of the word, made by [`replace`], [`empty`], [`depart`],
-//! [`arrive`] or [`Held::commit`]. Whoever makes it gets what the slot said before as
+//! [`arrive`] or [`SlotGuard::commit`]. Whoever makes it gets what the slot said before as
 //! [`Taken`], owns the chunk that this names, and only then frees it.
 //!
 //! **Locked.** `L` is held by whoever copies or restores the chunk, moves it, or asks whether
@@ -67,9 +67,9 @@
 //! | the evacuator | finds that the old chunk's owner does not name it, and leaves it |
 //! | the recompressor | passes by |
 //!
-//! **Races that are allowed.** A look at a slot without its lock ([`glance`], [`peek`]) may be
+//! **Races that are allowed.** A look at a slot without its lock ([`load`], [`load_unlocked`]) may be
 //! out of date at once; whoever acts on it does so by an operation that fails if it is
-//! ([`try_lock`], [`age`], [`settle`]). A page read from the backing store may be overwritten
+//! ([`try_lock`], [`age`], [`mark_no_recompress`]). A page read from the backing store may be overwritten
 //! meanwhile: the reader compares the page with the checksum that it saw, and looks again where
 //! that differs.
 //!
@@ -77,8 +77,8 @@
 //!
 //! | function | may be called | waits for |
 //! |---|---|---|
-//! | [`glance`], [`try_lock`], [`age`], [`settle`] | anywhere | nobody |
-//! | [`peek`], [`lock`], [`replace`], [`empty`], [`depart`], [`arrive`] | with preemption off and under spinlocks, but not from an interrupt, which may have interrupted a holder | holders of the slot |
+//! | [`load`], [`try_lock`], [`age`], [`mark_no_recompress`] | anywhere | nobody |
+//! | [`load_unlocked`], [`lock`], [`replace`], [`empty`], [`depart`], [`arrive`] | with preemption off and under spinlocks, but not from an interrupt, which may have interrupted a holder | holders of the slot |
 //! | [`empty_if`] | the same, and pinned, as it is a holder | holders of the slot |
 //!
 //! None of them allocates, sleeps or waits for I/O.
@@ -88,8 +88,8 @@ mod protocol;
 mod tests;
 
 pub use protocol::{
-    Arrival, Departure, Emptied, Held, InTransit, Taken, Word, age, arrive, depart, empty,
-    empty_if, glance, lock, peek, replace, settle, try_lock,
+    Arrival, Departure, Emptied, InTransit, SlotGuard, Taken, Word, age, arrive, depart, empty,
+    empty_if, load, load_unlocked, lock, mark_no_recompress, replace, try_lock,
 };
 
 use crate::codec::CodecId;
@@ -99,7 +99,7 @@ const KIND_SHIFT: u32 = 1;
 const KIND_MASK: u64 = 0b111;
 const AGE_SHIFT: u32 = 4;
 const AGE_MASK: u64 = 0x7f;
-const SETTLED: u64 = 1 << 11;
+const NO_RECOMPRESS: u64 = 1 << 11;
 const CODEC_SHIFT: u32 = 12;
 const CODEC_MASK: u64 = 0xf;
 const LENGTH_SHIFT: u32 = 16;
@@ -121,7 +121,7 @@ const KIND_TRANSIT: u64 = 6;
 const DEAD: u64 = 1 << 12;
 
 /// Moments of a shadow are counted modulo this.
-pub const SHADOW_MOMENTS: u64 = 1 << (64 - WORD_SHIFT);
+pub const EVICTION_CLOCK_RANGE: u64 = 1 << (64 - WORD_SHIFT);
 
 /// Bits of a place: pools of up to 2^36 granules of 16 bytes, 1 TiB.
 pub const PLACE_BITS: u32 = 64 - PLACE_SHIFT;
@@ -154,8 +154,8 @@ pub enum Entry {
     },
     /// The page is not held, but was: a cache dropped it, or let it pass.
     Shadow {
-        /// The cache's moment then, below [`SHADOW_MOMENTS`].
-        when: u64,
+        /// The cache's moment then, below [`EVICTION_CLOCK_RANGE`].
+        evicted_at: u64,
     },
 }
 
@@ -221,8 +221,8 @@ impl Slot {
 
     /// The slot of a page that is not held, and was dropped at a moment that the cache counts.
     #[must_use]
-    pub const fn shadow(when: u64) -> Slot {
-        Slot(when << WORD_SHIFT | KIND_SHADOW << KIND_SHIFT)
+    pub const fn shadow(evicted_at: u64) -> Slot {
+        Slot(evicted_at << WORD_SHIFT | KIND_SHADOW << KIND_SHIFT)
     }
 
     /// What the slot says; `None` for a word that this version never writes.
@@ -241,7 +241,7 @@ impl Slot {
                 dead: self.0 & DEAD != 0,
             }),
             KIND_SHADOW => Some(Entry::Shadow {
-                when: self.0 >> WORD_SHIFT,
+                evicted_at: self.0 >> WORD_SHIFT,
             }),
             _ => None,
         }
@@ -267,8 +267,8 @@ impl Slot {
 
     /// Whether compressing the chunk once more was found not to pay.
     #[must_use]
-    pub const fn is_settled(self) -> bool {
-        self.0 & SETTLED != 0
+    pub const fn no_recompress(self) -> bool {
+        self.0 & NO_RECOMPRESS != 0
     }
 
     /// The chunk that the slot names, if it names one.

@@ -20,7 +20,7 @@
 //!
 //! Whoever writes several pages gives them to [`Store::stage_page`], and calls [`Store::commit`].
 
-mod cells;
+mod cache_ops;
 mod counters;
 mod damage;
 mod error;
@@ -43,13 +43,13 @@ use crate::fallible::{NoMemory, reserved};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
 use crate::pool::{Owners, Pool};
-use crate::slot::{self, Emptied, Held, Slot, Taken};
+use crate::slot::{self, Emptied, Slot, SlotGuard, Taken};
 use crate::space::Table;
 use crate::stats::Stats;
 use counters::{Counters, Shard};
 use stage::{BATCH, Staging};
 
-pub(crate) use cells::{Cell, Packed};
+pub(crate) use cache_ops::{CompressedPage, SlotContents};
 pub use error::{ReadError, WriteError};
 pub use read::{InBacking, Loaded, Verified};
 pub use recompress::{ColdPolicy, Progress, Recompressor};
@@ -239,7 +239,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return false;
         };
         let shard = self.counters.shard(worker);
-        let emptied = slot::empty(word, |attempt| self.host.relax(attempt));
+        let emptied = slot::empty(word, |attempt| self.host.backoff(attempt));
         let freed = self.take_emptied(shard, emptied);
         shard.add(&shard.notify_free, u64::from(freed));
         freed
@@ -256,10 +256,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let mut emptied = 0;
             for (taken, word) in batch.iter_mut().zip(&mut words) {
                 emptied += 1;
-                let was = slot::empty(word, |attempt| self.host.relax(attempt));
+                let was = slot::empty(word, |attempt| self.host.backoff(attempt));
                 freed += u64::from(was.is_freed());
-                if let Emptied::Taken(said) = was {
-                    *taken = Some(said);
+                if let Emptied::Taken(current) = was {
+                    *taken = Some(current);
                 }
             }
             if emptied == 0 {
@@ -284,7 +284,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return false;
         };
         self.host.pin();
-        let emptied = slot::empty_if(word, still_dead, |attempt| self.host.relax(attempt));
+        let emptied = slot::empty_if(word, still_dead, |attempt| self.host.backoff(attempt));
         self.host.unpin();
         let shard = self.counters.shared();
         let freed = self.take_emptied(shard, emptied);
@@ -350,7 +350,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Makes a slot that is held say `new`, and frees what it said.
-    fn exchange(&self, shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) {
+    fn exchange(&self, shard: &Shard, held: SlotGuard<'_, AtomicU64>, new: Slot) {
         self.release(shard, commit_held(shard, held, new));
     }
 
@@ -379,7 +379,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
 /// Makes a slot that is held say `new`, and returns what it said.
 #[inline]
-fn commit_held(shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) -> Taken {
+fn commit_held(shard: &Shard, held: SlotGuard<'_, AtomicU64>, new: Slot) -> Taken {
     // Counted first: a discard by another thread may follow the commit at once.
     if let Some(entry) = new.entry() {
         shard.gained(entry);

@@ -226,7 +226,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// that no page is in transit.
     fn replace(&self, shard: &Shard, index: u64, new: Slot) -> Option<Taken> {
         let word = self.table.get_to_write(index)?;
-        let held = slot::lock(word, |attempt| self.host.relax(attempt));
+        let held = slot::lock(word, |attempt| self.host.backoff(attempt));
         Some(commit_held(shard, held, new))
     }
 }

@@ -102,7 +102,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 }
                 // Nobody waits for a page in transit with pages in transit of his own.
                 note(self.take_run(worker, &pages[..i]));
-                self.host.relax(attempt);
+                self.host.backoff(attempt);
                 attempt += 1;
             };
             match written {
@@ -166,7 +166,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     #[inline]
     fn is_in_transit(&self, index: u64) -> bool {
         let word = self.table.get(index);
-        word.is_some_and(|word| slot::glance(word).0.is_in_transit())
+        word.is_some_and(|word| slot::load(word).0.is_in_transit())
     }
 
     /// Makes a page set out for the backing store.
@@ -176,7 +176,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return Err(WriteError::OutOfRange { index, pages });
         };
         let checksum = crc32c(PAGE_SIZE as u32, page);
-        let departed = slot::depart(word, checksum, |attempt| self.host.relax(attempt));
+        let departed = slot::depart(word, checksum, |attempt| self.host.backoff(attempt));
         Ok(match departed {
             Ok(departure) => Written::ToBacking(Transit {
                 index,
@@ -268,7 +268,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if let Some(entry) = new.entry() {
             shard.gained(entry);
         }
-        let old = slot::replace(word, new, |attempt| self.host.relax(attempt));
+        let old = slot::replace(word, new, |attempt| self.host.backoff(attempt));
         match old {
             Ok(old) => {
                 self.release(shard, old);

@@ -33,7 +33,7 @@ struct Failure {
     number: u64,
     errno: i32,
     /// Somebody was told of it.
-    told: bool,
+    reported: bool,
 }
 
 impl Dirty {
@@ -120,7 +120,7 @@ impl Dirty {
         self.failure = Some(Failure {
             number: self.failure.map_or(0, |f| f.number) + 1,
             errno: error.raw_os_error().unwrap_or(libc::EIO),
-            told: false,
+            reported: false,
         });
     }
 
@@ -130,7 +130,7 @@ impl Dirty {
         let Some(failure) = &mut self.failure else {
             return Ok(());
         };
-        failure.told = true;
+        failure.reported = true;
         if reported.0.swap(failure.number, Ordering::Relaxed) < failure.number {
             return Err(io::Error::from_raw_os_error(failure.errno));
         }
@@ -139,7 +139,9 @@ impl Dirty {
 
     /// What a file that is opened now was told of: all failures but one that nobody was told of.
     pub(super) fn opened(&self) -> Reported {
-        let number = self.failure.map_or(0, |f| f.number - u64::from(!f.told));
+        let number = self
+            .failure
+            .map_or(0, |f| f.number - u64::from(!f.reported));
         Reported(AtomicU64::new(number))
     }
 }

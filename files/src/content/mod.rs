@@ -10,7 +10,7 @@
 //! - `memory_files`: files that live here only (`--ram`).
 //! - `tuning`: how large the cache may be, ten times a second, by what requests tell the `tuner`.
 
-mod bench;
+mod buffers;
 mod cache;
 mod change;
 mod dirty;

@@ -26,7 +26,7 @@ pub(super) struct Look {
     /// Pages that the page cache holds, of whichever files.
     pub(super) page_cache: u64,
     /// Pages of files that the kernel has dropped for want of memory, since it started.
-    pub(super) stolen: u64,
+    pub(super) evicted: u64,
 }
 
 /// Looks at the system's memory, and at that of the cgroups that this process is in.
@@ -62,7 +62,7 @@ impl System {
         let mut look = Look {
             missing: missing(total, available),
             page_cache: (kib("Active(file)") + kib("Inactive(file)")) / 4096,
-            stolen: proc::value(&vmstat, "pgsteal_file").unwrap_or(0),
+            evicted: proc::value(&vmstat, "pgsteal_file").unwrap_or(0),
         };
         // A limit holds for all that is below it: the nearest need not be the tightest.
         for usage in self.limited_groups().filter(|usage| usage.limit < total) {
@@ -176,7 +176,7 @@ mod tests {
         let own = root.path().join("cgroup/own");
         group(&own, 64 << 20, 32 << 20);
         let look = system.look();
-        assert_eq!((look.missing, look.stolen, look.page_cache), (0, 9, 512));
+        assert_eq!((look.missing, look.evicted, look.page_cache), (0, 9, 512));
         group(&own, 64 << 20, 66 << 20);
         assert_eq!(system.look().missing, 2 << 20);
         group(&own, 64 << 20, 32 << 20);

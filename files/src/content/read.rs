@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use compcache_engine::ccache::{FileId, Found, Read, Verdict};
+use compcache_engine::ccache::{Decision, FileId, Lookup, Read};
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
@@ -75,8 +75,8 @@ impl Content {
         };
         self.shared.tuner.busy();
         let span = self.span(offset, size);
-        self.shared.benches.with(&self.shared.cache, |bench| {
-            let (worker, pages) = bench.parts(span.pages);
+        self.shared.buffers.with(&self.shared.cache, |buffers| {
+            let (worker, pages) = buffers.parts(span.pages);
             let (begun, ended) = self.changes();
             let filled = match self.fill(worker, source, &span, pages) {
                 Ok(filled) => filled,
@@ -88,7 +88,7 @@ impl Content {
             if begun == ended
                 && let Some(id) = self.id
             {
-                self.take_in(worker, id, &span, pages, &filled.runs, begun);
+                self.insert_pages(worker, id, &span, pages, &filled.runs, begun);
             }
         });
     }
@@ -150,15 +150,15 @@ impl Content {
             let page = &mut pages[at];
             let found = match self.id {
                 Some(id) => self.shared.cache.read(worker, id, first + at as u64, page),
-                None => Found::Absent,
+                None => Lookup::Miss,
             };
             match found {
-                Found::Here => {}
-                Found::Corrupt if self.has_only_copy(first + at as u64) => {
+                Lookup::Hit => {}
+                Lookup::Corrupt if self.has_only_copy(first + at as u64) => {
                     return Err(io::Error::from_raw_os_error(libc::EIO));
                 }
-                Found::Absent | Found::Corrupt if self.shared.mode == Mode::Memory => page.fill(0),
-                Found::Absent | Found::Corrupt => match runs.last_mut() {
+                Lookup::Miss | Lookup::Corrupt if self.shared.mode == Mode::Memory => page.fill(0),
+                Lookup::Miss | Lookup::Corrupt => match runs.last_mut() {
                     Some(run) if run.end == at => run.end += 1,
                     _ => runs.push(Run {
                         start: at,
@@ -187,7 +187,7 @@ impl Content {
             run.ns_a_page = self
                 .shared
                 .tuner
-                .missed(before.elapsed(), run.end - run.start);
+                .record_miss(before.elapsed(), run.end - run.start);
             whole += 1;
             wanted[came..].fill(0);
             if came < wanted.len() {
@@ -221,7 +221,7 @@ impl Content {
     }
 
     /// Hands pages that came from SOURCE to the cache.
-    fn take_in(
+    fn insert_pages(
         &self,
         worker: &mut Worker,
         id: FileId,
@@ -232,19 +232,19 @@ impl Content {
     ) {
         let (cache, tuner) = (&self.shared.cache, &self.shared.tuner);
         for run in runs {
-            let pays = tuner.pays(run.ns_a_page);
+            let worthwhile = tuner.worth_caching(run.ns_a_page);
             for (at, page) in (run.start..run.end).zip(&pages[run.start..run.end]) {
                 let index = span.first + at as u64;
-                let (read, verdict) = if span.wanted.contains(&at) {
-                    (Read::Asked, cache.ask(id, index, pays))
+                let (read, decision) = if span.wanted.contains(&at) {
+                    (Read::Demand, cache.should_admit(id, index, worthwhile))
                 } else {
-                    (Read::Ahead, cache.ask_ahead(id, index))
+                    (Read::Readahead, cache.should_admit_readahead(id, index))
                 };
-                if verdict == Verdict::TakeIn {
+                if decision == Decision::Admit {
                     let before = Instant::now();
                     let unchanged = || self.begun.load(Ordering::SeqCst) == begun;
-                    cache.add(worker, id, index, page, read, unchanged);
-                    tuner.took_in(before.elapsed());
+                    cache.insert(worker, id, index, page, read, unchanged);
+                    tuner.record_insert(before.elapsed());
                 }
             }
         }

@@ -12,7 +12,7 @@ use compcache_host::keeper::{Keeper, Wake};
 use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots, MemoryError};
 use parking_lot::Mutex;
 
-use super::bench::Benches;
+use super::buffers::BufferPool;
 use super::cache::{Cache, capacity};
 use super::flusher::Flusher;
 use super::shared::Shared;
@@ -119,7 +119,7 @@ impl Contents {
             mode,
             limits,
             size,
-            benches: Benches::default(),
+            buffers: BufferPool::default(),
             write_back: WriteBack::default(),
             tuner: Arc::new(Tuner::new().map_err(thread)?),
             invalidated: AtomicU64::new(0),

@@ -64,7 +64,7 @@ impl Tuner {
     }
 
     /// Pages were read from SOURCE in that time. Returns what one of them took, in nanoseconds.
-    pub(super) fn missed(&self, time: Duration, pages: usize) -> u64 {
+    pub(super) fn record_miss(&self, time: Duration, pages: usize) -> u64 {
         let time = ns(time);
         let each = time / pages.max(1) as u64;
         average(&self.miss_ns, each);
@@ -73,12 +73,12 @@ impl Tuner {
     }
 
     /// A page was compressed and taken in, in that time.
-    pub(super) fn took_in(&self, time: Duration) {
+    pub(super) fn record_insert(&self, time: Duration) {
         average(&self.take_ns, ns(time));
     }
 
     /// Whether it pays to take in pages of which reading one took so long.
-    pub(super) fn pays(&self, ns_a_page: u64) -> bool {
+    pub(super) fn worth_caching(&self, ns_a_page: u64) -> bool {
         ns_a_page > self.take_ns.load(Ordering::Relaxed) + HIT_NS
     }
 
@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn slow_sources_are_told_from_fast_ones() {
         let tuner = Tuner::new().unwrap();
-        assert!(!tuner.is_slow() && tuner.pays(HIT_NS + 1));
-        tuner.took_in(Duration::from_micros(10));
-        assert!(!tuner.pays(HIT_NS + 10_000) && tuner.pays(HIT_NS + 10_001));
-        assert_eq!(tuner.missed(Duration::from_millis(2), 4), 500_000);
+        assert!(!tuner.is_slow() && tuner.worth_caching(HIT_NS + 1));
+        tuner.record_insert(Duration::from_micros(10));
+        assert!(!tuner.worth_caching(HIT_NS + 10_000) && tuner.worth_caching(HIT_NS + 10_001));
+        assert_eq!(tuner.record_miss(Duration::from_millis(2), 4), 500_000);
         assert!(tuner.is_slow());
         (0..100).for_each(|_| {
-            tuner.missed(Duration::from_micros(50), 1);
+            tuner.record_miss(Duration::from_micros(50), 1);
         });
         assert!(!tuner.is_slow());
     }

@@ -31,7 +31,7 @@ const IDLE_LOOKS: u32 = 20;
 const RECLAIMING_LOOKS: u32 = 50;
 
 /// The kernel reclaims where, for eight pages that are given out, it drops one.
-const STOLEN_PART: u64 = 8;
+const EVICTED_SHARE: u64 = 8;
 
 /// Time from a fault until a page that is held is there, without its decompression: what two
 /// hand-overs between program and daemon take, in nanoseconds.
@@ -57,8 +57,8 @@ pub(super) fn start(
             .as_ref()
             .is_some_and(|budget| budget.limit().is_some()),
         triggers: Trigger::all(),
-        stolen: None,
-        given: 0,
+        evicted: None,
+        accesses: 0,
         reclaiming: 0,
     };
     let thread = shared.tuner.wake.spawn("files/tune", move |wake| {
@@ -89,8 +89,8 @@ struct Tuning {
     /// By which the kernel reports that programs wait for memory.
     triggers: Vec<Trigger>,
     /// At the last look.
-    stolen: Option<u64>,
-    given: u64,
+    evicted: Option<u64>,
+    accesses: u64,
     /// Looks for which the kernel still counts as reclaiming.
     reclaiming: u32,
 }
@@ -136,7 +136,7 @@ impl Tuning {
         }
         shared.tuner.sleeps.store(false, Ordering::SeqCst);
         // What was dropped meanwhile was not for want of these files' pages.
-        self.stolen = None;
+        self.evicted = None;
     }
 
     /// How long to sleep at most.
@@ -152,15 +152,15 @@ impl Tuning {
     fn look(&mut self) {
         let cache = &self.shared.cache;
         let look = self.system.look();
-        let given = cache.given();
-        let new = given.wrapping_sub(self.given);
-        let stolen = look.stolen - self.stolen.unwrap_or(look.stolen).min(look.stolen);
-        if stolen * STOLEN_PART > new && stolen > 0 {
+        let accesses = cache.accesses();
+        let new = accesses.wrapping_sub(self.accesses);
+        let evicted = look.evicted - self.evicted.unwrap_or(look.evicted).min(look.evicted);
+        if evicted * EVICTED_SHARE > new && evicted > 0 {
             self.reclaiming = RECLAIMING_LOOKS;
         } else {
             self.reclaiming = self.reclaiming.saturating_sub(1);
         }
-        (self.stolen, self.given) = (Some(look.stolen), given);
+        (self.evicted, self.accesses) = (Some(look.evicted), accesses);
         cache.set_reclaiming(self.reclaiming > 0);
         let miss = self.shared.tuner.miss_ns.load(Ordering::Relaxed);
         if miss > 0 {
@@ -173,7 +173,7 @@ impl Tuning {
 #[cfg(test)]
 mod tests {
     use compcache_engine::Page;
-    use compcache_engine::ccache::{Added, Read};
+    use compcache_engine::ccache::{Inserted, Read};
 
     use super::*;
     use crate::budget::Budget;
@@ -190,17 +190,21 @@ mod tests {
             system: System::at(directory),
             shares: false,
             triggers: Vec::new(),
-            stolen: None,
-            given: 0,
+            evicted: None,
+            accesses: 0,
             reclaiming: 0,
         };
         (contents, tuning)
     }
 
-    fn system(directory: &std::path::Path, available_kb: u64, stolen: u64) {
+    fn system(directory: &std::path::Path, available_kb: u64, evicted: u64) {
         let meminfo = format!("MemTotal: 1048576 kB\nMemAvailable: {available_kb} kB\n");
         std::fs::write(directory.join("meminfo"), meminfo).unwrap();
-        std::fs::write(directory.join("vmstat"), format!("pgsteal_file {stolen}\n")).unwrap();
+        std::fs::write(
+            directory.join("vmstat"),
+            format!("pgsteal_file {evicted}\n"),
+        )
+        .unwrap();
     }
 
     #[test]
@@ -260,8 +264,8 @@ mod tests {
         }
         let added = shared
             .cache
-            .add(&mut worker, file, 0, &page, Read::Asked, || true);
-        assert_eq!(added, Added::Held);
+            .insert(&mut worker, file, 0, &page, Read::Demand, || true);
+        assert_eq!(added, Inserted::Cached);
         until(&|| shared.cache.stats().target == cache);
         until(&|| shared.tuner.sleeps.load(Ordering::SeqCst));
         budget.set_swap(LIMIT);

@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_engine::ccache::Found;
+use compcache_engine::ccache::Lookup;
 use compcache_host::keeper::Wake;
 use parking_lot::Mutex;
 
@@ -29,7 +29,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Time after which the kernel has written to its disk what was written through, and its pages
 /// can be dropped from SOURCE's page cache (`vm.dirty_expire_centisecs` is 30 s).
-const SETTLED: Duration = Duration::from_secs(36);
+const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(36);
 
 /// Files written through whose pages wait for that; of more, the kernel's reclaim takes care.
 const WRITTEN: usize = 256;
@@ -107,7 +107,7 @@ impl WriteBack {
         loop {
             let mut through = self.through.lock();
             match through.front() {
-                Some((when, _)) if when.elapsed() >= SETTLED => {}
+                Some((when, _)) if when.elapsed() >= WRITTEN_BACK_AFTER => {}
                 _ => return,
             }
             let file = through.pop_front().and_then(|(_, file)| file.upgrade());
@@ -196,7 +196,7 @@ impl Content {
     ///
     /// # Errors
     /// Those of SOURCE. The pages stay dirty, and fsync or close tells of it, too.
-    pub fn settle(&self) -> io::Result<()> {
+    pub fn write_dirty(&self) -> io::Result<()> {
         self.write_out()
     }
 
@@ -250,10 +250,10 @@ impl Content {
         let Some(id) = self.id else { return Ok(()) };
         let _changing = self.begin_change();
         let cache = &self.shared.cache;
-        self.shared.benches.with(cache, |bench| {
-            let (worker, pages) = bench.parts(writes.len());
+        self.shared.buffers.with(cache, |buffers| {
+            let (worker, pages) = buffers.parts(writes.len());
             for (index, page) in (first..).zip(&mut *pages) {
-                if cache.peek(worker, id, index, page) != Found::Here {
+                if cache.lookup(worker, id, index, page) != Lookup::Hit {
                     tracing::error!("dirty page {index} of a file is corrupt: it is lost");
                     return Err(io::Error::from_raw_os_error(libc::EIO));
                 }

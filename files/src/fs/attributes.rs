@@ -66,7 +66,7 @@ impl Passthrough {
             }
         }
         if inode.is_regular() {
-            inode.set_told(digest(now));
+            inode.set_reported_stamp(digest(now));
         }
         let node = if inode.node == crate::inode::table::ROOT {
             found.stx_ino
@@ -160,7 +160,7 @@ impl Passthrough {
                 && let Some(content) = self.content(&inode)
             {
                 // Or writing out what is dirty would change the times that are set now.
-                content.settle()?;
+                content.write_dirty()?;
             }
             self.keeping_stamp(&inode, &fd, || set(&fd, changes))?;
         }

@@ -129,7 +129,7 @@ impl Passthrough {
         let stale = inode.take_stale();
         let keep = same && !stale && (known || inode.seen() == digest(now));
         open.content.correct(&mut now);
-        if inode.told() != digest(now) {
+        if inode.reported_stamp() != digest(now) {
             // A size from before would hide bytes.
             self.notices.stale_attributes(inode.node);
         }
@@ -344,7 +344,7 @@ impl Passthrough {
         let (from, to) = (self.files.get(from)?, self.files.get(to)?);
         let (reader, writer) = (from.open.files.reader()?, to.open.files.writer()?);
         let length = length.min(1 << 30);
-        from.open.content.settle()?;
+        from.open.content.write_dirty()?;
         self.drop_privileges(request, writer)?;
         let mut copied = 0;
         let end = to_offset.saturating_add(length);

@@ -67,7 +67,7 @@ impl Freshness {
     }
 
     /// Whether a listing of the directory, made now, holds all changes up to its times.
-    pub(crate) fn is_settled(stat: &Statx) -> bool {
+    pub(crate) fn is_unambiguous(stat: &Statx) -> bool {
         let stamp = stamp(stat);
         now() - stamp.mtime.max(stamp.ctime) > TICK
     }

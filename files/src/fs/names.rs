@@ -284,7 +284,7 @@ impl Passthrough {
         stamp.size = 0;
         let digest = crate::inode::stat::digest(stamp);
         let known = inode.seen() == digest;
-        inode.set_seen(if Freshness::is_settled(found) {
+        inode.set_seen(if Freshness::is_unambiguous(found) {
             digest
         } else {
             0

@@ -54,7 +54,7 @@ pub(crate) struct Watch<'a> {
 pub(crate) struct Notices {
     sender: Sender<Notice>,
     /// The thread was told that there are too many, and has not begun yet.
-    told: AtomicBool,
+    forget_pending: AtomicBool,
     /// The kernel has to be asked by name to drop inodes.
     pub(crate) by_name: AtomicBool,
     notifier: OnceLock<Notifier>,
@@ -66,7 +66,7 @@ impl Notices {
         let (sender, receiver) = std::sync::mpsc::channel();
         let notices = Notices {
             sender,
-            told: AtomicBool::new(false),
+            forget_pending: AtomicBool::new(false),
             by_name: AtomicBool::new(false),
             notifier: OnceLock::new(),
         };
@@ -81,11 +81,11 @@ impl Notices {
     /// The kernel's attributes of the node are stale. It takes no lock for this that a request
     /// could hold, so that it is told at once.
     pub(crate) fn stale_attributes(&self, node: u64) {
-        let told = self
+        let sent = self
             .notifier
             .get()
             .map(|notifier| notifier.inval_inode(INodeNo(node), -1, 0));
-        if let Some(Err(e)) = told {
+        if let Some(Err(e)) = sent {
             tracing::debug!("the kernel refuses a notice: {e}");
         }
     }
@@ -97,7 +97,7 @@ impl Notices {
 
     /// The kernel knows too many inodes.
     pub(crate) fn too_many(&self) {
-        if !self.told.swap(true, Relaxed) {
+        if !self.forget_pending.swap(true, Relaxed) {
             self.send(Notice::TooMany);
         }
     }
@@ -146,7 +146,7 @@ impl Notices {
             let done = match notice {
                 Ok(Notice::Stale(node)) => notifier.inval_inode(INodeNo(node), 0, 0),
                 Ok(Notice::TooMany) => {
-                    self.told.store(false, Relaxed);
+                    self.forget_pending.store(false, Relaxed);
                     Ok(())
                 }
                 Ok(Notice::Opened) => {

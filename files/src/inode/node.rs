@@ -40,7 +40,7 @@ pub(crate) struct Inode {
     /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
     seen: AtomicU64,
     /// A file: digest of the stamp that the kernel was last told.
-    told: AtomicU64,
+    reported_stamp: AtomicU64,
     /// Pages that the kernel may have of it are not right, and it may not have dropped them yet.
     stale: AtomicBool,
     /// It was used since the table was last looked through for what to drop.
@@ -118,7 +118,7 @@ impl Inode {
             kind: kind & libc::S_IFMT,
             lookups: AtomicU64::new(1),
             seen: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            reported_stamp: AtomicU64::new(0),
             stale: AtomicBool::new(false),
             used: AtomicBool::new(true),
             unlinked: AtomicBool::new(false),
@@ -170,13 +170,13 @@ impl Inode {
     }
 
     /// Digest of what the kernel was last told of the file.
-    pub(crate) fn told(&self) -> u64 {
-        self.told.load(Relaxed)
+    pub(crate) fn reported_stamp(&self) -> u64 {
+        self.reported_stamp.load(Relaxed)
     }
 
     /// Notes what the kernel is told of the file.
-    pub(crate) fn set_told(&self, digest: u64) {
-        self.told.store(digest, Relaxed);
+    pub(crate) fn set_reported_stamp(&self, digest: u64) {
+        self.reported_stamp.store(digest, Relaxed);
     }
 
     /// What is open of it.

@@ -228,7 +228,7 @@ impl Transfer {
             // SAFETY: by this function's contract.
             let page = unsafe { page.as_mut() };
             match live.store().read_page(worker, index, page) {
-                Ok(Loaded::Here) => Outcome::Done,
+                Ok(Loaded::Restored) => Outcome::Done,
                 Ok(Loaded::InBacking(seen)) => Outcome::Away(Token::Found { index, seen }),
                 Ok(Loaded::InTransit) => Outcome::Stop(Stop::InTransit),
                 Err(error) => {

@@ -214,8 +214,8 @@ fn a_corrupted_chunk_is_counted_once_and_stays_an_error() {
     let store = store(10, None);
     let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 5, &[text(1)]).unwrap();
-    let said = slot::glance(store.table.get(5).unwrap()).0;
-    let empty = slot::replace(store.table.get_to_write(6).unwrap(), said, |_| ()).unwrap();
+    let current = slot::load(store.table.get(5).unwrap()).0;
+    let empty = slot::replace(store.table.get_to_write(6).unwrap(), current, |_| ()).unwrap();
     assert_eq!(empty.slot(), Slot::EMPTY);
     store.write(&mut worker, 5, &[page(1, 1)]).unwrap();
     let mut recompressor = store.try_recompressor().unwrap().unwrap();

@@ -152,7 +152,7 @@ fn of_a_slow_source_more_is_read_than_asked_for() {
     twice(4096 * 3);
     assert_eq!(cache.stats().admitted, 1, "SOURCE is fast");
     // Now it is slow.
-    contents.shared.tuner.missed(Duration::from_secs(1), 1);
+    contents.shared.tuner.record_miss(Duration::from_secs(1), 1);
     twice(4096 * 5);
     assert_eq!(
         cache.stats().admitted,

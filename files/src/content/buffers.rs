@@ -8,16 +8,16 @@ use parking_lot::Mutex;
 
 use super::cache::Cache;
 
-/// Benches that are kept for the next request.
+/// BufferPool that are kept for the next request.
 const KEPT: usize = 16;
 
 /// Codecs and room for pages.
-pub(super) struct Bench {
+pub(super) struct Buffers {
     pub(super) worker: Worker,
     pages: Vec<Page>,
 }
 
-impl Bench {
+impl Buffers {
     /// The codecs, and room for so many pages, whose bytes are what the last request left.
     pub(super) fn parts(&mut self, pages: usize) -> (&mut Worker, &mut [Page]) {
         if self.pages.len() < pages {
@@ -27,25 +27,25 @@ impl Bench {
     }
 }
 
-/// The benches of a mount that nobody works at.
+/// The buffers of a mount that nobody works at.
 #[derive(Default)]
-pub(super) struct Benches(Mutex<Vec<Bench>>);
+pub(super) struct BufferPool(Mutex<Vec<Buffers>>);
 
-impl Benches {
-    /// Works at a bench.
-    pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Bench) -> T) -> T {
+impl BufferPool {
+    /// Works at a buffers.
+    pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Buffers) -> T) -> T {
         let free = self.0.lock().pop();
-        let mut bench = free.unwrap_or_else(|| Bench {
+        let mut buffers = free.unwrap_or_else(|| Buffers {
             // As where any other memory of the process is refused.
             worker: cache
                 .try_worker()
                 .unwrap_or_else(|_| handle_alloc_error(Layout::new::<Worker>())),
             pages: Vec::new(),
         });
-        let done = work(&mut bench);
+        let done = work(&mut buffers);
         let mut free = self.0.lock();
         if free.len() < KEPT {
-            free.push(bench);
+            free.push(buffers);
         }
         done
     }
