@@ -175,7 +175,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(1)
 }
 
-/// The name of a signal, as in "killed by SIGKILL"; its number where it has none.
+/// The name of a signal, as in "killed by SIGKILL"; its number if it has none.
 #[must_use]
 pub(crate) fn signal_name(signal: i32) -> String {
     const NAMES: [(i32, &str); 13] = [

@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// Show a directory with its files' pages kept compressed in memory, or list such mounts
     ///
     /// What the kernel drops from its page cache stays compressed in memory, so that files that do
-    /// not fit into RAM need not be read from SOURCE again. Starts a daemon where none runs; without
+    /// not fit into RAM need not be read from SOURCE again. Starts a daemon if none is running; without
     /// root one of the user's own, which needs fusermount3.
     #[command(after_help = crate::examples(mount::EXAMPLES))]
     Mount(mount::MountArgs),

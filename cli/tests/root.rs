@@ -166,7 +166,7 @@ fn run_ends_what_the_program_left_behind() {
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("ended 1 process(es)"), "{err}");
     let pid = Pid::from_raw(out.trim().parse().unwrap()).unwrap();
-    // It is gone, or a zombie where nobody reaps orphans.
+    // It is gone, or a zombie if nobody reaps orphans.
     let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     assert!(
         state.as_deref().map_or(true, |stat| stat.contains(") Z ")),

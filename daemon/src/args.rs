@@ -24,7 +24,7 @@ pub const MESSAGE_PREFIX: &str = "compcached: ";
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DaemonArgs {
     /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1;
-    /// none where it is not started by root]
+    /// none if it is not started by root]
     #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEVICES)))]
     pub num_devices: Option<u32>,
@@ -79,7 +79,7 @@ pub struct DaemonArgs {
 
     /// How the kernel hands requests to this daemon: `fuse` (reads and writes of /dev/fuse,
     /// any kernel), `fuse-uring` (io_uring, Linux 6.14 and later; switches on the kernel's
-    /// enable_uring while a device is initialised), or `auto` (io_uring where enable_uring is
+    /// enable_uring while a device is initialised), or `auto` (io_uring if enable_uring is
     /// on) [default: auto]
     #[arg(long, value_name = "NAME", env = "COMPCACHE_TRANSPORT",
           hide_env_values = true, value_parser = str::parse::<Channel>)]
@@ -93,7 +93,7 @@ pub struct DaemonArgs {
     pub cpu_latency: Option<CpuLatencySetting>,
 
     /// When the memory of swapped pages that nobody needs any more is freed: `auto` (at once,
-    /// where the kernel can be traced by BPF programs, otherwise by cluster), or `clusters`
+    /// if the kernel can be traced by BPF programs, otherwise by cluster), or `clusters`
     /// (when the kernel discards 512 of them together) [default: auto]
     #[arg(long = "dead-slots", value_name = "NAME", env = "COMPCACHE_DEAD_SLOTS",
           hide_env_values = true, value_parser = str::parse::<DeadSlots>)]

@@ -85,7 +85,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         .transpose();
     let access = Access::new(group.map_err(StartError::Group)?);
     if args.detached {
-        // Fails only where this process leads a session already.
+        // Fails only if this process leads a session already.
         let _ = rustix::process::setsid();
         std::env::set_current_dir("/").map_err(|e| StartError::System("go to /", e))?;
     }

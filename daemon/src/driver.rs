@@ -13,7 +13,7 @@ pub enum Chosen {
     Kernel,
     /// The devices in userspace.
     User {
-        /// Why not the kernel driver, where the user left the choice open.
+        /// Why not the kernel driver, if the user left the choice open.
         why: Option<String>,
     },
 }
@@ -39,10 +39,10 @@ impl NoKernelDriver {
     }
 }
 
-/// Chooses the driver, and loads it where that is needed and `load` says with how many devices.
+/// Chooses the driver, and loads it if that is needed and `load` says with how many devices.
 ///
 /// # Errors
-/// [`NoKernelDriver`] where the user insists on it.
+/// [`NoKernelDriver`] if the user insists on it.
 pub fn choose(
     root: &Root,
     choice: DriverChoice,

@@ -69,7 +69,7 @@ pub trait Disk: Send + Sync {
     /// Working memory for one thread.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     fn worker(&self) -> Result<Worker, NoMemory>;
 
     /// Reads the bytes from `offset` on. Pages never written read as zeros.

@@ -136,7 +136,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock, O: Owner> Pass<'_, H, F, 
     }
 
     /// One epoch, in slices. Returns how many chunks are left to age or recompress; `None`
-    /// where it was broken off.
+    /// where it was interrupted.
     fn epoch(&mut self) -> Option<u64> {
         loop {
             if !self.sleep_until(self.paid_until) {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Sets of instructions that this processor has.
 ///
-/// A value that names one is made only where that is so: by asking the processor, or by
+/// A value that names one is made only if that is so: by asking the processor, or by
 /// somebody who vouches for it. So code that needs them may rely on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu(u8);
@@ -54,7 +54,7 @@ impl Cpu {
         ANNOUNCED.store(self.0, Relaxed);
     }
 
-    /// What was announced: the baseline where nothing was.
+    /// What was announced: the baseline if nothing was.
     #[cfg(not(feature = "std"))]
     #[must_use]
     #[inline]

@@ -175,7 +175,7 @@ impl Model {
     }
 
     /// The recompressor: ages the chunk, copies it out, and stores the copy at place `to`. It
-    /// does nothing where the slot changed meanwhile.
+    /// does nothing if the slot changed meanwhile.
     fn recompress(&self, to: usize) {
         let (current, held) = slot::load(&self.slot);
         if held || current.as_chunk().is_none() {
@@ -472,7 +472,7 @@ fn a_dead_page_beside_the_recompressor() {
 }
 
 /// Of a page that goes to the backing store while somebody does something else with it: what it
-/// may read as afterwards where it came there, and where it did not.
+/// may read as afterwards where it came there, and if it did not.
 fn check_transit(
     other: impl Fn(&Model) + Sync + Send + Copy + 'static,
     written: &'static [Option<u64>],

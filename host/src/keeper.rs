@@ -18,7 +18,7 @@ pub struct Wake {
     wanted: AtomicBool,
     stop: AtomicBool,
     thread: OnceLock<Thread>,
-    /// Readable once the thread shall wake, where it waits for descriptors.
+    /// Readable once the thread shall wake, if it waits for descriptors.
     event: Option<OwnedFd>,
 }
 
@@ -95,7 +95,7 @@ impl Wake {
         Background::start(name, run, move || stopped.stop())
     }
 
-    /// Asks the thread to end when it looks. Where it is parked, it sleeps on.
+    /// Asks the thread to end when it looks. If it is parked, it sleeps on.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.signal();

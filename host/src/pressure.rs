@@ -91,7 +91,7 @@ mod tests {
         assert!(trigger.is_gone());
     }
 
-    /// Where the kernel reports pressure, the administrator can be notified of it.
+    /// If the kernel reports pressure, the administrator can be notified of it.
     #[test]
     fn there_are_triggers_where_the_kernel_has_them() {
         if !compcache_test_needs::root() {

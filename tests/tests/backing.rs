@@ -127,7 +127,7 @@ fn pages_move_between_memory_and_file() {
     bed.ask(&Request::Reset { device: 0 });
 }
 
-/// Where the backing swap fails, the write fails and is counted; every other page stays as it is.
+/// If the backing swap fails, the write fails and is counted; every other page stays as it is.
 /// The file is cut short behind our back on a file system that is then filled to the brim.
 #[test]
 fn full_disk_under_the_backing_swap() {

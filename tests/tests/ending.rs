@@ -245,7 +245,7 @@ fn block_device_has_sectors_of_a_page() {
 }
 
 /// A hog with pages on a device of the daemon, in a cgroup in which they do not fit back. `None`
-/// where there is other swap, to which they could go.
+/// if there is other swap, to which they could go.
 fn hog_that_does_not_fit(bed: &Bed, seed: u64) -> Option<(Cgroup, Hog)> {
     let others = compcache_device::swap::active().unwrap();
     if !needs::need(others.is_empty(), "needs a machine without other swap") {

@@ -53,7 +53,7 @@ pub(crate) fn missing() -> Vec<Program> {
         .collect()
 }
 
-/// Installs programs' packages. Where that would remove an installed package, the program's is
+/// Installs programs' packages. If that would remove an installed package, the program's is
 /// unpacked into `state` instead; the result is the directories of such programs, for `PATH`.
 ///
 /// # Errors
@@ -149,7 +149,7 @@ fn removals(plan: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Debian's release number, 12 where the machine is another system.
+/// Debian's release number, 12 if the machine is another system.
 fn machine_release() -> u32 {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let number = text

@@ -22,7 +22,7 @@ pub(crate) struct Test {
     arguments: Vec<OsString>,
 }
 
-/// Tests that may be skipped, as a whole or in part, where the kernel or the hardware lacks what no
+/// Tests that may be skipped, as a whole or in part, if the kernel or the hardware lacks what no
 /// package gives; a name that ends in `::` is a module's. They are named at the end, and are no failure.
 const EXCUSED: [(&str, &str); 6] = [
     // Each test of a device, over the other transport.

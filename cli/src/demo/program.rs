@@ -93,7 +93,7 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both do nothing where it has ended and was waited for.
+        // Both do nothing if it has ended and was waited for.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

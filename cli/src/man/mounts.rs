@@ -38,7 +38,7 @@ permissions\tThe kernel checks them, by the owners and modes that SOURCE has. A 
 other users in, who may do what SOURCE would let them do. Another user's mount is for that user \
 alone, not even for root, unless --allow-other is given and /etc/fuse.conf has user_allow_other.
 
-nosuid, nodev\tHold unless suid and dev are given, which needs root, and where SOURCE's own mount \
+nosuid, nodev\tHold unless suid and dev are given, which needs root, and if SOURCE's own mount \
 has them.
 
 --ram\tFiles, names included, are in memory only, compressed, and gone when it is unmounted. A \
@@ -46,7 +46,7 @@ write that does not fit into --size, or whose pages do not fit into --cache, get
 
 const NO_ROOT: &str = "\
 A user who is not root gets a daemon of their own, without swap devices, in $XDG_RUNTIME_DIR/compcache \
-or, where that is not set, /tmp/compcache-UID. It ends when nothing is mounted any more. This needs \
+or, if that is not set, /tmp/compcache-UID. It ends when nothing is mounted any more. This needs \
 the program fusermount3 (package fuse3) and access to /dev/fuse.";
 
 const DAEMON_GONE: &str = "\

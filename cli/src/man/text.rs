@@ -19,7 +19,7 @@ Started by another user than root it has no devices, only mounts, and does not r
 
 While a device is used as swap the daemon must not end: whoever touches a page that is there \
 would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
-that it must itself free, and asks to be spared when memory is short. Where the kernel refuses \
+that it must itself free, and asks to be spared when memory is short. If the kernel refuses \
 one of these, a warning is logged.";
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -153,11 +153,11 @@ const JSON: &str = "\
 The document is an object with the keys driver, daemon, memory_limit, devices and mounts. Keys may be \
 added in later versions; none goes or changes its meaning. Sizes are in bytes.
 
-driver\tAn object: choice (\"auto\", \"kernel\" or \"user\"), used (\"kernel\", \"user\", or null where \
+driver\tAn object: choice (\"auto\", \"kernel\" or \"user\"), used (\"kernel\", \"user\", or null if \
 the kernel driver was chosen and cannot be used), kernel (a text: what the kernel driver is and can, or \
 why it is not used).
 
-daemon\tnull where no daemon runs, else an object: version, pid, num_devices, leases (programs \
+daemon\tnull if no daemon runs, else an object: version, pid, num_devices, leases (programs \
 that hold a device: compcache run and demo), kernel_lease (null, or an object with device and holders: \
 the device of the kernel driver that is held for such programs), uptime_seconds, warnings (texts).
 
@@ -197,8 +197,8 @@ When the command is stopped, compcache stops with it.
 The kernel keeps a page that it has swapped in on the device too, for as long as less than half of \
 all swap is used. A smaller --size therefore takes less memory, and more time.
 
-The swap device is one of the kernel driver where that is loaded or can be, otherwise one in userspace; \
-see --driver. Either way a daemon, started where none runs, holds it for as long as the command runs.
+The swap device is one of the kernel driver if that is loaded or can be, otherwise one in userspace; \
+see --driver. Either way a daemon, started if none is running, holds it for as long as the command runs.
 
 If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
 the kernel may then kill it for lack of memory.";
@@ -207,7 +207,7 @@ const SWAP_NOTES: &str = "\
 Devices of the kernel driver, ramzswap.ko, need no daemon. swap on loads it if it is installed for this \
 kernel and not loaded yet, with 16 devices unless num_devices in /etc/compcache.toml or modprobe.d(5) says \
 how many. If it is not there, or has no free device, a device in userspace is used: swap on then starts a \
-daemon where none runs, which exits when its last device was swapped off. compcache status says which \
+daemon if none is running, which exits when its last device was swapped off. compcache status says which \
 driver is used, and why. A device that was named is the kernel driver's if that has one of this number.
 
 swap on initialises the device if need be. swap off brings all pages back into memory. If they do not \

@@ -173,7 +173,7 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
     print(&report(&mount))
 }
 
-/// Has the daemon make a mount; starts one where none runs.
+/// Has the daemon make a mount; starts one if none is running.
 ///
 /// # Errors
 /// Paths that can't be used, and those of the daemon.
@@ -219,7 +219,7 @@ fn list(json: bool, places: &Places) -> Result<(), CliError> {
             Response::Mounts { mounts, .. } => mounts,
             _ => return Err(CliError::Answer),
         },
-        // Where no daemon runs there are no mounts.
+        // If no daemon runs there are no mounts.
         Err(CliError::Client(ClientError::NoDaemon(_))) => Vec::new(),
         Err(error) => return Err(error),
     };

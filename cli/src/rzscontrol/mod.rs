@@ -35,7 +35,7 @@ const USAGE: &str = "rzscontrol DEVICE [-b|--backing_swap=PATH] [-m|--memlimit_k
 ///
 /// Parameters are set while the device is not initialised, in one call or several; --init then
 /// initialises it, and swapon(8) puts it to use. --reset takes the device back and frees all its
-/// memory. The devices are those of the kernel driver, ramzswap.ko, where it has one of that number;
+/// memory. The devices are those of the kernel driver, ramzswap.ko, if it has one of that number;
 /// the others are served by compcached(8), which must be running.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, override_usage = USAGE)]

@@ -58,7 +58,7 @@ struct Report {
 struct DriverReport {
     /// What was chosen: `auto`, `kernel` or `user`.
     choice: String,
-    /// What is used for new devices; null where the kernel driver was chosen and is not there.
+    /// What is used for new devices; null if the kernel driver was chosen and is not there.
     used: Option<Driver>,
     /// Whether and how the kernel driver is there.
     kernel: String,
@@ -71,7 +71,7 @@ enum What {
     Mount(PathBuf),
 }
 
-/// Shows the status. With `--json` a document is printed even where no daemon runs, and unless
+/// Shows the status. With `--json` a document is printed even if no daemon runs, and unless
 /// there are devices of the kernel driver the error is given besides.
 ///
 /// # Errors
@@ -244,7 +244,7 @@ fn no_such_thing(name: &str, places: &Places) -> CliError {
 /// Prints a JSON document.
 ///
 /// # Errors
-/// Where writing fails.
+/// If writing fails.
 pub(crate) fn print_json(report: &impl Serialize) -> Result<(), CliError> {
     let mut text = serde_json::to_string_pretty(report)
         .map_err(|e| CliError::Failed(format!("cannot write JSON: {e}")))?;

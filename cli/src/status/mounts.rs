@@ -113,7 +113,7 @@ fn source(mount: &MountStatus) -> &str {
     }
 }
 
-/// How many times smaller the pages became; `None` where there are none.
+/// How many times smaller the pages became; `None` if there are none.
 fn ratio(mount: &MountStatus) -> Option<f64> {
     let compressed = mount.compressed_bytes;
     (compressed > 0).then(|| (mount.pages * PAGE) as f64 / compressed as f64)

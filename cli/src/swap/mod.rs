@@ -30,8 +30,8 @@ compcache swap off";
 pub(crate) enum SwapCommand {
     /// Swap on a ramzswap device
     ///
-    /// It is one of the kernel driver where that is loaded or can be loaded; otherwise one of the
-    /// daemon, which is started where none runs. See --driver.
+    /// It is one of the kernel driver if that is loaded or can be loaded; otherwise one of the
+    /// daemon, which is started if none is running. See --driver.
     #[command(after_help = crate::examples(EXAMPLES))]
     On(OnArgs),
     /// Swap off ramzswap devices and free their memory
@@ -205,7 +205,7 @@ fn report_on(node: &Path, priority: i32) -> Result<(), CliError> {
     ))
 }
 
-/// Swaps on a device of the kernel driver; `None` where one in userspace is to be taken.
+/// Swaps on a device of the kernel driver; `None` if one in userspace is to be taken.
 fn on_kernel_device(
     number: Option<u32>,
     params: &ParamsUpdate,

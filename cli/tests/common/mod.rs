@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The test's turn, or `None` where this user can't run it.
+/// The test's turn, or `None` if this user can't run it.
 pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
     needs::root().then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -73,7 +73,7 @@ impl Places {
         command
     }
 
-    /// The files of devices that are there now: none, where everything was taken down.
+    /// The files of devices that are there now: none, if everything was taken down.
     pub(crate) fn devices_left(&self) -> Vec<String> {
         [self.runtime_dir(), self.dev_dir()]
             .iter()

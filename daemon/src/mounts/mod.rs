@@ -74,7 +74,7 @@ impl Mounts {
     /// what `swap` gives.
     ///
     /// # Errors
-    /// Where the system has no thread for the limit.
+    /// If the system has no thread for the limit.
     pub fn new(
         backend: Box<dyn MountBackend>,
         memory_limit: Option<u64>,
@@ -133,7 +133,7 @@ impl Mounts {
     /// Makes a mount.
     ///
     /// # Errors
-    /// `EBUSY` where there is one at this path, and those of mounting; nothing is changed then.
+    /// `EBUSY` if there is one at this path, and those of mounting; nothing is changed then.
     pub fn mount(&self, options: MountOptions) -> Result<MountStatus, Refusal> {
         self.forget_ended();
         let path = options.mountpoint.clone();
@@ -180,7 +180,7 @@ impl Mounts {
     /// Writes a mount's dirty pages out and takes it away.
     ///
     /// # Errors
-    /// `ENOENT` where there is none at this path; `EBUSY` while it is in use, unless `lazy`; those
+    /// `ENOENT` if there is none at this path; `EBUSY` while it is in use, unless `lazy`; those
     /// of writing out. The mount stays then.
     pub fn unmount(&self, path: &Path, lazy: bool) -> Result<(), Refusal> {
         let entry = self.entry(path)?;
@@ -197,7 +197,7 @@ impl Mounts {
     /// Writes out the dirty pages of the mount at this path, or of all.
     ///
     /// # Errors
-    /// `ENOENT` where there is none at this path; the failures of writing out.
+    /// `ENOENT` if there is none at this path; the failures of writing out.
     pub fn sync(&self, path: Option<&Path>) -> Result<(), Refusal> {
         let entries = match path {
             Some(path) => vec![self.entry(path)?],
@@ -351,7 +351,7 @@ impl Entry {
     /// the user should know of that.
     ///
     /// # Errors
-    /// `EBUSY` where `lazy` does not allow it; those of writing out.
+    /// `EBUSY` if `lazy` does not allow it; those of writing out.
     fn detach(&self, lazy: bool) -> Result<String, Refusal> {
         let path = self.path.display();
         if !lazy {

@@ -52,7 +52,7 @@ pub enum Request {
         priority: Option<i32>,
     },
     /// Swaps a device off and resets it. A device that other connections lease is not touched:
-    /// `EBUSY` where it was named, a warning otherwise. Answer: [`Response::Done`].
+    /// `EBUSY` if it was named, a warning otherwise. Answer: [`Response::Done`].
     SwapOff {
         /// The device's number; `None`: every device that is swapped on.
         device: Option<u32>,
@@ -67,7 +67,7 @@ pub enum Request {
         driver: Driver,
     },
     /// Ends this connection's lease before the connection ends, so that the caller knows when
-    /// it is over. Does nothing where there is none. Answer: [`Response::Done`].
+    /// it is over. Does nothing if there is none. Answer: [`Response::Done`].
     Release,
     /// Makes a mount. Answer: [`Response::Mounted`].
     Mount {
@@ -209,7 +209,7 @@ impl Refusal {
         Refusal::new(ErrorCode::Eshutdown, message)
     }
 
-    /// All of these as one, with the code of the first; `None` where there are none.
+    /// All of these as one, with the code of the first; `None` if there are none.
     #[must_use]
     pub fn join(refusals: Vec<Refusal>) -> Option<Refusal> {
         let code = refusals.first()?.code;

@@ -156,7 +156,7 @@ impl Server {
     /// Serves until told to end and every mount and device is down, or until forced.
     ///
     /// # Errors
-    /// Where the accepting thread could not be started.
+    /// If the accepting thread could not be started.
     pub fn run(self) -> std::io::Result<Outcome> {
         let (listener, shared) = (self.listener.clone(), self.shared.clone());
         let shut = self.listener.clone();
@@ -214,7 +214,7 @@ impl Server {
                         Err(refusal) => (Response::Error(refusal), None),
                     };
                     let (sent, wait) = channel();
-                    // Where the client is gone by now, nothing is to be sent or waited for.
+                    // If the client is gone by now, nothing is to be sent or waited for.
                     let _ = answer.send(FinalAnswer {
                         response,
                         _sent: sent,

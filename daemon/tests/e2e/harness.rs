@@ -22,7 +22,7 @@ pub(crate) const NOBODY: u32 = 65534;
 /// Tests change the system's swap: one at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The right to run a test that needs root; `None`, with a word about it, where there is none.
+/// The right to run a test that needs root; `None`, with a word about it, if there is none.
 pub(crate) fn root() -> Option<MutexGuard<'static, ()>> {
     if !needs::root() {
         return None;

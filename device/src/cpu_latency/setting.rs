@@ -21,7 +21,7 @@ pub enum CpuLatencySetting {
 }
 
 impl CpuLatencySetting {
-    /// The bound in microseconds where `driver` drives the idle states; `None` for none.
+    /// The bound in microseconds if `driver` drives the idle states; `None` for none.
     pub(super) fn bound(self, driver: &[u8]) -> Option<i32> {
         match self {
             CpuLatencySetting::Off => None,

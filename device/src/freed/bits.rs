@@ -103,7 +103,7 @@ impl DeadBits {
     /// is forgotten.
     ///
     /// A bit that was set when the write was requested is seen here, because the kernel set it
-    /// before. Where it is not set, nothing needs to be done.
+    /// before. If it is not set, nothing needs to be done.
     #[inline]
     pub(crate) fn revive(&self, first: u64, count: u64) {
         let end = first.saturating_add(count).min(self.layout.pages);

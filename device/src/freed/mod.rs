@@ -1,7 +1,7 @@
 //! Dead slots: learning at once of the swap slots that the kernel frees.
 //!
 //! A loop device hears of freed slots only by discards, of which the kernel makes one for a
-//! whole cluster of 512 slots. Where the kernel can be traced by BPF programs and describes its
+//! whole cluster of 512 slots. If the kernel can be traced by BPF programs and describes its
 //! own types (BTF), this module attaches a small program (`program`) to the function (`hook`) that frees
 //! slots, which notes them in a bitmap (`bits`) that it shares with us; a thread (`watcher`) frees
 //! their pages some milliseconds later. The kernel detaches the program when the last file
@@ -84,7 +84,7 @@ use sys::{Array, Ring};
 /// When dead slots are to be freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeadSlots {
-    /// At once where the kernel allows it, otherwise by cluster.
+    /// At once if the kernel allows it, otherwise by cluster.
     #[default]
     Auto,
     /// By cluster: when the kernel discards 512 of them together.

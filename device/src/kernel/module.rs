@@ -100,7 +100,7 @@ pub fn load(root: &Root, num_devices: u32) -> Result<(), LoadError> {
     Err(LoadError::Refused(reason(&how, said.trim())))
 }
 
-/// What went wrong, with what is to be done where that is known.
+/// What went wrong, with what is to be done if that is known.
 fn reason(how: &str, said: &str) -> String {
     let said = if said.is_empty() { how } else { said };
     let remedy = if said.contains("Key was rejected") || said.contains("Required key") {

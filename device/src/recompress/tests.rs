@@ -83,7 +83,7 @@ impl Clock for TestClock<'_> {
             cpu: self.cpu(),
         };
         (self.sleeping.borrow_mut())(time, limit);
-        // As long as a second where nobody woke it.
+        // As long as a second if nobody woke it.
         self.slept
             .set(self.slept.get() + limit.unwrap_or(seconds(1)));
     }

@@ -33,7 +33,7 @@ pub struct NoRoom {
 /// What can't be read is passed over: the kernel has the last word.
 ///
 /// # Errors
-/// [`NoRoom`] for the first cgroup where they do not.
+/// [`NoRoom`] for the first cgroup in which they do not fit.
 pub(crate) fn check(own: &Entry) -> Result<(), NoRoom> {
     if own.used_bytes == 0 {
         return Ok(());

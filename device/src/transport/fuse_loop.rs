@@ -17,7 +17,7 @@ use crate::warning::Warning;
 /// By which channel requests come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channel {
-    /// io_uring where the kernel offers it by itself (`/sys/module/fuse/parameters/enable_uring`
+    /// io_uring if the kernel offers it by itself (`/sys/module/fuse/parameters/enable_uring`
     /// is `Y`) and it works, otherwise the classic channel.
     #[default]
     Auto,

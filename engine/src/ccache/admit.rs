@@ -1,18 +1,18 @@
-//! Which pages are taken in.
+//! Admission: which pages the cache keeps.
 //!
 //! A page that was read for the first time may never be read again: a scan is made of nothing
-//! else. So it is taken in only while the kernel drops pages for want of memory, and then it comes
-//! to the inactive list, from which it is dropped unless it is asked for. Otherwise a shadow is left
-//! in its place. A page that is asked for where a shadow lies was wanted again after it had been
-//! dropped: it is taken in, and onto the active list at once if fewer pages were dropped meanwhile
-//! than that list has (the refault distance of Linux' `mm/workingset.c`).
+//! else. So it is admitted only while the kernel reclaims page cache, and then to the inactive list,
+//! from which it is evicted unless it is accessed again. Otherwise it is bypassed, and a shadow is
+//! left in its place. An access that finds a shadow is a refault: the page is admitted, and to the
+//! active list at once if fewer pages were evicted meanwhile than that list has (the refault distance
+//! of Linux' `mm/workingset.c`).
 //!
 //! A page that comes back after more pages than a full cache holds would, in a loop, push out
-//! another that comes back sooner, and so all would miss for ever. Only one in eight of them is taken
-//! in (bimodal insertion; Qureshi et al., "Adaptive Insertion Policies for High Performance Caching",
+//! another that comes back sooner, and so all would miss forever. Only one in eight of them is
+//! admitted (bimodal insertion; Qureshi et al., "Adaptive Insertion Policies for High Performance Caching",
 //! ISCA 2007): a part of the loop stays.
 //!
-//! Pages that do not compress are never taken in: the page cache holds them as well, and faster.
+//! Pages that do not compress are never admitted: the page cache holds them as well, and faster.
 
 use super::{Ccache, FileId, Guarded, List, NoRoom};
 use crate::host::{FrameMemory, Host, SlotMemory};
@@ -20,50 +20,50 @@ use crate::page::Page;
 use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
 use crate::store::{CompressedPage, SlotContents, Worker};
 
-/// How often room is made for a page before it is let pass.
+/// How often pages are evicted for a page before it is bypassed.
 const TRIES: usize = 64;
 
-/// Pages that are dropped at once to make room.
+/// Pages that are evicted at once to make room.
 const BATCH: usize = 8;
 
-/// What is to become of a page that was read from SOURCE.
+/// Whether to keep a page that was read from SOURCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Hand it to [`Ccache::insert`].
     Admit,
-    /// Let it pass.
+    /// Do not keep it.
     Bypass,
 }
 
 /// Why a page was read from SOURCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// The kernel asked for it, and has it now.
+    /// The kernel requested it, and has it now.
     Demand,
-    /// It lies beside one that the kernel asked for.
+    /// It is a neighbour of one that the kernel requested.
     Readahead,
 }
 
-/// What became of a page.
+/// What became of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is held.
+    /// The page is in the cache.
     Cached,
     /// It does not compress.
     Incompressible,
-    /// There was no room, or the caller's last look said that it has changed.
+    /// There was no room, or the page was no longer current.
     Bypassed,
 }
 
-/// Says yes to an eighth of all numbers, spread evenly.
+/// True for an eighth of all numbers, spread evenly.
 fn one_in_eight(number: u32) -> bool {
     number.wrapping_mul(0x9e37_79b1) >> 29 == 0
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
-    /// Whether to take in a page that the kernel asked for and that was not held. To be asked
-    /// once a page, before it is compressed. `pays` says whether reading the page again would take
-    /// longer than compressing it does: else it is not taken in at its first read.
+    /// Whether to admit a page that the kernel requested and that was not held. To be called once
+    /// a page, before it is compressed. `worthwhile` says whether reading the page again would take
+    /// longer than compressing it: if not, it is not admitted at its first read.
     pub fn should_admit(&self, file: FileId, index: u64, worthwhile: bool) -> Decision {
         let mut guarded = self.lock();
         guarded.index.access_clock = guarded.index.access_clock.wrapping_add(1);
@@ -77,7 +77,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             too_far = guarded.full && u64::from(distance) > guarded.index.held();
             guarded.index.set_accessed(slot);
             if list != List::Shadows {
-                // Somebody else took it in meanwhile.
+                // Somebody else has inserted it meanwhile.
                 return Decision::Bypass;
             }
             guarded.counts.refaults += 1;
@@ -99,8 +99,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         Decision::Bypass
     }
 
-    /// Whether to take in a page that nobody asked for, but that came from SOURCE beside one:
-    /// while there is room, and if a page is to be taken in at its first read or was known before.
+    /// Whether to admit a page that was read ahead: while there is room, and if pages are admitted
+    /// at their first read or it was known before.
     pub fn should_admit_readahead(&self, file: FileId, index: u64) -> Decision {
         let mut guarded = self.lock();
         let known = match guarded.index.find(file, index) {
@@ -118,7 +118,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Whether a page that nobody asked for may be taken in at all: there is room.
+    /// Whether pages that are read ahead may be admitted at all: there is room.
     pub fn has_room(&self) -> bool {
         !self.lock().full
     }
@@ -148,8 +148,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         true
     }
 
-    /// Takes in a page. `still_right` is asked under the cache's lock whether the page is still what
-    /// the file has there; whoever changes the file says so before it calls
+    /// Inserts a page. `is_current` is called under the cache's lock: it returns whether the page is
+    /// still what the file has there. Whoever changes the file makes it false before they call
     /// [`invalidate`](Self::invalidate).
     pub fn insert(
         &self,
@@ -158,13 +158,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         index: u64,
         page: &Page,
         read: Read,
-        still_right: impl Fn() -> bool,
+        is_current: impl Fn() -> bool,
     ) -> Inserted {
         let compressed = self.store.compress_page(worker, page);
         let raw = compressed.is_incompressible();
         let mut guarded = self.lock();
         guarded.index.files.get_mut(file.0).usefulness.tried(raw);
-        if !still_right() {
+        if !is_current() {
             return Inserted::Bypassed;
         }
         if raw {
@@ -182,7 +182,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             }
             List::Shadows if read == Read::Readahead => List::Inactive,
             List::Shadows => self.refault_to(&guarded, slot),
-            // Somebody else took it in meanwhile, or does so now.
+            // Somebody else has inserted it meanwhile, or is about to.
             List::Inactive | List::Active | List::Pinned => return Inserted::Cached,
             List::Reserved => return Inserted::Bypassed,
         };
@@ -192,10 +192,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let placed = self.evict_and_place(slot, &compressed);
         let mut guarded = self.lock();
         // Whoever drops or pins the page takes the reservation away. Its slot may be another page's
-        // then, or reserved again: by somebody who took in the same page, if it is still right.
+        // then, or reserved again: by somebody who inserts the same page, if it is still current.
         let reserved = guarded.index.find(file, index) == Some((slot, List::Reserved));
         let placed = match placed {
-            Some(placed) if reserved && still_right() => placed,
+            Some(placed) if reserved && is_current() => placed,
             unwanted => {
                 if reserved {
                     self.shadow(&mut guarded, slot);
@@ -277,7 +277,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Stores a page's chunk for a slot, without the lock but where others have to be dropped.
+    /// Stores a page's chunk for a slot; takes the lock only if others have to be evicted.
     fn evict_and_place(&self, slot: u32, compressed: &CompressedPage<'_>) -> Option<Slot> {
         for _ in 0..TRIES {
             if let Ok(placed) = self.store.store_chunk(slot, compressed) {

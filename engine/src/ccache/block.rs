@@ -12,13 +12,13 @@ pub(super) enum List {
     /// On none: the slot is empty.
     #[default]
     None,
-    /// Held, and not asked for since it was taken in.
+    /// Held, and not accessed since it was inserted.
     Inactive,
-    /// Held, and asked for again.
+    /// Held, and accessed again.
     Active,
-    /// Not held, but remembered.
+    /// Evicted or bypassed; a shadow is left.
     Shadows,
-    /// Held, and not to be dropped: dirty, or a file's only copy. On no list.
+    /// Held, and not to be evicted: dirty, or a file's only copy. On no list.
     Pinned,
     /// Not held, but a thread is about to store the page: see [`Ccache::insert`](super::Ccache::insert).
     /// On no list.
@@ -55,7 +55,7 @@ pub(super) struct Block {
     /// Index of its first page in the file, divided by 8.
     pub(super) key: u64,
     pub(super) links: [Links; SLOTS as usize],
-    /// How many pages had been given out when each page was the last time, modulo 2^32.
+    /// The access clock when each page was last accessed, modulo 2^32.
     pub(super) last_access: [u32; SLOTS as usize],
     pub(super) list: [List; SLOTS as usize],
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! file ── radix tree ── block: 8 neighbouring pages
 //!                         │  slots (in the store's table): chunk, same-filled, shadow, empty
-//!                         └─ file and key, and for each slot: list, neighbours, when given out
+//!                         └─ file and key, and for each slot: list, neighbours, last access
 //! ```
 //!
 //! A block's slots are `8 * number ..` of the store's table, so that a chunk's owner, which is
@@ -48,9 +48,9 @@ pub(super) struct Index {
     pub(super) blocks: Slab<Block>,
     pub(super) files: Slab<Entry>,
     pub(super) lists: Lists,
-    /// Pages given out so far, modulo 2^32.
+    /// The access clock: pages accessed so far, modulo 2^32.
     pub(super) access_clock: u32,
-    /// Pages dropped or let pass so far: the moments of shadows.
+    /// The eviction clock, by which shadows are dated: pages evicted or bypassed so far.
     pub(super) eviction_clock: u64,
 }
 
@@ -75,7 +75,7 @@ impl Index {
         (list != List::None).then_some((block * SLOTS + at, list))
     }
 
-    /// The slot of a page, made where there is none; `None` where there is no room for it.
+    /// The slot of a page, made if there is none; `None` if there is no room for it.
     pub(super) fn find_or_make(&mut self, file: FileId, page: u64) -> Option<u32> {
         let (key, at) = (page / 8, (page % 8) as u32);
         let tree = &mut self.files.get_mut(file.0).tree;
@@ -122,29 +122,29 @@ impl Index {
         }
     }
 
-    /// Pages held that may be dropped.
+    /// Pages held that may be evicted.
     pub(super) fn held(&self) -> u64 {
         self.lists.len(List::Inactive) + self.lists.len(List::Active)
     }
 
-    /// When the page of a slot was given out.
+    /// The access clock when the page of a slot was last accessed.
     pub(super) fn last_access(&self, slot: u32) -> u32 {
         self.blocks.get(slot / SLOTS).last_access[(slot % SLOTS) as usize]
     }
 
-    /// Notes that the page of a slot was not given out yet: that is longer ago than anything.
+    /// Notes that the page of a slot was never accessed: longer ago than any other.
     pub(super) fn set_never_accessed(&mut self, slot: u32) {
         self.blocks.get_mut(slot / SLOTS).last_access[(slot % SLOTS) as usize] =
             self.access_clock.wrapping_sub(u32::MAX / 2);
     }
 
-    /// Notes that the page of a slot is given out now.
+    /// Notes that the page of a slot is accessed now.
     pub(super) fn set_accessed(&mut self, slot: u32) {
         self.blocks.get_mut(slot / SLOTS).last_access[(slot % SLOTS) as usize] = self.access_clock;
     }
 
     /// Slots of which something is known, of a file's block that is the first from page `from`
-    /// on, with the first page after that block; `None` where nothing is known from there on.
+    /// on, with the first page after that block; `None` if nothing is known from there on.
     pub(super) fn known_from(&self, file: FileId, from: u64) -> Option<(Vec<Known>, u64)> {
         let tree = &self.files.get(file.0).tree;
         let (key, block) = tree.next(&self.nodes, from / 8)?;

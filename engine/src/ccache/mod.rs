@@ -1,10 +1,10 @@
 //! The compressed cache: pages of files, found by one look-up, under one memory limit.
 //!
 //! Every file is an address space: a radix tree that leads to one 64-bit slot a page, which says
-//! whether the page is held, and where, or when it was dropped. Pages that are held are on one of
-//! two LRU lists. [`Ccache::should_admit`] decides which pages are taken in (`should_add_to_ccache` of the
-//! 2006 design), [`Ccache::insert`] takes them in, and what no longer fits is dropped from the inactive
-//! list and remembered as a shadow.
+//! whether the page is held, and where, or when it was evicted. Pages that are held are on one of
+//! two LRU lists. [`Ccache::should_admit`] decides which pages are admitted
+//! (`should_add_to_ccache` of the 2006 design), [`Ccache::insert`] stores them, and what no longer fits is
+//! evicted from the inactive list, and leaves a shadow.
 //!
 //! One lock guards the index and the lists. It is never held while a page that was read is
 //! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves
@@ -85,7 +85,7 @@ pub struct Ccache<H: Host, F, S> {
     limit: AtomicU64,
     floor: u64,
     only_copy: bool,
-    /// The kernel drops pages from its page cache for want of memory.
+    /// The kernel reclaims page cache.
     reclaiming: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// An empty cache over these frames and slots.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for its tables.
+    /// [`NoMemory`] if there is none for its tables.
     pub fn try_new(host: H, frames: F, slots: S, config: CcacheConfig) -> Result<Self, NoMemory> {
         let store_config = StoreConfig {
             memlimit: Some(config.limit),
@@ -133,7 +133,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Working memory for one thread.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
         self.store.try_worker()
     }
@@ -148,7 +148,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.store.keep()
     }
 
-    /// A file that holds nothing; `None` where there is no memory for it. To be given back with
+    /// A file that holds nothing; `None` if there is no memory for it. To be given back with
     /// [`remove_file`](Self::remove_file).
     pub fn add_file(&self) -> Option<FileId> {
         let mut guarded = self.lock();
@@ -183,7 +183,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     fn remove_pages(&self, file: FileId, first: u64, end: u64, to: List) -> u64 {
         let (mut from, mut held, mut attempt) = (first, 0, 0);
         while from < end {
-            // The lock is let go between blocks, of which a file can have many, and while somebody
+            // The lock is released between blocks, of which a file can have many, and while somebody
             // reads one of the pages.
             let mut guarded = self.lock();
             let Some((slots, next)) = guarded.index.known_from(file, from) else {
@@ -222,14 +222,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         done
     }
 
-    /// Whether the kernel drops pages from its page cache for want of memory: then pages are
-    /// taken in at their first read, not only when they come back.
+    /// Whether the kernel reclaims page cache: then pages are
+    /// admitted at their first read, not only when they come back.
     pub fn set_reclaiming(&self, reclaiming: bool) {
         self.reclaiming.store(reclaiming, Relaxed);
     }
 
-    /// The measured time of reading a page from SOURCE, and of giving out one that is held, in
-    /// nanoseconds.
+    /// The measured time of reading a page from SOURCE, and of a hit, in nanoseconds.
     pub fn set_times(&self, miss_ns: u64, hit_ns: u64) {
         let balance = &mut self.lock().balance;
         (balance.miss_ns, balance.hit_ns) = (miss_ns, hit_ns);

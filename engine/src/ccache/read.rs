@@ -11,17 +11,17 @@ use crate::store::{SlotContents, Worker};
 /// What a look-up found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The page, restored.
+    /// The page was held, and is restored.
     Hit,
-    /// Nothing.
+    /// The page is not held.
     Miss,
-    /// The page was held, but what is held does not match its checksum. It was dropped, unless
+    /// The page was held, but what is held does not match its checksum. It was removed, unless
     /// it is the only copy.
     Corrupt,
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
-    /// Looks up a page that the kernel asks for, and restores it where it is held.
+    /// Reads a page for the kernel: an access, which moves it to the active list.
     pub fn read(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -32,7 +32,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.read_page(worker, file, index, page, true)
     }
 
-    /// Looks up a page for our own use: that it was asked for is not noted.
+    /// Reads a page for our own use: does not count as an access.
     pub fn lookup(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -105,7 +105,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Notes that a page is given out which is held.
+    /// Counts a hit.
     fn record_hit(&self, guarded: &mut Guarded, slot: u32, list: List, note: bool) {
         if !note {
             return;
@@ -141,7 +141,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Whether pages are taken in at their first read: see
+    /// Whether pages are admitted at their first read: see
     /// [`set_reclaiming`](Self::set_reclaiming).
     pub fn reclaims(&self) -> bool {
         self.reclaiming.load(Relaxed)

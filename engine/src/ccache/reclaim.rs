@@ -1,4 +1,4 @@
-//! Making room: the inactive list is shrunk, the active list feeds it, shadows are bounded.
+//! Eviction: the inactive list is shrunk, the active list feeds it, shadows are bounded.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -8,7 +8,7 @@ use crate::page::PAGE_SIZE;
 use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
 
 /// The inactive list has at least this part of the pages that are held, so that new pages stay
-/// long enough to show whether they are asked for again.
+/// long enough to show whether they are accessed again.
 const INACTIVE_PART: u64 = 8;
 
 /// Shadows that are kept, as a multiple of the uncompressed pages that the limit would hold.
@@ -17,10 +17,10 @@ const SHADOWS_PER_PAGE: u64 = 8;
 /// The index may take this part of the limit; beyond, shadows go first.
 const INDEX_PART: u64 = 8;
 
-/// Pages in use that are passed over for one that is dropped.
+/// Locked pages that are skipped, at most, for one that is evicted.
 const MAX_SKIPPED: u32 = 32;
 
-/// Pages that [`Ccache::tune`] drops before it lets others in between.
+/// Pages that [`Ccache::tune`] evicts before it releases the lock.
 const EVICT_BATCH: usize = 64;
 
 /// What the pool takes beyond its chunks, in parts of a hundred, once it was evacuated.
@@ -42,19 +42,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.store.set_memlimit(Some(pool));
     }
 
-    /// Drops up to `count` pages and returns how many.
+    /// Evicts up to `count` pages and returns how many.
     pub(super) fn evict(&self, guarded: &mut Guarded, count: usize) -> usize {
-        let dropped = (0..count)
+        let evicted = (0..count)
             .take_while(|_| self.evict_oldest(guarded))
             .count();
         self.trim(guarded);
-        dropped
+        evicted
     }
 
-    /// Drops the page at the end of the inactive list; a shadow stays. Returns whether one was
-    /// dropped.
+    /// Evicts the page at the end of the inactive list; a shadow stays. Returns whether one was
+    /// evicted.
     fn evict_oldest(&self, guarded: &mut Guarded) -> bool {
-        // Pages that somebody reads at the moment are passed over.
+        // Pages that are being read are skipped.
         for _ in 0..MAX_SKIPPED {
             self.feed_inactive(guarded);
             let Some(slot) = guarded.index.lists.oldest(List::Inactive) else {
@@ -87,12 +87,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    /// Forgets the oldest shadows beyond what may be kept, and drops pages where the index is too
+    /// Forgets the oldest shadows beyond what may be kept, and evicts pages if the index is too
     /// large without them.
     pub(super) fn trim(&self, guarded: &mut Guarded) {
         let limit = self.limit.load(Relaxed);
         let most = limit / PAGE_SIZE as u64 * SHADOWS_PER_PAGE;
-        // A few at a time: this is called for every page that is dropped.
+        // A few at a time: this is called for every page that is evicted.
         for _ in 0..4 {
             let shadows = guarded.index.lists.len(List::Shadows);
             let large = guarded.index.used_bytes() > limit / INDEX_PART;
@@ -120,7 +120,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         true
     }
 
-    /// Forgets shadows, then drops pages, until a block of slots is free. Returns whether one is.
+    /// Forgets shadows, then evicts pages, until a block of slots is free. Returns whether one is.
     pub(super) fn free_a_block(&self, guarded: &mut Guarded) -> bool {
         let before = guarded.index.blocks.used();
         while guarded.index.blocks.used() >= before {
@@ -131,7 +131,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         true
     }
 
-    /// Adapts the size, about ten times a second while pages are asked for: the limit may be
+    /// Adapts the size, about ten times a second while pages are accessed: the limit may be
     /// another one now, the machine may want `shed` bytes back, and the kernel's page cache holds
     /// at most `page_cache` pages of these files. Returns the new target in bytes.
     pub fn tune(&self, limit: u64, shed: u64, page_cache: u64) -> u64 {
@@ -156,7 +156,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         target
     }
 
-    /// Drops pages until their chunks fit into a pool of so many bytes; the keeper then gives
+    /// Evicts pages until their chunks fit into a pool of so many bytes; the keeper then gives
     /// frames back.
     fn shrink_to(&self, pool: u64) {
         loop {

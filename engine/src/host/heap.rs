@@ -28,7 +28,7 @@ impl HeapFrames {
     /// `capacity` frames, all zero.
     ///
     /// # Panics
-    /// Where `capacity` frames exceed the address space.
+    /// If `capacity` frames exceed the address space.
     #[must_use]
     pub fn new(capacity: u32) -> Self {
         let size = (capacity.max(1) as usize)

@@ -54,7 +54,7 @@ impl Sparsest {
 
 /// Finds the slot of the page that owns a chunk.
 pub trait Owners {
-    /// The slot of page `owner`, or `None` where there is no such page.
+    /// The slot of page `owner`, or `None` if there is no such page.
     fn slot(&self, owner: u32) -> Option<&AtomicU64>;
 }
 
@@ -94,7 +94,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     }
 
     /// Evacuates a frame of an arena, if it is still sparse, and returns whether it is empty now;
-    /// `None` where the arena is no longer sparse.
+    /// `None` if the arena is no longer sparse.
     fn evacuate_frame(
         &self,
         host: &H,

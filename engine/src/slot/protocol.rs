@@ -10,7 +10,7 @@ use super::{AGE_SHIFT, DEAD, HIGH_SHIFT, LOCK, MAX_AGE, NO_RECOMPRESS, Slot};
 pub trait Word {
     /// Loads with acquire ordering.
     fn load_acquire(&self) -> u64;
-    /// Replaces `old` by `new` with acquire and release ordering; says whether it did.
+    /// Replaces `old` by `new` with acquire and release ordering; returns whether it did.
     fn compare_exchange(&self, old: u64, new: u64) -> bool;
     /// Stores with release ordering.
     fn store_release(&self, value: u64);
@@ -34,7 +34,7 @@ impl Word for AtomicU64 {
     }
 }
 
-/// Reads a slot once nobody holds it. `backoff` is called while waiting.
+/// Loads a slot once it is unlocked. `backoff` is called while waiting.
 #[inline]
 pub fn load_unlocked<W: Word>(word: &W, mut backoff: impl FnMut(u32)) -> Slot {
     let mut attempt = 0;
@@ -48,15 +48,15 @@ pub fn load_unlocked<W: Word>(word: &W, mut backoff: impl FnMut(u32)) -> Slot {
     }
 }
 
-/// Reads a slot at once: its value, and whether somebody holds it.
+/// Loads a slot at once: its value, and whether it is locked.
 #[inline]
 pub fn load<W: Word>(word: &W) -> (Slot, bool) {
     let value = word.load_acquire();
     (Slot(value & !LOCK), value & LOCK != 0)
 }
 
-/// A slot that this thread holds, and what it says. Dropped, it lets go and leaves that as
-/// it is.
+/// A slot that this thread has locked, and its value. Dropped, it unlocks the slot and leaves
+/// the value unchanged.
 #[derive(Debug)]
 pub struct SlotGuard<'a, W: Word> {
     word: &'a W,
@@ -64,14 +64,14 @@ pub struct SlotGuard<'a, W: Word> {
 }
 
 impl<W: Word> SlotGuard<'_, W> {
-    /// What the slot says.
+    /// The slot's value.
     #[inline]
     pub fn current(&self) -> Slot {
         self.current
     }
 
-    /// Lets go of the slot, which from now on says `new`: the commit. What it said belongs to
-    /// the caller, who frees it.
+    /// Stores `new` and unlocks the slot: the commit. The old value belongs to the caller, who
+    /// frees what it names.
     #[inline]
     pub fn commit(self, new: Slot) -> Taken {
         let taken = Taken(self.current);
@@ -80,7 +80,7 @@ impl<W: Word> SlotGuard<'_, W> {
         taken
     }
 
-    /// Lets go of the slot after its page was read: its age starts anew.
+    /// Unlocks the slot after its page was read: its age restarts at 0.
     #[inline]
     pub fn touch(self) {
         self.word.store_release(self.current.touched().0);
@@ -95,21 +95,21 @@ impl<W: Word> Drop for SlotGuard<'_, W> {
     }
 }
 
-/// What a slot said until this thread made it say something else. Whoever has this owns the
-/// chunk that it names.
+/// The old value of a slot that this thread has replaced. Whoever has this owns the chunk that
+/// it names.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the chunk that a slot named is lost unless it is freed"]
 pub struct Taken(Slot);
 
 impl Taken {
-    /// What the slot said.
+    /// The old value.
     #[inline]
     pub fn slot(&self) -> Slot {
         self.0
     }
 }
 
-/// Takes hold of a slot, waiting for others to let go.
+/// Locks a slot, waiting for others to unlock it.
 #[inline]
 pub fn lock<W: Word>(word: &W, mut backoff: impl FnMut(u32)) -> SlotGuard<'_, W> {
     let mut attempt = 0;
@@ -126,10 +126,10 @@ pub fn lock<W: Word>(word: &W, mut backoff: impl FnMut(u32)) -> SlotGuard<'_, W>
     }
 }
 
-/// Takes hold of a slot if it says `expected` and nobody holds it.
+/// Locks a slot if its value is `expected` and it is unlocked.
 #[inline]
 pub fn try_lock<W: Word>(word: &W, expected: Slot) -> Option<SlotGuard<'_, W>> {
-    // Made only where it was taken: dropping it lets go.
+    // Made only if the slot was locked: dropping it unlocks.
     word.compare_exchange(expected.0, expected.0 | LOCK)
         .then(|| SlotGuard {
             word,
@@ -137,8 +137,8 @@ pub fn try_lock<W: Word>(word: &W, expected: Slot) -> Option<SlotGuard<'_, W>> {
         })
 }
 
-/// Makes a chunk's slot one older if it says `said` and nobody holds it, and returns what it
-/// says then. Meant for one thread at a time, which may rely on this: between two looks that
+/// Makes a chunk's slot one older if its value is `current` and it is unlocked, and returns the
+/// new value. Meant for one thread at a time, which may rely on this: between two loads that
 /// find the same age, above 0, the page was neither written nor read.
 #[inline]
 pub fn age<W: Word>(word: &W, current: Slot) -> Option<Slot> {
@@ -150,24 +150,24 @@ pub fn age<W: Word>(word: &W, current: Slot) -> Option<Slot> {
     word.compare_exchange(current.0, older.0).then_some(older)
 }
 
-/// Marks the chunk of a slot as settled, if the slot says `said` and nobody holds it; returns
-/// whether it did. The mark stays until the page is written again.
+/// Marks the chunk of a slot as not worth recompressing, if the slot's value is `current` and it
+/// is unlocked; returns whether it did. The mark stays until the page is written again.
 #[inline]
 pub fn mark_no_recompress<W: Word>(word: &W, current: Slot) -> bool {
     debug_assert!(current.as_chunk().is_some(), "only chunks are marked");
     word.compare_exchange(current.0, current.0 | NO_RECOMPRESS)
 }
 
-/// The page of a slot is on its way to the backing store: try again once it has arrived.
+/// The page of a slot is being written to the backing store: try again once it has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the page is on its way to the backing store")]
+#[error("the page is being written to the backing store")]
 pub struct InTransit;
 
-/// Makes a slot say `new` once nobody holds it: the commit of a store. What it said belongs to
-/// the caller, who frees it.
+/// Replaces a slot's value by `new` once it is unlocked: the commit of a store. The old value
+/// belongs to the caller, who frees what it names.
 ///
 /// # Errors
-/// [`InTransit`]; the slot then says what it said.
+/// [`InTransit`]; the slot is then unchanged.
 #[inline]
 pub fn replace<W: Word>(word: &W, new: Slot, backoff: impl FnMut(u32)) -> Result<Taken, InTransit> {
     change(word, backoff, |current| {
@@ -181,7 +181,7 @@ pub fn replace<W: Word>(word: &W, new: Slot, backoff: impl FnMut(u32)) -> Result
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the chunk that a slot named is lost unless it is freed"]
 pub enum Emptied {
-    /// The slot is empty; what it said belongs to the caller, who frees it.
+    /// The slot is empty; its old value belongs to the caller, who frees what it names.
     Taken(Taken),
     /// The page is in transit: its slot will be empty once it has arrived.
     Marked,
@@ -197,7 +197,7 @@ impl Emptied {
     }
 }
 
-/// What a slot is to say when its page was freed; `None` where that changes nothing.
+/// The value of a slot whose page is freed; `None` if that changes nothing.
 #[inline]
 fn emptied(current: Slot) -> Option<Slot> {
     if current.is_in_transit() {
@@ -217,17 +217,17 @@ fn emptied_from(current: Slot) -> Emptied {
     }
 }
 
-/// Frees the page of a slot, once nobody holds it.
+/// Frees the page of a slot, once it is unlocked.
 #[inline]
 pub fn empty<W: Word>(word: &W, backoff: impl FnMut(u32)) -> Emptied {
     change(word, backoff, emptied).map_or(Emptied::Nothing, emptied_from)
 }
 
-/// Frees a page of which somebody said that nobody needs it any more, if that is still so.
+/// Frees a page that was reported dead, if it still is.
 ///
-/// `still_dead` is asked, and takes the word back, while the slot is held. So it works together
-/// with a store that takes the word back before its own commit: either that commit comes later
-/// and stands, or it was before, and `still_dead` says no.
+/// `still_dead` is called, and clears the report, while the slot is locked. A store clears the
+/// report before its own commit: so either that commit comes later and stands, or it came first,
+/// and `still_dead` returns false.
 #[inline]
 pub fn empty_if<W: Word>(
     word: &W,
@@ -242,17 +242,17 @@ pub fn empty_if<W: Word>(
     }
 }
 
-/// What a slot said until its page set out for the backing store. It must be handed to
+/// The old value of a slot whose page is being written to the backing store. It must be handed to
 /// [`arrive`]: until then nobody else can do anything with the page.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the page is in transit until this is handed to `arrive`"]
 pub struct Departure(Slot);
 
-/// Makes a page set out for the backing store: from now on its slot says that it is in transit,
-/// with this checksum of the page's 4096 bytes.
+/// Begins a page's write to the backing store: from now on its slot is in transit, with this
+/// checksum of the page's 4096 bytes.
 ///
 /// # Errors
-/// [`InTransit`] where it is on its way already.
+/// [`InTransit`] if it is in transit already.
 #[inline]
 pub fn depart<W: Word>(
     word: &W,
@@ -262,20 +262,20 @@ pub fn depart<W: Word>(
     replace(word, Slot::transit(checksum), backoff).map(|taken| Departure(taken.0))
 }
 
-/// How a page's way to the backing store ended. What its slot had said before belongs to the
-/// caller, who frees it, but where it says that again.
+/// How a page's write to the backing store ended. The old value of its slot belongs to the
+/// caller, who frees what it names, unless the slot has that value again.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the chunk that a slot named is lost unless it is freed"]
 pub enum Arrival {
-    /// The slot says that the page lies in the backing store.
+    /// The page is in the backing store, and the slot says so.
     Arrived(Taken),
-    /// The page was freed on its way; its slot is empty.
+    /// The page was freed meanwhile; its slot is empty.
     Freed(Taken),
-    /// The transfer failed; the slot says what it said before.
+    /// The transfer failed; the slot has its old value again.
     Returned,
 }
 
-/// Ends a page's way to the backing store, which has `written` the page or failed to.
+/// Ends a page's write to the backing store, which has `written` the page or failed to.
 #[inline]
 pub fn arrive<W: Word>(
     word: &W,
@@ -301,8 +301,8 @@ pub fn arrive<W: Word>(
     }
 }
 
-/// Changes what a slot says once nobody holds it, and returns what it said; `None` where `to`
-/// wants no change.
+/// Changes a slot's value once it is unlocked, and returns the old one; `None` if `to` wants no
+/// change.
 #[inline]
 fn change<W: Word>(
     word: &W,

@@ -1,4 +1,4 @@
-//! Single slots, as a cache works on them: compress first, then place under the cache's lock.
+//! What a cache does with single slots: compress first, then store the chunk, then commit it.
 
 use core::sync::atomic::AtomicU64;
 
@@ -37,7 +37,7 @@ impl CompressedPage<'_> {
     }
 }
 
-/// What a slot names, while it cannot change.
+/// What a slot holds, while it cannot change.
 pub(crate) enum SlotContents<'a> {
     /// The page is held by the slot itself.
     Same(u64),
@@ -94,7 +94,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         })
     }
 
-    /// Makes slot `index` say what was placed for it, and frees what it said.
+    /// Commits to slot `index` what was stored for it, and frees what the slot held.
     pub(crate) fn commit_chunk(&self, compressed: &CompressedPage<'_>, index: u32, placed: Slot) {
         let shard = self.counters.shard(compressed.number);
         shard.add(&shard.writes, 1);
@@ -102,13 +102,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.end_rest();
     }
 
-    /// Frees what was placed for a slot that does not get it.
+    /// Frees what was stored for a slot but not committed.
     pub(crate) fn release_chunk(&self, placed: Slot) {
         self.pool.take_back(&self.host, placed);
     }
 
-    /// Frees what slot `index` says, and makes it say `new`, which names no chunk. If somebody
-    /// holds the slot, nothing is done. Returns whether it was.
+    /// Frees what slot `index` holds, and stores `new` in it, which names no chunk. Does nothing if
+    /// the slot is locked. Returns whether it was done.
     pub(crate) fn clear(&self, index: u32, new: Slot) -> bool {
         let shard = self.counters.shared();
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
@@ -124,7 +124,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Makes slot `index` say `new`, once nobody holds it, and frees what it said.
+    /// Stores `new` in slot `index`, once it is unlocked, and frees what it held.
     fn set(&self, shard: &Shard, index: u32, new: Slot) {
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
             return;
@@ -133,7 +133,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.exchange(shard, held, new);
     }
 
-    /// Takes hold of what slot `index` names, without waiting.
+    /// The contents of slot `index`, which is locked if it names a chunk. Does not wait.
     pub(crate) fn slot_contents(&self, index: u32) -> SlotContents<'_> {
         let Some(word) = self.table.get(u64::from(index)) else {
             return SlotContents::Absent(Slot::EMPTY);
@@ -149,7 +149,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Restores the page of a chunk, and lets go of its slot; `None` where it is corrupt.
+    /// Restores the page of a chunk, and unlocks its slot; `None` if it is corrupt.
     pub(crate) fn restore_chunk(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -182,7 +182,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         shard.add(&shard.reads, 1);
     }
 
-    /// Lets two slots say what the other said: what a stray pointer would do.
+    /// Swaps the values of two slots: what a stray pointer would do.
     #[cfg(all(test, feature = "std"))]
     pub(crate) fn swap_slots(&self, one: u32, other: u32) {
         let word = |index| {

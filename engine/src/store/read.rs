@@ -21,22 +21,22 @@ struct Failed {
 
 /// Where a page was found.
 enum Found {
-    /// It is restored.
+    /// In memory: it is restored.
     Restored,
-    /// The backing store has it; this is what its slot said.
+    /// The backing store has it; this was its slot.
     InBacking(Slot),
-    /// It is on its way there.
+    /// It is being written there.
     InTransit,
 }
 
-/// What a page's slot said when it was found to lie in the backing store.
+/// A page's slot when the page was found to be in the backing store.
 #[derive(Clone, Copy, Debug)]
 pub struct InBacking {
     slot: Slot,
     since_ns: u64,
 }
 
-/// Where a page was found that was asked for.
+/// Where a requested page was found.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "only a restored page may be read"]
 pub enum Loaded {
@@ -45,7 +45,7 @@ pub enum Loaded {
     /// The backing store has it: the caller reads it from there, and hands it to
     /// [`Store::verify`].
     InBacking(InBacking),
-    /// It is on its way to the backing store: try again once it has arrived.
+    /// It is being written to the backing store: try again once it has arrived.
     InTransit,
 }
 
@@ -168,8 +168,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         shard.loaded(self.host.now_ns().saturating_sub(seen.since_ns));
     }
 
-    /// Restores a page that is held in memory, or returns what the slot of one says that lies in
-    /// the backing store. Waits for one that is on its way there.
+    /// Restores a page that is held in memory, or returns the slot of one that is in the
+    /// backing store. Waits for one that is in transit.
     fn load_arrived(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -236,7 +236,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         Ok(Found::Restored)
     }
 
-    /// Restores a page from the chunk that a slot names; `None` where it is corrupt.
+    /// Restores a page from the chunk that a slot names; `None` if it is corrupt.
     fn restore(
         &self,
         scratch: &mut <H::Codecs as Codecs>::Scratch,
@@ -264,7 +264,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             + 1
     }
 
-    /// Reads a run of pages that their slots said lie in the backing store.
+    /// Reads a run of pages whose slots name the backing store.
     fn read_from_backing(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -293,14 +293,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         failed
     }
 
-    /// Whether a page that came from the backing store is what its slot still says.
+    /// Whether a page that came from the backing store still has the checksum of its slot.
     fn is_current(&self, index: u64, page: &Page) -> bool {
         let checksum = crc32c(PAGE_SIZE as u32, page);
         let word = self.table.get(index);
         word.is_some_and(|word| slot::load(word).0 == Slot::backing(checksum))
     }
 
-    /// Reads one page from wherever it is, until what was read is what its slot says.
+    /// Reads one page from wherever it is, until what was read matches its slot.
     fn read_again(
         &self,
         shard: &Shard,
@@ -329,7 +329,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 }
 
-/// Restores a page from the bytes of its chunk; `None` where they are corrupt.
+/// Restores a page from the bytes of its chunk; `None` if they are corrupt.
 pub(super) fn decompress_chunk<C: Codecs>(
     scratch: &mut C::Scratch,
     codec: CodecId,

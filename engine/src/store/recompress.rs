@@ -3,21 +3,21 @@
 //!
 //! One thread, the [`Recompressor`], goes over the slots again and again; each time round is
 //! an *epoch*. It raises the age of every chunk's slot by one, while a read sets the age to 0
-//! with the store by which it lets go of the slot anyway, and a write makes a new slot. What
+//! with the store that unlocks the slot anyway, and a write makes a new slot. What
 //! reaches the policy's age is compressed anew, some pages at a time:
 //!
 //! 1. Each chunk is copied out under the lock of its slot.
 //! 2. The copies are decompressed and compressed, with no lock held.
-//! 3. Each slot is locked again if it still says the very same, its age included. The new
+//! 3. Each slot is locked again if its value is still the very same, age included. The new
 //!    chunk is stored, the slot commits, the old chunk is freed.
 //!
-//! That the slot says the same proves that the page is the same, even where its chunk was
+//! That the slot's value is the same proves that the page is the same, even if its chunk was
 //! freed and another one of the same length was placed there since: a slot whose page was
 //! written is of age 0, and only this thread raises ages, which it does not do between 1
 //! and 3. (The evacuator may have moved the chunk away and back, which changes no byte of it.)
 //!
-//! A chunk that did not get smaller is marked as settled and left alone until its page is
-//! written. Once an epoch finds only chunks of the policy's codec and settled ones, there is
+//! A chunk that did not get smaller is marked and not tried again until its page is
+//! written. Once an epoch finds only chunks of the policy's codec and marked ones, there is
 //! nothing to do until the next write, and the thread can [`rest`](Recompressor::rest).
 
 use alloc::boxed::Box;
@@ -68,7 +68,7 @@ struct Copied {
     chunk: ChunkRef,
     /// The chunk's bytes; then those of the new one.
     bytes: Box<Page>,
-    /// Length of the new chunk; `None` where it does not pay.
+    /// Length of the new chunk; `None` if it does not pay.
     shrunk: Option<usize>,
 }
 
@@ -111,7 +111,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// there is one already.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for its worker and for copies of some chunks.
+    /// [`NoMemory`] if there is none for its worker and for copies of some chunks.
     pub fn try_recompressor(&self) -> Result<Option<Recompressor<'_, H, F, S>>, NoMemory> {
         let mut spare = reserved(BATCH)?;
         for _ in 0..BATCH {

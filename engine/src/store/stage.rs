@@ -222,7 +222,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Makes a page's slot say `new`, and returns what it said. The store has no backing store, so
+    /// Stores `new` in a page's slot, and returns the old value. The store has no backing store, so
     /// that no page is in transit.
     fn replace(&self, shard: &Shard, index: u64, new: Slot) -> Option<Taken> {
         let word = self.table.get_to_write(index)?;

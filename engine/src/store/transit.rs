@@ -36,7 +36,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// in the backing store already. A page that was freed meanwhile is gone.
     ///
     /// Never sleeps and allocates nothing. May be called under spinlocks, but not from an
-    /// interrupt: frees what the page's slot said before, under the lock of its arena.
+    /// interrupt: frees what the page's slot held before, under the lock of its arena.
     ///
     /// `worker` as for [`Store::free`].
     pub fn arrive(&self, worker: usize, transit: Transit, written: bool) {

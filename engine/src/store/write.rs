@@ -234,7 +234,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// The bytes of a page's chunk, and the codec that reads them: the page itself where a chunk would
+    /// The bytes of a page's chunk, and the codec that reads them: the page itself if a chunk would
     /// have more than `most`. `repeated` is the word that the page repeats, if it does.
     pub(super) fn compress<'a>(
         &self,
@@ -258,7 +258,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Makes a page's slot say `new` and frees what it said before; where the page is in
+    /// Stores `new` in a page's slot and frees what it held before; if the page is in
     /// transit, frees what `new` names.
     fn commit_slot(&self, shard: &Shard, index: u64, new: Slot) -> Result<(), InTransit> {
         let Some(word) = self.table.get_to_write(index) else {

@@ -36,7 +36,7 @@ impl BufferPool {
     pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Buffers) -> T) -> T {
         let free = self.0.lock().pop();
         let mut buffers = free.unwrap_or_else(|| Buffers {
-            // As where any other memory of the process is refused.
+            // As when any other allocation of the process fails.
             worker: cache
                 .try_worker()
                 .unwrap_or_else(|_| handle_alloc_error(Layout::new::<Worker>())),

@@ -52,7 +52,7 @@ pub struct FileKey {
     pub dev: u64,
     /// Inode number there.
     pub ino: u64,
-    /// When it was made, in nanoseconds since 1970, or 0 where the file system does not say:
+    /// When it was made, in nanoseconds since 1970, or 0 if the file system does not say:
     /// inode numbers are used again.
     pub birth: i128,
 }
@@ -103,7 +103,7 @@ pub struct Content {
     this: Weak<Content>,
     shared: Arc<Shared>,
     key: FileKey,
-    /// `None` where there was no memory for it: then nothing of the file is held.
+    /// `None` if there was no memory for it: then nothing of the file is held.
     id: Option<FileId>,
     state: Mutex<State>,
     /// The file's size in bytes.

@@ -86,7 +86,7 @@ impl System {
         })
     }
 
-    /// Per cent of the last ten seconds in which all programs waited for memory; 0 where the kernel
+    /// Per cent of the last ten seconds in which all programs waited for memory; 0 if the kernel
     /// does not say.
     fn need(&self) -> f64 {
         let text = proc::read_or_empty(&self.proc.join("pressure/memory"));

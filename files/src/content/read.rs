@@ -35,7 +35,7 @@ impl Run {
     }
 }
 
-/// Where SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
+/// If SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
 /// of so many pages.
 const AROUND: u64 = 8;
 
@@ -126,7 +126,7 @@ impl Content {
     }
 
     /// How much of a read the file has. The kernel never asks for pages past what it thinks is the
-    /// end: where it does, the file has grown on SOURCE.
+    /// end: if it does, the file has grown on SOURCE.
     fn clip(&self, source: &File, offset: u64, size: usize) -> io::Result<usize> {
         let mut end = self.size.load(Ordering::Relaxed);
         let wanted = offset.saturating_add(size as u64);

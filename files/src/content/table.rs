@@ -61,8 +61,8 @@ impl Contents {
     /// Of a mount with these options, all empty.
     ///
     /// # Errors
-    /// [`FilesError::Memory`] where there is no address space for the cache, and
-    /// [`FilesError::System`] where there is no thread left.
+    /// [`FilesError::Memory`] if there is no address space for the cache, and
+    /// [`FilesError::System`] if there is no thread left.
     pub fn new(options: &MountOptions) -> Result<Arc<Self>, FilesError> {
         Self::tuned_by(options, |shared| tuning::start(shared, options))
     }
@@ -137,7 +137,7 @@ impl Contents {
     }
 
     /// The content of a file that SOURCE says is as `stamp` tells. Pages held from before are
-    /// kept where that matches.
+    /// kept if that matches.
     pub fn file(&self, key: FileKey, stamp: Stamp) -> Arc<Content> {
         let mut files = self.files.lock();
         if let Some(content) = files.by_key.get(&key) {

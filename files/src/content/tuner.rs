@@ -11,7 +11,7 @@ use compcache_host::keeper::Wake;
 
 use super::source::Reader;
 
-/// Time that giving out a page that is held takes, where many are asked for at once.
+/// Time that giving out a page that is held takes, when many are asked for at once.
 const HIT_NS: u64 = 4_000;
 
 /// A SOURCE whose reads take longer is slow: a spinning disk, a memory card, a network.

@@ -1,6 +1,6 @@
 //! The tuner: a thread that, while files are read, looks at the system's memory ten times a
 //! second and lets the cache grow or shrink. While they are not, it sleeps until the kernel reports
-//! that programs wait for memory. Only where that can't be known does it look once a second, as
+//! that programs wait for memory. Only if that can't be known does it look once a second, as
 //! long as the cache holds pages: on a kernel without such reports, or beside swap devices that
 //! share its limit.
 
@@ -21,7 +21,7 @@ use crate::options::{Limits, MountOptions};
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Time between two looks while files are not read, where they are needed.
+/// Time between two looks while files are not read, if they are needed.
 const IDLE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Looks without a read in between, after which the thread sleeps.
@@ -30,14 +30,14 @@ const IDLE_LOOKS: u32 = 20;
 /// Looks for which the kernel counts as reclaiming after it dropped pages.
 const RECLAIMING_LOOKS: u32 = 50;
 
-/// The kernel reclaims where, for eight pages that are given out, it drops one.
+/// The kernel reclaims if, for eight pages that are given out, it drops one.
 const EVICTED_SHARE: u64 = 8;
 
 /// Time from a fault until a page that is held is there, without its decompression: what two
 /// hand-overs between program and daemon take, in nanoseconds.
 const HAND_OVER_NS: u64 = 18_000;
 
-/// Starts the tuner's thread; none where files are in memory only.
+/// Starts the tuner's thread; none if files are in memory only.
 ///
 /// # Errors
 /// If the system has no thread left.

@@ -16,7 +16,7 @@ use super::{Content, Mode};
 impl Content {
     /// Writes `data` at `offset`.
     ///
-    /// `source` is the file, open for writing, and for reading too where writes are kept; it is
+    /// `source` is the file, open for writing, and for reading too if writes are kept; it is
     /// held for as long as pages are dirty.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Writing dirty pages out: on fsync and close, after a time, at the limit, at unmount.
 //!
 //! A page stays dirty, and its chunk pinned, until SOURCE has taken it as it was after its last
-//! write; so nothing is lost where SOURCE fails, and the next write-out tries again. Only then
+//! write; so nothing is lost if SOURCE fails, and the next write-out tries again. Only then
 //! is the failure reported, to each open file once.
 
 use std::collections::{BTreeMap, VecDeque};

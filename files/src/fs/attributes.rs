@@ -201,7 +201,7 @@ impl Passthrough {
     }
 
     /// Clears set-user-id and set-group-id as a write by somebody without CAP_FSETID does. That
-    /// capability is taken to be root's: the kernel asks us only where it matters, or does not
+    /// capability is taken to be root's: the kernel asks us only if it matters, or does not
     /// say.
     pub(super) fn drop_privileges(&self, request: &Request, file: &File) -> io::Result<()> {
         if self.root && request.uid() != 0 {
@@ -289,7 +289,7 @@ fn timespec(time: Option<TimeOrNow>) -> Timespec {
     }
 }
 
-/// The time that the kernel sent. Before 1970 `fuser` 0.18 subtracts the nanoseconds where they
+/// The time that the kernel sent. Before 1970 `fuser` 0.18 subtracts the nanoseconds if they
 /// are to be added (`system_time_from_time`); that is undone here.
 fn exact(time: SystemTime) -> Timespec {
     match time.duration_since(UNIX_EPOCH) {

@@ -52,7 +52,7 @@ impl Passthrough {
         let fd = fd.as_fd();
         let found = stat_name(fd, Path::new(name))?;
         let key = key(&found);
-        // Where files have no time of birth, only the handle tells a new one with an old number.
+        // If files have no time of birth, only the handle tells a new one with an old number.
         if (key.birth != 0 || !self.source.by_handle)
             && let Some(inode) = self.table.acquire(&key)
         {

@@ -208,7 +208,7 @@ fn drop_by_name(notifier: &Notifier, inode: &Arc<Inode>) -> io::Result<()> {
     }
 }
 
-/// Asks the kernel to drop inodes, where nobody uses them. `fuser` has no call for it.
+/// Asks the kernel to drop inodes, if nobody uses them. `fuser` has no call for it.
 fn prune(device: &OwnedFd, nodes: &[u64]) -> io::Result<()> {
     // struct fuse_out_header, struct fuse_notify_prune_out, nodes.
     let length = 16 + 16 + 8 * nodes.len();

@@ -50,7 +50,7 @@ pub(crate) struct Inode {
     /// Directories that are open.
     pub(crate) open_directories: AtomicU32,
     place: Place,
-    /// The last name, where the kernel is asked by name to drop it.
+    /// The last name, if the kernel is asked by name to drop it.
     pub(crate) name: Mutex<Option<Box<Name>>>,
     pub(crate) state: Mutex<State>,
 }
@@ -80,7 +80,7 @@ pub(crate) struct Open {
 pub(crate) struct Descriptors {
     /// The source, open for reading.
     reader: OnceLock<Arc<File>>,
-    /// The source, open for writing (and reading, where that is allowed).
+    /// The source, open for writing (and reading, if that is allowed).
     writer: OnceLock<Arc<File>>,
 }
 
@@ -139,7 +139,7 @@ impl Inode {
         self.kind == libc::S_IFDIR
     }
 
-    /// Whether `other` is found at the same place: the same file, where keys can't tell.
+    /// Whether `other` is found at the same place: the same file, if keys can't tell.
     pub(crate) fn same_place(&self, other: &Inode) -> bool {
         match (&self.place, &other.place) {
             (Place::Handle(a), Place::Handle(b)) => a == b,
@@ -147,7 +147,7 @@ impl Inode {
         }
     }
 
-    /// The digest of what the kernel has seen; 0 where that is not known.
+    /// The digest of what the kernel has seen; 0 if that is not known.
     pub(crate) fn seen(&self) -> u64 {
         self.seen.load(Relaxed)
     }
@@ -187,7 +187,7 @@ impl Inode {
     /// A descriptor of its file.
     ///
     /// # Errors
-    /// ESTALE where the file is gone.
+    /// ESTALE if the file is gone.
     pub(crate) fn fd<'a>(&'a self, source: &'a Source) -> io::Result<PathFd<'a>> {
         let handle = match &self.place {
             Place::Fd(fd) => return Ok(PathFd::Held(fd.as_fd())),
@@ -233,19 +233,19 @@ impl Inode {
 }
 
 impl Descriptors {
-    /// Either descriptor; EBADF where there is none.
+    /// Either descriptor; EBADF if there is none.
     pub(crate) fn any(&self) -> io::Result<&Arc<File>> {
         self.reader().or_else(|_| self.writer())
     }
 
-    /// The file, open for reading; EBADF where it is not.
+    /// The file, open for reading; EBADF if it is not.
     pub(crate) fn reader(&self) -> io::Result<&Arc<File>> {
         self.reader
             .get()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }
 
-    /// The file, open for writing; EBADF where it is not.
+    /// The file, open for writing; EBADF if it is not.
     pub(crate) fn writer(&self) -> io::Result<&Arc<File>> {
         self.writer
             .get()

@@ -104,7 +104,7 @@ impl Table {
     /// The inode of a node.
     ///
     /// # Errors
-    /// ESTALE where the kernel was not told of it.
+    /// ESTALE if the kernel was not told of it.
     pub(crate) fn get(&self, node: u64) -> io::Result<Arc<Inode>> {
         if node == ROOT {
             return Ok(Arc::clone(&self.root));
@@ -132,12 +132,12 @@ impl Table {
         Some(Arc::clone(inode))
     }
 
-    /// Adds an inode for an answer that tells the kernel of it. Where the file is known already,
-    /// gives back that inode; where the node belonged to a file that is gone, the new one takes it
+    /// Adds an inode for an answer that tells the kernel of it. If the file is known already,
+    /// gives back that inode; if the node belonged to a file that is gone, the new one takes it
     /// over, with another generation, and the old one's key is returned with it.
     ///
     /// # Errors
-    /// EOVERFLOW where two files were given the same made-up node, which does not happen in
+    /// EOVERFLOW if two files were given the same made-up node, which does not happen in
     /// practice (2^-63).
     pub(crate) fn insert(&self, mut inode: Inode) -> io::Result<(Arc<Inode>, Option<FileKey>)> {
         let node = inode.node;
@@ -214,7 +214,7 @@ impl Table {
         found
     }
 
-    /// Takes the nodes out of the order that the kernel has forgotten, where there are many.
+    /// Takes the nodes out of the order that the kernel has forgotten, if there are many.
     pub(crate) fn tidy(&self) {
         let mut order = self.order.lock();
         if order.len() > 2 * self.len() + 1024 {

@@ -113,11 +113,11 @@ pub(super) fn fusermount(
     })
 }
 
-/// What to do where `fusermount3` is missing.
+/// What to do if `fusermount3` is missing.
 const NO_FUSERMOUNT: &str =
     "without root the program fusermount3 is needed: install the package fuse3";
 
-/// Unmounts; `lazy` even where it is in use. EINVAL where nothing is mounted there.
+/// Unmounts; `lazy` even if it is in use. EINVAL if nothing is mounted there.
 pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), FilesError> {
     if !root {
         return unmount_by_fusermount(mountpoint, lazy);

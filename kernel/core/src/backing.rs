@@ -106,7 +106,7 @@ impl BackingSwap {
         }
     }
 
-    /// The number of pages that its header names; `None` where there is no memory to read it.
+    /// The number of pages that its header names; `None` if there is no memory to read it.
     fn read_header(&self, room: u64) -> Result<u64, Option<BackingProblem>> {
         if room == 0 {
             return Err(Some(BackingProblem::Header(HeaderError::NoSignature)));

@@ -166,7 +166,7 @@ impl Live {
         self.backing.as_ref()
     }
 
-    /// Bytes of memory for pages; 0 where there is no limit.
+    /// Bytes of memory for pages; 0 if there is no limit.
     pub(crate) fn memlimit(&self) -> u64 {
         self.memlimit.load(Ordering::Relaxed)
     }

@@ -115,7 +115,7 @@ impl Transfer {
     /// to `collector` and passed.
     pub(crate) fn section(&mut self, live: &Live, collector: &mut impl Collect) -> Stop {
         live.on_cpu(|worker| {
-            // Where there was no room for all of a batch, each page is tried by itself.
+            // If there was no room for all of a batch, each page is tried by itself.
             let batch = self.write && self.left > 1 && live.backing().is_none();
             if batch && self.write_batch(live, worker) {
                 return Stop::Pause;

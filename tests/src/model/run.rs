@@ -27,7 +27,7 @@ type Outcome = Result<(), String>;
 #[derive(Debug, Default)]
 struct Model {
     bytes: Vec<u8>,
-    /// Time of modification, where it was set and nothing has changed since.
+    /// Time of modification, if it was set and nothing has changed since.
     modified: Option<(i64, u32)>,
     /// Written through a mapping, and not told to be written out since.
     map_dirty: bool,
@@ -100,7 +100,7 @@ impl Tree {
     /// A new directory.
     ///
     /// # Panics
-    /// Where it can't be made.
+    /// If it can't be made.
     #[must_use]
     pub(super) fn new(place: &Place, name: &str) -> Tree {
         let directory = place.point.join(name);
@@ -150,7 +150,7 @@ impl Tree {
         self.verify_source()
     }
 
-    /// Compares every file in SOURCE, where there is one.
+    /// Compares every file in SOURCE, if there is one.
     ///
     /// # Errors
     /// What is not as it must be.
@@ -189,7 +189,7 @@ impl Tree {
     /// Makes the kernel drop its clean pages of every file.
     ///
     /// # Errors
-    /// Where a file can't be opened.
+    /// If a file can't be opened.
     pub fn drop_page_cache(&self) -> Outcome {
         for name in self.names.keys() {
             let path = self.path(*name);
@@ -199,10 +199,10 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes the directory in SOURCE, where there is one.
+    /// Removes the directory in SOURCE, if there is one.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     pub fn remove_source(self) {
         if let Some((source, _)) = &self.source {
             fs::remove_dir_all(source)
@@ -394,7 +394,7 @@ impl Tree {
             .custom_flags(flags)
             .open(&path)
             .and_then(|file| operation(&file));
-        // Nothing is there to remove where even that failed.
+        // Nothing is there to remove if even that failed.
         let _ = fs::remove_file(path);
         done.is_ok()
     }
@@ -606,7 +606,7 @@ fn bytes_of(pages: &mut [Page]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), length) }
 }
 
-/// Rounds to pages where the handle needs that.
+/// Rounds to pages if the handle needs that.
 fn rounded(open: &Open, at: u64, length: u64) -> (u64, u64) {
     let (at, length) = match open.how {
         How::Direct => (at & !(PAGE - 1), length.next_multiple_of(PAGE)),

@@ -76,7 +76,7 @@ pub(crate) struct Test {
     keep: bool,
 }
 
-/// What a guest says once its kernel has started it. The emulator may hang before that where the
+/// What a guest says once its kernel has started it. The emulator may hang before that if the
 /// machine is busy and the guest has several CPUs.
 const BOOTED: &str = "GUEST BOOT";
 

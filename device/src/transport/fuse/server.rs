@@ -93,7 +93,7 @@ impl Server {
             let path = PathBuf::from(job.path);
             server.spawn(job, format!("io-{n}"), move || {
                 queues.run(fuse, &path, move |registered| {
-                    // The receiver is gone only where another thread has failed.
+                    // The receiver is gone only if another thread has failed.
                     let _ = tell.send(registered);
                 });
             })?;

@@ -48,7 +48,7 @@ impl Far {
     /// Looks up the far words of those words of a group that may profit, `sought`; the groups
     /// before were looked at. What `places` and `words` hold of others is undefined.
     ///
-    /// Tells what is true of them where `TELL` is true; vectors do that faster, with `words`, which
+    /// Tells what is true of them if `TELL` is true; vectors do that faster, with `words`, which
     /// are noted for them.
     ///
     /// # Panics
@@ -105,7 +105,7 @@ impl Far {
         found
     }
 
-    /// How far before the word before its block a word's far word is; above [`REACH`] where it is
+    /// How far before the word before its block a word's far word is; above [`REACH`] if it is
     /// in the first block or none.
     #[inline(always)]
     pub(super) fn back(&self, group: usize, i: usize) -> u16 {
