@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::integer::integer;
 use crate::size::Size;
 use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
@@ -11,6 +12,9 @@ pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
 pub const DEFAULT_DEV_DIR: &str = "/dev";
 /// The most devices that one daemon serves.
 pub const MAX_DEVICES: u32 = 64;
+
+/// What the error of an option in kilobytes asks for.
+const KILOBYTES: &str = "a whole number of kilobytes, for example 1048576 for 1 GiB";
 
 /// Exit status if another daemon has the runtime directory already (`EX_TEMPFAIL` of
 /// sysexits.h).
@@ -26,16 +30,18 @@ pub struct DaemonArgs {
     /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1;
     /// none if it is not started by root]
     #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEVICES)))]
+          value_parser = integer(1..=MAX_DEVICES, format!("a whole number from 1 to {MAX_DEVICES}")))]
     pub num_devices: Option<u32>,
 
     /// Initialise device 0 with this disk size in kB [default: 25% of RAM]
-    #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N")]
+    #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N",
+          value_parser = integer(0..=u64::MAX, KILOBYTES))]
     pub disksize_kb: Option<u64>,
 
     /// Initialise device 0 with this memory limit in kB [default: none; with a backing swap 15% of
     /// RAM, or its size if that is smaller]
-    #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N")]
+    #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N",
+          value_parser = integer(0..=u64::MAX, KILOBYTES))]
     pub memlimit_kb: Option<u64>,
 
     /// Initialise device 0 with this file or partition, a swap area, as its backing swap

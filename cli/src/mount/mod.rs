@@ -6,6 +6,7 @@ mod options;
 use std::path::{Path, PathBuf};
 
 use compcached::ClientError;
+use compcached::integer::integer;
 use compcached::mounts::paths;
 use compcached::protocol::{MountSpec, Request, Response};
 use compcached::size::{Size, human};
@@ -81,7 +82,8 @@ pub(crate) struct MountArgs {
         long,
         value_name = "SECONDS",
         requires = "write_back",
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400")
     )]
     dirty_after: Option<u32>,
 
@@ -105,7 +107,8 @@ pub(crate) struct MountArgs {
         long,
         value_name = "SECONDS",
         requires = "paths",
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 0 to 86400")
     )]
     revalidate: Option<u32>,
 

@@ -5,10 +5,11 @@ mod off;
 use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
+use compcached::integer::integer;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::registry::SwappedOn;
 use compcached::size::Size;
-use compcached::types::DriverChoice;
+use compcached::types::{DriverChoice, MAX_PRIORITY};
 
 use crate::device_name;
 use crate::env::{Memory, Places, print, warn};
@@ -87,12 +88,14 @@ pub(crate) struct RecompressArgs {
     recompress: Option<String>,
 
     /// How long that is, in seconds, from 1 to 86400 [default: 30]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
+          value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400"))]
     recompress_after: Option<u32>,
 
     /// How much of one CPU that may take, in per cent, from 1 to 100, and only while nothing
     /// else wants it [default: 10]
-    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true,
+          value_parser = integer(0..=u32::MAX, "a whole number of per cent, from 1 to 100"))]
     recompress_cpu: Option<u32>,
 }
 
@@ -135,7 +138,7 @@ pub(crate) struct OnArgs {
     backing_swap: Option<PathBuf>,
 
     /// Swap priority, 0 to 32767; higher ones fill first [default: above every active swap]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=32767),
+    #[arg(short, long, value_name = "N", value_parser = integer(0..=MAX_PRIORITY, format!("a whole number from 0 to {MAX_PRIORITY}")),
           allow_negative_numbers = true)]
     priority: Option<i32>,
 
