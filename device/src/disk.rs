@@ -170,7 +170,7 @@ impl<H: Host<Codecs = Builtin>, F: FrameMemory, S: SlotMemory> Disk for StoreDis
         let first = self.check(offset, data.len() as u64)?;
         let (pages, _): (&[Page], _) = data.as_chunks();
         if let Some(dead) = self.dead.get() {
-            dead.revive(first, pages.len() as u64);
+            dead.clear(first, pages.len() as u64);
         }
         Ok(self.store.write(worker, first, pages)?)
     }

@@ -171,7 +171,7 @@ impl Mount {
         })
     }
 
-    /// What it was told.
+    /// Its options.
     #[must_use]
     pub fn options(&self) -> &MountOptions {
         &self.options
@@ -307,7 +307,7 @@ impl Serving {
             move || {
                 let watch = Watch {
                     period: fs.freshness.most(),
-                    look: &|| fs.look_at_open_files(),
+                    revalidate: &|| fs.revalidate_open_files(),
                 };
                 fs.notices.run(&heard, &device, &fs.table, &watch);
             }

@@ -169,7 +169,7 @@ impl Bed {
     /// # Panics
     /// If it refuses.
     #[track_caller]
-    pub fn ask(&self, request: &Request) -> Response {
+    pub fn request(&self, request: &Request) -> Response {
         self.client()
             .request(request)
             .unwrap_or_else(|error| panic!("{request:?}: {error}"))
@@ -192,7 +192,7 @@ impl Bed {
     #[track_caller]
     #[must_use]
     pub fn status(&self) -> (DaemonStatus, Vec<DeviceStatus>) {
-        match self.ask(&Request::Status { device: None }) {
+        match self.request(&Request::Status { device: None }) {
             Response::Status { daemon, devices } => (daemon, devices),
             other => panic!("{other:?}"),
         }

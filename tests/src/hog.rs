@@ -57,7 +57,7 @@ impl Hog {
     /// If it dies or takes longer than [`DEADLINE`], as with the other commands.
     #[track_caller]
     pub fn fill(&mut self) {
-        self.tell("fill");
+        self.send("fill");
     }
 
     /// Checks every page and writes its next version.
@@ -66,7 +66,7 @@ impl Hog {
     /// If a page is not what it should be.
     #[track_caller]
     pub fn change(&mut self) {
-        self.tell("change");
+        self.send("change");
     }
 
     /// As [`Hog::change`], but in an order that jumps through memory.
@@ -75,7 +75,7 @@ impl Hog {
     /// If a page is not what it should be.
     #[track_caller]
     pub fn change_at_random(&mut self) {
-        self.tell("random");
+        self.send("random");
     }
 
     /// Checks every page.
@@ -84,7 +84,7 @@ impl Hog {
     /// If a page is not what it should be.
     #[track_caller]
     pub fn verify(&mut self) {
-        self.tell("verify");
+        self.send("verify");
     }
 
     /// Gives a command; gives its answer, or how the hog ended instead.
@@ -92,7 +92,7 @@ impl Hog {
     /// # Panics
     /// If it neither answers nor ends within [`DEADLINE`].
     #[track_caller]
-    pub fn ask(&mut self, command: &str) -> String {
+    pub fn command(&mut self, command: &str) -> String {
         // If it has died, the answer says so.
         let _ = writeln!(self.input, "{command}");
         match self.answers.recv_timeout(DEADLINE) {
@@ -106,8 +106,8 @@ impl Hog {
     }
 
     #[track_caller]
-    fn tell(&mut self, command: &str) {
-        let answer = self.ask(command);
+    fn send(&mut self, command: &str) {
+        let answer = self.command(command);
         assert_eq!(answer, "ok", "the hog's answer to {command}");
     }
 }

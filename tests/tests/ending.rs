@@ -16,7 +16,7 @@ const SIZE: u64 = 96 * MIB;
 const LIMIT: u64 = 32 * MIB;
 
 fn swap_on(bed: &Bed) {
-    bed.ask(&Request::SwapOn {
+    bed.request(&Request::SwapOn {
         device: Some(0),
         params: ParamsUpdate {
             disksize: Some(2 * SIZE),
@@ -27,7 +27,7 @@ fn swap_on(bed: &Bed) {
 }
 
 fn init(bed: &Bed, disksize: u64) {
-    bed.ask(&Request::Configure {
+    bed.request(&Request::Configure {
         device: 0,
         params: ParamsUpdate {
             disksize: Some(disksize),
@@ -180,7 +180,7 @@ fn daemon_killed_with_pages_on_its_device() {
     assert_eq!(daemon.finish().code(), 128 + 9);
     assert!(Client::connect_now(&bed.runtime_dir()).is_err());
     // The pages are lost, so their owner can't go on: it must not get wrong ones.
-    let answer = hog.ask("verify");
+    let answer = hog.command("verify");
     assert!(answer.starts_with("ended: "), "{answer}");
     drop(hog);
     drop(group);
@@ -316,7 +316,7 @@ fn second_signal_with_force_loses_pages() {
     daemon.signal(libc::SIGTERM);
     let out = daemon.finish();
     assert_eq!(out.code(), 1, "{out}");
-    let answer = hog.ask("verify");
+    let answer = hog.command("verify");
     assert!(answer.starts_with("ended: "), "{answer}");
     drop(hog);
     drop(group);

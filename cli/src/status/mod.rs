@@ -79,7 +79,7 @@ enum What {
 pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
     let what = what(args.what.as_deref(), places)?;
     let (mut report, loaded) = kernel_report(&what, places)?;
-    let error = match ask(&what, places, &mut report) {
+    let error = match query(&what, places, &mut report) {
         Err(error @ CliError::Client(ClientError::NoDaemon(_))) => Some(error),
         done => {
             done?;
@@ -191,7 +191,7 @@ fn what(name: Option<&str>, places: &Places) -> Result<What, CliError> {
 }
 
 /// Adds what the daemon has.
-fn ask(what: &What, places: &Places, report: &mut Report) -> Result<(), CliError> {
+fn query(what: &What, places: &Places, report: &mut Report) -> Result<(), CliError> {
     // With the kernel driver none need be coming up.
     let mut client = match report.driver.used {
         Some(Driver::Kernel) => places.connect_now()?,

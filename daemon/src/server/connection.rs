@@ -18,11 +18,11 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
             tracing::warn!(uid = peer.uid, pid = peer.pid, "a connection was refused");
             let message = "only root may control this daemon, and the members of the group that \
                            its configuration names (key `group`)";
-            return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
+            return reject(stream, Refusal::new(ErrorCode::Eperm, message));
         }
         Err(e) => {
             let message = format!("cannot tell who you are: {e}");
-            return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
+            return reject(stream, Refusal::new(ErrorCode::Eperm, message));
         }
     }
     let mut connection = Connection {
@@ -34,7 +34,7 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
             Ok(Some(request)) => request,
             Ok(None) => break,
             Err(ProtocolError::Io(_) | ProtocolError::Truncated) => break,
-            Err(e) => return turn_away(stream, Refusal::new(ErrorCode::Eproto, e.to_string())),
+            Err(e) => return reject(stream, Refusal::new(ErrorCode::Eproto, e.to_string())),
         };
         tracing::debug!(?request);
         if connection.answer(request, &mut stream).is_err() {
@@ -44,7 +44,7 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
 }
 
 /// Sends a refusal as the last word on a connection.
-pub(super) fn turn_away(mut stream: UnixStream, refusal: Refusal) {
+pub(super) fn reject(mut stream: UnixStream, refusal: Refusal) {
     // The peer may be gone; it is turned away either way.
     let _ = protocol::write(&mut stream, &Response::Error(refusal));
 }

@@ -349,7 +349,7 @@ impl Shared {
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     loop {
         match listener.accept() {
-            Ok((stream, _)) => begin(stream, shared),
+            Ok((stream, _)) => spawn_connection(stream, shared),
             Err(e) => match e.raw_os_error() {
                 // The peer was gone before it was accepted.
                 Some(libc::EINTR | libc::ECONNABORTED) => {}
@@ -364,7 +364,7 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
 }
 
 /// Starts a thread for a connection.
-fn begin(stream: UnixStream, shared: &Arc<Shared>) {
+fn spawn_connection(stream: UnixStream, shared: &Arc<Shared>) {
     let full = {
         let mut state = shared.state.lock();
         if state.ending {
@@ -377,23 +377,23 @@ fn begin(stream: UnixStream, shared: &Arc<Shared>) {
     if full {
         let message =
             format!("the daemon serves {MAX_CONNECTIONS} connections at most: close some");
-        connection::turn_away(stream, Refusal::new(ErrorCode::Ebusy, message));
+        connection::reject(stream, Refusal::new(ErrorCode::Ebusy, message));
         return;
     }
-    let presence = Presence(shared.clone());
+    let guard = ConnectionGuard(shared.clone());
     let started = thread::Builder::new()
         .name("client".into())
         .stack_size(STACK)
-        .spawn(move || connection::serve(stream, &presence.0));
+        .spawn(move || connection::serve(stream, &guard.0));
     if let Err(e) = started {
         tracing::error!("no thread for a connection: {e}");
     }
 }
 
 /// Counts a connection for as long as it lives.
-struct Presence(Arc<Shared>);
+struct ConnectionGuard(Arc<Shared>);
 
-impl Drop for Presence {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.state.lock().connections -= 1;
         // A server that is gone needs not know.

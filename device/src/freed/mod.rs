@@ -13,7 +13,7 @@
 //! A slot that the kernel has freed may at once be given to another page and be written, while
 //! its bit is still set. Therefore:
 //!
-//! 1. Whoever writes a page takes its bit back (`DeadBits::revive`) after the request was
+//! 1. Whoever writes a page takes its bit back (`DeadBits::clear`) after the request was
 //!    received and before anything of it is committed to a slot.
 //! 2. The thread holds the page's slot when it takes the bit (`DeadBits::take`), and empties
 //!    the slot only if the bit was set (`slot::empty_if` of the engine).
@@ -214,7 +214,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches the slots of `block_device`, whose disk has so many pages. `share` is given the
     /// bitmap before the first bit can be set in it: from then on whoever writes must take bits
-    /// back ([`DeadBits::revive`]). `free` is called for dead pages by a thread of its own, named
+    /// back ([`DeadBits::clear`]). `free` is called for dead pages by a thread of its own, named
     /// after `name`; it must take the bit under the slot's lock ([`DeadBits::take`]).
     ///
     /// # Errors

@@ -387,7 +387,7 @@ fn a_page_that_is_written_after_its_slot_was_freed_stays() {
     };
     (0..10).for_each(|page| write(page, 1));
     // The kernel frees all of them and gives some to other pages, which are written at once.
-    (0..10).for_each(|page| dead.kill(page));
+    (0..10).for_each(|page| dead.set(page));
     [3, 4, 9].into_iter().for_each(|page| write(page, 2));
     dead.for_each(|page| {
         disk.store().discard_if(page, || dead.take(page));

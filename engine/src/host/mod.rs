@@ -49,8 +49,8 @@ pub trait Host: Send + Sync {
     /// reserve runs low, or the pool's overhead has passed its threshold. Must not block.
     fn wake_keeper(&self);
 
-    /// Wakes the thread that recompresses cold pages from its rest (see
-    /// [`crate::store::Recompressor::rest`]): pages were written. Must not block. A host that
+    /// Wakes the thread that recompresses cold pages if it is idle (see
+    /// [`crate::store::Recompressor::set_idle`]): pages were written. Must not block. A host that
     /// has no such thread leaves it out.
     fn wake_recompressor(&self) {}
 }

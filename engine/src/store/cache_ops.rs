@@ -99,7 +99,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let shard = self.counters.shard(compressed.number);
         shard.add(&shard.writes, 1);
         self.set(shard, index, placed);
-        self.end_rest();
+        self.end_idle();
     }
 
     /// Frees what was stored for a slot but not committed.

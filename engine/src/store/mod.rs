@@ -132,7 +132,7 @@ pub struct Store<H: Host, F, S> {
     /// Somebody is the recompressor.
     recompressing: AtomicBool,
     /// The recompressor has nothing to do until a page is written.
-    recompressor_rests: AtomicBool,
+    recompressor_idle: AtomicBool,
 }
 
 impl<H: Host, F, S> fmt::Debug for Store<H, F, S> {
@@ -173,7 +173,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             counters: Counters::try_new(config.arenas)?,
             workers: AtomicUsize::new(0),
             recompressing: AtomicBool::new(false),
-            recompressor_rests: AtomicBool::new(false),
+            recompressor_idle: AtomicBool::new(false),
         })
     }
 

@@ -18,7 +18,7 @@
 //!
 //! A chunk that did not get smaller is marked and not tried again until its page is
 //! written. Once an epoch finds only chunks of the policy's codec and marked ones, there is
-//! nothing to do until the next write, and the thread can [`rest`](Recompressor::rest).
+//! nothing to do until the next write, and the thread can [`set_idle`](Recompressor::set_idle).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -133,10 +133,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }))
     }
 
-    /// Wakes the recompressor from its rest, if it rests.
+    /// Wakes the recompressor if it is idle.
     #[inline]
-    pub(super) fn end_rest(&self) {
-        if self.recompressor_rests.load(Relaxed) && self.recompressor_rests.swap(false, Relaxed) {
+    pub(super) fn end_idle(&self) {
+        if self.recompressor_idle.load(Relaxed) && self.recompressor_idle.swap(false, Relaxed) {
             self.host.wake_recompressor();
         }
     }
@@ -173,14 +173,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
     ///
     /// A write that is under way may not notice. The thread may sleep without a limit only
     /// once a whole epoch that began after this call has ended with nothing left and
-    /// [`Recompressor::rests`] still says so.
-    pub fn rest(&self) {
-        self.store.recompressor_rests.store(true, Relaxed);
+    /// [`Recompressor::is_idle`] still says so.
+    pub fn set_idle(&self) {
+        self.store.recompressor_idle.store(true, Relaxed);
     }
 
-    /// Whether no page was written since [`Recompressor::rest`].
-    pub fn rests(&self) -> bool {
-        self.store.recompressor_rests.load(Relaxed)
+    /// Whether no page was written since [`Recompressor::set_idle`].
+    pub fn is_idle(&self) -> bool {
+        self.store.recompressor_idle.load(Relaxed)
     }
 
     /// Ages slots from the cursor on and collects those of cold chunks, without locking any.
@@ -354,7 +354,7 @@ fn mark_no_recompress<H: Host, F: FrameMemory, S: SlotMemory>(
 
 impl<H: Host, F, S> Drop for Recompressor<'_, H, F, S> {
     fn drop(&mut self) {
-        self.store.recompressor_rests.store(false, Relaxed);
+        self.store.recompressor_idle.store(false, Relaxed);
         self.store.recompressing.store(false, Release);
     }
 }

@@ -26,7 +26,7 @@ enum Placed {
 #[must_use = "only a page that is held is stored"]
 pub enum Written {
     /// The store holds it.
-    Held,
+    Stored,
     /// It must go to the backing store: the caller takes it there.
     ToBacking(Transit),
     /// An earlier write is still taking the page to the backing store. Nothing was done: try
@@ -60,7 +60,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let index = |at: usize| first.saturating_add(at as u64);
             let page = pages.get(at);
             let staged = page.map(|page| self.stage_page(worker, index(at), page));
-            if let Some(Ok(Staged::Waits)) = staged {
+            if let Some(Ok(Staged::Queued)) = staged {
                 at += 1;
                 continue;
             }
@@ -144,7 +144,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             Ok(Placed::Held(slot)) => match self.commit_slot(shard, index, slot) {
                 Ok(()) => {
                     shard.stored(self.host.now_ns().saturating_sub(since_ns), 1);
-                    Written::Held
+                    Written::Stored
                 }
                 Err(InTransit) => Written::InTransit,
             },
@@ -157,7 +157,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         };
         if !matches!(written, Written::InTransit) {
             shard.add(&shard.writes, 1);
-            self.end_rest();
+            self.end_idle();
         }
         Ok(written)
     }

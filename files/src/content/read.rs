@@ -1,5 +1,5 @@
-//! Reading: from the cache what is held, the rest from SOURCE; then the answer; then the cache
-//! takes in what it wants.
+//! Reading: held pages from the cache, the others from SOURCE; then the reply; then pages are
+//! admitted to the cache.
 
 use std::fs::File;
 use std::io;
@@ -45,7 +45,7 @@ struct Span {
     first: u64,
     /// How many they are.
     pages: usize,
-    /// Those of them that were asked for.
+    /// Those of them that were requested.
     wanted: Range<usize>,
 }
 
@@ -59,7 +59,7 @@ struct Filled {
 
 impl Content {
     /// Reads up to `size` bytes at `offset`, and hands them to `reply` (fewer at the end of the
-    /// file). `reply` is called exactly once; afterwards pages may be taken in.
+    /// file). `reply` is called exactly once; afterwards pages may be inserted into the cache.
     ///
     /// `source` is the file, open for reading.
     pub fn read(
@@ -136,7 +136,7 @@ impl Content {
         Ok((end.saturating_sub(offset)).min(size as u64) as usize)
     }
 
-    /// Fills the pages that were asked for, and those around them that come with them.
+    /// Fills the pages that were requested, and those that are read ahead.
     fn fill(
         &self,
         worker: &mut Worker,
@@ -179,7 +179,7 @@ impl Content {
                 self.shared.tuner.reader.read(source, offset, into)
             };
             let came = match read(run, pages) {
-                // What cannot be read may be what nobody has asked for.
+                // What cannot be read may be a page that was read ahead.
                 Err(_) if run.narrow(&span.wanted) => read(run, pages)?,
                 came => came?,
             };
@@ -201,7 +201,7 @@ impl Content {
         Ok(Filled { bytes, runs })
     }
 
-    /// Makes the outermost runs longer by pages around those that were asked for.
+    /// Extends the outermost runs by pages to read ahead.
     fn widen(&self, runs: &mut [Run], span: &Span) {
         let Some(id) = self.id else { return };
         let held = |at: usize| self.shared.cache.holds(id, span.first + at as u64);
@@ -220,7 +220,7 @@ impl Content {
         }
     }
 
-    /// Hands pages that came from SOURCE to the cache.
+    /// Inserts pages that came from SOURCE into the cache, if they are admitted.
     fn insert_pages(
         &self,
         worker: &mut Worker,
@@ -250,7 +250,7 @@ impl Content {
         }
     }
 
-    /// Whether a page is nowhere else.
+    /// Whether the cache has the only copy of a page.
     pub(super) fn has_only_copy(&self, index: u64) -> bool {
         self.shared.mode == Mode::Memory || self.state.lock().dirty.contains(index)
     }

@@ -67,7 +67,7 @@ impl Contents {
         Self::tuned_by(options, |shared| tuning::start(shared, options))
     }
 
-    /// Of a mount whose cache keeps its size, and is told by the test when the kernel reclaims.
+    /// Of a mount whose cache keeps its size, and learns from the test when the kernel reclaims.
     #[cfg(test)]
     pub(super) fn untuned(options: &MountOptions) -> Arc<Self> {
         Self::tuned_by(options, |_| Ok(None)).expect("contents")

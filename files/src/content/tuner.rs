@@ -1,5 +1,5 @@
 //! What requests leave for the tuner's thread, and what its measurements tell them: whether it pays
-//! to take a page in, and to read more than was asked for.
+//! to admit a page, and to read ahead.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use compcache_host::keeper::Wake;
 
 use super::source::Reader;
 
-/// Time that giving out a page that is held takes, when many are asked for at once.
+/// Time of a hit, when many pages are requested at once.
 const HIT_NS: u64 = 4_000;
 
 /// A SOURCE whose reads take longer is slow: a spinning disk, a memory card, a network.
@@ -72,17 +72,17 @@ impl Tuner {
         each
     }
 
-    /// A page was compressed and taken in, in that time.
+    /// A page was compressed and inserted, in that time.
     pub(super) fn record_insert(&self, time: Duration) {
         average(&self.take_ns, ns(time));
     }
 
-    /// Whether it pays to take in pages of which reading one took so long.
+    /// Whether it pays to admit pages of which reading one took so long.
     pub(super) fn worth_caching(&self, ns_a_page: u64) -> bool {
         ns_a_page > self.take_ns.load(Ordering::Relaxed) + HIT_NS
     }
 
-    /// Whether a read of SOURCE takes so long that more should be read at once than is asked for.
+    /// Whether a read of SOURCE takes so long that it should read ahead.
     pub(super) fn is_slow(&self) -> bool {
         self.read_ns.load(Ordering::Relaxed) > SLOW_NS
     }

@@ -1,4 +1,4 @@
-//! Attributes: what the kernel is told of files, and changes to that.
+//! Attributes: what is reported to the kernel, and changes to it.
 
 use std::fs::File;
 use std::io;

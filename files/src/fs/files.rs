@@ -152,7 +152,7 @@ impl Passthrough {
     }
 
     /// Asks SOURCE about all files that are open. Returns whether there are any.
-    pub(crate) fn look_at_open_files(&self) -> bool {
+    pub(crate) fn revalidate_open_files(&self) -> bool {
         let open = self.files.all();
         for file in &open {
             match file.open.files.any().and_then(stat) {
@@ -209,7 +209,7 @@ impl Passthrough {
         }
     }
 
-    /// READ. Answers by itself, because pages may be taken in after the answer.
+    /// READ. Answers by itself, because pages may be inserted after the reply.
     pub(super) fn read(&self, handle: FileHandle, offset: u64, size: u32, reply: ReplyData) {
         if let Some(hook) = &self.on_request {
             hook();

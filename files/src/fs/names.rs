@@ -19,7 +19,7 @@ use crate::inode::node::Name;
 use crate::inode::source::{open_path, proc_path};
 use crate::inode::stat::{decode_device, key, stat, stat_name};
 
-/// An answer that tells the kernel of an inode.
+/// A reply to a lookup.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) inode: Arc<Inode>,

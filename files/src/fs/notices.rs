@@ -1,4 +1,4 @@
-//! What the kernel is told without having asked: to drop pages that are stale, and inodes that
+//! Notifications to the kernel: to drop pages that are stale, and inodes that
 //! were looked up long ago.
 //!
 //! It takes locks of its own for that, which may be held by whoever waits for one of our answers:
@@ -27,7 +27,7 @@ const BATCH: usize = 512;
 /// Time between two times that it is asked to.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the thread is asked for.
+/// What the thread is to do.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The pages of this node are stale.
@@ -43,17 +43,17 @@ pub(crate) enum Notice {
 /// How files that stay open are compared with SOURCE: reads that the kernel answers by itself do
 /// not ask us.
 pub(crate) struct Watch<'a> {
-    /// Time between two looks.
+    /// Time between two calls.
     pub(crate) period: Duration,
     /// Looks, and says whether a file is open still.
-    pub(crate) look: &'a (dyn Fn() -> bool + Sync),
+    pub(crate) revalidate: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Where requests leave their notices.
 #[derive(Debug)]
 pub(crate) struct Notices {
     sender: Sender<Notice>,
-    /// The thread was told that there are too many, and has not begun yet.
+    /// The thread was notified that there are too many, and has not begun yet.
     forget_pending: AtomicBool,
     /// The kernel has to be asked by name to drop inodes.
     pub(crate) by_name: AtomicBool,
@@ -79,7 +79,7 @@ impl Notices {
     }
 
     /// The kernel's attributes of the node are stale. It takes no lock for this that a request
-    /// could hold, so that it is told at once.
+    /// could hold, so that the notification goes out at once.
     pub(crate) fn stale_attributes(&self, node: u64) {
         let sent = self
             .notifier
@@ -121,7 +121,7 @@ impl Notices {
         self.notifier.get_or_init(|| notifier);
     }
 
-    /// Does what is asked for until it is told to stop.
+    /// Handles notices until `Stop`.
     pub(crate) fn run(
         &self,
         receiver: &Receiver<Notice>,
@@ -133,12 +133,12 @@ impl Notices {
             return;
         };
         let mut next_pass = Instant::now();
-        let mut next_look = None;
+        let mut next_check = None;
         loop {
             // The kernel forgets in its own time, and not what it uses at the moment: it is asked
             // again for as long as there are too many.
             let pass = (table.excess() > 0).then_some(next_pass);
-            let next = [pass, next_look].into_iter().flatten().min();
+            let next = [pass, next_check].into_iter().flatten().min();
             let notice = match next {
                 Some(next) => receiver.recv_timeout(next.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(RecvTimeoutError::from),
@@ -150,12 +150,12 @@ impl Notices {
                     Ok(())
                 }
                 Ok(Notice::Opened) => {
-                    next_look = next_look.or_else(|| Instant::now().checked_add(watch.period));
+                    next_check = next_check.or_else(|| Instant::now().checked_add(watch.period));
                     Ok(())
                 }
-                Err(RecvTimeoutError::Timeout) if next == next_look => {
-                    let open = (watch.look)();
-                    next_look = Instant::now().checked_add(watch.period).filter(|_| open);
+                Err(RecvTimeoutError::Timeout) if next == next_check => {
+                    let open = (watch.revalidate)();
+                    next_check = Instant::now().checked_add(watch.period).filter(|_| open);
                     Ok(())
                 }
                 Err(RecvTimeoutError::Timeout) => {

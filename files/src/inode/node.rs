@@ -39,7 +39,7 @@ pub(crate) struct Inode {
     /// A file: digest of the stamp at which what the kernel has cached of it was right, as far as
     /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
     seen: AtomicU64,
-    /// A file: digest of the stamp that the kernel was last told.
+    /// A file: digest of the stamp that was last reported to the kernel.
     reported_stamp: AtomicU64,
     /// Pages that the kernel may have of it are not right, and it may not have dropped them yet.
     stale: AtomicBool,
@@ -109,7 +109,7 @@ impl AsFd for PathFd<'_> {
 }
 
 impl Inode {
-    /// An inode that the kernel is told of for the first time.
+    /// An inode that the kernel learns of for the first time.
     pub(crate) fn new(key: FileKey, node: u64, kind: u32, place: Place) -> Self {
         Inode {
             key,
@@ -169,12 +169,12 @@ impl Inode {
         self.stale.swap(false, Relaxed)
     }
 
-    /// Digest of what the kernel was last told of the file.
+    /// Digest of the attributes that were last reported to the kernel.
     pub(crate) fn reported_stamp(&self) -> u64 {
         self.reported_stamp.load(Relaxed)
     }
 
-    /// Notes what the kernel is told of the file.
+    /// Notes the attributes that are reported to the kernel.
     pub(crate) fn set_reported_stamp(&self, digest: u64) {
         self.reported_stamp.store(digest, Relaxed);
     }

@@ -179,7 +179,7 @@ impl Transfer {
                 let page = page.as_ptr().cast::<c_void>();
                 sys::rzk_bio_unmap(self.bio, &mut self.cursor, page, false);
             }
-            if !matches!(staged, Ok(Staged::Waits)) {
+            if !matches!(staged, Ok(Staged::Queued)) {
                 self.cursor = here;
                 break;
             }
@@ -217,7 +217,7 @@ impl Transfer {
             // SAFETY: by this function's contract.
             let page = unsafe { page.as_ref() };
             match live.store().write_page(worker, self.index, page) {
-                Ok(Written::Held) => Outcome::Done,
+                Ok(Written::Stored) => Outcome::Done,
                 Ok(Written::ToBacking(transit)) => Outcome::Away(Token::Leaving(transit)),
                 Ok(Written::InTransit) => Outcome::Stop(Stop::InTransit),
                 Err(WriteError::NoSpace { .. }) => Outcome::Stop(Stop::NoRoom),

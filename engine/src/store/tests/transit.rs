@@ -106,7 +106,7 @@ impl Model {
         let in_transit = self.pending(index).is_some();
         match written {
             Ok(Written::InTransit) => prop_assert!(in_transit),
-            Ok(Written::Held) => {
+            Ok(Written::Stored) => {
                 prop_assert!(!in_transit);
                 self.expect.insert(index, Some(page));
             }
@@ -272,7 +272,7 @@ impl Caller<'_> {
                 .write_page(&mut self.worker, index, page)
                 .unwrap()
             {
-                Written::Held => return,
+                Written::Stored => return,
                 Written::ToBacking(transit) => {
                     return self.io.send((transit, Box::new(*page))).unwrap();
                 }

@@ -51,7 +51,7 @@ fn what_was_read_before_a_change_was_seen_is_not_taken_in_after_it() {
     let contents = Contents::untuned(&options(directory.path(), Mode::Through));
     let file = open(&contents, &path);
     contents.shared.cache.set_reclaiming(true);
-    // From the disk, so that it is slow enough to be taken in; but before it is, right after the
+    // From the disk, so that it is slow enough to be admitted; but before it is, right after the
     // answer, the change is seen.
     file.source.sync_all().unwrap();
     source::drop_behind(&file.source, 0, 0);
