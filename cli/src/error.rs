@@ -26,7 +26,7 @@ pub(crate) enum CliError {
     /// The kernel driver was asked for and is not there.
     #[error(transparent)]
     NoKernelDriver(#[from] NoKernelDriver),
-    /// The configuration, which says who serves devices.
+    /// The configuration, which says what serves devices.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The daemon answered a request with what is no answer to it.

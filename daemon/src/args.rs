@@ -1,4 +1,4 @@
-//! The daemon's command line: what it takes, and how it tells of a failed start.
+//! The daemon's command line: its options, and how a failed start is reported.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub const ALREADY_RUNNING: u8 = 75;
 pub const MESSAGE_PREFIX: &str = "compcached: ";
 
 /// What `compcached` and the hidden `compcache daemon` take. An option that is given here
-/// wins over the configuration files.
+/// overrides the configuration files.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DaemonArgs {
     /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1;
@@ -76,7 +76,7 @@ pub struct DaemonArgs {
     #[arg(long = "dev-dir", value_name = "PATH", env = "COMPCACHE_DEV_DIR")]
     pub dev_dir: Option<PathBuf>,
 
-    /// Who serves the devices of the configuration: `kernel` (the kernel driver, ramzswap.ko),
+    /// What serves the devices of the configuration: `kernel` (the kernel driver, ramzswap.ko),
     /// `user` (this daemon), or `auto` (the kernel driver if it is loaded or can be) [default:
     /// auto]
     #[arg(long, value_name = "NAME", env = "COMPCACHE_DRIVER",
@@ -98,7 +98,7 @@ pub struct DaemonArgs {
           hide_env_values = true, value_parser = str::parse::<CpuLatencySetting>)]
     pub cpu_latency: Option<CpuLatencySetting>,
 
-    /// When the memory of swapped pages that nobody needs any more is freed: `auto` (at once,
+    /// When the memory of swapped pages that are no longer needed is freed: `auto` (at once,
     /// if the kernel can be traced by BPF programs, otherwise by cluster), or `clusters`
     /// (when the kernel discards 512 of them together) [default: auto]
     #[arg(long = "dead-slots", value_name = "NAME", env = "COMPCACHE_DEAD_SLOTS",
@@ -109,7 +109,7 @@ pub struct DaemonArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
-    /// On a second SIGTERM exit although pages could not be written out or swapped back in. LOSES
+    /// On a second SIGTERM exit even if pages could not be written out or swapped back in. LOSES
     /// DATA: what was written to a mount, and processes whose pages are on a device are killed
     /// when they touch them
     #[arg(long)]

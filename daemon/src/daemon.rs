@@ -170,7 +170,7 @@ fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
     let device = |number| Box::new(Ramzswap::new(number, env.clone())) as Box<dyn DeviceBackend>;
     let root = Root::default();
     let taken = |number: &u32| root.dev == settings.dev_dir && root.has(*number);
-    // Names that the kernel driver has are passed over. Should it be loaded later, each device
+    // Names that the kernel driver has are ignored. Should it be loaded later, each device
     // looks for itself.
     let count = settings.num_devices as usize;
     let numbers = (0..MAX_DEVICES).filter(|number| !taken(number)).take(count);

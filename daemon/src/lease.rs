@@ -85,7 +85,7 @@ impl Leases {
     /// Takes a holder away; after the last one the device is swapped off and reset.
     ///
     /// # Errors
-    /// Those of the swap-off. The holder is gone all the same; the device stays, and the next
+    /// Those of the swap-off. The holder is gone anyway; the device stays, and the next
     /// holder, [`retire_orphan`](Self::retire_orphan) or [`swap_off`](Self::swap_off) finds it.
     pub fn release(&self) -> Result<(), Refusal> {
         let mut leased = self.leased.lock();

@@ -25,7 +25,7 @@ pub enum Program {
 /// Calls `swapoff(2)` for a block device in a child process of `program`, and waits for it.
 ///
 /// # Errors
-/// What `swapoff(2)` said; `ENOMEM` even if the child was killed for want of memory, `EINTR`
+/// What `swapoff(2)` said; `ENOMEM` even if the child was killed for lack of memory, `EINTR`
 /// if another signal ended it.
 pub fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
     // The link leads to this program even if its file was replaced since.

@@ -159,7 +159,7 @@ impl BackingSwap {
                 first_hole(&file, pages * PAGE).map_err(failed("looking for holes"))?
         {
             return Err(unfit(&format!(
-                "it has a hole at byte {at}, a write there could fail for want of space: fill \
+                "it has a hole at byte {at}, a write there could fail for lack of space: fill \
                  a new file with dd, not truncate or fallocate, and prepare it with mkswap",
             )));
         }

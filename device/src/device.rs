@@ -287,7 +287,7 @@ impl Device {
     ///
     /// # Errors
     /// [`DeviceError::Busy`] while the device is swapped on or mounted; nothing is changed
-    /// then. Other errors say what could not be cleaned away; the device is reset all the same.
+    /// then. Other errors say what could not be cleaned away; the device is reset anyway.
     pub fn reset(&self) -> Result<(), DeviceError> {
         let mut inner = self.inner.lock();
         let Some(active) = &mut inner.active else {

@@ -82,7 +82,7 @@ pub trait Disk: Send + Sync {
     /// where it goes to a backing swap.
     ///
     /// # Errors
-    /// [`DiskError`]; pages that could be written are written all the same.
+    /// [`DiskError`]; pages that could be written are written anyway.
     fn write(&self, worker: &mut Worker, offset: u64, data: &[u8]) -> Result<(), DiskError>;
 
     /// Frees the pages of `offset..offset + len`; they read as zeros after.

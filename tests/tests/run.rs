@@ -205,7 +205,7 @@ fn two_runs_share_the_device() {
     bed.assert_nothing_left();
 }
 
-/// When `compcache run` is killed, the device is given back all the same, once the program has
+/// When `compcache run` is killed, the device is given back anyway, once the program has
 /// ended too.
 #[test]
 fn killed_run_gives_its_device_back() {

@@ -159,7 +159,7 @@ fn options(list: &str, sloppy: bool) -> Result<Options, OptionError> {
     }
     let (options, unknown) = Options::tolerant(list)?;
     for option in unknown {
-        eprintln!("mount.compcache: warning: option {option} is not known and passed over");
+        eprintln!("mount.compcache: warning: option {option} is unknown and ignored");
     }
     Ok(options)
 }

@@ -38,7 +38,7 @@ pub(crate) struct MountArgs {
     #[arg(value_name = "PATH", num_args = 0..=2)]
     paths: Vec<PathBuf>,
 
-    /// Keep files in compressed memory only, as a compressed tmpfs; they are gone when it is
+    /// Keep files in compressed memory only, like a compressed tmpfs; they are gone when it is
     /// unmounted
     #[arg(long, requires = "paths",
           conflicts_with_all = ["write_back", "write_through", "strict", "revalidate"])]
@@ -73,7 +73,7 @@ pub(crate) struct MountArgs {
     #[arg(long, requires = "paths", conflicts_with = "write_through")]
     write_back: bool,
 
-    /// Write to SOURCE before a write is answered; this is the default
+    /// Write to SOURCE before a write returns; this is the default
     #[arg(long, requires = "paths")]
     write_through: bool,
 
@@ -97,11 +97,11 @@ pub(crate) struct MountArgs {
     )]
     dirty_limit: Option<Size>,
 
-    /// Ask SOURCE about a file each time it is used, for sources that others change all the time
+    /// Check SOURCE each time a file is used, for sources that others change all the time
     #[arg(long, requires = "paths")]
     strict: bool,
 
-    /// How many seconds names and attributes are trusted before SOURCE is asked again, from 0 to
+    /// How many seconds names and attributes are trusted before SOURCE is checked again, from 0 to
     /// 86400 [default: 60]
     #[arg(
         long,
@@ -112,12 +112,12 @@ pub(crate) struct MountArgs {
     )]
     revalidate: Option<u32>,
 
-    /// Let other users in, as far as the permissions of files do; the default for root. Others
-    /// need user_allow_other in /etc/fuse.conf for it
+    /// Allow other users, subject to the files' permissions; the default for root. Other users
+    /// need user_allow_other in /etc/fuse.conf for this option
     #[arg(long, requires = "paths", conflicts_with = "no_allow_other")]
     allow_other: bool,
 
-    /// Let no other user in; root neither, if the mount is not root's
+    /// Allow no other user, not even root if the mount is not root's
     #[arg(long, requires = "paths")]
     no_allow_other: bool,
 

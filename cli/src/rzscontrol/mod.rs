@@ -51,7 +51,7 @@ struct Args {
     ///
     /// It must be made by mkswap(8) and not be in use. The disk then has the size of the backing
     /// swap. A file for the kernel driver must be on ext2, ext3, ext4 or xfs and be filled with dd,
-    /// not truncate or fallocate, and its path may have 127 bytes.
+    /// not truncate or fallocate, and its path may have up to 127 bytes.
     #[arg(short = 'b', long = "backing_swap", value_name = "PATH")]
     backing_swap: Option<PathBuf>,
 
@@ -82,7 +82,7 @@ struct Args {
     #[arg(short = 's', long)]
     stats: bool,
 
-    /// Say what is done, and show more statistics after those of --stats
+    /// Report what is done, and show more statistics after those of --stats
     #[arg(short = 'v', long)]
     verbose: bool,
 }
@@ -98,7 +98,7 @@ impl Args {
     }
 }
 
-/// The path as the daemon, whose working directory is another, must be told it.
+/// The path for the daemon, whose working directory is another.
 fn absolute(path: &std::path::Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

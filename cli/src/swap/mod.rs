@@ -31,8 +31,8 @@ compcache swap off";
 pub(crate) enum SwapCommand {
     /// Swap on a ramzswap device
     ///
-    /// It is one of the kernel driver if that is loaded or can be loaded; otherwise one of the
-    /// daemon, which is started if none is running. See --driver.
+    /// It is the kernel driver's if that is loaded or can be loaded; otherwise the daemon's,
+    /// which is started if none is running. See --driver.
     #[command(after_help = crate::examples(EXAMPLES))]
     On(OnArgs),
     /// Swap off ramzswap devices and free their memory
@@ -41,7 +41,7 @@ pub(crate) enum SwapCommand {
     /// Change a device while it is in use
     ///
     /// Pages that the device holds stay as they are, and readable; new ones are compressed with
-    /// the new codec. What becomes of cold pages changes at once, and so does the memory limit,
+    /// the new codec. The policy for cold pages changes at once, and so does the memory limit,
     /// which only devices of the kernel driver can change while in use.
     #[command(after_help = crate::examples(SET_EXAMPLES))]
     Set(SetArgs),
@@ -78,7 +78,7 @@ pub(crate) struct SetArgs {
     recompress: RecompressArgs,
 }
 
-/// What becomes of pages that stay cold.
+/// The policy for cold pages.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct RecompressArgs {

@@ -30,7 +30,7 @@ pub struct Config {
     pub log: String,
     /// Threads that serve one device; `None`: as many as CPUs, but 2 to 8.
     pub workers: Option<usize>,
-    /// Who serves devices.
+    /// What serves devices.
     pub driver: DriverChoice,
     /// How requests come to the daemon.
     pub transport: Channel,

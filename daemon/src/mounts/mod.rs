@@ -362,7 +362,7 @@ impl Entry {
         }
         self.mounted.sync()?;
         Ok(format!(
-            "{path}: was in use and is unmounted all the same; its dirty pages are written out, \
+            "{path}: was in use and is unmounted anyway; its dirty pages are written out, \
              but programs that have files open there cannot use them any more"
         ))
     }

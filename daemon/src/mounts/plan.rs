@@ -71,7 +71,7 @@ pub fn options(
     };
     if let Some(flag) = spec.flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
         return Err(invalid(format!(
-            "\"{flag}\" is no option of a mount: give {}",
+            "\"{flag}\" is not a mount option: give {}",
             FLAGS.join(", ")
         )));
     }

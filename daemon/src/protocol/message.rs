@@ -108,7 +108,7 @@ impl Message for Request {
 pub enum Response {
     /// It was done.
     Done {
-        /// What the user should know all the same, one sentence each.
+        /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
     /// The state of the daemon and of the devices asked for, in the order of their numbers.
@@ -126,14 +126,14 @@ pub enum Response {
         node: PathBuf,
         /// The priority with which it was swapped on.
         priority: i32,
-        /// What the user should know all the same, one sentence each.
+        /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
     /// A directory is mounted.
     Mounted {
         /// The mount.
         mount: MountStatus,
-        /// What the user should know all the same, one sentence each.
+        /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
     /// The mounts of the daemon, in the order of their paths.

@@ -193,7 +193,7 @@ impl Server {
                     match self.close(true) {
                         Ok(_) => return Outcome::Clean,
                         Err(_) if asked_before && self.options.force => {
-                            tracing::error!("exiting all the same (--force): pages are lost");
+                            tracing::error!("exiting anyway (--force): pages are lost");
                             return Outcome::Forced;
                         }
                         Err(_) => self.explain_stay(asked_before),
@@ -207,7 +207,7 @@ impl Server {
                     let (response, outcome) = match self.close(force) {
                         Ok(warnings) => (Response::Done { warnings }, Some(Outcome::Clean)),
                         Err(refusal) if force => {
-                            tracing::error!("exiting all the same (force): pages are lost");
+                            tracing::error!("exiting anyway (force): pages are lost");
                             let warnings = vec![format!("pages were lost: {refusal}")];
                             (Response::Done { warnings }, Some(Outcome::Forced))
                         }
@@ -296,7 +296,7 @@ impl Server {
 
     fn explain_stay(&self, asked_before: bool) {
         let force = match (self.options.force, asked_before) {
-            (true, _) => " (the next signal ends this daemon all the same, and loses pages)",
+            (true, _) => " (the next signal ends this daemon anyway, and loses pages)",
             (false, _) => " (only with --force would a second signal end it, and lose pages)",
         };
         tracing::error!(

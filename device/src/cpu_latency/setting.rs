@@ -46,7 +46,7 @@ impl fmt::Display for CpuLatencySetting {
 
 /// A text that is no [`CpuLatencySetting`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no CPU latency: give auto, off, or microseconds from 0 to 1000000")]
+#[error("\"{0}\" is not a CPU latency: give auto, off, or microseconds from 0 to 1000000")]
 pub struct UnknownCpuLatency(String);
 
 impl FromStr for CpuLatencySetting {

@@ -218,7 +218,7 @@ impl Watch {
     /// after `name`; it must take the bit under the slot's lock ([`DeadBits::take`]).
     ///
     /// # Errors
-    /// [`FreedError`]; nothing is watched then. `share` may have been called all the same.
+    /// [`FreedError`]; nothing is watched then. `share` may have been called anyway.
     pub(crate) fn start<F: FnMut(u64) + Send + 'static>(
         name: &str,
         block_device: &Path,

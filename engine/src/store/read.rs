@@ -69,7 +69,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// that the store must have direct access to it.
     ///
     /// # Errors
-    /// That of the first page that could not be read; the others are read all the same. What
+    /// That of the first page that could not be read; the others are read anyway. What
     /// `pages` then holds of those that failed is undefined.
     pub fn read(
         &self,

@@ -82,7 +82,7 @@ pub(crate) struct Live {
     pub(crate) read_again: AtomicU64,
     /// Requests that were deferred and have not ended.
     pub(crate) deferred: AtomicU64,
-    /// Writes that failed for want of room.
+    /// Writes that failed for lack of room.
     pub(crate) refusals: Refusals,
 }
 

@@ -77,7 +77,7 @@ pub(crate) struct Resolved {
     pub(crate) memlimit: Option<u64>,
 }
 
-/// What a user should know of parameters that were taken all the same.
+/// What a user should know of parameters that were taken anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warning {
     /// The disk has the size of the backing swap, and not this one.

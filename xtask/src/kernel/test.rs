@@ -141,7 +141,7 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
         _ if unexcused > 0 && !test.allow_skips => {
             eprintln!(
                 "xtask: {unexcused} skipped on kernels that their heads do not name (`# may-skip: SERIES`); \
-                 --allow-skips passes all the same"
+                 --allow-skips passes anyway"
             );
             Ok(ExitCode::FAILURE)
         }
