@@ -23,7 +23,7 @@ pub(crate) enum CliError {
     /// A device of the kernel driver refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The kernel driver was asked for and is not there.
+    /// The kernel driver was requested and is not there.
     #[error(transparent)]
     NoKernelDriver(#[from] NoKernelDriver),
     /// The configuration, which says what serves devices.

@@ -145,7 +145,7 @@ fn supervise(
 }
 
 /// Removes the group and gives the device back. The program has ended and its exit status is what
-/// counts, so that failures are told and no more.
+/// counts, so only failures are reported.
 fn clean_up(group: Group, lease: Lease) {
     match group.remove() {
         Ok(0) => {}

@@ -52,7 +52,7 @@ enum StartError {
     System(&'static str, io::Error),
 }
 
-/// Runs the daemon until it is told to end; gives its exit status: 0 for a clean end, 1 for
+/// Runs the daemon until it is asked to exit; returns its exit status: 0 for a clean end, 1 for
 /// an error or lost pages, [`ALREADY_RUNNING`].
 pub fn run(args: DaemonArgs) -> ExitCode {
     if let Some(block_device) = &args.swapoff {
@@ -243,7 +243,7 @@ fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> 
     Background::start("signals", wait, move || deaf.close())
 }
 
-/// Tells whoever started this daemon that its socket is there.
+/// Notifies whoever started this daemon that its socket is there.
 fn announce(args: &DaemonArgs, settings: &Settings) {
     tracing::info!(
         "compcached {} serves {} device(s); control socket in {}",

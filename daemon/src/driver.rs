@@ -18,7 +18,7 @@ pub enum Chosen {
     },
 }
 
-/// The kernel driver was asked for and can't be had.
+/// The kernel driver was requested and can't be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("kernel driver: {why}; or use devices in userspace (--driver user)")]
 pub struct NoKernelDriver {

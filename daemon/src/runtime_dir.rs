@@ -182,7 +182,7 @@ fn private(uid: u32, xdg: Option<PathBuf>) -> PathBuf {
 pub fn check_owner(path: &Path) -> Result<(), RuntimeDirError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => check(path, &metadata),
-        // Whoever connects will be told.
+        // Clients that connect get the error.
         Err(_) => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// a slot table can index.
 pub const MAX_BYTES: u64 = 1 << 44;
 
-/// The largest percentage of RAM that can be asked for.
+/// The largest percentage of RAM that is accepted.
 const MAX_PERCENT: u64 = 1000;
 
 /// What is wrong with a size.

@@ -102,7 +102,7 @@ pub struct StoreDisk<H: Host, F, S> {
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
-    /// A disk of all the store's pages. `cpu_latency` is told of every read and write.
+    /// A disk of all the store's pages. Every read and write is reported to `cpu_latency`.
     pub fn new(store: Store<H, F, S>, cpu_latency: Option<Arc<CpuLatency>>) -> Self {
         StoreDisk {
             store,

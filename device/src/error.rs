@@ -75,7 +75,7 @@ pub enum DeviceError {
     AlreadyInitialised {
         /// The device's number.
         number: u32,
-        /// What was asked for.
+        /// The requested action.
         action: &'static str,
     },
     /// Not initialised yet.

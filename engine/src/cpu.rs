@@ -1,6 +1,6 @@
 //! What the processor can do beyond the baseline of its architecture.
 //!
-//! With `std` the processor is asked. Without, whoever embeds the engine knows better what may
+//! With `std` the processor is queried. Without, whoever embeds the engine knows better what may
 //! be used (in a kernel, CPUID alone does not say whether vector registers are saved) and says it
 //! once, before the first store is made: `Cpu::announce`.
 
@@ -84,7 +84,7 @@ impl Cpu {
         Cpu::BASELINE
     }
 
-    /// Whether [`Cpu::current`] has SSE 4.2; cheap enough to be asked for every chunk.
+    /// Whether [`Cpu::current`] has SSE 4.2; cheap enough to be called for every chunk.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     #[inline]
     pub(crate) fn has_sse42() -> bool {

@@ -101,7 +101,7 @@ impl Wake {
         self.signal();
     }
 
-    /// Whether work was asked for since this was last asked.
+    /// Whether work was requested since the last call.
     pub fn take(&self) -> bool {
         self.wanted.swap(false, Ordering::AcqRel)
     }

@@ -58,7 +58,7 @@ pub(crate) fn missing() -> Vec<Program> {
 ///
 /// # Errors
 ///
-/// apt fails; nothing is said about root here.
+/// apt fails; nothing is output about root here.
 pub(crate) fn install(programs: &[Program], state: &Path) -> Result<Vec<PathBuf>> {
     // PostgreSQL's package would start a database cluster of its own: tests make theirs.
     let clusters = Path::new("/etc/postgresql-common/createcluster.d");
@@ -193,8 +193,8 @@ mod tests {
         fs::create_dir_all(root.path().join("usr/bin")).unwrap();
         fs::copy("/bin/echo", root.path().join("usr/bin/echo")).unwrap();
         let directory = wrappers(root.path(), &["echo"], &root.path().join("bin")).unwrap();
-        let said = command::output(Command::new(directory.join("echo")).arg("a b")).unwrap();
-        assert_eq!(said, "a b\n");
+        let output = command::output(Command::new(directory.join("echo")).arg("a b")).unwrap();
+        assert_eq!(output, "a b\n");
         assert!(wrappers(root.path(), &["absent"], &root.path().join("bin")).is_err());
     }
 }

@@ -126,8 +126,8 @@ fn report(skipped: &str) -> bool {
 
 /// Whether a line of the log is that of a test of [`EXCUSED`], for its reason.
 fn is_excused(line: &str) -> bool {
-    let said = line.strip_prefix("SKIPPED: ");
-    let Some((test, feature)) = said.and_then(|said| said.split_once(": needs a kernel with "))
+    let skip = line.strip_prefix("SKIPPED: ");
+    let Some((test, feature)) = skip.and_then(|skip| skip.split_once(": needs a kernel with "))
     else {
         return false;
     };

@@ -22,7 +22,7 @@ pub(super) enum Ended {
     Verified { pages: u64, seconds: f64 },
     /// A page did not.
     Bad { page: u64 },
-    /// We were told by this signal to stop, and ended it.
+    /// This signal asked us to stop, and we ended it.
     Interrupted(i32),
     /// It ended without telling a result: how, in words.
     Died(String),

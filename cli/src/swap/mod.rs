@@ -154,7 +154,7 @@ pub(crate) struct OffArgs {
     device: Option<String>,
 }
 
-/// Does what the user asked for.
+/// Runs the command.
 ///
 /// # Errors
 /// Those of the daemon, and sizes that do not fit this machine.

@@ -1,4 +1,4 @@
-//! From what a user says of a mount to what the mount is told: defaults and checks.
+//! From a mount's specification to its options: defaults and checks.
 
 use std::fs;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Environment {
     }
 }
 
-/// What a mount is told, and what its user should know.
+/// The options of a mount, and warnings for its user.
 ///
 /// # Errors
 /// `EINVAL` for a value that can't be used, `EPERM` for one that needs root.

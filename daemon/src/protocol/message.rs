@@ -111,7 +111,7 @@ pub enum Response {
         /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
-    /// The state of the daemon and of the devices asked for, in the order of their numbers.
+    /// The state of the daemon and of the requested devices, in the order of their numbers.
     Status {
         /// The daemon.
         daemon: DaemonStatus,
@@ -201,7 +201,7 @@ impl Refusal {
         }
     }
 
-    /// What is told to those who want something new of a daemon that is about to end.
+    /// The answer to new requests while the daemon is shutting down.
     #[must_use]
     pub fn closing() -> Refusal {
         let message = "the daemon is shutting down: start it again, or wait until it has given up \

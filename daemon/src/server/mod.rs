@@ -88,7 +88,7 @@ struct ServerState {
     ending: bool,
 }
 
-/// What the deciding thread is told.
+/// Events of the event loop.
 #[derive(Debug)]
 enum Event {
     /// A connection ended.
@@ -97,7 +97,7 @@ enum Event {
     Unmounted,
     /// A signal came.
     Terminate { why: String },
-    /// A client asked for the end.
+    /// A client requested a shutdown.
     Shutdown {
         force: bool,
         answer: Sender<FinalAnswer>,

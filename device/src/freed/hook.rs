@@ -8,7 +8,7 @@
 //! 2. From its entry on, none of these slots can be given to another page before the function
 //!    has returned: the slots' cluster, or the whole swap area, is locked, or the slots' last
 //!    mark (`SWAP_HAS_CACHE`) is still set. So what our program notes at its entry is noted
-//!    before anything can be written to a slot that was given out anew.
+//!    before anything can be written to a reused slot.
 //!
 //! The kernel tells drivers of freed slots (`swap_slot_free_notify`, which zram listens to) in
 //! one place, `swap_range_free`; each function below either is that or calls it, without a

@@ -26,7 +26,7 @@
 //! so setting the bit happens before step 1, which is an atomic operation on the same word. Say
 //! W commits before D locks the slot. The commit is a release and D's lock an acquire of the same
 //! word, so W's step 1 happens before D takes the bit, which is therefore gone: D does
-//! nothing. Say W commits after D has locked the slot. The commit has to wait until D lets go of
+//! nothing. Say W commits after D has locked the slot. The commit has to wait until D unlocks
 //! it, and replaces whatever D left there. Either way the slot says what W wrote.
 //!
 //! *The bit that D takes was set after W's request.* Then the kernel has freed the slot again: it
@@ -180,7 +180,7 @@ pub enum FreedError {
     TooLarge(u64),
     /// The kernel refuses.
     #[error(
-        "cannot {action}: {source}{said}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
+        "cannot {action}: {source}{log}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
          version 5.12 or later with BPF tracing"
     )]
     System {
@@ -189,7 +189,7 @@ pub enum FreedError {
         /// What the system said.
         source: io::Error,
         /// What the kernel's verifier said, in parentheses.
-        said: String,
+        log: String,
     },
 }
 
@@ -198,7 +198,7 @@ impl FreedError {
         FreedError::System {
             action: action.to_owned(),
             source,
-            said: String::new(),
+            log: String::new(),
         }
     }
 }
@@ -243,17 +243,17 @@ impl Watch {
         let program = |hook: &Hook| {
             hook.check_compiler()?;
             let code = program::freed(hook, device, &layout, array.fd(), raw(&ring));
-            let failed = |action: &str, source: io::Error, said: &str| FreedError::System {
+            let failed = |action: &str, source: io::Error, log: &str| FreedError::System {
                 action: format!("{action} a BPF program for {}", hook.name),
                 source,
-                said: if said.is_empty() {
+                log: if log.is_empty() {
                     String::new()
                 } else {
-                    format!(" ({said})")
+                    format!(" ({log})")
                 },
             };
             let program =
-                sys::load(&code, hook.function).map_err(|(e, said)| failed("load", e, &said))?;
+                sys::load(&code, hook.function).map_err(|(e, log)| failed("load", e, &log))?;
             // For a trial: before it stays, writes must take bits back.
             sys::attach(program.as_fd()).map_err(|e| failed("attach", e, ""))?;
             Ok(program)

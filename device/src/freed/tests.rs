@@ -314,8 +314,8 @@ fn this_kernels_types_are_read() {
     assert_eq!(btf.member(file, "no_such_member"), None);
 }
 
-fn refused_unseen(error: &std::io::Error, said: &str) -> bool {
-    error.raw_os_error() == Some(libc::EPERM) && said.is_empty()
+fn refused_unseen(error: &std::io::Error, log: &str) -> bool {
+    error.raw_os_error() == Some(libc::EPERM) && log.is_empty()
 }
 
 /// The kernel takes the program for each function that it has.
@@ -334,7 +334,7 @@ fn this_kernel_takes_the_program() {
             match sys::load(&code, hook.function) {
                 Ok(_) => {}
                 // Before the verifier has looked at it.
-                Err((error, said)) if refused_unseen(&error, &said) => {
+                Err((error, log)) if refused_unseen(&error, &log) => {
                     let _ = needs::traced_swap(false);
                 }
                 Err(error) => panic!("{}: {error:?}", hook.name),

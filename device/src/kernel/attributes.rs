@@ -215,7 +215,7 @@ mod tests {
             std::fs::write(root.sys.join("block/ramzswap0").join(name), text).unwrap();
         };
         put(BACKING_DEV, "/set\n");
-        let told = |ready: bool, attribute, code| {
+        let message_for = |ready: bool, attribute, code| {
             put(INITSTATE, if ready { "1\n" } else { "0\n" });
             let source = io::Error::from_raw_os_error(code);
             let error = device.refused(&Setting::new(attribute, "/given"), source);
@@ -234,7 +234,7 @@ mod tests {
             (false, MEM_LIMIT, libc::EPERM, "only root may do this"),
             (true, RESET, libc::EBUSY, "ramzswap0 is busy"),
         ] {
-            let message = told(ready, attribute, code);
+            let message = message_for(ready, attribute, code);
             assert!(message.contains(words), "{attribute} {code}: {message}");
         }
     }

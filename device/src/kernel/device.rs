@@ -216,7 +216,7 @@ impl KernelDevice {
         }
         // It may have been initialised without one, by its attributes.
         self.ensure_swap_header()?;
-        // If the kernel tells of each slot that it frees, a discard says nothing new.
+        // If the kernel notifies the driver of each slot that it frees, a discard says nothing new.
         let discard = self.freeing() == Freeing::ByCluster;
         swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
             DeviceError::system(

@@ -6,7 +6,7 @@ use core::str::FromStr;
 use super::wks;
 use super::{Builtin, CodecId, Codecs};
 
-/// A codec and its level, as a device is told to use it for new pages.
+/// A codec and its level, as set for the new pages of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodecSpec {
     id: CodecId,

@@ -376,7 +376,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             return Err(Mismatch);
         }
         // SAFETY: a chunk is committed to a slot only when it is complete, and is freed or
-        // moved only by whoever holds the slot or has replaced what it says, which the hold
+        // moved only by whoever holds the slot or has replaced its value, which the lock
         // that `held` proves rules out for as long as the bytes are borrowed.
         let (header, bytes) =
             unsafe { (self.memory.header(place), self.memory.chunk(place, length)) };

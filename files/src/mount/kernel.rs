@@ -149,14 +149,14 @@ fn unmount_by_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), FilesError
     if done.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&done.stderr);
-    if said.contains("busy") {
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    if stderr.contains("busy") {
         return Err(FilesError::Busy(mountpoint.to_owned()));
     }
-    let error = if said.contains("not found") || said.contains("Invalid argument") {
+    let error = if stderr.contains("not found") || stderr.contains("Invalid argument") {
         io::Error::from_raw_os_error(libc::EINVAL)
     } else {
-        io::Error::other(said.trim().to_owned())
+        io::Error::other(stderr.trim().to_owned())
     };
     Err(FilesError::system("unmount", mountpoint, error, None))
 }

@@ -122,8 +122,8 @@ fn runs(program: &Path) -> bool {
         .output();
     // Called without arguments each says how to call it. The loader's failures name a library.
     output.is_ok_and(|output| {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        !said.contains("shared libraries") && !said.contains("GLIBC_")
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        !stderr.contains("shared libraries") && !stderr.contains("GLIBC_")
     })
 }
 

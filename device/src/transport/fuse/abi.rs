@@ -48,7 +48,7 @@ const ASYNC_DIO: u32 = 1 << 15;
 const MAX_PAGES: u32 = 1 << 22;
 /// There is a second word of flags.
 const INIT_EXT: u32 = 1 << 30;
-/// What is asked for, as far as the kernel offers it.
+/// What is requested, as far as the kernel offers it.
 const WANTED: u32 = ASYNC_READ | BIG_WRITES | ASYNC_DIO | MAX_PAGES;
 /// Without these, requests are too small or wait for each other.
 const NEEDED: u32 = ASYNC_DIO | MAX_PAGES;

@@ -1,4 +1,4 @@
-//! What is taken in, and what is dropped.
+//! What is admitted, and what is evicted.
 
 use std::vec::Vec;
 
