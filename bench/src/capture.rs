@@ -79,7 +79,7 @@ pub(crate) fn of_process(pid: u32, most: usize) -> Result<Vec<Page>> {
 }
 
 /// Up to `most` pages, spread evenly over files laid end to end. Files that cannot be read
-/// are passed over.
+/// are ignored.
 pub(crate) fn of_files<P: AsRef<Path>>(paths: &[P], most: usize) -> Vec<Page> {
     let mut pages = Vec::new();
     for bytes in paths.iter().filter_map(|path| fs::read(path.as_ref()).ok()) {

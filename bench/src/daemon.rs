@@ -87,7 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// If it refuses or is gone.
-    pub(crate) fn ask(&mut self, request: &Request) -> Result<Response> {
+    pub(crate) fn request(&mut self, request: &Request) -> Result<Response> {
         Ok(self.client.request(request)?)
     }
 }
@@ -95,8 +95,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let ended = self
-            .ask(&Request::Release)
-            .and_then(|_| self.ask(&Request::Shutdown { force: false }))
+            .request(&Request::Release)
+            .and_then(|_| self.request(&Request::Shutdown { force: false }))
             .and_then(|_| Ok(self.child.wait()?));
         if let Err(error) = ended {
             let pid = self.pid();
@@ -131,7 +131,7 @@ impl Daemon {
     /// If it refuses.
     pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
         let params = self.params(bytes);
-        self.server.ask(&Request::Lease {
+        self.server.request(&Request::Lease {
             driver: Driver::User,
             params,
         })?;
@@ -144,7 +144,7 @@ impl Daemon {
     /// If it refuses.
     pub(crate) fn make_disk(&mut self, bytes: u64) -> Result<PathBuf> {
         let params = self.params(bytes);
-        self.server.ask(&Request::Configure {
+        self.server.request(&Request::Configure {
             device: 0,
             params,
             init: true,
@@ -158,7 +158,7 @@ impl Daemon {
     /// # Errors
     /// If it does not answer.
     pub(crate) fn device(&mut self) -> Result<DeviceStatus> {
-        match self.server.ask(&Request::Status { device: Some(0) })? {
+        match self.server.request(&Request::Status { device: Some(0) })? {
             Response::Status { mut devices, .. } if devices.len() == 1 => Ok(devices.remove(0)),
             other => bail!("the daemon answers {other:?}"),
         }

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 use crate::interrupt;
 
 /// The regular files below a directory, in the order of names, and the bytes of each. Links are not
-/// followed; what cannot be read is passed over.
+/// followed; what cannot be read is ignored.
 pub(crate) fn files_below(directory: &Path) -> impl Iterator<Item = (PathBuf, u64)> + use<> {
     let entries = WalkDir::new(directory).sort_by_file_name().into_iter();
     entries.flatten().filter_map(|entry| {

@@ -41,16 +41,16 @@ impl MachineLock {
     /// If the lock file cannot be made, or after Ctrl-C.
     pub(crate) fn take() -> Result<MachineLock> {
         let lock = File::create(LOCK)?;
-        let mut told = false;
+        let mut warned = false;
         loop {
             match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(MachineLock { _lock: lock }),
                 Err(Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot lock {LOCK}")),
             }
-            if !told {
+            if !warned {
                 eprintln!("waiting for whoever holds {LOCK}");
-                told = true;
+                warned = true;
             }
             interrupt::pause(LOOK_EVERY)?;
         }

@@ -67,7 +67,7 @@ pub(crate) fn spawn(
 ) -> Result<Child, SpawnError> {
     // A child that can't enter the group says so through a pipe: `Command::spawn` gives only an
     // error number, which could be that of exec.
-    let (told, tell) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         .map_err(|e| SpawnError::System(e.into()))?;
     let mask = signals.mask_before();
     // SAFETY: between fork and exec the closure calls only write(2) and sigprocmask(2), both
@@ -77,7 +77,7 @@ pub(crate) fn spawn(
             if let Some(entrance) = &entrance
                 && let Err(error) = rustix::io::write(entrance, b"0")
             {
-                let _ = rustix::io::write(&tell, &[1]);
+                let _ = rustix::io::write(&writer, &[1]);
                 return Err(error.into());
             }
             if libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut()) != 0
@@ -88,7 +88,7 @@ pub(crate) fn spawn(
         });
     }
     command.spawn().map_err(|source| {
-        if rustix::io::read(&told, &mut [0u8; 1]) == Ok(1) {
+        if rustix::io::read(&reader, &mut [0u8; 1]) == Ok(1) {
             return SpawnError::Cgroup(source);
         }
         let program = command.get_program().to_owned();
@@ -175,7 +175,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(1)
 }
 
-/// The name of a signal, as in "killed by SIGKILL"; its number where it has none.
+/// The name of a signal, as in "killed by SIGKILL"; its number if it has none.
 #[must_use]
 pub(crate) fn signal_name(signal: i32) -> String {
     const NAMES: [(i32, &str); 13] = [

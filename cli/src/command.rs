@@ -26,9 +26,9 @@ pub(crate) const COMPLETIONS_EXAMPLES: &str =
 /// Compressed memory: swapped pages and the files of slow directories, compressed in RAM
 ///
 /// A page that is swapped out to a ramzswap device is compressed to about a third and stays in
-/// memory, so that programs can have more memory than there is. This needs root. A directory that
-/// is mounted shows its files faster: what the kernel drops from its page cache stays compressed
-/// in memory. This works for every user, where FUSE does.
+/// memory, so that programs can use more memory than the machine has. This needs root. A directory
+/// that is mounted serves its files faster: what the kernel evicts from its page cache stays
+/// compressed in memory. This works for every user, wherever FUSE does.
 #[derive(Debug, Parser)]
 #[command(name = "compcache", version, after_help = crate::examples(EXAMPLES))]
 pub(crate) struct Args {
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     )]
     pub(crate) dev_dir: Option<PathBuf>,
 
-    /// Who serves swap devices: `kernel` (the kernel driver, ramzswap.ko), `user` (the daemon), or
+    /// What serves swap devices: `kernel` (the kernel driver, ramzswap.ko), `user` (the daemon), or
     /// `auto` (the kernel driver if it is loaded or can be) [default: auto]
     #[arg(
         long,
@@ -80,19 +80,19 @@ pub(crate) enum Command {
 
     /// Show a directory with its files' pages kept compressed in memory, or list such mounts
     ///
-    /// What the kernel drops from its page cache stays compressed in memory, so that files that do
-    /// not fit into RAM need not be read from SOURCE again. Starts a daemon where none runs; without
+    /// What the kernel evicts from its page cache stays compressed in memory, so that files that do
+    /// not fit into RAM need not be read from SOURCE again. Starts a daemon if none is running; without
     /// root one of the user's own, which needs fusermount3.
     #[command(after_help = crate::examples(mount::EXAMPLES))]
     Mount(mount::MountArgs),
 
-    /// Write out what is dirty, and unmount
+    /// Write out dirty pages, and unmount
     #[command(after_help = crate::examples(umount::UMOUNT_EXAMPLES))]
     Umount(umount::UmountArgs),
 
     /// Write dirty pages of mounts out to their sources
     ///
-    /// The kernel does not tell file systems like this one of sync(2): with --write-back, sync(1)
+    /// The kernel does not pass sync(2) to file systems like this one: with --write-back, sync(1)
     /// leaves pages dirty, and this does not.
     #[command(after_help = crate::examples(umount::SYNC_EXAMPLES))]
     Sync(umount::SyncArgs),
@@ -106,9 +106,9 @@ pub(crate) enum Command {
     /// is the memory that the device takes, slot table and reserve included; RATIO is that of the
     /// compressed pages; SWAP is what the kernel has in use there, and PRIO the swap priority.
     ///
-    /// For mounts, WRITE says what becomes of writes; LIMIT is the most memory that the mount may
+    /// For mounts, WRITE is the write policy; LIMIT is the most memory that the mount may
     /// take, POOL what it takes, its index included; PAGES is what it holds, before compression;
-    /// RATIO is that of these pages; HIT is the share of the pages asked for that were held; DIRTY
+    /// RATIO is that of these pages; HIT is the share of accesses that were hits; DIRTY
     /// is what is not written out yet.
     #[command(after_help = crate::examples(status::EXAMPLES))]
     Status(status::StatusArgs),
@@ -126,7 +126,7 @@ pub(crate) enum Command {
     ///
     /// Runs a built-in program with enough memory, then with half of it and compressed swap for
     /// the rest, verifies every page that it wrote and compares. Leaves the machine as it was,
-    /// also when interrupted.
+    /// even when interrupted.
     #[command(after_help = crate::examples(demo::EXAMPLES))]
     Demo(demo::DemoArgs),
 

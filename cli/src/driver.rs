@@ -12,7 +12,7 @@ use compcached::types::DriverChoice;
 use crate::env::Places;
 use crate::error::CliError;
 
-/// Devices of a driver that is loaded on demand, where the configuration does not say how many: as
+/// Devices of a driver that is loaded on demand, if the configuration does not say how many: as
 /// many as a daemon has that is started on demand. One that is not initialised costs nothing.
 const NUM_DEVICES: u32 = 16;
 
@@ -30,7 +30,7 @@ impl Places {
     /// `load`.
     ///
     /// # Errors
-    /// [`CliError::NoKernelDriver`] where it was asked for and is not there;
+    /// [`CliError::NoKernelDriver`] if it was asked for and is not there;
     /// [`CliError::Config`].
     pub(crate) fn driver(&self, load: bool) -> Result<Driver, CliError> {
         let config = self.config()?;
@@ -79,7 +79,7 @@ impl Places {
     /// The lease on a device of the kernel driver that a daemon holds, if one does.
     ///
     /// # Errors
-    /// [`CliError::Client`] where a daemon runs and does not answer.
+    /// [`CliError::Client`] if a daemon runs and does not answer.
     pub(crate) fn kernel_lease(&self) -> Result<Option<KernelLease>, CliError> {
         let mut client = match self.connect_now() {
             Err(CliError::Client(ClientError::NoDaemon(_))) => return Ok(None),
@@ -98,7 +98,7 @@ impl Driver {
         self.chosen == Chosen::Kernel
     }
 
-    /// Why the kernel driver is not used, where the user left that open.
+    /// Why the kernel driver is not used, if the user left that open.
     pub(crate) fn why_not(&self) -> Option<&str> {
         match &self.chosen {
             Chosen::User { why } => why.as_deref(),

@@ -67,7 +67,7 @@ impl Places {
         self
     }
 
-    /// As [`Places::of_user`], where such a daemon has left its socket; otherwise these.
+    /// As [`Places::of_user`], if such a daemon has left its socket; otherwise these.
     #[must_use]
     pub(crate) fn of_user_if_there(self) -> Self {
         let own = self.clone().of_user();
@@ -78,16 +78,16 @@ impl Places {
         }
     }
 
-    /// Connects to the running daemon, or fails at once where there is none.
+    /// Connects to the running daemon, or fails at once if there is none.
     ///
     /// # Errors
-    /// [`CliError::Client`]; [`CliError::RuntimeDir`] where it may be somebody else's.
+    /// [`CliError::Client`]; [`CliError::RuntimeDir`] if it may be somebody else's.
     pub(crate) fn connect_now(&self) -> Result<Client, CliError> {
         runtime_dir::check_owner(&self.runtime_dir)?;
         Ok(Client::connect_now(&self.runtime_dir)?)
     }
 
-    /// Connects to the running daemon, and starts one first where there is none, with the rights
+    /// Connects to the running daemon, and starts one first if there is none, with the rights
     /// of this user.
     ///
     /// # Errors
@@ -100,12 +100,12 @@ impl Places {
     /// Connects to the running daemon.
     ///
     /// # Errors
-    /// [`CliError::Client`], among others where none runs.
+    /// [`CliError::Client`], among others if none is running.
     pub(crate) fn connect(&self) -> Result<Client, CliError> {
         Ok(Client::connect(&self.runtime_dir)?)
     }
 
-    /// Connects to the running daemon, and starts one first where there is none. `what` names the
+    /// Connects to the running daemon, and starts one first if there is none. `what` names the
     /// command in the message to a user who may not start one.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Memory {
     /// Reads `/proc/meminfo`.
     ///
     /// # Errors
-    /// [`CliError::Io`] where it can't be read or is not as proc(5) says.
+    /// [`CliError::Io`] if it can't be read or is not as proc(5) says.
     pub(crate) fn read() -> Result<Self, CliError> {
         let doing = "cannot read /proc/meminfo";
         let text = fs::read("/proc/meminfo").map_err(|e| CliError::io(doing, e))?;
@@ -155,7 +155,7 @@ impl Memory {
 /// Prints to standard output. A reader that has gone (`| head`) is no error.
 ///
 /// # Errors
-/// [`CliError::Io`] where writing fails otherwise.
+/// [`CliError::Io`] if writing fails otherwise.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

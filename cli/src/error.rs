@@ -23,10 +23,10 @@ pub(crate) enum CliError {
     /// A device of the kernel driver refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The kernel driver was asked for and is not there.
+    /// The kernel driver was requested and is not there.
     #[error(transparent)]
     NoKernelDriver(#[from] NoKernelDriver),
-    /// The configuration, which says who serves devices.
+    /// The configuration, which says what serves devices.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The daemon answered a request with what is no answer to it.

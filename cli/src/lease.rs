@@ -61,7 +61,7 @@ impl Sample {
         self.pages * 4096
     }
 
-    /// How many times smaller the pages became; `None` where nothing was compressed.
+    /// How many times smaller the pages became; `None` if nothing was compressed.
     #[must_use]
     pub(crate) fn ratio(&self) -> Option<f64> {
         (self.compressed > 0).then(|| self.original() as f64 / self.compressed as f64)
@@ -136,7 +136,7 @@ impl Lease {
     /// Asks what the device holds now, and remembers it if it is more than ever before.
     ///
     /// # Errors
-    /// [`CliError::Client`] where the daemon does not answer.
+    /// [`CliError::Client`] if the daemon does not answer.
     pub(crate) fn sample(&mut self) -> Result<Sample, CliError> {
         let sample = Sample::of(&self.source.stats()?);
         if sample.pages > self.peak.pages {
@@ -154,7 +154,7 @@ impl Lease {
     /// Pages read from and written to the device since the lease began.
     ///
     /// # Errors
-    /// [`CliError::Client`] where the daemon does not answer.
+    /// [`CliError::Client`] if the daemon does not answer.
     pub(crate) fn traffic(&mut self) -> Result<(u64, u64), CliError> {
         let now = self.source.stats()?;
         Ok((
@@ -166,7 +166,7 @@ impl Lease {
     /// Swaps the device off and resets it, unless others lease it too, and waits for that.
     ///
     /// # Errors
-    /// [`CliError::Client`], among others where its pages do not fit back into memory.
+    /// [`CliError::Client`], among others if its pages do not fit back into memory.
     pub(crate) fn end(mut self) -> Result<(), CliError> {
         match self.holder.request(&Request::Release)? {
             Response::Done { warnings } => {

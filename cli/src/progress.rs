@@ -12,14 +12,14 @@ use crate::error::CliError;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(250);
-/// Where it is not a terminal, every so many looks give a line.
+/// If it is not a terminal, every so many looks give a line.
 const LOOKS: u32 = 20;
 
 /// Runs `task` in a thread of its own and waits for it. When that takes more than two seconds,
 /// `look` is asked how far it is, again and again.
 ///
 /// # Errors
-/// [`CliError::Answer`] where the task ends without a result, [`CliError::Io`] if the system has
+/// [`CliError::Answer`] if the task ends without a result, [`CliError::Io`] if the system has
 /// no thread left.
 pub(crate) fn wait<T: Send + 'static>(
     task: impl FnOnce() -> T + Send + 'static,

@@ -16,11 +16,11 @@ use crate::error::CliError;
 use crate::lease::{Lease, Sample};
 use crate::signals::Signals;
 
-/// Exit status where compcache itself failed, as env(1) and timeout(1) have it.
+/// Exit status if compcache itself failed, as env(1) and timeout(1) have it.
 const FAILED: u8 = 125;
-/// Exit status where the program is there and can't be executed.
+/// Exit status if the program is there and can't be executed.
 const NOT_EXECUTABLE: u8 = 126;
-/// Exit status where there is no such program.
+/// Exit status if there is no such program.
 const NOT_FOUND: u8 = 127;
 
 /// How often the device is asked what it holds.
@@ -41,7 +41,7 @@ pub(crate) struct RunArgs {
 
     /// Size of the swap device before compression
     ///
-    /// It limits how much more than --memory the program can have. Ignored, with a warning, where
+    /// It limits how much more than --memory the program can have. Ignored, with a warning, if
     /// another `compcache run` has a device already: both share it.
     /// [default: 25% of RAM, or twice --memory if that is more]
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
@@ -145,7 +145,7 @@ fn supervise(
 }
 
 /// Removes the group and gives the device back. The program has ended and its exit status is what
-/// counts, so that failures are told and no more.
+/// counts, so only failures are reported.
 fn clean_up(group: Group, lease: Lease) {
     match group.remove() {
         Ok(0) => {}

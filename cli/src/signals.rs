@@ -28,7 +28,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Blocks `signals` in this thread. SIGCHLD is reset to its default, so that children can be
-    /// waited for even where our parent ignored it.
+    /// waited for even if our parent ignored it.
     ///
     /// # Errors
     /// Those of signalfd(2): no descriptors or memory left.

@@ -84,7 +84,7 @@ fn umount_one(path: &Path, lazy: bool, places: &Places) -> Result<(), CliError> 
         mountpoint: path.clone(),
         lazy,
     };
-    let refused = match ask(request, Some(&path), "unmounting", places) {
+    let refused = match request_and_wait(request, Some(&path), "unmounting", places) {
         Ok(()) => return print(&format!("{}: unmounted\n", path.display())),
         Err(error) => error,
     };
@@ -133,20 +133,20 @@ pub(crate) fn sync(args: &SyncArgs, places: &Places) -> Result<(), CliError> {
         let request = Request::Sync {
             mountpoint: mountpoint.clone(),
         };
-        ask(request, mountpoint.as_deref(), "syncing", places)?;
+        request_and_wait(request, mountpoint.as_deref(), "syncing", places)?;
     }
     Ok(())
 }
 
 /// Asks for what writes dirty pages of `path`, or of all mounts, and shows how many are left.
-fn ask(
+fn request_and_wait(
     request: Request,
     path: Option<&Path>,
     doing: &str,
     places: &Places,
 ) -> Result<(), CliError> {
     let mut client = places.connect_now()?;
-    let look = || {
+    let remaining = || {
         let dirty: u64 = mounts(places)
             .ok()?
             .iter()
@@ -155,7 +155,7 @@ fn ask(
             .sum();
         Some(format!("{doing}: {} left to write out", human(dirty)))
     };
-    match progress::wait(move || client.request(&request), look)?? {
+    match progress::wait(move || client.request(&request), remaining)?? {
         Response::Done { warnings } => {
             warn("compcache", &warnings);
             Ok(())

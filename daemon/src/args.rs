@@ -1,7 +1,8 @@
-//! The daemon's command line: what it takes, and how it tells of a failed start.
+//! The daemon's command line: its options, and how a failed start is reported.
 
 use std::path::PathBuf;
 
+use crate::integer::integer;
 use crate::size::Size;
 use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
@@ -12,6 +13,9 @@ pub const DEFAULT_DEV_DIR: &str = "/dev";
 /// The most devices that one daemon serves.
 pub const MAX_DEVICES: u32 = 64;
 
+/// What the error of an option in kilobytes asks for.
+const KILOBYTES: &str = "a whole number of kilobytes, for example 1048576 for 1 GiB";
+
 /// Exit status if another daemon has the runtime directory already (`EX_TEMPFAIL` of
 /// sysexits.h).
 pub const ALREADY_RUNNING: u8 = 75;
@@ -20,22 +24,24 @@ pub const ALREADY_RUNNING: u8 = 75;
 pub const MESSAGE_PREFIX: &str = "compcached: ";
 
 /// What `compcached` and the hidden `compcache daemon` take. An option that is given here
-/// wins over the configuration files.
+/// overrides the configuration files.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DaemonArgs {
     /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1;
-    /// none where it is not started by root]
+    /// none if it is not started by root]
     #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEVICES)))]
+          value_parser = integer(1..=MAX_DEVICES, format!("a whole number from 1 to {MAX_DEVICES}")))]
     pub num_devices: Option<u32>,
 
     /// Initialise device 0 with this disk size in kB [default: 25% of RAM]
-    #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N")]
+    #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N",
+          value_parser = integer(0..=u64::MAX, KILOBYTES))]
     pub disksize_kb: Option<u64>,
 
     /// Initialise device 0 with this memory limit in kB [default: none; with a backing swap 15% of
     /// RAM, or its size if that is smaller]
-    #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N")]
+    #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N",
+          value_parser = integer(0..=u64::MAX, KILOBYTES))]
     pub memlimit_kb: Option<u64>,
 
     /// Initialise device 0 with this file or partition, a swap area, as its backing swap
@@ -70,7 +76,7 @@ pub struct DaemonArgs {
     #[arg(long = "dev-dir", value_name = "PATH", env = "COMPCACHE_DEV_DIR")]
     pub dev_dir: Option<PathBuf>,
 
-    /// Who serves the devices of the configuration: `kernel` (the kernel driver, ramzswap.ko),
+    /// What serves the devices of the configuration: `kernel` (the kernel driver, ramzswap.ko),
     /// `user` (this daemon), or `auto` (the kernel driver if it is loaded or can be) [default:
     /// auto]
     #[arg(long, value_name = "NAME", env = "COMPCACHE_DRIVER",
@@ -79,7 +85,7 @@ pub struct DaemonArgs {
 
     /// How the kernel hands requests to this daemon: `fuse` (reads and writes of /dev/fuse,
     /// any kernel), `fuse-uring` (io_uring, Linux 6.14 and later; switches on the kernel's
-    /// enable_uring while a device is initialised), or `auto` (io_uring where enable_uring is
+    /// enable_uring while a device is initialised), or `auto` (io_uring if enable_uring is
     /// on) [default: auto]
     #[arg(long, value_name = "NAME", env = "COMPCACHE_TRANSPORT",
           hide_env_values = true, value_parser = str::parse::<Channel>)]
@@ -92,8 +98,8 @@ pub struct DaemonArgs {
           hide_env_values = true, value_parser = str::parse::<CpuLatencySetting>)]
     pub cpu_latency: Option<CpuLatencySetting>,
 
-    /// When the memory of swapped pages that nobody needs any more is freed: `auto` (at once,
-    /// where the kernel can be traced by BPF programs, otherwise by cluster), or `clusters`
+    /// When the memory of swapped pages that are no longer needed is freed: `auto` (at once,
+    /// if the kernel can be traced by BPF programs, otherwise by cluster), or `clusters`
     /// (when the kernel discards 512 of them together) [default: auto]
     #[arg(long = "dead-slots", value_name = "NAME", env = "COMPCACHE_DEAD_SLOTS",
           hide_env_values = true, value_parser = str::parse::<DeadSlots>)]
@@ -103,7 +109,7 @@ pub struct DaemonArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
-    /// On a second SIGTERM exit although pages could not be written out or swapped back in. LOSES
+    /// On a second SIGTERM exit even if pages could not be written out or swapped back in. LOSES
     /// DATA: what was written to a mount, and processes whose pages are on a device are killed
     /// when they touch them
     #[arg(long)]

@@ -62,7 +62,7 @@ pub trait DeviceBackend: Send + Sync {
     /// on stays as it is.
     ///
     /// # Errors
-    /// `ENOMEM` where its pages do not fit back, `EBUSY` while another process swaps it off, those
+    /// `ENOMEM` if its pages do not fit back, `EBUSY` while another process swaps it off, those
     /// of `swapoff(2)`. The device is then still swapped on.
     fn swap_off(&self) -> Result<(), Refusal>;
 }

@@ -47,7 +47,7 @@ pub enum ClientError {
     /// A daemon could not be started.
     #[error("cannot start the daemon: {0}")]
     Spawn(String),
-    /// The daemon's answer, where that is an error.
+    /// The daemon's answer, if that is an error.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The daemon closed the connection before it answered.
@@ -65,7 +65,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the daemon of `runtime_dir`. Where nothing listens there yet, it tries
+    /// Connects to the daemon of `runtime_dir`. If nothing listens there yet, it tries
     /// again for up to one second.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Connects to the daemon of `runtime_dir`, or fails at once where nothing listens there.
+    /// Connects to the daemon of `runtime_dir`, or fails at once if nothing listens there.
     ///
     /// # Errors
     /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`].
@@ -100,14 +100,14 @@ impl Client {
         }
     }
 
-    /// Connects to the daemon of `runtime_dir`; where there is none, starts this very program
+    /// Connects to the daemon of `runtime_dir`; if there is none, starts this very program
     /// again as `PROGRAM daemon --exit-when-idle` and connects to that. The new daemon runs
     /// in a session of its own and logs to [`LOG_NAME`](crate::runtime_dir::LOG_NAME) in `runtime_dir`. It does not exit
     /// while this connection lives.
     ///
     /// # Errors
     /// As [`Client::connect`], and [`ClientError::Spawn`] with the end of the daemon's log
-    /// where it did not come up.
+    /// if it did not come up.
     pub fn connect_or_spawn(runtime_dir: &Path, dev_dir: &Path) -> Result<Client, ClientError> {
         let start = Instant::now();
         loop {

@@ -19,7 +19,7 @@ use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
 use crate::clean_start::{CleanStart, Unlifted, clean_start};
 use crate::file_system::FileSystem;
-use crate::mounts::plan::{self, Circumstances};
+use crate::mounts::plan::{self, Environment};
 use crate::mounts::{Mounts, dead, paths};
 use crate::protocol::Refusal;
 use crate::ramzswap::Ramzswap;
@@ -55,7 +55,7 @@ enum StartError {
     System(&'static str, io::Error),
 }
 
-/// Runs the daemon until it is told to end; gives its exit status: 0 for a clean end, 1 for
+/// Runs the daemon until it is asked to exit; returns its exit status: 0 for a clean end, 1 for
 /// an error or lost pages, [`ALREADY_RUNNING`].
 pub fn run(args: DaemonArgs) -> ExitCode {
     if let Some(block_device) = &args.swapoff {
@@ -89,7 +89,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         .transpose();
     let access = Access::new(group.map_err(StartError::Group)?);
     if args.detached {
-        // Fails only where this process leads a session already.
+        // Fails only if this process leads a session already.
         let _ = rustix::process::setsid();
         std::env::set_current_dir("/").map_err(|e| StartError::System("go to /", e))?;
     }
@@ -174,7 +174,7 @@ fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
     let device = |number| Box::new(Ramzswap::new(number, env.clone())) as Box<dyn DeviceBackend>;
     let root = Root::default();
     let taken = |number: &u32| root.dev == settings.dev_dir && root.has(*number);
-    // Names that the kernel driver has are passed over. Should it be loaded later, each device
+    // Names that the kernel driver has are ignored. Should it be loaded later, each device
     // looks for itself.
     let count = settings.num_devices as usize;
     let numbers = (0..MAX_DEVICES).filter(|number| !taken(number)).take(count);
@@ -204,7 +204,7 @@ fn bring_up(
 ) -> Result<(), StartError> {
     bring_up::devices(settings, registry, kernel, done)
         .map_err(|Failed { number, refusal }| StartError::Device { number, refusal })?;
-    let here = Circumstances::here();
+    let environment = Environment::of_this_process();
     for (path, mount) in &settings.config.mounts {
         let failed = |refusal| StartError::Mount {
             origin: mount.origin.clone(),
@@ -213,7 +213,7 @@ fn bring_up(
         let mut spec = mount.spec.clone();
         (spec.source, spec.mountpoint) =
             paths::check(spec.source.as_deref(), path).map_err(|e| failed(e.into()))?;
-        let (options, warnings) = plan::options(&spec, here).map_err(failed)?;
+        let (options, warnings) = plan::options(&spec, environment).map_err(failed)?;
         for warning in warnings {
             tracing::warn!("{}: {warning}", path.display());
         }
@@ -247,7 +247,7 @@ fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> 
     Background::start("signals", wait, move || deaf.close())
 }
 
-/// Tells whoever started this daemon that its socket is there.
+/// Notifies whoever started this daemon that its socket is there.
 fn announce(args: &DaemonArgs, settings: &Settings) {
     tracing::info!(
         "compcached {} serves {} device(s); control socket in {}",
@@ -259,14 +259,14 @@ fn announce(args: &DaemonArgs, settings: &Settings) {
         tracing::warn!("cannot tell the service manager that this daemon is ready: {e}");
     }
     if args.detached {
-        let told = io::stdout()
+        let written = io::stdout()
             .write_all(b"\n")
             .and_then(|()| io::stdout().flush());
         let closed = File::options()
             .write(true)
             .open("/dev/null")
             .and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?));
-        if let Err(e) = told.and(closed) {
+        if let Err(e) = written.and(closed) {
             tracing::warn!("cannot tell the client that started this daemon that it is ready: {e}");
         }
     }

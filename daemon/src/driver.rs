@@ -13,12 +13,12 @@ pub enum Chosen {
     Kernel,
     /// The devices in userspace.
     User {
-        /// Why not the kernel driver, where the user left the choice open.
+        /// Why not the kernel driver, if the user left the choice open.
         why: Option<String>,
     },
 }
 
-/// The kernel driver was asked for and can't be had.
+/// The kernel driver was requested and can't be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("kernel driver: {why}; or use devices in userspace (--driver user)")]
 pub struct NoKernelDriver {
@@ -39,10 +39,10 @@ impl NoKernelDriver {
     }
 }
 
-/// Chooses the driver, and loads it where that is needed and `load` says with how many devices.
+/// Chooses the driver, and loads it if that is needed and `load` says with how many devices.
 ///
 /// # Errors
-/// [`NoKernelDriver`] where the user insists on it.
+/// [`NoKernelDriver`] if the user insists on it.
 pub fn choose(
     root: &Root,
     choice: DriverChoice,

@@ -16,7 +16,7 @@ pub struct FileSystem {
 }
 
 impl FileSystem {
-    /// Mounts whose requests `cpu_latency` is told of.
+    /// Mounts whose requests are reported to `cpu_latency`.
     #[must_use]
     pub fn new(cpu_latency: Option<Arc<CpuLatency>>) -> FileSystem {
         FileSystem { cpu_latency }

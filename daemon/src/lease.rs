@@ -21,7 +21,7 @@ pub struct Leases {
     leased: Mutex<Leased>,
     /// As `Leased::holders`, to be read while a swap-off holds the lock.
     count: AtomicU32,
-    /// As `Leased::device`, likewise; [`NONE`] where there is none.
+    /// As `Leased::device`, likewise; [`NONE`] if there is none.
     number: AtomicU32,
 }
 
@@ -85,7 +85,7 @@ impl Leases {
     /// Takes a holder away; after the last one the device is swapped off and reset.
     ///
     /// # Errors
-    /// Those of the swap-off. The holder is gone all the same; the device stays, and the next
+    /// Those of the swap-off. The holder is gone anyway; the device stays, and the next
     /// holder, [`retire_orphan`](Self::retire_orphan) or [`swap_off`](Self::swap_off) finds it.
     pub fn release(&self) -> Result<(), Refusal> {
         let mut leased = self.leased.lock();
@@ -136,7 +136,7 @@ impl Leases {
     /// Swaps a device off and resets it, unless it is leased.
     ///
     /// # Errors
-    /// `EBUSY` where it has holders; those of [`Registry::swap_off`].
+    /// `EBUSY` if it has holders; those of [`Registry::swap_off`].
     pub fn swap_off(&self, number: u32) -> Result<(), Refusal> {
         let mut leased = self.leased.lock();
         if leased.device != Some(number) {
@@ -175,7 +175,7 @@ pub fn in_use(number: u32, holders: u32) -> Refusal {
     Refusal::new(ErrorCode::Ebusy, message)
 }
 
-/// The leased device, where there is one and it is still swapped on. One that somebody else
+/// The leased device, if there is one and it is still swapped on. One that somebody else
 /// has swapped off is theirs from then on.
 fn shared(
     leased: &Leased,

@@ -19,6 +19,7 @@ pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod file_system;
+pub mod integer;
 pub mod kernel;
 pub mod lease;
 pub mod logging;

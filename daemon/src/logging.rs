@@ -1,4 +1,4 @@
-//! The daemon's log: the journal where systemd gave one, standard error elsewhere.
+//! The daemon's log: the journal if systemd gave one, standard error elsewhere.
 
 use std::io::{self, IsTerminal};
 
@@ -37,7 +37,7 @@ pub fn begin(verbose: u8, configured: &str) -> Result<(), String> {
         .with(filter)
         .with(journal)
         .with(plain);
-    // Fails only where this process logs already.
+    // Fails only if this process logs already.
     let _ = subscriber.try_init();
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::types::{DeviceStatus, ParamsUpdate};
 /// A ramzswap device of this process.
 pub struct Ramzswap {
     device: Device,
-    /// The kernel driver, where its nodes are in the same directory.
+    /// The kernel driver, if its nodes are in the same directory.
     kernel: Option<Root>,
 }
 

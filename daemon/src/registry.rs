@@ -150,7 +150,7 @@ impl Registry {
         self.change(number)?.backend.set(params)
     }
 
-    /// Initialises a device where it is not yet, and swaps on it. `None` chooses the first
+    /// Initialises a device if it is not yet, and swaps on it. `None` chooses the first
     /// device that is not initialised and that nobody is changing, one without parameters
     /// before one that somebody gave some.
     ///
@@ -177,7 +177,7 @@ impl Registry {
     /// Swaps a device off and resets it.
     ///
     /// # Errors
-    /// `EINVAL` where it is not swapped on; those of the swap-off, and it stays on.
+    /// `EINVAL` if it is not swapped on; those of the swap-off, and it stays on.
     pub fn swap_off(&self, number: u32) -> Result<(), Refusal> {
         let device = self.change(number)?;
         if device.backend.status().swap.is_none() {
@@ -190,7 +190,7 @@ impl Registry {
         device.retire()
     }
 
-    /// Swaps a device off where it is swapped on, and resets it. Works while closing too.
+    /// Swaps a device off if it is swapped on, and resets it. Works while closing too.
     ///
     /// # Errors
     /// Those of the swap-off, and it stays on.

@@ -27,7 +27,7 @@ pub enum RuntimeDirError {
          give another --runtime-dir", .path.display()
     )]
     AlreadyRunning {
-        /// Its process id, `?` where it has not written it yet.
+        /// Its process id, `?` if it has not written it yet.
         pid: String,
         /// The directory.
         path: PathBuf,
@@ -158,8 +158,8 @@ impl RuntimeDir {
     }
 }
 
-/// The runtime directory of a daemon that user `uid` starts, where none is named:
-/// [`DEFAULT_RUNTIME_DIR`] for root, otherwise `compcache` in `$XDG_RUNTIME_DIR` or, where that
+/// The runtime directory of a daemon that user `uid` starts, if none is named:
+/// [`DEFAULT_RUNTIME_DIR`] for root, otherwise `compcache` in `$XDG_RUNTIME_DIR` or, if that
 /// is not set, `/tmp/compcache-UID`.
 #[must_use]
 pub fn default_for(uid: u32) -> PathBuf {
@@ -182,7 +182,7 @@ fn private(uid: u32, xdg: Option<PathBuf>) -> PathBuf {
 pub fn check_owner(path: &Path) -> Result<(), RuntimeDirError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => check(path, &metadata),
-        // Whoever connects will be told.
+        // Clients that connect get the error.
         Err(_) => Ok(()),
     }
 }

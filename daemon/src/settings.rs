@@ -13,7 +13,7 @@ use crate::types::ParamsUpdate;
 
 /// Devices of a daemon that nobody configured.
 const NUM_DEVICES: u32 = 1;
-/// Devices of a daemon that a client started for itself, where nobody configured a number:
+/// Devices of a daemon that a client started for itself, if nobody configured a number:
 /// later clients find it too, and a device that is not initialised costs nothing.
 const NUM_DEVICES_SPAWNED: u32 = 16;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// a slot table can index.
 pub const MAX_BYTES: u64 = 1 << 44;
 
-/// The largest percentage of RAM that can be asked for.
+/// The largest percentage of RAM that is accepted.
 const MAX_PERCENT: u64 = 1000;
 
 /// What is wrong with a size.
@@ -20,7 +20,7 @@ pub enum SizeError {
         "{0:?} is not a size: write a whole number of bytes, or one with K, M, G, T or %, for example 512M"
     )]
     NotANumber(String),
-    /// Nothing, where something is needed.
+    /// Nothing, although something is needed.
     #[error("{0:?} is zero: the smallest size is one page, 4096 bytes")]
     Zero(String),
     /// Below zero.
@@ -64,7 +64,7 @@ impl Size {
     /// but never below one page).
     ///
     /// # Errors
-    /// [`SizeError::TooLarge`] where a percentage comes to more than 2^44 bytes.
+    /// [`SizeError::TooLarge`] if a percentage comes to more than 2^44 bytes.
     pub fn resolve(self, ram: u64) -> Result<u64, SizeError> {
         let bytes = match self {
             Size::Bytes(bytes) => bytes,

@@ -25,10 +25,10 @@ pub enum Program {
 /// Calls `swapoff(2)` for a block device in a child process of `program`, and waits for it.
 ///
 /// # Errors
-/// What `swapoff(2)` said; `ENOMEM` also where the child was killed for want of memory, `EINTR`
-/// where another signal ended it.
+/// What `swapoff(2)` said; `ENOMEM` even if the child was killed for lack of memory, `EINTR`
+/// if another signal ended it.
 pub fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
-    // The link leads to this program even where its file was replaced since.
+    // The link leads to this program even if its file was replaced since.
     let mut command = Command::new("/proc/self/exe");
     if is_subcommand(program, std::env::args_os().nth(1).as_deref()) {
         command.arg("daemon");
@@ -61,9 +61,9 @@ fn is_subcommand(program: Program, first: Option<&OsStr>) -> bool {
 
 /// The child: swaps off `block_device`; the exit status is 0 or the errno value.
 pub fn child(block_device: &Path) -> ExitCode {
-    // Inherited from the daemon, where they are needed. Here they would forbid the kernel to
+    // Inherited from the daemon, if they are needed. Here they would forbid the kernel to
     // swap out to other areas while it brings pages in, and to free the memory of this process.
-    // Where they were never allowed they are not set.
+    // If they were never allowed they are not set.
     let _ = rustix::process::configure_io_flusher_behavior(false);
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
     match swap::off(block_device) {

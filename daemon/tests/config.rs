@@ -230,7 +230,7 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         (
             "\n\nnum_devices = \"four\"",
             3,
-            &["num_devices", "string", "four"],
+            &["num_devices", "string", "four", "give an integer"],
         ),
         (
             "num_devices = 0",
@@ -246,7 +246,7 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             &["num_devices", "duplicate"],
         ),
         ("num_devices =", 1, &["num_devices"]),
-        ("group = 7", 1, &["group", "integer"]),
+        ("group = 7", 1, &["group", "integer", "give a string"]),
         ("log = \"compcached=loud\"", 1, &["log", "compcached=loud"]),
         ("memory_limit_kb = -1", 1, &["memory_limit_kb", "-1"]),
         ("[[mount]]\nsource = \"/s\"", 1, &["mountpoint"]),
@@ -296,7 +296,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             2,
             &["mlock", "unknown field", "lock_memory"],
         ),
-        ("[process]\nlock_memory = 1", 2, &["lock_memory", "integer"]),
+        (
+            "[process]\nlock_memory = 1",
+            2,
+            &["lock_memory", "integer", "give true or false"],
+        ),
         (
             "[process]\noom_score_adj = -1001",
             2,
@@ -353,7 +357,7 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         (
             "[[device]]\nnumber = 0\nswap_on = \"yes\"",
             3,
-            &["swap_on", "yes"],
+            &["swap_on", "yes", "give true or false"],
         ),
         (
             "[[device]]\nnumber = 0\npriority = 32768",

@@ -71,7 +71,7 @@ impl BackingSwap {
     /// Opens the swap area at `path`, checks it and claims it.
     ///
     /// # Errors
-    /// [`DeviceError`] where it can't be opened, is not a swap area of whole, allocated pages
+    /// [`DeviceError`] if it can't be opened, is not a swap area of whole, allocated pages
     /// without bad ones, or is in use by `swapon`, by another device or another program.
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
         let failed = |action| {
@@ -159,7 +159,7 @@ impl BackingSwap {
                 first_hole(&file, pages * PAGE).map_err(failed("looking for holes"))?
         {
             return Err(unfit(&format!(
-                "it has a hole at byte {at}, a write there could fail for want of space: fill \
+                "it has a hole at byte {at}, a write there could fail for lack of space: fill \
                  a new file with dd, not truncate or fallocate, and prepare it with mkswap",
             )));
         }

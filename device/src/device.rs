@@ -94,8 +94,8 @@ impl Device {
     /// [`Device::init`]. Returns warnings for the user.
     ///
     /// # Errors
-    /// [`DeviceError`] where a value or a rule refuses them, where the backing swap is unfit,
-    /// or where the device is initialised already. Nothing is changed then.
+    /// [`DeviceError`] if a value or a rule refuses them, if the backing swap is unfit,
+    /// or if the device is initialised already. Nothing is changed then.
     pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         let mut inner = self.inner.lock();
         if inner.active.is_some() {
@@ -287,7 +287,7 @@ impl Device {
     ///
     /// # Errors
     /// [`DeviceError::Busy`] while the device is swapped on or mounted; nothing is changed
-    /// then. Other errors say what could not be cleaned away; the device is reset all the same.
+    /// then. Other errors say what could not be cleaned away; the device is reset anyway.
     pub fn reset(&self) -> Result<(), DeviceError> {
         let mut inner = self.inner.lock();
         let Some(active) = &mut inner.active else {
@@ -331,7 +331,7 @@ impl Device {
     /// user.
     ///
     /// # Errors
-    /// [`DeviceError`] where a value or a rule refuses them, or where the device is
+    /// [`DeviceError`] if a value or a rule refuses them, or if the device is
     /// initialised and one of them can then not be changed. Nothing is changed then.
     pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         let mut inner = self.inner.lock();
@@ -358,7 +358,7 @@ impl Device {
     /// Returns the priority.
     ///
     /// # Errors
-    /// [`DeviceError`] where the device is not initialised, is swapped on already, or where
+    /// [`DeviceError`] if the device is not initialised, is swapped on already, or if
     /// the kernel refuses.
     pub fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
         let inner = self.inner.lock();
@@ -386,10 +386,10 @@ impl Device {
     /// take long. A device that is not swapped on, or not initialised, stays as it is.
     ///
     /// # Errors
-    /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] where the kernel would
-    /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] where the pages do not fit
+    /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would
+    /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] if the pages do not fit
     /// back, [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`]
-    /// where the kernel refuses otherwise.
+    /// if the kernel refuses otherwise.
     pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
         let block_device = match &self.inner.lock().active {
             Some(active) => active.attachment.block_device().to_owned(),

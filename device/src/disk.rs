@@ -69,7 +69,7 @@ pub trait Disk: Send + Sync {
     /// Working memory for one thread.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     fn worker(&self) -> Result<Worker, NoMemory>;
 
     /// Reads the bytes from `offset` on. Pages never written read as zeros.
@@ -82,7 +82,7 @@ pub trait Disk: Send + Sync {
     /// where it goes to a backing swap.
     ///
     /// # Errors
-    /// [`DiskError`]; pages that could be written are written all the same.
+    /// [`DiskError`]; pages that could be written are written anyway.
     fn write(&self, worker: &mut Worker, offset: u64, data: &[u8]) -> Result<(), DiskError>;
 
     /// Frees the pages of `offset..offset + len`; they read as zeros after.
@@ -102,7 +102,7 @@ pub struct StoreDisk<H: Host, F, S> {
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
-    /// A disk of all the store's pages. `cpu_latency` is told of every read and write.
+    /// A disk of all the store's pages. Every read and write is reported to `cpu_latency`.
     pub fn new(store: Store<H, F, S>, cpu_latency: Option<Arc<CpuLatency>>) -> Self {
         StoreDisk {
             store,
@@ -170,7 +170,7 @@ impl<H: Host<Codecs = Builtin>, F: FrameMemory, S: SlotMemory> Disk for StoreDis
         let first = self.check(offset, data.len() as u64)?;
         let (pages, _): (&[Page], _) = data.as_chunks();
         if let Some(dead) = self.dead.get() {
-            dead.revive(first, pages.len() as u64);
+            dead.clear(first, pages.len() as u64);
         }
         Ok(self.store.write(worker, first, pages)?)
     }

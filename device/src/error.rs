@@ -75,7 +75,7 @@ pub enum DeviceError {
     AlreadyInitialised {
         /// The device's number.
         number: u32,
-        /// What was asked for.
+        /// The requested action.
         action: &'static str,
     },
     /// Not initialised yet.
@@ -154,7 +154,7 @@ pub enum DeviceError {
         /// Where there is no room, and what to do.
         source: NoRoom,
     },
-    /// `swapoff` failed for want of memory.
+    /// `swapoff` failed for lack of memory.
     #[error(
         "swapoff of ramzswap{number} failed: its pages do not fit back into memory ({source}); \
          stop programs or add other swap, then try again; the device stays in use"

@@ -4,7 +4,7 @@
 //! ([`params`]). Once it is ready, a [`transport`] shows its [`disk`] to the kernel as a
 //! block device, and the symlink `DEV_DIR/ramzswapN` leads to it. Pages that do not compress
 //! or do not fit go to a [`backing_swap`]. [`freed`] learns at once of the slots that the kernel
-//! frees, where it can. [`swap`] speaks to the kernel's swap code, and
+//! frees, if it can. [`swap`] speaks to the kernel's swap code, and
 //! [`recover`] removes what a crashed process left behind. [`kernel`] knows the devices of the
 //! kernel driver, which are set up by the same parameters.
 #![cfg(target_os = "linux")]

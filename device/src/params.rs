@@ -43,7 +43,7 @@ pub struct ParamsUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disksize: Option<u64>,
     /// Most bytes of memory for pages, rounded down to whole pages. What does not fit goes to the
-    /// backing swap, or is refused where there is none.
+    /// backing swap, or is refused if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memlimit: Option<u64>,
     /// The swap file or partition that takes what is not kept in memory.
@@ -76,7 +76,7 @@ impl ParamsUpdate {
         self.disksize.is_none() && self.memlimit.is_none() && self.backing_swap.is_none()
     }
 
-    /// These parameters, and those of `other` where these are `None`.
+    /// These parameters, and those of `other` if these are `None`.
     #[must_use]
     pub fn or(self, other: ParamsUpdate) -> ParamsUpdate {
         ParamsUpdate {
@@ -125,10 +125,10 @@ pub struct Resolved {
 
 impl Params {
     /// These parameters with `update` laid over them. `backing` is the size in bytes of the
-    /// backing swap, where there will be one.
+    /// backing swap, if there will be one.
     ///
     /// # Errors
-    /// [`DeviceError`] where a value is out of range or breaks a rule.
+    /// [`DeviceError`] if a value is out of range or breaks a rule.
     pub fn with(&self, update: &ParamsUpdate) -> Result<Params, DeviceError> {
         let mut params = self.clone();
         if let Some(bytes) = update.disksize {
@@ -157,12 +157,12 @@ impl Params {
     }
 
     /// Applies the rules. `ram` is the machine's memory in bytes, `backing` the size of the
-    /// backing swap in bytes, page 0 included, where there is one.
+    /// backing swap in bytes, page 0 included, if there is one.
     ///
     /// The second value are warnings for the user.
     ///
     /// # Errors
-    /// [`DeviceError`] where a rule refuses the parameters.
+    /// [`DeviceError`] if a rule refuses the parameters.
     pub fn resolve(
         &self,
         ram: u64,

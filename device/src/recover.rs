@@ -22,7 +22,7 @@ use crate::transport::loopdev;
 /// Cleans up under the directories of `env`, and returns what was done, one line each.
 ///
 /// # Errors
-/// [`DeviceError`] where something could not be removed; what came before it is removed.
+/// [`DeviceError`] if something could not be removed; what came before it is removed.
 pub fn recover(env: &Env) -> Result<Vec<String>, DeviceError> {
     let mut done = Vec::new();
     let runtime_dir = std::path::absolute(&env.runtime_dir).map_err(|e| {
@@ -68,7 +68,7 @@ fn loop_devices(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
     Ok(found)
 }
 
-/// The file of the loop device that `/sys/block/loopN` describes, where it has one.
+/// The file of the loop device that `/sys/block/loopN` describes, if it has one.
 fn backing_file(sys_block: &Path) -> Option<PathBuf> {
     let text = std::fs::read(sys_block.join("loop/backing_file")).ok()?;
     let text = text.strip_suffix(b"\n").unwrap_or(&text);

@@ -19,7 +19,7 @@ pub enum State {
     Ready,
 }
 
-/// Who serves a device.
+/// What serves a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
@@ -34,7 +34,7 @@ pub enum Driver {
 pub struct DeviceStatus {
     /// The `N` of `ramzswapN`.
     pub number: u32,
-    /// Who serves it.
+    /// What serves it.
     pub driver: Driver,
     /// Whether it is initialised.
     pub state: State,

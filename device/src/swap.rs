@@ -22,7 +22,7 @@ const FLAG_DISCARD: i32 = 0x1_0000;
 /// The header of a new swap area of `pages` pages, with a random UUID.
 ///
 /// # Errors
-/// Where the kernel gives no random bytes.
+/// If the kernel gives no random bytes.
 pub(crate) fn fresh_header(pages: u64, label: &str) -> io::Result<SwapHeader> {
     let mut random = [0; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
@@ -77,7 +77,7 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
 /// The active swap areas.
 ///
 /// # Errors
-/// Where `/proc/swaps` can't be read. A kernel without swap has no such file: no entries.
+/// If `/proc/swaps` can't be read. A kernel without swap has no such file: no entries.
 pub fn active() -> io::Result<Vec<Entry>> {
     match std::fs::read("/proc/swaps") {
         Ok(table) => Ok(parse(&table)),
@@ -90,7 +90,7 @@ pub fn active() -> io::Result<Vec<Entry>> {
 /// Block devices are compared by number, so that another node of the same device is found.
 ///
 /// # Errors
-/// Where `/proc/swaps` can't be read.
+/// If `/proc/swaps` can't be read.
 pub fn find(path: &Path) -> io::Result<Option<Entry>> {
     Ok(active()?
         .into_iter()
@@ -116,7 +116,7 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
 /// A priority above every active swap area, at least 1 and at most [`MAX_PRIORITY`].
 ///
 /// # Errors
-/// Where `/proc/swaps` can't be read.
+/// If `/proc/swaps` can't be read.
 pub fn priority_above_all() -> io::Result<i32> {
     Ok(above(&active()?))
 }
@@ -157,7 +157,7 @@ pub fn on(path: &Path, priority: Option<i32>, discard: bool) -> io::Result<()> {
 /// [`on`] with this priority, or (`None`) one above every active swap area. Returns the priority.
 ///
 /// # Errors
-/// Those of [`on`], and where `/proc/swaps` can't be read.
+/// Those of [`on`], and if `/proc/swaps` can't be read.
 pub fn on_above_all(path: &Path, priority: Option<i32>, discard: bool) -> io::Result<i32> {
     let priority = match priority {
         Some(priority) => priority,
@@ -170,7 +170,7 @@ pub fn on_above_all(path: &Path, priority: Option<i32>, discard: bool) -> io::Re
 /// `swapoff(2)`: returns when every page of the area is back in memory, which may take long.
 ///
 /// # Errors
-/// Those of the system call: `ENOMEM` where the pages do not fit back, `EINVAL` where the
+/// Those of the system call: `ENOMEM` if the pages do not fit back, `EINVAL` if the
 /// area is not active.
 pub fn off(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;

@@ -16,10 +16,10 @@ pub type Executor<'a> = dyn Fn(&Path) -> io::Result<()> + 'a;
 /// back in memory or in other swap, which may take long. One that is not swapped on stays as it is.
 ///
 /// # Errors
-/// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] where the kernel would kill
-/// a program to make room, [`DeviceError::SwapoffNoMemory`] where the pages do not fit back,
-/// [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`] where the
-/// kernel refuses otherwise, or where `/proc/swaps` can't be read.
+/// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would kill
+/// a program to make room, [`DeviceError::SwapoffNoMemory`] if the pages do not fit back,
+/// [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`] if the
+/// kernel refuses otherwise, or if `/proc/swaps` can't be read.
 pub(crate) fn swap_off(
     number: u32,
     block_device: &Path,

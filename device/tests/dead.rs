@@ -1,5 +1,5 @@
 //! Dead slots: what the kernel no longer needs of a swap area is freed at once, and nothing
-//! else. These tests swap for real. Where the kernel does not let itself be watched, they say that
+//! else. These tests swap for real. If the kernel does not support tracing, they say that
 //! this part is skipped, and check the rest.
 
 mod common;

@@ -37,17 +37,17 @@ pub struct BackingError {
 
 /// A store of pages by index, slower than memory: a backing swap file or partition.
 pub trait Backing: Send + Sync {
-    /// Reads pages `first..first + pages.len()`, in one transfer where it can.
+    /// Reads pages `first..first + pages.len()`, in one transfer if it can.
     ///
     /// # Errors
-    /// [`BackingError`] where any of them cannot be read whole; the contents of `pages` are
+    /// [`BackingError`] if any of them cannot be read whole; the contents of `pages` are
     /// then undefined.
     fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError>;
 
-    /// Writes pages `first..first + pages.len()`, in one transfer where it can.
+    /// Writes pages `first..first + pages.len()`, in one transfer if it can.
     ///
     /// # Errors
-    /// [`BackingError`] where any of them was not written whole; all of them are then
+    /// [`BackingError`] if any of them was not written whole; all of them are then
     /// undefined in the store.
     fn write(&self, first: u64, pages: &[Page]) -> Result<(), BackingError>;
 }

@@ -101,19 +101,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock, O: Owner> Pass<'_, H, F, 
     fn run(&mut self) {
         let period = Duration::from_secs(self.pace.after_seconds.into()) / EPOCHS;
         while self.sleep_until(self.clock.now() + period) {
-            let rested = self.recompressor.rests();
+            let was_idle = self.recompressor.is_idle();
             let Some(left) = self.epoch() else {
                 return;
             };
             if left > 0 {
                 continue;
             }
-            if !(rested && self.recompressor.rests()) {
+            if !(was_idle && self.recompressor.is_idle()) {
                 // A write that was under way may have been missed: one more epoch will tell.
-                self.recompressor.rest();
+                self.recompressor.set_idle();
                 continue;
             }
-            while self.recompressor.rests() {
+            while self.recompressor.is_idle() {
                 if self.owner.is_over() {
                     return;
                 }
@@ -136,7 +136,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory, C: Clock, O: Owner> Pass<'_, H, F, 
     }
 
     /// One epoch, in slices. Returns how many chunks are left to age or recompress; `None`
-    /// where it was broken off.
+    /// where it was interrupted.
     fn epoch(&mut self) -> Option<u64> {
         loop {
             if !self.sleep_until(self.paid_until) {

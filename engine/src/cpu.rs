@@ -1,6 +1,6 @@
 //! What the processor can do beyond the baseline of its architecture.
 //!
-//! With `std` the processor is asked. Without, whoever embeds the engine knows better what may
+//! With `std` the processor is queried. Without, whoever embeds the engine knows better what may
 //! be used (in a kernel, CPUID alone does not say whether vector registers are saved) and says it
 //! once, before the first store is made: `Cpu::announce`.
 
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Sets of instructions that this processor has.
 ///
-/// A value that names one is made only where that is so: by asking the processor, or by
+/// A value that names one is made only if that is so: by asking the processor, or by
 /// somebody who vouches for it. So code that needs them may rely on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu(u8);
@@ -54,7 +54,7 @@ impl Cpu {
         ANNOUNCED.store(self.0, Relaxed);
     }
 
-    /// What was announced: the baseline where nothing was.
+    /// What was announced: the baseline if nothing was.
     #[cfg(not(feature = "std"))]
     #[must_use]
     #[inline]
@@ -84,7 +84,7 @@ impl Cpu {
         Cpu::BASELINE
     }
 
-    /// Whether [`Cpu::current`] has SSE 4.2; cheap enough to be asked for every chunk.
+    /// Whether [`Cpu::current`] has SSE 4.2; cheap enough to be called for every chunk.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     #[inline]
     pub(crate) fn has_sse42() -> bool {

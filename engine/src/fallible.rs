@@ -1,4 +1,4 @@
-//! Memory from the heap where a refusal is an error and not the end: whatever is made here is
+//! Heap allocations whose failure is an error and not the end: whatever is made here is
 //! made at set-up.
 
 use alloc::alloc::{Layout, alloc};
@@ -15,7 +15,7 @@ pub struct NoMemory;
 /// A value on the heap.
 ///
 /// # Errors
-/// [`NoMemory`] where there is none for it.
+/// [`NoMemory`] if there is none for it.
 #[inline(always)] // into code that must not use vector registers for what is moved
 pub fn boxed<T>(value: T) -> Result<Box<T>, NoMemory> {
     const { assert!(size_of::<T>() != 0, "it needs no memory") };
@@ -34,7 +34,7 @@ pub fn boxed<T>(value: T) -> Result<Box<T>, NoMemory> {
 /// `count` things, each made from its number where it stays.
 ///
 /// # Errors
-/// [`NoMemory`] where there is none for them.
+/// [`NoMemory`] if there is none for them.
 pub fn collect<T>(count: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>, NoMemory> {
     let mut things = reserved(count)?;
     things.extend((0..count).map(make));
@@ -45,7 +45,7 @@ pub fn collect<T>(count: usize, make: impl FnMut(usize) -> T) -> Result<Box<[T]>
 /// As [`collect`], for things for which there may be no memory either.
 ///
 /// # Errors
-/// [`NoMemory`] where there is none for them, or one could not be made.
+/// [`NoMemory`] if there is none for them, or one could not be made.
 pub fn try_collect<T>(
     count: usize,
     mut make: impl FnMut(usize) -> Result<T, NoMemory>,
@@ -60,7 +60,7 @@ pub fn try_collect<T>(
 /// An empty vector that takes `count` things without growing.
 ///
 /// # Errors
-/// [`NoMemory`] where there is none for them.
+/// [`NoMemory`] if there is none for them.
 pub fn reserved<T>(count: usize) -> Result<Vec<T>, NoMemory> {
     let mut things = Vec::new();
     things.try_reserve_exact(count).map_err(|_| NoMemory)?;
@@ -70,7 +70,7 @@ pub fn reserved<T>(count: usize) -> Result<Vec<T>, NoMemory> {
 /// A page of zeros, made where it stays: kernels' stacks are small.
 ///
 /// # Errors
-/// [`NoMemory`] where there is none for it.
+/// [`NoMemory`] if there is none for it.
 pub fn boxed_page() -> Result<Box<Page>, NoMemory> {
     let mut bytes = reserved(PAGE_SIZE)?;
     bytes.resize(PAGE_SIZE, 0);

@@ -156,7 +156,7 @@ mod document {
     use super::{CodecId, CodecStats};
 
     /// What the chunks of one codec hold. A codec's name is no fixed text: a newer program may
-    /// have others, whose numbers are passed over.
+    /// have others, whose numbers are ignored.
     #[derive(Serialize, Deserialize)]
     struct Held {
         codec: String,

@@ -25,7 +25,7 @@ impl Word for ModelWord {
         self.0.load(Ordering::Acquire)
     }
 
-    fn swap_if(&self, old: u64, new: u64) -> bool {
+    fn compare_exchange(&self, old: u64, new: u64) -> bool {
         self.0
             .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
@@ -49,7 +49,7 @@ unsafe impl Sync for Model {}
 // SAFETY: as above.
 unsafe impl Send for Model {}
 
-fn relax(_: u32) {
+fn backoff(_: u32) {
     thread::yield_now();
 }
 
@@ -62,7 +62,7 @@ impl Model {
             places: std::array::from_fn(|_| UnsafeCell::new(FREED)),
         };
         model.write(1, 10);
-        let empty = slot::replace(&model.slot, chunk(1), relax).unwrap();
+        let empty = slot::replace(&model.slot, chunk(1), backoff).unwrap();
         assert_eq!(empty.slot(), Slot::EMPTY);
         Arc::new(model)
     }
@@ -87,7 +87,7 @@ impl Model {
     fn store(&self, place: usize, value: u64) {
         self.write(place, value);
         loop {
-            match slot::replace(&self.slot, chunk(place), relax) {
+            match slot::replace(&self.slot, chunk(place), backoff) {
                 Ok(old) => return self.free(old),
                 Err(InTransit) => thread::yield_now(),
             }
@@ -102,13 +102,13 @@ impl Model {
     }
 
     fn discard(&self) {
-        self.free_emptied(slot::empty(&self.slot, relax));
+        self.free_emptied(slot::empty(&self.slot, backoff));
     }
 
     /// Makes the page set out for the backing store, where it has another value from now on.
     fn depart(&self, value: u32) -> Departure {
         loop {
-            match slot::depart(&self.slot, value, relax) {
+            match slot::depart(&self.slot, value, backoff) {
                 Ok(departure) => return departure,
                 Err(InTransit) => thread::yield_now(),
             }
@@ -116,7 +116,7 @@ impl Model {
     }
 
     fn arrive(&self, departure: Departure, written: bool) {
-        match slot::arrive(&self.slot, departure, written, relax) {
+        match slot::arrive(&self.slot, departure, written, backoff) {
             Arrival::Arrived(old) | Arrival::Freed(old) => self.free(old),
             Arrival::Returned => {}
         }
@@ -148,23 +148,25 @@ impl Model {
             return;
         }
         let still_dead = || self.dead.fetch_and(!1, Ordering::AcqRel) & 1 != 0;
-        self.free_emptied(slot::empty_if(&self.slot, still_dead, relax));
+        self.free_emptied(slot::empty_if(&self.slot, still_dead, backoff));
     }
 
     /// What the page reads as; waits for one that is in transit.
     fn load(&self) -> Option<u64> {
         loop {
-            let mut said = slot::peek(&self.slot, relax);
-            if said.as_chunk().is_some() {
-                let held = slot::lock(&self.slot, relax);
-                said = held.said();
-                let value = said.as_chunk().map(|chunk| self.read(chunk.place as usize));
+            let mut current = slot::load_unlocked(&self.slot, backoff);
+            if current.as_chunk().is_some() {
+                let held = slot::lock(&self.slot, backoff);
+                current = held.current();
+                let value = current
+                    .as_chunk()
+                    .map(|chunk| self.read(chunk.place as usize));
                 held.touch();
                 if value.is_some() {
                     return value;
                 }
             }
-            match said.entry() {
+            match current.entry() {
                 Some(Entry::Backing { checksum }) => return Some(checksum.into()),
                 Some(Entry::Transit { dead: false }) => thread::yield_now(),
                 _ => return None,
@@ -173,13 +175,13 @@ impl Model {
     }
 
     /// The recompressor: ages the chunk, copies it out, and stores the copy at place `to`. It
-    /// does nothing where the slot changed meanwhile.
+    /// does nothing if the slot changed meanwhile.
     fn recompress(&self, to: usize) {
-        let (said, held) = slot::glance(&self.slot);
-        if held || said.as_chunk().is_none() {
+        let (current, held) = slot::load(&self.slot);
+        if held || current.as_chunk().is_none() {
             return;
         }
-        let Some(aged) = slot::age(&self.slot, said) else {
+        let Some(aged) = slot::age(&self.slot, current) else {
             return;
         };
         let Some(held) = slot::try_lock(&self.slot, aged) else {
@@ -196,7 +198,7 @@ impl Model {
 
     /// Every place but the one that the slot names is free: nothing leaks.
     fn check_freed(&self) {
-        let named = slot::glance(&self.slot)
+        let named = slot::load(&self.slot)
             .0
             .as_chunk()
             .map(|chunk| chunk.place as usize);
@@ -207,14 +209,14 @@ impl Model {
 
     /// Moves the chunk at place `from`, if the slot names it, to place `to`.
     fn evacuate(&self, from: u64, to: usize) {
-        let (said, held) = slot::glance(&self.slot);
-        if held || said.as_chunk().is_none_or(|chunk| chunk.place != from) {
+        let (current, held) = slot::load(&self.slot);
+        if held || current.as_chunk().is_none_or(|chunk| chunk.place != from) {
             return;
         }
-        if let Some(held) = slot::try_lock(&self.slot, said) {
+        if let Some(held) = slot::try_lock(&self.slot, current) {
             let value = self.read(from as usize);
             self.write(to, value);
-            self.free(held.commit(said.moved_to(to as u64)));
+            self.free(held.commit(current.moved_to(to as u64)));
         }
     }
 }
@@ -333,7 +335,7 @@ fn a_store_beside_the_recompressor_is_not_lost() {
 fn a_store_at_the_same_place_beside_the_recompressor_is_not_lost() {
     check(
         |m| {
-            let old = slot::replace(&m.slot, Slot::EMPTY, relax).unwrap();
+            let old = slot::replace(&m.slot, Slot::EMPTY, backoff).unwrap();
             let place = old.slot().as_chunk().map_or(2, |chunk| chunk.place);
             m.free(old);
             m.store(place as usize, 20);
@@ -470,7 +472,7 @@ fn a_dead_page_beside_the_recompressor() {
 }
 
 /// Of a page that goes to the backing store while somebody does something else with it: what it
-/// may read as afterwards where it came there, and where it did not.
+/// may read as afterwards where it came there, and if it did not.
 fn check_transit(
     other: impl Fn(&Model) + Sync + Send + Copy + 'static,
     written: &'static [Option<u64>],

@@ -35,9 +35,9 @@ pub struct Hooks {
     /// Called for each READ of the kernel, before it is served.
     pub on_request: Option<RequestHook>,
     /// About how many inodes the kernel may know at once, beyond those in use; `None` chooses:
-    /// 200,000, or fewer where each costs a descriptor.
+    /// 200,000, or fewer if each costs a descriptor.
     pub most_inodes: Option<usize>,
-    /// Ask the kernel by name to drop inodes, as kernels before 6.18 want it, also where it can
+    /// Ask the kernel by name to drop inodes, as kernels before 6.18 want it, even if it can
     /// be asked by number.
     pub drop_by_name: bool,
 }
@@ -75,7 +75,7 @@ impl Mount {
     /// `fusermount3` for a mount of one's own.
     ///
     /// # Errors
-    /// Where SOURCE or the mount point can't be used, a flag is unknown, there is no memory, or
+    /// If SOURCE or the mount point can't be used, a flag is unknown, there is no memory, or
     /// the system refuses the mount. Nothing is left then.
     pub fn start(options: MountOptions, hooks: Hooks) -> Result<Self, FilesError> {
         let root = rustix::process::geteuid().is_root();
@@ -171,7 +171,7 @@ impl Mount {
         })
     }
 
-    /// What it was told.
+    /// Its options.
     #[must_use]
     pub fn options(&self) -> &MountOptions {
         &self.options
@@ -221,12 +221,12 @@ impl Mount {
         self.ended.is_set()
     }
 
-    /// Writes dirty pages out and unmounts. If `lazy`, the mount disappears even where it is in
+    /// Writes dirty pages out and unmounts. If `lazy`, the mount disappears even if it is in
     /// use, and ends when it is not any more; otherwise it has ended when this returns. No error
-    /// where it was unmounted already.
+    /// if it was unmounted already.
     ///
     /// # Errors
-    /// [`FilesError::Busy`] where it is in use; where dirty pages can't be written out, it stays.
+    /// [`FilesError::Busy`] if it is in use; if dirty pages can't be written out, it stays.
     pub fn unmount(&self, lazy: bool) -> Result<(), FilesError> {
         if self.ended() {
             return Ok(());
@@ -307,13 +307,13 @@ impl Serving {
             move || {
                 let watch = Watch {
                     period: fs.freshness.most(),
-                    look: &|| fs.look_at_open_files(),
+                    revalidate: &|| fs.revalidate_open_files(),
                 };
                 fs.notices.run(&heard, &device, &fs.table, &watch);
             }
         };
-        let told = Arc::clone(&fs);
-        let speaking = Background::start("files/notices", speak, move || told.notices.stop());
+        let server = Arc::clone(&fs);
+        let speaking = Background::start("files/notices", speak, move || server.notices.stop());
         if let Err(e) = &speaking {
             tracing::error!("no thread that tells the kernel what is stale: {e}");
         }

@@ -1,4 +1,4 @@
-//! What a mount is told.
+//! Options of a mount.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct Limits {
     pub dirty: u64,
 }
 
-/// What a mount is told.
+/// Options of a mount.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
     /// The directory that the mount shows; `None` for files that live in memory only

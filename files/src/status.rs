@@ -29,23 +29,23 @@ pub struct MountStatus {
     pub compressed_bytes: u64,
     /// Gauge: dirty pages.
     pub dirty_pages: u64,
-    /// Gauge: pages remembered that were dropped or never kept.
+    /// Gauge: shadows of pages that were evicted or bypassed.
     pub shadows: u64,
     /// Gauge: files of which pages are held or remembered.
     pub files: u64,
     /// Gauge: inodes that the kernel knows of.
     pub inodes: u64,
-    /// Counter: pages that the kernel asked for and that were held.
+    /// Counter: pages that the kernel requested and that were held.
     pub hits: u64,
-    /// Counter: pages that the kernel asked for and that came from SOURCE.
+    /// Counter: pages that the kernel requested and that came from SOURCE.
     pub misses: u64,
     /// Counter: of these, pages that were known from before.
     pub refaults: u64,
-    /// Counter: pages that were taken in.
+    /// Counter: pages that were inserted.
     pub admitted: u64,
-    /// Counter: pages that were not taken in because they do not compress or belong to a stream.
+    /// Counter: pages that were not admitted because they do not compress or belong to a stream.
     pub bypassed: u64,
-    /// Counter: pages that were dropped to make room.
+    /// Counter: pages that were evicted.
     pub evicted: u64,
     /// Counter: pages written by programs.
     pub writes: u64,

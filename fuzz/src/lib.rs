@@ -1,6 +1,6 @@
 //! What the fuzz targets do with their input, and tests that do it with a fixed one.
 //!
-//! Each function here is one target: it takes any bytes and panics only where compcache is
+//! Each function here is one target: it takes any bytes and panics only if compcache is
 //! wrong. The programs in `fuzz_targets/` hand them the inputs of libFuzzer; the tests of this
 //! crate, which need neither a nightly compiler nor cargo-fuzz, those of a fixed random
 //! generator.

@@ -81,12 +81,12 @@ mod tests {
     #[test]
     fn drop_stops_and_joins() {
         let [stopped, ended] = [false; 2].map(|value| Arc::new(AtomicBool::new(value)));
-        let (told, tells) = (Arc::clone(&stopped), Arc::clone(&ended));
+        let (receiver, tells) = (Arc::clone(&stopped), Arc::clone(&ended));
         let thread = Background::start(
             "test/wait",
             move || {
                 assert_eq!(std::thread::current().name(), Some("test/wait"));
-                while !told.load(Ordering::Acquire) {
+                while !receiver.load(Ordering::Acquire) {
                     std::thread::park();
                 }
                 tells.store(true, Ordering::Release);
@@ -105,15 +105,15 @@ mod tests {
     #[test]
     fn one_that_is_detached_goes_on() {
         let (go_on, wait) = channel();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let run = move || {
-            let _ = tell.send(wait.recv());
+            let _ = sender.send(wait.recv());
         };
         Background::start("test/go", run, || panic!("stopped"))
             .unwrap()
             .detach();
         go_on.send(7).unwrap();
-        assert_eq!(told.recv().unwrap(), Ok(7));
+        assert_eq!(receiver.recv().unwrap(), Ok(7));
     }
 
     #[test]

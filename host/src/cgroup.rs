@@ -38,7 +38,7 @@ pub struct Hierarchies {
 }
 
 impl Hierarchies {
-    /// Those of this machine. None where /proc is not mounted.
+    /// Those of this machine. None if /proc is not mounted.
     #[must_use]
     pub fn of_this_process() -> Self {
         let table = mountinfo::read().unwrap_or_default();
@@ -77,7 +77,7 @@ impl Hierarchies {
     }
 
     /// The smallest limit of memory, in bytes, of this process's groups and those above them, which
-    /// all hold; `None` where none of them has one.
+    /// all hold; `None` if none of them has one.
     #[must_use]
     pub fn limit(&self) -> Option<u64> {
         self.iter()
@@ -155,11 +155,11 @@ fn own_directory(top: &Path, root: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// What version 1 says where nobody has set a limit: 2^63 rounded down to whole pages, of 4 to
+/// What version 1 says if nobody has set a limit: 2^63 rounded down to whole pages, of 4 to
 /// 64 KiB.
 const UNLIMITED: u64 = (1 << 63) - (64 << 10);
 
-/// The limit of a group itself, in bytes; `None` where it has none.
+/// The limit of a group itself, in bytes; `None` if it has none.
 #[must_use]
 pub fn limit(group: &Path, version: Version) -> Option<u64> {
     let file = match version {

@@ -18,7 +18,7 @@ pub struct Wake {
     wanted: AtomicBool,
     stop: AtomicBool,
     thread: OnceLock<Thread>,
-    /// Readable once the thread shall wake, where it waits for descriptors.
+    /// Readable once the thread shall wake, if it waits for descriptors.
     event: Option<OwnedFd>,
 }
 
@@ -95,13 +95,13 @@ impl Wake {
         Background::start(name, run, move || stopped.stop())
     }
 
-    /// Asks the thread to end when it looks. Where it is parked, it sleeps on.
+    /// Asks the thread to end when it looks. If it is parked, it sleeps on.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.signal();
     }
 
-    /// Whether work was asked for since this was last asked.
+    /// Whether work was requested since the last call.
     pub fn take(&self) -> bool {
         self.wanted.swap(false, Ordering::AcqRel)
     }
@@ -152,22 +152,22 @@ mod tests {
     #[test]
     fn it_works_until_there_is_nothing_to_do_and_again_when_woken() {
         let wake = Arc::new(Wake::default());
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let rounds = AtomicU32::new(0);
         let keeper = Keeper::start("test", Arc::clone(&wake), move || {
             let n = rounds.fetch_add(1, Ordering::Relaxed) + 1;
-            tell.send(n).unwrap();
+            sender.send(n).unwrap();
             n < 3
         })
         .unwrap();
-        assert_eq!([0; 3].map(|_| told.recv().unwrap()), [1, 2, 3]);
+        assert_eq!([0; 3].map(|_| receiver.recv().unwrap()), [1, 2, 3]);
         for n in 4..100 {
             wake.wake();
-            assert_eq!(told.recv().unwrap(), n);
+            assert_eq!(receiver.recv().unwrap(), n);
         }
         drop(keeper);
         assert!(
-            told.recv().is_err(),
+            receiver.recv().is_err(),
             "the thread has ended and has not worked again"
         );
     }
@@ -176,22 +176,22 @@ mod tests {
     fn a_thread_that_waits_for_descriptors_is_woken_and_ended() {
         for ends in [false, true] {
             let wake = Arc::new(Wake::with_event().unwrap());
-            let (tell, told) = mpsc::channel();
+            let (sender, receiver) = mpsc::channel();
             let thread = wake.spawn("test/wait", move |wake| {
-                tell.send(None).unwrap();
+                sender.send(None).unwrap();
                 while !wake.is_stopped() && !wake.take() {
                     wake.wait(&[] as &[OwnedFd], None);
                 }
-                tell.send(Some(wake.is_stopped())).unwrap();
+                sender.send(Some(wake.is_stopped())).unwrap();
             });
             let thread = thread.unwrap();
-            assert_eq!(told.recv().unwrap(), None, "begun");
+            assert_eq!(receiver.recv().unwrap(), None, "begun");
             if ends {
                 drop(thread);
             } else {
                 wake.wake();
             }
-            assert_eq!(told.recv().unwrap(), Some(ends));
+            assert_eq!(receiver.recv().unwrap(), Some(ends));
         }
     }
 

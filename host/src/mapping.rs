@@ -9,7 +9,7 @@ use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
 
 /// A mapped region of memory that belongs to one owner; unmapped on drop.
 ///
-/// It gives out pointers only. What lies there, and who else may change it, is known to whoever
+/// It returns pointers only. What lies there, and who else may change it, is known to whoever
 /// has mapped it.
 #[derive(Debug)]
 pub struct Mapping {

@@ -1,7 +1,7 @@
 //! The engine's host on Linux: memory in memfds, locks of parking_lot, the monotonic clock.
 //!
 //! Pool frames and slot table each live in a memfd of mode 0600, so that a later process can
-//! inherit them. Both are mapped in full but hold memory only where they were touched.
+//! inherit them. Both are mapped in full but hold memory only if they were touched.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -74,8 +74,8 @@ impl Host for LinuxHost {
         self.time.now_ns()
     }
 
-    fn relax(&self, attempt: u32) {
-        StdTime::relax(attempt);
+    fn backoff(&self, attempt: u32) {
+        StdTime::backoff(attempt);
     }
 
     fn pin(&self) {

@@ -26,7 +26,7 @@ pub struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// A line of the table; `None` where it is not as the kernel writes them.
+    /// A line of the table; `None` if it is not as the kernel writes them.
     fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         Some(Mount {
@@ -52,7 +52,7 @@ impl<'a> Mount<'a> {
 /// The table's text, for [`parse`].
 ///
 /// # Errors
-/// Where /proc is not mounted.
+/// If /proc is not mounted.
 pub fn read() -> io::Result<Vec<u8>> {
     proc::read(Path::new(PATH))
 }

@@ -13,7 +13,7 @@ use crate::cgroup::{Hierarchies, Version};
 /// Microseconds in [`WINDOW`] that some program has to wait for memory: a 20th.
 const STALL: u32 = 100_000;
 
-/// Microseconds; a multiple of 2 s may be asked for without privileges (Linux 6.5).
+/// Microseconds; a multiple of 2 s may be requested without privileges (Linux 6.5).
 const WINDOW: u32 = 2_000_000;
 
 /// A descriptor with an exceptional condition (`POLLPRI`) whenever some program waited for memory
@@ -91,7 +91,7 @@ mod tests {
         assert!(trigger.is_gone());
     }
 
-    /// Where the kernel reports pressure, the administrator can be notified of it.
+    /// If the kernel reports pressure, the administrator can be notified of it.
     #[test]
     fn there_are_triggers_where_the_kernel_has_them() {
         if !compcache_test_support::needs::root() {

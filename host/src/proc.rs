@@ -40,7 +40,7 @@ pub fn number(word: &[u8]) -> Option<u64> {
     std::str::from_utf8(word.trim_ascii()).ok()?.parse().ok()
 }
 
-/// The number that is all of a file; `None` where there is no such file, or no number in it.
+/// The number that is all of a file; `None` if there is no such file, or no number in it.
 #[must_use]
 pub fn number_in(path: &Path) -> Option<u64> {
     number(&read_or_empty(path))

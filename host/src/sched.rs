@@ -31,7 +31,7 @@ thread_local! {
     static STANDING: Cell<Standing> = const { Cell::new(Standing::Ordinary) };
 }
 
-/// Makes the calling thread an idle task (`SCHED_IDLE`): it runs where a CPU has nothing else to
+/// Makes the calling thread an idle task (`SCHED_IDLE`): it runs if a CPU has nothing else to
 /// do, and whoever wakes gets the CPU at once. While it holds a slot or an arena of a store, it is
 /// an ordinary task: see [`Host::pin`](compcache_engine::Host::pin).
 pub fn become_idle() {

@@ -6,7 +6,7 @@
 #   kernel/guest/debug-kernel.sh DIRECTORY [TEST]...
 #
 # DIRECTORY keeps the source and what is built of it (2 GB; half an hour of processor time, the first
-# time). TEST is the name of a test without .sh; all run where none is given, which takes hours.
+# time). TEST is the name of a test without .sh; all run if none is given, which takes hours.
 # Consoles are left in target/kernel/RELEASE/guests. Wants flex, bison, bc, libelf-dev and libssl-dev.
 set -euo pipefail
 

@@ -94,7 +94,7 @@ static void release_device(struct rzk_backing *backing)
 }
 
 /*
- * Marks a file as swap: nobody may write, truncate or swap on it. -EBUSY where somebody did already,
+ * Marks a file as swap: nobody may write, truncate or swap on it. -EBUSY if somebody did already,
  * or has it open for writing: he may write past the mark (a mapping does), and counts on what he
  * wrote, as a device in userspace does whose backing swap it is. One who opens it after the mark
  * cannot write.
@@ -135,7 +135,7 @@ static void release_file(struct rzk_backing *backing)
 
 /*
  * Opens and claims a partition or file; *pages is its size, *found the file system of a file. NULL
- * where that failed, with the step (RZK_BACKING_*) and the error. May sleep.
+ * if that failed, with the step (RZK_BACKING_*) and the error. May sleep.
  */
 struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_file_system *found,
 				     u32 *step, int *error)
@@ -247,7 +247,7 @@ static int add_extent(struct rzk_backing *backing, u64 page, u64 count, sector_t
 	return 0;
 }
 
-/* The sector of a page of a file; -ENXIO where it is not allocated in one piece. */
+/* The sector of a page of a file; -ENXIO if it is not allocated in one piece. */
 static int find_page(struct inode *inode, u64 page, sector_t *sector)
 {
 	unsigned int blocks = PAGE_SIZE >> inode->i_blkbits;
@@ -272,8 +272,8 @@ static int find_page(struct inode *inode, u64 page, sector_t *sector)
 }
 
 /*
- * Finds where pages 0..pages lie. -ENXIO where page *hole has no place of its own, -EFBIG where
- * the file system's blocks are larger than a page, -EINVAL where it tells no places. May sleep.
+ * Finds where pages 0..pages lie. -ENXIO if page *hole has no place of its own, -EFBIG if
+ * the file system's blocks are larger than a page, -EINVAL if it tells no places. May sleep.
  */
 int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole)
 {

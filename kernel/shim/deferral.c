@@ -89,7 +89,7 @@ static void run_moving(struct work_struct *work)
 }
 
 /*
- * Memory for a request that is to be deferred; its size is *size. NULL where there is none and the
+ * Memory for a request that is to be deferred; its size is *size. NULL if there is none and the
  * caller may not wait for that of another request. May sleep if it may wait.
  */
 void *rzk_deferral_new(struct rz_live *live, bool may_wait, size_t *size)
@@ -105,7 +105,7 @@ void *rzk_deferral_new(struct rz_live *live, bool may_wait, size_t *size)
 }
 
 /*
- * Has rz_deferred() called with the memory, which is freed when that has ended the request. Where it
+ * Has rz_deferred() called with the memory, which is freed when that has ended the request. If it
  * may not wait and has to, it is called once more, and then it may.
  */
 void rzk_deferral_queue(void *memory, bool may_wait)

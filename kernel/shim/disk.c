@@ -178,7 +178,7 @@ void rzk_disks_stop(void)
 	unregister_blkdev(major, RZK_NAME);
 }
 
-/* /dev/ramzswapN, with a size of 0; NULL and *error where there is none. May sleep. */
+/* /dev/ramzswapN, with a size of 0; NULL and *error if there is none. May sleep. */
 struct rzk_disk *rzk_disk_new(u32 number, bool synchronous, struct rz_device *device, int *error)
 {
 	struct rzk_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);

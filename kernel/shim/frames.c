@@ -122,7 +122,7 @@ bool rzk_memory_is_out(void)
 
 /*
  * Asks for some memory until the kernel has it, for which it kills a program if it must: for more than
- * comes free by itself where programs take each other's pages. It may free what file systems hold, but
+ * comes free by itself if programs take each other's pages. It may free what file systems hold, but
  * write no page: our own devices are full. Called by a thread of a device that holds nothing; sleeps.
  */
 void rzk_memory_ask(void)

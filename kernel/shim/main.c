@@ -69,7 +69,7 @@ MODULE_PARM_DESC(synchronous, "swap without read-ahead and without copies of pag
 
 static bool simd = true;
 module_param(simd, bool, 0444);
-MODULE_PARM_DESC(simd, "use vector instructions where the processor has them (default 1)");
+MODULE_PARM_DESC(simd, "use vector instructions if the processor has them (default 1)");
 
 static bool debug;
 module_param(debug, bool, 0444);

@@ -57,7 +57,7 @@ void rzk_bio_cursor(struct bio *bio, struct rzk_cursor *cursor)
 	cursor->at = bio->bi_iter;
 }
 
-/* Maps the page at the cursor; NULL where what is there is no whole page. */
+/* Maps the page at the cursor; NULL if what is there is no whole page. */
 void *rzk_bio_map(struct bio *bio, const struct rzk_cursor *cursor)
 {
 	struct bio_vec segment = bio_iter_iovec(bio, cursor->at);

@@ -47,7 +47,7 @@ static int run(void *argument)
 		sched_setattr_nocheck(current, &attr);
 	}
 	rz_thread_run(thread->live, thread->kind);
-	/* The core may have returned for want of work: kthread_stop() wants a thread that lives. */
+	/* The core may have returned for lack of work: kthread_stop() wants a thread that lives. */
 	while (!kthread_should_stop())
 		wait_event_idle(thread->sleep, kthread_should_stop());
 	return 0;

@@ -30,7 +30,7 @@ size_t rzk_zstd_decompressor_bytes(void)
 	return zstd_dctx_workspace_bound();
 }
 
-/* A compressor in memory, or NULL where that is too small. */
+/* A compressor in memory, or NULL if that is too small. */
 void *rzk_zstd_compressor(void *memory, size_t bytes)
 {
 	return zstd_init_cctx(memory, bytes);
@@ -41,7 +41,7 @@ void *rzk_zstd_decompressor(void *memory, size_t bytes)
 	return zstd_init_dctx(memory, bytes);
 }
 
-/* Length of a page's chunk, or 0 where it does not fit. */
+/* Length of a page's chunk, or 0 if it does not fit. */
 size_t rzk_zstd_compress(void *context, int level, const void *page, void *out, size_t room)
 {
 	zstd_parameters how = parameters(level);

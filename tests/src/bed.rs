@@ -33,7 +33,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// A bed without a daemon; `None`, after saying so, where this machine can't have one.
+    /// A bed without a daemon; `None`, after saying so, if this machine can't have one.
     ///
     /// # Panics
     /// As [`Machine::take`].
@@ -66,7 +66,7 @@ impl Bed {
     /// A bed whose daemon serves `devices` devices.
     ///
     /// # Panics
-    /// Where the daemon does not start.
+    /// If the daemon does not start.
     #[must_use]
     pub fn with_devices(devices: u32) -> Option<Bed> {
         let mut bed = Bed::new()?;
@@ -77,7 +77,7 @@ impl Bed {
     /// Starts the daemon and waits until it answers.
     ///
     /// # Panics
-    /// Where it ends instead.
+    /// If it ends instead.
     pub fn start(&mut self, arguments: &[&str]) {
         let mut command = self.command("compcached");
         self.start_by(command.args(arguments));
@@ -86,7 +86,7 @@ impl Bed {
     /// As [`Bed::start`], in a cgroup.
     ///
     /// # Panics
-    /// Where it ends instead.
+    /// If it ends instead.
     pub fn start_in(&mut self, group: &Cgroup, arguments: &[&str]) {
         let mut command = group.command(&binary("compcached"));
         self.set_environment(&mut command);
@@ -114,7 +114,7 @@ impl Bed {
     /// The daemon that [`Bed::start`] started.
     ///
     /// # Panics
-    /// Where none was.
+    /// If none was.
     pub fn daemon(&mut self) -> &mut Running {
         self.daemon.as_mut().expect("a daemon")
     }
@@ -122,7 +122,7 @@ impl Bed {
     /// As [`Bed::daemon`], for the test to see its end. The bed has none then.
     ///
     /// # Panics
-    /// Where none was started.
+    /// If none was started.
     pub fn take_daemon(&mut self) -> Running {
         self.daemon.take().expect("a daemon")
     }
@@ -176,7 +176,7 @@ impl Bed {
     /// The command that runs one of our programs on this bed.
     ///
     /// # Panics
-    /// Where it is not there.
+    /// If it is not there.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(binary(program));
@@ -239,9 +239,9 @@ impl Bed {
     /// Asks the daemon something over its socket.
     ///
     /// # Panics
-    /// Where it refuses.
+    /// If it refuses.
     #[track_caller]
-    pub fn ask(&self, request: &Request) -> Response {
+    pub fn request(&self, request: &Request) -> Response {
         self.client()
             .request(request)
             .unwrap_or_else(|error| panic!("{request:?}: {error}"))
@@ -250,7 +250,7 @@ impl Bed {
     /// A connection to the daemon.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is none.
     #[track_caller]
     #[must_use]
     pub fn client(&self) -> Client {
@@ -260,11 +260,11 @@ impl Bed {
     /// The daemon's state and that of all its devices.
     ///
     /// # Panics
-    /// Where the daemon does not answer.
+    /// If the daemon does not answer.
     #[track_caller]
     #[must_use]
     pub fn status(&self) -> (DaemonStatus, Vec<DeviceStatus>) {
-        match self.ask(&Request::Status { device: None }) {
+        match self.request(&Request::Status { device: None }) {
             Response::Status { daemon, devices } => (daemon, devices),
             other => panic!("{other:?}"),
         }
@@ -273,7 +273,7 @@ impl Bed {
     /// The state of one device.
     ///
     /// # Panics
-    /// Where the daemon does not answer.
+    /// If the daemon does not answer.
     #[track_caller]
     #[must_use]
     pub fn device(&self, number: u32) -> DeviceStatus {
@@ -299,7 +299,7 @@ impl Bed {
     /// Asserts that nothing of this bed is left: no process, no swap, no loop device, no mount.
     ///
     /// # Panics
-    /// Where something is.
+    /// If something is.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         let directory = self.directory();
@@ -335,7 +335,7 @@ impl Drop for Bed {
         let directory = self.directory.path().to_owned();
         for device in loops_under(&directory) {
             if compcache_device::swap::find(&device).is_ok_and(|entry| entry.is_some()) {
-                // Where it fails the daemon stays, which the next lines show.
+                // If it fails the daemon stays, which the next lines show.
                 let _ = compcache_device::swap::off(&device);
             }
         }

@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 ///
 /// `cargo test` builds the programs of a package only for that package's own tests. So the first
 /// call runs `cargo build` for the whole workspace, in the profile and target directory of this
-/// test (found by its own path, `TARGET/PROFILE/deps/NAME`); where all is fresh that takes a
+/// test (found by its own path, `TARGET/PROFILE/deps/NAME`); if all is fresh that takes a
 /// fraction of a second. With `COMPCACHE_BIN_DIR` set, the programs in that directory are tested
 /// instead and nothing is built.
 ///
 /// # Panics
-/// Where the build fails or the program is not there.
+/// If the build fails or the program is not there.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
@@ -25,7 +25,7 @@ pub fn binary(name: &str) -> PathBuf {
 /// The path of one of this package's own programs, which Cargo builds beside the tests' directory.
 ///
 /// # Panics
-/// Where it is not there.
+/// If it is not there.
 #[must_use]
 pub fn test_program(name: &str) -> PathBuf {
     let path = profile_directory().join(name);

@@ -26,7 +26,7 @@ impl Cgroup {
     /// without limit.
     ///
     /// # Panics
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     #[must_use]
     pub fn new(limit: u64) -> Cgroup {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -52,7 +52,7 @@ impl Cgroup {
     /// Changes the limit.
     ///
     /// # Panics
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn set_limit(&self, limit: u64) {
         self.set(
             if self.v2 {
@@ -84,7 +84,7 @@ impl Cgroup {
     /// dropped.
     ///
     /// # Panics
-    /// Where the kernel does not say.
+    /// If the kernel does not say.
     #[must_use]
     pub fn used(&self) -> u64 {
         let used = self
@@ -103,7 +103,7 @@ impl Cgroup {
         used.saturating_sub(files)
     }
 
-    /// Bytes of swap that its processes have in use; 0 where the kernel does not account swap.
+    /// Bytes of swap that its processes have in use; 0 if the kernel does not account swap.
     #[must_use]
     pub fn swap(&self) -> u64 {
         let number = |file| self.number(file).unwrap_or(0);

@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 /// port.
 ///
 /// # Panics
-/// Where gcc fails.
+/// If gcc fails.
 #[must_use]
 pub fn guest(directory: &Path) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");

@@ -24,7 +24,7 @@ impl Hog {
     /// `seed` makes its content another than that of other hogs.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     #[must_use]
     pub fn start(group: &Cgroup, kind: Kind, bytes: u64, seed: u64) -> Hog {
         let mut child = group
@@ -54,46 +54,46 @@ impl Hog {
     /// Writes every page.
     ///
     /// # Panics
-    /// Where it dies or takes longer than [`DEADLINE`], as with the other commands.
+    /// If it dies or takes longer than [`DEADLINE`], as with the other commands.
     #[track_caller]
     pub fn fill(&mut self) {
-        self.tell("fill");
+        self.send("fill");
     }
 
     /// Checks every page and writes its next version.
     ///
     /// # Panics
-    /// Where a page is not what it should be.
+    /// If a page is not what it should be.
     #[track_caller]
     pub fn change(&mut self) {
-        self.tell("change");
+        self.send("change");
     }
 
     /// As [`Hog::change`], but in an order that jumps through memory.
     ///
     /// # Panics
-    /// Where a page is not what it should be.
+    /// If a page is not what it should be.
     #[track_caller]
     pub fn change_at_random(&mut self) {
-        self.tell("random");
+        self.send("random");
     }
 
     /// Checks every page.
     ///
     /// # Panics
-    /// Where a page is not what it should be.
+    /// If a page is not what it should be.
     #[track_caller]
     pub fn verify(&mut self) {
-        self.tell("verify");
+        self.send("verify");
     }
 
     /// Gives a command; gives its answer, or how the hog ended instead.
     ///
     /// # Panics
-    /// Where it neither answers nor ends within [`DEADLINE`].
+    /// If it neither answers nor ends within [`DEADLINE`].
     #[track_caller]
-    pub fn ask(&mut self, command: &str) -> String {
-        // Where it has died, the answer says so.
+    pub fn command(&mut self, command: &str) -> String {
+        // If it has died, the answer says so.
         let _ = writeln!(self.input, "{command}");
         match self.answers.recv_timeout(DEADLINE) {
             Ok(answer) => answer,
@@ -106,15 +106,15 @@ impl Hog {
     }
 
     #[track_caller]
-    fn tell(&mut self, command: &str) {
-        let answer = self.ask(command);
+    fn send(&mut self, command: &str) {
+        let answer = self.command(command);
         assert_eq!(answer, "ok", "the hog's answer to {command}");
     }
 }
 
 impl Drop for Hog {
     fn drop(&mut self) {
-        // Both do nothing where it has ended and was waited for.
+        // Both do nothing if it has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -33,11 +33,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Waits until no other test uses the machine. `None`, after saying so, where the machine
+    /// Waits until no other test uses the machine. `None`, after saying so, if the machine
     /// lacks what is needed: root, `/dev/fuse`, loop devices, a memory cgroup, programs.
     ///
     /// # Panics
-    /// Instead of `None` where `COMPCACHE_REQUIRE_ROOT_TESTS` is 1.
+    /// Instead of `None` if `COMPCACHE_REQUIRE_ROOT_TESTS` is 1.
     #[must_use]
     pub fn take() -> Option<Machine> {
         if !needs::root()
@@ -57,7 +57,7 @@ impl Machine {
 /// Mount points at or under `directory`.
 ///
 /// # Panics
-/// Where `/proc/self/mountinfo` can't be read.
+/// If `/proc/self/mountinfo` can't be read.
 #[must_use]
 pub fn mounts_under(directory: &Path) -> Vec<PathBuf> {
     let table = mountinfo::read().expect("the mounts");

@@ -6,7 +6,7 @@ use std::io;
 use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
 
 /// A shared mapping of a file. Before it is touched the kernel is asked whether that is possible:
-/// so where the file is too short or can't be read, there is an error and not a signal.
+/// so if the file is too short or can't be read, there is an error and not a signal.
 #[derive(Debug)]
 pub struct Map {
     start: *mut u8,
@@ -54,7 +54,7 @@ impl Map {
     /// Bytes of the file.
     ///
     /// # Errors
-    /// EFAULT where the file has no such bytes or they can't be read.
+    /// EFAULT if the file has no such bytes or they can't be read.
     ///
     /// # Panics
     /// Outside of the mapping.

@@ -54,10 +54,10 @@ pub struct MountBed {
 }
 
 impl MountBed {
-    /// A bed whose daemon runs; `None`, after saying so, where this machine can't have one.
+    /// A bed whose daemon runs; `None`, after saying so, if this machine can't have one.
     ///
     /// # Panics
-    /// Where the daemon does not start.
+    /// If the daemon does not start.
     #[must_use]
     pub fn new() -> Option<MountBed> {
         Self::around(Bed::with_devices(1)?)
@@ -66,7 +66,7 @@ impl MountBed {
     /// As [`MountBed::new`], with the daemon in a cgroup, which must live longer.
     ///
     /// # Panics
-    /// Where the daemon does not start.
+    /// If the daemon does not start.
     #[must_use]
     pub fn in_group(group: &Cgroup) -> Option<MountBed> {
         let mut bed = Bed::new()?;
@@ -92,7 +92,7 @@ impl MountBed {
     /// As [`MountBed::new`], with SOURCE or a memory file system mounted.
     ///
     /// # Panics
-    /// Where one of them is refused.
+    /// If one of them is refused.
     #[must_use]
     pub fn mounted(mode: Mode, options: &[&str]) -> Option<MountBed> {
         let bed = MountBed::new()?;
@@ -126,7 +126,7 @@ impl MountBed {
     /// Runs `compcache mount`. A memory file system needs `--size` among the options.
     ///
     /// # Panics
-    /// Where it fails.
+    /// If it fails.
     #[track_caller]
     pub fn mount(&self, mode: Mode, options: &[&str]) {
         self.try_mount(mode, options).success();
@@ -151,7 +151,7 @@ impl MountBed {
     /// Runs `compcache umount`.
     ///
     /// # Panics
-    /// Where it fails, or something is still mounted.
+    /// If it fails, or something is still mounted.
     #[track_caller]
     pub fn umount(&self) {
         Outcome::of(self.bed.command("compcache").arg("umount").arg(&self.point)).success();
@@ -167,7 +167,7 @@ impl MountBed {
     /// What `compcache status --json` says of the mount.
     ///
     /// # Panics
-    /// Where it says nothing of it.
+    /// If it says nothing of it.
     #[track_caller]
     #[must_use]
     pub fn status(&self) -> MountStatus {
@@ -185,7 +185,7 @@ impl MountBed {
     /// Kills the daemon.
     ///
     /// # Panics
-    /// Where it has ended already.
+    /// If it has ended already.
     pub fn kill(&mut self) {
         self.watchdog.watch(0);
         let daemon = self.bed.take_daemon();
@@ -197,7 +197,7 @@ impl MountBed {
     /// Starts the daemon again.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn restart(&mut self) {
         self.bed.start(&["--num-devices", "1"]);
         self.watch();
@@ -208,7 +208,7 @@ impl MountBed {
     /// message must say.
     ///
     /// # Panics
-    /// Where that does not help.
+    /// If that does not help.
     pub fn mount_again(&mut self, mode: Mode, options: &[&str]) {
         self.restart();
         let first = self.try_mount(mode, options);
@@ -226,7 +226,7 @@ impl MountBed {
     /// Process number of the daemon.
     ///
     /// # Panics
-    /// Where none runs.
+    /// If none runs.
     #[must_use]
     pub fn pid(&mut self) -> u32 {
         self.bed.daemon().pid()
@@ -235,7 +235,7 @@ impl MountBed {
     /// The daemon's resident memory in bytes.
     ///
     /// # Panics
-    /// Where none runs.
+    /// If none runs.
     #[must_use]
     pub fn resident(&mut self) -> u64 {
         status_field(self.pid(), "VmRSS") << 10
@@ -250,7 +250,7 @@ impl MountBed {
 /// The number after the key `name` in `/proc/PID/status`.
 ///
 /// # Panics
-/// Where there is none.
+/// If there is none.
 #[must_use]
 pub fn status_field(pid: u32, name: &str) -> u64 {
     let path = format!("/proc/{pid}/status");
@@ -262,7 +262,7 @@ pub fn status_field(pid: u32, name: &str) -> u64 {
 /// Makes the kernel drop what it holds of a file, as far as that is clean.
 ///
 /// # Panics
-/// Where the kernel refuses.
+/// If the kernel refuses.
 pub fn drop_page_cache(file: &File) {
     rustix::fs::fadvise(file, 0, None, Advice::DontNeed).expect("fadvise");
 }
@@ -300,7 +300,7 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        // Where the thread has ended already, there is nothing to stop.
+        // If the thread has ended already, there is nothing to stop.
         let _ = self.stop.send(());
     }
 }

@@ -29,7 +29,7 @@ impl Outcome {
     /// Runs a program to its end, with no standard input unless that is set.
     ///
     /// # Panics
-    /// Where it does not start, or does not end within [`DEADLINE`].
+    /// If it does not start, or does not end within [`DEADLINE`].
     pub fn of(command: &mut Command) -> Outcome {
         Running::start(command.stdin(Stdio::null())).finish()
     }
@@ -37,7 +37,7 @@ impl Outcome {
     /// Asserts that it succeeded, and gives its standard output.
     ///
     /// # Panics
-    /// Where it did not.
+    /// If it did not.
     #[track_caller]
     pub fn success(self) -> String {
         assert!(self.status.success(), "{self}");
@@ -48,7 +48,7 @@ impl Outcome {
     /// standard error each of `words`.
     ///
     /// # Panics
-    /// Where it did not.
+    /// If it did not.
     #[track_caller]
     pub fn refused(&self, words: &[&str]) {
         assert!(
@@ -95,7 +95,7 @@ impl OnTerminal {
     /// Starts a program on a new terminal.
     ///
     /// # Panics
-    /// Where it does not start, or an argument is not a plain word.
+    /// If it does not start, or an argument is not a plain word.
     pub fn start(program: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         // Not beside a shell, which the key would end.
         let mut line = format!("exec {}", program.to_str().expect("UTF-8"));
@@ -118,7 +118,7 @@ impl OnTerminal {
     /// Presses Ctrl-C.
     ///
     /// # Panics
-    /// Where the terminal has gone.
+    /// If the terminal has gone.
     pub fn interrupt(&mut self) {
         self.keys.write_all(b"\x03").expect("the terminal");
     }
@@ -149,7 +149,7 @@ impl Running {
     /// Starts a program, its output going to files that [`Running::finish`] reads.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn start(command: &mut Command) -> Running {
         let text = format!("{command:?}");
         take_interrupts(command);
@@ -176,7 +176,7 @@ impl Running {
     /// Whether it has ended.
     ///
     /// # Panics
-    /// Where the kernel does not say.
+    /// If the kernel does not say.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("waitpid").is_some()
     }
@@ -184,7 +184,7 @@ impl Running {
     /// What it has printed to standard output so far.
     ///
     /// # Panics
-    /// Where that can't be read.
+    /// If that can't be read.
     pub fn stdout(&self) -> String {
         content(&self.stdout)
     }
@@ -192,7 +192,7 @@ impl Running {
     /// What it has printed to standard error so far.
     ///
     /// # Panics
-    /// Where that can't be read.
+    /// If that can't be read.
     pub fn stderr(&self) -> String {
         content(&self.stderr)
     }
@@ -200,7 +200,7 @@ impl Running {
     /// Sends it a signal.
     ///
     /// # Panics
-    /// Where it has ended already.
+    /// If it has ended already.
     pub fn signal(&self, signal: i32) {
         assert!(
             try_signal(self.pid(), signal),
@@ -212,7 +212,7 @@ impl Running {
     /// Waits for its end.
     ///
     /// # Panics
-    /// Where it has not ended after [`DEADLINE`].
+    /// If it has not ended after [`DEADLINE`].
     pub fn finish(mut self) -> Outcome {
         let status = self.wait(DEADLINE).unwrap_or_else(|| {
             let (out, err) = (self.stdout(), self.stderr());
@@ -229,7 +229,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end; `None` where that takes longer than `patience`.
+    /// Waits for its end; `None` if that takes longer than `patience`.
     pub(crate) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
         until_or(patience, &mut || self.child.try_wait().ok().flatten())
     }
@@ -237,7 +237,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both do nothing where it has ended and was waited for.
+        // Both do nothing if it has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 /// Writes a file of `bytes` without holes and makes a swap area of it with mkswap(8).
 ///
 /// # Panics
-/// Where that fails.
+/// If that fails.
 pub fn swap_file(path: &Path, bytes: u64) {
     filled_file(path, bytes);
     mkswap(path);
@@ -37,7 +37,7 @@ impl LoopFile {
     /// A loop device over a new swap area of `bytes` in the file `path`.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     #[must_use]
     pub fn swap(path: &Path, bytes: u64) -> LoopFile {
         filled_file(path, bytes);
@@ -82,7 +82,7 @@ impl SmallFilesystem {
     /// An ext4 file system of `bytes`, without a journal, mounted at the new directory `place`.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     #[must_use]
     pub fn new(place: &Path, bytes: u64) -> SmallFilesystem {
         let file = place.with_extension("ext4");
@@ -105,7 +105,7 @@ impl SmallFilesystem {
     /// Fills it to the last block.
     ///
     /// # Panics
-    /// Where it does not get full.
+    /// If it does not get full.
     pub fn fill(&self) {
         let mut number = 0;
         // Blocks that wait for their place in memory are given back on their way to the disk: go

@@ -37,7 +37,7 @@ impl Tree {
     /// `leave_out` wants to leave out.
     ///
     /// # Panics
-    /// Where something can't be read.
+    /// If something can't be read.
     #[must_use]
     pub fn read(directory: &Path, detail: Detail, leave_out: impl Fn(&Path) -> bool) -> Tree {
         let mut entries = BTreeMap::new();
@@ -67,7 +67,7 @@ impl Tree {
     /// Asserts that another tree is the same.
     ///
     /// # Panics
-    /// Where it is not, with the first differences.
+    /// If it is not, with the first differences.
     #[track_caller]
     pub fn assert_same(&self, other: &Tree, what: &str) {
         let mut differences = Vec::new();

@@ -17,7 +17,7 @@ const OVERFLOW: u64 = (SIZE - LIMIT) / PAGE;
 const BACKING: u64 = 160 * MIB;
 
 fn swap_on(bed: &Bed, backing: PathBuf, memlimit: Option<u64>) {
-    bed.ask(&Request::SwapOn {
+    bed.request(&Request::SwapOn {
         device: Some(0),
         params: ParamsUpdate {
             backing_swap: Some(backing),
@@ -77,10 +77,10 @@ fn pages_over_the_limit_go_to_a_partition() {
     assert_eq!((worked.failed_reads, worked.failed_writes), (0, 0));
     drop(hog);
     drop(group);
-    bed.ask(&Request::SwapOff { device: None });
+    bed.request(&Request::SwapOff { device: None });
     // The partition is free again, and still a swap area for somebody else.
     swap_on(&bed, partition.device().to_owned(), None);
-    bed.ask(&Request::SwapOff { device: None });
+    bed.request(&Request::SwapOff { device: None });
 }
 
 /// A page has its own place in the backing swap, whatever was there before: overwriting moves it
@@ -92,7 +92,7 @@ fn pages_move_between_memory_and_file() {
     };
     let path = bed.directory().join("backing");
     swap_file(&path, 4 * MIB);
-    bed.ask(&Request::Configure {
+    bed.request(&Request::Configure {
         device: 0,
         params: ParamsUpdate {
             backing_swap: Some(path),
@@ -124,10 +124,10 @@ fn pages_move_between_memory_and_file() {
     let worked = stats(&bed, 0);
     assert_eq!(worked.backing_pages, 1023, "{worked:?}");
     drop(disk);
-    bed.ask(&Request::Reset { device: 0 });
+    bed.request(&Request::Reset { device: 0 });
 }
 
-/// Where the backing swap fails, the write fails and is counted; every other page stays as it is.
+/// If the backing swap fails, the write fails and is counted; every other page stays as it is.
 /// The file is cut short behind our back on a file system that is then filled to the brim.
 #[test]
 fn full_disk_under_the_backing_swap() {
@@ -137,7 +137,7 @@ fn full_disk_under_the_backing_swap() {
     let small = SmallFilesystem::new(&bed.directory().join("small"), 24 * MIB);
     let path = small.place().join("backing");
     swap_file(&path, 8 * MIB);
-    bed.ask(&Request::Configure {
+    bed.request(&Request::Configure {
         device: 0,
         params: ParamsUpdate {
             backing_swap: Some(path.clone()),
@@ -188,7 +188,7 @@ fn full_disk_under_the_backing_swap() {
         assert!(*back == *page(kind, index, 0), "page {index}");
     }
     drop(disk);
-    bed.ask(&Request::Reset { device: 0 });
+    bed.request(&Request::Reset { device: 0 });
 }
 
 /// Every other page compresses.

@@ -257,12 +257,61 @@ fn sizes() {
             compcache_fails(&bed, args, 2, &[value, word, option]);
         }
     }
-    compcache_fails(
-        &bed,
-        &["swap", "on", "--priority=-1"],
-        2,
-        &["-1", "0..=32767"],
-    );
+}
+
+/// No words of a library's: each says what to give.
+#[test]
+fn whole_numbers() {
+    let bed = Bed::without_root();
+    let seconds = "give a whole number of seconds, from 1 to 86400";
+    for value in ["x", "", "1.5", "99999999999999999999"] {
+        for (args, option, wanted) in [
+            (
+                &["swap", "on"][..],
+                "--priority",
+                "give a whole number from 0 to 32767",
+            ),
+            (&["swap", "set", "ramzswap0"], "--recompress-after", seconds),
+            (
+                &["swap", "set", "ramzswap0"],
+                "--recompress-cpu",
+                "give a whole number of per cent, from 1 to 100",
+            ),
+            (
+                &["mount", "--write-back", "/a", "/b"],
+                "--dirty-after",
+                seconds,
+            ),
+            (
+                &["mount", "/a", "/b"],
+                "--revalidate",
+                "give a whole number of seconds, from 0 to 86400",
+            ),
+            (
+                &["daemon"],
+                "--num-devices",
+                "give a whole number from 1 to 64",
+            ),
+            (
+                &["daemon"],
+                "--disksize_kb",
+                "give a whole number of kilobytes",
+            ),
+        ] {
+            let argument = format!("{option}={value}");
+            let args = [args, &[&argument]].concat();
+            compcache_fails(&bed, &args, 2, &[value, option, wanted]);
+        }
+    }
+    for value in ["-1", "32768"] {
+        let argument = format!("--priority={value}");
+        compcache_fails(
+            &bed,
+            &["swap", "on", &argument],
+            2,
+            &[value, "give a whole number from 0 to 32767"],
+        );
+    }
 }
 
 #[test]

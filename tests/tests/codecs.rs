@@ -24,11 +24,11 @@ fn swap_on(bed: &Bed, device: u32, codec: &str) {
         },
         priority: None,
     };
-    assert!(matches!(bed.ask(&request), Response::SwappedOn { .. }));
+    assert!(matches!(bed.request(&request), Response::SwappedOn { .. }));
 }
 
 fn swap_off(bed: &Bed, device: u32) {
-    bed.ask(&Request::SwapOff {
+    bed.request(&Request::SwapOff {
         device: Some(device),
     });
 }
@@ -110,7 +110,7 @@ fn codec_is_changed_while_swapping() {
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 7);
     hog.fill();
     for codec in ["lzo", "zstd:3", "lz4"] {
-        bed.ask(&Request::Set {
+        bed.request(&Request::Set {
             device: 0,
             params: ParamsUpdate {
                 codec: Some(codec.into()),
@@ -155,7 +155,7 @@ fn two_devices_side_by_side() {
     };
     // The second one has the higher priority: it takes what comes until it is full.
     for (device, codec, size) in [(0, "wkdm", 2 * SIZE), (1, "zstd", 32 * MIB)] {
-        bed.ask(&Request::SwapOn {
+        bed.request(&Request::SwapOn {
             device: Some(device),
             params: ParamsUpdate {
                 disksize: Some(size),

@@ -15,7 +15,7 @@ fn end_of_a_program_frees_its_memory() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    bed.ask(&Request::SwapOn {
+    bed.request(&Request::SwapOn {
         device: Some(0),
         params: ParamsUpdate {
             disksize: Some(2 * SIZE),
@@ -47,7 +47,7 @@ fn discard_of_the_whole_disk() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    bed.ask(&Request::Configure {
+    bed.request(&Request::Configure {
         device: 0,
         params: ParamsUpdate {
             disksize: Some(16 * MIB),

@@ -16,7 +16,7 @@ const SIZE: u64 = 96 * MIB;
 const LIMIT: u64 = 32 * MIB;
 
 fn swap_on(bed: &Bed) {
-    bed.ask(&Request::SwapOn {
+    bed.request(&Request::SwapOn {
         device: Some(0),
         params: ParamsUpdate {
             disksize: Some(2 * SIZE),
@@ -27,7 +27,7 @@ fn swap_on(bed: &Bed) {
 }
 
 fn init(bed: &Bed, disksize: u64) {
-    bed.ask(&Request::Configure {
+    bed.request(&Request::Configure {
         device: 0,
         params: ParamsUpdate {
             disksize: Some(disksize),
@@ -43,7 +43,7 @@ fn signals_while_swapped_on() {
     let Some(mut bed) = Bed::new() else { return };
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         bed.start(&["--disksize_kb", &(2 * SIZE / 1024).to_string()]);
-        bed.ask(&Request::SwapOn {
+        bed.request(&Request::SwapOn {
             device: Some(0),
             params: ParamsUpdate::default(),
             priority: None,
@@ -184,7 +184,7 @@ fn daemon_killed_with_pages_on_its_device() {
     assert_eq!(daemon.finish().code(), 128 + 9);
     assert!(Client::connect_now(&bed.runtime_dir()).is_err());
     // The pages are lost, so their owner can't go on: it must not get wrong ones.
-    let answer = hog.ask("verify");
+    let answer = hog.command("verify");
     assert!(answer.starts_with("ended: "), "{answer}");
     drop(hog);
     drop(group);
@@ -247,7 +247,7 @@ fn block_device_has_sectors_of_a_page() {
 }
 
 /// A hog with pages on a device of the daemon, in a cgroup in which they do not fit back. `None`
-/// where there is other swap, to which they could go.
+/// if there is other swap, to which they could go.
 fn hog_that_does_not_fit(bed: &Bed, seed: u64) -> Option<(Cgroup, Hog)> {
     let others = compcache_device::swap::active().unwrap();
     if !needs::need(others.is_empty(), "needs a machine without other swap") {
@@ -314,7 +314,7 @@ fn second_signal_with_force_loses_pages() {
     daemon.signal(libc::SIGTERM);
     let out = daemon.finish();
     assert_eq!(out.code(), 1, "{out}");
-    let answer = hog.ask("verify");
+    let answer = hog.command("verify");
     assert!(answer.starts_with("ended: "), "{answer}");
     drop(hog);
     drop(group);

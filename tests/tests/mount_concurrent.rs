@@ -41,7 +41,7 @@ fn finish(all: impl IntoIterator<Item = Running>) {
     }
 }
 
-/// The file through the mount, from the kernel's cache and from ours, and on SOURCE: all the same.
+/// The file through the mount, from the kernel's cache and from ours, and on SOURCE: identical.
 fn read_everywhere(bed: &MountBed, mode: Mode, name: &str) -> Vec<u8> {
     let path = bed.point().join(name);
     let bytes = fs::read(&path).unwrap();

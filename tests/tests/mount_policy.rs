@@ -116,7 +116,7 @@ fn loop_larger_than_the_cache() {
     bed.umount();
 }
 
-/// Where the memory of the daemon's cgroup gets short, the cache gives some back, again and again.
+/// If the memory of the daemon's cgroup gets short, the cache gives some back, again and again.
 #[test]
 fn cache_shrinks_where_memory_is_short() {
     let group = Cgroup::new(512 * MIB);

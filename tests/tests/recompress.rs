@@ -32,7 +32,7 @@ fn cold_pages_get_smaller_and_come_back_as_they_were() {
         },
         priority: None,
     };
-    assert!(matches!(bed.ask(&request), Response::SwappedOn { .. }));
+    assert!(matches!(bed.request(&request), Response::SwappedOn { .. }));
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 1999);
     hog.fill();
@@ -40,7 +40,7 @@ fn cold_pages_get_smaller_and_come_back_as_they_were() {
     assert_eq!(before.recompressed, 0);
     assert!(before.good_compress > OVERFLOW / 3, "{before:?}");
 
-    bed.ask(&Request::Set {
+    bed.request(&Request::Set {
         device: 0,
         params: ParamsUpdate {
             recompress: Some("zstd:1".into()),

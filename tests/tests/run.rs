@@ -242,8 +242,8 @@ fn two_runs_share_the_device() {
     bed.assert_nothing_left();
 }
 
-/// When `compcache run` is killed, the device is given back all the same, with every page that any
-/// program has on it, and a daemon with nothing else to do ends.
+/// When `compcache run` is killed, the device is given back anyway, with every page that any program
+/// has on it, and a daemon with nothing else to do ends.
 #[test]
 fn killed_run_gives_its_device_back() {
     let Some(bed) = Bed::new() else { return };

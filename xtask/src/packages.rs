@@ -53,12 +53,12 @@ pub(crate) fn missing() -> Vec<Program> {
         .collect()
 }
 
-/// Installs programs' packages. Where that would remove an installed package, the program's is
+/// Installs programs' packages. If that would remove an installed package, the program's is
 /// unpacked into `state` instead; the result is the directories of such programs, for `PATH`.
 ///
 /// # Errors
 ///
-/// apt fails; nothing is said about root here.
+/// apt fails; nothing is output about root here.
 pub(crate) fn install(programs: &[Program], state: &Path) -> Result<Vec<PathBuf>> {
     // PostgreSQL's package would start a database cluster of its own: tests make theirs.
     let clusters = Path::new("/etc/postgresql-common/createcluster.d");
@@ -149,7 +149,7 @@ fn removals(plan: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Debian's release number, 12 where the machine is another system.
+/// Debian's release number, 12 if the machine is another system.
 fn machine_release() -> u32 {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let number = text
@@ -193,8 +193,8 @@ mod tests {
         fs::create_dir_all(root.path().join("usr/bin")).unwrap();
         fs::copy("/bin/echo", root.path().join("usr/bin/echo")).unwrap();
         let directory = wrappers(root.path(), &["echo"], &root.path().join("bin")).unwrap();
-        let said = command::output(Command::new(directory.join("echo")).arg("a b")).unwrap();
-        assert_eq!(said, "a b\n");
+        let output = command::output(Command::new(directory.join("echo")).arg("a b")).unwrap();
+        assert_eq!(output, "a b\n");
         assert!(wrappers(root.path(), &["absent"], &root.path().join("bin")).is_err());
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Test {
     arguments: Vec<OsString>,
 }
 
-/// Tests that may be skipped, as a whole or in part, where the kernel or the hardware lacks what no
+/// Tests that may be skipped, as a whole or in part, if the kernel or the hardware lacks what no
 /// package gives; a name that ends in `::` is a module's. They are named at the end, and are no failure.
 const EXCUSED: [(&str, &str); 6] = [
     // Each test of a device, over the other transport.
@@ -87,7 +87,7 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     if !excused && !test.allow_skips {
-        eprintln!("xtask: tests were skipped; --allow-skips passes all the same");
+        eprintln!("xtask: tests were skipped; --allow-skips passes anyway");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -126,8 +126,8 @@ fn report(skipped: &str) -> bool {
 
 /// Whether a line of the log is that of a test of [`EXCUSED`], for its reason.
 fn is_excused(line: &str) -> bool {
-    let said = line.strip_prefix("SKIPPED: ");
-    let Some((test, feature)) = said.and_then(|said| said.split_once(": needs a kernel with "))
+    let skip = line.strip_prefix("SKIPPED: ");
+    let Some((test, feature)) = skip.and_then(|skip| skip.split_once(": needs a kernel with "))
     else {
         return false;
     };

@@ -134,7 +134,7 @@ mod tests {
     /// What a server says, and what it was told.
     struct Wire {
         says: std::io::Cursor<Vec<u8>>,
-        told: Vec<u8>,
+        sent: Vec<u8>,
     }
 
     impl Read for Wire {
@@ -145,7 +145,7 @@ mod tests {
 
     impl Write for Wire {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.told.write(bytes)
+            self.sent.write(bytes)
         }
 
         fn flush(&mut self) -> std::io::Result<()> {
@@ -156,7 +156,7 @@ mod tests {
     fn wire(says: &[&[u8]]) -> Wire {
         Wire {
             says: std::io::Cursor::new(says.concat()),
-            told: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
@@ -168,8 +168,8 @@ mod tests {
     fn hands_are_shaken_in_the_new_style() {
         let connection = Connection::new(wire(&[GREETING, EXPORT])).unwrap();
         assert_eq!(connection.bytes, 65536);
-        let told = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0";
-        assert_eq!(connection.stream.told, told);
+        let sent = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0";
+        assert_eq!(connection.stream.sent, sent);
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         let reply = b"\x67\x44\x66\x98\0\0\0\0\0\0\0\0\0\0\0\x07";
         let says = wire(&[greeting, EXPORT, &[0; 124], reply]);
         let mut connection = Connection::new(says).unwrap();
-        assert_eq!(connection.stream.told[..4], [0; 4]);
+        assert_eq!(connection.stream.sent[..4], [0; 4]);
         assert_eq!(connection.reply(|_| None).unwrap(), 7);
     }
 
@@ -188,16 +188,16 @@ mod tests {
         let page = [0xa5; PAGE_SIZE];
         let says = wire(&[GREETING, EXPORT, &ok(2), &page, &ok(1)]);
         let mut connection = Connection::new(says).unwrap();
-        connection.stream.told.clear();
+        connection.stream.sent.clear();
         connection.ask_write(1, 3, &[7; PAGE_SIZE]).unwrap();
         connection.ask_read(2, 5).unwrap();
-        let told = &connection.stream.told;
-        assert_eq!(told.len(), HEADER + PAGE_SIZE + HEADER);
+        let sent = &connection.stream.sent;
+        assert_eq!(sent.len(), HEADER + PAGE_SIZE + HEADER);
         let write = b"\x25\x60\x95\x13\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x30\0\0\0\x10\0";
-        assert_eq!(told[..HEADER], *write);
-        assert_eq!(told[HEADER..HEADER + PAGE_SIZE], [7; PAGE_SIZE]);
+        assert_eq!(sent[..HEADER], *write);
+        assert_eq!(sent[HEADER..HEADER + PAGE_SIZE], [7; PAGE_SIZE]);
         let read = b"\x25\x60\x95\x13\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x50\0\0\0\x10\0";
-        assert_eq!(told[HEADER + PAGE_SIZE..], *read);
+        assert_eq!(sent[HEADER + PAGE_SIZE..], *read);
         let mut into = [0; PAGE_SIZE];
         assert_eq!(connection.reply(|_| Some(&mut into)).unwrap(), 2);
         assert_eq!(into, page);

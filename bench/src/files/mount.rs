@@ -38,7 +38,7 @@ impl Mount {
             write_back: policy.write_back,
             ..MountSpec::default()
         };
-        server.ask(&Request::Mount { spec })?;
+        server.request(&Request::Mount { spec })?;
         Ok(Mount { server, directory })
     }
 
@@ -52,7 +52,7 @@ impl Mount {
     /// # Errors
     /// If the daemon does not answer.
     pub(crate) fn status(&mut self) -> Result<MountStatus> {
-        match self.server.ask(&Request::Mounts)? {
+        match self.server.request(&Request::Mounts)? {
             Response::Mounts { mut mounts, .. } if mounts.len() == 1 => Ok(mounts.remove(0)),
             other => bail!("the daemon answers {other:?}"),
         }
@@ -76,7 +76,7 @@ impl Mount {
         let mountpoint = self.directory().to_owned();
         let lazy = false;
         self.server
-            .ask(&Request::Unmount { mountpoint, lazy })
+            .request(&Request::Unmount { mountpoint, lazy })
             .map(drop)
             .context("cannot unmount ours")
     }

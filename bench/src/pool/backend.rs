@@ -28,7 +28,7 @@ pub(crate) trait Backend {
     /// What it holds now; a reserve of empty memory for the next chunks is not of the pool.
     fn held(&self) -> Result<Held>;
     /// Has it do to the pages that it holds what time would do.
-    fn settle(&mut self) -> Result<()> {
+    fn quiesce(&mut self) -> Result<()> {
         Ok(())
     }
     /// Has it compact its memory, if that is not done of itself; whether it did.
@@ -184,7 +184,7 @@ impl Backend for Ours {
         })
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn quiesce(&mut self) -> Result<()> {
         if !self.cold {
             return Ok(());
         }

@@ -139,7 +139,7 @@ fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u6
     let mut moments = Vec::new();
     let mut over_time = Vec::new();
     trace.fill()?;
-    trace.backend.settle()?;
+    trace.backend.quiesce()?;
     moments.push(look(&trace)?);
     over_time.push((1.0, moments[0].overhead));
     // A quarter of the pages between two looks.
@@ -150,7 +150,7 @@ fn measure(sources: &[Source], backend: &mut dyn Backend, pages: usize, seed: u6
             let stores = over_time.len() as f64 / 4.0 + 1.0;
             over_time.push((stores, look(&trace)?.overhead));
         }
-        trace.backend.settle()?;
+        trace.backend.quiesce()?;
         moments.push(look(&trace)?);
     }
     trace.verify()?;

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a group may take to be emptied and removed in all.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a group used. Everything in bytes but `oom_kills`; `None` where the kernel does not say.
+/// What a group used. Everything in bytes but `oom_kills`; `None` if the kernel does not say.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Memory now, page cache included.
@@ -53,7 +53,7 @@ impl Group {
     /// bytes; swap stays unlimited. Removes the empty groups that dead processes left behind.
     ///
     /// # Errors
-    /// [`CgroupError::Io`] where the kernel refuses, for lack of rights most of the time.
+    /// [`CgroupError::Io`] if the kernel refuses, for lack of rights most of the time.
     pub fn create(parent: &Parent, limit: u64) -> Result<Self, CgroupError> {
         remove_stale(&parent.directory);
         let directory = parent
@@ -76,7 +76,7 @@ impl Group {
             }
             Version::V2 => {
                 group.set("memory.max", &limit.to_string())?;
-                // Not there where the kernel has no swap accounting, and then there is no limit.
+                // Not there if the kernel has no swap accounting, and then there is no limit.
                 if group.directory.join("memory.swap.max").exists() {
                     group.set("memory.swap.max", "max")?;
                 }
@@ -94,7 +94,7 @@ impl Group {
     /// The file through which a process enters the group by writing `0`.
     ///
     /// # Errors
-    /// [`CgroupError::Io`] where it can't be opened for writing.
+    /// [`CgroupError::Io`] if it can't be opened for writing.
     pub fn entrance(&self) -> Result<File, CgroupError> {
         let path = self.directory.join("cgroup.procs");
         OpenOptions::new()
@@ -134,7 +134,7 @@ impl Group {
     /// removes the group. Gives the number of processes that had to be ended.
     ///
     /// # Errors
-    /// [`CgroupError::Io`] where processes do not end within 15 s or the kernel refuses.
+    /// [`CgroupError::Io`] if processes do not end within 15 s or the kernel refuses.
     pub fn remove(mut self) -> Result<usize, CgroupError> {
         self.removed = true;
         self.empty_and_remove(GRACE)
@@ -211,7 +211,7 @@ impl Group {
         proc::number_in(&self.directory.join(file))
     }
 
-    /// The number behind `key` in a file of `key number` lines; 0 where there is none.
+    /// The number behind `key` in a file of `key number` lines; 0 if there is none.
     fn keyed(&self, file: &str, key: &str) -> u64 {
         proc::value(&proc::read_or_empty(&self.directory.join(file)), key).unwrap_or(0)
     }

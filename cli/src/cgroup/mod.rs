@@ -1,4 +1,4 @@
-//! A memory cgroup of our own for one program: version 2 where the memory controller is there,
+//! A memory cgroup of our own for one program: version 2 if the memory controller is there,
 //! else version 1.
 
 mod group;
@@ -31,7 +31,7 @@ pub enum CgroupError {
         path: PathBuf,
         /// The kernel's answer.
         source: io::Error,
-        /// What the user can do about it; empty where nothing is known to help.
+        /// What the user can do about it; empty if nothing is known to help.
         remedy: &'static str,
     },
 }
@@ -67,8 +67,8 @@ impl Parent {
     /// Finds where this process may make a group with a memory limit.
     ///
     /// # Errors
-    /// [`CgroupError::NoController`] where there is no memory controller,
-    /// [`CgroupError::Io`] where the controller can't be enabled.
+    /// [`CgroupError::NoController`] if there is no memory controller,
+    /// [`CgroupError::Io`] if the controller can't be enabled.
     pub fn find() -> Result<Self, CgroupError> {
         Self::choose(&Hierarchies::of_this_process())
     }
@@ -101,7 +101,7 @@ impl Parent {
 ///
 /// Our own group has processes in it, so that (but for the root) it may not have children with
 /// controllers ("no internal processes", cgroups(7)). A machine whose init set up nothing gets the
-/// controller enabled at the top of the tree, where the kernel allows it.
+/// controller enabled at the top of the tree, if the kernel allows it.
 fn nearest_with_memory(unified: &Hierarchy) -> Result<Option<PathBuf>, CgroupError> {
     let has_memory = |directory: &Path, file: &str| {
         let controllers = proc::read_or_empty(&directory.join(file));

@@ -22,7 +22,7 @@ pub(super) enum Ended {
     Verified { pages: u64, seconds: f64 },
     /// A page did not.
     Bad { page: u64 },
-    /// We were told by this signal to stop, and ended it.
+    /// This signal asked us to stop, and we ended it.
     Interrupted(i32),
     /// It ended without telling a result: how, in words.
     Died(String),
@@ -93,7 +93,7 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both do nothing where it has ended and was waited for.
+        // Both do nothing if it has ended and was waited for.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::hog::{Phase, Report};
 use crate::lease::Sample;
 
-/// Time between two lines where there is no terminal.
+/// Time between two lines if there is no terminal.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Shows progress on standard error.

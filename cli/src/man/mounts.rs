@@ -7,30 +7,30 @@ use crate::umount;
 
 const SEMANTICS: &str = "\
 The kernel's page cache is the first level: what is in it is read and mapped at full speed. What it \
-drops stays, compressed, in the daemon's memory, up to --cache. Pages that a program reads only \
-once do not push out those that are read again and again. Files that do not compress, as media and \
-archives, are not kept.
+evicts stays, compressed, in the daemon's memory, up to --cache. Pages that a program reads only \
+once do not evict those that are read again and again. Files that do not compress, like media and \
+archives, are not cached.
 
-write-through\tA write is on SOURCE, as far as write(2) goes, before it is answered. Nothing is lost \
-when the daemon ends in any way. This is the default.
+write-through\tA write is passed to SOURCE, as by write(2), before it returns. Nothing is lost \
+however the daemon ends. This is the default.
 
 write-back\tA write is kept in compressed memory and written out to SOURCE on fsync, fdatasync and \
 close, after --dirty-after seconds, when --dirty-limit is reached, by compcache sync, and when it is \
 unmounted. If the daemon is killed, what was not written out is lost.
 
-fsync\tWhen fsync(2) or fdatasync(2) has returned 0, the data is on SOURCE and SOURCE has been told \
-to store it, with either policy. If writing out fails, the next fsync or close of the file reports it, \
+fsync\tWhen fsync(2) or fdatasync(2) has returned 0, the data is on SOURCE and SOURCE was synced, \
+with either policy. If writing out fails, the next fsync or close of the file reports it, \
 and the pages are kept and tried again; they are never dropped.
 
-sync\tThe kernel does not tell a FUSE file system of sync(2) and syncfs(2): sync(1) does not write \
+sync\tThe kernel does not pass sync(2) and syncfs(2) to a FUSE file system: sync(1) does not write \
 dirty pages out. compcache sync does.
 
-changes beneath\tOther programs may change SOURCE directly. That is noticed when a file is opened, and \
+changes on SOURCE\tOther programs may change SOURCE directly. That is noticed when a file is opened, and \
 when what is known of it is older than --revalidate seconds, by its size and times; its pages are \
-then read again. With --strict SOURCE is asked each time a file is used. A program that keeps a \
+then read again. With --strict SOURCE is checked each time a file is used. A program that keeps a \
 file open, or mapped, may see old pages until then.
 
-locks\tflock(2) and fcntl(2) locks hold between all programs that use the mount. They are not \
+locks\tflock(2) and fcntl(2) locks work between all programs that use the mount. They are not \
 passed on to SOURCE, so they do not hold against programs that use SOURCE directly, or on other \
 machines.
 
@@ -38,7 +38,7 @@ permissions\tThe kernel checks them, by the owners and modes that SOURCE has. A 
 other users in, who may do what SOURCE would let them do. Another user's mount is for that user \
 alone, not even for root, unless --allow-other is given and /etc/fuse.conf has user_allow_other.
 
-nosuid, nodev\tHold unless suid and dev are given, which needs root, and where SOURCE's own mount \
+nosuid, nodev\tIn effect unless suid and dev are given, which needs root, and if SOURCE's own mount \
 has them.
 
 --ram\tFiles, names included, are in memory only, compressed, and gone when it is unmounted. A \
@@ -46,7 +46,7 @@ write that does not fit into --size, or whose pages do not fit into --cache, get
 
 const NO_ROOT: &str = "\
 A user who is not root gets a daemon of their own, without swap devices, in $XDG_RUNTIME_DIR/compcache \
-or, where that is not set, /tmp/compcache-UID. It ends when nothing is mounted any more. This needs \
+or, if that is not set, /tmp/compcache-UID. It ends when nothing is mounted any more. This needs \
 the program fusermount3 (package fuse3) and access to /dev/fuse.";
 
 const DAEMON_GONE: &str = "\
@@ -54,37 +54,37 @@ If the daemon is killed, its mounts answer \"Transport endpoint is not connected
 of the same user, compcache mount at the same place, and compcache umount remove such mounts.";
 
 const UMOUNT_NOTES: &str = "\
-Dirty pages are written out first, which may take long; progress is shown on standard error. If they \
+Dirty pages are written out first, which may take a while; progress is shown on standard error. If they \
 cannot be written, or if the mount is in use, it stays, and nothing is lost. umount(8) does the same, \
 without progress. With --lazy a mount in use disappears from the tree at once, and ends when the \
 last file on it is closed.";
 
 const OPTIONS: &str = "\
 Options are given behind -o, or in the fourth field of /etc/fstab, with commas between them. SIZE \
-is a number of bytes, or one with K, M, G, T or %. Words may be joined by _ instead of -.
+is a number of bytes, or one with K, M, G, T or %. Option names may be written with _ instead of -.
 
 cache=SIZE\tMost memory for the mount's pages; % are of the RAM that the daemon can have. Default: 50%.
 
 codec=CODEC\tzstd:LEVEL (zstd:1 is the default), lz4 (larger, but less work), lzo, wkdm or wks.
 
-write-back, write-through\tWhat becomes of writes; see compcache-mount(1). Default: write-through.
+write-back, write-through\tWhen writes go to SOURCE; see compcache-mount(1). Default: write-through.
 
 dirty-after=SECONDS\tWith write-back: how long dirty pages wait, 1 to 86400. Default: 30.
 
 dirty-limit=SIZE\tWith write-back: most dirty bytes; % are of the cache. Default: 25%.
 
-strict\tAsk SOURCE about a file each time it is used.
+strict\tCheck SOURCE each time a file is used.
 
 revalidate=SECONDS\tHow long names and attributes are trusted, 0 to 86400. Default: 60.
 
-allow-other, no-allow-other\tWhether other users are let in. Default: if root mounts.
+allow-other, no-allow-other\tWhether other users have access. Default: if root mounts.
 
 size=SIZE\tWith ram as SOURCE, and needed there: size of the files in memory, before compression.
 
 ro, nosuid, nodev, noexec, noatime, suid, dev, exec\tAs for every file system; see mount(8).
 
 others\tThe options of mount(8) and systemd.mount(5) that are not for the file system (defaults, auto, \
-noauto, user, nofail, _netdev, comment=, x-...) are passed over. Unknown ones are errors, unless -s \
+noauto, user, nofail, _netdev, comment=, x-...) are ignored. Unknown ones are errors, unless -s \
 is given.";
 
 const FSTAB: &str = "\
@@ -104,7 +104,7 @@ as the helper when called by this name or as mount.fuse.compcache.";
 const HELPER_EXIT: &str = "\
 0\tMounted.
 
-1\tThe command line or an option is wrong, or this user may not.
+1\tThe command line or an option is wrong, or this user lacks permission.
 
 2\tThe system or the daemon failed.
 

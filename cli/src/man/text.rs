@@ -14,12 +14,12 @@ one. Devices are set up by the configuration, by rzscontrol(1) and by compcache(
 by the configuration, by compcache-mount(1) and by mount(8); see mount.compcache(8). With \
 --memory-limit both share one limit: swapped pages come first, mounts take what they leave.
 
-Started by another user than root it has no devices, only mounts, and does not read \
+If it is not started by root it has no devices, only mounts, and does not read \
 /etc/compcache.toml.
 
-While a device is used as swap the daemon must not end: whoever touches a page that is there \
-would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
-that it must itself free, and asks to be spared when memory is short. Where the kernel refuses \
+While a device is used as swap the daemon must not exit: any program that touches a page that is \
+there would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
+that it must itself free, and not to kill it when memory is short. If the kernel refuses \
 one of these, a warning is logged.";
 
 pub(super) const EXIT_STATUS: &str = "\
@@ -32,7 +32,7 @@ pub(super) const EXIT_STATUS: &str = "\
 const STATUS_EXIT: &str = "\
 0\tThe daemon runs, or the kernel driver is used.
 
-1\tNeither is so, or there is no such device or mount, or this user may not ask. With --json a \
+1\tNeither, or there is no such device or mount, or this user lacks permission. With --json a \
 document whose daemon is null is printed in the first case.
 
 2\tThe command line is wrong.";
@@ -66,8 +66,8 @@ XDG_RUNTIME_DIR\tWhere the daemon of a user without root has its directory, comp
 COMPCACHE_DEV_DIR\tDirectory of device nodes, instead of /dev. Another one has devices in userspace \
 only.
 
-COMPCACHE_DRIVER\tauto, kernel or user, as --driver, which wins over it; not heeded by rzscontrol, for \
-which a device is whose name it is.";
+COMPCACHE_DRIVER\tauto, kernel or user, like --driver, which overrides it. Ignored by rzscontrol, which takes the driver whose \
+device has the name.";
 
 pub(super) const FILES: &str = "\
 /dev/ramzswapN\tThe devices: block devices of the kernel driver, or links to the block devices that the \
@@ -75,12 +75,12 @@ daemon serves.
 
 /sys/block/ramzswapN\tAttributes of the kernel driver's devices.
 
-/etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration. The key driver says who serves swap \
+/etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration. The key driver says what serves swap \
 devices: \"auto\", \"kernel\" or \"user\".
 
 /run/compcache/control.sock\tThe daemon's control socket.
 
-/run/compcache/compcached.log\tLog of a daemon that was started by compcache because none ran.
+/run/compcache/compcached.log\tLog of a daemon that was started by compcache because none was running.
 
 $XDG_RUNTIME_DIR/compcache, /tmp/compcache-UID\tInstead of /run/compcache for mounts of users \
 without root.";
@@ -99,11 +99,11 @@ const DAEMON_SIGNALS: &str = "\
 SIGTERM, SIGINT\tWrite out and unmount every mount (one in use is taken out of the tree all the \
 same, and the log says so), swap off every device, which brings its pages back into memory, reset \
 all, exit. If dirty pages cannot be written, or swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other swap, \
-then send the signal again. Only with --force it exits at the second signal all the same, and the \
+then send the signal again. Only with --force does it exit at the second signal anyway, and the \
 pages are lost.";
 
 const DAEMON_EXIT: &str = "\
-0\tIt was told to end, and did.
+0\tIt was asked to exit, and did.
 
 1\tIt could not start, for example because another daemon runs or the configuration is wrong; the \
 reason is in the log.
@@ -118,7 +118,7 @@ BackingSwap\tThe backing swap; only with one.
 
 DiskSize\tSize of the disk, before compression.
 
-MemLimit\tMost memory for pages, if it is limited.
+MemLimit\tMemory limit for pages, if there is one.
 
 NumReads, NumWrites\tPages read and written since --init.
 
@@ -126,7 +126,7 @@ FailedReads, FailedWrites\tPages whose read or write failed. Those after one in 
 
 InvalidIO\tRequests refused because they were not whole pages of the disk.
 
-NotifyFree\tPages that the kernel told were no longer needed.
+NotifyFree\tPages that the kernel has freed.
 
 ZeroPages\tPages of zeros, which take no memory.
 
@@ -151,13 +151,13 @@ With --verbose more lines of the same form follow.";
 
 const JSON: &str = "\
 The document is an object with the keys driver, daemon, memory_limit, devices and mounts. Keys may be \
-added in later versions; none goes or changes its meaning. Sizes are in bytes.
+added in later versions; none is removed or changes its meaning. Sizes are in bytes.
 
-driver\tAn object: choice (\"auto\", \"kernel\" or \"user\"), used (\"kernel\", \"user\", or null where \
-the kernel driver was chosen and cannot be used), kernel (a text: what the kernel driver is and can, or \
+driver\tAn object: choice (\"auto\", \"kernel\" or \"user\"), used (\"kernel\", \"user\", or null if \
+the kernel driver was chosen and cannot be used), kernel (a text: the kernel driver's state and features, or \
 why it is not used).
 
-daemon\tnull where no daemon runs, else an object: version, pid, num_devices, leases (programs \
+daemon\tnull if no daemon runs, else an object: version, pid, num_devices, leases (programs \
 that hold a device: compcache run and demo), kernel_lease (null, or an object with device and holders: \
 the device of the kernel driver that is held for such programs), uptime_seconds, warnings (texts).
 
@@ -166,9 +166,9 @@ memory_limit\tnull, or the most bytes that devices and mounts may take together.
 mounts\tAn array of objects, one a mount, in the order of their paths: source (\"\" for files in \
 memory), mountpoint, write (\"through\", \"back\" or \"ram\"), codec, limit and target (bytes that the \
 cache may take and wants to take now); of what is held now: pool_bytes, index_bytes, pages, \
-active_pages, compressed_bytes, dirty_pages, shadows (pages remembered but not held), files, inodes; \
+active_pages, compressed_bytes, dirty_pages, shadows (of pages that are not held), files, inodes; \
 counters since it was mounted: hits, misses, refaults, admitted, bypassed, evicted, writes, \
-written_back (pages), write_errors, corrupt, invalidated (files that changed beneath).
+written_back (pages), write_errors, corrupt, invalidated (files that changed on SOURCE).
 
 devices\tAn array of objects, one a device, in the order of their numbers: number, driver (\"kernel\" \
 or \"user\"), state (\"new\" or \"ready\"), node, block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
@@ -187,18 +187,18 @@ bytes; and store_latency and load_latency, arrays in which element i counts page
 
 const RUN_NOTES: &str = "\
 The cgroup is made below the nearest cgroup that allows it: in version 2 one whose \
-cgroup.subtree_control has the memory controller, in version 1 our own. It is named \
+cgroup.subtree_control has the memory controller, in version 1 compcache's own. It is named \
 compcache-run-PID. Processes that the command leaves behind are ended with it.
 
 SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP and SIGCONT are \
-passed on to the command, unless the terminal has sent them, since the command then has them too. \
+passed on to the command, unless the terminal has sent them, since it then sends them to the command too. \
 When the command is stopped, compcache stops with it.
 
 The kernel keeps a page that it has swapped in on the device too, for as long as less than half of \
 all swap is used. A smaller --size therefore takes less memory, and more time.
 
-The swap device is one of the kernel driver where that is loaded or can be, otherwise one in userspace; \
-see --driver. Either way a daemon, started where none runs, holds it for as long as the command runs.
+The swap device is the kernel driver's if that is loaded or can be, otherwise one in userspace; \
+see --driver. Either way a daemon, started if none is running, holds it for as long as the command runs.
 
 If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
 the kernel may then kill it for lack of memory.";
@@ -206,11 +206,11 @@ the kernel may then kill it for lack of memory.";
 const SWAP_NOTES: &str = "\
 Devices of the kernel driver, ramzswap.ko, need no daemon. swap on loads it if it is installed for this \
 kernel and not loaded yet, with 16 devices unless num_devices in /etc/compcache.toml or modprobe.d(5) says \
-how many. If it is not there, or has no free device, a device in userspace is used: swap on then starts a \
-daemon where none runs, which exits when its last device was swapped off. compcache status says which \
-driver is used, and why. A device that was named is the kernel driver's if that has one of this number.
+how many. If it is not installed, or has no free device, a device in userspace is used: swap on then starts a \
+daemon if none is running, which exits when its last device was swapped off. compcache status says which \
+driver is used, and why. A device that is given by name is the kernel driver's if that has one of this number.
 
-swap on initialises the device if need be. swap off brings all pages back into memory. If they do not \
+swap on initialises the device if necessary. swap off brings all pages back into memory. If they do not \
 fit, the device stays in use: stop programs or add other swap, then try again.";
 
 pub(super) const EXTRA: &[Extra] = &[

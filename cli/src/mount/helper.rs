@@ -32,7 +32,7 @@ const FAILURE: u8 = 32;
 /// Mounts a directory with a compressed page cache, for mount(8)
 ///
 /// mount(8) calls this program for file systems of the types compcache and fuse.compcache, by
-/// hand, from /etc/fstab or from a systemd unit. It asks the daemon, and starts one where none
+/// hand, from /etc/fstab or from a systemd unit. It asks the daemon, and starts one if none
 /// runs.
 #[derive(Debug, Parser)]
 #[command(name = "mount.compcache", version, after_help = crate::examples(EXAMPLES))]
@@ -159,7 +159,7 @@ fn options(list: &str, sloppy: bool) -> Result<Options, OptionError> {
     }
     let (options, unknown) = Options::tolerant(list)?;
     for option in unknown {
-        eprintln!("mount.compcache: warning: option {option} is not known and passed over");
+        eprintln!("mount.compcache: warning: option {option} is unknown and ignored");
     }
     Ok(options)
 }

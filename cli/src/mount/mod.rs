@@ -6,6 +6,7 @@ mod options;
 use std::path::{Path, PathBuf};
 
 use compcached::ClientError;
+use compcached::integer::integer;
 use compcached::mounts::paths;
 use compcached::protocol::{MountSpec, Request, Response};
 use compcached::size::{Size, human};
@@ -37,7 +38,7 @@ pub(crate) struct MountArgs {
     #[arg(value_name = "PATH", num_args = 0..=2)]
     paths: Vec<PathBuf>,
 
-    /// Keep files in compressed memory only, as a compressed tmpfs; they are gone when it is
+    /// Keep files in compressed memory only, like a compressed tmpfs; they are gone when it is
     /// unmounted
     #[arg(long, requires = "paths",
           conflicts_with_all = ["write_back", "write_through", "strict", "revalidate"])]
@@ -72,7 +73,7 @@ pub(crate) struct MountArgs {
     #[arg(long, requires = "paths", conflicts_with = "write_through")]
     write_back: bool,
 
-    /// Write to SOURCE before a write is answered; this is the default
+    /// Write to SOURCE before a write returns; this is the default
     #[arg(long, requires = "paths")]
     write_through: bool,
 
@@ -81,7 +82,8 @@ pub(crate) struct MountArgs {
         long,
         value_name = "SECONDS",
         requires = "write_back",
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400")
     )]
     dirty_after: Option<u32>,
 
@@ -95,26 +97,27 @@ pub(crate) struct MountArgs {
     )]
     dirty_limit: Option<Size>,
 
-    /// Ask SOURCE about a file each time it is used, for sources that others change all the time
+    /// Check SOURCE each time a file is used, for sources that others change all the time
     #[arg(long, requires = "paths")]
     strict: bool,
 
-    /// How many seconds names and attributes are trusted before SOURCE is asked again, from 0 to
+    /// How many seconds names and attributes are trusted before SOURCE is checked again, from 0 to
     /// 86400 [default: 60]
     #[arg(
         long,
         value_name = "SECONDS",
         requires = "paths",
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 0 to 86400")
     )]
     revalidate: Option<u32>,
 
-    /// Let other users in, as far as the permissions of files do; the default for root. Others
-    /// need user_allow_other in /etc/fuse.conf for it
+    /// Allow other users, subject to the files' permissions; the default for root. Other users
+    /// need user_allow_other in /etc/fuse.conf for this option
     #[arg(long, requires = "paths", conflicts_with = "no_allow_other")]
     allow_other: bool,
 
-    /// Let no other user in; root neither, if the mount is not root's
+    /// Allow no other user, not even root if the mount is not root's
     #[arg(long, requires = "paths")]
     no_allow_other: bool,
 
@@ -173,7 +176,7 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
     print(&report(&mount))
 }
 
-/// Has the daemon make a mount; starts one where none runs.
+/// Has the daemon make a mount; starts one if none is running.
 ///
 /// # Errors
 /// Paths that can't be used, and those of the daemon.
@@ -219,7 +222,7 @@ fn list(json: bool, places: &Places) -> Result<(), CliError> {
             Response::Mounts { mounts, .. } => mounts,
             _ => return Err(CliError::Answer),
         },
-        // Where no daemon runs there are no mounts.
+        // If no daemon runs there are no mounts.
         Err(CliError::Client(ClientError::NoDaemon(_))) => Vec::new(),
         Err(error) => return Err(error),
     };

@@ -35,7 +35,7 @@ const USAGE: &str = "rzscontrol DEVICE [-b|--backing_swap=PATH] [-m|--memlimit_k
 ///
 /// Parameters are set while the device is not initialised, in one call or several; --init then
 /// initialises it, and swapon(8) puts it to use. --reset takes the device back and frees all its
-/// memory. The devices are those of the kernel driver, ramzswap.ko, where it has one of that number;
+/// memory. The devices are those of the kernel driver, ramzswap.ko, if it has one of that number;
 /// the others are served by compcached(8), which must be running.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, override_usage = USAGE)]
@@ -51,7 +51,7 @@ struct Args {
     ///
     /// It must be made by mkswap(8) and not be in use. The disk then has the size of the backing
     /// swap. A file for the kernel driver must be on ext2, ext3, ext4 or xfs and be filled with dd,
-    /// not truncate or fallocate, and its path may have 127 bytes.
+    /// not truncate or fallocate, and its path may have up to 127 bytes.
     #[arg(short = 'b', long = "backing_swap", value_name = "PATH")]
     backing_swap: Option<PathBuf>,
 
@@ -82,7 +82,7 @@ struct Args {
     #[arg(short = 's', long)]
     stats: bool,
 
-    /// Say what is done, and show more statistics after those of --stats
+    /// Report what is done, and show more statistics after those of --stats
     #[arg(short = 'v', long)]
     verbose: bool,
 }
@@ -98,7 +98,7 @@ impl Args {
     }
 }
 
-/// The path as the daemon, whose working directory is another, must be told it.
+/// The path for the daemon, whose working directory is another.
 fn absolute(path: &std::path::Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

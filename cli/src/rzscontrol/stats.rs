@@ -189,7 +189,7 @@ pub fn format_more(status: &DeviceStatus) -> String {
 }
 
 /// The upper bound in ns of the bucket in which the given share of all operations is reached;
-/// `None` where there were none. Bucket `i` counts `2^i..2^(i+1)` ns.
+/// `None` if there were none. Bucket `i` counts `2^i..2^(i+1)` ns.
 #[must_use]
 pub fn quantile(histogram: &[u64], share: f64) -> Option<u64> {
     let all: u64 = histogram.iter().sum();

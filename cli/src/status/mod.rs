@@ -58,7 +58,7 @@ struct Report {
 struct DriverReport {
     /// What was chosen: `auto`, `kernel` or `user`.
     choice: String,
-    /// What is used for new devices; null where the kernel driver was chosen and is not there.
+    /// What is used for new devices; null if the kernel driver was chosen and is not there.
     used: Option<Driver>,
     /// Whether and how the kernel driver is there.
     kernel: String,
@@ -71,7 +71,7 @@ enum What {
     Mount(PathBuf),
 }
 
-/// Shows the status. With `--json` a document is printed even where no daemon runs, and unless
+/// Shows the status. With `--json` a document is printed even if no daemon runs, and unless
 /// there are devices of the kernel driver the error is given besides.
 ///
 /// # Errors
@@ -79,7 +79,7 @@ enum What {
 pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
     let what = what(args.what.as_deref(), places)?;
     let (mut report, loaded) = kernel_report(&what, places)?;
-    let error = match ask(&what, places, &mut report) {
+    let error = match query(&what, places, &mut report) {
         Err(error @ CliError::Client(ClientError::NoDaemon(_))) => Some(error),
         done => {
             done?;
@@ -191,7 +191,7 @@ fn what(name: Option<&str>, places: &Places) -> Result<What, CliError> {
 }
 
 /// Adds what the daemon has.
-fn ask(what: &What, places: &Places, report: &mut Report) -> Result<(), CliError> {
+fn query(what: &What, places: &Places, report: &mut Report) -> Result<(), CliError> {
     // With the kernel driver none need be coming up.
     let mut client = match report.driver.used {
         Some(Driver::Kernel) => places.connect_now()?,
@@ -244,7 +244,7 @@ fn no_such_thing(name: &str, places: &Places) -> CliError {
 /// Prints a JSON document.
 ///
 /// # Errors
-/// Where writing fails.
+/// If writing fails.
 pub(crate) fn print_json(report: &impl Serialize) -> Result<(), CliError> {
     let mut text = serde_json::to_string_pretty(report)
         .map_err(|e| CliError::Failed(format!("cannot write JSON: {e}")))?;

@@ -113,13 +113,13 @@ fn source(mount: &MountStatus) -> &str {
     }
 }
 
-/// How many times smaller the pages became; `None` where there are none.
+/// How many times smaller the pages became; `None` if there are none.
 fn ratio(mount: &MountStatus) -> Option<f64> {
     let compressed = mount.compressed_bytes;
     (compressed > 0).then(|| (mount.pages * PAGE) as f64 / compressed as f64)
 }
 
-/// Of the pages that the kernel asked for, those that were held, in per cent.
+/// The share of accesses that were hits, in per cent.
 fn hit_rate(mount: &MountStatus) -> Option<f64> {
     let asked = mount.hits + mount.misses;
     (asked > 0).then(|| mount.hits as f64 * 100.0 / asked as f64)

@@ -5,10 +5,11 @@ mod off;
 use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
+use compcached::integer::integer;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::registry::SwappedOn;
 use compcached::size::Size;
-use compcached::types::DriverChoice;
+use compcached::types::{DriverChoice, MAX_PRIORITY};
 
 use crate::device_name;
 use crate::env::{Memory, Places, print, warn};
@@ -30,8 +31,8 @@ compcache swap off";
 pub(crate) enum SwapCommand {
     /// Swap on a ramzswap device
     ///
-    /// It is one of the kernel driver where that is loaded or can be loaded; otherwise one of the
-    /// daemon, which is started where none runs. See --driver.
+    /// It is the kernel driver's if that is loaded or can be loaded; otherwise the daemon's,
+    /// which is started if none is running. See --driver.
     #[command(after_help = crate::examples(EXAMPLES))]
     On(OnArgs),
     /// Swap off ramzswap devices and free their memory
@@ -40,7 +41,7 @@ pub(crate) enum SwapCommand {
     /// Change a device while it is in use
     ///
     /// Pages that the device holds stay as they are, and readable; new ones are compressed with
-    /// the new codec. What becomes of cold pages changes at once, and so does the memory limit,
+    /// the new codec. The policy for cold pages changes at once, and so does the memory limit,
     /// which only devices of the kernel driver can change while in use.
     #[command(after_help = crate::examples(SET_EXAMPLES))]
     Set(SetArgs),
@@ -77,7 +78,7 @@ pub(crate) struct SetArgs {
     recompress: RecompressArgs,
 }
 
-/// What becomes of pages that stay cold.
+/// The policy for cold pages.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct RecompressArgs {
@@ -87,12 +88,14 @@ pub(crate) struct RecompressArgs {
     recompress: Option<String>,
 
     /// How long that is, in seconds, from 1 to 86400 [default: 30]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
+          value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400"))]
     recompress_after: Option<u32>,
 
     /// How much of one CPU that may take, in per cent, from 1 to 100, and only while nothing
     /// else wants it [default: 10]
-    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true,
+          value_parser = integer(0..=u32::MAX, "a whole number of per cent, from 1 to 100"))]
     recompress_cpu: Option<u32>,
 }
 
@@ -135,7 +138,7 @@ pub(crate) struct OnArgs {
     backing_swap: Option<PathBuf>,
 
     /// Swap priority, 0 to 32767; higher ones fill first [default: above every active swap]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=32767),
+    #[arg(short, long, value_name = "N", value_parser = integer(0..=MAX_PRIORITY, format!("a whole number from 0 to {MAX_PRIORITY}")),
           allow_negative_numbers = true)]
     priority: Option<i32>,
 
@@ -151,7 +154,7 @@ pub(crate) struct OffArgs {
     device: Option<String>,
 }
 
-/// Does what the user asked for.
+/// Runs the command.
 ///
 /// # Errors
 /// Those of the daemon, and sizes that do not fit this machine.
@@ -205,7 +208,7 @@ fn report_on(node: &Path, priority: i32) -> Result<(), CliError> {
     ))
 }
 
-/// Swaps on a device of the kernel driver; `None` where one in userspace is to be taken.
+/// Swaps on a device of the kernel driver; `None` if one in userspace is to be taken.
 fn on_kernel_device(
     number: Option<u32>,
     params: &ParamsUpdate,

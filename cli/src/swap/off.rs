@@ -102,7 +102,7 @@ fn kernel_devices(places: &Places) -> Result<InUse, CliError> {
     match Refusal::join(failed) {
         None => Ok(done),
         Some(refusal) => {
-            // Those that went must be known all the same.
+            // Those that went must be known anyway.
             if !done.0.is_empty() {
                 print(&done.report())?;
             }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::args::{ALREADY_RUNNING, MESSAGE_PREFIX};
 use crate::runtime_dir::{LOG_NAME, make_dir};
 
-/// Lines of the log that an error shows where the daemon gave no message.
+/// Lines of the log that an error shows if the daemon gave no message.
 const LOG_TAIL: usize = 4;
 /// A log of more bytes is begun anew.
 const LOG_MAX: u64 = 1 << 20;

@@ -97,15 +97,33 @@ struct Device {
     priority: Option<i32>,
 }
 
+/// A parser's message about a value of the wrong type, without the names of Rust's types.
+fn plain(message: &str) -> String {
+    let types = message.strip_prefix("invalid type: ");
+    let Some((found, expected)) = types.and_then(|types| types.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let wanted = match expected {
+        "a boolean" => "true or false",
+        "path string" => "a string",
+        number if number.starts_with(['i', 'u', 'f']) && number[1..].parse::<u8>().is_ok() => {
+            "an integer"
+        }
+        other => other,
+    };
+    format!("{found} has the wrong type: give {wanted}")
+}
+
 /// Lays a file over a configuration.
 pub(super) fn add(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
     let fail = |span: Option<Range<usize>>, message: &str| {
         let (line, key) = locate(text, span.map_or(0, |span| span.start));
+        let message = plain(message);
         let message = match key {
             Some(key) if !message.contains(&format!("`{key}`")) => {
                 format!("key `{key}`: {message}")
             }
-            _ => message.to_owned(),
+            _ => message,
         };
         ConfigError::Content {
             path: path.to_owned(),

@@ -19,7 +19,7 @@ use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice, ParamsUp
 /// The file that is read unless another is named.
 pub const DEFAULT_PATH: &str = "/etc/compcache.toml";
 
-/// What the configuration files say, with defaults where they say nothing.
+/// What the configuration files say, with defaults if they say nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Number of devices, 1 to 64.
@@ -30,7 +30,7 @@ pub struct Config {
     pub log: String,
     /// Threads that serve one device; `None`: as many as CPUs, but 2 to 8.
     pub workers: Option<usize>,
-    /// Who serves devices.
+    /// What serves devices.
     pub driver: DriverChoice,
     /// How requests come to the daemon.
     pub transport: Channel,
@@ -148,7 +148,7 @@ impl Config {
     }
 }
 
-/// The files `PATH.d/*.toml` in the order of their names; none where there is no such directory.
+/// The files `PATH.d/*.toml` in the order of their names; none if there is no such directory.
 fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut directory = path.as_os_str().to_owned();
     directory.push(".d");

@@ -78,7 +78,7 @@ fn flags<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::E
     match flags.iter().find(|flag| !FLAGS.contains(&flag.as_str())) {
         None => Ok(Some(flags)),
         Some(flag) => Err(D::Error::custom(format!(
-            "\"{flag}\" is no option of a mount: give {}",
+            "\"{flag}\" is not a mount option: give {}",
             FLAGS.join(", ")
         ))),
     }

@@ -55,7 +55,7 @@ pub fn clean_all() {
 /// Whether a mount of compcache is at `path`, working or not.
 ///
 /// # Errors
-/// Where the kernel's mount table can't be read.
+/// If the kernel's mount table can't be read.
 pub fn is_mounted(path: &Path) -> io::Result<bool> {
     let table = mountinfo::read()?;
     let top = mountinfo::find(&table, path);

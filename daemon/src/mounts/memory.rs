@@ -2,7 +2,7 @@
 
 use compcache_host::cgroup::Hierarchies;
 
-/// The machine's memory or, where that is less, the limit of a memory cgroup that this process is
+/// The machine's memory or, if that is less, the limit of a memory cgroup that this process is
 /// in; in bytes. Limits that can't be read are none.
 #[must_use]
 pub fn available() -> u64 {

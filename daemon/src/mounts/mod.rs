@@ -55,8 +55,8 @@ struct Table {
 }
 
 enum Place {
-    Coming,
-    There(Arc<Entry>),
+    Mounting,
+    Mounted(Arc<Entry>),
 }
 
 struct Entry {
@@ -74,7 +74,7 @@ impl Mounts {
     /// what `swap` gives.
     ///
     /// # Errors
-    /// Where the system has no thread for the limit.
+    /// If the system has no thread for the limit.
     pub fn new(
         backend: Box<dyn MountBackend>,
         memory_limit: Option<u64>,
@@ -133,12 +133,12 @@ impl Mounts {
     /// Makes a mount.
     ///
     /// # Errors
-    /// `EBUSY` where there is one at this path, and those of mounting; nothing is changed then.
+    /// `EBUSY` if there is one at this path, and those of mounting; nothing is changed then.
     pub fn mount(&self, options: MountOptions) -> Result<MountStatus, Refusal> {
         self.forget_ended();
         let path = options.mountpoint.clone();
         self.take_place(&path)?;
-        let mut coming = Coming {
+        let mut mounting = Mounting {
             mounts: self,
             path: &path,
             entry: None,
@@ -153,8 +153,8 @@ impl Mounts {
             let (ended, listener) = (ended.clone(), self.ended.clone());
             Box::new(move || {
                 ended.store(true, Ordering::Release);
-                if let Some(tell) = listener.get() {
-                    tell();
+                if let Some(on_unmount) = listener.get() {
+                    on_unmount();
                 }
             })
         };
@@ -164,14 +164,14 @@ impl Mounts {
         };
         let mounted = self.backend.start(options, on_end)?;
         let status = mounted.status();
-        coming.entry = Some(Arc::new(Entry {
+        mounting.entry = Some(Arc::new(Entry {
             path: path.clone(),
             mounted,
             cache,
             ended,
             gone: Mutex::new(false),
         }));
-        drop(coming);
+        drop(mounting);
         // The listener may have been told before the entry was there to be forgotten.
         self.forget_ended();
         Ok(status)
@@ -180,7 +180,7 @@ impl Mounts {
     /// Writes a mount's dirty pages out and takes it away.
     ///
     /// # Errors
-    /// `ENOENT` where there is none at this path; `EBUSY` while it is in use, unless `lazy`; those
+    /// `ENOENT` if there is none at this path; `EBUSY` while it is in use, unless `lazy`; those
     /// of writing out. The mount stays then.
     pub fn unmount(&self, path: &Path, lazy: bool) -> Result<(), Refusal> {
         let entry = self.entry(path)?;
@@ -197,7 +197,7 @@ impl Mounts {
     /// Writes out the dirty pages of the mount at this path, or of all.
     ///
     /// # Errors
-    /// `ENOENT` where there is none at this path; the failures of writing out.
+    /// `ENOENT` if there is none at this path; the failures of writing out.
     pub fn sync(&self, path: Option<&Path>) -> Result<(), Refusal> {
         let entries = match path {
             Some(path) => vec![self.entry(path)?],
@@ -239,7 +239,7 @@ impl Mounts {
     pub fn close(&self, lazy: bool) -> Result<Vec<String>, Vec<Refusal>> {
         let mut table = self.table.lock();
         table.closing = true;
-        while table.places.values().any(|p| matches!(p, Place::Coming)) {
+        while table.places.values().any(|p| matches!(p, Place::Mounting)) {
             self.arrived.wait(&mut table);
         }
         drop(table);
@@ -259,7 +259,7 @@ impl Mounts {
         let mut warnings = Vec::new();
         let detached = self.table.lock().detached.clone();
         for entry in detached.iter().filter(|e| !e.has_ended()) {
-            match entry.leave(lazy) {
+            match entry.detach(lazy) {
                 Ok(warning) => warnings.push(warning),
                 Err(e) => failed.push(e),
             }
@@ -297,13 +297,13 @@ impl Mounts {
             );
             return Err(Refusal::new(ErrorCode::Enospc, message));
         }
-        table.places.insert(path.to_owned(), Place::Coming);
+        table.places.insert(path.to_owned(), Place::Mounting);
         Ok(())
     }
 
     fn entry(&self, path: &Path) -> Result<Arc<Entry>, Refusal> {
         match self.table.lock().places.get(path) {
-            Some(Place::There(entry)) => Ok(entry.clone()),
+            Some(Place::Mounted(entry)) => Ok(entry.clone()),
             _ => Err(not_mounted(path)),
         }
     }
@@ -311,8 +311,8 @@ impl Mounts {
     fn entries(&self) -> Vec<Arc<Entry>> {
         let table = self.table.lock();
         let there = |place: &Place| match place {
-            Place::There(entry) => Some(entry.clone()),
-            Place::Coming => None,
+            Place::Mounted(entry) => Some(entry.clone()),
+            Place::Mounting => None,
         };
         table.places.values().filter_map(there).collect()
     }
@@ -320,7 +320,7 @@ impl Mounts {
     /// Takes an entry out of the table; one that was unmounted lazily stays until it is over.
     fn remove(&self, entry: &Arc<Entry>, lazy: bool) {
         let mut table = self.table.lock();
-        let same = |place: &Place| matches!(place, Place::There(e) if Arc::ptr_eq(e, entry));
+        let same = |place: &Place| matches!(place, Place::Mounted(e) if Arc::ptr_eq(e, entry));
         if table.places.get(&entry.path).is_some_and(same) {
             table.places.remove(&entry.path);
         }
@@ -334,8 +334,8 @@ impl Mounts {
     /// Tells the budget of the mounts that there are.
     fn count(&self, table: &Table) {
         let there = table.places.values().filter_map(|place| match place {
-            Place::There(entry) => Some(entry),
-            Place::Coming => None,
+            Place::Mounted(entry) => Some(entry),
+            Place::Mounting => None,
         });
         let all = there.chain(&table.detached).map(|entry| entry.cache);
         self.budget.set_caches(all.fold(0, u64::saturating_add));
@@ -351,8 +351,8 @@ impl Entry {
     /// the user should know of that.
     ///
     /// # Errors
-    /// `EBUSY` where `lazy` does not allow it; those of writing out.
-    fn leave(&self, lazy: bool) -> Result<String, Refusal> {
+    /// `EBUSY` if `lazy` does not allow it; those of writing out.
+    fn detach(&self, lazy: bool) -> Result<String, Refusal> {
         let path = self.path.display();
         if !lazy {
             let message = format!(
@@ -362,24 +362,26 @@ impl Entry {
         }
         self.mounted.sync()?;
         Ok(format!(
-            "{path}: was in use and is unmounted all the same; its dirty pages are written out, \
+            "{path}: was in use and is unmounted anyway; its dirty pages are written out, \
              but programs that have files open there cannot use them any more"
         ))
     }
 }
 
 /// The place of a mount that is on its way. When this goes, the mount is there or the place free.
-struct Coming<'a> {
+struct Mounting<'a> {
     mounts: &'a Mounts,
     path: &'a Path,
     entry: Option<Arc<Entry>>,
 }
 
-impl Drop for Coming<'_> {
+impl Drop for Mounting<'_> {
     fn drop(&mut self) {
         let mut table = self.mounts.table.lock();
         match self.entry.take() {
-            Some(entry) => table.places.insert(entry.path.clone(), Place::There(entry)),
+            Some(entry) => table
+                .places
+                .insert(entry.path.clone(), Place::Mounted(entry)),
             None => table.places.remove(self.path),
         };
         self.mounts.count(&table);

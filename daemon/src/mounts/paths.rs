@@ -114,10 +114,10 @@ pub fn check(
     }
 }
 
-/// Makes the path of a mount absolute and without symbolic links, also where the mount is dead.
+/// Makes the path of a mount absolute and without symbolic links, even if the mount is dead.
 ///
 /// # Errors
-/// Where it is not there.
+/// If it is not there.
 pub fn mountpoint(path: &Path) -> Result<PathBuf, PathError> {
     let what = "MOUNTPOINT";
     match path.canonicalize() {

@@ -1,4 +1,4 @@
-//! From what a user says of a mount to what the mount is told: defaults and checks.
+//! From a mount's specification to its options: defaults and checks.
 
 use std::fs;
 use std::time::Duration;
@@ -34,7 +34,7 @@ const FUSE_CONF: &str = "/etc/fuse.conf";
 
 /// On what a plan depends beside the user's wish.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct Environment {
     /// Memory that this process can have, in bytes.
     pub memory: u64,
     /// Whether it may do as root does.
@@ -43,11 +43,11 @@ pub struct Circumstances {
     pub user_allow_other: bool,
 }
 
-impl Circumstances {
+impl Environment {
     /// Those of this process.
     #[must_use]
-    pub fn here() -> Circumstances {
-        Circumstances {
+    pub fn of_this_process() -> Environment {
+        Environment {
             memory: super::memory::available(),
             root: rustix::process::geteuid().is_root(),
             user_allow_other: fs::read_to_string(FUSE_CONF).is_ok_and(|text| allows_other(&text)),
@@ -55,32 +55,32 @@ impl Circumstances {
     }
 }
 
-/// What a mount is told, and what its user should know.
+/// The options of a mount, and warnings for its user.
 ///
 /// # Errors
 /// `EINVAL` for a value that can't be used, `EPERM` for one that needs root.
 pub fn options(
     spec: &MountSpec,
-    here: Circumstances,
+    environment: Environment,
 ) -> Result<(MountOptions, Vec<String>), Refusal> {
     kind(spec)?;
-    let limits = limits(spec, here.memory)?;
+    let limits = limits(spec, environment.memory)?;
     let codec = match &spec.codec {
         Some(text) => text.parse().map_err(|e| invalid(format!("codec: {e}")))?,
         None => CodecSpec::ZSTD,
     };
     if let Some(flag) = spec.flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
         return Err(invalid(format!(
-            "\"{flag}\" is no option of a mount: give {}",
+            "\"{flag}\" is not a mount option: give {}",
             FLAGS.join(", ")
         )));
     }
     let mut warnings = Vec::new();
-    if limits.cache > here.memory {
+    if limits.cache > environment.memory {
         warnings.push(format!(
             "the cache may take {}, more than the {} of memory that this daemon can have",
             human(limits.cache),
-            human(here.memory)
+            human(environment.memory)
         ));
     }
     let seconds = |name, value: Option<u32>, default, least| match value.unwrap_or(default) {
@@ -92,7 +92,10 @@ pub fn options(
     let options = MountOptions {
         source: spec.source.clone(),
         mountpoint: spec.mountpoint.clone(),
-        size: spec.size.map(|size| bytes(size, here.memory)).transpose()?,
+        size: spec
+            .size
+            .map(|size| bytes(size, environment.memory))
+            .transpose()?,
         limits: Limits {
             dirty_after: seconds("dirty-after", spec.dirty_after, DIRTY_AFTER, 1)?,
             ..limits
@@ -105,7 +108,7 @@ pub fn options(
         },
         strict: spec.strict,
         revalidate: seconds("revalidate", spec.revalidate, REVALIDATE, 0)?,
-        allow_other: allow_other(spec, here)?,
+        allow_other: allow_other(spec, environment)?,
         flags: spec.flags.clone(),
         workers: None,
         budget: None,
@@ -175,9 +178,9 @@ fn limits(spec: &MountSpec, memory: u64) -> Result<Limits, Refusal> {
     })
 }
 
-fn allow_other(spec: &MountSpec, here: Circumstances) -> Result<bool, Refusal> {
-    let wanted = spec.allow_other.unwrap_or(here.root);
-    if wanted && !here.root && !here.user_allow_other {
+fn allow_other(spec: &MountSpec, environment: Environment) -> Result<bool, Refusal> {
+    let wanted = spec.allow_other.unwrap_or(environment.root);
+    if wanted && !environment.root && !environment.user_allow_other {
         let message = format!(
             "allow-other needs the line user_allow_other in {FUSE_CONF}, which only root can \
              add; omit allow-other to mount for yourself alone"
@@ -204,7 +207,7 @@ mod tests {
     use super::*;
 
     const GIB: u64 = 1 << 30;
-    const ROOT: Circumstances = Circumstances {
+    const ROOT: Environment = Environment {
         memory: 4 * GIB,
         root: true,
         user_allow_other: false,
@@ -226,8 +229,8 @@ mod tests {
         }
     }
 
-    fn refused(spec: &MountSpec, here: Circumstances, words: &[&str]) {
-        let refusal = options(spec, here).unwrap_err();
+    fn refused(spec: &MountSpec, environment: Environment, words: &[&str]) {
+        let refusal = options(spec, environment).unwrap_err();
         for word in words {
             assert!(refusal.message.contains(word), "{word}: {refusal}");
         }
@@ -359,7 +362,7 @@ mod tests {
 
     #[test]
     fn others_are_let_in_by_root_or_by_the_administrator() {
-        let user = Circumstances {
+        let user = Environment {
             root: false,
             ..ROOT
         };
@@ -369,7 +372,7 @@ mod tests {
             ..directory()
         };
         refused(&open, user, &["user_allow_other", "/etc/fuse.conf"]);
-        let allowed = Circumstances {
+        let allowed = Environment {
             user_allow_other: true,
             ..user
         };

@@ -76,8 +76,8 @@ pub enum ProtocolError {
 /// The frame of a message.
 ///
 /// # Errors
-/// [`ProtocolError::TooLong`] where the payload passes [`MAX_PAYLOAD`],
-/// [`ProtocolError::Payload`] where it has no JSON form (a path that is not UTF-8).
+/// [`ProtocolError::TooLong`] if the payload passes [`MAX_PAYLOAD`],
+/// [`ProtocolError::Payload`] if it has no JSON form (a path that is not UTF-8).
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, ProtocolError> {
     let mut frame = Vec::with_capacity(256);
     frame.extend_from_slice(&MAGIC);
@@ -95,7 +95,7 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, ProtocolError> {
     }
 }
 
-/// The first message in `bytes` and the number of bytes it took, or `None` where `bytes` is
+/// The first message in `bytes` and the number of bytes it took, or `None` if `bytes` is
 /// a proper beginning of a frame and more is needed.
 ///
 /// # Errors
@@ -118,13 +118,13 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<Option<(M, usize)>, ProtocolEr
 /// Sends one message.
 ///
 /// # Errors
-/// See [`encode`]; [`ProtocolError::Io`] where the stream fails.
+/// See [`encode`]; [`ProtocolError::Io`] if the stream fails.
 pub fn write<M: Message>(stream: &mut impl Write, message: &M) -> Result<(), ProtocolError> {
     stream.write_all(&encode(message)?)?;
     Ok(stream.flush()?)
 }
 
-/// Receives one message; `None` where the stream ended before it began.
+/// Receives one message; `None` if the stream ended before it began.
 ///
 /// # Errors
 /// Any [`ProtocolError`].

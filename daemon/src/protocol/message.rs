@@ -52,7 +52,7 @@ pub enum Request {
         priority: Option<i32>,
     },
     /// Swaps a device off and resets it. A device that other connections lease is not touched:
-    /// `EBUSY` where it was named, a warning otherwise. Answer: [`Response::Done`].
+    /// `EBUSY` if it was named, a warning otherwise. Answer: [`Response::Done`].
     SwapOff {
         /// The device's number; `None`: every device that is swapped on.
         device: Option<u32>,
@@ -67,7 +67,7 @@ pub enum Request {
         driver: Driver,
     },
     /// Ends this connection's lease before the connection ends, so that the caller knows when
-    /// it is over. Does nothing where there is none. Answer: [`Response::Done`].
+    /// it is over. Does nothing if there is none. Answer: [`Response::Done`].
     Release,
     /// Makes a mount. Answer: [`Response::Mounted`].
     Mount {
@@ -108,10 +108,10 @@ impl Message for Request {
 pub enum Response {
     /// It was done.
     Done {
-        /// What the user should know all the same, one sentence each.
+        /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
-    /// The state of the daemon and of the devices asked for, in the order of their numbers.
+    /// The state of the daemon and of the requested devices, in the order of their numbers.
     Status {
         /// The daemon.
         daemon: DaemonStatus,
@@ -126,14 +126,14 @@ pub enum Response {
         node: PathBuf,
         /// The priority with which it was swapped on.
         priority: i32,
-        /// What the user should know all the same, one sentence each.
+        /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
     /// A directory is mounted.
     Mounted {
         /// The mount.
         mount: MountStatus,
-        /// What the user should know all the same, one sentence each.
+        /// What the user should know anyway, one sentence each.
         warnings: Vec<String>,
     },
     /// The mounts of the daemon, in the order of their paths.
@@ -201,7 +201,7 @@ impl Refusal {
         }
     }
 
-    /// What is told to those who want something new of a daemon that is about to end.
+    /// The answer to new requests while the daemon is shutting down.
     #[must_use]
     pub fn closing() -> Refusal {
         let message = "the daemon is shutting down: start it again, or wait until it has given up \
@@ -209,7 +209,7 @@ impl Refusal {
         Refusal::new(ErrorCode::Eshutdown, message)
     }
 
-    /// All of these as one, with the code of the first; `None` where there are none.
+    /// All of these as one, with the code of the first; `None` if there are none.
     #[must_use]
     pub fn join(refusals: Vec<Refusal>) -> Option<Refusal> {
         let code = refusals.first()?.code;

@@ -33,7 +33,7 @@ impl Access {
     /// Who is at the other end of this connection, as it was when it connected.
     ///
     /// # Errors
-    /// Where the kernel does not tell who it is.
+    /// If the kernel does not tell who it is.
     pub fn peer(&self, stream: &UnixStream) -> io::Result<Peer> {
         // rustix has this too, but takes for granted that no process is number 0.
         let peer = getsockopt(stream, PeerCredentials)?;
@@ -53,7 +53,7 @@ impl Access {
 pub struct Peer {
     /// Its user.
     pub uid: u32,
-    /// Its process; 0 where it is none that this one can see.
+    /// Its process; 0 if it is none that this one can see.
     pub pid: u32,
     /// Whether it may speak.
     pub allowed: bool,
@@ -63,7 +63,7 @@ pub struct Peer {
 /// `/etc/group` or from where `/etc/nsswitch.conf` says.
 ///
 /// # Errors
-/// Where it is neither, or the resolver fails.
+/// If it is neither, or the resolver fails.
 pub fn group_number(group: &str) -> io::Result<u32> {
     if let Ok(number) = group.parse() {
         return Ok(number);

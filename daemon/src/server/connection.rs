@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use super::{Event, Shared};
 use crate::lease::Leases;
-use crate::mounts::plan::{self, Circumstances};
+use crate::mounts::plan::{self, Environment};
 use crate::protocol::{self, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response};
 use crate::registry::SwappedOn;
 use crate::types::{Driver, ParamsUpdate};
@@ -18,11 +18,11 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
             tracing::warn!(uid = peer.uid, pid = peer.pid, "a connection was refused");
             let message = "only root may control this daemon, and the members of the group that \
                            its configuration names (key `group`)";
-            return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
+            return reject(stream, Refusal::new(ErrorCode::Eperm, message));
         }
         Err(e) => {
             let message = format!("cannot tell who you are: {e}");
-            return turn_away(stream, Refusal::new(ErrorCode::Eperm, message));
+            return reject(stream, Refusal::new(ErrorCode::Eperm, message));
         }
     }
     let mut connection = Connection {
@@ -34,7 +34,7 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
             Ok(Some(request)) => request,
             Ok(None) => break,
             Err(ProtocolError::Io(_) | ProtocolError::Truncated) => break,
-            Err(e) => return turn_away(stream, Refusal::new(ErrorCode::Eproto, e.to_string())),
+            Err(e) => return reject(stream, Refusal::new(ErrorCode::Eproto, e.to_string())),
         };
         tracing::debug!(?request);
         if connection.answer(request, &mut stream).is_err() {
@@ -44,7 +44,7 @@ pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
 }
 
 /// Sends a refusal as the last word on a connection.
-pub(super) fn turn_away(mut stream: UnixStream, refusal: Refusal) {
+pub(super) fn reject(mut stream: UnixStream, refusal: Refusal) {
     // The peer may be gone; it is turned away either way.
     let _ = protocol::write(&mut stream, &Response::Error(refusal));
 }
@@ -153,7 +153,7 @@ impl Connection<'_> {
     }
 
     fn mount(&self, spec: &MountSpec) -> Result<Response, Refusal> {
-        let (options, warnings) = plan::options(spec, Circumstances::here())?;
+        let (options, warnings) = plan::options(spec, Environment::of_this_process())?;
         let mount = self.shared.mounts.mount(options)?;
         tracing::info!("{}: mounted", mount.mountpoint);
         Ok(Response::Mounted { mount, warnings })

@@ -76,19 +76,19 @@ struct Shared {
     kernel: Leases,
     access: Access,
     events: Sender<Event>,
-    life: Mutex<Life>,
+    state: Mutex<ServerState>,
     started: Instant,
     warnings: Vec<String>,
 }
 
 #[derive(Default)]
-struct Life {
+struct ServerState {
     connections: u32,
     /// No new connection is served any more.
     ending: bool,
 }
 
-/// What the deciding thread is told.
+/// Events of the event loop.
 #[derive(Debug)]
 enum Event {
     /// A connection ended.
@@ -97,7 +97,7 @@ enum Event {
     Unmounted,
     /// A signal came.
     Terminate { why: String },
-    /// A client asked for the end.
+    /// A client requested a shutdown.
     Shutdown {
         force: bool,
         answer: Sender<FinalAnswer>,
@@ -122,10 +122,10 @@ impl Server {
         options: Options,
     ) -> Server {
         let (sender, events) = channel();
-        let tell = sender.clone();
+        let notify = sender.clone();
         mounts.on_end(move || {
             // A server that is gone needs not know.
-            let _ = tell.send(Event::Unmounted);
+            let _ = notify.send(Event::Unmounted);
         });
         let shared = Shared {
             mounts,
@@ -133,7 +133,7 @@ impl Server {
             kernel: Leases::new(kernel),
             access: options.access,
             events: sender,
-            life: Mutex::default(),
+            state: Mutex::default(),
             started: Instant::now(),
             warnings: options.warnings.clone(),
         };
@@ -156,7 +156,7 @@ impl Server {
     /// Serves until told to end and every mount and device is down, or until forced.
     ///
     /// # Errors
-    /// Where the accepting thread could not be started.
+    /// If the accepting thread could not be started.
     pub fn run(self) -> std::io::Result<Outcome> {
         let (listener, shared) = (self.listener.clone(), self.shared.clone());
         let shut = self.listener.clone();
@@ -168,11 +168,11 @@ impl Server {
                 let _ = rustix::net::shutdown(shut.as_fd(), rustix::net::Shutdown::Both);
             },
         )?;
-        Ok(self.decide())
+        Ok(self.run_event_loop())
     }
 
     /// Waits for events until one of them is the last.
-    fn decide(&self) -> Outcome {
+    fn run_event_loop(&self) -> Outcome {
         let mut asked_before = false;
         // Those that ended before this server could be told.
         self.shared.mounts.forget_ended();
@@ -193,7 +193,7 @@ impl Server {
                     match self.close(true) {
                         Ok(_) => return Outcome::Clean,
                         Err(_) if asked_before && self.options.force => {
-                            tracing::error!("exiting all the same (--force): pages are lost");
+                            tracing::error!("exiting anyway (--force): pages are lost");
                             return Outcome::Forced;
                         }
                         Err(_) => self.explain_stay(asked_before),
@@ -207,14 +207,14 @@ impl Server {
                     let (response, outcome) = match self.close(force) {
                         Ok(warnings) => (Response::Done { warnings }, Some(Outcome::Clean)),
                         Err(refusal) if force => {
-                            tracing::error!("exiting all the same (force): pages are lost");
+                            tracing::error!("exiting anyway (force): pages are lost");
                             let warnings = vec![format!("pages were lost: {refusal}")];
                             (Response::Done { warnings }, Some(Outcome::Forced))
                         }
                         Err(refusal) => (Response::Error(refusal), None),
                     };
                     let (sent, wait) = channel();
-                    // Where the client is gone by now, nothing is to be sent or waited for.
+                    // If the client is gone by now, nothing is to be sent or waited for.
                     let _ = answer.send(FinalAnswer {
                         response,
                         _sent: sent,
@@ -296,7 +296,7 @@ impl Server {
 
     fn explain_stay(&self, asked_before: bool) {
         let force = match (self.options.force, asked_before) {
-            (true, _) => " (the next signal ends this daemon all the same, and loses pages)",
+            (true, _) => " (the next signal ends this daemon anyway, and loses pages)",
             (false, _) => " (only with --force would a second signal end it, and lose pages)",
         };
         tracing::error!(
@@ -336,12 +336,12 @@ impl Shared {
 
     /// Ends this server for new connections if there is no connection, no mount and no device.
     fn end_if_idle(&self) -> bool {
-        let mut life = self.life.lock();
-        life.ending = life.connections == 0
+        let mut state = self.state.lock();
+        state.ending = state.connections == 0
             && self.mounts.is_empty()
             && !self.own.registry().any_ready()
             && self.kernel.device().is_none();
-        life.ending
+        state.ending
     }
 }
 
@@ -349,7 +349,7 @@ impl Shared {
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     loop {
         match listener.accept() {
-            Ok((stream, _)) => begin(stream, shared),
+            Ok((stream, _)) => spawn_connection(stream, shared),
             Err(e) => match e.raw_os_error() {
                 // The peer was gone before it was accepted.
                 Some(libc::EINTR | libc::ECONNABORTED) => {}
@@ -364,38 +364,38 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
 }
 
 /// Starts a thread for a connection.
-fn begin(stream: UnixStream, shared: &Arc<Shared>) {
+fn spawn_connection(stream: UnixStream, shared: &Arc<Shared>) {
     let full = {
-        let mut life = shared.life.lock();
-        if life.ending {
+        let mut state = shared.state.lock();
+        if state.ending {
             return;
         }
-        let full = life.connections >= MAX_CONNECTIONS;
-        life.connections += u32::from(!full);
+        let full = state.connections >= MAX_CONNECTIONS;
+        state.connections += u32::from(!full);
         full
     };
     if full {
         let message =
             format!("the daemon serves {MAX_CONNECTIONS} connections at most: close some");
-        connection::turn_away(stream, Refusal::new(ErrorCode::Ebusy, message));
+        connection::reject(stream, Refusal::new(ErrorCode::Ebusy, message));
         return;
     }
-    let presence = Presence(shared.clone());
+    let guard = ConnectionGuard(shared.clone());
     let started = thread::Builder::new()
         .name("client".into())
         .stack_size(STACK)
-        .spawn(move || connection::serve(stream, &presence.0));
+        .spawn(move || connection::serve(stream, &guard.0));
     if let Err(e) = started {
         tracing::error!("no thread for a connection: {e}");
     }
 }
 
 /// Counts a connection for as long as it lives.
-struct Presence(Arc<Shared>);
+struct ConnectionGuard(Arc<Shared>);
 
-impl Drop for Presence {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.0.life.lock().connections -= 1;
+        self.0.state.lock().connections -= 1;
         // A server that is gone needs not know.
         let _ = self.0.events.send(Event::Disconnected);
     }

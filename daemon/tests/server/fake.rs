@@ -270,8 +270,8 @@ impl FakeMounts {
 
     /// Plays somebody else who unmounts, or who closes the last file of a mount in use.
     pub(crate) fn end(&self, path: &str) {
-        let OnEnd(tell) = self.with(|m| m.on_end.remove(&PathBuf::from(path)).unwrap());
-        tell();
+        let OnEnd(callback) = self.with(|m| m.on_end.remove(&PathBuf::from(path)).unwrap());
+        callback();
     }
 }
 
@@ -346,13 +346,13 @@ impl Mounted for FakeMount {
             let over = m.on_end.remove(&self.options.mountpoint);
             if busy {
                 m.on_end
-                    .extend(over.map(|tell| (self.options.mountpoint.clone(), tell)));
+                    .extend(over.map(|callback| (self.options.mountpoint.clone(), callback)));
                 return Ok(None);
             }
             Ok(over)
         })?;
-        if let Some(OnEnd(tell)) = over {
-            tell();
+        if let Some(OnEnd(callback)) = over {
+            callback();
         }
         Ok(())
     }

@@ -59,11 +59,11 @@ struct Shared {
 }
 
 impl CpuLatency {
-    /// Starts as a setting says; `None` where it says `off`, or where nothing can be gained
+    /// Starts as a setting says; `None` if it says `off`, or if nothing can be gained
     /// since the kernel has no idle states to choose from.
     ///
     /// # Errors
-    /// Where `/dev/cpu_dma_latency` can't be opened (it needs root) or no thread started.
+    /// If `/dev/cpu_dma_latency` can't be opened (it needs root) or no thread started.
     pub fn start(setting: CpuLatencySetting) -> io::Result<Option<CpuLatency>> {
         let driver = proc::read_or_empty(Path::new(DRIVER));
         let Some(bound) = setting.bound(driver.trim_ascii()) else {

@@ -21,7 +21,7 @@ pub enum CpuLatencySetting {
 }
 
 impl CpuLatencySetting {
-    /// The bound in microseconds where `driver` drives the idle states; `None` for none.
+    /// The bound in microseconds if `driver` drives the idle states; `None` for none.
     pub(super) fn bound(self, driver: &[u8]) -> Option<i32> {
         match self {
             CpuLatencySetting::Off => None,
@@ -46,7 +46,7 @@ impl fmt::Display for CpuLatencySetting {
 
 /// A text that is no [`CpuLatencySetting`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no CPU latency: give auto, off, or microseconds from 0 to 1000000")]
+#[error("\"{0}\" is not a CPU latency: give auto, off, or microseconds from 0 to 1000000")]
 pub struct UnknownCpuLatency(String);
 
 impl FromStr for CpuLatencySetting {

@@ -34,9 +34,9 @@ pub struct Env {
 }
 
 impl Env {
-    /// The runtime directory, where nothing else was chosen.
+    /// The runtime directory, if nothing else was chosen.
     pub const RUNTIME_DIR: &str = "/run/compcache";
-    /// The directory of the symlinks, where nothing else was chosen.
+    /// The directory of the symlinks, if nothing else was chosen.
     pub const DEV_DIR: &str = "/dev";
 
     /// The default but for the directories: as many workers as CPUs but 2 to 8, the memory of

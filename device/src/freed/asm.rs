@@ -55,7 +55,7 @@ pub(super) enum When {
 pub(super) enum Operand {
     /// A register.
     Reg(Reg),
-    /// A number, sign-extended where the operation has 64 bits.
+    /// A number, sign-extended if the operation has 64 bits.
     Imm(i32),
 }
 
@@ -215,7 +215,7 @@ impl Asm {
         self.emit(CLASS_JMP | EXIT, Reg::R0, 0, 0, 0);
     }
 
-    /// The program; `None` where a label stands nowhere or too far from a jump to it.
+    /// The program; `None` if a label stands nowhere or too far from a jump to it.
     pub(super) fn finish(mut self) -> Option<Vec<u64>> {
         for (jump, label) in self.jumps {
             let target = self.labels[label.0]?;

@@ -103,9 +103,9 @@ impl DeadBits {
     /// is forgotten.
     ///
     /// A bit that was set when the write was requested is seen here, because the kernel set it
-    /// before. Where it is not set, nothing needs to be done.
+    /// before. If it is not set, nothing needs to be done.
     #[inline]
-    pub(crate) fn revive(&self, first: u64, count: u64) {
+    pub(crate) fn clear(&self, first: u64, count: u64) {
         let end = first.saturating_add(count).min(self.layout.pages);
         let mut page = first;
         while page < end {
@@ -123,7 +123,7 @@ impl DeadBits {
 
     /// Sets the bit of a page and the mark of its region, as the kernel's side does.
     #[cfg(test)]
-    pub(super) fn kill(&self, page: u64) {
+    pub(super) fn set(&self, page: u64) {
         let words = self.words();
         let word = page / WORD;
         words[word as usize].fetch_or(1 << (page % WORD), Ordering::SeqCst);
@@ -213,7 +213,7 @@ mod tests {
         let bits = bits(1000);
         bits.words()[3].store(1, Ordering::Relaxed);
         assert!(drain(&bits).is_empty());
-        bits.kill(999);
+        bits.set(999);
         assert_eq!(drain(&bits), BTreeSet::from([192, 999]));
         assert!(drain(&bits).is_empty());
     }
@@ -221,9 +221,9 @@ mod tests {
     #[test]
     fn pages_past_the_end_are_ignored() {
         let bits = bits(100);
-        bits.kill(99);
-        bits.revive(100, 1 << 40);
-        bits.revive(u64::MAX, u64::MAX);
+        bits.set(99);
+        bits.clear(100, 1 << 40);
+        bits.clear(u64::MAX, u64::MAX);
         assert!(!bits.take(100));
         assert!(!bits.take(u64::MAX));
         assert_eq!(drain(&bits), BTreeSet::from([99]));
@@ -238,10 +238,10 @@ mod tests {
         ) {
             let bits = bits(pages);
             let mut dead: BTreeSet<u64> = died.iter().map(|page| page % pages).collect();
-            dead.iter().for_each(|page| bits.kill(*page));
+            dead.iter().for_each(|page| bits.set(*page));
             for (first, count) in written {
                 let first = first % pages;
-                bits.revive(first, count);
+                bits.clear(first, count);
                 dead.retain(|page| !(first..first + count).contains(page));
             }
             prop_assert_eq!(drain(&bits), dead);

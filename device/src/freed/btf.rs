@@ -70,7 +70,7 @@ pub enum Type<'a> {
     Pointer(u32),
     /// A structure.
     Struct {
-        /// Its name; empty where it has none.
+        /// Its name; empty if it has none.
         name: &'a str,
         /// Its size in bytes.
         size: u32,
@@ -161,7 +161,7 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    /// The function of this name; `None` where there is none, or more than one.
+    /// The function of this name; `None` if there is none, or more than one.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<Function<'a>> {
         let mut found = self.numbers().filter(|&number| {
@@ -213,7 +213,7 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// The offset in bytes of a structure's member and the number of its type; `None` where
+    /// The offset in bytes of a structure's member and the number of its type; `None` if
     /// there is no such member, or it does not start at a byte.
     #[must_use]
     pub fn member(&self, structure: u32, name: &str) -> Option<(u32, u32)> {

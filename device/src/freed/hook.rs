@@ -8,7 +8,7 @@
 //! 2. From its entry on, none of these slots can be given to another page before the function
 //!    has returned: the slots' cluster, or the whole swap area, is locked, or the slots' last
 //!    mark (`SWAP_HAS_CACHE`) is still set. So what our program notes at its entry is noted
-//!    before anything can be written to a slot that was given out anew.
+//!    before anything can be written to a reused slot.
 //!
 //! The kernel tells drivers of freed slots (`swap_slot_free_notify`, which zram listens to) in
 //! one place, `swap_range_free`; each function below either is that or calls it, without a
@@ -24,7 +24,7 @@
 //! the last frees; `free_swap_slot`, which puts slots into a cache first; `swap_entry_free`,
 //! whose name meant such a countdown before 4.13; and `__swap_cluster_free_entries` of later
 //! kernels (7.3 has it), from whose parameters the slot can be computed only with a number (slots
-//! in a cluster) that depends on the kernel's configuration. Where the compiler inlined all of them
+//! in a cluster) that depends on the kernel's configuration. If the compiler inlined all of them
 //! into their callers, or their parameters are others, there is no hook, and slots are freed by
 //! cluster.
 //!
@@ -32,7 +32,7 @@
 //! A compiler may change how a `static` function takes its parameters. gcc then changes the
 //! symbol's name too (`.isra`, `.constprop`, `.part`), so that the kernel finds nothing to attach
 //! to. clang does not: a `static` function of a kernel that was not built by gcc is refused.
-//! Where the compiler inlined a function into some callers only, calls from there are not seen,
+//! If the compiler inlined a function into some callers only, calls from there are not seen,
 //! and their slots are freed by cluster.
 
 use std::io::{self, BufRead, BufReader};

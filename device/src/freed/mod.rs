@@ -1,7 +1,7 @@
 //! Dead slots: learning at once of the swap slots that the kernel frees.
 //!
 //! A loop device hears of freed slots only by discards, of which the kernel makes one for a
-//! whole cluster of 512 slots. Where the kernel can be traced by BPF programs and describes its
+//! whole cluster of 512 slots. If the kernel can be traced by BPF programs and describes its
 //! own types (BTF), this module attaches a small program (`program`) to the function (`hook`) that frees
 //! slots, which notes them in a bitmap (`bits`) that it shares with us; a thread (`watcher`) frees
 //! their pages some milliseconds later. The kernel detaches the program when the last file
@@ -13,7 +13,7 @@
 //! A slot that the kernel has freed may at once be given to another page and be written, while
 //! its bit is still set. Therefore:
 //!
-//! 1. Whoever writes a page takes its bit back (`DeadBits::revive`) after the request was
+//! 1. Whoever writes a page takes its bit back (`DeadBits::clear`) after the request was
 //!    received and before anything of it is committed to a slot.
 //! 2. The thread holds the page's slot when it takes the bit (`DeadBits::take`), and empties
 //!    the slot only if the bit was set (`slot::empty_if` of the engine).
@@ -26,7 +26,7 @@
 //! so setting the bit happens before step 1, which is an atomic operation on the same word. Say
 //! W commits before D locks the slot. The commit is a release and D's lock an acquire of the same
 //! word, so W's step 1 happens before D takes the bit, which is therefore gone: D does
-//! nothing. Say W commits after D has locked the slot. The commit has to wait until D lets go of
+//! nothing. Say W commits after D has locked the slot. The commit has to wait until D unlocks
 //! it, and replaces whatever D left there. Either way the slot says what W wrote.
 //!
 //! *The bit that D takes was set after W's request.* Then the kernel has freed the slot again: it
@@ -84,7 +84,7 @@ use sys::{Array, Ring};
 /// When dead slots are to be freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeadSlots {
-    /// At once where the kernel allows it, otherwise by cluster.
+    /// At once if the kernel allows it, otherwise by cluster.
     #[default]
     Auto,
     /// By cluster: when the kernel discards 512 of them together.
@@ -180,7 +180,7 @@ pub enum FreedError {
     TooLarge(u64),
     /// The kernel refuses.
     #[error(
-        "cannot {action}: {source}{said}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
+        "cannot {action}: {source}{log}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
          version 5.12 or later with BPF tracing"
     )]
     System {
@@ -189,7 +189,7 @@ pub enum FreedError {
         /// What the system said.
         source: io::Error,
         /// What the kernel's verifier said, in parentheses.
-        said: String,
+        log: String,
     },
 }
 
@@ -198,7 +198,7 @@ impl FreedError {
         FreedError::System {
             action: action.to_owned(),
             source,
-            said: String::new(),
+            log: String::new(),
         }
     }
 }
@@ -214,11 +214,11 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches the slots of `block_device`, whose disk has so many pages. `share` is given the
     /// bitmap before the first bit can be set in it: from then on whoever writes must take bits
-    /// back ([`DeadBits::revive`]). `free` is called for dead pages by a thread of its own, named
+    /// back ([`DeadBits::clear`]). `free` is called for dead pages by a thread of its own, named
     /// after `name`; it must take the bit under the slot's lock ([`DeadBits::take`]).
     ///
     /// # Errors
-    /// [`FreedError`]; nothing is watched then. `share` may have been called all the same.
+    /// [`FreedError`]; nothing is watched then. `share` may have been called anyway.
     pub(crate) fn start<F: FnMut(u64) + Send + 'static>(
         name: &str,
         block_device: &Path,
@@ -243,17 +243,17 @@ impl Watch {
         let program = |hook: &Hook| {
             hook.check_compiler()?;
             let code = program::freed(hook, device, &layout, array.fd(), raw(&ring));
-            let failed = |action: &str, source: io::Error, said: &str| FreedError::System {
+            let failed = |action: &str, source: io::Error, log: &str| FreedError::System {
                 action: format!("{action} a BPF program for {}", hook.name),
                 source,
-                said: if said.is_empty() {
+                log: if log.is_empty() {
                     String::new()
                 } else {
-                    format!(" ({said})")
+                    format!(" ({log})")
                 },
             };
             let program =
-                sys::load(&code, hook.function).map_err(|(e, said)| failed("load", e, &said))?;
+                sys::load(&code, hook.function).map_err(|(e, log)| failed("load", e, &log))?;
             // For a trial: before it stays, writes must take bits back.
             sys::attach(program.as_fd()).map_err(|e| failed("attach", e, ""))?;
             Ok(program)

@@ -1,10 +1,10 @@
 //! The program that the kernel runs when it frees slots.
 //!
 //! It looks whether the swap area is our block device; if so, it sets the slots' bits in the
-//! [bitmap](super::bits), marks their region, and wakes us where the region was not marked yet.
+//! [bitmap](super::bits), marks their region, and wakes us if the region was not marked yet.
 //! It never waits, and takes some dozens of instructions for up to 64 slots.
 //!
-//! A swap area is ours where the file that was given to `swapon` is a node of our block device:
+//! A swap area is ours if the file that was given to `swapon` is a node of our block device:
 //! `si->swap_file->f_inode->i_rdev`. That is 0 for a regular file. (`si->bdev` would not do: a
 //! swap *file* on a file system on our device has the same, and its slots lie elsewhere.) On a
 //! block device, slot N is page N: the kernel makes one extent of it (`setup_swap_extents`).
@@ -81,7 +81,7 @@ pub(super) fn freed(hook: &Hook, device: u32, layout: &Layout, bits: i32, ring: 
     asm.fetch_or(Reg::R0, Reg::R1);
     asm.alu(Op::And, Reg::R1, Reg::R6);
     asm.jump_if(Reg::R1, When::NotEqual, 0, next);
-    // Where the ring is full, there is something to read already.
+    // If the ring is full, there is something to read already.
     asm.load_map(Reg::R1, ring);
     asm.alu(Op::Move, Reg::R2, Reg::R10);
     asm.alu(Op::Add, Reg::R2, i32::from(MASK));
@@ -100,7 +100,7 @@ pub(super) fn freed(hook: &Hook, device: u32, layout: &Layout, bits: i32, ring: 
 }
 
 /// Reads the parameters: the first slot into R7, the number of slots into R8. Goes to `out`
-/// where the area is not ours or a number can't be right.
+/// if the area is not ours or a number can't be right.
 fn parameters(asm: &mut Asm, hook: &Hook, device: u32, layout: &Layout, out: Label) {
     let (first, form) = hook.place;
     asm.load(Size::Double, Reg::R7, Reg::R1, i16::from(first) * 8);

@@ -138,8 +138,8 @@ pub(super) fn load(code: &[u64], function: u32) -> Result<OwnedFd, (io::Error, S
             let text = String::from_utf8_lossy(&log);
             let text = text.trim_end_matches('\0').trim_end();
             // Below what went wrong stands only how far the verifier came.
-            let said = text.lines().rfind(|line| !line.starts_with("processed "));
-            Err((error, said.unwrap_or_default().to_owned()))
+            let log = text.lines().rfind(|line| !line.starts_with("processed "));
+            Err((error, log.unwrap_or_default().to_owned()))
         }
     }
 }

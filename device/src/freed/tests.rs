@@ -314,8 +314,8 @@ fn this_kernels_types_are_read() {
     assert_eq!(btf.member(file, "no_such_member"), None);
 }
 
-fn refused_unseen(error: &std::io::Error, said: &str) -> bool {
-    error.raw_os_error() == Some(libc::EPERM) && said.is_empty()
+fn refused_unseen(error: &std::io::Error, log: &str) -> bool {
+    error.raw_os_error() == Some(libc::EPERM) && log.is_empty()
 }
 
 /// The kernel takes the program for each function that it has.
@@ -334,7 +334,7 @@ fn this_kernel_takes_the_program() {
             match sys::load(&code, hook.function) {
                 Ok(_) => {}
                 // Before the verifier has looked at it.
-                Err((error, said)) if refused_unseen(&error, &said) => {
+                Err((error, log)) if refused_unseen(&error, &log) => {
                     let _ = needs::traced_swap(false);
                 }
                 Err(error) => panic!("{}: {error:?}", hook.name),
@@ -387,7 +387,7 @@ fn a_page_that_is_written_after_its_slot_was_freed_stays() {
     };
     (0..10).for_each(|page| write(page, 1));
     // The kernel frees all of them and gives some to other pages, which are written at once.
-    (0..10).for_each(|page| dead.kill(page));
+    (0..10).for_each(|page| dead.set(page));
     [3, 4, 9].into_iter().for_each(|page| write(page, 2));
     dead.for_each(|page| {
         disk.store().discard_if(page, || dead.take(page));

@@ -34,7 +34,7 @@ pub const LATENCY: &str = "latency";
 /// What the driver can do with this kernel and CPU.
 pub const FEATURES: &str = "features";
 
-/// What `backing_dev` says where there is none.
+/// What `backing_dev` says if there is none.
 pub(super) const NONE: &str = "none";
 
 /// A value to write.
@@ -67,7 +67,7 @@ impl KernelDevice {
     /// Reads an attribute, without the line's end.
     ///
     /// # Errors
-    /// Those of reading the file: `ENOENT` where the driver has no such device.
+    /// Those of reading the file: `ENOENT` if the driver has no such device.
     pub fn read(&self, attribute: &str) -> io::Result<String> {
         let text = self.read_bytes(attribute)?;
         Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
@@ -78,7 +78,7 @@ impl KernelDevice {
         std::fs::read(self.root().block(self.number()).join(attribute))
     }
 
-    /// Reads a number; 0 where there is none.
+    /// Reads a number; 0 if there is none.
     pub(super) fn read_number(&self, attribute: &str) -> u64 {
         let text = self.read(attribute).unwrap_or_default();
         text.trim().parse().unwrap_or(0)
@@ -86,7 +86,7 @@ impl KernelDevice {
 
     /// Writes an attribute.
     pub(super) fn write(&self, setting: &Setting) -> Result<(), DeviceError> {
-        // Not created, where it is not there.
+        // Not created, if it is not there.
         let file = std::fs::OpenOptions::new()
             .write(true)
             .truncate(true)
@@ -95,7 +95,7 @@ impl KernelDevice {
         write_line(file, &setting.value).map_err(|source| self.refused(setting, source))
     }
 
-    /// Writes all of these, or none: where one is refused, those before it are set back.
+    /// Writes all of these, or none: if one is refused, those before it are set back.
     pub(super) fn write_all(&self, settings: &[Setting]) -> Result<(), DeviceError> {
         let mut before = Vec::new();
         for setting in settings {
@@ -126,7 +126,7 @@ impl KernelDevice {
         Ok(Setting::new(attribute, chosen(&text)))
     }
 
-    /// The error where an attribute's file can't be opened.
+    /// The error if an attribute's file can't be opened.
     fn not_opened(&self, setting: &Setting, source: io::Error) -> DeviceError {
         let remedy = match source.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) => "only root may do this".to_owned(),
@@ -140,7 +140,7 @@ impl KernelDevice {
         DeviceError::system(self.action(setting), source, &*remedy)
     }
 
-    /// The error where the driver did not take a value. Those that open the backing swap give back
+    /// The error if the driver did not take a value. Those that open the backing swap give back
     /// its errors.
     fn refused(&self, setting: &Setting, source: io::Error) -> DeviceError {
         let code = source.raw_os_error().unwrap_or(0);
@@ -215,7 +215,7 @@ mod tests {
             std::fs::write(root.sys.join("block/ramzswap0").join(name), text).unwrap();
         };
         put(BACKING_DEV, "/set\n");
-        let told = |ready: bool, attribute, code| {
+        let message_for = |ready: bool, attribute, code| {
             put(INITSTATE, if ready { "1\n" } else { "0\n" });
             let source = io::Error::from_raw_os_error(code);
             let error = device.refused(&Setting::new(attribute, "/given"), source);
@@ -234,7 +234,7 @@ mod tests {
             (false, MEM_LIMIT, libc::EPERM, "only root may do this"),
             (true, RESET, libc::EBUSY, "ramzswap0 is busy"),
         ] {
-            let message = told(ready, attribute, code);
+            let message = message_for(ready, attribute, code);
             assert!(message.contains(words), "{attribute} {code}: {message}");
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// Which driver is to serve devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// The kernel's where it is loaded or can be, otherwise the one in userspace.
+    /// The kernel's if it is loaded or can be, otherwise the one in userspace.
     #[default]
     Auto,
     /// The kernel driver, or failure.

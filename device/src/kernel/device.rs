@@ -96,7 +96,7 @@ impl KernelDevice {
     /// with [`KernelDevice::init`]. Returns warnings for the user.
     ///
     /// # Errors
-    /// [`DeviceError`] where a value or a rule refuses them, or the driver, or where the device
+    /// [`DeviceError`] if a value or a rule refuses them, or the driver, or if the device
     /// is initialised already. Nothing is changed then.
     pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         if self.is_ready() {
@@ -173,7 +173,7 @@ impl KernelDevice {
     /// limit, and what becomes of cold pages.
     ///
     /// # Errors
-    /// [`DeviceError`] where a value or a rule refuses them, or the driver, or where one of them
+    /// [`DeviceError`] if a value or a rule refuses them, or the driver, or if one of them
     /// can't be changed any more. Nothing is changed then.
     pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         if !self.is_ready() {
@@ -203,7 +203,7 @@ impl KernelDevice {
     /// priority.
     ///
     /// # Errors
-    /// [`DeviceError`] where the device is not initialised, is swapped on already, or where the
+    /// [`DeviceError`] if the device is not initialised, is swapped on already, or if the
     /// kernel refuses.
     pub fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
         if !self.is_ready() {
@@ -216,7 +216,7 @@ impl KernelDevice {
         }
         // It may have been initialised without one, by its attributes.
         self.ensure_swap_header()?;
-        // Where the kernel tells of each slot that it frees, a discard says nothing new.
+        // If the kernel notifies the driver of each slot that it frees, a discard says nothing new.
         let discard = self.freeing() == Freeing::ByCluster;
         swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
             DeviceError::system(
@@ -406,7 +406,7 @@ impl KernelDevice {
         }
     }
 
-    /// The driver says that something is busy: the device, where it is initialised, or else what it
+    /// The driver says that something is busy: the device, if it is initialised, or else what it
     /// wants for its backing swap.
     pub(super) fn taken(&self, action: &'static str) -> DeviceError {
         match self.backing_swap() {

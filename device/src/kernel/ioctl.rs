@@ -87,7 +87,7 @@ pub struct Stats {
 const _: () = assert!(size_of::<Stats>() == 252);
 
 impl Stats {
-    /// The backing swap, where there is one.
+    /// The backing swap, if there is one.
     #[must_use]
     pub fn backing_swap(&self) -> Option<PathBuf> {
         let name = self.backing_swap_name;
@@ -108,7 +108,7 @@ impl<'a> Control<'a> {
     /// Opens the device's node as the original did: without waiting.
     ///
     /// # Errors
-    /// [`DeviceError::System`] where this user may not, or the node is not there.
+    /// [`DeviceError::System`] if this user may not, or the node is not there.
     pub fn open(device: &'a KernelDevice) -> Result<Self, DeviceError> {
         let node = device.node();
         let file = OpenOptions::new()
@@ -129,7 +129,7 @@ impl<'a> Control<'a> {
     /// initialises the device if `init`. Returns warnings for the user.
     ///
     /// # Errors
-    /// [`DeviceError`] where a value or a rule refuses them, or the driver. The device is then
+    /// [`DeviceError`] if a value or a rule refuses them, or the driver. The device is then
     /// as it was.
     pub fn configure(
         &self,
@@ -197,10 +197,10 @@ impl<'a> Control<'a> {
         self.call(RESET, std::ptr::null_mut(), "reset")
     }
 
-    /// The device's statistics; `None` where it is not initialised.
+    /// The device's statistics; `None` if it is not initialised.
     ///
     /// # Errors
-    /// [`DeviceError::System`] where the driver does not know the call.
+    /// [`DeviceError::System`] if the driver does not know the call.
     pub fn stats(&self) -> Result<Option<Stats>, DeviceError> {
         // SAFETY: integers and arrays of them: all zeros is a value of this type.
         let mut stats: Stats = unsafe { std::mem::zeroed() };

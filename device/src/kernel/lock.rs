@@ -26,7 +26,7 @@ impl Root {
     /// Waits for the right to set up kernel devices. Not to be held over a swap-off.
     ///
     /// # Errors
-    /// [`DeviceError::System`] where the lock's file can't be made: only root may.
+    /// [`DeviceError::System`] if the lock's file can't be made: only root may.
     pub fn lock(&self) -> Result<Lock, DeviceError> {
         let directory = self.run.join(DIRECTORY);
         let path = directory.join(FILE);

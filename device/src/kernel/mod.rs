@@ -1,6 +1,6 @@
 //! The kernel driver, `ramzswap.ko`, as userspace sees it.
 //!
-//! Where the driver is loaded, `/sys/block/ramzswapN` are its devices; they are set up by the
+//! If the driver is loaded, `/sys/block/ramzswapN` are its devices; they are set up by the
 //! attributes there ([`attributes`]) or by the ioctls of the original ([`ioctl`]). A
 //! [`KernelDevice`] is one of them. [`Root`] says where to look, so that tests can show another
 //! tree, and [`presence`](Root::presence) whether the driver is there, or could be loaded

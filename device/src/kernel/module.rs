@@ -96,19 +96,19 @@ pub fn load(root: &Root, num_devices: u32) -> Result<(), LoadError> {
         (_, Some(signal)) => format!("modprobe was ended by signal {signal}"),
         (code, None) => format!("modprobe ended with exit status {}", code.unwrap_or(0)),
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(LoadError::Refused(reason(&how, said.trim())))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(LoadError::Refused(reason(&how, stderr.trim())))
 }
 
-/// What went wrong, with what is to be done where that is known.
-fn reason(how: &str, said: &str) -> String {
-    let said = if said.is_empty() { how } else { said };
-    let remedy = if said.contains("Key was rejected") || said.contains("Required key") {
+/// What went wrong, with what is to be done if that is known.
+fn reason(how: &str, stderr: &str) -> String {
+    let stderr = if stderr.is_empty() { how } else { stderr };
+    let remedy = if stderr.contains("Key was rejected") || stderr.contains("Required key") {
         "; Secure Boot takes signed modules only: enrol the key of DKMS (mokutil --import)"
     } else {
         "; the reason is in the kernel's log (dmesg)"
     };
-    format!("{}{remedy}", said.replace('\n', "; "))
+    format!("{}{remedy}", stderr.replace('\n', "; "))
 }
 
 /// Whether the files of this directory of modprobe set the number of devices.

@@ -299,7 +299,7 @@ fn the_path_of_a_backing_swap_goes_byte_for_byte() {
         assert_eq!(std::fs::read(&attribute).unwrap(), line, "{path:?}");
         assert_eq!(device.backing_swap().unwrap(), Some(path.clone()));
         assert_eq!(device.status().params.backing_swap, Some(path.clone()));
-        // Set back as it was, where something after it is refused.
+        // Set back as it was, if something after it is refused.
         let cpu = root.block(0).join("recompress_cpu");
         std::fs::remove_file(&cpu).unwrap();
         let other = dir.path().join("soft");

@@ -1,7 +1,7 @@
 //! The thread that recompresses cold pages, in time that nobody else wants.
 //!
 //! The engine says how ([`compcache_engine::store::Recompressor`]) and at what pace
-//! ([`compcache_engine::cold`]); this is the thread, and what it is told.
+//! ([`compcache_engine::cold`]); this is the thread, and its settings.
 
 mod clock;
 pub(crate) mod policy;

@@ -35,8 +35,8 @@ impl Host for PinnedHost {
         self.host.now_ns()
     }
 
-    fn relax(&self, attempt: u32) {
-        self.host.relax(attempt);
+    fn backoff(&self, attempt: u32) {
+        self.host.backoff(attempt);
     }
 
     fn pin(&self) {
@@ -83,7 +83,7 @@ impl Clock for TestClock<'_> {
             cpu: self.cpu(),
         };
         (self.sleeping.borrow_mut())(time, limit);
-        // As long as a second where nobody woke it.
+        // As long as a second if nobody woke it.
         self.slept
             .set(self.slept.get() + limit.unwrap_or(seconds(1)));
     }

@@ -30,10 +30,10 @@ pub struct NoRoom {
 
 /// Looks whether the pages in the swap area `own` fit back into the cgroups that have any in swap.
 ///
-/// What can't be read is passed over: the kernel has the last word.
+/// What can't be read is ignored: the kernel has the last word.
 ///
 /// # Errors
-/// [`NoRoom`] for the first cgroup where they do not.
+/// [`NoRoom`] for the first cgroup in which they do not fit.
 pub(crate) fn check(own: &Entry) -> Result<(), NoRoom> {
     if own.used_bytes == 0 {
         return Ok(());

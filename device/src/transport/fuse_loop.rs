@@ -17,7 +17,7 @@ use crate::warning::Warning;
 /// By which channel requests come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channel {
-    /// io_uring where the kernel offers it by itself (`/sys/module/fuse/parameters/enable_uring`
+    /// io_uring if the kernel offers it by itself (`/sys/module/fuse/parameters/enable_uring`
     /// is `Y`) and it works, otherwise the classic channel.
     #[default]
     Auto,
@@ -144,7 +144,7 @@ impl Transport for FuseLoop {
     }
 }
 
-/// A served disk. The fields are dropped in this order: the loop device lets go of the file
+/// A served disk. The fields are dropped in this order: the loop device releases the file
 /// before it is unmounted.
 struct Attached {
     /// `None` once it is detached.
@@ -173,7 +173,7 @@ impl Attachment for Attached {
             Err(DetachError::Busy) => return Err(DetachError::Busy),
             other => other,
         };
-        // The last close: the kernel lets go of the file before it returns, unless the block
+        // The last close: the kernel releases the file before it returns, unless the block
         // device is open elsewhere. Requests of such a user fail from here on.
         self.device = None;
         let stopped = self.server.stop().map_err(DetachError::Leftover);

@@ -100,7 +100,7 @@ pub(crate) struct LoopDevice {
 
 impl LoopDevice {
     /// Attaches `file` to a free loop device, which is then for root only. `name` is what
-    /// `losetup` shows where it can't show the file.
+    /// `losetup` shows if it cannot show the file.
     pub(crate) fn attach(file: &File, name: &str) -> Result<Self, DeviceError> {
         let control = File::options()
             .read(true)
@@ -231,7 +231,7 @@ fn no_free(error: io::Error) -> DeviceError {
     )
 }
 
-/// Makes the node of loop device `number` where nobody (devtmpfs, udev) has.
+/// Makes the node of loop device `number` if nobody (devtmpfs, udev) has.
 fn make_node(path: &Path, number: libc::c_int) -> Result<(), DeviceError> {
     if std::fs::metadata(path).is_ok_and(|m| m.file_type().is_block_device()) {
         return Ok(());

@@ -98,7 +98,7 @@ impl Fixture {
         self.device.status().block_device.unwrap()
     }
 
-    /// Fails where anything is left of the device.
+    /// Fails if anything is left of the device.
     pub(crate) fn assert_clean(&self) {
         assert!(
             std::fs::symlink_metadata(self.device.node()).is_err(),
@@ -112,7 +112,7 @@ impl Fixture {
     }
 }
 
-/// Fails where something is mounted, looped or swapped on from under `dir`.
+/// Fails if something is mounted, looped or swapped on from under `dir`.
 pub(crate) fn assert_no_trace(dir: &Path) {
     let mut tables = vec!["/proc/self/mountinfo".into(), "/proc/swaps".into()];
     for entry in std::fs::read_dir("/sys/block").unwrap() {

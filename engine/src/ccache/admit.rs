@@ -1,124 +1,124 @@
-//! Which pages are taken in.
+//! Admission: which pages the cache keeps.
 //!
 //! A page that was read for the first time may never be read again: a scan is made of nothing
-//! else. So it is taken in only while the kernel drops pages for want of memory, and then it comes
-//! to the inactive list, from which it is dropped unless it is asked for. Otherwise a shadow is left
-//! in its place. A page that is asked for where a shadow lies was wanted again after it had been
-//! dropped: it is taken in, and onto the active list at once if fewer pages were dropped meanwhile
-//! than that list has (the refault distance of Linux' `mm/workingset.c`).
+//! else. So it is admitted only while the kernel reclaims page cache, and then to the inactive list,
+//! from which it is evicted unless it is accessed again. Otherwise it is bypassed, and a shadow is
+//! left in its place. An access that finds a shadow is a refault: the page is admitted, and to the
+//! active list at once if fewer pages were evicted meanwhile than that list has (the refault distance
+//! of Linux' `mm/workingset.c`).
 //!
 //! A page that comes back after more pages than a full cache holds would, in a loop, push out
-//! another that comes back sooner, and so all would miss for ever. Only one in eight of them is taken
-//! in (bimodal insertion; Qureshi et al., "Adaptive Insertion Policies for High Performance Caching",
+//! another that comes back sooner, and so all would miss forever. Only one in eight of them is
+//! admitted (bimodal insertion; Qureshi et al., "Adaptive Insertion Policies for High Performance Caching",
 //! ISCA 2007): a part of the loop stays.
 //!
-//! Pages that do not compress are never taken in: the page cache holds them as well, and faster.
+//! Pages that do not compress are never admitted: the page cache holds them as well, and faster.
 
-use super::{Ccache, FileId, Guarded, NoRoom, On};
+use super::{Ccache, FileId, Guarded, List, NoRoom};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::Page;
-use crate::slot::{SHADOW_MOMENTS, Slot};
-use crate::store::{Cell, Packed, Worker};
+use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
+use crate::store::{CompressedPage, SlotContents, Worker};
 
-/// How often room is made for a page before it is let pass.
+/// How often pages are evicted for a page before it is bypassed.
 const TRIES: usize = 64;
 
-/// Pages that are dropped at once to make room.
+/// Pages that are evicted at once to make room.
 const BATCH: usize = 8;
 
-/// What is to become of a page that was read from SOURCE.
+/// Whether to keep a page that was read from SOURCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Hand it to [`Ccache::add`].
-    TakeIn,
-    /// Let it pass.
-    Pass,
+pub enum Decision {
+    /// Hand it to [`Ccache::insert`].
+    Admit,
+    /// Do not keep it.
+    Bypass,
 }
 
 /// Why a page was read from SOURCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// The kernel asked for it, and has it now.
-    Asked,
-    /// It lies beside one that the kernel asked for.
-    Ahead,
+    /// The kernel requested it, and has it now.
+    Demand,
+    /// It is a neighbour of one that the kernel requested.
+    Readahead,
 }
 
-/// What became of a page.
+/// What became of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// It is held.
-    Held,
+pub enum Inserted {
+    /// The page is in the cache.
+    Cached,
     /// It does not compress.
-    Raw,
-    /// There was no room, or the caller's last look said that it has changed.
-    Passed,
+    Incompressible,
+    /// There was no room, or the page was no longer current.
+    Bypassed,
 }
 
-/// Says yes to an eighth of all numbers, spread evenly.
+/// True for an eighth of all numbers, spread evenly.
 fn one_in_eight(number: u32) -> bool {
     number.wrapping_mul(0x9e37_79b1) >> 29 == 0
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
-    /// Whether to take in a page that the kernel asked for and that was not held. To be asked
-    /// once a page, before it is compressed. `pays` says whether reading the page again would take
-    /// longer than compressing it does: else it is not taken in at its first read.
-    pub fn ask(&self, file: FileId, index: u64, pays: bool) -> Verdict {
+    /// Whether to admit a page that the kernel requested and that was not held. To be called once
+    /// a page, before it is compressed. `worthwhile` says whether reading the page again would take
+    /// longer than compressing it: if not, it is not admitted at its first read.
+    pub fn should_admit(&self, file: FileId, index: u64, worthwhile: bool) -> Decision {
         let mut guarded = self.lock();
-        guarded.index.given = guarded.index.given.wrapping_add(1);
+        guarded.index.access_clock = guarded.index.access_clock.wrapping_add(1);
         let found = guarded.index.find(file, index);
         let mut too_far = false;
-        if let Some((slot, on)) = found {
+        if let Some((slot, list)) = found {
             let distance = guarded
                 .index
-                .given
-                .wrapping_sub(guarded.index.given_at(slot));
+                .access_clock
+                .wrapping_sub(guarded.index.last_access(slot));
             too_far = guarded.full && u64::from(distance) > guarded.index.held();
-            guarded.index.give(slot);
-            if on != On::Shadows {
-                // Somebody else took it in meanwhile.
-                return Verdict::Pass;
+            guarded.index.set_accessed(slot);
+            if list != List::Shadows {
+                // Somebody else has inserted it meanwhile.
+                return Decision::Bypass;
             }
             guarded.counts.refaults += 1;
             guarded.balance.refault();
         }
-        let given = guarded.index.given;
+        let clock = guarded.index.access_clock;
         let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
         let wanted = match found {
-            Some(_) => !too_far || one_in_eight(given),
-            None => self.reclaims() && !usefulness.is_stream() && pays,
+            Some(_) => !too_far || one_in_eight(clock),
+            None => self.reclaims() && !usefulness.is_stream() && worthwhile,
         };
-        if wanted && !usefulness.pauses() {
-            return Verdict::TakeIn;
+        if wanted && !usefulness.should_skip() {
+            return Decision::Admit;
         }
         if wanted || found.is_none() && self.reclaims() {
             guarded.counts.bypassed += 1;
         }
         self.remember(&mut guarded, file, index);
-        Verdict::Pass
+        Decision::Bypass
     }
 
-    /// Whether to take in a page that nobody asked for, but that came from SOURCE beside one:
-    /// while there is room, and if a page is to be taken in at its first read or was known before.
-    pub fn ask_ahead(&self, file: FileId, index: u64) -> Verdict {
+    /// Whether to admit a page that was read ahead: while there is room, and if pages are admitted
+    /// at their first read or it was known before.
+    pub fn should_admit_readahead(&self, file: FileId, index: u64) -> Decision {
         let mut guarded = self.lock();
         let known = match guarded.index.find(file, index) {
-            Some((_, On::Shadows)) => true,
-            Some(_) => return Verdict::Pass,
+            Some((_, List::Shadows)) => true,
+            Some(_) => return Decision::Bypass,
             None => false,
         };
         let full = guarded.full;
         let usefulness = &mut guarded.index.files.get_mut(file.0).usefulness;
         let wanted = known || self.reclaims() && !usefulness.is_stream();
-        if wanted && !full && !usefulness.pauses() {
-            Verdict::TakeIn
+        if wanted && !full && !usefulness.should_skip() {
+            Decision::Admit
         } else {
-            Verdict::Pass
+            Decision::Bypass
         }
     }
 
-    /// Whether a page that nobody asked for may be taken in at all: there is room.
+    /// Whether pages that are read ahead may be admitted at all: there is room.
     pub fn has_room(&self) -> bool {
         !self.lock().full
     }
@@ -128,108 +128,108 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let Some(slot) = guarded.index.find_or_make(file, index) else {
             return;
         };
-        if matches!(guarded.index.on(slot), On::Nothing | On::Shadows) {
+        if matches!(guarded.index.list_of(slot), List::None | List::Shadows) {
             self.shadow(guarded, slot);
-            guarded.index.give(slot);
+            guarded.index.set_accessed(slot);
         }
     }
 
     /// Makes a slot a shadow, whatever it was. Returns whether that was done: not while somebody
     /// reads its page, if it has one.
     pub(super) fn shadow(&self, guarded: &mut Guarded, slot: u32) -> bool {
-        let moment = guarded.index.moment;
-        let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
+        let eviction_clock = guarded.index.eviction_clock;
+        let shadow = Slot::shadow(eviction_clock % EVICTION_CLOCK_RANGE);
         if !self.store.clear(slot, shadow) {
             return false;
         }
-        guarded.index.moment = moment.wrapping_add(1);
-        guarded.index.put(slot, On::Shadows);
+        guarded.index.eviction_clock = eviction_clock.wrapping_add(1);
+        guarded.index.move_to(slot, List::Shadows);
         self.trim(guarded);
         true
     }
 
-    /// Takes in a page. `still_right` is asked under the cache's lock whether the page is still what
-    /// the file has there; whoever changes the file says so before it calls
+    /// Inserts a page. `is_current` is called under the cache's lock: it returns whether the page is
+    /// still what the file has there. Whoever changes the file makes it false before they call
     /// [`invalidate`](Self::invalidate).
-    pub fn add(
+    pub fn insert(
         &self,
         worker: &mut Worker<H::Codecs>,
         file: FileId,
         index: u64,
         page: &Page,
         read: Read,
-        still_right: impl Fn() -> bool,
-    ) -> Added {
-        let packed = self.store.pack(worker, page);
-        let raw = packed.is_raw();
+        is_current: impl Fn() -> bool,
+    ) -> Inserted {
+        let compressed = self.store.compress_page(worker, page);
+        let raw = compressed.is_incompressible();
         let mut guarded = self.lock();
         guarded.index.files.get_mut(file.0).usefulness.tried(raw);
-        if !still_right() {
-            return Added::Passed;
+        if !is_current() {
+            return Inserted::Bypassed;
         }
         if raw {
             guarded.counts.bypassed += 1;
             self.remember(&mut guarded, file, index);
-            return Added::Raw;
+            return Inserted::Incompressible;
         }
         let Some(slot) = guarded.index.find_or_make(file, index) else {
-            return Added::Passed;
+            return Inserted::Bypassed;
         };
-        let to = match guarded.index.on(slot) {
-            On::Nothing => {
-                guarded.index.never_given(slot);
-                On::Inactive
+        let to = match guarded.index.list_of(slot) {
+            List::None => {
+                guarded.index.set_never_accessed(slot);
+                List::Inactive
             }
-            On::Shadows if read == Read::Ahead => On::Inactive,
-            On::Shadows => self.refault_to(&guarded, slot),
-            // Somebody else took it in meanwhile, or does so now.
-            On::Inactive | On::Active | On::Pinned => return Added::Held,
-            On::Reserved => return Added::Passed,
+            List::Shadows if read == Read::Readahead => List::Inactive,
+            List::Shadows => self.refault_to(&guarded, slot),
+            // Somebody else has inserted it meanwhile, or is about to.
+            List::Inactive | List::Active | List::Pinned => return Inserted::Cached,
+            List::Reserved => return Inserted::Bypassed,
         };
-        guarded.index.put(slot, On::Reserved);
+        guarded.index.move_to(slot, List::Reserved);
         self.limit_pool(&guarded);
         drop(guarded);
-        let placed = self.make_room_and_place(slot, &packed);
+        let placed = self.evict_and_place(slot, &compressed);
         let mut guarded = self.lock();
         // Whoever drops or pins the page takes the reservation away. Its slot may be another page's
-        // then, or reserved again: by somebody who took in the same page, if it is still right.
-        let reserved = guarded.index.find(file, index) == Some((slot, On::Reserved));
+        // then, or reserved again: by somebody who inserts the same page, if it is still current.
+        let reserved = guarded.index.find(file, index) == Some((slot, List::Reserved));
         let placed = match placed {
-            Some(placed) if reserved && still_right() => placed,
+            Some(placed) if reserved && is_current() => placed,
             unwanted => {
                 if reserved {
                     self.shadow(&mut guarded, slot);
                 }
                 drop(guarded);
                 if let Some(placed) = unwanted {
-                    self.store.take_back(placed);
+                    self.store.release_chunk(placed);
                 }
-                return Added::Passed;
+                return Inserted::Bypassed;
             }
         };
-        self.store.commit_packed(&packed, slot, placed);
+        self.store.commit_chunk(&compressed, slot, placed);
         guarded.counts.admitted += 1;
-        guarded.index.put(slot, to);
-        if read == Read::Asked {
-            guarded.index.give(slot);
+        guarded.index.move_to(slot, to);
+        if read == Read::Demand {
+            guarded.index.set_accessed(slot);
         }
         self.trim(&mut guarded);
-        Added::Held
+        Inserted::Cached
     }
 
     /// The list for a page that comes back to where its shadow lies.
-    fn refault_to(&self, guarded: &Guarded, slot: u32) -> On {
-        let Cell::Absent(said) = self.store.cell(slot) else {
-            return On::Inactive;
+    fn refault_to(&self, guarded: &Guarded, slot: u32) -> List {
+        let SlotContents::Absent(current) = self.store.slot_contents(slot) else {
+            return List::Inactive;
         };
-        let Some(crate::slot::Entry::Shadow { when }) = said.entry() else {
-            return On::Inactive;
+        let Some(crate::slot::Entry::Shadow { evicted_at }) = current.entry() else {
+            return List::Inactive;
         };
-        let distance = guarded.index.moment.wrapping_sub(when) % SHADOW_MOMENTS;
-        if distance <= guarded.index.lists.len(On::Active) {
-            On::Active
+        let distance = guarded.index.eviction_clock.wrapping_sub(evicted_at) % EVICTION_CLOCK_RANGE;
+        if distance <= guarded.index.lists.len(List::Active) {
+            List::Active
         } else {
-            On::Inactive
+            List::Inactive
         }
     }
 
@@ -245,7 +245,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         index: u64,
         page: &Page,
     ) -> Result<(), NoRoom> {
-        let packed = self.store.pack(worker, page);
+        let compressed = self.store.compress_page(worker, page);
         let mut guarded = self.lock();
         let slot = match guarded.index.find_or_make(file, index) {
             Some(slot) => slot,
@@ -254,14 +254,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             }
             None => return Err(NoRoom),
         };
-        let before = guarded.index.on(slot);
+        let before = guarded.index.list_of(slot);
         // At once, so that it stays where it is while room is made.
-        guarded.index.put(slot, On::Pinned);
-        if self.make_room_and_put(&mut guarded, slot, &packed).is_err() {
-            guarded.index.put(slot, before);
+        guarded.index.move_to(slot, List::Pinned);
+        if self
+            .evict_and_store(&mut guarded, slot, &compressed)
+            .is_err()
+        {
+            guarded.index.move_to(slot, before);
             return Err(NoRoom);
         }
-        guarded.index.give(slot);
+        guarded.index.set_accessed(slot);
         guarded.counts.writes += 1;
         Ok(())
     }
@@ -269,15 +272,15 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// A pinned page was written out: it may be dropped from now on.
     pub fn unpin(&self, file: FileId, index: u64) {
         let mut guarded = self.lock();
-        if let Some((slot, On::Pinned)) = guarded.index.find(file, index) {
-            guarded.index.put(slot, On::Inactive);
+        if let Some((slot, List::Pinned)) = guarded.index.find(file, index) {
+            guarded.index.move_to(slot, List::Inactive);
         }
     }
 
-    /// Stores a page's chunk for a slot, without the lock but where others have to be dropped.
-    fn make_room_and_place(&self, slot: u32, packed: &Packed<'_>) -> Option<Slot> {
+    /// Stores a page's chunk for a slot; takes the lock only if others have to be evicted.
+    fn evict_and_place(&self, slot: u32, compressed: &CompressedPage<'_>) -> Option<Slot> {
         for _ in 0..TRIES {
-            if let Ok(placed) = self.store.place_packed(slot, packed) {
+            if let Ok(placed) = self.store.store_chunk(slot, compressed) {
                 return Some(placed);
             }
             let mut guarded = self.lock();
@@ -289,16 +292,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         None
     }
 
-    fn make_room_and_put(
+    fn evict_and_store(
         &self,
         guarded: &mut Guarded,
         slot: u32,
-        packed: &Packed<'_>,
+        compressed: &CompressedPage<'_>,
     ) -> Result<(), NoRoom> {
         self.limit_pool(guarded);
         for _ in 0..TRIES {
-            if let Ok(placed) = self.store.place_packed(slot, packed) {
-                self.store.commit_packed(packed, slot, placed);
+            if let Ok(placed) = self.store.store_chunk(slot, compressed) {
+                self.store.commit_chunk(compressed, slot, placed);
                 return Ok(());
             }
             guarded.full = true;

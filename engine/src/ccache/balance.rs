@@ -4,11 +4,10 @@
 //! Systems" (USENIX 1999): memory that holds compressed pages is taken from the kernel's page
 //! cache, which would hold fewer pages there, but give them at once.
 //!
-//! A page that is asked for was given out some *distance* ago, counted in pages given out
-//! since. The page cache has dropped it meanwhile. Had it been larger by what the pool takes, it
+//! A page that is accessed was last accessed some *distance* ago, counted in accesses since. The page cache has dropped it meanwhile. Had it been larger by what the pool takes, it
 //! would have held the page if the distance is below its own size and that taken together: then the
 //! pool has cost the time of a hit. Otherwise it has saved the time of a read from SOURCE. The page
-//! cache's own size is at most what the system says of it, and at most the smallest distances that
+//! cache's own size is at most what the system reports, and at most the smallest distances that
 //! are seen, since no page comes back before it was dropped.
 
 /// Time of a read from SOURCE and of a hit, until they are measured, in nanoseconds.
@@ -30,7 +29,7 @@ const GROW_STEPS: u64 = 8;
 pub(super) struct Balance {
     /// Pages that the page cache holds, as far as distances show it.
     resident: u32,
-    /// Pages that the page cache holds, as far as the system says.
+    /// Pages that the page cache holds, as the system reports it.
     pub(super) page_cache: u32,
     saved: u64,
     cost: u64,
@@ -57,7 +56,7 @@ impl Balance {
         self.miss_ns.saturating_sub(self.hit_ns)
     }
 
-    /// A page that was held was asked for, given out `distance` pages ago; the pool takes as
+    /// A page that was held was accessed, `distance` accesses after the last time; the pool takes as
     /// much memory as `pool` pages.
     pub(super) fn hit(&mut self, distance: u32, pool: u32) {
         if distance < self.resident {
@@ -73,7 +72,7 @@ impl Balance {
         }
     }
 
-    /// A page that was remembered was asked for, which a larger pool would have held.
+    /// A page that had a shadow was accessed: a larger pool would have held it.
     pub(super) fn refault(&mut self) {
         self.saved += self.saving();
     }

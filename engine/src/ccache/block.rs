@@ -8,27 +8,27 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// On which list a slot is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum On {
+pub(super) enum List {
     /// On none: the slot is empty.
     #[default]
-    Nothing,
-    /// Held, and not asked for since it was taken in.
+    None,
+    /// Held, and not accessed since it was inserted.
     Inactive,
-    /// Held, and asked for again.
+    /// Held, and accessed again.
     Active,
-    /// Not held, but remembered.
+    /// Evicted or bypassed; a shadow is left.
     Shadows,
-    /// Held, and not to be dropped: dirty, or a file's only copy. On no list.
+    /// Held, and not to be evicted: dirty, or a file's only copy. On no list.
     Pinned,
-    /// Not held, but a thread is about to store the page: see [`Ccache::add`](super::Ccache::add).
+    /// Not held, but a thread is about to store the page: see [`Ccache::insert`](super::Ccache::insert).
     /// On no list.
     Reserved,
 }
 
-impl On {
+impl List {
     /// Whether the page is held.
     pub(super) fn holds(self) -> bool {
-        matches!(self, On::Inactive | On::Active | On::Pinned)
+        matches!(self, List::Inactive | List::Active | List::Pinned)
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Block {
     /// Index of its first page in the file, divided by 8.
     pub(super) key: u64,
     pub(super) links: [Links; SLOTS as usize],
-    /// How many pages had been given out when each page was the last time, modulo 2^32.
-    pub(super) given: [u32; SLOTS as usize],
-    pub(super) on: [On; SLOTS as usize],
+    /// The access clock when each page was last accessed, modulo 2^32.
+    pub(super) last_access: [u32; SLOTS as usize],
+    pub(super) list: [List; SLOTS as usize],
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! file ── radix tree ── block: 8 neighbouring pages
 //!                         │  slots (in the store's table): chunk, same-filled, shadow, empty
-//!                         └─ file and key, and for each slot: list, neighbours, when given out
+//!                         └─ file and key, and for each slot: list, neighbours, last access
 //! ```
 //!
 //! A block's slots are `8 * number ..` of the store's table, so that a chunk's owner, which is
@@ -11,7 +11,7 @@
 
 use alloc::vec::Vec;
 
-use super::block::{Block, On, SLOTS};
+use super::block::{Block, List, SLOTS};
 use super::lists::Lists;
 use super::slab::Slab;
 use super::stream::Usefulness;
@@ -27,7 +27,7 @@ pub(super) struct Known {
     pub(super) slot: u32,
     /// Index of its page in the file.
     pub(super) page: u64,
-    pub(super) on: On,
+    pub(super) list: List,
 }
 
 /// A file.
@@ -48,10 +48,10 @@ pub(super) struct Index {
     pub(super) blocks: Slab<Block>,
     pub(super) files: Slab<Entry>,
     pub(super) lists: Lists,
-    /// Pages given out so far, modulo 2^32.
-    pub(super) given: u32,
-    /// Pages dropped or let pass so far: the moments of shadows.
-    pub(super) moment: u64,
+    /// The access clock: pages accessed so far, modulo 2^32.
+    pub(super) access_clock: u32,
+    /// The eviction clock, by which shadows are dated: pages evicted or bypassed so far.
+    pub(super) eviction_clock: u64,
 }
 
 impl Index {
@@ -62,20 +62,20 @@ impl Index {
             blocks: Slab::new(blocks),
             files: Slab::new(u32::MAX),
             lists: Lists::new(),
-            given: 0,
-            moment: 0,
+            access_clock: 0,
+            eviction_clock: 0,
         }
     }
 
     /// The slot of a page, if anything is known of it.
-    pub(super) fn find(&self, file: FileId, page: u64) -> Option<(u32, On)> {
+    pub(super) fn find(&self, file: FileId, page: u64) -> Option<(u32, List)> {
         let block = self.files.get(file.0).tree.get(&self.nodes, page / 8)?;
         let at = (page % 8) as u32;
-        let on = self.blocks.get(block).on[at as usize];
-        (on != On::Nothing).then_some((block * SLOTS + at, on))
+        let list = self.blocks.get(block).list[at as usize];
+        (list != List::None).then_some((block * SLOTS + at, list))
     }
 
-    /// The slot of a page, made where there is none; `None` where there is no room for it.
+    /// The slot of a page, made if there is none; `None` if there is no room for it.
     pub(super) fn find_or_make(&mut self, file: FileId, page: u64) -> Option<u32> {
         let (key, at) = (page / 8, (page % 8) as u32);
         let tree = &mut self.files.get_mut(file.0).tree;
@@ -102,63 +102,63 @@ impl Index {
     }
 
     /// On which list a slot is.
-    pub(super) fn on(&self, slot: u32) -> On {
-        self.blocks.get(slot / SLOTS).on[(slot % SLOTS) as usize]
+    pub(super) fn list_of(&self, slot: u32) -> List {
+        self.blocks.get(slot / SLOTS).list[(slot % SLOTS) as usize]
     }
 
     /// Moves a slot to a list, or to the front of the one that it is on, and keeps count. One that
-    /// comes to be on [`On::Nothing`] must be empty; its block is freed with the last of its slots.
-    pub(super) fn put(&mut self, slot: u32, to: On) {
-        let from = self.on(slot);
-        self.lists.put(&mut self.blocks, slot, to);
+    /// comes to be on [`List::None`] must be empty; its block is freed with the last of its slots.
+    pub(super) fn move_to(&mut self, slot: u32, to: List) {
+        let from = self.list_of(slot);
+        self.lists.move_to(&mut self.blocks, slot, to);
         let block = self.blocks.get(slot / SLOTS);
         let file = self.files.get_mut(block.file);
         file.held = file.held + u64::from(to.holds()) - u64::from(from.holds());
-        file.known = file.known + u64::from(to != On::Nothing) - u64::from(from != On::Nothing);
-        if to == On::Nothing && block.on.iter().all(|on| *on == On::Nothing) {
+        file.known = file.known + u64::from(to != List::None) - u64::from(from != List::None);
+        if to == List::None && block.list.iter().all(|list| *list == List::None) {
             let removed = file.tree.remove(&mut self.nodes, block.key);
             debug_assert_eq!(removed, Some(slot / SLOTS));
             self.blocks.free(slot / SLOTS);
         }
     }
 
-    /// Pages held that may be dropped.
+    /// Pages held that may be evicted.
     pub(super) fn held(&self) -> u64 {
-        self.lists.len(On::Inactive) + self.lists.len(On::Active)
+        self.lists.len(List::Inactive) + self.lists.len(List::Active)
     }
 
-    /// When the page of a slot was given out.
-    pub(super) fn given_at(&self, slot: u32) -> u32 {
-        self.blocks.get(slot / SLOTS).given[(slot % SLOTS) as usize]
+    /// The access clock when the page of a slot was last accessed.
+    pub(super) fn last_access(&self, slot: u32) -> u32 {
+        self.blocks.get(slot / SLOTS).last_access[(slot % SLOTS) as usize]
     }
 
-    /// Notes that the page of a slot was not given out yet: that is longer ago than anything.
-    pub(super) fn never_given(&mut self, slot: u32) {
-        self.blocks.get_mut(slot / SLOTS).given[(slot % SLOTS) as usize] =
-            self.given.wrapping_sub(u32::MAX / 2);
+    /// Notes that the page of a slot was never accessed: longer ago than any other.
+    pub(super) fn set_never_accessed(&mut self, slot: u32) {
+        self.blocks.get_mut(slot / SLOTS).last_access[(slot % SLOTS) as usize] =
+            self.access_clock.wrapping_sub(u32::MAX / 2);
     }
 
-    /// Notes that the page of a slot is given out now.
-    pub(super) fn give(&mut self, slot: u32) {
-        self.blocks.get_mut(slot / SLOTS).given[(slot % SLOTS) as usize] = self.given;
+    /// Notes that the page of a slot is accessed now.
+    pub(super) fn set_accessed(&mut self, slot: u32) {
+        self.blocks.get_mut(slot / SLOTS).last_access[(slot % SLOTS) as usize] = self.access_clock;
     }
 
     /// Slots of which something is known, of a file's block that is the first from page `from`
-    /// on, with the first page after that block; `None` where nothing is known from there on.
+    /// on, with the first page after that block; `None` if nothing is known from there on.
     pub(super) fn known_from(&self, file: FileId, from: u64) -> Option<(Vec<Known>, u64)> {
         let tree = &self.files.get(file.0).tree;
         let (key, block) = tree.next(&self.nodes, from / 8)?;
-        let known = &self.blocks.get(block).on;
+        let known = &self.blocks.get(block).list;
         let slots = (0..SLOTS)
             .map(|at| {
-                let on = known[at as usize];
+                let list = known[at as usize];
                 Known {
                     slot: block * SLOTS + at,
                     page: key * 8 + u64::from(at),
-                    on,
+                    list,
                 }
             })
-            .filter(|known| known.page >= from && known.on != On::Nothing)
+            .filter(|known| known.page >= from && known.list != List::None)
             .collect();
         Some((slots, (key + 1).saturating_mul(8)))
     }

@@ -4,19 +4,19 @@
 //! Doubly linked, through the numbers of the slots; the links lie beside the slots in
 //! [`Block`].
 
-use super::block::{Block, Links, NONE, On, SLOTS};
+use super::block::{Block, Links, List, NONE, SLOTS};
 use super::slab::Slab;
 
 #[derive(Clone, Copy, Debug)]
-struct List {
+struct Ends {
     first: u32,
     last: u32,
     len: u64,
 }
 
-/// The lists, by [`On`].
+/// The lists, by [`List`].
 #[derive(Debug)]
-pub(super) struct Lists([List; 6]);
+pub(super) struct Lists([Ends; 6]);
 
 fn links(blocks: &mut Slab<Block>, slot: u32) -> &mut Links {
     &mut blocks.get_mut(slot / SLOTS).links[(slot % SLOTS) as usize]
@@ -25,7 +25,7 @@ fn links(blocks: &mut Slab<Block>, slot: u32) -> &mut Links {
 impl Lists {
     pub(super) const fn new() -> Self {
         Lists(
-            [List {
+            [Ends {
                 first: NONE,
                 last: NONE,
                 len: 0,
@@ -33,59 +33,59 @@ impl Lists {
         )
     }
 
-    /// Slots on a list; of [`On::Pinned`] and [`On::Reserved`], how many there are.
-    pub(super) fn len(&self, on: On) -> u64 {
-        self.0[on as usize].len
+    /// Slots on a list; of [`List::Pinned`] and [`List::Reserved`], how many there are.
+    pub(super) fn len(&self, list: List) -> u64 {
+        self.0[list as usize].len
     }
 
     /// The slot that was put on a list first.
-    pub(super) fn oldest(&self, on: On) -> Option<u32> {
-        Some(self.0[on as usize].last).filter(|slot| *slot != NONE)
+    pub(super) fn oldest(&self, list: List) -> Option<u32> {
+        Some(self.0[list as usize].last).filter(|slot| *slot != NONE)
     }
 
     /// Takes a slot off the list that it is on and makes it the newest of another.
-    pub(super) fn put(&mut self, blocks: &mut Slab<Block>, slot: u32, to: On) {
-        let state = &mut blocks.get_mut(slot / SLOTS).on[(slot % SLOTS) as usize];
+    pub(super) fn move_to(&mut self, blocks: &mut Slab<Block>, slot: u32, to: List) {
+        let state = &mut blocks.get_mut(slot / SLOTS).list[(slot % SLOTS) as usize];
         let from = core::mem::replace(state, to);
         self.unlink(blocks, slot, from);
-        let list = &mut self.0[to as usize];
+        let ends = &mut self.0[to as usize];
         match to {
-            On::Nothing => return,
-            On::Pinned | On::Reserved => {}
-            On::Inactive | On::Active | On::Shadows => {
-                let second = list.first;
+            List::None => return,
+            List::Pinned | List::Reserved => {}
+            List::Inactive | List::Active | List::Shadows => {
+                let second = ends.first;
                 *links(blocks, slot) = Links {
                     next: second,
                     prev: NONE,
                 };
-                list.first = slot;
+                ends.first = slot;
                 match second {
-                    NONE => list.last = slot,
+                    NONE => ends.last = slot,
                     second => links(blocks, second).prev = slot,
                 }
             }
         }
-        list.len += 1;
+        ends.len += 1;
     }
 
-    fn unlink(&mut self, blocks: &mut Slab<Block>, slot: u32, from: On) {
-        let list = &mut self.0[from as usize];
+    fn unlink(&mut self, blocks: &mut Slab<Block>, slot: u32, from: List) {
+        let ends = &mut self.0[from as usize];
         match from {
-            On::Nothing => return,
-            On::Pinned | On::Reserved => {}
-            On::Inactive | On::Active | On::Shadows => {
+            List::None => return,
+            List::Pinned | List::Reserved => {}
+            List::Inactive | List::Active | List::Shadows => {
                 let Links { next, prev } = *links(blocks, slot);
                 match prev {
-                    NONE => list.first = next,
+                    NONE => ends.first = next,
                     prev => links(blocks, prev).next = next,
                 }
                 match next {
-                    NONE => list.last = prev,
+                    NONE => ends.last = prev,
                     next => links(blocks, next).prev = prev,
                 }
             }
         }
-        list.len -= 1;
+        ends.len -= 1;
     }
 }
 
@@ -102,11 +102,11 @@ mod tests {
         (0..8).for_each(|_| assert!(blocks.allocate().is_some()));
         let mut lists = Lists::new();
         let all = [
-            On::Nothing,
-            On::Inactive,
-            On::Active,
-            On::Shadows,
-            On::Pinned,
+            List::None,
+            List::Inactive,
+            List::Active,
+            List::Shadows,
+            List::Pinned,
         ];
         let mut model: Vec<VecDeque<u32>> = (0..5).map(|_| VecDeque::new()).collect();
         let mut random = Random::new(1);
@@ -115,16 +115,16 @@ mod tests {
                 random.next_u64() as u32 % 64,
                 all[random.next_u64() as usize % 5],
             );
-            lists.put(&mut blocks, slot, to);
+            lists.move_to(&mut blocks, slot, to);
             model
                 .iter_mut()
                 .for_each(|list| list.retain(|s| *s != slot));
             model[to as usize].push_front(slot);
-            for on in [On::Inactive, On::Active, On::Shadows] {
-                assert_eq!(lists.oldest(on), model[on as usize].back().copied());
+            for list in [List::Inactive, List::Active, List::Shadows] {
+                assert_eq!(lists.oldest(list), model[list as usize].back().copied());
             }
-            for on in &all[1..] {
-                assert_eq!(lists.len(*on), model[*on as usize].len() as u64);
+            for list in &all[1..] {
+                assert_eq!(lists.len(*list), model[*list as usize].len() as u64);
             }
         }
     }

@@ -1,13 +1,13 @@
 //! The compressed cache: pages of files, found by one look-up, under one memory limit.
 //!
 //! Every file is an address space: a radix tree that leads to one 64-bit slot a page, which says
-//! whether the page is held, and where, or when it was dropped. Pages that are held are on one of
-//! two LRU lists. [`Ccache::ask`] decides which pages are taken in (`should_add_to_ccache` of the
-//! 2006 design), [`Ccache::add`] takes them in, and what no longer fits is dropped from the inactive
-//! list and remembered as a shadow.
+//! whether the page is held, and where, or when it was evicted. Pages that are held are on one of
+//! two LRU lists. [`Ccache::should_admit`] decides which pages are admitted
+//! (`should_add_to_ccache` of the 2006 design), [`Ccache::insert`] stores them, and what no longer fits is
+//! evicted from the inactive list, and leaves a shadow.
 //!
 //! One lock guards the index and the lists. It is never held while a page that was read is
-//! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::add`] reserves
+//! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves
 //! the page's slot, stores the chunk without the lock, and commits it if the slot is still reserved.
 //! The exception is [`Ccache::pin`]: the page replaces another that must not be lost if there is no
 //! room, so it is stored under the lock, and waits for those who read the one that it replaces.
@@ -38,13 +38,13 @@ use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::Slot;
 use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
-use block::{On, SLOTS};
+use block::{List, SLOTS};
 use index::{Index, Known};
 use stats::Counts;
 
-pub use admit::{Added, Read, Verdict};
+pub use admit::{Decision, Inserted, Read};
 pub use index::FileId;
-pub use read::Found;
+pub use read::Lookup;
 pub use stats::CcacheStats;
 
 /// The cache has no room for a page that it must hold.
@@ -85,7 +85,7 @@ pub struct Ccache<H: Host, F, S> {
     limit: AtomicU64,
     floor: u64,
     only_copy: bool,
-    /// The kernel drops pages from its page cache for want of memory.
+    /// The kernel reclaims page cache.
     reclaiming: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// An empty cache over these frames and slots.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for its tables.
+    /// [`NoMemory`] if there is none for its tables.
     pub fn try_new(host: H, frames: F, slots: S, config: CcacheConfig) -> Result<Self, NoMemory> {
         let store_config = StoreConfig {
             memlimit: Some(config.limit),
@@ -133,7 +133,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Working memory for one thread.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
         self.store.try_worker()
     }
@@ -148,7 +148,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.store.keep()
     }
 
-    /// A file that holds nothing; `None` where there is no memory for it. To be given back with
+    /// A file that holds nothing; `None` if there is no memory for it. To be given back with
     /// [`remove_file`](Self::remove_file).
     pub fn add_file(&self) -> Option<FileId> {
         let mut guarded = self.lock();
@@ -171,31 +171,31 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Frees pages `first..end` of a file, pinned ones too, and forgets all about them. Returns
     /// how many were held.
     pub fn forget(&self, file: FileId, first: u64, end: u64) -> u64 {
-        self.drop_pages(file, first, end, On::Nothing)
+        self.remove_pages(file, first, end, List::None)
     }
 
     /// Frees pages `first..end` of a file, pinned ones too, but remembers those that were held or
     /// known: they were changed on SOURCE. Returns how many were held.
     pub fn invalidate(&self, file: FileId, first: u64, end: u64) -> u64 {
-        self.drop_pages(file, first, end, On::Shadows)
+        self.remove_pages(file, first, end, List::Shadows)
     }
 
-    fn drop_pages(&self, file: FileId, first: u64, end: u64, to: On) -> u64 {
+    fn remove_pages(&self, file: FileId, first: u64, end: u64, to: List) -> u64 {
         let (mut from, mut held, mut attempt) = (first, 0, 0);
         while from < end {
-            // The lock is let go between blocks, of which a file can have many, and while somebody
+            // The lock is released between blocks, of which a file can have many, and while somebody
             // reads one of the pages.
             let mut guarded = self.lock();
             let Some((slots, next)) = guarded.index.known_from(file, from) else {
                 break;
             };
             let mut known = slots.into_iter().filter(|known| known.page < end);
-            if known.all(|Known { slot, .. }| self.drop_page(&mut guarded, slot, to, &mut held)) {
+            if known.all(|Known { slot, .. }| self.remove_page(&mut guarded, slot, to, &mut held)) {
                 (from, attempt) = (next, 0);
                 continue;
             }
             drop(guarded);
-            self.store.host().relax(attempt);
+            self.store.host().backoff(attempt);
             attempt += 1;
         }
         held
@@ -203,33 +203,32 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Empties a slot, or makes it a shadow, and adds to `held` whether its page was held. Returns
     /// whether that was done: not while somebody reads the page.
-    fn drop_page(&self, guarded: &mut Guarded, slot: u32, to: On, held: &mut u64) -> bool {
+    fn remove_page(&self, guarded: &mut Guarded, slot: u32, to: List, held: &mut u64) -> bool {
         // Making a neighbour a shadow may have dropped or forgotten this one.
-        let on = guarded.index.on(slot);
-        if on == to || on == On::Nothing {
+        let list = guarded.index.list_of(slot);
+        if list == to || list == List::None {
             return true;
         }
         let done = match to {
-            On::Shadows => self.shadow(guarded, slot),
+            List::Shadows => self.shadow(guarded, slot),
             _ => self.store.clear(slot, Slot::EMPTY),
         };
         if done {
-            *held += u64::from(on.holds());
+            *held += u64::from(list.holds());
         }
-        if done && to == On::Nothing {
-            guarded.index.put(slot, to);
+        if done && to == List::None {
+            guarded.index.move_to(slot, to);
         }
         done
     }
 
-    /// Whether the kernel drops pages from its page cache for want of memory: then pages are
-    /// taken in at their first read, not only when they come back.
+    /// Whether the kernel reclaims page cache: then pages are
+    /// admitted at their first read, not only when they come back.
     pub fn set_reclaiming(&self, reclaiming: bool) {
         self.reclaiming.store(reclaiming, Relaxed);
     }
 
-    /// The measured time of reading a page from SOURCE, and of giving out one that is held, in
-    /// nanoseconds.
+    /// The measured time of reading a page from SOURCE, and of a hit, in nanoseconds.
     pub fn set_times(&self, miss_ns: u64, hit_ns: u64) {
         let balance = &mut self.lock().balance;
         (balance.miss_ns, balance.hit_ns) = (miss_ns, hit_ns);

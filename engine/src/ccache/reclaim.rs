@@ -1,14 +1,14 @@
-//! Making room: the inactive list is shrunk, the active list feeds it, shadows are bounded.
+//! Eviction: the inactive list is shrunk, the active list feeds it, shadows are bounded.
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Ccache, Guarded, On};
+use super::{Ccache, Guarded, List};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
-use crate::slot::{SHADOW_MOMENTS, Slot};
+use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
 
 /// The inactive list has at least this part of the pages that are held, so that new pages stay
-/// long enough to show whether they are asked for again.
+/// long enough to show whether they are accessed again.
 const INACTIVE_PART: u64 = 8;
 
 /// Shadows that are kept, as a multiple of the uncompressed pages that the limit would hold.
@@ -17,11 +17,11 @@ const SHADOWS_PER_PAGE: u64 = 8;
 /// The index may take this part of the limit; beyond, shadows go first.
 const INDEX_PART: u64 = 8;
 
-/// Pages in use that are passed over for one that is dropped.
-const PASSED_OVER: u32 = 32;
+/// Locked pages that are skipped, at most, for one that is evicted.
+const MAX_SKIPPED: u32 = 32;
 
-/// Pages that [`Ccache::tune`] drops before it lets others in between.
-const DROPPED_AT_ONCE: usize = 64;
+/// Pages that [`Ccache::tune`] evicts before it releases the lock.
+const EVICT_BATCH: usize = 64;
 
 /// What the pool takes beyond its chunks, in parts of a hundred, once it was evacuated.
 const POOL_OVERHEAD_PERCENT: u64 = 6;
@@ -42,30 +42,32 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.store.set_memlimit(Some(pool));
     }
 
-    /// Drops up to `count` pages and returns how many.
+    /// Evicts up to `count` pages and returns how many.
     pub(super) fn evict(&self, guarded: &mut Guarded, count: usize) -> usize {
-        let dropped = (0..count).take_while(|_| self.drop_oldest(guarded)).count();
+        let evicted = (0..count)
+            .take_while(|_| self.evict_oldest(guarded))
+            .count();
         self.trim(guarded);
-        dropped
+        evicted
     }
 
-    /// Drops the page at the end of the inactive list; a shadow stays. Returns whether one was
-    /// dropped.
-    fn drop_oldest(&self, guarded: &mut Guarded) -> bool {
-        // Pages that somebody reads at the moment are passed over.
-        for _ in 0..PASSED_OVER {
+    /// Evicts the page at the end of the inactive list; a shadow stays. Returns whether one was
+    /// evicted.
+    fn evict_oldest(&self, guarded: &mut Guarded) -> bool {
+        // Pages that are being read are skipped.
+        for _ in 0..MAX_SKIPPED {
             self.feed_inactive(guarded);
-            let Some(slot) = guarded.index.lists.oldest(On::Inactive) else {
+            let Some(slot) = guarded.index.lists.oldest(List::Inactive) else {
                 return false;
             };
-            let moment = guarded.index.moment;
-            let shadow = Slot::shadow(moment % SHADOW_MOMENTS);
+            let eviction_clock = guarded.index.eviction_clock;
+            let shadow = Slot::shadow(eviction_clock % EVICTION_CLOCK_RANGE);
             if !self.store.clear(slot, shadow) {
-                guarded.index.put(slot, On::Inactive);
+                guarded.index.move_to(slot, List::Inactive);
                 continue;
             }
-            guarded.index.moment = moment.wrapping_add(1);
-            guarded.index.put(slot, On::Shadows);
+            guarded.index.eviction_clock = eviction_clock.wrapping_add(1);
+            guarded.index.move_to(slot, List::Shadows);
             let (file, _) = guarded.index.page_of(slot);
             guarded.index.files.get_mut(file.0).usefulness.unused();
             guarded.counts.evicted += 1;
@@ -77,29 +79,29 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// Moves the oldest active pages to the inactive list while that is too short.
     fn feed_inactive(&self, guarded: &mut Guarded) {
         let lists = &guarded.index.lists;
-        let (active, inactive) = (lists.len(On::Active), lists.len(On::Inactive));
+        let (active, inactive) = (lists.len(List::Active), lists.len(List::Inactive));
         if inactive * INACTIVE_PART < active + inactive
-            && let Some(slot) = lists.oldest(On::Active)
+            && let Some(slot) = lists.oldest(List::Active)
         {
-            guarded.index.put(slot, On::Inactive);
+            guarded.index.move_to(slot, List::Inactive);
         }
     }
 
-    /// Forgets the oldest shadows beyond what may be kept, and drops pages where the index is too
+    /// Forgets the oldest shadows beyond what may be kept, and evicts pages if the index is too
     /// large without them.
     pub(super) fn trim(&self, guarded: &mut Guarded) {
         let limit = self.limit.load(Relaxed);
         let most = limit / PAGE_SIZE as u64 * SHADOWS_PER_PAGE;
-        // A few at a time: this is called for every page that is dropped.
+        // A few at a time: this is called for every page that is evicted.
         for _ in 0..4 {
-            let shadows = guarded.index.lists.len(On::Shadows);
+            let shadows = guarded.index.lists.len(List::Shadows);
             let large = guarded.index.used_bytes() > limit / INDEX_PART;
             // Without shadows no page could come back: as many stay as pages are held.
             let few = shadows < guarded.index.held();
             let trimmed = if shadows > most || large && !few {
                 self.forget_oldest_shadow(guarded)
             } else {
-                large && self.drop_oldest(guarded)
+                large && self.evict_oldest(guarded)
             };
             if !trimmed {
                 break;
@@ -108,17 +110,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     fn forget_oldest_shadow(&self, guarded: &mut Guarded) -> bool {
-        let Some(slot) = guarded.index.lists.oldest(On::Shadows) else {
+        let Some(slot) = guarded.index.lists.oldest(List::Shadows) else {
             return false;
         };
         // A shadow names no chunk that somebody could be reading.
         let emptied = self.store.clear(slot, Slot::EMPTY);
         debug_assert!(emptied, "slot {slot} is held");
-        guarded.index.put(slot, On::Nothing);
+        guarded.index.move_to(slot, List::None);
         true
     }
 
-    /// Forgets shadows, then drops pages, until a block of slots is free. Returns whether one is.
+    /// Forgets shadows, then evicts pages, until a block of slots is free. Returns whether one is.
     pub(super) fn free_a_block(&self, guarded: &mut Guarded) -> bool {
         let before = guarded.index.blocks.used();
         while guarded.index.blocks.used() >= before {
@@ -129,7 +131,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         true
     }
 
-    /// Adapts the size, about ten times a second while pages are asked for: the limit may be
+    /// Adapts the size, about ten times a second while pages are accessed: the limit may be
     /// another one now, the machine may want `shed` bytes back, and the kernel's page cache holds
     /// at most `page_cache` pages of these files. Returns the new target in bytes.
     pub fn tune(&self, limit: u64, shed: u64, page_cache: u64) -> u64 {
@@ -154,14 +156,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         target
     }
 
-    /// Drops pages until their chunks fit into a pool of so many bytes; the keeper then gives
+    /// Evicts pages until their chunks fit into a pool of so many bytes; the keeper then gives
     /// frames back.
     fn shrink_to(&self, pool: u64) {
         loop {
             if self.chunk_bytes() <= pool || self.store.pool_bytes() <= pool {
                 return;
             }
-            if self.evict(&mut self.lock(), DROPPED_AT_ONCE) == 0 {
+            if self.evict(&mut self.lock(), EVICT_BATCH) == 0 {
                 return;
             }
         }

@@ -26,7 +26,7 @@ impl<T: Default> Slab<T> {
         }
     }
 
-    /// The number of a thing that nobody uses, or `None` where there are `limit` of them or the
+    /// The number of a thing that nobody uses, or `None` if there are `limit` of them or the
     /// system has no memory. What it holds is what its last user left.
     pub(super) fn allocate(&mut self) -> Option<u32> {
         if self.free.is_empty() {

@@ -1,6 +1,6 @@
 //! What a cache has done and holds.
 
-use super::{Ccache, On};
+use super::{Ccache, List};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::stats::Stats;
 
@@ -30,42 +30,42 @@ pub struct CcacheStats {
     pub inactive: u64,
     /// Gauge: pages on the active list.
     pub active: u64,
-    /// Gauge: pages that may not be dropped.
+    /// Gauge: pages that may not be evicted.
     pub pinned: u64,
-    /// Gauge: pages that are remembered.
+    /// Gauge: shadows.
     pub shadows: u64,
     /// Gauge: files.
     pub files: u64,
-    /// Counter: pages asked for that were held.
+    /// Counter: accesses to pages that were held.
     pub hits: u64,
-    /// Counter: pages asked for that were not held.
+    /// Counter: accesses to pages that were not held.
     pub misses: u64,
-    /// Counter: of these, pages that were remembered.
+    /// Counter: of these, pages that had a shadow.
     pub refaults: u64,
-    /// Counter: pages taken in.
+    /// Counter: pages inserted.
     pub admitted: u64,
-    /// Counter: pages not taken in because they do not compress or belong to a stream.
+    /// Counter: pages not admitted because they do not compress or belong to a stream.
     pub bypassed: u64,
-    /// Counter: pages dropped to make room.
+    /// Counter: pages evicted.
     pub evicted: u64,
     /// Counter: pages pinned.
     pub writes: u64,
     /// Counter: pages that did not match their checksum.
     pub corrupt: u64,
-    /// What the store says.
+    /// The store's counters.
     pub store: Stats,
 }
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
-    /// Pages given out so far, held or not.
-    pub fn given(&self) -> u64 {
+    /// Accesses so far: hits and misses.
+    pub fn accesses(&self) -> u64 {
         let guarded = self.lock();
         guarded.counts.hits + guarded.counts.misses
     }
 
-    /// Pages that may not be dropped.
+    /// Pages that may not be evicted.
     pub fn pinned(&self) -> u64 {
-        self.lock().index.lists.len(On::Pinned)
+        self.lock().index.lists.len(List::Pinned)
     }
 
     /// A snapshot of the counters.
@@ -77,10 +77,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             limit: self.limit.load(core::sync::atomic::Ordering::Relaxed),
             target: self.target(&guarded),
             index_bytes: index.bytes(),
-            inactive: index.lists.len(On::Inactive),
-            active: index.lists.len(On::Active),
-            pinned: index.lists.len(On::Pinned),
-            shadows: index.lists.len(On::Shadows),
+            inactive: index.lists.len(List::Inactive),
+            active: index.lists.len(List::Active),
+            pinned: index.lists.len(List::Pinned),
+            shadows: index.lists.len(List::Shadows),
             files: u64::from(index.files.used()),
             hits: counts.hits,
             misses: counts.misses,

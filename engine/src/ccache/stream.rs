@@ -1,10 +1,10 @@
-//! Which files are not worth it: streams, of whose pages none is asked for again before it is
-//! dropped, and data that does not compress.
+//! Which files are not worth caching: streams, whose pages are evicted before they are accessed
+//! again, and data that does not compress.
 
-/// Pages dropped unused after which a file may be a stream: 8 MiB.
+/// Pages evicted unused after which a file may be a stream: 8 MiB.
 const STREAM: u32 = 2048;
 
-/// A file is a stream where fewer than one page in so many was asked for again.
+/// A file is a stream if fewer than one page in so many was accessed again.
 const USED: u32 = 16;
 
 /// Tries in a row that did not compress, after which the file is left alone for a while.
@@ -28,13 +28,13 @@ pub(super) struct Usefulness {
 }
 
 impl Usefulness {
-    /// A page that was held was asked for.
+    /// A page that was held was accessed.
     pub(super) fn used(&mut self) {
         self.used += 1;
         self.forget_half();
     }
 
-    /// A page was dropped that nobody had asked for.
+    /// A page was evicted that was never accessed.
     pub(super) fn unused(&mut self) {
         self.unused += 1;
         self.forget_half();
@@ -47,13 +47,13 @@ impl Usefulness {
         }
     }
 
-    /// Whether pages of this file that were never asked for before are not worth taking in.
+    /// Whether pages of this file that were never accessed before are not worth admitting.
     pub(super) fn is_stream(&self) -> bool {
         self.unused > STREAM && self.used < self.unused / USED
     }
 
     /// Whether a page need not be tried because those before it did not compress. Counts down.
-    pub(super) fn pauses(&mut self) -> bool {
+    pub(super) fn should_skip(&mut self) -> bool {
         let pauses = self.pause > 0;
         self.pause = self.pause.saturating_sub(1);
         pauses
@@ -94,15 +94,15 @@ mod tests {
         let mut media = Usefulness::default();
         let mut tries = 0;
         for _ in 0..1 << 20 {
-            if !media.pauses() {
+            if !media.should_skip() {
                 media.tried(true);
                 tries += 1;
             }
         }
         assert!((16..20_000).contains(&tries), "{tries} tries of a million");
-        while media.pauses() {}
+        while media.should_skip() {}
         media.tried(false);
-        assert!(!media.pauses());
+        assert!(!media.should_skip());
         (0..RAW_RUN).for_each(|_| media.tried(true));
         assert_eq!(media.pause, PAUSE, "it begins anew");
     }

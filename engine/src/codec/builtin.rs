@@ -75,7 +75,7 @@ impl Scratch {
     /// whose memory is always resident, and who may use vector registers only while it serves.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     pub fn for_cpu(cpu: Cpu) -> Result<Self, NoMemory> {
         Scratch::new(wks::Path::best(cpu))
     }

@@ -108,14 +108,14 @@ pub trait Codecs: Send + Sync + 'static {
     /// for memory.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     fn scratch() -> Result<Self::Scratch, NoMemory>;
 
     /// Whether the set has a codec: never [`CodecId::Raw`] and [`CodecId::Fill`], which the store
     /// itself reads.
     fn has(id: CodecId) -> bool;
 
-    /// Compresses `page` into `out` and returns the length of the chunk, or `None` where it
+    /// Compresses `page` into `out` and returns the length of the chunk, or `None` if it
     /// does not fit into `out`, or the set does not have the codec. Bytes of `out` past the chunk
     /// are left undefined.
     fn compress(
@@ -128,7 +128,7 @@ pub trait Codecs: Send + Sync + 'static {
     /// Restores the page of a chunk.
     ///
     /// # Errors
-    /// [`Corrupt`] where the chunk is not one that decodes to exactly 4096 bytes, or the set does
+    /// [`Corrupt`] if the chunk is not one that decodes to exactly 4096 bytes, or the set does
     /// not have the codec. The page's contents are then undefined.
     fn decompress(
         id: CodecId,

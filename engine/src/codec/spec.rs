@@ -6,7 +6,7 @@ use core::str::FromStr;
 use super::wks;
 use super::{Builtin, CodecId, Codecs};
 
-/// A codec and its level, as a device is told to use it for new pages.
+/// A codec and its level, as set for the new pages of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodecSpec {
     id: CodecId,
@@ -59,7 +59,7 @@ impl CodecSpec {
     /// A codec of [`Builtin`] at its default level.
     ///
     /// # Errors
-    /// [`UnknownCodec`] where this build does not have the codec or it can't be chosen.
+    /// [`UnknownCodec`] if this build does not have the codec or it can't be chosen.
     pub fn new(id: CodecId) -> Result<Self, UnknownCodec> {
         Self::new_in::<Builtin>(id)
     }
@@ -67,7 +67,7 @@ impl CodecSpec {
     /// A codec of a set at its default level.
     ///
     /// # Errors
-    /// [`UnknownCodec`] where the set does not have the codec.
+    /// [`UnknownCodec`] if the set does not have the codec.
     pub fn new_in<C: Codecs>(id: CodecId) -> Result<Self, UnknownCodec> {
         if C::has(id) {
             Ok(Self::of(id))
@@ -79,7 +79,7 @@ impl CodecSpec {
     /// Reads what a user wrote to choose a codec of a set: `lz4`, `zstd:3`, `wks:fast`.
     ///
     /// # Errors
-    /// [`UnknownCodec`] where the set does not have the codec, or the codec not the level.
+    /// [`UnknownCodec`] if the set does not have the codec, or the codec not the level.
     pub fn parse_in<C: Codecs>(text: &str) -> Result<Self, UnknownCodec> {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => (name, Some(level)),
@@ -102,7 +102,7 @@ impl CodecSpec {
             .ok_or_else(unknown)
     }
 
-    /// The same codec at another level; `None` where it does not have that.
+    /// The same codec at another level; `None` if it does not have that.
     ///
     /// Zstd has [`CodecSpec::ZSTD_LEVELS`], wks 0 (`fast`) and 1 (`balanced`), all others 0.
     #[must_use]

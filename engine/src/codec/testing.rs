@@ -190,7 +190,7 @@ pub(crate) fn made_pages() -> Vec<NamedPage> {
     pages
 }
 
-/// Pages of this program: its file, and the memory it has written, where the system shows it.
+/// Pages of this program: its file, and the memory it has written, if the system shows it.
 pub(crate) fn real_pages() -> Vec<NamedPage> {
     let mut pages = vec![];
     if let Ok(file) = File::open("/proc/self/exe") {
@@ -266,7 +266,7 @@ pub(crate) fn any_page() -> impl Strategy<Value = Box<Page>> {
     prop_oneof![2 => changed, 1 => small]
 }
 
-/// Compresses a page into a chunk of at most a page; `None` where it does not fit.
+/// Compresses a page into a chunk of at most a page; `None` if it does not fit.
 pub(crate) fn chunk_of(spec: CodecSpec, page: &Page, scratch: &mut Scratch) -> Option<Vec<u8>> {
     let mut out = vec![0xEE; PAGE_SIZE];
     let len = Builtin::compress(spec, page, scratch, &mut out)?;

@@ -77,9 +77,9 @@ pub(super) struct State {
     odd: PerWord<u8>,
     /// Bit 1 of each tag.
     high: PerWord<u8>,
-    /// 1 where the tag is "miss".
+    /// 1 if the tag is "miss".
     missed: PerWord<u8>,
-    /// 1 where the tag is "partial".
+    /// 1 if the tag is "partial".
     partial: PerWord<u8>,
     /// Where each word's entry is read (and, encoding, written) in the extended dictionary.
     slot: PerWord<u16>,
@@ -157,7 +157,7 @@ fn enqueue<T: Copy>(
 }
 
 /// Takes an item for each flag of 1 from a queue whose next item is at `next`, and moves
-/// `next`. Where the flag is 0 the item is some other one.
+/// `next`. If the flag is 0 the item is some other one.
 #[inline(always)]
 fn dequeue<T: Copy>(
     queue: &Queue<T>,
@@ -333,7 +333,7 @@ impl State {
         }
         // A word is what it keeps of its entry and what it brings. Words that keep nothing
         // read a zero beyond the entries, and words that leave their entry alone write beyond
-        // that, so that one word waits for another only where it needs its value.
+        // that, so that one word waits for another only if it needs its value.
         for i in 0..WORDS {
             let ones = |flag: u8| u16::from(flag).wrapping_neg();
             let (odd, missed) = (ones(self.odd[i]), ones(self.missed[i]));
@@ -387,7 +387,7 @@ pub(super) fn compress(page: &Page, state: &mut State, out: &mut [u8]) -> Option
     Some(chunk.len())
 }
 
-/// Restores a page; `None` where `chunk` is corrupt.
+/// Restores a page; `None` if `chunk` is corrupt.
 pub(super) fn decompress(chunk: &[u8], state: &mut State, page: &mut Page) -> Option<()> {
     let (tags, rest) = chunk.split_first_chunk::<TAGS>()?;
     let counts = state.read_tags(tags);

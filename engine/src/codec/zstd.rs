@@ -45,7 +45,7 @@ impl State {
     /// touches all the memory that they will ever use.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for them.
+    /// [`NoMemory`] if there is none for them.
     pub(super) fn new() -> Result<Self, NoMemory> {
         let mut compressor = CCtx::try_create().ok_or(NoMemory)?;
         let mut decompressor = DCtx::try_create().ok_or(NoMemory)?;
@@ -100,7 +100,7 @@ impl State {
         self.try_compress(page, level, out).ok()
     }
 
-    /// Restores a page; `None` where `chunk` is corrupt.
+    /// Restores a page; `None` if `chunk` is corrupt.
     pub(super) fn decompress(&mut self, chunk: &[u8], page: &mut Page) -> Option<()> {
         // All of the chunk has been read then: the library refuses what follows a frame
         // unless it is another one.

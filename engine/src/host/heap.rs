@@ -28,7 +28,7 @@ impl HeapFrames {
     /// `capacity` frames, all zero.
     ///
     /// # Panics
-    /// Where `capacity` frames exceed the address space.
+    /// If `capacity` frames exceed the address space.
     #[must_use]
     pub fn new(capacity: u32) -> Self {
         let size = (capacity.max(1) as usize)
@@ -122,7 +122,7 @@ impl StdTime {
     }
 
     /// Waits a moment, longer with every attempt.
-    pub fn relax(attempt: u32) {
+    pub fn backoff(attempt: u32) {
         match attempt {
             0..16 => std::hint::spin_loop(),
             16..64 => std::thread::yield_now(),

@@ -27,14 +27,14 @@ pub trait Host: Send + Sync {
     fn now_ns(&self) -> u64;
 
     /// Called while waiting for another thread's short hold of a slot, with the count of
-    /// calls so far: spin first, then yield, then sleep. Where all who hold slots are pinned
+    /// calls so far: spin first, then yield, then sleep. If all who hold slots are pinned
     /// (see [`Host::pin`]), it may be a pause of the processor and no more.
-    fn relax(&self, attempt: u32);
+    fn backoff(&self, attempt: u32);
 
     /// Called by background threads (the evacuator, the recompressor, whoever frees dead
     /// pages) before they hold a slot or an arena, and followed by [`Host::unpin`] within
     /// microseconds. A thread of low priority that lost its CPU in between would keep others
-    /// waiting, for ever where those spin with preemption off: a kernel switches preemption
+    /// waiting, for ever if those spin with preemption off: a kernel switches preemption
     /// off here. Calls are not nested; nothing between them sleeps or takes memory from the
     /// system that it has to wait for.
     ///
@@ -49,8 +49,8 @@ pub trait Host: Send + Sync {
     /// reserve runs low, or the pool's overhead has passed its threshold. Must not block.
     fn wake_keeper(&self);
 
-    /// Wakes the thread that recompresses cold pages from its rest (see
-    /// [`crate::store::Recompressor::rest`]): pages were written. Must not block. A host that
+    /// Wakes the thread that recompresses cold pages if it is idle (see
+    /// [`crate::store::Recompressor::set_idle`]): pages were written. Must not block. A host that
     /// has no such thread leaves it out.
     fn wake_recompressor(&self) {}
 }
@@ -70,11 +70,11 @@ pub unsafe trait FrameMemory: Send + Sync {
     /// Where frame `index` lies, which is populated.
     fn frame(&self, index: u32) -> NonNull<u8>;
 
-    /// Makes frame `index` resident, so that touching it neither faults nor fails. Only where
+    /// Makes frame `index` resident, so that touching it neither faults nor fails. Only if
     /// `may_wait` is set may it sleep, or wait for memory to be reclaimed.
     ///
     /// # Errors
-    /// [`NoMemory`] where the system refuses; the frame must then not be touched.
+    /// [`NoMemory`] if the system refuses; the frame must then not be touched.
     fn populate(&self, index: u32, may_wait: bool) -> Result<(), NoMemory>;
 
     /// Gives the memory of frame `index` back to the system. Its contents are lost, and it

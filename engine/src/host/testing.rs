@@ -23,8 +23,8 @@ impl Host for TestHost {
         self.time.now_ns()
     }
 
-    fn relax(&self, attempt: u32) {
-        StdTime::relax(attempt);
+    fn backoff(&self, attempt: u32) {
+        StdTime::backoff(attempt);
     }
 
     fn pin(&self) {

@@ -32,7 +32,7 @@ pub(super) struct Arena {
     frames: u64,
     used: u64,
     /// Chunks freed since the arena was made; together with `quiet_until` it keeps the evacuator
-    /// from trying again and again where nothing is to be won.
+    /// from trying again and again if nothing is to be won.
     frees: u64,
     quiet_until: u64,
 }
@@ -66,7 +66,7 @@ impl<F: FrameMemory> Frames<'_, F> {
 /// What freeing a chunk came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Freed {
-    /// The frame, where it is now without chunks: it then belongs to the arena no more.
+    /// The frame, if it is now without chunks: it then belongs to the arena no more.
     pub(super) emptied: Option<u32>,
     /// The arena was looked at, and evacuating a frame is worth its cost.
     pub(super) sparse: bool,
@@ -110,7 +110,7 @@ impl Arena {
         self.frames -= 1;
     }
 
-    /// Allocates `size` granules in one of the arena's frames; `None` where no run is long
+    /// Allocates `size` granules in one of the arena's frames; `None` if no run is long
     /// enough.
     pub(super) fn allocate<F: FrameMemory>(
         &mut self,
@@ -204,7 +204,7 @@ impl Arena {
         self.frames
     }
 
-    /// Closes a frame, so that nothing is placed in it until it is reopened; does nothing where
+    /// Closes a frame, so that nothing is placed in it until it is reopened; does nothing if
     /// it is not this arena's, or not sparse any more. Returns whether it did.
     pub(super) fn close<F: FrameMemory>(&mut self, frames: &Frames<'_, F>, frame: u32) -> bool {
         let info = frames.info(frame);

@@ -57,7 +57,7 @@ impl Bitmap {
     }
 
     /// The start of the first chunk at or after `from`, which is where a chunk or a free run
-    /// begins; [`GRANULES`] where there is none.
+    /// begins; [`GRANULES`] if there is none.
     pub(super) fn next_chunk(&self, from: usize) -> usize {
         let mut mask = u64::MAX << (from % 64);
         for (i, word) in self.0.iter().enumerate().skip(from / 64) {

@@ -54,7 +54,7 @@ impl Sparsest {
 
 /// Finds the slot of the page that owns a chunk.
 pub trait Owners {
-    /// The slot of page `owner`, or `None` where there is no such page.
+    /// The slot of page `owner`, or `None` if there is no such page.
     fn slot(&self, owner: u32) -> Option<&AtomicU64>;
 }
 
@@ -94,7 +94,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     }
 
     /// Evacuates a frame of an arena, if it is still sparse, and returns whether it is empty now;
-    /// `None` where the arena is no longer sparse.
+    /// `None` if the arena is no longer sparse.
     fn evacuate_frame(
         &self,
         host: &H,
@@ -172,12 +172,12 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         let Some(word) = owners.slot(owner) else {
             return Moved::Busy;
         };
-        let (said, held) = slot::glance(word);
-        let chunk = match said.as_chunk() {
+        let (current, held) = slot::load(word);
+        let chunk = match current.as_chunk() {
             Some(chunk) if chunk.place == place && !held => chunk,
             _ => return Moved::Busy,
         };
-        let Some(held_slot) = slot::try_lock(word, said) else {
+        let Some(held_slot) = slot::try_lock(word, current) else {
             return Moved::Busy;
         };
         // SAFETY: the slot names the chunk and is held until the commit below.
@@ -191,8 +191,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         // SAFETY: the granules at `to` were just allocated for this chunk. Its bytes are
         // copied unread: a corrupted chunk stays corrupted, and its checksum says so.
         unsafe { self.memory.write_chunk(to, header, bytes) };
-        let old = held_slot.commit(said.moved_to(to));
-        debug_assert_eq!(old.slot(), said);
+        let old = held_slot.commit(current.moved_to(to));
+        debug_assert_eq!(old.slot(), current);
         Moved::Away(size)
     }
 }

@@ -93,7 +93,7 @@ impl FreeLists {
         self.filled[class / 64] |= 1 << (class % 64);
     }
 
-    /// Makes a listed free run longer where it may stay on its list; returns whether it did.
+    /// Makes a listed free run longer if it may stay on its list; returns whether it did.
     ///
     /// # Safety
     /// `place` starts a listed free run of `old` granules, in a frame of the arena whose lock the

@@ -132,7 +132,7 @@ impl<F: FrameMemory> Memory<F> {
     #[inline]
     pub(super) unsafe fn set_run(&self, place: u64, run: Run) {
         let length = (run.length as u64) << PLACE_BITS;
-        // SAFETY: as in `run`. Where the run has one granule, the last store keeps what the one
+        // SAFETY: as in `run`. If the run has one granule, the last store keeps what the one
         // before it wrote.
         unsafe {
             self.word(place, 0).write(run.next | length);

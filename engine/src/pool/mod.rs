@@ -35,7 +35,7 @@ use lock_api::Mutex;
 
 use crate::fallible::{NoMemory, collect};
 use crate::host::{FRAME_SIZE, FrameMemory, Host};
-use crate::slot::{ChunkRef, Held, Slot, Taken};
+use crate::slot::{ChunkRef, Slot, SlotGuard, Taken};
 use arena::{Arena, Frames, Freed};
 use bitmap::{GRANULE, GRANULES, SMALLEST_CHUNK};
 use frames::{FrameInfo, Stack, frame_infos};
@@ -66,10 +66,10 @@ pub struct Full;
 pub enum Room {
     /// The pool, while it holds no more than its limit.
     Limited,
-    /// What is free in the frames that it holds, also where these are more than its limit, which
+    /// What is free in the frames that it holds, even if these are more than its limit, which
     /// was lowered; else as [`Room::Limited`]. For chunks that are moved, or make others shorter.
     Held,
-    /// A frame past the limit, where nothing else is left: for the few pages that must stay in
+    /// A frame past the limit, if nothing else is left: for the few pages that must stay in
     /// memory.
     BeyondLimit,
 }
@@ -139,7 +139,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// `arenas` arenas and up to `reserve` bytes of ready frames.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the pool's tables: 16 bytes a frame, and some 3 KiB
+    /// [`NoMemory`] if there is none for the pool's tables: 16 bytes a frame, and some 3 KiB
     /// an arena.
     #[cold]
     #[inline(never)] // what it moves is off its caller's stack
@@ -189,7 +189,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// `arena` is the arena to try first, modulo their number; `room` is what may be used.
     ///
     /// # Errors
-    /// [`Full`] where no arena has room and no frame may be added or can be had.
+    /// [`Full`] if no arena has room and no frame may be added or can be had.
     pub fn insert(
         &self,
         host: &H,
@@ -213,7 +213,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         self.allocate_elsewhere(host, home, size, room)
     }
 
-    /// Allocates where the home arena has no room.
+    /// Allocates if the home arena has no room.
     #[cold]
     fn allocate_elsewhere(
         &self,
@@ -362,13 +362,13 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// checksum. They stay for as long as the slot is held.
     ///
     /// # Errors
-    /// [`Mismatch`] where the chunk is not `owner`'s or was changed.
+    /// [`Mismatch`] if the chunk is not `owner`'s or was changed.
     pub(crate) fn get<'a>(
         &'a self,
-        held: &'a Held<'_, AtomicU64>,
+        held: &'a SlotGuard<'_, AtomicU64>,
         owner: u32,
     ) -> Result<&'a [u8], Mismatch> {
-        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+        let Some(ChunkRef { place, length, .. }) = held.current().as_chunk() else {
             return Err(Mismatch);
         };
         let fits = granule_of(place) + granules(length) <= GRANULES;
@@ -376,7 +376,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             return Err(Mismatch);
         }
         // SAFETY: a chunk is committed to a slot only when it is complete, and is freed or
-        // moved only by whoever holds the slot or has replaced what it says, which the hold
+        // moved only by whoever holds the slot or has replaced its value, which the lock
         // that `held` proves rules out for as long as the bytes are borrowed.
         let (header, bytes) =
             unsafe { (self.memory.header(place), self.memory.chunk(place, length)) };
@@ -392,8 +392,8 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     }
 
     /// Flips a bit in the middle of the chunk that a slot names, if it names one.
-    pub(crate) fn flip_bit(&self, held: &Held<'_, AtomicU64>) -> bool {
-        let Some(ChunkRef { place, length, .. }) = held.said().as_chunk() else {
+    pub(crate) fn flip_bit(&self, held: &SlotGuard<'_, AtomicU64>) -> bool {
+        let Some(ChunkRef { place, length, .. }) = held.current().as_chunk() else {
             return false;
         };
         // SAFETY: the slot names a chunk of this length, and is held, so that nobody else reads or
@@ -418,7 +418,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         Some(frame)
     }
 
-    /// Takes a frame from the host, which may wait for memory only where `may_wait` is set.
+    /// Takes a frame from the host, which may wait for memory only if `may_wait` is set.
     fn populate_frame(&self, over_limit: bool, may_wait: bool) -> Option<u32> {
         let limit = if over_limit {
             u32::MAX

@@ -35,7 +35,7 @@ impl Rig {
 
     fn chunk_of(&self, owner: u32) -> Option<ChunkRef> {
         let word = self.table.get(owner.into())?;
-        crate::slot::glance(word).0.as_chunk()
+        crate::slot::load(word).0.as_chunk()
     }
 
     /// What `owner` stores at `length` bytes.

@@ -14,13 +14,13 @@
 //! +---------------------------+------------------+-+-+---------+------+-+
 //! | checksum of the page      | 0                |D|0| 0       | kind |L|  transit
 //! +---------------------------+------------------+-+-+---------+------+-+
-//! | when the page was dropped (52 bits)              | 0       | kind |L|  shadow
+//! | when the page was evicted (52 bits)              | 0       | kind |L|  shadow
 //! +--------------------------------------------------+---------+------+-+
 //! ```
 //!
 //! The age of a chunk is 7 bits: how often [`age`] found that its page was neither read nor
-//! written since. The bit above them says that the chunk is settled: compressing it once more
-//! was tried, and did not pay.
+//! written since. `S`, the bit above them, excludes the chunk from recompression: it was tried,
+//! and did not pay.
 //!
 //! An empty slot is 0. `L` is the lock bit, `D` says that a page in transit was freed.
 //!
@@ -38,25 +38,24 @@
 //!          │   │ arrive: freed  ▼                              │           │
 //!   depart │ ┌────────────────────┐ arrive: written ► backing  │           │
 //!          └►│ transit            │ ───────────────────────────┘           │
-//!            │       D ◄── empty  │ arrive: failed ► what it said before ──┘
+//!            │       D ◄── empty  │ arrive: failed ► the old value ────────┘
 //!            └────────────────────┘
 //! ```
 //!
 //! Every arrow is one atomic change of the word, made by [`replace`], [`empty`], [`depart`],
-//! [`arrive`] or [`Held::commit`]. Whoever makes it gets what the slot said before as
-//! [`Taken`], owns the chunk that this names, and only then frees it.
+//! [`arrive`] or [`SlotGuard::commit`]. Whoever makes it gets the old value as [`Taken`],
+//! owns the chunk that it names, and only then frees it.
 //!
-//! **Locked.** `L` is held by whoever copies or restores the chunk, moves it, or asks whether
-//! the page is dead. It keeps what the slot says from being changed, and so the chunk from being
-//! freed. A hold lasts for microseconds: its holder does no I/O, does not sleep, takes no memory
-//! that it would have to wait for, and is not preempted where others spin for it
+//! **Locked.** `L` is held by whoever copies or restores the chunk, moves it, or checks whether
+//! the page is dead. It keeps the slot's value from being changed, and so the chunk from being
+//! freed. It is held for microseconds: the holder does no I/O, does not sleep, takes no memory
+//! that it would have to wait for, and is not preempted if others spin for it
 //! ([`Host::pin`](crate::Host::pin)). At most one slot is held by a thread at a time. An arena's
 //! lock may be taken while a slot is held, never the other way round.
 //!
-//! **In transit.** The page is on its way to the backing store. Nobody holds the slot: what it
-//! said before is in the hands of whoever called [`depart`], with the chunk, which stays where it
-//! is for the case that the transfer fails. Until [`arrive`], and only then, the slot says
-//! transit:
+//! **In transit.** The page is being written to the backing store. The slot is unlocked: its old
+//! value belongs to whoever called [`depart`], with the chunk, which stays where it is in case the
+//! transfer fails. Until [`arrive`], the slot's kind is transit:
 //!
 //! | meanwhile | |
 //! |---|---|
@@ -65,20 +64,20 @@
 //! | a write | is refused with [`InTransit`]: its caller waits for `arrive`, whoever frees the page meanwhile, since two transfers of a page must not overtake one another |
 //! | a read | waits likewise; of a dead page it reads zeros |
 //! | the evacuator | finds that the old chunk's owner does not name it, and leaves it |
-//! | the recompressor | passes by |
+//! | the recompressor | skips it |
 //!
-//! **Races that are allowed.** A look at a slot without its lock ([`glance`], [`peek`]) may be
+//! **Races that are allowed.** A slot that is loaded without its lock ([`load`], [`load_unlocked`]) may be
 //! out of date at once; whoever acts on it does so by an operation that fails if it is
-//! ([`try_lock`], [`age`], [`settle`]). A page read from the backing store may be overwritten
-//! meanwhile: the reader compares the page with the checksum that it saw, and looks again where
-//! that differs.
+//! ([`try_lock`], [`age`], [`mark_no_recompress`]). A page read from the backing store may be overwritten
+//! meanwhile: the reader compares the page with the checksum that it saw, and loads the slot
+//! again if that differs.
 //!
 //! # Contexts
 //!
 //! | function | may be called | waits for |
 //! |---|---|---|
-//! | [`glance`], [`try_lock`], [`age`], [`settle`] | anywhere | nobody |
-//! | [`peek`], [`lock`], [`replace`], [`empty`], [`depart`], [`arrive`] | with preemption off and under spinlocks, but not from an interrupt, which may have interrupted a holder | holders of the slot |
+//! | [`load`], [`try_lock`], [`age`], [`mark_no_recompress`] | anywhere | nobody |
+//! | [`load_unlocked`], [`lock`], [`replace`], [`empty`], [`depart`], [`arrive`] | with preemption off and under spinlocks, but not from an interrupt, which may have interrupted a holder | holders of the slot |
 //! | [`empty_if`] | the same, and pinned, as it is a holder | holders of the slot |
 //!
 //! None of them allocates, sleeps or waits for I/O.
@@ -88,8 +87,8 @@ mod protocol;
 mod tests;
 
 pub use protocol::{
-    Arrival, Departure, Emptied, Held, InTransit, Taken, Word, age, arrive, depart, empty,
-    empty_if, glance, lock, peek, replace, settle, try_lock,
+    Arrival, Departure, Emptied, InTransit, SlotGuard, Taken, Word, age, arrive, depart, empty,
+    empty_if, load, load_unlocked, lock, mark_no_recompress, replace, try_lock,
 };
 
 use crate::codec::CodecId;
@@ -99,7 +98,7 @@ const KIND_SHIFT: u32 = 1;
 const KIND_MASK: u64 = 0b111;
 const AGE_SHIFT: u32 = 4;
 const AGE_MASK: u64 = 0x7f;
-const SETTLED: u64 = 1 << 11;
+const NO_RECOMPRESS: u64 = 1 << 11;
 const CODEC_SHIFT: u32 = 12;
 const CODEC_MASK: u64 = 0xf;
 const LENGTH_SHIFT: u32 = 16;
@@ -117,23 +116,23 @@ const KIND_SHADOW: u64 = 5;
 const KIND_TRANSIT: u64 = 6;
 
 /// Set in the slot of a page in transit that was freed. Apart from the bits of a chunk's age,
-/// which a reader clears as it lets go.
+/// which a reader clears as it unlocks.
 const DEAD: u64 = 1 << 12;
 
-/// Moments of a shadow are counted modulo this.
-pub const SHADOW_MOMENTS: u64 = 1 << (64 - WORD_SHIFT);
+/// The eviction clock in a shadow counts modulo this.
+pub const EVICTION_CLOCK_RANGE: u64 = 1 << (64 - WORD_SHIFT);
 
 /// Bits of a place: pools of up to 2^36 granules of 16 bytes, 1 TiB.
 pub const PLACE_BITS: u32 = 64 - PLACE_SHIFT;
 
-/// The oldest that a slot gets; it stays so.
+/// The greatest age of a slot, which it keeps.
 pub const MAX_AGE: u8 = AGE_MASK as u8;
 
 /// A slot's value, without the lock bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Slot(u64);
 
-/// What a slot says.
+/// What a slot's value means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The page was never written, or was discarded: it reads as zeros.
@@ -147,15 +146,15 @@ pub enum Entry {
         /// CRC-32C of the whole page.
         checksum: u32,
     },
-    /// The page is on its way to the backing store.
+    /// The page is being written to the backing store.
     Transit {
         /// It was freed meanwhile: once it has arrived, its slot is empty.
         dead: bool,
     },
-    /// The page is not held, but was: a cache dropped it, or let it pass.
+    /// The page is not held, but was: a cache evicted it, or bypassed it.
     Shadow {
-        /// The cache's moment then, below [`SHADOW_MOMENTS`].
-        when: u64,
+        /// The cache's eviction clock then, below [`EVICTION_CLOCK_RANGE`].
+        evicted_at: u64,
     },
 }
 
@@ -174,7 +173,7 @@ impl Slot {
     /// The slot of a page that holds nothing.
     pub const EMPTY: Slot = Slot(0);
 
-    /// The slot of a page that repeats `word`, or `None` where the word does not fit: it
+    /// The slot of a page that repeats `word`, or `None` if the word does not fit: it
     /// must be a sign-extended 52-bit value or repeat its lower half.
     #[must_use]
     pub const fn same(word: u64) -> Option<Slot> {
@@ -207,25 +206,25 @@ impl Slot {
         Slot((checksum as u64) << HIGH_SHIFT | KIND_BACKING << KIND_SHIFT)
     }
 
-    /// The slot of a page on its way to the backing store.
+    /// The slot of a page that is being written to the backing store.
     const fn transit(checksum: u32) -> Slot {
         Slot((checksum as u64) << HIGH_SHIFT | KIND_TRANSIT << KIND_SHIFT)
     }
 
-    /// Whether the page is on its way to the backing store.
+    /// Whether the page is being written to the backing store.
     #[must_use]
     #[inline]
     pub const fn is_in_transit(self) -> bool {
         self.0 >> KIND_SHIFT & KIND_MASK == KIND_TRANSIT
     }
 
-    /// The slot of a page that is not held, and was dropped at a moment that the cache counts.
+    /// The slot of a page that is not held, and was was evicted at this time of the eviction clock.
     #[must_use]
-    pub const fn shadow(when: u64) -> Slot {
-        Slot(when << WORD_SHIFT | KIND_SHADOW << KIND_SHIFT)
+    pub const fn shadow(evicted_at: u64) -> Slot {
+        Slot(evicted_at << WORD_SHIFT | KIND_SHADOW << KIND_SHIFT)
     }
 
-    /// What the slot says; `None` for a word that this version never writes.
+    /// What the value means; `None` for a word that this version never writes.
     #[must_use]
     pub fn entry(self) -> Option<Entry> {
         let high = self.0 >> HIGH_SHIFT;
@@ -241,7 +240,7 @@ impl Slot {
                 dead: self.0 & DEAD != 0,
             }),
             KIND_SHADOW => Some(Entry::Shadow {
-                when: self.0 >> WORD_SHIFT,
+                evicted_at: self.0 >> WORD_SHIFT,
             }),
             _ => None,
         }
@@ -265,10 +264,10 @@ impl Slot {
         Slot(self.0 & !(AGE_MASK << AGE_SHIFT))
     }
 
-    /// Whether compressing the chunk once more was found not to pay.
+    /// Whether recompressing the chunk was found not to pay.
     #[must_use]
-    pub const fn is_settled(self) -> bool {
-        self.0 & SETTLED != 0
+    pub const fn no_recompress(self) -> bool {
+        self.0 & NO_RECOMPRESS != 0
     }
 
     /// The chunk that the slot names, if it names one.

@@ -19,8 +19,8 @@ proptest! {
     }
 
     #[test]
-    fn a_shadow_reads_back(when in 0..SHADOW_MOMENTS) {
-        prop_assert_eq!(Slot::shadow(when).entry(), Some(Entry::Shadow { when }));
+    fn a_shadow_reads_back(evicted_at in 0..EVICTION_CLOCK_RANGE) {
+        prop_assert_eq!(Slot::shadow(evicted_at).entry(), Some(Entry::Shadow { evicted_at }));
     }
 
     #[test]
@@ -57,25 +57,25 @@ fn a_chunk_ages_until_it_is_touched() {
     let fresh = some_chunk();
     let word = AtomicU64::new(fresh.0);
     for expected in 1..=300 {
-        let said = age(&word, glance(&word).0).unwrap();
-        assert_eq!(said.age(), expected.min(i32::from(MAX_AGE)) as u8);
-        assert_eq!(said.entry(), fresh.entry());
-        assert!(!said.is_settled());
+        let current = age(&word, load(&word).0).unwrap();
+        assert_eq!(current.age(), expected.min(i32::from(MAX_AGE)) as u8);
+        assert_eq!(current.entry(), fresh.entry());
+        assert!(!current.no_recompress());
     }
     lock(&word, |_| ()).touch();
-    assert_eq!(glance(&word), (fresh, false));
+    assert_eq!(load(&word), (fresh, false));
 }
 
 #[test]
-fn a_settled_chunk_stays_so_when_it_is_touched_or_moved() {
+fn a_marked_chunk_stays_so_when_it_is_touched_or_moved() {
     let word = AtomicU64::new(some_chunk().0);
     let old = age(&word, some_chunk()).unwrap();
-    assert!(settle(&word, old));
+    assert!(mark_no_recompress(&word, old));
     lock(&word, |_| ()).touch();
-    let said = glance(&word).0;
-    assert_eq!((said.age(), said.is_settled()), (0, true));
-    assert!(said.moved_to(7).is_settled());
-    assert_eq!(said.entry(), some_chunk().entry());
+    let current = load(&word).0;
+    assert_eq!((current.age(), current.no_recompress()), (0, true));
+    assert!(current.moved_to(7).no_recompress());
+    assert_eq!(current.entry(), some_chunk().entry());
 }
 
 #[test]
@@ -83,11 +83,11 @@ fn a_slot_that_is_held_or_says_something_else_is_left_alone() {
     let word = AtomicU64::new(some_chunk().0);
     let held = lock(&word, |_| ());
     assert_eq!(age(&word, some_chunk()), None);
-    assert!(!settle(&word, some_chunk()));
+    assert!(!mark_no_recompress(&word, some_chunk()));
     drop(held);
     assert_eq!(age(&word, some_chunk().moved_to(1)), None);
-    assert!(!settle(&word, some_chunk().moved_to(1)));
-    assert_eq!(glance(&word), (some_chunk(), false));
+    assert!(!mark_no_recompress(&word, some_chunk().moved_to(1)));
+    assert_eq!(load(&word), (some_chunk(), false));
 }
 
 #[test]

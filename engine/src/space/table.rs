@@ -22,7 +22,7 @@ impl<S: SlotMemory> Table<S> {
     /// A table over memory that is all zero.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the notes of what was written: a bit for each 4 KiB
+    /// [`NoMemory`] if there is none for the notes of what was written: a bit for each 4 KiB
     /// of slots.
     pub fn try_new(memory: S) -> Result<Self, NoMemory> {
         let table_pages = memory.slots().len().div_ceil(SLOTS_PER_PAGE);
@@ -41,7 +41,7 @@ impl<S: SlotMemory> Table<S> {
         self.pages() * 8
     }
 
-    /// The slot of a page to read, or `None` where it was never written or is past the end.
+    /// The slot of a page to read, or `None` if it was never written or is past the end.
     #[inline]
     pub fn get(&self, index: u64) -> Option<&AtomicU64> {
         let index = usize::try_from(index).ok()?;
@@ -69,7 +69,7 @@ impl<S: SlotMemory> Table<S> {
     }
 
     /// The next pages, from `from` on, whose slots may hold something: those whose slots share
-    /// a page of the table's memory. `None` where there are none.
+    /// a page of the table's memory. `None` if there are none.
     pub fn next_written(&self, from: u64) -> Option<Range<u64>> {
         let first = usize::try_from(from).ok()? / SLOTS_PER_PAGE;
         let mut masked = u64::MAX << (first % 64);

@@ -65,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// Notes that a slot came to say `entry`.
+    /// Notes that a slot now holds `entry`.
     #[inline]
     pub(super) fn gained(&self, entry: Entry) {
         self.change(entry, 1);
@@ -78,7 +78,7 @@ impl Shard {
         }
     }
 
-    /// Notes that a slot no longer says `entry`.
+    /// Notes that a slot no longer holds `entry`.
     #[inline]
     pub(super) fn lost(&self, entry: Entry) {
         self.change(entry, u64::MAX);
@@ -126,7 +126,7 @@ impl Shard {
 /// The counters of all threads: a shard for each of the first workers, and one that is shared.
 ///
 /// A worker's shard is written by a plain addition. So at most one thread at a time may use a
-/// worker, which its `&mut` demands where a worker is borrowed, and [`super::Store::free`] where
+/// worker, which its `&mut` demands if a worker is borrowed, and [`super::Store::free`] if
 /// only its number is given.
 #[derive(Debug)]
 pub(super) struct Counters(Box<[Shard]>);
@@ -144,7 +144,7 @@ impl Counters {
         Ok(Counters(shards))
     }
 
-    /// The counters of worker `number`: the shared ones where it has none of its own.
+    /// The counters of worker `number`: the shared ones if it has none of its own.
     #[inline]
     pub(super) fn shard(&self, number: usize) -> &Shard {
         &self.0[number.min(self.0.len() - 1)]

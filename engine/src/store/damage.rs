@@ -12,7 +12,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return false;
         };
         self.host.pin();
-        let held = slot::lock(word, |attempt| self.host.relax(attempt));
+        let held = slot::lock(word, |attempt| self.host.backoff(attempt));
         let flipped = self.pool.flip_bit(&held);
         drop(held);
         self.host.unpin();

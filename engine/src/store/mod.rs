@@ -20,7 +20,7 @@
 //!
 //! Whoever writes several pages gives them to [`Store::stage_page`], and calls [`Store::commit`].
 
-mod cells;
+mod cache_ops;
 mod counters;
 mod damage;
 mod error;
@@ -43,13 +43,13 @@ use crate::fallible::{NoMemory, reserved};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
 use crate::pool::{Owners, Pool};
-use crate::slot::{self, Emptied, Held, Slot, Taken};
+use crate::slot::{self, Emptied, Slot, SlotGuard, Taken};
 use crate::space::Table;
 use crate::stats::Stats;
 use counters::{Counters, Shard};
 use stage::{BATCH, Staging};
 
-pub(crate) use cells::{Cell, Packed};
+pub(crate) use cache_ops::{CompressedPage, SlotContents};
 pub use error::{ReadError, WriteError};
 pub use read::{InBacking, Loaded, Verified};
 pub use recompress::{ColdPolicy, Progress, Recompressor};
@@ -60,11 +60,11 @@ pub use write::Written;
 /// Pages that a store can have: the owner in a chunk's header has 32 bits. 16 TiB.
 pub const MAX_PAGES: u64 = 1 << 32;
 
-/// A page whose chunk would be longer than this is sent to the backing store, and is not taken in by
+/// A page whose chunk would be longer than this is sent to the backing store, and is not admitted by
 /// a cache: 3/4 of a page, as in ramzswap (`max_zpage_size` in `ramzswap_drv.h`).
 pub const INCOMPRESSIBLE_ABOVE: usize = PAGE_SIZE / 4 * 3;
 
-/// A page whose chunk would be longer than this is stored as it is where it has to stay in memory: then
+/// A page whose chunk would be longer than this is stored as it is if it has to stay in memory: then
 /// an eighth of it is still worth its decompression.
 const STORED_AS_IT_IS_ABOVE: usize = PAGE_SIZE / 8 * 7;
 
@@ -105,7 +105,7 @@ impl<C: Codecs> Worker<C> {
         self.number
     }
 
-    /// The codecs' working memory, for a set of codecs that wants to be told of its surroundings.
+    /// The codecs' working memory, for a set of codecs that needs to know its context.
     #[inline]
     pub fn scratch(&mut self) -> &mut C::Scratch {
         &mut self.scratch
@@ -132,7 +132,7 @@ pub struct Store<H: Host, F, S> {
     /// Somebody is the recompressor.
     recompressing: AtomicBool,
     /// The recompressor has nothing to do until a page is written.
-    recompressor_rests: AtomicBool,
+    recompressor_idle: AtomicBool,
 }
 
 impl<H: Host, F, S> fmt::Debug for Store<H, F, S> {
@@ -153,7 +153,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// An empty store with a page for each slot, of which it uses at most [`MAX_PAGES`].
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for the tables of pool and counters: 16 bytes a frame,
+    /// [`NoMemory`] if there is none for the tables of pool and counters: 16 bytes a frame,
     /// some 4 KiB an arena, and a bit for each 512 pages.
     #[cold]
     #[inline(never)] // what it moves is off its caller's stack
@@ -173,7 +173,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             counters: Counters::try_new(config.arenas)?,
             workers: AtomicUsize::new(0),
             recompressing: AtomicBool::new(false),
-            recompressor_rests: AtomicBool::new(false),
+            recompressor_idle: AtomicBool::new(false),
         })
     }
 
@@ -190,7 +190,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Working memory for one thread, all of it resident.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none.
+    /// [`NoMemory`] if there is none.
     pub fn try_worker(&self) -> Result<Worker<H::Codecs>, NoMemory> {
         let run = match self.backing {
             BackingAccess::Direct(_) => reserved(transit::LONGEST_RUN)?,
@@ -239,7 +239,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return false;
         };
         let shard = self.counters.shard(worker);
-        let emptied = slot::empty(word, |attempt| self.host.relax(attempt));
+        let emptied = slot::empty(word, |attempt| self.host.backoff(attempt));
         let freed = self.take_emptied(shard, emptied);
         shard.add(&shard.notify_free, u64::from(freed));
         freed
@@ -256,10 +256,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let mut emptied = 0;
             for (taken, word) in batch.iter_mut().zip(&mut words) {
                 emptied += 1;
-                let was = slot::empty(word, |attempt| self.host.relax(attempt));
+                let was = slot::empty(word, |attempt| self.host.backoff(attempt));
                 freed += u64::from(was.is_freed());
-                if let Emptied::Taken(said) = was {
-                    *taken = Some(said);
+                if let Emptied::Taken(current) = was {
+                    *taken = Some(current);
                 }
             }
             if emptied == 0 {
@@ -271,11 +271,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         freed
     }
 
-    /// Frees a page that somebody said is needed no more, if that is still so; returns whether
-    /// it held something.
+    /// Frees a page that was reported dead, if it still is; returns whether it held something.
     ///
-    /// `still_dead` is asked once, while the page's slot is held, and takes the word back: it
-    /// must answer `false` after that, and after a write of the page has begun
+    /// `still_dead` is called once, while the page's slot is locked, and clears the report: it
+    /// must return `false` after that, and after a write of the page has begun
     /// ([`slot::empty_if`] says why no write is lost then).
     pub fn discard_if(&self, index: u64, still_dead: impl FnOnce() -> bool) -> bool {
         let Some(word) = self.table.get(index) else {
@@ -284,7 +283,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return false;
         };
         self.host.pin();
-        let emptied = slot::empty_if(word, still_dead, |attempt| self.host.relax(attempt));
+        let emptied = slot::empty_if(word, still_dead, |attempt| self.host.backoff(attempt));
         self.host.unpin();
         let shard = self.counters.shared();
         let freed = self.take_emptied(shard, emptied);
@@ -294,14 +293,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// One round of background work: readies frames for the reserve, gives surplus ones back
     /// to the host, evacuates sparse ones. Returns whether another round would find work at
-    /// once. Meant for one thread, which sleeps until [`Host::wake_keeper`] where it does not.
+    /// once. Meant for one thread, which sleeps until [`Host::wake_keeper`] if it does not.
     pub fn keep(&self) -> bool {
         self.pool.keep(&self.host, &self.table)
     }
 
     /// Makes memory ready for a write that found none, and returns whether there is some. Waits
-    /// for memory, so the caller must be able to sleep. Where it says yes, others may take that
-    /// memory before the caller does; where it says no, the pool is at its limit or the system
+    /// for memory, so the caller must be able to sleep. If it says yes, others may take that
+    /// memory before the caller does; if it says no, the pool is at its limit or the system
     /// has nothing left.
     pub fn top_up(&self) -> bool {
         self.pool.top_up()
@@ -314,7 +313,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Gives up to `bytes` of ready frames back to the host, which is short of memory, and returns
-    /// how many. May run beside [`Store::keep`], and sleeps where [`FrameMemory::release`] does.
+    /// how many. May run beside [`Store::keep`], and sleeps if [`FrameMemory::release`] does.
     pub fn shrink(&self, bytes: u64) -> u64 {
         self.pool.shrink(bytes)
     }
@@ -349,12 +348,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.pool.frame_memory()
     }
 
-    /// Makes a slot that is held say `new`, and frees what it said.
-    fn exchange(&self, shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) {
+    /// Stores `new` in a locked slot, unlocks it, and frees what it held.
+    fn exchange(&self, shard: &Shard, held: SlotGuard<'_, AtomicU64>, new: Slot) {
         self.release(shard, commit_held(shard, held, new));
     }
 
-    /// Frees what an emptied slot said; returns whether its page held something until now.
+    /// Frees what an emptied slot held; returns whether its page held something until now.
     fn take_emptied(&self, shard: &Shard, emptied: Emptied) -> bool {
         let freed = emptied.is_freed();
         if let Emptied::Taken(taken) = emptied {
@@ -363,13 +362,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         freed
     }
 
-    /// Frees what some slots said, with the lock of an arena taken once for neighbours.
+    /// Frees what some slots held, with the lock of an arena taken once for neighbours.
     fn release_each(&self, shard: &Shard, taken: impl Iterator<Item = Taken>) {
         let chunks = taken.filter(|taken| count_lost(shard, taken));
         self.pool.remove_each(&self.host, chunks);
     }
 
-    /// Frees what a slot said.
+    /// Frees what a slot held.
     fn release(&self, shard: &Shard, taken: Taken) {
         if count_lost(shard, &taken) {
             self.pool.remove(&self.host, taken);
@@ -377,9 +376,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 }
 
-/// Makes a slot that is held say `new`, and returns what it said.
+/// Stores `new` in a locked slot, unlocks it, and returns the old value.
 #[inline]
-fn commit_held(shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) -> Taken {
+fn commit_held(shard: &Shard, held: SlotGuard<'_, AtomicU64>, new: Slot) -> Taken {
     // Counted first: a discard by another thread may follow the commit at once.
     if let Some(entry) = new.entry() {
         shard.gained(entry);
@@ -387,7 +386,7 @@ fn commit_held(shard: &Shard, held: Held<'_, AtomicU64>, new: Slot) -> Taken {
     held.commit(new)
 }
 
-/// Counts what a slot said as gone, and returns whether it was a chunk.
+/// Counts what a slot held as gone, and returns whether it was a chunk.
 #[inline]
 fn count_lost(shard: &Shard, taken: &Taken) -> bool {
     let chunk = taken.slot().as_chunk();

@@ -9,7 +9,7 @@ use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
 use crate::pool::checksum::crc32c;
-use crate::slot::{self, Entry, Held, Slot};
+use crate::slot::{self, Entry, Slot, SlotGuard};
 
 /// Some pages of a run could not be read.
 struct Failed {
@@ -21,31 +21,31 @@ struct Failed {
 
 /// Where a page was found.
 enum Found {
-    /// It is restored.
-    Here,
-    /// The backing store has it; this is what its slot said.
+    /// In memory: it is restored.
+    Restored,
+    /// The backing store has it; this was its slot.
     InBacking(Slot),
-    /// It is on its way there.
+    /// It is being written there.
     InTransit,
 }
 
-/// What a page's slot said when it was found to lie in the backing store.
+/// A page's slot when the page was found to be in the backing store.
 #[derive(Clone, Copy, Debug)]
 pub struct InBacking {
-    said: Slot,
+    slot: Slot,
     since_ns: u64,
 }
 
-/// Where a page was found that was asked for.
+/// Where a requested page was found.
 #[derive(Clone, Copy, Debug)]
-#[must_use = "only a page that is here is read"]
+#[must_use = "only a restored page may be read"]
 pub enum Loaded {
     /// It is restored.
-    Here,
+    Restored,
     /// The backing store has it: the caller reads it from there, and hands it to
     /// [`Store::verify`].
     InBacking(InBacking),
-    /// It is on its way to the backing store: try again once it has arrived.
+    /// It is being written to the backing store: try again once it has arrived.
     InTransit,
 }
 
@@ -69,7 +69,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// that the store must have direct access to it.
     ///
     /// # Errors
-    /// That of the first page that could not be read; the others are read all the same. What
+    /// That of the first page that could not be read; the others are read anyway. What
     /// `pages` then holds of those that failed is undefined.
     pub fn read(
         &self,
@@ -121,16 +121,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let found = self.load(worker, index, page);
         let shard = self.counters.shard(worker.number);
         match found {
-            Ok(Found::InBacking(said)) => {
-                return Ok(Loaded::InBacking(InBacking { said, since_ns }));
+            Ok(Found::InBacking(current)) => {
+                return Ok(Loaded::InBacking(InBacking {
+                    slot: current,
+                    since_ns,
+                }));
             }
             Ok(Found::InTransit) => return Ok(Loaded::InTransit),
-            Ok(Found::Here) => {}
+            Ok(Found::Restored) => {}
             Err(_) => shard.add(&shard.failed_reads, 1),
         }
         shard.add(&shard.reads, 1);
         shard.loaded(self.host.now_ns().saturating_sub(since_ns));
-        found.map(|_| Loaded::Here)
+        found.map(|_| Loaded::Restored)
     }
 
     /// Checks a page that was read from the backing store, to the end of what
@@ -140,9 +143,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     pub fn verify(&self, worker: usize, index: u64, seen: InBacking, page: &Page) -> Verified {
         let shard = self.counters.shard(worker);
         shard.add(&shard.backing_reads, 1);
-        if Slot::backing(crc32c(PAGE_SIZE as u32, page)) != seen.said {
-            let now = self.table.get(index).map(slot::glance);
-            if now.is_none_or(|(said, _)| said != seen.said) {
+        if Slot::backing(crc32c(PAGE_SIZE as u32, page)) != seen.slot {
+            let now = self.table.get(index).map(slot::load);
+            if now.is_none_or(|(current, _)| current != seen.slot) {
                 return Verified::Changed;
             }
             shard.add(&shard.corrupt, 1);
@@ -165,8 +168,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         shard.loaded(self.host.now_ns().saturating_sub(seen.since_ns));
     }
 
-    /// Restores a page that is held in memory, or returns what the slot of one says that lies in
-    /// the backing store. Waits for one that is on its way there.
+    /// Restores a page that is held in memory, or returns the slot of one that is in the
+    /// backing store. Waits for one that is in transit.
     fn load_arrived(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -176,9 +179,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         let mut attempt = 0;
         loop {
             match self.load(worker, index, page)? {
-                Found::Here => return Ok(None),
-                Found::InBacking(said) => return Ok(Some(said)),
-                Found::InTransit => self.host.relax(attempt),
+                Found::Restored => return Ok(None),
+                Found::InBacking(current) => return Ok(Some(current)),
+                Found::InTransit => self.host.backoff(attempt),
             }
             attempt += 1;
         }
@@ -197,19 +200,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         };
         let Some(word) = self.table.get(index) else {
             page.fill(0);
-            return Ok(Found::Here);
+            return Ok(Found::Restored);
         };
-        let relax = |attempt| self.host.relax(attempt);
-        let mut said = slot::peek(word, relax);
-        if said.as_chunk().is_some() {
-            let held = slot::lock(word, relax);
-            said = held.said();
-            let restored = said
+        let backoff = |attempt| self.host.backoff(attempt);
+        let mut current = slot::load_unlocked(word, backoff);
+        if current.as_chunk().is_some() {
+            let held = slot::lock(word, backoff);
+            current = held.current();
+            let restored = current
                 .as_chunk()
                 .map(|chunk| self.restore(&mut worker.scratch, owner, chunk.codec, &held, page));
             held.touch();
             match restored {
-                Some(Some(())) => return Ok(Found::Here),
+                Some(Some(())) => return Ok(Found::Restored),
                 Some(None) => {
                     let shard = self.counters.shard(worker.number);
                     shard.add(&shard.corrupt, 1);
@@ -219,10 +222,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 None => {}
             }
         }
-        match said.entry() {
+        match current.entry() {
             Some(Entry::Empty | Entry::Transit { dead: true }) => page.fill(0),
             Some(Entry::Same(word)) => fill(page, word),
-            Some(Entry::Backing { .. }) => return Ok(Found::InBacking(said)),
+            Some(Entry::Backing { .. }) => return Ok(Found::InBacking(current)),
             Some(Entry::Transit { dead: false }) => return Ok(Found::InTransit),
             // A chunk was restored above; shadows are a cache's, which does not read them; any
             // other word was never written by this engine.
@@ -230,19 +233,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 return Err(ReadError::Corrupt { index });
             }
         }
-        Ok(Found::Here)
+        Ok(Found::Restored)
     }
 
-    /// Restores a page from the chunk that a slot names; `None` where it is corrupt.
+    /// Restores a page from the chunk that a slot names; `None` if it is corrupt.
     fn restore(
         &self,
         scratch: &mut <H::Codecs as Codecs>::Scratch,
         owner: u32,
         codec: CodecId,
-        held: &Held<'_, AtomicU64>,
+        held: &SlotGuard<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
-        unpack::<H::Codecs>(scratch, codec, self.pool.get(held, owner).ok()?, page)
+        decompress_chunk::<H::Codecs>(scratch, codec, self.pool.get(held, owner).ok()?, page)
     }
 
     /// How many pages from `index` on, at most `limit`, lie in the backing store.
@@ -251,9 +254,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             .take(limit)
             .skip(1)
             .take_while(|i| {
-                let said = self.table.get(*i).map(slot::glance);
+                let current = self.table.get(*i).map(slot::load);
                 matches!(
-                    said.map(|(s, held)| (s.entry(), held)),
+                    current.map(|(s, held)| (s.entry(), held)),
                     Some((Some(Entry::Backing { .. }), false))
                 )
             })
@@ -261,7 +264,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             + 1
     }
 
-    /// Reads a run of pages that their slots said lie in the backing store.
+    /// Reads a run of pages whose slots name the backing store.
     fn read_from_backing(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -290,14 +293,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         failed
     }
 
-    /// Whether a page that came from the backing store is what its slot still says.
+    /// Whether a page that came from the backing store still has the checksum of its slot.
     fn is_current(&self, index: u64, page: &Page) -> bool {
         let checksum = crc32c(PAGE_SIZE as u32, page);
         let word = self.table.get(index);
-        word.is_some_and(|word| slot::glance(word).0 == Slot::backing(checksum))
+        word.is_some_and(|word| slot::load(word).0 == Slot::backing(checksum))
     }
 
-    /// Reads one page from wherever it is, until what was read is what its slot says.
+    /// Reads one page from wherever it is, until what was read matches its slot.
     fn read_again(
         &self,
         shard: &Shard,
@@ -308,15 +311,15 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     ) -> Result<(), ReadError> {
         let mut seen = None;
         loop {
-            let Some(said) = self.load_arrived(worker, index, page)? else {
+            let Some(current) = self.load_arrived(worker, index, page)? else {
                 return Ok(());
             };
-            if seen == Some(said) {
+            if seen == Some(current) {
                 // Nobody wrote it since the last try, which had it wrong.
                 shard.add(&shard.corrupt, 1);
                 return Err(ReadError::Corrupt { index });
             }
-            seen = Some(said);
+            seen = Some(current);
             backing.read(index, core::slice::from_mut(page))?;
             shard.add(&shard.backing_reads, 1);
             if self.is_current(index, page) {
@@ -326,8 +329,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 }
 
-/// Restores a page from the bytes of its chunk; `None` where they are corrupt.
-pub(super) fn unpack<C: Codecs>(
+/// Restores a page from the bytes of its chunk; `None` if they are corrupt.
+pub(super) fn decompress_chunk<C: Codecs>(
     scratch: &mut C::Scratch,
     codec: CodecId,
     bytes: &[u8],

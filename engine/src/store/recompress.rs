@@ -3,28 +3,28 @@
 //!
 //! One thread, the [`Recompressor`], goes over the slots again and again; each time round is
 //! an *epoch*. It raises the age of every chunk's slot by one, while a read sets the age to 0
-//! with the store by which it lets go of the slot anyway, and a write makes a new slot. What
+//! with the store that unlocks the slot anyway, and a write makes a new slot. What
 //! reaches the policy's age is compressed anew, some pages at a time:
 //!
 //! 1. Each chunk is copied out under the lock of its slot.
 //! 2. The copies are decompressed and compressed, with no lock held.
-//! 3. Each slot is locked again if it still says the very same, its age included. The new
+//! 3. Each slot is locked again if its value is still the very same, age included. The new
 //!    chunk is stored, the slot commits, the old chunk is freed.
 //!
-//! That the slot says the same proves that the page is the same, even where its chunk was
+//! That the slot's value is the same proves that the page is the same, even if its chunk was
 //! freed and another one of the same length was placed there since: a slot whose page was
 //! written is of age 0, and only this thread raises ages, which it does not do between 1
 //! and 3. (The evacuator may have moved the chunk away and back, which changes no byte of it.)
 //!
-//! A chunk that did not get smaller is marked as settled and left alone until its page is
-//! written. Once an epoch finds only chunks of the policy's codec and settled ones, there is
-//! nothing to do until the next write, and the thread can [`rest`](Recompressor::rest).
+//! A chunk that did not get smaller is marked and not tried again until its page is
+//! written. Once an epoch finds only chunks of the policy's codec and marked ones, there is
+//! nothing to do until the next write, and the thread can [`set_idle`](Recompressor::set_idle).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::read::unpack;
+use super::read::decompress_chunk;
 use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
 use crate::codec::{CodecId, CodecSpec, Codecs};
 use crate::fallible::{NoMemory, boxed_page, reserved};
@@ -64,11 +64,11 @@ pub enum Progress {
 /// A chunk on its way to become smaller.
 struct Copied {
     owner: u32,
-    said: Slot,
+    slot: Slot,
     chunk: ChunkRef,
     /// The chunk's bytes; then those of the new one.
     bytes: Box<Page>,
-    /// Length of the new chunk; `None` where it does not pay.
+    /// Length of the new chunk; `None` if it does not pay.
     shrunk: Option<usize>,
 }
 
@@ -111,7 +111,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// there is one already.
     ///
     /// # Errors
-    /// [`NoMemory`] where there is none for its worker and for copies of some chunks.
+    /// [`NoMemory`] if there is none for its worker and for copies of some chunks.
     pub fn try_recompressor(&self) -> Result<Option<Recompressor<'_, H, F, S>>, NoMemory> {
         let mut spare = reserved(BATCH)?;
         for _ in 0..BATCH {
@@ -133,10 +133,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }))
     }
 
-    /// Wakes the recompressor from its rest, if it rests.
+    /// Wakes the recompressor if it is idle.
     #[inline]
-    pub(super) fn end_rest(&self) {
-        if self.recompressor_rests.load(Relaxed) && self.recompressor_rests.swap(false, Relaxed) {
+    pub(super) fn end_idle(&self) {
+        if self.recompressor_idle.load(Relaxed) && self.recompressor_idle.swap(false, Relaxed) {
             self.host.wake_recompressor();
         }
     }
@@ -173,14 +173,14 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
     ///
     /// A write that is under way may not notice. The thread may sleep without a limit only
     /// once a whole epoch that began after this call has ended with nothing left and
-    /// [`Recompressor::rests`] still says so.
-    pub fn rest(&self) {
-        self.store.recompressor_rests.store(true, Relaxed);
+    /// [`Recompressor::is_idle`] still says so.
+    pub fn set_idle(&self) {
+        self.store.recompressor_idle.store(true, Relaxed);
     }
 
-    /// Whether no page was written since [`Recompressor::rest`].
-    pub fn rests(&self) -> bool {
-        self.store.recompressor_rests.load(Relaxed)
+    /// Whether no page was written since [`Recompressor::set_idle`].
+    pub fn is_idle(&self) -> bool {
+        self.store.recompressor_idle.load(Relaxed)
     }
 
     /// Ages slots from the cursor on and collects those of cold chunks, without locking any.
@@ -196,7 +196,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
             };
             for index in range.start..range.end.min(pages) {
                 self.cursor = index + 1;
-                self.look_at(index, policy.codec.id(), cold);
+                self.age_slot(index, policy.codec.id(), cold);
                 if self.batch.len() == BATCH {
                     return false;
                 }
@@ -206,17 +206,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
     }
 
     /// Ages the slot of a page, and puts it into the batch if it is cold.
-    fn look_at(&mut self, index: u64, codec: CodecId, cold: u8) {
+    fn age_slot(&mut self, index: u64, codec: CodecId, cold: u8) {
         let Some(word) = self.store.table.get(index) else {
             return;
         };
-        let (said, held) = slot::glance(word);
-        let Some(chunk) = said.as_chunk() else {
+        let (current, held) = slot::load(word);
+        let Some(chunk) = current.as_chunk() else {
             // What is held or in transit may become a chunk, or again what it was.
-            self.left += u64::from(held || said.is_in_transit());
+            self.left += u64::from(held || current.is_in_transit());
             return;
         };
-        if said.is_settled() || chunk.codec == codec || chunk.codec == CodecId::Fill {
+        if current.no_recompress() || chunk.codec == codec || chunk.codec == CodecId::Fill {
             return;
         }
         self.left += 1;
@@ -224,16 +224,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
             return;
         }
         // Pages have 32-bit numbers: see `MAX_PAGES`.
-        let (Some(said), Ok(owner)) = (slot::age(word, said), u32::try_from(index)) else {
+        let (Some(current), Ok(owner)) = (slot::age(word, current), u32::try_from(index)) else {
             return;
         };
-        if said.age() >= cold
+        if current.age() >= cold
             && !self.full
             && let Some(bytes) = self.spare.pop()
         {
             self.batch.push(Copied {
                 owner,
-                said,
+                slot: current,
                 chunk,
                 bytes,
                 shrunk: None,
@@ -257,7 +257,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
             let held = store
                 .table
                 .get(copied.owner.into())
-                .and_then(|word| slot::try_lock(word, copied.said));
+                .and_then(|word| slot::try_lock(word, copied.slot));
             let bytes = held.as_ref().map(|held| store.pool.get(held, copied.owner));
             match bytes {
                 Some(Ok(bytes)) => {
@@ -268,7 +268,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
                 Some(Err(_)) => {
                     drop(held);
                     shard.add(&shard.corrupt, 1);
-                    *left -= u64::from(settle(store, copied));
+                    *left -= u64::from(mark_no_recompress(store, copied));
                 }
                 None => {}
             }
@@ -281,8 +281,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         let scratch = &mut self.worker.scratch;
         for copied in &mut self.batch {
             let ChunkRef { length, codec, .. } = copied.chunk;
-            let restored =
-                unpack::<H::Codecs>(scratch, codec, &copied.bytes[..length], &mut self.page);
+            let restored = decompress_chunk::<H::Codecs>(
+                scratch,
+                codec,
+                &copied.bytes[..length],
+                &mut self.page,
+            );
             copied.shrunk = restored.and_then(|()| {
                 let out = &mut copied.bytes[..worth(length)];
                 H::Codecs::compress(spec, &self.page, scratch, out)
@@ -299,7 +303,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
                 None => {
                     let shard = self.store.counters.shard(self.worker.number);
                     shard.add(&shard.recompress_in_vain, 1);
-                    settle(self.store, &copied)
+                    mark_no_recompress(self.store, &copied)
                 }
             };
             self.left -= u64::from(done);
@@ -314,7 +318,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
         let store = self.store;
         let Worker { number, .. } = self.worker;
         let word = store.table.get(copied.owner.into());
-        let Some(held) = word.and_then(|word| slot::try_lock(word, copied.said)) else {
+        let Some(held) = word.and_then(|word| slot::try_lock(word, copied.slot)) else {
             return false;
         };
         let bytes = &copied.bytes[..length];
@@ -340,14 +344,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
 }
 
 /// Marks a chunk as not worth another try, unless its slot has changed.
-fn settle<H: Host, F: FrameMemory, S: SlotMemory>(store: &Store<H, F, S>, copied: &Copied) -> bool {
+fn mark_no_recompress<H: Host, F: FrameMemory, S: SlotMemory>(
+    store: &Store<H, F, S>,
+    copied: &Copied,
+) -> bool {
     let word = store.table.get(copied.owner.into());
-    word.is_some_and(|word| slot::settle(word, copied.said))
+    word.is_some_and(|word| slot::mark_no_recompress(word, copied.slot))
 }
 
 impl<H: Host, F, S> Drop for Recompressor<'_, H, F, S> {
     fn drop(&mut self) {
-        self.store.recompressor_rests.store(false, Relaxed);
+        self.store.recompressor_idle.store(false, Relaxed);
         self.store.recompressing.store(false, Release);
     }
 }

@@ -81,15 +81,15 @@ impl Staging {
 
 /// What became of a page that was given to a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "only a page that waits is in the batch"]
+#[must_use = "only a queued page is in the batch"]
 pub enum Staged {
     /// It waits for [`Store::commit`].
-    Waits,
+    Queued,
     /// The batch is full: commit it, and give the page once more.
     Full,
     /// It may belong into the backing store: write it by [`Store::write_page`]. So may all others
     /// of this store.
-    Alone,
+    Unbatched,
 }
 
 /// There was no room for the last pages of a batch. They read as before; nothing was counted.
@@ -118,7 +118,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return Err(WriteError::OutOfRange { index, pages });
         }
         if !matches!(self.backing, BackingAccess::None) {
-            return Ok(Staged::Alone);
+            return Ok(Staged::Unbatched);
         }
         if !worker.staging.has_room() {
             return Ok(Staged::Full);
@@ -149,7 +149,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             took_ns: self.host.now_ns().saturating_sub(since_ns),
             content,
         });
-        Ok(Staged::Waits)
+        Ok(Staged::Queued)
     }
 
     /// Stores the pages of the worker's batch, in the order in which they were given. Neither sleeps
@@ -215,18 +215,18 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         took_ns += self.host.now_ns().saturating_sub(since_ns);
         shard.stored(took_ns, done as u64);
         shard.add(&shard.writes, done as u64);
-        self.end_rest();
+        self.end_idle();
         match count - done {
             0 => Ok(()),
             pages => Err(Uncommitted { pages }),
         }
     }
 
-    /// Makes a page's slot say `new`, and returns what it said. The store has no backing store, so
+    /// Stores `new` in a page's slot, and returns the old value. The store has no backing store, so
     /// that no page is in transit.
     fn replace(&self, shard: &Shard, index: u64, new: Slot) -> Option<Taken> {
         let word = self.table.get_to_write(index)?;
-        let held = slot::lock(word, |attempt| self.host.relax(attempt));
+        let held = slot::lock(word, |attempt| self.host.backoff(attempt));
         Some(commit_held(shard, held, new))
     }
 }

@@ -36,7 +36,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// in the backing store already. A page that was freed meanwhile is gone.
     ///
     /// Never sleeps and allocates nothing. May be called under spinlocks, but not from an
-    /// interrupt: frees what the page's slot said before, under the lock of its arena.
+    /// interrupt: frees what the page's slot held before, under the lock of its arena.
     ///
     /// `worker` as for [`Store::free`].
     pub fn arrive(&self, worker: usize, transit: Transit, written: bool) {
@@ -44,7 +44,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return;
         };
         let shard = self.counters.shard(worker);
-        let relax = |attempt| self.host.relax(attempt);
+        let backoff = |attempt| self.host.backoff(attempt);
         if written {
             // Counted first: a discard by another thread may follow the arrival at once.
             shard.gained(Entry::Backing { checksum: 0 });
@@ -54,7 +54,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         } else {
             shard.add(&shard.failed_writes, 1);
         }
-        match slot::arrive(word, transit.departure, written, relax) {
+        match slot::arrive(word, transit.departure, written, backoff) {
             Arrival::Arrived(old) => self.release(shard, old),
             Arrival::Freed(old) => {
                 if written {

@@ -26,7 +26,7 @@ enum Placed {
 #[must_use = "only a page that is held is stored"]
 pub enum Written {
     /// The store holds it.
-    Held,
+    Stored,
     /// It must go to the backing store: the caller takes it there.
     ToBacking(Transit),
     /// An earlier write is still taking the page to the backing store. Nothing was done: try
@@ -60,7 +60,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             let index = |at: usize| first.saturating_add(at as u64);
             let page = pages.get(at);
             let staged = page.map(|page| self.stage_page(worker, index(at), page));
-            if let Some(Ok(Staged::Waits)) = staged {
+            if let Some(Ok(Staged::Queued)) = staged {
                 at += 1;
                 continue;
             }
@@ -102,7 +102,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 }
                 // Nobody waits for a page in transit with pages in transit of his own.
                 note(self.take_run(worker, &pages[..i]));
-                self.host.relax(attempt);
+                self.host.backoff(attempt);
                 attempt += 1;
             };
             match written {
@@ -144,7 +144,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             Ok(Placed::Held(slot)) => match self.commit_slot(shard, index, slot) {
                 Ok(()) => {
                     shard.stored(self.host.now_ns().saturating_sub(since_ns), 1);
-                    Written::Held
+                    Written::Stored
                 }
                 Err(InTransit) => Written::InTransit,
             },
@@ -157,7 +157,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         };
         if !matches!(written, Written::InTransit) {
             shard.add(&shard.writes, 1);
-            self.end_rest();
+            self.end_idle();
         }
         Ok(written)
     }
@@ -166,7 +166,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     #[inline]
     fn is_in_transit(&self, index: u64) -> bool {
         let word = self.table.get(index);
-        word.is_some_and(|word| slot::glance(word).0.is_in_transit())
+        word.is_some_and(|word| slot::load(word).0.is_in_transit())
     }
 
     /// Makes a page set out for the backing store.
@@ -176,7 +176,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return Err(WriteError::OutOfRange { index, pages });
         };
         let checksum = crc32c(PAGE_SIZE as u32, page);
-        let departed = slot::depart(word, checksum, |attempt| self.host.relax(attempt));
+        let departed = slot::depart(word, checksum, |attempt| self.host.backoff(attempt));
         Ok(match departed {
             Ok(departure) => Written::ToBacking(Transit {
                 index,
@@ -234,7 +234,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// The bytes of a page's chunk, and the codec that reads them: the page itself where a chunk would
+    /// The bytes of a page's chunk, and the codec that reads them: the page itself if a chunk would
     /// have more than `most`. `repeated` is the word that the page repeats, if it does.
     pub(super) fn compress<'a>(
         &self,
@@ -258,7 +258,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Makes a page's slot say `new` and frees what it said before; where the page is in
+    /// Stores `new` in a page's slot and frees what it held before; if the page is in
     /// transit, frees what `new` names.
     fn commit_slot(&self, shard: &Shard, index: u64, new: Slot) -> Result<(), InTransit> {
         let Some(word) = self.table.get_to_write(index) else {
@@ -268,7 +268,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if let Some(entry) = new.entry() {
             shard.gained(entry);
         }
-        let old = slot::replace(word, new, |attempt| self.host.relax(attempt));
+        let old = slot::replace(word, new, |attempt| self.host.backoff(attempt));
         match old {
             Ok(old) => {
                 self.release(shard, old);

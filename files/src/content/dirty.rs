@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-/// What one open file has been told of failed write-backs.
+/// Which failed write-backs were reported to one open file.
 #[derive(Debug, Default)]
 pub struct Reported(AtomicU64);
 
@@ -32,8 +32,8 @@ struct Failure {
     /// Its number among the failures of this file, from 1 on.
     number: u64,
     errno: i32,
-    /// Somebody was told of it.
-    told: bool,
+    /// It was reported to some open file.
+    reported: bool,
 }
 
 impl Dirty {
@@ -120,26 +120,29 @@ impl Dirty {
         self.failure = Some(Failure {
             number: self.failure.map_or(0, |f| f.number) + 1,
             errno: error.raw_os_error().unwrap_or(libc::EIO),
-            told: false,
+            reported: false,
         });
     }
 
-    /// Tells an open file of the last failure, once; one that nobody was told of is told to a
-    /// file that was opened later, too (as with Linux' `errseq_t`).
+    /// Reports the last failure to an open file, once. One that was not reported yet is reported to
+    /// files that were opened later, too (as with Linux' `errseq_t`).
     pub(super) fn report(&mut self, reported: &Reported) -> io::Result<()> {
         let Some(failure) = &mut self.failure else {
             return Ok(());
         };
-        failure.told = true;
+        failure.reported = true;
         if reported.0.swap(failure.number, Ordering::Relaxed) < failure.number {
             return Err(io::Error::from_raw_os_error(failure.errno));
         }
         Ok(())
     }
 
-    /// What a file that is opened now was told of: all failures but one that nobody was told of.
+    /// What counts as reported to a file that is opened now: all failures but the last, if that was
+    /// not reported to any.
     pub(super) fn opened(&self) -> Reported {
-        let number = self.failure.map_or(0, |f| f.number - u64::from(!f.told));
+        let number = self
+            .failure
+            .map_or(0, |f| f.number - u64::from(!f.reported));
         Reported(AtomicU64::new(number))
     }
 }
@@ -188,10 +191,10 @@ mod tests {
         assert_eq!(
             errno(dirty.report(&late)),
             Some(libc::ENOSPC),
-            "nobody was told yet"
+            "not reported yet"
         );
         let later = dirty.opened();
-        assert_eq!(errno(dirty.report(&later)), None, "somebody was told");
+        assert_eq!(errno(dirty.report(&later)), None, "reported already");
         dirty.failed(&io::Error::from_raw_os_error(libc::EIO));
         for file in [&one, &late, &later, &other] {
             assert_eq!(errno(dirty.report(file)), Some(libc::EIO));

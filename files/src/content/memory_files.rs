@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use compcache_engine::PAGE_SIZE;
-use compcache_engine::ccache::{FileId, Found};
+use compcache_engine::ccache::{FileId, Lookup};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::Content;
@@ -29,21 +29,21 @@ impl Content {
         let end = offset + data.len() as u64;
         let _changing = self.begin_change();
         let cache = &self.shared.cache;
-        let done = self.shared.benches.with(cache, |bench| {
-            let (worker, room) = bench.parts(1);
+        let done = self.shared.buffers.with(cache, |buffers| {
+            let (worker, room) = buffers.parts(1);
             let page = &mut room[0];
             pieces(offset, data).try_for_each(|piece| {
                 let whole = piece.bytes.len() == PAGE_SIZE;
                 let held = if whole {
                     cache.holds(id, piece.page)
                 } else {
-                    match cache.peek(worker, id, piece.page, page) {
-                        Found::Here => true,
-                        Found::Absent => {
+                    match cache.lookup(worker, id, piece.page, page) {
+                        Lookup::Hit => true,
+                        Lookup::Miss => {
                             page.fill(0);
                             false
                         }
-                        Found::Corrupt => return Err(io::Error::from_raw_os_error(libc::EIO)),
+                        Lookup::Corrupt => return Err(io::Error::from_raw_os_error(libc::EIO)),
                     }
                 };
                 if !held && cache.pinned() * PAGE + PAGE > self.shared.size {
@@ -88,13 +88,13 @@ impl Content {
 
     fn zero_within(&self, id: FileId, index: u64, range: Range<usize>) -> io::Result<()> {
         let cache = &self.shared.cache;
-        self.shared.benches.with(cache, |bench| {
-            let (worker, room) = bench.parts(1);
+        self.shared.buffers.with(cache, |buffers| {
+            let (worker, room) = buffers.parts(1);
             let page = &mut room[0];
-            match cache.peek(worker, id, index, page) {
-                Found::Absent => return Ok(()),
-                Found::Corrupt => return Err(io::Error::from_raw_os_error(libc::EIO)),
-                Found::Here => {}
+            match cache.lookup(worker, id, index, page) {
+                Lookup::Miss => return Ok(()),
+                Lookup::Corrupt => return Err(io::Error::from_raw_os_error(libc::EIO)),
+                Lookup::Hit => {}
             }
             page[range].fill(0);
             cache

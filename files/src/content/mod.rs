@@ -4,13 +4,13 @@
 //! the first level, which holds pages as they are; here is the second, which holds them compressed.
 //! No page is held uncompressed here, nor left in the page cache of SOURCE.
 //!
-//! - `read`: from the cache, else from SOURCE; answer first, then take in.
+//! - `read`: from the cache, else from SOURCE; reply first, then insert.
 //! - `write`: through to SOURCE, or kept dirty.
 //! - `writeback`: dirty pages go to SOURCE on fsync and close, after a time, and at the limit.
 //! - `memory_files`: files that live here only (`--ram`).
 //! - `tuning`: how large the cache may be, ten times a second, by what requests tell the `tuner`.
 
-mod bench;
+mod buffers;
 mod cache;
 mod change;
 mod dirty;
@@ -52,7 +52,7 @@ pub struct FileKey {
     pub dev: u64,
     /// Inode number there.
     pub ino: u64,
-    /// When it was made, in nanoseconds since 1970, or 0 where the file system does not say:
+    /// When it was made, in nanoseconds since 1970, or 0 if the file system does not say:
     /// inode numbers are used again.
     pub birth: i128,
 }
@@ -103,13 +103,13 @@ pub struct Content {
     this: Weak<Content>,
     shared: Arc<Shared>,
     key: FileKey,
-    /// `None` where there was no memory for it: then nothing of the file is held.
+    /// `None` if there was no memory for it: then nothing of the file is held.
     id: Option<FileId>,
     state: Mutex<State>,
     /// The file's size in bytes.
     size: AtomicU64,
     /// Changes that have begun, and those that have ended: a page that was read from SOURCE while
-    /// one was under way is not taken in.
+    /// one was under way is not inserted.
     begun: AtomicU64,
     ended: AtomicU64,
     /// One at a time: writing out, and changes other than writes.
@@ -146,7 +146,7 @@ impl Content {
             // Through the mount. Whoever does it notes the new stamp.
             return true;
         }
-        // What was read before, and is about to be taken in, is not right any more.
+        // What was read before, and is about to be inserted, is stale.
         let _changing = self.begin_change();
         state.stamp = stamp;
         let dirty_end = state.dirty.end_of_pages();
@@ -169,7 +169,7 @@ impl Content {
         self.shared.mode == Mode::Memory || self.state.lock().stamp == stamp
     }
 
-    /// Corrects what SOURCE says of the file by what it is not told yet: size and mtime.
+    /// Corrects what SOURCE says of the file by what was not written to it yet: size and mtime.
     pub fn correct(&self, stamp: &mut Stamp) {
         let state = self.state.lock();
         if let Some(mtime) = state.dirty.written_at() {

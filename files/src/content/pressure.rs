@@ -1,5 +1,5 @@
-//! What the system says of its memory: how much there is to have, what the page cache holds, and
-//! whether the kernel drops pages.
+//! The system's memory: how much is available, what the page cache holds, and
+//! whether the kernel evicts pages.
 
 #[cfg(test)]
 use std::path::Path;
@@ -18,18 +18,18 @@ const RESERVE_MAX: u64 = 1 << 30;
 /// machine is in need.
 const NEED_PERCENT: f64 = 10.0;
 
-/// A look at the system's memory.
+/// A sample of the system's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Look {
-    /// Bytes that are missing to the reserve.
+pub(super) struct Sample {
+    /// Bytes by which available memory is below the reserve.
     pub(super) missing: u64,
     /// Pages that the page cache holds, of whichever files.
     pub(super) page_cache: u64,
-    /// Pages of files that the kernel has dropped for want of memory, since it started.
-    pub(super) stolen: u64,
+    /// Pages of files that the kernel has reclaimed since it started (`pgsteal_file`).
+    pub(super) evicted: u64,
 }
 
-/// Looks at the system's memory, and at that of the cgroups that this process is in.
+/// Samples the system's memory, and at that of the cgroups that this process is in.
 #[derive(Debug)]
 pub(super) struct System {
     proc: PathBuf,
@@ -53,27 +53,27 @@ impl System {
         }
     }
 
-    /// Looks.
-    pub(super) fn look(&self) -> Look {
+    /// Takes a sample.
+    pub(super) fn sample(&self) -> Sample {
         let meminfo = proc::read_or_empty(&self.proc.join("meminfo"));
         let vmstat = proc::read_or_empty(&self.proc.join("vmstat"));
         let kib = |key| proc::value(&meminfo, key).unwrap_or(0) << 10;
         let (total, available) = (kib("MemTotal"), kib("MemAvailable"));
-        let mut look = Look {
+        let mut sample = Sample {
             missing: missing(total, available),
             page_cache: (kib("Active(file)") + kib("Inactive(file)")) / 4096,
-            stolen: proc::value(&vmstat, "pgsteal_file").unwrap_or(0),
+            evicted: proc::value(&vmstat, "pgsteal_file").unwrap_or(0),
         };
         // A limit holds for all that is below it: the nearest need not be the tightest.
         for usage in self.limited_groups().filter(|usage| usage.limit < total) {
-            look.missing = look.missing.max(missing(usage.limit, usage.room()));
-            look.page_cache = look.page_cache.min(usage.file / 4096);
+            sample.missing = sample.missing.max(missing(usage.limit, usage.room()));
+            sample.page_cache = sample.page_cache.min(usage.file / 4096);
         }
         if self.need() > NEED_PERCENT {
             // Something gives, whatever the numbers above say.
-            look.missing = look.missing.max(1 << 20);
+            sample.missing = sample.missing.max(1 << 20);
         }
-        look
+        sample
     }
 
     /// This process's cgroups and those above them, as far as they have a limit of memory.
@@ -86,7 +86,7 @@ impl System {
         })
     }
 
-    /// Per cent of the last ten seconds in which all programs waited for memory; 0 where the kernel
+    /// Per cent of the last ten seconds in which all programs waited for memory; 0 if the kernel
     /// does not say.
     fn need(&self) -> f64 {
         let text = proc::read_or_empty(&self.proc.join("pressure/memory"));
@@ -175,10 +175,13 @@ mod tests {
         let system = machine(root.path(), "own");
         let own = root.path().join("cgroup/own");
         group(&own, 64 << 20, 32 << 20);
-        let look = system.look();
-        assert_eq!((look.missing, look.stolen, look.page_cache), (0, 9, 512));
+        let sample = system.sample();
+        assert_eq!(
+            (sample.missing, sample.evicted, sample.page_cache),
+            (0, 9, 512)
+        );
         group(&own, 64 << 20, 66 << 20);
-        assert_eq!(system.look().missing, 2 << 20);
+        assert_eq!(system.sample().missing, 2 << 20);
         group(&own, 64 << 20, 32 << 20);
         write(
             &root.path().join("pressure"),
@@ -187,7 +190,7 @@ mod tests {
                 "some avg10=50.00 x\nfull avg10=30.00 avg60=1 total=1\n",
             )],
         );
-        assert_eq!(system.look().missing, 1 << 20);
+        assert_eq!(system.sample().missing, 1 << 20);
     }
 
     #[test]
@@ -197,7 +200,7 @@ mod tests {
         let slice = root.path().join("cgroup/slice");
         group(&slice.join("own"), 1 << 30, 32 << 20);
         group(&slice, 64 << 20, 66 << 20);
-        assert_eq!(system.look().missing, 2 << 20);
+        assert_eq!(system.sample().missing, 2 << 20);
     }
 
     #[test]
@@ -205,12 +208,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let system = machine(root.path(), "");
         group(&root.path().join("cgroup"), 64 << 20, 66 << 20);
-        assert_eq!(system.look().missing, 2 << 20);
+        assert_eq!(system.sample().missing, 2 << 20);
     }
 
     #[test]
     fn this_machine_says_something() {
-        let look = System::new().look();
-        assert!(look.page_cache > 0);
+        let sample = System::new().sample();
+        assert!(sample.page_cache > 0);
     }
 }

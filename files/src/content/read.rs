@@ -1,5 +1,5 @@
-//! Reading: from the cache what is held, the rest from SOURCE; then the answer; then the cache
-//! takes in what it wants.
+//! Reading: held pages from the cache, the others from SOURCE; then the reply; then pages are
+//! admitted to the cache.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use compcache_engine::ccache::{FileId, Found, Read, Verdict};
+use compcache_engine::ccache::{Decision, FileId, Lookup, Read};
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
@@ -35,7 +35,7 @@ impl Run {
     }
 }
 
-/// Where SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
+/// If SOURCE is slow, what lies around a page that is not held is read with it, up to multiples
 /// of so many pages.
 const AROUND: u64 = 8;
 
@@ -45,7 +45,7 @@ struct Span {
     first: u64,
     /// How many they are.
     pages: usize,
-    /// Those of them that were asked for.
+    /// Those of them that were requested.
     wanted: Range<usize>,
 }
 
@@ -59,7 +59,7 @@ struct Filled {
 
 impl Content {
     /// Reads up to `size` bytes at `offset`, and hands them to `reply` (fewer at the end of the
-    /// file). `reply` is called exactly once; afterwards pages may be taken in.
+    /// file). `reply` is called exactly once; afterwards pages may be inserted into the cache.
     ///
     /// `source` is the file, open for reading.
     pub fn read(
@@ -75,8 +75,8 @@ impl Content {
         };
         self.shared.tuner.busy();
         let span = self.span(offset, size);
-        self.shared.benches.with(&self.shared.cache, |bench| {
-            let (worker, pages) = bench.parts(span.pages);
+        self.shared.buffers.with(&self.shared.cache, |buffers| {
+            let (worker, pages) = buffers.parts(span.pages);
             let (begun, ended) = self.changes();
             let filled = match self.fill(worker, source, &span, pages) {
                 Ok(filled) => filled,
@@ -88,7 +88,7 @@ impl Content {
             if begun == ended
                 && let Some(id) = self.id
             {
-                self.take_in(worker, id, &span, pages, &filled.runs, begun);
+                self.insert_pages(worker, id, &span, pages, &filled.runs, begun);
             }
         });
     }
@@ -126,7 +126,7 @@ impl Content {
     }
 
     /// How much of a read the file has. The kernel never asks for pages past what it thinks is the
-    /// end: where it does, the file has grown on SOURCE.
+    /// end: if it does, the file has grown on SOURCE.
     fn clip(&self, source: &File, offset: u64, size: usize) -> io::Result<usize> {
         let mut end = self.size.load(Ordering::Relaxed);
         let wanted = offset.saturating_add(size as u64);
@@ -136,7 +136,7 @@ impl Content {
         Ok((end.saturating_sub(offset)).min(size as u64) as usize)
     }
 
-    /// Fills the pages that were asked for, and those around them that come with them.
+    /// Fills the pages that were requested, and those that are read ahead.
     fn fill(
         &self,
         worker: &mut Worker,
@@ -150,15 +150,15 @@ impl Content {
             let page = &mut pages[at];
             let found = match self.id {
                 Some(id) => self.shared.cache.read(worker, id, first + at as u64, page),
-                None => Found::Absent,
+                None => Lookup::Miss,
             };
             match found {
-                Found::Here => {}
-                Found::Corrupt if self.has_only_copy(first + at as u64) => {
+                Lookup::Hit => {}
+                Lookup::Corrupt if self.has_only_copy(first + at as u64) => {
                     return Err(io::Error::from_raw_os_error(libc::EIO));
                 }
-                Found::Absent | Found::Corrupt if self.shared.mode == Mode::Memory => page.fill(0),
-                Found::Absent | Found::Corrupt => match runs.last_mut() {
+                Lookup::Miss | Lookup::Corrupt if self.shared.mode == Mode::Memory => page.fill(0),
+                Lookup::Miss | Lookup::Corrupt => match runs.last_mut() {
                     Some(run) if run.end == at => run.end += 1,
                     _ => runs.push(Run {
                         start: at,
@@ -179,7 +179,7 @@ impl Content {
                 self.shared.tuner.reader.read(source, offset, into)
             };
             let came = match read(run, pages) {
-                // What cannot be read may be what nobody has asked for.
+                // What cannot be read may be a page that was read ahead.
                 Err(_) if run.narrow(&span.wanted) => read(run, pages)?,
                 came => came?,
             };
@@ -187,7 +187,7 @@ impl Content {
             run.ns_a_page = self
                 .shared
                 .tuner
-                .missed(before.elapsed(), run.end - run.start);
+                .record_miss(before.elapsed(), run.end - run.start);
             whole += 1;
             wanted[came..].fill(0);
             if came < wanted.len() {
@@ -201,7 +201,7 @@ impl Content {
         Ok(Filled { bytes, runs })
     }
 
-    /// Makes the outermost runs longer by pages around those that were asked for.
+    /// Extends the outermost runs by pages to read ahead.
     fn widen(&self, runs: &mut [Run], span: &Span) {
         let Some(id) = self.id else { return };
         let held = |at: usize| self.shared.cache.holds(id, span.first + at as u64);
@@ -220,8 +220,8 @@ impl Content {
         }
     }
 
-    /// Hands pages that came from SOURCE to the cache.
-    fn take_in(
+    /// Inserts pages that came from SOURCE into the cache, if they are admitted.
+    fn insert_pages(
         &self,
         worker: &mut Worker,
         id: FileId,
@@ -232,25 +232,25 @@ impl Content {
     ) {
         let (cache, tuner) = (&self.shared.cache, &self.shared.tuner);
         for run in runs {
-            let pays = tuner.pays(run.ns_a_page);
+            let worthwhile = tuner.worth_caching(run.ns_a_page);
             for (at, page) in (run.start..run.end).zip(&pages[run.start..run.end]) {
                 let index = span.first + at as u64;
-                let (read, verdict) = if span.wanted.contains(&at) {
-                    (Read::Asked, cache.ask(id, index, pays))
+                let (read, decision) = if span.wanted.contains(&at) {
+                    (Read::Demand, cache.should_admit(id, index, worthwhile))
                 } else {
-                    (Read::Ahead, cache.ask_ahead(id, index))
+                    (Read::Readahead, cache.should_admit_readahead(id, index))
                 };
-                if verdict == Verdict::TakeIn {
+                if decision == Decision::Admit {
                     let before = Instant::now();
                     let unchanged = || self.begun.load(Ordering::SeqCst) == begun;
-                    cache.add(worker, id, index, page, read, unchanged);
-                    tuner.took_in(before.elapsed());
+                    cache.insert(worker, id, index, page, read, unchanged);
+                    tuner.record_insert(before.elapsed());
                 }
             }
         }
     }
 
-    /// Whether a page is nowhere else.
+    /// Whether the cache has the only copy of a page.
     pub(super) fn has_only_copy(&self, index: u64) -> bool {
         self.shared.mode == Mode::Memory || self.state.lock().dirty.contains(index)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Mode;
-use super::bench::Benches;
+use super::buffers::BufferPool;
 use super::cache::Cache;
 use super::tuner::Tuner;
 use super::writeback::WriteBack;
@@ -18,7 +18,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     /// Most bytes of all files together, of files that live in memory only.
     pub(super) size: u64,
-    pub(super) benches: Benches,
+    pub(super) buffers: BufferPool,
     pub(super) write_back: WriteBack,
     pub(super) tuner: Arc<Tuner>,
     pub(super) invalidated: AtomicU64,

@@ -12,7 +12,7 @@ use compcache_host::keeper::{Keeper, Wake};
 use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots, MemoryError};
 use parking_lot::Mutex;
 
-use super::bench::Benches;
+use super::buffers::BufferPool;
 use super::cache::{Cache, capacity};
 use super::flusher::Flusher;
 use super::shared::Shared;
@@ -61,13 +61,13 @@ impl Contents {
     /// Of a mount with these options, all empty.
     ///
     /// # Errors
-    /// [`FilesError::Memory`] where there is no address space for the cache, and
-    /// [`FilesError::System`] where there is no thread left.
+    /// [`FilesError::Memory`] if there is no address space for the cache, and
+    /// [`FilesError::System`] if there is no thread left.
     pub fn new(options: &MountOptions) -> Result<Arc<Self>, FilesError> {
         Self::tuned_by(options, |shared| tuning::start(shared, options))
     }
 
-    /// Of a mount whose cache keeps its size, and is told by the test when the kernel reclaims.
+    /// Of a mount whose cache keeps its size, and learns from the test when the kernel reclaims.
     #[cfg(test)]
     pub(super) fn untuned(options: &MountOptions) -> Arc<Self> {
         Self::tuned_by(options, |_| Ok(None)).expect("contents")
@@ -119,7 +119,7 @@ impl Contents {
             mode,
             limits,
             size,
-            benches: Benches::default(),
+            buffers: BufferPool::default(),
             write_back: WriteBack::default(),
             tuner: Arc::new(Tuner::new().map_err(thread)?),
             invalidated: AtomicU64::new(0),
@@ -137,7 +137,7 @@ impl Contents {
     }
 
     /// The content of a file that SOURCE says is as `stamp` tells. Pages held from before are
-    /// kept where that matches.
+    /// kept if that matches.
     pub fn file(&self, key: FileKey, stamp: Stamp) -> Arc<Content> {
         let mut files = self.files.lock();
         if let Some(content) = files.by_key.get(&key) {

@@ -1,5 +1,5 @@
 //! What requests leave for the tuner's thread, and what its measurements tell them: whether it pays
-//! to take a page in, and to read more than was asked for.
+//! to admit a page, and to read ahead.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use compcache_host::keeper::Wake;
 
 use super::source::Reader;
 
-/// Time that giving out a page that is held takes, where many are asked for at once.
+/// Time of a hit, when many pages are requested at once.
 const HIT_NS: u64 = 4_000;
 
 /// A SOURCE whose reads take longer is slow: a spinning disk, a memory card, a network.
@@ -64,7 +64,7 @@ impl Tuner {
     }
 
     /// Pages were read from SOURCE in that time. Returns what one of them took, in nanoseconds.
-    pub(super) fn missed(&self, time: Duration, pages: usize) -> u64 {
+    pub(super) fn record_miss(&self, time: Duration, pages: usize) -> u64 {
         let time = ns(time);
         let each = time / pages.max(1) as u64;
         average(&self.miss_ns, each);
@@ -72,17 +72,17 @@ impl Tuner {
         each
     }
 
-    /// A page was compressed and taken in, in that time.
-    pub(super) fn took_in(&self, time: Duration) {
+    /// A page was compressed and inserted, in that time.
+    pub(super) fn record_insert(&self, time: Duration) {
         average(&self.take_ns, ns(time));
     }
 
-    /// Whether it pays to take in pages of which reading one took so long.
-    pub(super) fn pays(&self, ns_a_page: u64) -> bool {
+    /// Whether it pays to admit pages of which reading one took so long.
+    pub(super) fn worth_caching(&self, ns_a_page: u64) -> bool {
         ns_a_page > self.take_ns.load(Ordering::Relaxed) + HIT_NS
     }
 
-    /// Whether a read of SOURCE takes so long that more should be read at once than is asked for.
+    /// Whether a read of SOURCE takes so long that it should read ahead.
     pub(super) fn is_slow(&self) -> bool {
         self.read_ns.load(Ordering::Relaxed) > SLOW_NS
     }
@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn slow_sources_are_told_from_fast_ones() {
         let tuner = Tuner::new().unwrap();
-        assert!(!tuner.is_slow() && tuner.pays(HIT_NS + 1));
-        tuner.took_in(Duration::from_micros(10));
-        assert!(!tuner.pays(HIT_NS + 10_000) && tuner.pays(HIT_NS + 10_001));
-        assert_eq!(tuner.missed(Duration::from_millis(2), 4), 500_000);
+        assert!(!tuner.is_slow() && tuner.worth_caching(HIT_NS + 1));
+        tuner.record_insert(Duration::from_micros(10));
+        assert!(!tuner.worth_caching(HIT_NS + 10_000) && tuner.worth_caching(HIT_NS + 10_001));
+        assert_eq!(tuner.record_miss(Duration::from_millis(2), 4), 500_000);
         assert!(tuner.is_slow());
         (0..100).for_each(|_| {
-            tuner.missed(Duration::from_micros(50), 1);
+            tuner.record_miss(Duration::from_micros(50), 1);
         });
         assert!(!tuner.is_slow());
     }

@@ -1,6 +1,6 @@
 //! The tuner: a thread that, while files are read, looks at the system's memory ten times a
 //! second and lets the cache grow or shrink. While they are not, it sleeps until the kernel reports
-//! that programs wait for memory. Only where that can't be known does it look once a second, as
+//! that programs wait for memory. Only if that can't be known does it look once a second, as
 //! long as the cache holds pages: on a kernel without such reports, or beside swap devices that
 //! share its limit.
 
@@ -18,26 +18,26 @@ use super::pressure::System;
 use super::shared::Shared;
 use crate::options::{Limits, MountOptions};
 
-/// Time between two looks.
+/// Time between two samples.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Time between two looks while files are not read, where they are needed.
+/// Time between two samples while files are not read, if they are needed.
 const IDLE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Looks without a read in between, after which the thread sleeps.
-const IDLE_LOOKS: u32 = 20;
+/// Samples without a read in between, after which the thread sleeps.
+const IDLE_SAMPLES: u32 = 20;
 
-/// Looks for which the kernel counts as reclaiming after it dropped pages.
-const RECLAIMING_LOOKS: u32 = 50;
+/// Samples for which the kernel counts as reclaiming after it evicted pages.
+const RECLAIMING_SAMPLES: u32 = 50;
 
-/// The kernel reclaims where, for eight pages that are given out, it drops one.
-const STOLEN_PART: u64 = 8;
+/// The kernel counts as reclaiming if it evicts at least one page for so many accesses.
+const EVICTED_SHARE: u64 = 8;
 
 /// Time from a fault until a page that is held is there, without its decompression: what two
 /// hand-overs between program and daemon take, in nanoseconds.
 const HAND_OVER_NS: u64 = 18_000;
 
-/// Starts the tuner's thread; none where files are in memory only.
+/// Starts the tuner's thread; none if files are in memory only.
 ///
 /// # Errors
 /// If the system has no thread left.
@@ -57,8 +57,8 @@ pub(super) fn start(
             .as_ref()
             .is_some_and(|budget| budget.limit().is_some()),
         triggers: Trigger::all(),
-        stolen: None,
-        given: 0,
+        evicted: None,
+        accesses: 0,
         reclaiming: 0,
     };
     let thread = shared.tuner.wake.spawn("files/tune", move |wake| {
@@ -88,22 +88,22 @@ struct Tuning {
     shares: bool,
     /// By which the kernel reports that programs wait for memory.
     triggers: Vec<Trigger>,
-    /// At the last look.
-    stolen: Option<u64>,
-    given: u64,
-    /// Looks for which the kernel still counts as reclaiming.
+    /// At the last sample.
+    evicted: Option<u64>,
+    accesses: u64,
+    /// Samples for which the kernel still counts as reclaiming.
     reclaiming: u32,
 }
 
 impl Tuning {
-    /// Looks again and again until no requests come.
+    /// Samples again and again until no requests come.
     fn run_until_idle(&mut self, wake: &Wake) {
         let (mut seen, mut idle) = (0, 0);
-        while idle < IDLE_LOOKS && !wake.is_stopped() {
+        while idle < IDLE_SAMPLES && !wake.is_stopped() {
             let requests = self.shared.tuner.requests.load(Ordering::Relaxed);
             idle = if requests == seen { idle + 1 } else { 0 };
             seen = requests;
-            self.look();
+            self.sample();
             let until = Instant::now() + PERIOD;
             while let Some(left) = until.checked_duration_since(Instant::now())
                 && !wake.is_stopped()
@@ -117,26 +117,26 @@ impl Tuning {
     fn sleep(&mut self, wake: &Wake) {
         let shared = Arc::clone(&self.shared);
         let before = shared.tuner.requests.load(Ordering::Relaxed);
-        let asked = |wake: &Wake| {
+        let woken = |wake: &Wake| {
             wake.is_stopped()
                 || shared.tuner.requests.load(Ordering::SeqCst) != before
                 || wake.take()
         };
         wake.take();
         shared.tuner.sleeps.store(true, Ordering::SeqCst);
-        while !asked(wake) {
+        while !woken(wake) {
             if wake.wait(&self.triggers, self.idle_period()) {
                 // One that is gone would wake the thread for ever.
                 self.triggers.retain(|trigger| !trigger.is_gone());
                 break;
             }
-            if !asked(wake) {
-                self.look();
+            if !woken(wake) {
+                self.sample();
             }
         }
         shared.tuner.sleeps.store(false, Ordering::SeqCst);
-        // What was dropped meanwhile was not for want of these files' pages.
-        self.stolen = None;
+        // What the kernel evicted meanwhile was not to make room for these files.
+        self.evicted = None;
     }
 
     /// How long to sleep at most.
@@ -149,31 +149,31 @@ impl Tuning {
         (blind && holds()).then_some(IDLE_PERIOD)
     }
 
-    fn look(&mut self) {
+    fn sample(&mut self) {
         let cache = &self.shared.cache;
-        let look = self.system.look();
-        let given = cache.given();
-        let new = given.wrapping_sub(self.given);
-        let stolen = look.stolen - self.stolen.unwrap_or(look.stolen).min(look.stolen);
-        if stolen * STOLEN_PART > new && stolen > 0 {
-            self.reclaiming = RECLAIMING_LOOKS;
+        let sample = self.system.sample();
+        let accesses = cache.accesses();
+        let new = accesses.wrapping_sub(self.accesses);
+        let evicted = sample.evicted - self.evicted.unwrap_or(sample.evicted).min(sample.evicted);
+        if evicted * EVICTED_SHARE > new && evicted > 0 {
+            self.reclaiming = RECLAIMING_SAMPLES;
         } else {
             self.reclaiming = self.reclaiming.saturating_sub(1);
         }
-        (self.stolen, self.given) = (Some(look.stolen), given);
+        (self.evicted, self.accesses) = (Some(sample.evicted), accesses);
         cache.set_reclaiming(self.reclaiming > 0);
         let miss = self.shared.tuner.miss_ns.load(Ordering::Relaxed);
         if miss > 0 {
             cache.set_times(miss + HAND_OVER_NS, HAND_OVER_NS);
         }
-        cache.tune((self.limit)(), look.missing, look.page_cache);
+        cache.tune((self.limit)(), sample.missing, sample.page_cache);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use compcache_engine::Page;
-    use compcache_engine::ccache::{Added, Read};
+    use compcache_engine::ccache::{Inserted, Read};
     use compcache_test_support::wait_until;
 
     use super::*;
@@ -181,7 +181,7 @@ mod tests {
     use crate::content::Contents;
     use crate::content::tests::options;
 
-    /// A tuning of nobody's pages over made-up numbers of the system.
+    /// The tuner of an empty cache, over made-up numbers of the system.
     fn tuning(directory: &std::path::Path) -> (Arc<Contents>, Tuning) {
         let options = options(directory, Mode::Through);
         let contents = Contents::untuned(&options);
@@ -191,17 +191,21 @@ mod tests {
             system: System::at(directory),
             shares: false,
             triggers: Vec::new(),
-            stolen: None,
-            given: 0,
+            evicted: None,
+            accesses: 0,
             reclaiming: 0,
         };
         (contents, tuning)
     }
 
-    fn system(directory: &std::path::Path, available_kb: u64, stolen: u64) {
+    fn system(directory: &std::path::Path, available_kb: u64, evicted: u64) {
         let meminfo = format!("MemTotal: 1048576 kB\nMemAvailable: {available_kb} kB\n");
         std::fs::write(directory.join("meminfo"), meminfo).unwrap();
-        std::fs::write(directory.join("vmstat"), format!("pgsteal_file {stolen}\n")).unwrap();
+        std::fs::write(
+            directory.join("vmstat"),
+            format!("pgsteal_file {evicted}\n"),
+        )
+        .unwrap();
     }
 
     #[test]
@@ -210,14 +214,14 @@ mod tests {
         let (contents, mut tuning) = tuning(directory.path());
         let reclaims = || contents.shared.cache.reclaims();
         system(directory.path(), 500_000, 1000);
-        tuning.look();
+        tuning.sample();
         assert!(!reclaims(), "what was dropped before is no sign");
         system(directory.path(), 500_000, 1100);
-        tuning.look();
+        tuning.sample();
         assert!(reclaims());
-        (1..RECLAIMING_LOOKS).for_each(|_| tuning.look());
+        (1..RECLAIMING_SAMPLES).for_each(|_| tuning.sample());
         assert!(reclaims());
-        tuning.look();
+        tuning.sample();
         assert!(!reclaims(), "it is over");
     }
 
@@ -227,14 +231,14 @@ mod tests {
         let (contents, mut tuning) = tuning(directory.path());
         let target = || contents.shared.cache.stats().target;
         system(directory.path(), 500_000, 0);
-        tuning.look();
+        tuning.sample();
         assert_eq!(target(), 256 << 10);
         system(directory.path(), 10_000, 0);
-        tuning.look();
+        tuning.sample();
         assert_eq!(target(), 128 << 10, "the floor is kept");
     }
 
-    /// A cache that nobody asks for pages gives its memory to swap devices that need it.
+    /// A cache that is not accessed gives its memory to swap devices that need it.
     #[test]
     fn an_idle_cache_shrinks_for_swap_devices() {
         const LIMIT: u64 = 1 << 20;
@@ -253,8 +257,8 @@ mod tests {
         }
         let added = shared
             .cache
-            .add(&mut worker, file, 0, &page, Read::Asked, || true);
-        assert_eq!(added, Added::Held);
+            .insert(&mut worker, file, 0, &page, Read::Demand, || true);
+        assert_eq!(added, Inserted::Cached);
         wait_until("all of the cache", || shared.cache.stats().target == cache);
         wait_until("its sleep", || shared.tuner.sleeps.load(Ordering::SeqCst));
         budget.set_swap(LIMIT);

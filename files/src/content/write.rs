@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use compcache_engine::ccache::{FileId, Found};
+use compcache_engine::ccache::{FileId, Lookup};
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
@@ -16,7 +16,7 @@ use super::{Content, Mode};
 impl Content {
     /// Writes `data` at `offset`.
     ///
-    /// `source` is the file, open for writing, and for reading too where writes are kept; it is
+    /// `source` is the file, open for writing, and for reading too if writes are kept; it is
     /// held for as long as pages are dirty.
     ///
     /// # Errors
@@ -67,8 +67,8 @@ impl Content {
             if end > self.size.load(Ordering::Relaxed) {
                 self.extend(source, end)?;
             }
-            self.shared.benches.with(&self.shared.cache, |bench| {
-                let (worker, room) = bench.parts(1);
+            self.shared.buffers.with(&self.shared.cache, |buffers| {
+                let (worker, room) = buffers.parts(1);
                 pieces(offset, data).try_for_each(|piece| {
                     let page = &mut room[0];
                     if let Err(error) = self.compose(worker, id, source, &piece, page) {
@@ -120,12 +120,12 @@ impl Content {
         page: &mut Page,
     ) -> io::Result<()> {
         if piece.bytes.len() < PAGE_SIZE {
-            match self.shared.cache.peek(worker, id, piece.page, page) {
-                Found::Here => {}
-                Found::Corrupt if self.has_only_copy(piece.page) => {
+            match self.shared.cache.lookup(worker, id, piece.page, page) {
+                Lookup::Hit => {}
+                Lookup::Corrupt if self.has_only_copy(piece.page) => {
                     return Err(io::Error::from_raw_os_error(libc::EIO));
                 }
-                Found::Absent | Found::Corrupt => {
+                Lookup::Miss | Lookup::Corrupt => {
                     let reader = &self.shared.tuner.reader;
                     let came = reader.read(source, piece.page * PAGE, page)?;
                     page[came..].fill(0);

@@ -1,8 +1,8 @@
 //! Writing dirty pages out: on fsync and close, after a time, at the limit, at unmount.
 //!
 //! A page stays dirty, and its chunk pinned, until SOURCE has taken it as it was after its last
-//! write; so nothing is lost where SOURCE fails, and the next write-out tries again. Only then
-//! is the failure reported, to each open file once.
+//! write; so nothing is lost if SOURCE fails, and the next write-out tries again. The failure is
+//! reported once per open file, by its next fsync or close.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_engine::ccache::Found;
+use compcache_engine::ccache::Lookup;
 use compcache_host::keeper::Wake;
 use parking_lot::Mutex;
 
@@ -24,12 +24,12 @@ use super::{Content, FileKey, Mode, source};
 /// Pages that are written out at once: 1 MiB.
 const RUN: usize = 256;
 
-/// Time between two looks for pages that have been dirty for long.
+/// Time between two searches for pages that have been dirty for long.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Time after which the kernel has written to its disk what was written through, and its pages
+/// Time after which the kernel has written back what was written through, and its pages
 /// can be dropped from SOURCE's page cache (`vm.dirty_expire_centisecs` is 30 s).
-const SETTLED: Duration = Duration::from_secs(36);
+const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(36);
 
 /// Files written through whose pages wait for that; of more, the kernel's reclaim takes care.
 const WRITTEN: usize = 256;
@@ -42,8 +42,8 @@ pub(super) struct WriteBack {
     pages: AtomicU64,
     written: AtomicU64,
     errors: AtomicU64,
-    /// The flusher sleeps without end: there is nothing to look for.
-    rests: AtomicBool,
+    /// The flusher sleeps without a timeout: no page is dirty.
+    sleeping: AtomicBool,
     pub(super) wake: Arc<Wake>,
 }
 
@@ -83,7 +83,7 @@ impl WriteBack {
     }
 
     fn wake_flusher(&self) {
-        if self.rests.swap(false, Ordering::AcqRel) {
+        if self.sleeping.swap(false, Ordering::AcqRel) {
             self.wake.wake();
         }
     }
@@ -107,7 +107,7 @@ impl WriteBack {
         loop {
             let mut through = self.through.lock();
             match through.front() {
-                Some((when, _)) if when.elapsed() >= SETTLED => {}
+                Some((when, _)) if when.elapsed() >= WRITTEN_BACK_AFTER => {}
                 _ => return,
             }
             let file = through.pop_front().and_then(|(_, file)| file.upgrade());
@@ -126,14 +126,14 @@ impl WriteBack {
     pub(super) fn sleep(&self) {
         let woken = || self.wake.take() || self.wake.is_stopped();
         if self.is_idle() {
-            self.rests.store(true, Ordering::Release);
+            self.sleeping.store(true, Ordering::Release);
             // Looked at again: whoever came before that did not wake.
             if self.is_idle() {
                 while !woken() {
                     thread::park();
                 }
             }
-            self.rests.store(false, Ordering::Release);
+            self.sleeping.store(false, Ordering::Release);
         } else if !woken() {
             thread::park_timeout(PERIOD);
         }
@@ -155,17 +155,17 @@ impl Content {
         }
     }
 
-    /// What an open file that is made now was told of failed write-backs.
+    /// The failures that count as reported to a file that is opened now.
     #[must_use]
     pub fn opened(&self) -> Reported {
         self.state.lock().dirty.opened()
     }
 
-    /// Writes dirty pages out to SOURCE: at close, and before SOURCE is asked for what depends
+    /// Writes dirty pages out to SOURCE: at close, and before SOURCE does what depends
     /// on them.
     ///
     /// # Errors
-    /// The failure of a write-out that `reported` was not told of yet. The pages stay dirty.
+    /// The failure of a write-out that was not reported to this open file yet. The pages stay dirty.
     pub fn flush(&self, reported: &Reported) -> io::Result<()> {
         if self.shared.mode != Mode::Back {
             return Ok(());
@@ -195,8 +195,8 @@ impl Content {
     /// file, setting its times.
     ///
     /// # Errors
-    /// Those of SOURCE. The pages stay dirty, and fsync or close tells of it, too.
-    pub fn settle(&self) -> io::Result<()> {
+    /// Those of SOURCE. The pages stay dirty, and fsync or close reports it, too.
+    pub fn write_dirty(&self) -> io::Result<()> {
         self.write_out()
     }
 
@@ -250,10 +250,10 @@ impl Content {
         let Some(id) = self.id else { return Ok(()) };
         let _changing = self.begin_change();
         let cache = &self.shared.cache;
-        self.shared.benches.with(cache, |bench| {
-            let (worker, pages) = bench.parts(writes.len());
+        self.shared.buffers.with(cache, |buffers| {
+            let (worker, pages) = buffers.parts(writes.len());
             for (index, page) in (first..).zip(&mut *pages) {
-                if cache.peek(worker, id, index, page) != Found::Here {
+                if cache.lookup(worker, id, index, page) != Lookup::Hit {
                     tracing::error!("dirty page {index} of a file is corrupt: it is lost");
                     return Err(io::Error::from_raw_os_error(libc::EIO));
                 }

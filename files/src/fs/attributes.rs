@@ -1,4 +1,4 @@
-//! Attributes: what the kernel is told of files, and changes to that.
+//! Attributes: what is reported to the kernel, and changes to it.
 
 use std::fs::File;
 use std::io;
@@ -66,7 +66,7 @@ impl Passthrough {
             }
         }
         if inode.is_regular() {
-            inode.set_told(digest(now));
+            inode.set_reported_stamp(digest(now));
         }
         let node = if inode.node == crate::inode::table::ROOT {
             found.stx_ino
@@ -160,7 +160,7 @@ impl Passthrough {
                 && let Some(content) = self.content(&inode)
             {
                 // Or writing out what is dirty would change the times that are set now.
-                content.settle()?;
+                content.write_dirty()?;
             }
             self.keeping_stamp(&inode, &fd, || set(&fd, changes))?;
         }
@@ -201,7 +201,7 @@ impl Passthrough {
     }
 
     /// Clears set-user-id and set-group-id as a write by somebody without CAP_FSETID does. That
-    /// capability is taken to be root's: the kernel asks us only where it matters, or does not
+    /// capability is taken to be root's: the kernel asks us only if it matters, or does not
     /// say.
     pub(super) fn drop_privileges(&self, request: &Request, file: &File) -> io::Result<()> {
         if self.root && request.uid() != 0 {
@@ -289,7 +289,7 @@ fn timespec(time: Option<TimeOrNow>) -> Timespec {
     }
 }
 
-/// The time that the kernel sent. Before 1970 `fuser` 0.18 subtracts the nanoseconds where they
+/// The time that the kernel sent. Before 1970 `fuser` 0.18 subtracts the nanoseconds if they
 /// are to be added (`system_time_from_time`); that is undone here.
 fn exact(time: SystemTime) -> Timespec {
     match time.duration_since(UNIX_EPOCH) {

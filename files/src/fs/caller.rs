@@ -26,11 +26,11 @@ pub(super) struct AsCaller {
     switched: bool,
 }
 
-/// Makes the thread act in the name of `request`'s program. Where the mount does not belong to
+/// Makes the thread act in the name of `request`'s program. If the mount does not belong to
 /// root, programs are the same user's.
 ///
 /// # Errors
-/// Where the thread can't have its own umask.
+/// If the thread can't have its own umask.
 pub(super) fn act_as(request: &Request, umask: u32, root: bool) -> io::Result<AsCaller> {
     set_umask(umask, root)?;
     let switched = root && (request.uid() != 0 || request.gid() != 0);

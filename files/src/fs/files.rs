@@ -129,7 +129,7 @@ impl Passthrough {
         let stale = inode.take_stale();
         let keep = same && !stale && (known || inode.seen() == digest(now));
         open.content.correct(&mut now);
-        if inode.told() != digest(now) {
+        if inode.reported_stamp() != digest(now) {
             // A size from before would hide bytes.
             self.notices.stale_attributes(inode.node);
         }
@@ -152,7 +152,7 @@ impl Passthrough {
     }
 
     /// Asks SOURCE about all files that are open. Returns whether there are any.
-    pub(crate) fn look_at_open_files(&self) -> bool {
+    pub(crate) fn revalidate_open_files(&self) -> bool {
         let open = self.files.all();
         for file in &open {
             match file.open.files.any().and_then(stat) {
@@ -209,7 +209,7 @@ impl Passthrough {
         }
     }
 
-    /// READ. Answers by itself, because pages may be taken in after the answer.
+    /// READ. Answers by itself, because pages may be inserted after the reply.
     pub(super) fn read(&self, handle: FileHandle, offset: u64, size: u32, reply: ReplyData) {
         if let Some(hook) = &self.on_request {
             hook();
@@ -344,7 +344,7 @@ impl Passthrough {
         let (from, to) = (self.files.get(from)?, self.files.get(to)?);
         let (reader, writer) = (from.open.files.reader()?, to.open.files.writer()?);
         let length = length.min(1 << 30);
-        from.open.content.settle()?;
+        from.open.content.write_dirty()?;
         self.drop_privileges(request, writer)?;
         let mut copied = 0;
         let end = to_offset.saturating_add(length);

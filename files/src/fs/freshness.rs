@@ -1,4 +1,4 @@
-//! For how long the kernel may trust what it was told.
+//! For how long the kernel may cache names and attributes.
 //!
 //! As NFS does (`acregmin`, `acregmax`): a tenth of the time since the file last changed, within
 //! limits. What has just changed is likely to change again.
@@ -19,7 +19,7 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// file systems tick every 1 to 10 ms.
 const TICK: i128 = 20_000_000;
 
-/// For how long the kernel may trust what it was told.
+/// For how long the kernel may cache names and attributes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Freshness {
     least: Duration,
@@ -67,7 +67,7 @@ impl Freshness {
     }
 
     /// Whether a listing of the directory, made now, holds all changes up to its times.
-    pub(crate) fn is_settled(stat: &Statx) -> bool {
+    pub(crate) fn is_unambiguous(stat: &Statx) -> bool {
         let stamp = stamp(stat);
         now() - stamp.mtime.max(stamp.ctime) > TICK
     }

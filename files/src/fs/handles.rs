@@ -41,7 +41,7 @@ impl<T> Handles<T> {
     /// What has the number.
     ///
     /// # Errors
-    /// EBADF where nothing has.
+    /// EBADF if nothing has.
     pub(super) fn get(&self, handle: FileHandle) -> io::Result<Arc<T>> {
         let found = self.open.read().get(&handle.0).cloned();
         found.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))

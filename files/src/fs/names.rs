@@ -19,7 +19,7 @@ use crate::inode::node::Name;
 use crate::inode::source::{open_path, proc_path};
 use crate::inode::stat::{decode_device, key, stat, stat_name};
 
-/// An answer that tells the kernel of an inode.
+/// A reply to a lookup.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) inode: Arc<Inode>,
@@ -52,7 +52,7 @@ impl Passthrough {
         let fd = fd.as_fd();
         let found = stat_name(fd, Path::new(name))?;
         let key = key(&found);
-        // Where files have no time of birth, only the handle tells a new one with an old number.
+        // If files have no time of birth, only the handle tells a new one with an old number.
         if (key.birth != 0 || !self.source.by_handle)
             && let Some(inode) = self.table.acquire(&key)
         {
@@ -284,7 +284,7 @@ impl Passthrough {
         stamp.size = 0;
         let digest = crate::inode::stat::digest(stamp);
         let known = inode.seen() == digest;
-        inode.set_seen(if Freshness::is_settled(found) {
+        inode.set_seen(if Freshness::is_unambiguous(found) {
             digest
         } else {
             0

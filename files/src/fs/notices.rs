@@ -1,4 +1,4 @@
-//! What the kernel is told without having asked: to drop pages that are stale, and inodes that
+//! Notifications to the kernel: to drop pages that are stale, and inodes that
 //! were looked up long ago.
 //!
 //! It takes locks of its own for that, which may be held by whoever waits for one of our answers:
@@ -27,7 +27,7 @@ const BATCH: usize = 512;
 /// Time between two times that it is asked to.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the thread is asked for.
+/// What the thread is to do.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The pages of this node are stale.
@@ -43,18 +43,18 @@ pub(crate) enum Notice {
 /// How files that stay open are compared with SOURCE: reads that the kernel answers by itself do
 /// not ask us.
 pub(crate) struct Watch<'a> {
-    /// Time between two looks.
+    /// Time between two calls.
     pub(crate) period: Duration,
     /// Looks, and says whether a file is open still.
-    pub(crate) look: &'a (dyn Fn() -> bool + Sync),
+    pub(crate) revalidate: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Where requests leave their notices.
 #[derive(Debug)]
 pub(crate) struct Notices {
     sender: Sender<Notice>,
-    /// The thread was told that there are too many, and has not begun yet.
-    told: AtomicBool,
+    /// The thread was notified that there are too many, and has not begun yet.
+    forget_pending: AtomicBool,
     /// The kernel has to be asked by name to drop inodes.
     pub(crate) by_name: AtomicBool,
     notifier: OnceLock<Notifier>,
@@ -66,7 +66,7 @@ impl Notices {
         let (sender, receiver) = std::sync::mpsc::channel();
         let notices = Notices {
             sender,
-            told: AtomicBool::new(false),
+            forget_pending: AtomicBool::new(false),
             by_name: AtomicBool::new(false),
             notifier: OnceLock::new(),
         };
@@ -79,13 +79,13 @@ impl Notices {
     }
 
     /// The kernel's attributes of the node are stale. It takes no lock for this that a request
-    /// could hold, so that it is told at once.
+    /// could hold, so that the notification goes out at once.
     pub(crate) fn stale_attributes(&self, node: u64) {
-        let told = self
+        let sent = self
             .notifier
             .get()
             .map(|notifier| notifier.inval_inode(INodeNo(node), -1, 0));
-        if let Some(Err(e)) = told {
+        if let Some(Err(e)) = sent {
             tracing::debug!("the kernel refuses a notice: {e}");
         }
     }
@@ -97,7 +97,7 @@ impl Notices {
 
     /// The kernel knows too many inodes.
     pub(crate) fn too_many(&self) {
-        if !self.told.swap(true, Relaxed) {
+        if !self.forget_pending.swap(true, Relaxed) {
             self.send(Notice::TooMany);
         }
     }
@@ -121,7 +121,7 @@ impl Notices {
         self.notifier.get_or_init(|| notifier);
     }
 
-    /// Does what is asked for until it is told to stop.
+    /// Handles notices until `Stop`.
     pub(crate) fn run(
         &self,
         receiver: &Receiver<Notice>,
@@ -133,12 +133,12 @@ impl Notices {
             return;
         };
         let mut next_pass = Instant::now();
-        let mut next_look = None;
+        let mut next_check = None;
         loop {
             // The kernel forgets in its own time, and not what it uses at the moment: it is asked
             // again for as long as there are too many.
             let pass = (table.excess() > 0).then_some(next_pass);
-            let next = [pass, next_look].into_iter().flatten().min();
+            let next = [pass, next_check].into_iter().flatten().min();
             let notice = match next {
                 Some(next) => receiver.recv_timeout(next.saturating_duration_since(Instant::now())),
                 None => receiver.recv().map_err(RecvTimeoutError::from),
@@ -146,16 +146,16 @@ impl Notices {
             let done = match notice {
                 Ok(Notice::Stale(node)) => notifier.inval_inode(INodeNo(node), 0, 0),
                 Ok(Notice::TooMany) => {
-                    self.told.store(false, Relaxed);
+                    self.forget_pending.store(false, Relaxed);
                     Ok(())
                 }
                 Ok(Notice::Opened) => {
-                    next_look = next_look.or_else(|| Instant::now().checked_add(watch.period));
+                    next_check = next_check.or_else(|| Instant::now().checked_add(watch.period));
                     Ok(())
                 }
-                Err(RecvTimeoutError::Timeout) if next == next_look => {
-                    let open = (watch.look)();
-                    next_look = Instant::now().checked_add(watch.period).filter(|_| open);
+                Err(RecvTimeoutError::Timeout) if next == next_check => {
+                    let open = (watch.revalidate)();
+                    next_check = Instant::now().checked_add(watch.period).filter(|_| open);
                     Ok(())
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -208,7 +208,7 @@ fn drop_by_name(notifier: &Notifier, inode: &Arc<Inode>) -> io::Result<()> {
     }
 }
 
-/// Asks the kernel to drop inodes, where nobody uses them. `fuser` has no call for it.
+/// Asks the kernel to drop inodes, if nobody uses them. `fuser` has no call for it.
 fn prune(device: &OwnedFd, nodes: &[u64]) -> io::Result<()> {
     // struct fuse_out_header, struct fuse_notify_prune_out, nodes.
     let length = 16 + 16 + 8 * nodes.len();

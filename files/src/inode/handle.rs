@@ -31,7 +31,7 @@ impl Handle {
     /// The handle of the file that `fd` is open on (`O_PATH` will do).
     ///
     /// # Errors
-    /// EOPNOTSUPP where the file system has none.
+    /// EOPNOTSUPP if the file system has none.
     pub(crate) fn of(fd: impl AsFd) -> io::Result<Self> {
         let mut raw = Raw {
             bytes: MAX as u32,
@@ -78,7 +78,7 @@ impl Handle {
     /// Opens the file; `mount` is any open file or directory of its mount.
     ///
     /// # Errors
-    /// ESTALE where the file is gone, EPERM without CAP_DAC_READ_SEARCH, and those of open(2).
+    /// ESTALE if the file is gone, EPERM without CAP_DAC_READ_SEARCH, and those of open(2).
     pub(crate) fn open(&self, mount: impl AsFd, flags: i32) -> io::Result<OwnedFd> {
         let (kind, data) = self
             .bytes()

@@ -39,8 +39,8 @@ pub(crate) struct Inode {
     /// A file: digest of the stamp at which what the kernel has cached of it was right, as far as
     /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
     seen: AtomicU64,
-    /// A file: digest of the stamp that the kernel was last told.
-    told: AtomicU64,
+    /// A file: digest of the stamp that was last reported to the kernel.
+    reported_stamp: AtomicU64,
     /// Pages that the kernel may have of it are not right, and it may not have dropped them yet.
     stale: AtomicBool,
     /// It was used since the table was last looked through for what to drop.
@@ -50,7 +50,7 @@ pub(crate) struct Inode {
     /// Directories that are open.
     pub(crate) open_directories: AtomicU32,
     place: Place,
-    /// The last name, where the kernel is asked by name to drop it.
+    /// The last name, if the kernel is asked by name to drop it.
     pub(crate) name: Mutex<Option<Box<Name>>>,
     pub(crate) state: Mutex<State>,
 }
@@ -80,7 +80,7 @@ pub(crate) struct Open {
 pub(crate) struct Descriptors {
     /// The source, open for reading.
     reader: OnceLock<Arc<File>>,
-    /// The source, open for writing (and reading, where that is allowed).
+    /// The source, open for writing (and reading, if that is allowed).
     writer: OnceLock<Arc<File>>,
 }
 
@@ -109,7 +109,7 @@ impl AsFd for PathFd<'_> {
 }
 
 impl Inode {
-    /// An inode that the kernel is told of for the first time.
+    /// An inode that the kernel learns of for the first time.
     pub(crate) fn new(key: FileKey, node: u64, kind: u32, place: Place) -> Self {
         Inode {
             key,
@@ -118,7 +118,7 @@ impl Inode {
             kind: kind & libc::S_IFMT,
             lookups: AtomicU64::new(1),
             seen: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            reported_stamp: AtomicU64::new(0),
             stale: AtomicBool::new(false),
             used: AtomicBool::new(true),
             unlinked: AtomicBool::new(false),
@@ -139,7 +139,7 @@ impl Inode {
         self.kind == libc::S_IFDIR
     }
 
-    /// Whether `other` is found at the same place: the same file, where keys can't tell.
+    /// Whether `other` is found at the same place: the same file, if keys can't tell.
     pub(crate) fn same_place(&self, other: &Inode) -> bool {
         match (&self.place, &other.place) {
             (Place::Handle(a), Place::Handle(b)) => a == b,
@@ -147,7 +147,7 @@ impl Inode {
         }
     }
 
-    /// The digest of what the kernel has seen; 0 where that is not known.
+    /// The digest of what the kernel has seen; 0 if that is not known.
     pub(crate) fn seen(&self) -> u64 {
         self.seen.load(Relaxed)
     }
@@ -169,14 +169,14 @@ impl Inode {
         self.stale.swap(false, Relaxed)
     }
 
-    /// Digest of what the kernel was last told of the file.
-    pub(crate) fn told(&self) -> u64 {
-        self.told.load(Relaxed)
+    /// Digest of the attributes that were last reported to the kernel.
+    pub(crate) fn reported_stamp(&self) -> u64 {
+        self.reported_stamp.load(Relaxed)
     }
 
-    /// Notes what the kernel is told of the file.
-    pub(crate) fn set_told(&self, digest: u64) {
-        self.told.store(digest, Relaxed);
+    /// Notes the attributes that are reported to the kernel.
+    pub(crate) fn set_reported_stamp(&self, digest: u64) {
+        self.reported_stamp.store(digest, Relaxed);
     }
 
     /// What is open of it.
@@ -187,7 +187,7 @@ impl Inode {
     /// A descriptor of its file.
     ///
     /// # Errors
-    /// ESTALE where the file is gone.
+    /// ESTALE if the file is gone.
     pub(crate) fn fd<'a>(&'a self, source: &'a Source) -> io::Result<PathFd<'a>> {
         let handle = match &self.place {
             Place::Fd(fd) => return Ok(PathFd::Held(fd.as_fd())),
@@ -233,19 +233,19 @@ impl Inode {
 }
 
 impl Descriptors {
-    /// Either descriptor; EBADF where there is none.
+    /// Either descriptor; EBADF if there is none.
     pub(crate) fn any(&self) -> io::Result<&Arc<File>> {
         self.reader().or_else(|_| self.writer())
     }
 
-    /// The file, open for reading; EBADF where it is not.
+    /// The file, open for reading; EBADF if it is not.
     pub(crate) fn reader(&self) -> io::Result<&Arc<File>> {
         self.reader
             .get()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }
 
-    /// The file, open for writing; EBADF where it is not.
+    /// The file, open for writing; EBADF if it is not.
     pub(crate) fn writer(&self) -> io::Result<&Arc<File>> {
         self.writer
             .get()

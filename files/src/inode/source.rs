@@ -121,7 +121,7 @@ impl Source {
     }
 }
 
-/// A private copy of the mount that `path` is on, from `path` down; `None` where the kernel
+/// A private copy of the mount that `path` is on, from `path` down; `None` if the kernel
 /// (before 5.2) or a container does not allow it.
 fn clone_mount(path: &Path) -> Option<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -130,7 +130,7 @@ fn clone_mount(path: &Path) -> Option<OwnedFd> {
     Some(tree)
 }
 
-/// Makes reading through the mount leave access times alone. Where that is refused they are
+/// Makes reading through the mount leave access times alone. If that is refused they are
 /// updated as usual.
 fn no_access_times(tree: &OwnedFd) {
     /// `struct mount_attr` of mount_setattr(2).

@@ -51,7 +51,7 @@ pub(crate) struct Table {
     root: Arc<Inode>,
     shards: [RwLock<Nodes>; SHARDS],
     count: AtomicUsize,
-    /// Nodes in the order in which the kernel was told of them.
+    /// Nodes in the order in which the kernel looked them up.
     order: Mutex<VecDeque<u64>>,
     /// Above so many the kernel is asked to forget some.
     most: usize,
@@ -104,7 +104,7 @@ impl Table {
     /// The inode of a node.
     ///
     /// # Errors
-    /// ESTALE where the kernel was not told of it.
+    /// ESTALE if the kernel does not know it.
     pub(crate) fn get(&self, node: u64) -> io::Result<Arc<Inode>> {
         if node == ROOT {
             return Ok(Arc::clone(&self.root));
@@ -119,7 +119,7 @@ impl Table {
         self.get(node).ok().filter(|inode| inode.key == *key)
     }
 
-    /// The same for an answer that tells the kernel of it once more.
+    /// The same for a reply that adds one to the kernel's lookup count.
     pub(crate) fn acquire(&self, key: &FileKey) -> Option<Arc<Inode>> {
         let node = self.node(key.dev, key.ino);
         if node == ROOT {
@@ -132,12 +132,12 @@ impl Table {
         Some(Arc::clone(inode))
     }
 
-    /// Adds an inode for an answer that tells the kernel of it. Where the file is known already,
-    /// gives back that inode; where the node belonged to a file that is gone, the new one takes it
+    /// Adds an inode for a reply to a lookup. If the file is known already,
+    /// gives back that inode; if the node belonged to a file that is gone, the new one takes it
     /// over, with another generation, and the old one's key is returned with it.
     ///
     /// # Errors
-    /// EOVERFLOW where two files were given the same made-up node, which does not happen in
+    /// EOVERFLOW if two files were given the same made-up node, which does not happen in
     /// practice (2^-63).
     pub(crate) fn insert(&self, mut inode: Inode) -> io::Result<(Arc<Inode>, Option<FileKey>)> {
         let node = inode.node;
@@ -167,7 +167,7 @@ impl Table {
         Ok((inode, None))
     }
 
-    /// The kernel has forgotten `count` answers that told it of `node`. Returns the inode if it
+    /// The kernel has forgotten `count` lookups of `node`. Returns the inode if it
     /// knows nothing of it any more.
     pub(crate) fn forget(&self, node: u64, count: u64) -> Option<Arc<Inode>> {
         if node == ROOT {
@@ -214,7 +214,7 @@ impl Table {
         found
     }
 
-    /// Takes the nodes out of the order that the kernel has forgotten, where there are many.
+    /// Takes the nodes out of the order that the kernel has forgotten, if there are many.
     pub(crate) fn tidy(&self) {
         let mut order = self.order.lock();
         if order.len() > 2 * self.len() + 1024 {

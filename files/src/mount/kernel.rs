@@ -113,11 +113,11 @@ pub(super) fn fusermount(
     })
 }
 
-/// What to do where `fusermount3` is missing.
+/// What to do if `fusermount3` is missing.
 const NO_FUSERMOUNT: &str =
     "without root the program fusermount3 is needed: install the package fuse3";
 
-/// Unmounts; `lazy` even where it is in use. EINVAL where nothing is mounted there.
+/// Unmounts; `lazy` even if it is in use. EINVAL if nothing is mounted there.
 pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), FilesError> {
     if !root {
         return unmount_by_fusermount(mountpoint, lazy);
@@ -149,14 +149,14 @@ fn unmount_by_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), FilesError
     if done.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&done.stderr);
-    if said.contains("busy") {
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    if stderr.contains("busy") {
         return Err(FilesError::Busy(mountpoint.to_owned()));
     }
-    let error = if said.contains("not found") || said.contains("Invalid argument") {
+    let error = if stderr.contains("not found") || stderr.contains("Invalid argument") {
         io::Error::from_raw_os_error(libc::EINVAL)
     } else {
-        io::Error::other(said.trim().to_owned())
+        io::Error::other(stderr.trim().to_owned())
     };
     Err(FilesError::system("unmount", mountpoint, error, None))
 }

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Inodes that the kernel may know at once, each of which costs us up to 250 bytes.
 const INODES: usize = 200_000;
 
-/// Descriptors that are left for open files and all else where each inode takes one.
+/// Descriptors that are left for open files and all else if each inode takes one.
 const SPARE: usize = 256;
 
 /// Threads that answer the kernel: one waits for SOURCE while the next serves from memory.

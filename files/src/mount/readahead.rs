@@ -13,7 +13,7 @@ const LEAST: u64 = 128;
 /// What one request holds, in KiB.
 const MOST: u64 = 1024;
 
-/// Makes the kernel read ahead on the mount as far as on SOURCE. Where it cannot be told, which
+/// Makes the kernel read ahead on the mount as far as on SOURCE. If it cannot be told, which
 /// needs root and sysfs, it reads ahead less far.
 pub(super) fn follow(mountpoint: &Path, source: u64) {
     if let Err(e) = try_to_follow(mountpoint, source) {

@@ -77,7 +77,7 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
 }
 
 impl Bed {
-    /// A bed whose mount is as by default; `None` where there can be none.
+    /// A bed whose mount is as by default; `None` if there can be none.
     pub(crate) fn new() -> Option<Self> {
         Self::with(|_, _| {})
     }
@@ -121,7 +121,7 @@ impl Bed {
         self.directory.path().join("bare")
     }
 
-    /// Does the same on the mount and on a bare directory, and fails where it does not end the
+    /// Does the same on the mount and on a bare directory, and fails if it does not end the
     /// same way.
     #[track_caller]
     pub(crate) fn same<T: PartialEq + Debug>(&self, act: impl Fn(&Path) -> T) {

@@ -23,7 +23,7 @@ const STEP_OURS: u32 = 5;
 /// File systems, by the magic number of their superblock, that leave the blocks of a file where
 /// they are while it is marked as swap (`S_SWAPFILE`): they allocate in place, and what moves blocks
 /// there (defragmentation, exchange of ranges, copies that share blocks) refuses such a file. Others
-/// tell places as well and move what lies there all the same: the garbage collector of f2fs asks
+/// tell places as well and move what lies there anyway: the garbage collector of f2fs asks
 /// for no mark, and what came after would be overwritten.
 const KEEP_PLACES: [u64; 2] = [
     // ext2, ext3 and ext4.
@@ -106,7 +106,7 @@ impl BackingSwap {
         }
     }
 
-    /// The number of pages that its header names; `None` where there is no memory to read it.
+    /// The number of pages that its header names; `None` if there is no memory to read it.
     fn read_header(&self, room: u64) -> Result<u64, Option<BackingProblem>> {
         if room == 0 {
             return Err(Some(BackingProblem::Header(HeaderError::NoSignature)));

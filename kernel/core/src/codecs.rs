@@ -1,4 +1,4 @@
-//! The driver's set of codecs: the engine's, the vector object's in its place where that is
+//! The driver's set of codecs: the engine's, the vector object's in its place if that is
 //! faster, and the kernel's zstd.
 
 use core::ffi::c_void;
@@ -83,7 +83,7 @@ impl Scratch {
         }
     }
 
-    /// Calls `work` with the vector object's memory and the registers; `None` where there are
+    /// Calls `work` with the vector object's memory and the registers; `None` if there are
     /// none to be had.
     #[inline]
     fn with_vector<T>(&mut self, work: impl FnOnce(&Vector) -> T) -> Option<T> {

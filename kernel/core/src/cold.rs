@@ -14,7 +14,7 @@ use crate::print::{Level, print};
 use crate::sys;
 use crate::threads::Thread;
 
-/// How long the thread waits where there was no memory for its buffers, in ms.
+/// How long the thread waits if there was no memory for its buffers, in ms.
 const NO_MEMORY_PAUSE_MS: u64 = 10_000;
 
 /// What is done with cold pages, and what it has cost.

@@ -135,7 +135,7 @@ enum Progress {
     MustWait,
 }
 
-/// Something failed, and was told of.
+/// Something failed, and was logged.
 #[derive(Debug)]
 struct Failed;
 

@@ -9,7 +9,7 @@ use compcache_engine::swap_header::HeaderError;
 use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
 use crate::sys::{self, FileSystem};
 
-/// Why what was asked for did not happen. The device is then as it was before.
+/// Why a request failed. The device is then as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error<'a> {
     #[error("{what}: '{given}' is not a size: give bytes, or a number with K, M, G or T")]

@@ -3,7 +3,7 @@
 //! The kernel kills a program only after it has tried every page in vain, 16 times over, without
 //! reclaiming a single one in between. A swap device of which some writes fail and others do not keeps
 //! it from that for minutes: each frame that is gathered from the last pages lets 15 pages go, and the
-//! count begins anew. So the keeper looks after a write has failed, and where memory stays out, asks for
+//! count begins anew. So the keeper looks after a write has failed, and if memory stays out, asks for
 //! some as a program would, but so that no pages need to be written for it: either some is reclaimed, or
 //! the kernel's OOM killer decides.
 

@@ -1,4 +1,4 @@
-//! Memory where a refusal is an error, beside what the engine has for it
+//! Allocations whose failure is an error, beside what the engine has for it
 //! ([`compcache_engine::fallible`]). All of it is taken at set-up.
 
 use alloc::alloc::{Layout, alloc_zeroed};

@@ -57,7 +57,7 @@ impl Host for KernelHost {
 
     /// All who hold slots are running: waiting is short.
     #[inline]
-    fn relax(&self, _: u32) {
+    fn backoff(&self, _: u32) {
         core::hint::spin_loop();
     }
 

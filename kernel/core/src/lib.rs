@@ -12,7 +12,7 @@
 //! | control (a mutex of each disk) | the device's parameters and state | ioctls, attributes, module start and end |
 //! | the kernel's `open_mutex` of a disk | who has it open | a reset, for a moment; the kernel, around opening |
 //! | the kernel's cluster lock (a spinlock) | swap's use of slots | the kernel, around [`rz_slot_freed`](request::rz_slot_freed) |
-//! | the lock bit of a page's slot | what the slot says | whoever reads, moves or replaces a chunk |
+//! | the lock bit of a page's slot | the slot's value | whoever reads, moves or replaces a chunk |
 //! | an arena's lock (a spinlock) | free space of a part of the pool | placing and freeing a chunk |
 //!
 //! Serving a request takes neither of the first two. Whoever holds a slot or an arena is not

@@ -82,7 +82,7 @@ pub(crate) struct Live {
     pub(crate) read_again: AtomicU64,
     /// Requests that were deferred and have not ended.
     pub(crate) deferred: AtomicU64,
-    /// Writes that failed for want of room.
+    /// Writes that failed for lack of room.
     pub(crate) refusals: Refusals,
 }
 
@@ -166,7 +166,7 @@ impl Live {
         self.backing.as_ref()
     }
 
-    /// Bytes of memory for pages; 0 where there is no limit.
+    /// Bytes of memory for pages; 0 if there is no limit.
     pub(crate) fn memlimit(&self) -> u64 {
         self.memlimit.load(Ordering::Relaxed)
     }

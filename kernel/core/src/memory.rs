@@ -25,7 +25,7 @@ impl<T> Words<T> {
     /// Bytes of zero must be a `T`.
     unsafe fn zeroed(count: usize) -> Result<Self, NoMemory> {
         let bytes = count.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
-        // SAFETY: any size may be asked for.
+        // SAFETY: any size may be requested.
         let memory = unsafe { sys::rzk_table_alloc(bytes.max(1)) };
         match NonNull::new(memory.cast()) {
             Some(start) => Ok(Words { start, count }),

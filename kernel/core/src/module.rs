@@ -232,7 +232,7 @@ mod tests {
         unsafe { rz_module_start(&given) }
     }
 
-    fn said(what: &str) -> bool {
+    fn logged(what: &str) -> bool {
         let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter().any(|line| line.contains(what))
     }
@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(SHOWN.load(SeqCst), 0, "{bad}");
             assert_eq!(MADE.load(SeqCst), before, "{bad}");
         }
-        assert!(said("the module is not loaded"));
+        assert!(logged("the module is not loaded"));
         assert_eq!(load(4, Some(1024)), 0);
         assert_eq!(SHOWN.load(SeqCst), 4);
         rz_module_stop();
@@ -262,8 +262,8 @@ mod tests {
         assert_eq!(MADE.load(SeqCst), before);
         MOST_SHOWN.store(2, SeqCst);
         assert_eq!(load(4, Some(1024)), 0);
-        assert!(said("ramzswap2: cannot make its disk (error 12)"));
-        assert!(said("ramzswap: 2 devices"));
+        assert!(logged("ramzswap2: cannot make its disk (error 12)"));
+        assert!(logged("ramzswap: 2 devices"));
         assert!(MADE.load(SeqCst) > before);
         rz_module_stop();
         assert_eq!(MADE.load(SeqCst), before);

@@ -77,7 +77,7 @@ pub(crate) struct Resolved {
     pub(crate) memlimit: Option<u64>,
 }
 
-/// What a user should know of parameters that were taken all the same.
+/// What a user should know of parameters that were taken anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warning {
     /// The disk has the size of the backing swap, and not this one.
@@ -94,7 +94,7 @@ impl Params {
             memlimit: None,
             backing_swap: None,
             codec: codecs::default_codec(),
-            // As for devices in userspace; where the kernel has no zstd, off.
+            // As for devices in userspace; if the kernel has no zstd, off.
             recompress: Recompress {
                 codec: crate::zstd::is_there().then_some(CodecSpec::ZSTD),
                 after_seconds: 30,
@@ -104,7 +104,7 @@ impl Params {
     }
 
     /// Applies the rules. `ram` is the machine's memory in bytes, `backing` the size of the
-    /// backing swap in bytes, page 0 included, where there is one. Each warning is handed to
+    /// backing swap in bytes, page 0 included, if there is one. Each warning is handed to
     /// `warn`.
     pub(crate) fn resolve(
         &self,

@@ -12,7 +12,7 @@ const LINE: usize = 400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Level {
-    /// Something that was asked for did not happen.
+    /// A request failed.
     Error = 0,
     /// It happened, and may not be what was wanted.
     Warning = 1,

@@ -11,11 +11,11 @@ mod bare {
 
     struct KernelAllocator;
 
-    // SAFETY: `rzk_alloc` returns null or memory of the size and alignment asked for, which is
+    // SAFETY: `rzk_alloc` returns null or memory of the requested size and alignment, which is
     // nobody else's until `rzk_free`.
     unsafe impl GlobalAlloc for KernelAllocator {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            // SAFETY: any size and alignment may be asked for.
+            // SAFETY: any size and alignment may be requested.
             unsafe { sys::rzk_alloc(layout.size(), layout.align()).cast() }
         }
 

@@ -156,7 +156,7 @@ fn noise(seed: u64) -> Page {
     page
 }
 
-fn said(what: &str) -> bool {
+fn logged(what: &str) -> bool {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
     log.iter()
         .any(|line| line.starts_with("ramzswap0: ") && line.contains(what))
@@ -184,7 +184,7 @@ fn the_ioctls_keep_the_order_and_errors_of_2010() {
     assert_eq!(bed.ioctl(0x7a06, 0), -ENOTTY);
     assert_eq!(bed.ioctl(SET_DISKSIZE_KB, 0), -EFAULT);
     assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB, &mut 39_u64), -EINVAL);
-    assert!(said("give at least 40 kB"));
+    assert!(logged("give at least 40 kB"));
     assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB, &mut 20_480_u64), 0);
     assert_eq!(bed.ioctl_of(SET_DISKSIZE_KB_32, &mut [8192_u32, 77]), 0);
     assert_eq!(bed.ioctl_of(SET_MEMLIMIT_KB, &mut 4096_u64), 0);
@@ -238,7 +238,7 @@ fn what_any_user_can_have_refused_does_not_fill_the_log() {
     assert_eq!(bed.ioctl(RESET, 0), -EPERM);
     assert_eq!(bed.ioctl(GET_STATS, 0), -EFAULT);
     assert_eq!(LIMITED.load(SeqCst), 2);
-    assert!(said("only a user with CAP_SYS_ADMIN"));
+    assert!(logged("only a user with CAP_SYS_ADMIN"));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn attributes_take_what_they_may_and_name_what_they_refuse() {
     ] {
         let errno = if number == BACKING_DEV { 2 } else { EINVAL };
         assert_eq!(bed.store(number, text), errno, "{text}");
-        assert!(said(message), "{text}: {:?}", LOG.lock());
+        assert!(logged(message), "{text}: {:?}", LOG.lock());
     }
     assert_eq!(bed.store(DISKSIZE, "1M"), 0);
     assert_eq!(bed.store(DISKSIZE, "2M"), EBUSY);
@@ -307,7 +307,7 @@ fn a_disk_that_is_open_is_not_reset() {
     let disk = unsafe { &*disk };
     disk.openers.store(1, SeqCst);
     assert_eq!(bed.store(RESET_ATTRIBUTE, "1"), EBUSY);
-    assert!(said("it is in use"));
+    assert!(logged("it is in use"));
     // The ioctl's caller has it open.
     disk.openers.store(2, SeqCst);
     assert_eq!(bed.ioctl(RESET, 0), -EBUSY);
@@ -386,7 +386,7 @@ fn once_memory_stays_out_after_a_failed_write_the_kernel_is_asked_for_some() {
         assert_eq!(bed.write(100, &pages), -EIO);
         std::thread::yield_now();
     }
-    assert!(said("ramzswap0: memory has been out for 2 s"));
+    assert!(logged("ramzswap0: memory has been out for 2 s"));
 }
 
 /// As kernels with `rw_page` do it.
@@ -416,7 +416,7 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
     assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
     assert_eq!(bed.show(BACKING_DEV), "/swap\n");
     assert_eq!(bed.store(DISKSIZE, "64M"), 0);
-    assert!(said("disksize 65536 kB is ignored: with a backing swap"));
+    assert!(logged("disksize 65536 kB is ignored: with a backing swap"));
     assert_eq!(bed.show(DISKSIZE), "1048576\n");
     let pages: Vec<Page> = (1..200)
         .map(|i| if i % 9 == 0 { text(i) } else { noise(i) })
@@ -432,11 +432,11 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
         .collect();
     assert_eq!(bed.write(1, &other), 0);
     assert!(bed.read(1, 199).unwrap() == other);
-    // What fails is told, and what is in memory stays.
+    // What fails is logged, and what is in memory stays.
     BACKING_FAILS.store(true, SeqCst);
     assert_eq!(bed.read(1, 1), Err(-EIO));
     assert_eq!(bed.write(2, &[noise(1)]), -EIO);
-    assert!(said(
+    assert!(logged(
         "writing pages 2 to 2 of the backing swap failed (error 5)"
     ));
     BACKING_FAILS.store(false, SeqCst);
@@ -452,7 +452,7 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
         .get_mut("/swap")
         .unwrap()[3][77] ^= 4;
     assert_eq!(bed.read(3, 1), Err(-EIO));
-    assert!(said(
+    assert!(logged(
         "page 3 is corrupt: the backing swap gave back other bytes"
     ));
     assert_eq!(bed.stat("corrupt"), 1);
@@ -514,7 +514,7 @@ fn a_file_whose_blocks_may_move_is_refused_and_its_file_system_named() {
     found.name[..4].copy_from_slice(b"f2fs");
     *FILE_SYSTEM.lock().unwrap() = found;
     assert_eq!(bed.store(BACKING_DEV, "/files/swap"), EINVAL);
-    assert!(said("backing swap /files/swap: its file system, f2fs, "));
+    assert!(logged("backing swap /files/swap: its file system, f2fs, "));
     assert_eq!(bed.show(BACKING_DEV), "none\n");
     assert_eq!(MADE.load(SeqCst), before, "it is closed again");
     *FILE_SYSTEM.lock().unwrap() = FileSystem {
@@ -548,7 +548,7 @@ fn errors_of_a_backing_swap_are_told_apart() {
     ] {
         step.store(code, SeqCst);
         assert_eq!(bed.store(BACKING_DEV, "/swap"), errno, "{words}");
-        assert!(said(words), "{words}: {:?}", LOG.lock());
+        assert!(logged(words), "{words}: {:?}", LOG.lock());
         step.store(0, SeqCst);
     }
     assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
@@ -596,14 +596,14 @@ fn the_path_of_a_backing_swap_is_kept_byte_for_byte() {
         (&[longest.as_slice(), b"a"].concat(), "the limit is 127"),
     ] {
         assert_eq!(bed.store_bytes(BACKING_DEV, path), EINVAL, "{path:?}");
-        assert!(said(words), "{path:?}: {:?}", LOG.lock());
+        assert!(logged(words), "{path:?}: {:?}", LOG.lock());
         LOG.lock().unwrap().clear();
         assert_eq!(bed.show(BACKING_DEV), "none\n");
     }
     let mut name = [0; 128];
     name[..4].copy_from_slice(b"swap");
     assert_eq!(bed.ioctl_of(SET_BACKING_SWAP, &mut name), -EINVAL);
-    assert!(said("does not begin with '/': give the whole path"));
+    assert!(logged("does not begin with '/': give the whole path"));
 }
 
 #[test]
@@ -630,7 +630,7 @@ fn a_set_up_without_memory_is_an_error_and_leaves_nothing() {
         assert_eq!(bed.show(INITSTATE), "0\n");
         assert_eq!(MADE.load(SeqCst), before, "allocation {after}");
     }
-    assert!(said("no memory for"));
+    assert!(logged("no memory for"));
     assert_eq!(bed.store(DISKSIZE, "16T"), ENOMEM);
-    assert!(said("more than a quarter of the memory"));
+    assert!(logged("more than a quarter of the memory"));
 }

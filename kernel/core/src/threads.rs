@@ -101,7 +101,7 @@ impl Thread {
     }
 
     /// The calling thread: sleeps until it is woken or stopped, or for `limit_ms` milliseconds
-    /// where that is not 0.
+    /// if that is not 0.
     pub(crate) fn sleep(&self, limit_ms: u64) {
         // SAFETY: as above.
         unsafe { sys::rzk_thread_sleep(self.0.as_ptr(), limit_ms) }

@@ -115,7 +115,7 @@ impl Transfer {
     /// to `collector` and passed.
     pub(crate) fn section(&mut self, live: &Live, collector: &mut impl Collect) -> Stop {
         live.on_cpu(|worker| {
-            // Where there was no room for all of a batch, each page is tried by itself.
+            // If there was no room for all of a batch, each page is tried by itself.
             let batch = self.write && self.left > 1 && live.backing().is_none();
             if batch && self.write_batch(live, worker) {
                 return Stop::Pause;
@@ -179,7 +179,7 @@ impl Transfer {
                 let page = page.as_ptr().cast::<c_void>();
                 sys::rzk_bio_unmap(self.bio, &mut self.cursor, page, false);
             }
-            if !matches!(staged, Ok(Staged::Waits)) {
+            if !matches!(staged, Ok(Staged::Queued)) {
                 self.cursor = here;
                 break;
             }
@@ -217,7 +217,7 @@ impl Transfer {
             // SAFETY: by this function's contract.
             let page = unsafe { page.as_ref() };
             match live.store().write_page(worker, self.index, page) {
-                Ok(Written::Held) => Outcome::Done,
+                Ok(Written::Stored) => Outcome::Done,
                 Ok(Written::ToBacking(transit)) => Outcome::Away(Token::Leaving(transit)),
                 Ok(Written::InTransit) => Outcome::Stop(Stop::InTransit),
                 Err(WriteError::NoSpace { .. }) => Outcome::Stop(Stop::NoRoom),
@@ -228,7 +228,7 @@ impl Transfer {
             // SAFETY: by this function's contract.
             let page = unsafe { page.as_mut() };
             match live.store().read_page(worker, index, page) {
-                Ok(Loaded::Here) => Outcome::Done,
+                Ok(Loaded::Restored) => Outcome::Done,
                 Ok(Loaded::InBacking(seen)) => Outcome::Away(Token::Found { index, seen }),
                 Ok(Loaded::InTransit) => Outcome::Stop(Stop::InTransit),
                 Err(error) => {

@@ -124,7 +124,7 @@ fn with_contexts<T>(work: impl FnOnce(&Contexts) -> Option<T>) -> Option<T> {
     done
 }
 
-/// Compresses a page; `None` where it does not fit, or there is no zstd.
+/// Compresses a page; `None` if it does not fit, or there is no zstd.
 pub(crate) fn compress(page: &Page, level: i8, out: &mut [u8]) -> Option<usize> {
     with_contexts(|contexts| {
         // SAFETY: the context is locked, page and buffer are as long as is said.
@@ -141,7 +141,7 @@ pub(crate) fn compress(page: &Page, level: i8, out: &mut [u8]) -> Option<usize> 
     })
 }
 
-/// Restores a page; `None` where the chunk is not one.
+/// Restores a page; `None` if the chunk is not one.
 pub(crate) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     with_contexts(|contexts| {
         // SAFETY: as in `compress`.

@@ -1,10 +1,10 @@
 # Measures contenders beside each other in one guest, by instructions for each 4 KiB: one CPU,
 # QEMU's -icount shift=0. Its orders are words of the kernel's command line:
-#   bench.sets=python,node       page sets, /pages/NAME.bin; all that are there where it is missing
+#   bench.sets=python,node       page sets, /pages/NAME.bin; all that are there if it is missing
 #   bench.contenders=zram/lz4,ramzswap/wks:balanced,ramzswap/wks:balanced/simd=0
 #                                a driver, a codec, parameters of the module; what this kernel has
 #                                not is left out, and named
-#   bench.parts=device,cold,half,fault,touch   all where it is missing
+#   bench.parts=device,cold,half,fault,touch   all if it is missing
 # Prints `BENCH SET.CONTENDER.KEY VALUE`: instructions, bytes or pages.
 # memory: 512
 # timeout: 3600
@@ -51,7 +51,7 @@ memory_as() {
 	put "$1" $(($(mm 3) + $(tables)))
 }
 
-# start: the driver with its codec and a device of 64 MiB; status 1 where this kernel has it not.
+# start: the driver with its codec and a device of 64 MiB; status 1 if this kernel has it not.
 start() {
 	if [ $driver = zram ]; then
 		for module in lz4 lzo lzo-rle; do

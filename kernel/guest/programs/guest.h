@@ -20,7 +20,7 @@
 #define PAGE 4096ul
 #define MAYBE_UNUSED __attribute__((unused))
 
-/* Ends the process with status 1 and a message, to which errno is added where it is not 0. */
+/* Ends the process with status 1 and a message, to which errno is added if it is not 0. */
 static void MAYBE_UNUSED __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
 {
 	int error = errno;

@@ -13,7 +13,7 @@
  *     -f       fork in each round: parent and child change other pages of what they share
  *     -h       free a random half in each round, and check the rest
  *     -m       memory is shared (shmem), not anonymous
- *     -t       of huge pages, where the kernel has them
+ *     -t       of huge pages, if the kernel has them
  *     -x       end after the last change, without a check: all slots are freed by exit
  */
 #include "guest.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Speaks to a device as rzscontrol of compcache 0.6.2 did: by its ioctls, from their numbers
- * alone. It uses no header and no library, so that it can be built for 32 bits where there are
+ * alone. It uses no header and no library, so that it can be built for 32 bits if there are
  * none for them: gcc -m32 -nostdlib -static -ffreestanding -fno-stack-protector -no-pie.
  *
  *   ioctl2010 DEVICE STEP...
@@ -62,7 +62,7 @@ static long call(long number, long a, long b, long c)
 }
 
 #if !__STDC_HOSTED__
-/* gcc calls it even where there is no library. */
+/* gcc calls it even if there is no library. */
 void *memset(void *to, int value, unsigned long length);
 void *memset(void *to, int value, unsigned long length)
 {

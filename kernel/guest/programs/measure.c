@@ -2,7 +2,7 @@
 /*
  * Counts instructions for each 4 KiB of a device and of swap on it, with the pages of a file.
  * Under QEMU's -icount shift=0 and with one CPU the time-stamp counter counts instructions.
- * Prints `BENCH PREFIX.KEY VALUE` lines, and `BENCH PREFIX.KEY.count N` where the value is that of
+ * Prints `BENCH PREFIX.KEY VALUE` lines, and `BENCH PREFIX.KEY.count N` if the value is that of
  * each of N pages; a page that comes back wrong ends it with status 1.
  *
  *   measure PREFIX FILE device DEVICE   write, read, overwrite; the same in requests of 32 pages

@@ -70,7 +70,7 @@ has() {
 }
 
 run load ramzswap num_devices=2
-# All three want it; the kernel would ask modprobe for it, where it is a module.
+# All three want it; the kernel would ask modprobe for it, if it is a module.
 [ ! -e /mod/crc32c_generic.ko ] || load crc32c_generic || grep -q crc32c /proc/crypto || fail "no crc32c"
 lacking=
 for kind in ext4 xfs; do

@@ -31,7 +31,7 @@ in_file_at_least() {
 }
 
 # hog_begins: one that sends its pages to swap again and again; most belong in the backing swap. Its
-# cgroup has room for all, so that it need not be killed where none can be sent.
+# cgroup has room for all, so that it need not be killed if none can be sent.
 hog_begins() {
 	rm -f /tmp/enough
 	in_cgroup 48 hog -o -i 70 -r 1 -u /tmp/enough 16 >/tmp/hog 2>&1 &

@@ -1,4 +1,4 @@
-# Where the kernel driver has no free device, or its names are taken, devices in userspace do it.
+# If the kernel driver has no free device, or its names are taken, devices in userspace do it.
 # memory: 640
 # timeout: 600
 . /lib.sh

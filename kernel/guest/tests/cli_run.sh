@@ -30,7 +30,7 @@ run gone
 compcache run --memory 24M -- sh -c 'exit 7' 2>/dev/null
 equal $? 7 "the status of the program"
 compcache run --memory 24M -- no-such-program 2>/dev/null
-equal $? 127 "the status where there is no such program"
+equal $? 127 "the status if there is no such program"
 until_true 20 gone
 until_true 20 no_daemon
 

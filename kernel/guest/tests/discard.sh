@@ -1,4 +1,4 @@
-# Slots are freed at once where the kernel tells, and by discard where it does not; swapon -d
+# Slots are freed at once if the kernel tells, and by discard if it does not; swapon -d
 # discards all before.
 # memory: 512
 . /lib.sh
@@ -16,7 +16,7 @@ until_true 60 stored_at_least 16777216
 freed=$(io 4)
 touch /tmp/enough
 wait $hog || fail "the hog"
-# The kernel keeps up to 64 freed slots a CPU for itself; where it does not tell of slots, those that lie
+# The kernel keeps up to 64 freed slots a CPU for itself; if it does not tell of slots, those that lie
 # in clusters of up to 2 MiB with others, or that a CPU writes to.
 grep -q free_notify=1 $S/features && most=300000 || most=8388608
 until_true 30 stored_at_most $most
@@ -26,7 +26,7 @@ if grep -q free_notify=1 $S/features; then
 	[ "$now" -gt $((freed + 2000)) ] || fail "the kernel did not tell of freed slots"
 fi
 run swapoff /dev/$D
-# Where the kernel does not tell, they are freed by the next swapon -d.
+# If the kernel does not tell, they are freed by the next swapon -d.
 if grep -q free_notify=0 $S/features; then
 	run swapon -d /dev/$D
 	run swapoff /dev/$D

@@ -30,7 +30,7 @@ for codec in $(codecs); do
 done
 
 # Under swap: whoever needs the page gets a signal, and it counts as often as it could not be had,
-# also where the kernel asks twice for that.
+# even if the kernel asks twice for that.
 set_to comp_algorithm lz4
 set_to disksize 64M
 swap_on

@@ -21,7 +21,7 @@ run blockio fill /dev/$D 8
 run blockio check /dev/$D 8
 reset_device
 
-# Where the kernel can be told to fail: each allocation of a set-up in turn (debug-kernel.sh).
+# If the kernel can be told to fail: each allocation of a set-up in turn (debug-kernel.sh).
 if [ -e /proc/self/fail-nth ]; then
 	for kind in failslab fail_page_alloc; do
 		echo N >/sys/kernel/debug/$kind/ignore-gfp-wait

@@ -38,7 +38,7 @@ bad simd=2
 bad synchronous=x
 bad disksize_kb=20480 backing_swap=$(printf '%0200d' 0)
 
-# Nobody saw a device of a module that was not loaded: there were no more events than where there was
+# Nobody saw a device of a module that was not loaded: there were no more events than if there was
 # none to be made.
 events_of() {
 	before=$(cat /sys/kernel/uevent_seqnum)
@@ -54,7 +54,7 @@ for name in disksize_kb memlimit_kb; do
 	grep -q "parmtype=$name:ulong" /mod/ramzswap.ko || fail "the type of $name in modinfo"
 done
 run load ramzswap num_devices=32
-equal "$(cat /sys/module/ramzswap/parameters/disksize_kb)" 0 "disksize_kb where none was given"
+equal "$(cat /sys/module/ramzswap/parameters/disksize_kb)" 0 "disksize_kb if none was given"
 equal "$(ls -d /sys/block/ramzswap* | wc -l)" 32 "how many devices there are"
 # A second module of the name, and unloading what is in use.
 refused insmod /mod/ramzswap.ko

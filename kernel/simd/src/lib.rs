@@ -35,10 +35,10 @@ macro_rules! realign_frame {
     };
 }
 
-/// Working memory, or null where there is none. May sleep, and uses no vector register.
+/// Working memory, or null if there is none. May sleep, and uses no vector register.
 #[unsafe(no_mangle)]
 pub extern "C" fn ks_scratch_new() -> *mut c_void {
-    // SAFETY: the core calls this where the processor has AVX2, BMI 1 and 2, and POPCNT, and
+    // SAFETY: the core calls this if the processor has AVX2, BMI 1 and 2, and POPCNT, and
     // compresses and restores pages where their registers are free to use.
     let cpu = unsafe { Cpu::BASELINE.with_avx2() };
     match Scratch::for_cpu(cpu).and_then(boxed) {
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn ks_scratch_free(scratch: *mut c_void) {
     drop(unsafe { Box::from_raw(scratch.cast::<Scratch>()) });
 }
 
-/// Compresses a page into `room` bytes at `out`; returns the chunk's length, or -1 where it does not
+/// Compresses a page into `room` bytes at `out`; returns the chunk's length, or -1 if it does not
 /// fit.
 ///
 /// # Safety

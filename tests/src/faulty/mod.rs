@@ -64,7 +64,7 @@ impl Faulty {
     /// Shows the directory `behind` at `point`; both are there.
     ///
     /// # Panics
-    /// Where it can't be mounted.
+    /// If it can't be mounted.
     #[must_use]
     pub fn mount(behind: &Path, point: &Path) -> Faulty {
         let faults = Arc::new(Faults::default());
@@ -164,7 +164,7 @@ impl Faults {
     /// Waits until a read is held.
     ///
     /// # Panics
-    /// Where none is within [`DEADLINE`].
+    /// If none is within [`DEADLINE`].
     pub fn wait_for_held(&self) {
         let mut state = self.state.lock();
         while state.waiting == 0 {

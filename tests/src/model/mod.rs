@@ -34,14 +34,14 @@ pub enum Durability {
 pub struct Place {
     /// The mount.
     pub point: PathBuf,
-    /// Its SOURCE, where it has one.
+    /// Its SOURCE, if it has one.
     pub source: Option<(PathBuf, Durability)>,
 }
 
 /// Number of sequences that are run: the variable's, or `default`.
 ///
 /// # Panics
-/// Where the variable is not a number.
+/// If the variable is not a number.
 #[must_use]
 pub fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name, default| match std::env::var(name) {
@@ -58,7 +58,7 @@ impl Place {
     /// Runs the sequence of a seed in a new directory `NAME-SEED`, and gives what is there then.
     ///
     /// # Panics
-    /// Where something is not as it must be: the message has the seed and as few of the
+    /// If something is not as it must be: the message has the seed and as few of the
     /// operations as still fail.
     #[track_caller]
     pub fn run_seed(&self, name: &str, seed: u64) -> Tree {

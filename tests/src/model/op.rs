@@ -77,7 +77,7 @@ impl Fill {
     }
 }
 
-/// One operation. A `handle` counts through the files that are open (modulo their number); where
+/// One operation. A `handle` counts through the files that are open (modulo their number); if
 /// none is, or a name is not there, nothing is done: so every part of a sequence is a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
@@ -145,7 +145,7 @@ pub(super) enum Op {
     },
     /// Looks at an open file's size and time.
     Stat { handle: u8 },
-    /// Looks for a name, and compares what SOURCE has of it where that is known.
+    /// Looks for a name, and compares what SOURCE has of it if that is known.
     Look { name: u8 },
 }
 

@@ -27,7 +27,7 @@ type Outcome = Result<(), String>;
 #[derive(Debug, Default)]
 struct Model {
     bytes: Vec<u8>,
-    /// Time of modification, where it was set and nothing has changed since.
+    /// Time of modification, if it was set and nothing has changed since.
     modified: Option<(i64, u32)>,
     /// Written through a mapping, and not told to be written out since.
     map_dirty: bool,
@@ -100,7 +100,7 @@ impl Tree {
     /// A new directory.
     ///
     /// # Panics
-    /// Where it can't be made.
+    /// If it can't be made.
     #[must_use]
     pub(super) fn new(place: &Place, name: &str) -> Tree {
         let directory = place.point.join(name);
@@ -150,7 +150,7 @@ impl Tree {
         self.verify_source()
     }
 
-    /// Compares every file in SOURCE, where there is one.
+    /// Compares every file in SOURCE, if there is one.
     ///
     /// # Errors
     /// What is not as it must be.
@@ -189,7 +189,7 @@ impl Tree {
     /// Makes the kernel drop its clean pages of every file.
     ///
     /// # Errors
-    /// Where a file can't be opened.
+    /// If a file can't be opened.
     pub fn drop_page_cache(&self) -> Outcome {
         for name in self.names.keys() {
             let path = self.path(*name);
@@ -199,10 +199,10 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes the directory in SOURCE, where there is one.
+    /// Removes the directory in SOURCE, if there is one.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     pub fn remove_source(self) {
         if let Some((source, _)) = &self.source {
             fs::remove_dir_all(source)
@@ -303,7 +303,7 @@ impl Tree {
                 Some(open),
             ) => set_time(open, seconds, nanoseconds),
             (Op::Stat { .. }, Some(open)) => {
-                let metadata = open.file.metadata().map_err(told)?;
+                let metadata = open.file.metadata().map_err(describe)?;
                 same_attributes(&metadata, &open.model.borrow())
             }
             _ => unreachable!("handled above"),
@@ -358,7 +358,7 @@ impl Tree {
                 ) {
                     return Err(format!("open: {error}"));
                 }
-                fs::metadata(&path).map_err(told)?;
+                fs::metadata(&path).map_err(describe)?;
                 self.names.entry(name).or_default();
                 return Ok(());
             }
@@ -394,7 +394,7 @@ impl Tree {
             .custom_flags(flags)
             .open(&path)
             .and_then(|file| operation(&file));
-        // Nothing is there to remove where even that failed.
+        // Nothing is there to remove if even that failed.
         let _ = fs::remove_file(path);
         done.is_ok()
     }
@@ -423,7 +423,7 @@ impl Tree {
         let Some(model) = self.names.get(&from).cloned() else {
             return expect_found(done, false);
         };
-        done.map_err(told)?;
+        done.map_err(describe)?;
         // Between two names of one file, and a name and itself, rename does nothing.
         if self
             .names
@@ -466,7 +466,7 @@ impl Tree {
                 other => Err(format!("link to a name that is there: {other:?}")),
             },
             (Some(model), false) => {
-                done.map_err(told)?;
+                done.map_err(describe)?;
                 self.names.insert(to, model);
                 Ok(())
             }
@@ -484,7 +484,7 @@ impl Tree {
         match self.names.get(&name) {
             None => expect_found(done, false),
             Some(model) => {
-                done.map_err(told)?;
+                done.map_err(describe)?;
                 model.borrow_mut().resize(size);
                 Ok(())
             }
@@ -498,7 +498,7 @@ impl Tree {
             return expect_found(found.map(drop), false);
         };
         let model = model.borrow();
-        same_attributes(&found.map_err(told)?, &model)?;
+        same_attributes(&found.map_err(describe)?, &model)?;
         if let Some((source, when)) = &self.source
             && !model.map_dirty
             && (*when == Durability::Written || model.synced)
@@ -546,7 +546,7 @@ fn file_name(name: u8) -> String {
     format!("file{name}")
 }
 
-fn told(error: io::Error) -> String {
+fn describe(error: io::Error) -> String {
     error.to_string()
 }
 
@@ -606,7 +606,7 @@ fn bytes_of(pages: &mut [Page]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), length) }
 }
 
-/// Rounds to pages where the handle needs that.
+/// Rounds to pages if the handle needs that.
 fn rounded(open: &Open, at: u64, length: u64) -> (u64, u64) {
     let (at, length) = match open.how {
         How::Direct => (at & !(PAGE - 1), length.next_multiple_of(PAGE)),
@@ -617,7 +617,7 @@ fn rounded(open: &Open, at: u64, length: u64) -> (u64, u64) {
 
 fn read(open: &Open, at: u64, length: u64) -> Outcome {
     let (at, length) = rounded(open, at, length);
-    let found = read_at(&open.file, at, length as usize).map_err(told)?;
+    let found = read_at(&open.file, at, length as usize).map_err(describe)?;
     compare("read", &found, open.model.borrow().part(at, length))
 }
 
@@ -633,7 +633,7 @@ fn write(open: &Open, at: u64, length: u64, fill: Fill) -> Outcome {
     let mut pages = vec![Page([0; crate::content::WORDS]); bytes.len().div_ceil(PAGE as usize)];
     let aligned = &mut bytes_of(&mut pages)[..bytes.len()];
     aligned.copy_from_slice(&bytes);
-    open.file.write_all_at(aligned, at).map_err(told)?;
+    open.file.write_all_at(aligned, at).map_err(describe)?;
     if !bytes.is_empty() {
         model.write(at, &bytes);
     }
@@ -644,7 +644,7 @@ fn truncate(open: &Open, size: u64) -> Outcome {
     if open.how == How::Read {
         return Ok(());
     }
-    open.file.set_len(size).map_err(told)?;
+    open.file.set_len(size).map_err(describe)?;
     open.model.borrow_mut().resize(size);
     Ok(())
 }
@@ -655,7 +655,7 @@ fn sync(open: &Open, data_only: bool) -> Outcome {
     } else {
         open.file.sync_all()
     }
-    .map_err(told)?;
+    .map_err(describe)?;
     let mut model = open.model.borrow_mut();
     model.synced = true;
     model.map_dirty = false;
@@ -737,7 +737,7 @@ fn map_read(map: &Map, open: &Open, at: u64, length: u64) -> Outcome {
     if wanted.is_empty() {
         return Ok(());
     }
-    let found = map.read(at as usize, wanted.len()).map_err(told)?;
+    let found = map.read(at as usize, wanted.len()).map_err(describe)?;
     compare("mapping", &found, wanted)
 }
 
@@ -748,7 +748,7 @@ fn map_write(map: &Map, open: &Open, at: u64, length: u64, fill: Fill, sync: boo
         return Ok(());
     }
     let bytes = fill.bytes(length);
-    map.write(at as usize, &bytes).map_err(told)?;
+    map.write(at as usize, &bytes).map_err(describe)?;
     model.write(at, &bytes);
     model.map_dirty = true;
     if sync {

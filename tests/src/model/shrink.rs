@@ -7,7 +7,7 @@ const TRIES: u32 = 400;
 
 /// A part of `ops`, in their order, that still fails: parts of half the length and shorter are
 /// left out one after the other (delta debugging: Zeller and Hildebrandt, IEEE Transactions on
-/// Software Engineering, 2002). Gives `ops` where none does.
+/// Software Engineering, 2002). Gives `ops` if none does.
 pub(super) fn shrink(ops: &[Op], mut fails: impl FnMut(&[Op]) -> bool) -> Vec<Op> {
     let mut smallest = ops.to_vec();
     let mut part = smallest.len() / 2;

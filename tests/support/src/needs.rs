@@ -1,5 +1,5 @@
 //! What a test needs of the machine. A test asks before it begins, and returns where the answer is
-//! no; what was missing has then been said:
+//! no; what was missing has then been output:
 //!
 //! ```no_run
 //! # use compcache_test_support::needs;
@@ -142,14 +142,14 @@ mod tests {
     #[test]
     fn a_skip_is_seen_and_noted() {
         let log = std::env::temp_dir().join(format!("compcache-skips-{}", std::process::id()));
-        let (said, passed) = run(
+        let (output, passed) = run(
             "needs::tests::skipping",
             &[(super::LOG, log.to_str().unwrap())],
         );
         let noted = std::fs::read_to_string(&log);
         let _ = std::fs::remove_file(&log);
         let line = "SKIPPED: needs::tests::skipping: needs no-such-program\n";
-        assert!(passed && said.contains(line), "{said}");
+        assert!(passed && output.contains(line), "{output}");
         assert_eq!(noted.unwrap(), line);
     }
 
@@ -157,10 +157,10 @@ mod tests {
     fn what_is_required_fails_but_for_the_kernels_part() {
         let required = [(super::REQUIRE, "1")];
         assert!(!run("needs::tests::skipping", &required).1);
-        let (said, passed) = run("needs::tests::lacking", &required);
+        let (output, passed) = run("needs::tests::lacking", &required);
         assert!(
-            passed && said.contains("tests::lacking: needs a kernel with wings"),
-            "{said}"
+            passed && output.contains("tests::lacking: needs a kernel with wings"),
+            "{output}"
         );
     }
 }

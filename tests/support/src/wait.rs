@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_millis(5);
 /// Waits until `condition` gives a value, and gives that.
 ///
 /// # Panics
-/// Where it has not after [`DEADLINE`]; the message names `what`.
+/// If it has not after [`DEADLINE`]; the message names `what`.
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     until_or(DEADLINE, &mut condition).unwrap_or_else(|| panic!("waited too long for {what}"))
 }
@@ -26,7 +26,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, || holds().then_some(()));
 }
 
-/// Waits until `condition` gives a value; `None` where it has not after `patience`.
+/// Waits until `condition` gives a value; `None` if it has not after `patience`.
 pub fn until_or<T>(patience: Duration, condition: &mut dyn FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
@@ -40,7 +40,7 @@ pub fn until_or<T>(patience: Duration, condition: &mut dyn FnMut() -> Option<T>)
     }
 }
 
-/// Sets a flag when it is dropped, so that threads which look at it end even where the one that
+/// Sets a flag when it is dropped, so that threads which look at it end even if the one that
 /// they wait for panics.
 #[derive(Debug)]
 pub struct SetAtEnd<'a>(pub &'a AtomicBool);

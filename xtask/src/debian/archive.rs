@@ -76,7 +76,7 @@ impl Archive {
     }
 
     /// The newest version of a package, and the packages that it depends on, first alternatives
-    /// only. `None` where there is no such package.
+    /// only. `None` if there is no such package.
     pub(crate) fn show(&self, package: &str) -> Option<(String, Vec<String>)> {
         let arguments = ["show", "--no-all-versions", package];
         let text = command::output(self.apt("apt-cache").args(arguments)).ok()?;

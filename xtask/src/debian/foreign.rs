@@ -121,7 +121,7 @@ mod tests {
         adapt_directory(root.path(), &path("usr/bin")).unwrap();
         assert!(fs::read(path("usr/bin/sh")).unwrap().starts_with(b"#!"));
         let mut shell = std::process::Command::new(path("usr/bin/sh"));
-        let said = crate::command::output(shell.args(["-c", "echo $0"])).unwrap();
-        assert_eq!(said.trim(), path("usr/bin/sh").display().to_string());
+        let output = crate::command::output(shell.args(["-c", "echo $0"])).unwrap();
+        assert_eq!(output.trim(), path("usr/bin/sh").display().to_string());
     }
 }

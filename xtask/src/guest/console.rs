@@ -87,7 +87,7 @@ impl Outcome {
         }
     }
 
-    /// The script's status; 1 where the guest failed in another way.
+    /// The script's status; 1 if the guest failed in another way.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.verdict {
             Verdict::Status(status) => ExitCode::from(status),

@@ -27,7 +27,7 @@ pub(crate) enum Ours {
     Without,
 }
 
-/// Makes what all scripts share: `module` is ours, where there is one.
+/// Makes what all scripts share: `module` is ours, if there is one.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ fn busybox(state: &State) -> Result<PathBuf> {
         .context("busybox-static has no busybox")
 }
 
-/// Debian's C library for 32-bit programs, where there are programs at all.
+/// Debian's C library for 32-bit programs, if there are programs at all.
 fn libraries32(state: &State) -> Result<Option<PathBuf>> {
     if !workspace::root().join("kernel/guest/programs").exists() {
         return Ok(None);

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::command;
 
-/// What tests may ask for. Where a kernel has one built in, or not at all, it is left out.
+/// What tests may ask for. If a kernel has one built in, or not at all, it is left out.
 const WANTED: [&str; 22] = [
     "zram",
     "lz4",

@@ -24,7 +24,7 @@ pub(super) struct File {
     pub(super) contents: Vec<u8>,
 }
 
-/// Compiles each C file of a directory: `NAME` for 64 bits, and `NAME-32` for 32 where `libraries32`
+/// Compiles each C file of a directory: `NAME` for 64 bits, and `NAME-32` for 32 if `libraries32`
 /// says where the unpacked libraries for that are.
 ///
 /// # Errors

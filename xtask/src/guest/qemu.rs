@@ -1,4 +1,4 @@
-//! QEMU without hardware virtualisation, which not every machine has, and where it is there, does
+//! QEMU without hardware virtualisation, which not every machine has, and if it is there, does
 //! not always work.
 
 use std::fs::{self, File};

@@ -94,13 +94,13 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
                 eprintln!("{}: {set}, {contenders}", release.name);
                 let machine = bench.machine(&script, set, &contenders, counting.clone());
                 let log = out.join(format!("{set}.log"));
-                let said = qemu.boot(&machine, &image.kernel, &initramfs, &log, false)?;
-                let outcome = Outcome::judge(&said.console, said.timed_out, &script.allowed);
+                let result = qemu.boot(&machine, &image.kernel, &initramfs, &log, false)?;
+                let outcome = Outcome::judge(&result.console, result.timed_out, &script.allowed);
                 if !outcome.passed() {
                     bail!("{set}: {}; console: {}", outcome.reason(), log.display());
                 }
                 let prefix = format!("{}.", release.name);
-                values.extend(values_in(&said.console).map(|(k, v)| (prefix.clone() + &k, v)));
+                values.extend(values_in(&result.console).map(|(k, v)| (prefix.clone() + &k, v)));
                 if bench.locks {
                     let name = format!("{prefix}{set}.{}", contenders.replace('/', "-"));
                     let counted = fs::read_to_string(out.join(COUNTS))?;
@@ -180,8 +180,8 @@ fn values_in(console: &str) -> impl Iterator<Item = (String, f64)> {
 }
 
 /// `part N instructions I modules M locked L locked-in-modules K`, for each page as values of a
-/// contender, which has said of how many pages each part was.
-fn locks_in(text: &str, name: &str, said: &Values) -> Values {
+/// contender, which has measured of how many pages each part was.
+fn locks_in(text: &str, name: &str, measured: &Values) -> Values {
     let mut values = Values::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -192,7 +192,7 @@ fn locks_in(text: &str, name: &str, said: &Values) -> Values {
         let Some(part) = part.filter(|part| !part.is_empty()) else {
             continue;
         };
-        let Some(pages) = said.get(&format!("{name}.{part}.count")) else {
+        let Some(pages) = measured.get(&format!("{name}.{part}.count")) else {
             continue;
         };
         for count in counts
@@ -312,8 +312,8 @@ mod tests {
         let counts = "part 0 instructions 9 modules 9 locked 9 locked-in-modules 9\n\
                       part 1 instructions 900 modules 90 locked 25 locked-in-modules 20\n\
                       part 2 instructions 100 modules 10 locked 28 locked-in-modules 5\n";
-        let said = Values::from([("python.zram-lz4.write.count".into(), 10.0)]);
-        let values = locks_in(counts, "python.zram-lz4", &said);
+        let measured = Values::from([("python.zram-lz4.write.count".into(), 10.0)]);
+        let values = locks_in(counts, "python.zram-lz4", &measured);
         assert_eq!(values["python.zram-lz4.write.locked"], 2.5);
         assert_eq!(values["python.zram-lz4.write.locked-in-modules"], 2.0);
         assert_eq!(values.len(), 2);

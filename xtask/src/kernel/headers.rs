@@ -18,7 +18,7 @@ pub(crate) struct Headers {
     pub(crate) tools: Option<PathBuf>,
 }
 
-/// The headers of a kernel, fetched where they are Debian's.
+/// The headers of a kernel, fetched if they are Debian's.
 ///
 /// # Errors
 ///
@@ -81,7 +81,7 @@ fn relocate(makefile: &Path, sources: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The directory of the gcc that the headers ask for, where the machine has none of its number.
+/// The directory of the gcc that the headers ask for, if the machine has none of its number.
 /// The kernel's own tools are given the libraries that they lack.
 fn compiler(state: &State, archive: &Archive, headers: &Path) -> Result<Option<PathBuf>> {
     let variables = fs::read_to_string(headers.join(".kernelvariables"))?;
@@ -122,8 +122,8 @@ fn runs(program: &Path) -> bool {
         .output();
     // Called without arguments each says how to call it. The loader's failures name a library.
     output.is_ok_and(|output| {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        !said.contains("shared libraries") && !said.contains("GLIBC_")
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        !stderr.contains("shared libraries") && !stderr.contains("GLIBC_")
     })
 }
 

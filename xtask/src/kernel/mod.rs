@@ -61,7 +61,7 @@ pub(crate) struct OnlyObjects {
 #[derive(Args)]
 pub(crate) struct Kernels {
     /// A release (6.1.0-56-cloud-amd64), a series of Debian's (6.1, 6.12, 6.12-deb13, 7.3-amd64:
-    /// its newest package; cloud flavour where none is said), or `running`
+    /// its newest package; cloud flavour if none is said), or `running`
     #[arg(long = "kernel", value_name = "RELEASE")]
     kernels: Vec<String>,
 
@@ -89,7 +89,7 @@ impl Place {
     }
 }
 
-/// What CI boots, and what is built where nothing is said.
+/// What CI boots, and what is built if nothing is said.
 const DEFAULT: [&str; 2] = ["6.1", "7.3"];
 
 /// Each kernel that is supported.
@@ -100,7 +100,7 @@ impl Kernels {
         self.place.open()
     }
 
-    /// The kernels that were asked for, `default` where none was.
+    /// The kernels that were asked for, `default` if none was.
     fn releases(&self, state: &State) -> Result<Vec<Release>> {
         let names: Vec<String> = if self.all {
             ["cloud", "amd64"]
@@ -146,7 +146,7 @@ fn alone() -> Result<File> {
     Ok(file)
 }
 
-/// Runs a task; the status is that of a script where one was given.
+/// Runs a task; the status is that of a script if one was given.
 ///
 /// # Errors
 ///

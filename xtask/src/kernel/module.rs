@@ -105,16 +105,16 @@ mod tests {
         }
         let dkms = fs::read_to_string(workspace::root().join("kernel/dkms/dkms.conf.in")).unwrap();
         for option in ["CONFIG_CFI", "CONFIG_CFI_CLANG", "CONFIG_PREEMPT_RT"] {
-            let said = kbuild(&format!("{option}=y"));
+            let message = kbuild(&format!("{option}=y"));
             let shown = option.trim_end_matches("_CLANG");
             assert!(
-                said.contains("ramzswap: this ") && said.contains(shown),
-                "{option}: {said}"
+                message.contains("ramzswap: this ") && message.contains(shown),
+                "{option}: {message}"
             );
             assert!(dkms.contains(&format!("!{option}")), "{option}");
         }
-        let said = kbuild("CONFIG_SMP=y");
-        assert!(!said.contains("ramzswap: this "), "{said}");
+        let message = kbuild("CONFIG_SMP=y");
+        assert!(!message.contains("ramzswap: this "), "{message}");
     }
 
     #[test]

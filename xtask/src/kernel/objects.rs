@@ -56,7 +56,7 @@ struct Object {
     part: &'static str,
     target: &'static str,
     flags: &'static str,
-    /// The functions that stay visible, as a pattern; all where `None`.
+    /// The functions that stay visible, as a pattern; all if `None`.
     visible: Option<&'static str>,
 }
 
@@ -107,7 +107,7 @@ pub(super) fn build_for_kasan(state: &State) -> Result<Objects> {
     })
 }
 
-/// The machine's rustc where it has the sources of its standard library; else Debian's.
+/// The machine's rustc if it has the sources of its standard library; else Debian's.
 fn compiler(state: &State) -> Result<PathBuf> {
     let rustc = std::env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
     let sysroot = command::output(Command::new(&rustc).args(["--print", "sysroot"]))?;
@@ -242,7 +242,7 @@ fn extract(object: &Object, archive: &Path) -> Result<PathBuf> {
     Ok(result)
 }
 
-/// Puts a file in another's place where their contents differ, so that what is made from it is
+/// Puts a file in another's place if their contents differ, so that what is made from it is
 /// made anew only then.
 fn replace(new: &Path, old: &Path) -> Result<()> {
     if fs::read(new)? != fs::read(old).unwrap_or_default() {

@@ -115,7 +115,7 @@ CREATE INDEX by_name ON t(name);
 SELECT 'READY';
 ";
 
-/// The files of the sets that are `wanted` (all, where none is named), `NAME.bin`, made where they are
+/// The files of the sets that are `wanted` (all, if none is named), `NAME.bin`, made if they are
 /// not there yet; programs that the machine lacks are named and left out.
 ///
 /// # Errors
@@ -236,7 +236,7 @@ fn anonymous(process: u32) -> Result<Vec<Vec<u8>>> {
     Ok(pages)
 }
 
-/// The range of a line of maps, where it is writable and anonymous.
+/// The range of a line of maps, if it is writable and anonymous.
 fn writable(line: &str) -> Option<(u64, u64)> {
     let mut fields = line.split_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;

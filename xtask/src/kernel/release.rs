@@ -83,7 +83,7 @@ fn parse(name: &str) -> Option<Series> {
     })
 }
 
-/// The newest release of a series for which there are an image and headers; `name` itself where
+/// The newest release of a series for which there are an image and headers; `name` itself if
 /// it is one.
 fn newest(series: &Series, name: &str, images: &[String], headers: &[String]) -> Option<String> {
     let with_image = |release: &&str| {

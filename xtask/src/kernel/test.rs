@@ -76,7 +76,7 @@ pub(crate) struct Test {
     keep: bool,
 }
 
-/// What a guest says once its kernel has started it. The emulator may hang before that where the
+/// What a guest says once its kernel has started it. The emulator may hang before that if the
 /// machine is busy and the guest has several CPUs.
 const BOOTED: &str = "GUEST BOOT";
 
@@ -141,7 +141,7 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
         _ if unexcused > 0 && !test.allow_skips => {
             eprintln!(
                 "xtask: {unexcused} skipped on kernels that their heads do not name (`# may-skip: SERIES`); \
-                 --allow-skips passes all the same"
+                 --allow-skips passes anyway"
             );
             Ok(ExitCode::FAILURE)
         }
@@ -264,16 +264,16 @@ impl Test {
         let start = Instant::now();
         let echo = self.script.is_some();
         let boot = || qemu.boot(&machine, &image.kernel, &initramfs, &log, echo);
-        let mut said = boot()?;
-        if said.timed_out && !said.console.contains(BOOTED) {
+        let mut result = boot()?;
+        if result.timed_out && !result.console.contains(BOOTED) {
             println!(
                 "{} on {} did not boot: once more",
                 script.name(),
                 release.name
             );
-            said = boot()?;
+            result = boot()?;
         }
-        let outcome = Outcome::judge(&said.console, said.timed_out, &script.allowed);
+        let outcome = Outcome::judge(&result.console, result.timed_out, &script.allowed);
         let seconds = start.elapsed().as_secs_f64();
         let word = outcome.word();
         let mut line = format!(
@@ -285,7 +285,7 @@ impl Test {
             line += &format!("\n    {}; console: {}", outcome.reason(), log.display());
             // Whoever reads the output of a machine that is gone has no other way to see it.
             if !echo {
-                line += &format!(", its end:\n{}", guest::end_of(&said.console));
+                line += &format!(", its end:\n{}", guest::end_of(&result.console));
             }
         }
         println!("{line}");

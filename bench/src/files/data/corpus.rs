@@ -21,7 +21,7 @@ pub(crate) const FILE_BYTES: u64 = (PAGES_OF_FILE * PAGE_SIZE) as u64;
 /// Bytes that are taken from each kind of content in turn.
 const BLOCK: usize = 128 << 10;
 
-/// Larger files are passed over: they are archives and libraries of debug information.
+/// Larger files are ignored: they are archives and libraries of debug information.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Words of the records.
@@ -147,7 +147,7 @@ impl Concatenated {
     }
 
     /// Adds up to `bytes` to `out`; nothing if there are no files. Files that cannot be read
-    /// are passed over.
+    /// are ignored.
     fn take(&mut self, out: &mut Vec<u8>, bytes: usize) -> Result<()> {
         let mut left = bytes as u64;
         let mut tried = 0;

@@ -9,7 +9,7 @@ use super::{DataSet, Store, registry};
 use crate::directory::files_below;
 use crate::interrupt;
 
-/// Larger files are passed over: they are tables and archives, not text that people wrote.
+/// Larger files are ignored: they are tables and archives, not text that people wrote.
 const MOST_BYTES: u64 = 512 << 10;
 
 /// What is looked for in it: in many of the files, in few lines of each.

@@ -48,7 +48,7 @@ const ASYNC_DIO: u32 = 1 << 15;
 const MAX_PAGES: u32 = 1 << 22;
 /// There is a second word of flags.
 const INIT_EXT: u32 = 1 << 30;
-/// What is asked for, as far as the kernel offers it.
+/// What is requested, as far as the kernel offers it.
 const WANTED: u32 = ASYNC_READ | BIG_WRITES | ASYNC_DIO | MAX_PAGES;
 /// Without these, requests are too small or wait for each other.
 const NEEDED: u32 = ASYNC_DIO | MAX_PAGES;
@@ -94,7 +94,7 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 impl InHeader {
-    /// Reads the header of a request; `None` where it is too short for one.
+    /// Reads the header of a request; `None` if it is too short for one.
     pub(super) fn parse(request: &[u8]) -> Option<Self> {
         if request.len() < IN_HEADER {
             return None;
@@ -288,11 +288,11 @@ impl Reply {
     }
 
     /// Reply to INIT, the kernel's `request` being the whole first request, with requests of
-    /// up to `max_io` bytes of data, and whether they come over io_uring: only where `uring`
+    /// up to `max_io` bytes of data, and whether they come over io_uring: only if `uring`
     /// asks for it and the kernel offers it.
     ///
     /// # Errors
-    /// [`HandshakeError`] where the kernel is too old.
+    /// [`HandshakeError`] if the kernel is too old.
     pub(super) fn init(
         request: &[u8],
         max_io: u32,

@@ -17,7 +17,7 @@ pub(super) const REQUEST_AT: usize = PAGE_SIZE - BEFORE_DATA;
 /// Where a WRITE's data starts.
 pub(super) const DATA_AT: usize = PAGE_SIZE;
 
-/// A page for a request's head and so many bytes for data, resident and (where the system
+/// A page for a request's head and so many bytes for data, resident and (if the system
 /// allows) locked from the start.
 pub(super) struct Buffer {
     mapping: Mapping,

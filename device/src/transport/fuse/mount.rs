@@ -51,7 +51,7 @@ fn open_fuse() -> Result<File, DeviceError> {
 impl Mount {
     /// Mounts at `path`, a new regular file that is made for it (and its directories of mode
     /// 0700 with it), and shakes hands with the kernel: on requests of up to `max_io` bytes of
-    /// data, and (where `uring` asks for it and the kernel offers it) on io_uring. Nobody
+    /// data, and (if `uring` asks for it and the kernel offers it) on io_uring. Nobody
     /// serves requests yet.
     pub(super) fn new(
         path: &Path,
@@ -129,8 +129,8 @@ impl Mount {
     /// session end.
     pub(super) fn unmount(&mut self) -> Result<(), DeviceError> {
         if self.mounted {
-            // FORCE ends the connection even where another mount namespace has a copy of the
-            // mount; DETACH takes it away even where the file is open.
+            // FORCE ends the connection even if another mount namespace has a copy of the
+            // mount; DETACH takes it away even if the file is open.
             match rustix::mount::unmount(&self.path, UnmountFlags::FORCE | UnmountFlags::DETACH) {
                 Ok(()) => {}
                 // Somebody else has unmounted it.

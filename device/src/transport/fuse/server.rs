@@ -85,22 +85,22 @@ impl Server {
         };
         // What does not come over the rings: interrupts, which need no answer.
         server.read(job, &connection, buffer, "io".to_owned())?;
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let fuse = Arc::new(connection.try_clone()?);
         drop(connection);
         for (n, queues) in queues.into_iter().enumerate() {
-            let (fuse, tell) = (Arc::clone(&fuse), tell.clone());
+            let (fuse, sender) = (Arc::clone(&fuse), sender.clone());
             let path = PathBuf::from(job.path);
             server.spawn(job, format!("io-{n}"), move || {
                 queues.run(fuse, &path, move |registered| {
-                    // The receiver is gone only where another thread has failed.
-                    let _ = tell.send(registered);
+                    // The receiver is gone only if another thread has failed.
+                    let _ = sender.send(registered);
                 });
             })?;
         }
         // From here on only the rings hold the connection.
-        drop((fuse, tell));
-        let registered: io::Result<()> = told.iter().collect();
+        drop((fuse, sender));
+        let registered: io::Result<()> = receiver.iter().collect();
         registered.map_err(|e| DeviceError::system("register FUSE's io_uring queues", e, None))?;
         Ok(server)
     }

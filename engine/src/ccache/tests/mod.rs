@@ -65,16 +65,16 @@ fn fault(
 ) -> bool {
     let mut got = [0; PAGE_SIZE];
     match cache.read(worker, file, index, &mut got) {
-        Found::Here => {
+        Lookup::Hit => {
             assert!(got == source(), "page {index} is what SOURCE has");
             true
         }
-        Found::Absent => {
-            if cache.ask(file, index, true) == Verdict::TakeIn {
-                cache.add(worker, file, index, &source(), Read::Asked, || true);
+        Lookup::Miss => {
+            if cache.should_admit(file, index, true) == Decision::Admit {
+                cache.insert(worker, file, index, &source(), Read::Demand, || true);
             }
             false
         }
-        Found::Corrupt => panic!("page {index} is corrupt"),
+        Lookup::Corrupt => panic!("page {index} is corrupt"),
     }
 }

@@ -1,4 +1,4 @@
-//! What is taken in, and what is dropped.
+//! What is admitted, and what is evicted.
 
 use std::vec::Vec;
 
@@ -35,9 +35,9 @@ fn what_is_read_faster_than_compressed_is_taken_in_only_when_it_comes_back() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);
     let file = cache.add_file().unwrap();
-    assert!((0..100).all(|i| cache.ask(file, i, false) == Verdict::Pass));
+    assert!((0..100).all(|i| cache.should_admit(file, i, false) == Decision::Bypass));
     assert_eq!(cache.stats().shadows, 100);
-    assert!((0..100).all(|i| cache.ask(file, i, false) == Verdict::TakeIn));
+    assert!((0..100).all(|i| cache.should_admit(file, i, false) == Decision::Admit));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn pinned_pages_fill_the_cache_and_are_then_refused() {
     assert!(pinned > FIT / 8, "{pinned}");
     let mut got = [0; PAGE_SIZE];
     for i in 0..pinned {
-        assert_eq!(cache.peek(&mut worker, file, i, &mut got), Found::Here);
+        assert_eq!(cache.lookup(&mut worker, file, i, &mut got), Lookup::Hit);
         assert!(got == page(i));
     }
     (0..8).for_each(|i| cache.unpin(file, i));
@@ -201,22 +201,33 @@ fn a_corrupt_page_is_dropped_and_never_given_out() {
         fault(&cache, &mut worker, file, i, || page(i));
     }
     let slot = |i| cache.lock().index.find(file, i).unwrap().0;
-    cache.store.confuse(slot(3), slot(4));
+    cache.store.swap_slots(slot(3), slot(4));
     let mut got = [0; PAGE_SIZE];
-    assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Corrupt);
+    assert_eq!(cache.read(&mut worker, file, 3, &mut got), Lookup::Corrupt);
     assert_eq!(cache.stats().corrupt, 1);
-    assert_eq!(cache.read(&mut worker, file, 3, &mut got), Found::Absent);
+    assert_eq!(cache.read(&mut worker, file, 3, &mut got), Lookup::Miss);
 }
 
 #[test]
 fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
     let cache = cache(MIB);
     let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
-    assert_eq!(cache.ask_ahead(file, 5), Verdict::Pass, "nobody needs it");
+    assert_eq!(
+        cache.should_admit_readahead(file, 5),
+        Decision::Bypass,
+        "nobody needs it"
+    );
     cache.set_reclaiming(true);
     let mut ahead = 0;
-    while ahead < FIT && cache.ask_ahead(file, ahead) == Verdict::TakeIn {
-        cache.add(&mut worker, file, ahead, &page(ahead), Read::Ahead, || true);
+    while ahead < FIT && cache.should_admit_readahead(file, ahead) == Decision::Admit {
+        cache.insert(
+            &mut worker,
+            file,
+            ahead,
+            &page(ahead),
+            Read::Readahead,
+            || true,
+        );
         ahead += 1;
     }
     assert!((FIT / 8..FIT).contains(&ahead), "{ahead}");
@@ -265,19 +276,19 @@ fn a_page_that_changes_while_it_is_stored_is_not_taken_in() {
     let cache = cache(MIB);
     let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     cache.set_reclaiming(true);
-    assert_eq!(cache.ask(file, 3, true), Verdict::TakeIn);
+    assert_eq!(cache.should_admit(file, 3, true), Decision::Admit);
     let empty = cache.stats().store.compr_bytes;
     let asked = core::cell::Cell::new(0);
     let right_at_first = || asked.replace(asked.get() + 1) == 0;
-    let added = cache.add(&mut worker, file, 3, &page(3), Read::Asked, right_at_first);
-    assert_eq!((added, asked.get()), (Added::Passed, 2));
+    let added = cache.insert(&mut worker, file, 3, &page(3), Read::Demand, right_at_first);
+    assert_eq!((added, asked.get()), (Inserted::Bypassed, 2));
     let stats = cache.stats();
     assert_eq!((stats.admitted, stats.shadows), (0, 1));
     assert_eq!(stats.store.compr_bytes, empty);
     assert!(!cache.holds(file, 3));
     // Its place is free again: for whoever asks next, and when the file goes.
-    assert_eq!(cache.ask(file, 3, true), Verdict::TakeIn);
-    let added = cache.add(&mut worker, file, 3, &page(4), Read::Asked, || true);
-    assert_eq!((added, cache.forget(file, 0, 9)), (Added::Held, 1));
+    assert_eq!(cache.should_admit(file, 3, true), Decision::Admit);
+    let added = cache.insert(&mut worker, file, 3, &page(4), Read::Demand, || true);
+    assert_eq!((added, cache.forget(file, 0, 9)), (Inserted::Cached, 1));
     assert_eq!(cache.known(file), 0);
 }

@@ -26,7 +26,7 @@ fn read(cache: &TestCache, worker: &mut Worker, file: &File, index: u64) {
     );
     let mut got = [0; PAGE_SIZE];
     match cache.read(worker, file.id, index, &mut got) {
-        Found::Here => {
+        Lookup::Hit => {
             let latest = file.begun[at].load(Ordering::SeqCst);
             let right = (ended..=latest).any(|version| got == page(seed(index, version)));
             assert!(
@@ -34,13 +34,15 @@ fn read(cache: &TestCache, worker: &mut Worker, file: &File, index: u64) {
                 "page {index} is of none of the versions {ended} to {latest}"
             );
         }
-        Found::Absent if ended == begun && cache.ask(file.id, index, true) == Verdict::TakeIn => {
+        Lookup::Miss
+            if ended == begun && cache.should_admit(file.id, index, true) == Decision::Admit =>
+        {
             let content = page(seed(index, begun));
             let unchanged = || file.begun[at].load(Ordering::SeqCst) == begun;
-            cache.add(worker, file.id, index, &content, Read::Asked, unchanged);
+            cache.insert(worker, file.id, index, &content, Read::Demand, unchanged);
         }
-        Found::Absent => {}
-        Found::Corrupt => panic!("page {index} is corrupt"),
+        Lookup::Miss => {}
+        Lookup::Corrupt => panic!("page {index} is corrupt"),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::page::Page;
 const READ: usize = 1 + 16 + 2;
 const WRITTEN: usize = 16 + 18;
 
-/// Restores a page; `None` where `chunk` is not a block of exactly 4096 bytes.
+/// Restores a page; `None` if `chunk` is not a block of exactly 4096 bytes.
 pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
     let start = chunk.as_ptr();

@@ -115,7 +115,7 @@ proptest! {
             let at = at.index(chunk.len());
             chunk[at] = byte;
         }
-        // Where both decoders read it, they read the same.
+        // If both decoders read it, they read the same.
         if let Some(ours) = page_of(CodecSpec::LZ4, &chunk) {
             let theirs = lz4_flex::block::decompress(&chunk, PAGE_SIZE);
             prop_assert!(theirs.is_ok_and(|theirs| theirs == *ours));

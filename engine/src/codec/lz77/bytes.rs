@@ -53,7 +53,7 @@ pub(in crate::codec) unsafe fn copy<const N: usize>(from: *const u8, to: *mut u8
 
 /// Reads the continuation of a length: bytes of 255 and one that is less, added up.
 ///
-/// `at` is moved past it. `None` where `chunk` ends before the last byte, or where the sum
+/// `at` is moved past it. `None` if `chunk` ends before the last byte, or if the sum
 /// passes what a page can hold. LZ4 adds bytes as they are. LZO writes a zero for each 255,
 /// see [`zero_run`].
 #[inline]

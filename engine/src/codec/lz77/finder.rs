@@ -89,10 +89,10 @@ pub(in crate::codec) trait Format {
     fn short_match(out: &mut [u8], len: usize, distance: usize, length: usize) -> Option<usize>;
 
     /// Does what [`short`](Self::short) does for any sequence whose match starts 17 bytes before the
-    /// page's end or earlier. `None` where `out` is full.
+    /// page's end or earlier. `None` if `out` is full.
     fn long(page: &Page, out: &mut [u8], len: usize, sequence: Packed) -> Option<usize>;
 
-    /// Does what [`short`](Self::short) does for any sequence, each byte checked. `None` where `out`
+    /// Does what [`short`](Self::short) does for any sequence, each byte checked. `None` if `out`
     /// is full.
     fn any(page: &Page, out: &mut [u8], len: usize, sequence: Packed) -> Option<usize>;
 
@@ -256,7 +256,7 @@ fn match_start(page: &Page, anchor: usize, at: usize, before: usize) -> usize {
     at
 }
 
-/// [`match_start`] where the byte before is known to be equal too. Every position is looked at as
+/// [`match_start`] if the byte before is known to be equal too. Every position is looked at as
 /// long as the search is patient, so that is rare.
 #[cold]
 #[inline(never)]

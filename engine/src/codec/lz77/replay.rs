@@ -72,7 +72,7 @@ impl<'a> Output<'a> {
         distance.wrapping_sub(WORD) <= self.past
     }
 
-    /// Appends `length` literals that stand at `at` in `chunk`; `None` where either ends
+    /// Appends `length` literals that stand at `at` in `chunk`; `None` if either ends
     /// before.
     #[inline(always)]
     pub(in crate::codec) fn literals(
@@ -184,7 +184,7 @@ impl<'a> Output<'a> {
         self.advance(length);
     }
 
-    /// Appends a match of any length and distance; `None` where it starts before the page or
+    /// Appends a match of any length and distance; `None` if it starts before the page or
     /// passes its end.
     #[inline(always)]
     pub(in crate::codec) fn copy_match(&mut self, distance: usize, length: usize) -> Option<()> {

@@ -19,7 +19,7 @@ impl<'a> Writer<'a> {
         self.len
     }
 
-    /// Appends a byte; `None` where there is no room.
+    /// Appends a byte; `None` if there is no room.
     #[inline]
     pub(in crate::codec) fn byte(&mut self, byte: u8) -> Option<()> {
         *self.out.get_mut(self.len)? = byte;
@@ -27,7 +27,7 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// Appends bytes; `None` where there is no room for all.
+    /// Appends bytes; `None` if there is no room for all.
     #[inline]
     pub(in crate::codec) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         let end = self.len + bytes.len();
@@ -36,7 +36,7 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// Sets bits of the byte `back` before the end; `None` where there is none.
+    /// Sets bits of the byte `back` before the end; `None` if there is none.
     #[inline]
     pub(in crate::codec) fn or(&mut self, back: usize, bits: u8) -> Option<()> {
         *self.out.get_mut(self.len.checked_sub(back)?)? |= bits;

@@ -209,7 +209,7 @@ fn literals(writer: &mut Writer<'_>, literals: &[u8]) -> Option<()> {
     writer.bytes(literals)
 }
 
-/// Writes an instruction with a length: in its low bits where it is at most `most`, else in
+/// Writes an instruction with a length: in its low bits if it is at most `most`, else in
 /// bytes that follow.
 fn field(writer: &mut Writer<'_>, instruction: u8, length: usize, most: usize) -> Option<()> {
     if length <= most {

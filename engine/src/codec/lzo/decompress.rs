@@ -12,7 +12,7 @@ const MANY: usize = 4;
 const READ: usize = 3 + 18;
 const WRITTEN: usize = 18 + 4;
 
-/// Restores a page; `None` where `chunk` is not a stream of exactly 4096 bytes.
+/// Restores a page; `None` if `chunk` is not a stream of exactly 4096 bytes.
 pub(in crate::codec) fn decompress(chunk: &[u8], page: &mut Page) -> Option<()> {
     let mut out = Output::new(page);
     // Before this, READ bytes can be read without a check.

@@ -155,7 +155,7 @@ proptest! {
             let at = at.index(chunk.len());
             chunk[at] = byte;
         }
-        // Where both decoders read it, they read the same.
+        // If both decoders read it, they read the same.
         if let (Some(ours), Some(theirs)) = (page_of(CodecSpec::LZO, &chunk), oracle(&chunk)) {
             prop_assert!(ours == theirs);
         }

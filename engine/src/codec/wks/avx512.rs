@@ -290,7 +290,7 @@ fn put(page: &mut Page, block: usize, words: __m512i) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), words) };
 }
 
-/// Decodes where words refer to words of their own block: the stride is less than 16, and
+/// Decodes when words refer to words of their own block: the stride is less than 16, and
 /// `1 << STEPS` strides are at least 16.
 ///
 /// Changes are put together, each lane's with that of the lane one stride before, then two
@@ -332,7 +332,7 @@ unsafe fn near<const STEPS: usize>(chunk: &Chunk<'_>, streams: &mut Streams, pag
     }
 }
 
-/// Decodes where the stride is 16 or more.
+/// Decodes when the stride is 16 or more.
 ///
 /// # Safety
 /// As for [`Streams::next`], for all blocks of `chunk`.

@@ -48,13 +48,13 @@ impl Far {
     /// Looks up the far words of those words of a group that may profit, `sought`; the groups
     /// before were looked at. What `places` and `words` hold of others is undefined.
     ///
-    /// Tells what is true of them where `TELL` is true; vectors do that faster, with `words`, which
+    /// Tells what is true of them if `WITH_FACTS` is true; vectors do that faster, with `words`, which
     /// are noted for them.
     ///
     /// # Panics
     /// If there is no such group.
     #[inline(always)]
-    pub(super) fn look_up<const TELL: bool>(
+    pub(super) fn look_up<const WITH_FACTS: bool>(
         &mut self,
         page: &Page,
         group: usize,
@@ -80,7 +80,7 @@ impl Far {
                 let far = u32::from_le_bytes(unsafe { *words.get_unchecked(usize::from(place)) });
                 self.hashes[i] = hash as u16;
                 self.places[i] = place;
-                if TELL {
+                if WITH_FACTS {
                     // Out of reach, a bit above the low eight is set.
                     let back = (first as u32).wrapping_sub(1 + u32::from(place));
                     let differ = (word ^ far) | (back & !(REACH - 1));
@@ -105,7 +105,7 @@ impl Far {
         found
     }
 
-    /// How far before the word before its block a word's far word is; above [`REACH`] where it is
+    /// How far before the word before its block a word's far word is; above [`REACH`] if it is
     /// in the first block or none.
     #[inline(always)]
     pub(super) fn back(&self, group: usize, i: usize) -> u16 {

@@ -87,7 +87,7 @@ pub(super) struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Takes a chunk of words apart; `None` where it is none or has not the length that its
+    /// Takes a chunk of words apart; `None` if it is none or has not the length that its
     /// planes ask for. `third`, all 0, gets the third plane.
     #[inline(always)]
     pub(super) fn parse(chunk: &'a [u8], third: &'a mut Plane) -> Option<Self> {
@@ -224,7 +224,7 @@ impl Parts {
         HEAD + far + 2 * (WORDS / 8) + self.counts.stream_len()
     }
 
-    /// Writes the chunk; `None` where it does not fit.
+    /// Writes the chunk; `None` if it does not fit.
     pub(super) fn write(&self, stride: usize, out: &mut [u8]) -> Option<usize> {
         let len = self.chunk_len();
         let mut rest = out.get_mut(..len)?;

@@ -4,7 +4,7 @@
 //! A page goes to lz4 at once if no stride makes enough of a sample of it equal, or if it is text
 //! (`choose`). Otherwise its words are put into classes and streams, four blocks at a time, which
 //! make up the chunk (`format`). What is true of each word, and the streams, are the business
-//! of a path for the processor (`avx2`, `avx512`, and `scalar`, with `narrow` where the build target
+//! of a path for the processor (`avx2`, `avx512`, and `scalar`, with `narrow` if the build target
 //! has no vector registers); the choice of classes from it (`classes`) and the search for far words
 //! (`far`) serve all of them.
 
@@ -48,7 +48,7 @@ pub(super) const BALANCED: i8 = 1;
 /// Below so many equal halves, of [`choose::MOST`], the page goes to lz4.
 const FEW_EQUAL: usize = choose::MOST * 35 / 100;
 
-/// Words with so many equal halves are packed well even where they are text.
+/// Words with so many equal halves are packed well even if they are text.
 const MANY_EQUAL: usize = choose::MOST * 5 / 8;
 
 /// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
@@ -105,7 +105,7 @@ pub(super) fn compress(
     parts.write(stride, out)
 }
 
-/// Restores a page; `None` where `chunk` is corrupt.
+/// Restores a page; `None` if `chunk` is corrupt.
 pub(super) fn decompress(
     chunk: &[u8],
     path: Path,

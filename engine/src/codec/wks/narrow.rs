@@ -1,4 +1,4 @@
-//! What the portable path does where the build target has no vector registers: several bytes,
+//! What the portable path does if the build target has no vector registers: several bytes,
 //! halves or words side by side in one of 64 bits.
 
 use super::choose::{BLOCK_BYTES, MOST, PLACES, TEXT_STEP, much_text, sample, strides};

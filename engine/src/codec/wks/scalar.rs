@@ -183,7 +183,7 @@ static KEEP: [Pair; 16] = {
     table
 };
 
-/// Restores the page of a chunk of words; `None` where it is corrupt. `room` is scratch memory.
+/// Restores the page of a chunk of words; `None` if it is corrupt. `room` is scratch memory.
 #[inline(never)]
 pub(super) fn decode(chunk: &[u8], room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Option<()> {
     let mut third = [0; WORDS / 8];
@@ -264,7 +264,7 @@ impl<'a> Streams<'a> {
     }
 
     /// Gives words, which have the values of their references, what the streams have for them.
-    /// `before` is what is before their block; `None` where a far word is before that.
+    /// `before` is what is before their block; `None` if a far word is before that.
     #[inline(always)]
     fn give<const UNIT: usize>(
         &mut self,
@@ -337,7 +337,7 @@ fn near(chunk: &Chunk<'_>, room: &mut [u8; STREAM_ROOM], page: &mut Page) -> Opt
     Some(())
 }
 
-/// Puts the items of the streams to their places; `None` where they are not as many as the
+/// Puts the items of the streams to their places; `None` if they are not as many as the
 /// counts say.
 #[inline(always)]
 fn scatter(chunk: &Chunk<'_>, room: &mut Room) -> Option<()> {
@@ -434,7 +434,7 @@ impl References for PairAndWord {
     }
 }
 
-/// Adds to each word what it keeps of its reference; `None` where a far word lies before the
+/// Adds to each word what it keeps of its reference; `None` if a far word lies before the
 /// page.
 #[inline(always)]
 fn combine<R: References>(chunk: &Chunk<'_>, room: &mut Room, mut references: R) -> Option<()> {

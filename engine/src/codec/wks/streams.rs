@@ -31,7 +31,7 @@ impl Ends {
     }
 
     /// The streams of a chunk, copied to where there is room for a vector behind them; `None`
-    /// where there is not.
+    /// if there is not.
     #[inline(always)]
     pub(super) fn of_chunk(chunk: &Chunk<'_>, room: &mut [u8; STREAM_ROOM]) -> Option<Self> {
         room.get_mut(..chunk.streams.len())?

@@ -20,7 +20,7 @@ fn scratches() -> Vec<Scratch> {
     Path::all(Cpu::current()).map(scratch).collect()
 }
 
-/// The page of a chunk; panics where the paths disagree.
+/// The page of a chunk; panics if the paths disagree.
 fn page_of(chunk: &[u8]) -> Option<Page> {
     let decode = |mut scratch: Scratch| {
         let mut page = [0xEE; PAGE_SIZE];

@@ -90,7 +90,7 @@ impl Model {
             .store
             .table
             .get(index)
-            .and_then(|word| slot::glance(word).0.entry());
+            .and_then(|word| slot::load(word).0.entry());
         matches!(entry, Some(Entry::Backing { .. }))
     }
 
@@ -162,7 +162,7 @@ impl Model {
             let is_new = new.as_deref() == Some(&now[0]);
             let is_old = old.as_deref().unwrap_or(&[0; PAGE_SIZE]) == &now[0];
             prop_assert!(is_new || is_old, "page {} is neither old nor new", i);
-            let holds = self.store.table.get(i).map(slot::glance) != Some((Slot::EMPTY, false))
+            let holds = self.store.table.get(i).map(slot::load) != Some((Slot::EMPTY, false))
                 && self.store.table.get(i).is_some();
             if holds {
                 self.expect.insert(i, Some(Box::new(now[0])));

@@ -131,8 +131,8 @@ fn a_corrupted_chunk_is_an_error_and_never_wrong_bytes() {
     let mut worker = store.try_worker().unwrap();
     store.write(&mut worker, 5, &[page(4, 1)]).unwrap();
     // The chunk of page 5 under page 6: what a stray pointer would do.
-    let said = slot::glance(store.table.get(5).unwrap()).0;
-    let empty = slot::replace(store.table.get_to_write(6).unwrap(), said, |_| ()).unwrap();
+    let current = slot::load(store.table.get(5).unwrap()).0;
+    let empty = slot::replace(store.table.get_to_write(6).unwrap(), current, |_| ()).unwrap();
     assert_eq!(empty.slot(), Slot::EMPTY);
     assert_eq!(
         read(&store, &mut worker, 6),

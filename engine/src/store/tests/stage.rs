@@ -40,7 +40,7 @@ fn a_batch_is_seen_once_it_is_committed() {
     store.write(&mut reader, 3, &[mixed(99)]).unwrap();
     for index in 1..5 {
         let staged = store.stage_page(&mut worker, index, &mixed(index));
-        assert_eq!(staged, Ok(Staged::Waits));
+        assert_eq!(staged, Ok(Staged::Queued));
     }
     assert_eq!(read(&store, &mut reader, 1), [0; PAGE_SIZE]);
     assert_eq!(read(&store, &mut reader, 3), mixed(99));
@@ -62,7 +62,7 @@ fn a_batch_is_full_by_pages_and_by_bytes() {
     let mut batch = |page: fn(u64) -> Page| {
         let waits = |index: &u64| {
             let staged = store.stage_page(&mut worker, *index, &page(*index));
-            staged.unwrap() == Staged::Waits
+            staged.unwrap() == Staged::Queued
         };
         let count = (0..64).take_while(waits).count();
         store.commit(&mut worker).unwrap();
@@ -165,6 +165,6 @@ fn with_a_backing_store_pages_are_written_alone() {
     let mut worker = store.try_worker().unwrap();
     assert_eq!(
         store.stage_page(&mut worker, 1, &mixed(3)),
-        Ok(Staged::Alone)
+        Ok(Staged::Unbatched)
     );
 }

@@ -106,7 +106,7 @@ impl Model {
         let in_transit = self.pending(index).is_some();
         match written {
             Ok(Written::InTransit) => prop_assert!(in_transit),
-            Ok(Written::Held) => {
+            Ok(Written::Stored) => {
                 prop_assert!(!in_transit);
                 self.expect.insert(index, Some(page));
             }
@@ -169,7 +169,7 @@ impl Model {
         };
         let number = self.worker.number();
         match loaded {
-            Ok(Loaded::Here) => prop_assert!(Some(page) == expected, "page {index}"),
+            Ok(Loaded::Restored) => prop_assert!(Some(page) == expected, "page {index}"),
             Ok(Loaded::InBacking(seen)) => {
                 let found = self.disk[&index];
                 let verified = self.store.verify(number, index, seen, &found);
@@ -272,7 +272,7 @@ impl Caller<'_> {
                 .write_page(&mut self.worker, index, page)
                 .unwrap()
             {
-                Written::Held => return,
+                Written::Stored => return,
                 Written::ToBacking(transit) => {
                     return self.io.send((transit, Box::new(*page))).unwrap();
                 }
@@ -289,7 +289,7 @@ impl Caller<'_> {
                 .read_page(&mut self.worker, index, &mut page)
                 .unwrap()
             {
-                Loaded::Here => return page,
+                Loaded::Restored => return page,
                 Loaded::InTransit => thread::yield_now(),
                 Loaded::InBacking(seen) => {
                     page = **self.disk.lock().get(&index).expect("it was written");

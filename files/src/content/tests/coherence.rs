@@ -51,7 +51,7 @@ fn what_was_read_before_a_change_was_seen_is_not_taken_in_after_it() {
     let contents = Contents::untuned(&options(directory.path(), Mode::Through));
     let file = open(&contents, &path);
     contents.shared.cache.set_reclaiming(true);
-    // From the disk, so that it is slow enough to be taken in; but before it is, right after the
+    // From the disk, so that it is slow enough to be admitted; but before it is, right after the
     // answer, the change is seen.
     file.source.sync_all().unwrap();
     source::drop_behind(&file.source, 0, 0);
@@ -152,7 +152,7 @@ fn of_a_slow_source_more_is_read_than_asked_for() {
     twice(4096 * 3);
     assert_eq!(cache.stats().admitted, 1, "SOURCE is fast");
     // Now it is slow.
-    contents.shared.tuner.missed(Duration::from_secs(1), 1);
+    contents.shared.tuner.record_miss(Duration::from_secs(1), 1);
     twice(4096 * 5);
     assert_eq!(
         cache.stats().admitted,

@@ -170,9 +170,9 @@ fn step(
         }
         Op::Reclaim(reclaims) => {
             contents.shared.cache.set_reclaiming(reclaims);
-            // A slow SOURCE, at times: then more is read than is asked for.
+            // A slow SOURCE, at times: then it is read ahead.
             let time = Duration::from_millis(u64::from(reclaims) * 100);
-            contents.shared.tuner.missed(time, 1);
+            contents.shared.tuner.record_miss(time, 1);
         }
     }
     assert_eq!(file.content.size(), model.0.len() as u64, "{op:?}");

@@ -150,7 +150,7 @@ unsafe fn free_sized(memory: *mut c_void) {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_alloc(size: usize, align: usize) -> *mut c_void {
-    // SAFETY: any size may be asked for.
+    // SAFETY: any size may be requested.
     unsafe { sized(size, align, false) }
 }
 
@@ -162,7 +162,7 @@ unsafe extern "C" fn rzk_free(memory: *mut c_void) {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_table_alloc(size: usize) -> *mut c_void {
-    // SAFETY: any size may be asked for.
+    // SAFETY: any size may be requested.
     unsafe { sized(size, 4096, true) }
 }
 
@@ -185,7 +185,7 @@ extern "C" fn rzk_ram_bytes() -> u64 {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_frame_alloc(_: bool) -> *mut c_void {
-    // SAFETY: any size may be asked for.
+    // SAFETY: any size may be requested.
     unsafe { sized(FRAME_SIZE, 4096, false) }
 }
 

@@ -18,12 +18,12 @@ const ALIGNMENT: u64 = 32;
 const PROLOGUE: usize = 12;
 
 /// A return that is not the kernel's return thunk cannot be patched: "Unpatched return thunk in
-/// use", and no protection where a processor needs it.
+/// use", and no protection if a processor needs it.
 pub(super) fn bare_returns(code: &Code) -> Vec<Violation> {
     let mut found = Vec::new();
     for function in &code.functions {
         let returns = |i: &Instruction| matches!(i.mnemonic(), Mnemonic::Ret | Mnemonic::Retf);
-        // The thunk itself, where a module brings one.
+        // The thunk itself, if a module brings one.
         let thunk = function.symbol.starts_with("__x86_");
         if !thunk && function.instructions().iter().any(returns) {
             found.push(violation("return", function, "has a bare ret"));
@@ -93,7 +93,7 @@ pub(super) fn realigned(code: &Code) -> Vec<Violation> {
 }
 
 /// A function that is called by its address, or from another object, must begin with ENDBR64
-/// where the kernel checks indirect calls (`#CP` otherwise).
+/// if the kernel checks indirect calls (`#CP` otherwise).
 pub(super) fn endbr(code: &Code) -> Vec<Violation> {
     let taken: BTreeSet<&str> = code
         .relocations

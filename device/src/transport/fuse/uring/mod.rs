@@ -19,7 +19,7 @@ pub(super) use queues::Queues;
 
 use crate::error::DeviceError;
 
-/// The error where the kernel does not speak FUSE over io_uring.
+/// The error if the kernel does not speak FUSE over io_uring.
 pub(super) fn unsupported(reason: &str) -> DeviceError {
     DeviceError::system(
         "use FUSE over io_uring",

@@ -28,7 +28,7 @@ pub(crate) fn exists() -> bool {
 /// Keeps the parameter on during a handshake. When it is dropped, the parameter is as it was
 /// before.
 pub(in super::super) struct Handshake {
-    /// The parameter, locked, where this value has switched it on.
+    /// The parameter, locked, if this value has switched it on.
     switched: Option<File>,
 }
 

@@ -129,7 +129,7 @@ impl Decoder<'_> {
     }
 
     /// The words of a half that have a bit in the third plane, and the row of their lanes; `None`
-    /// where there are none.
+    /// if there are none.
     ///
     /// # Safety
     /// The processor must have AVX2. All blocks before this half's must be in `page`.
@@ -215,8 +215,8 @@ impl Decoder<'_> {
 /// The words of a page at `places`, their numbers modulo a page's, for the lanes of a set, which
 /// is not empty; what the others hold is undefined.
 ///
-/// One by one: `vpgatherdd` is slow where processors are protected from each other's data in it
-/// (Intel, CVE-2022-40982), and wrong in QEMU 7.2 where the numbers are in registers 8 to 15.
+/// One by one: `vpgatherdd` is slow if processors are protected from each other's data in it
+/// (Intel, CVE-2022-40982), and wrong in QEMU 7.2 if the numbers are in registers 8 to 15.
 ///
 /// # Safety
 /// The processor must have AVX2 and BMI 1.
@@ -291,7 +291,7 @@ fn put(page: &mut Page, half: usize, words: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), words) };
 }
 
-/// Decodes where words refer to words of their own half: the stride is less than 8, and
+/// Decodes when words refer to words of their own half: the stride is less than 8, and
 /// `1 << STEPS` strides are at least 8. See the function of this name for AVX-512.
 ///
 /// # Safety
@@ -333,7 +333,7 @@ unsafe fn near<const STEPS: usize>(
     decoder.bad
 }
 
-/// The half that is so many halves before one; where that is before the page, one of the page's last
+/// The half that is so many halves before one; if that is before the page, one of the page's last
 /// [`MAX_STRIDE`] words.
 fn before(half: usize, halves: usize) -> usize {
     half.wrapping_sub(halves) % (2 * BLOCKS)
@@ -345,7 +345,7 @@ fn zero_end(page: &mut Page) {
     page[PAGE_SIZE - 4 * MAX_STRIDE..].fill(0);
 }
 
-/// Decodes where the stride is so many whole halves of blocks.
+/// Decodes when the stride is so many whole halves of blocks.
 ///
 /// # Safety
 /// As for [`Decoder::items`], for all of a chunk.
@@ -362,7 +362,7 @@ unsafe fn whole(halves: usize, mut decoder: Decoder<'_>, page: &mut Page) -> __m
     decoder.bad
 }
 
-/// Decodes where the stride is 8 or more.
+/// Decodes when the stride is 8 or more.
 ///
 /// # Safety
 /// As for [`Decoder::items`], for all of a chunk.

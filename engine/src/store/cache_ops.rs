@@ -1,19 +1,19 @@
-//! Single slots, as a cache works on them: compress first, then place under the cache's lock.
+//! What a cache does with single slots: compress first, then store the chunk, then commit it.
 
 use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
-use super::read::unpack;
+use super::read::decompress_chunk;
 use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
 use crate::codec::CodecId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{Page, fill, same_filled};
 use crate::pool::{Full, Room};
-use crate::slot::{self, ChunkRef, Entry, Held, Slot};
+use crate::slot::{self, ChunkRef, Entry, Slot, SlotGuard};
 
 /// A page, compressed, that has no place yet.
 #[derive(Debug)]
-pub(crate) struct Packed<'a> {
+pub(crate) struct CompressedPage<'a> {
     content: Content<'a>,
     number: usize,
 }
@@ -24,9 +24,9 @@ enum Content<'a> {
     Chunk { codec: CodecId, bytes: &'a [u8] },
 }
 
-impl Packed<'_> {
+impl CompressedPage<'_> {
     /// Whether the page does not compress: its chunk would be the page itself.
-    pub(crate) fn is_raw(&self) -> bool {
+    pub(crate) fn is_incompressible(&self) -> bool {
         matches!(
             self.content,
             Content::Chunk {
@@ -37,12 +37,12 @@ impl Packed<'_> {
     }
 }
 
-/// What a slot names, while it cannot change.
-pub(crate) enum Cell<'a> {
+/// What a slot holds, while it cannot change.
+pub(crate) enum SlotContents<'a> {
     /// The page is held by the slot itself.
     Same(u64),
     /// A chunk, which stays for as long as this lives.
-    Chunk(Held<'a, AtomicU64>),
+    Chunk(SlotGuard<'a, AtomicU64>),
     /// Not held.
     Absent(Slot),
     /// Somebody else holds the slot: try again.
@@ -51,7 +51,11 @@ pub(crate) enum Cell<'a> {
 
 impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Compresses a page.
-    pub(crate) fn pack<'a>(&self, worker: &'a mut Worker<H::Codecs>, page: &'a Page) -> Packed<'a> {
+    pub(crate) fn compress_page<'a>(
+        &self,
+        worker: &'a mut Worker<H::Codecs>,
+        page: &'a Page,
+    ) -> CompressedPage<'a> {
         let number = worker.number;
         let repeated = same_filled(page);
         let content = match repeated.and_then(Slot::same) {
@@ -61,21 +65,25 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 Content::Chunk { codec, bytes }
             }
         };
-        Packed { content, number }
+        CompressedPage { content, number }
     }
 
-    /// Stores what a page was compressed to, for slot `index`. To be given to [`Store::commit_packed`] or
-    /// [`Store::take_back`].
+    /// Stores what a page was compressed to, for slot `index`. To be given to [`Store::commit_chunk`] or
+    /// [`Store::release_chunk`].
     ///
     /// # Errors
     /// [`Full`].
-    pub(crate) fn place_packed(&self, index: u32, packed: &Packed<'_>) -> Result<Slot, Full> {
-        Ok(match packed.content {
+    pub(crate) fn store_chunk(
+        &self,
+        index: u32,
+        compressed: &CompressedPage<'_>,
+    ) -> Result<Slot, Full> {
+        Ok(match compressed.content {
             Content::Slot(slot) => slot,
             Content::Chunk { codec, bytes } => {
                 let place =
                     self.pool
-                        .insert(&self.host, packed.number, index, bytes, Room::Held)?;
+                        .insert(&self.host, compressed.number, index, bytes, Room::Held)?;
                 let length = bytes.len();
                 Slot::chunk(ChunkRef {
                     place,
@@ -86,28 +94,28 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         })
     }
 
-    /// Makes slot `index` say what was placed for it, and frees what it said.
-    pub(crate) fn commit_packed(&self, packed: &Packed<'_>, index: u32, placed: Slot) {
-        let shard = self.counters.shard(packed.number);
+    /// Commits to slot `index` what was stored for it, and frees what the slot held.
+    pub(crate) fn commit_chunk(&self, compressed: &CompressedPage<'_>, index: u32, placed: Slot) {
+        let shard = self.counters.shard(compressed.number);
         shard.add(&shard.writes, 1);
         self.set(shard, index, placed);
-        self.end_rest();
+        self.end_idle();
     }
 
-    /// Frees what was placed for a slot that does not get it.
-    pub(crate) fn take_back(&self, placed: Slot) {
+    /// Frees what was stored for a slot but not committed.
+    pub(crate) fn release_chunk(&self, placed: Slot) {
         self.pool.take_back(&self.host, placed);
     }
 
-    /// Frees what slot `index` says, and makes it say `new`, which names no chunk. If somebody
-    /// holds the slot, nothing is done. Returns whether it was.
+    /// Frees what slot `index` holds, and stores `new` in it, which names no chunk. Does nothing if
+    /// the slot is locked. Returns whether it was done.
     pub(crate) fn clear(&self, index: u32, new: Slot) -> bool {
         let shard = self.counters.shared();
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
             return false;
         };
-        let (said, _) = slot::glance(word);
-        match slot::try_lock(word, said) {
+        let (current, _) = slot::load(word);
+        match slot::try_lock(word, current) {
             Some(held) => {
                 self.exchange(shard, held, new);
                 true
@@ -116,42 +124,42 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Makes slot `index` say `new`, once nobody holds it, and frees what it said.
+    /// Stores `new` in slot `index`, once it is unlocked, and frees what it held.
     fn set(&self, shard: &Shard, index: u32, new: Slot) {
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
             return;
         };
-        let held = slot::lock(word, |attempt| self.host.relax(attempt));
+        let held = slot::lock(word, |attempt| self.host.backoff(attempt));
         self.exchange(shard, held, new);
     }
 
-    /// Takes hold of what slot `index` names, without waiting.
-    pub(crate) fn cell(&self, index: u32) -> Cell<'_> {
+    /// The contents of slot `index`, which is locked if it names a chunk. Does not wait.
+    pub(crate) fn slot_contents(&self, index: u32) -> SlotContents<'_> {
         let Some(word) = self.table.get(u64::from(index)) else {
-            return Cell::Absent(Slot::EMPTY);
+            return SlotContents::Absent(Slot::EMPTY);
         };
-        let (said, busy) = slot::glance(word);
-        match said.entry() {
-            Some(Entry::Same(word)) if !busy => Cell::Same(word),
+        let (current, busy) = slot::load(word);
+        match current.entry() {
+            Some(Entry::Same(word)) if !busy => SlotContents::Same(word),
             Some(Entry::Chunk(_)) if !busy => {
-                slot::try_lock(word, said).map_or(Cell::Busy, Cell::Chunk)
+                slot::try_lock(word, current).map_or(SlotContents::Busy, SlotContents::Chunk)
             }
-            _ if busy => Cell::Busy,
-            _ => Cell::Absent(said),
+            _ if busy => SlotContents::Busy,
+            _ => SlotContents::Absent(current),
         }
     }
 
-    /// Restores the page of a chunk, and lets go of its slot; `None` where it is corrupt.
-    pub(crate) fn open(
+    /// Restores the page of a chunk, and unlocks its slot; `None` if it is corrupt.
+    pub(crate) fn restore_chunk(
         &self,
         worker: &mut Worker<H::Codecs>,
         index: u32,
-        held: Held<'_, AtomicU64>,
+        held: SlotGuard<'_, AtomicU64>,
         page: &mut Page,
     ) -> Option<()> {
-        let restored = held.said().as_chunk().and_then(|chunk| {
+        let restored = held.current().as_chunk().and_then(|chunk| {
             let bytes = self.pool.get(&held, index).ok()?;
-            unpack::<H::Codecs>(&mut worker.scratch, chunk.codec, bytes, page)
+            decompress_chunk::<H::Codecs>(&mut worker.scratch, chunk.codec, bytes, page)
         });
         held.touch();
         let shard = self.counters.shard(worker.number);
@@ -163,18 +171,23 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Fills a page that is held by its slot.
-    pub(crate) fn open_same(&self, worker: &Worker<H::Codecs>, word: u64, page: &mut Page) {
+    pub(crate) fn restore_same_filled(
+        &self,
+        worker: &Worker<H::Codecs>,
+        word: u64,
+        page: &mut Page,
+    ) {
         fill(page, word);
         let shard = self.counters.shard(worker.number);
         shard.add(&shard.reads, 1);
     }
 
-    /// Lets two slots say what the other said: what a stray pointer would do.
+    /// Swaps the values of two slots: what a stray pointer would do.
     #[cfg(all(test, feature = "std"))]
-    pub(crate) fn confuse(&self, one: u32, other: u32) {
+    pub(crate) fn swap_slots(&self, one: u32, other: u32) {
         let word = |index| {
             let word = self.table.get_to_write(u64::from(index)).expect("a slot");
-            (word, slot::glance(word).0)
+            (word, slot::load(word).0)
         };
         let ((one, first), (other, second)) = (word(one), word(other));
         for (word, new, old) in [(one, second, first), (other, first, second)] {

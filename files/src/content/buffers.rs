@@ -1,4 +1,4 @@
-//! What a thread works with while it serves a request: codecs and room for pages.
+//! Buffers of a thread while it serves a request: the codecs' working memory, and pages.
 
 use std::alloc::{Layout, handle_alloc_error};
 
@@ -8,17 +8,17 @@ use parking_lot::Mutex;
 
 use super::cache::Cache;
 
-/// Benches that are kept for the next request.
+/// Buffers that are kept for later requests.
 const KEPT: usize = 16;
 
-/// Codecs and room for pages.
-pub(super) struct Bench {
+/// The codecs' working memory, and pages.
+pub(super) struct Buffers {
     pub(super) worker: Worker,
     pages: Vec<Page>,
 }
 
-impl Bench {
-    /// The codecs, and room for so many pages, whose bytes are what the last request left.
+impl Buffers {
+    /// The codecs' working memory, and so many pages, whose contents are undefined.
     pub(super) fn parts(&mut self, pages: usize) -> (&mut Worker, &mut [Page]) {
         if self.pages.len() < pages {
             self.pages.resize(pages, [0; PAGE_SIZE]);
@@ -27,25 +27,25 @@ impl Bench {
     }
 }
 
-/// The benches of a mount that nobody works at.
+/// The buffers of a mount that no thread uses at the moment.
 #[derive(Default)]
-pub(super) struct Benches(Mutex<Vec<Bench>>);
+pub(super) struct BufferPool(Mutex<Vec<Buffers>>);
 
-impl Benches {
-    /// Works at a bench.
-    pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Bench) -> T) -> T {
+impl BufferPool {
+    /// Calls `work` with buffers of its own.
+    pub(super) fn with<T>(&self, cache: &Cache, work: impl FnOnce(&mut Buffers) -> T) -> T {
         let free = self.0.lock().pop();
-        let mut bench = free.unwrap_or_else(|| Bench {
-            // As where any other memory of the process is refused.
+        let mut buffers = free.unwrap_or_else(|| Buffers {
+            // As when any other allocation of the process fails.
             worker: cache
                 .try_worker()
                 .unwrap_or_else(|_| handle_alloc_error(Layout::new::<Worker>())),
             pages: Vec::new(),
         });
-        let done = work(&mut bench);
+        let done = work(&mut buffers);
         let mut free = self.0.lock();
         if free.len() < KEPT {
-            free.push(bench);
+            free.push(buffers);
         }
         done
     }
