@@ -418,7 +418,6 @@ fn daemon_arguments_and_configuration() {
         ("[[device]]\nnumber = 3\n", ["number 3", "num_devices"]),
         ("num_devices = \n", ["line 1", "num_devices"]),
         ("num_devices = 4\nnonsense = 1\n", ["line 2", "`nonsense`"]),
-        ("group = \"no-such-group\"", ["group", "no-such-group"]),
     ] {
         let config = bed.config(content);
         refused(
@@ -427,6 +426,8 @@ fn daemon_arguments_and_configuration() {
             &[&[&*config], &words[..]].concat(),
         );
     }
+    let config = bed.config("group = \"no-such-group\"");
+    refused(1, &["--config", &config], &["no-such-group", "groupadd"]);
     let config = bed.config(b"log = \"\xff\"\n");
     refused(1, &["--config", &config], &[&config]);
     bed.assert_nothing_left();

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
-use compcache_tests::{Bed, Cgroup, Hog, MIB, Outcome};
+use compcache_tests::{Bed, Cgroup, Hog, MIB, Outcome, Running};
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::types::State;
 use compcached::{Client, ClientError};
@@ -166,11 +166,11 @@ fn readiness_and_stopping_are_told_to_the_service_manager() {
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
     let mut command = bed.command("compcached");
-    let mut child = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    let running = Running::start(command.env("NOTIFY_SOCKET", &path));
     assert_eq!(told(), "READY=1\n");
     // Ready means that it answers at once.
     let mut client = Client::connect_now(&bed.runtime_dir()).unwrap();
     done(&mut client, &Request::Shutdown { force: false });
     assert_eq!(told(), "STOPPING=1\n");
-    assert!(child.wait().unwrap().success());
+    running.finish().success();
 }
