@@ -151,7 +151,7 @@ fn the_helper_of_mount_has_the_exit_statuses_of_mount() {
             0,
             "",
         ),
-        (&[&a, &b, "-sf", "-o", "frob"], 0, "frob is not known"),
+        (&[&a, &b, "-sf", "-o", "frob"], 0, "frob is unknown"),
         (&["--help"], 0, ""),
     ] {
         let mut command = Command::new(&helper);

@@ -1,7 +1,7 @@
-//! Dead slots: learning at once of the swap slots that the kernel frees.
+//! Dead slots: noticing at once which swap slots the kernel frees.
 //!
-//! A loop device hears of freed slots only by discards, of which the kernel makes one for a
-//! whole cluster of 512 slots. If the kernel can be traced by BPF programs and describes its
+//! A loop device learns of freed slots only by discards, which the kernel sends for
+//! whole clusters of 512 slots. If the kernel can be traced by BPF programs and describes its
 //! own types (BTF), this module attaches a small program (`program`) to the function (`hook`) that frees
 //! slots, which notes them in a bitmap (`bits`) that it shares with us; a thread (`watcher`) frees
 //! their pages some milliseconds later. The kernel detaches the program when the last file
@@ -13,7 +13,7 @@
 //! A slot that the kernel has freed may at once be given to another page and be written, while
 //! its bit is still set. Therefore:
 //!
-//! 1. Whoever writes a page takes its bit back (`DeadBits::clear`) after the request was
+//! 1. Whoever writes a page clears its bit (`DeadBits::clear`) after the request was
 //!    received and before anything of it is committed to a slot.
 //! 2. The thread holds the page's slot when it takes the bit (`DeadBits::take`), and empties
 //!    the slot only if the bit was set (`slot::empty_if` of the engine).
@@ -27,11 +27,11 @@
 //! W commits before D locks the slot. The commit is a release and D's lock an acquire of the same
 //! word, so W's step 1 happens before D takes the bit, which is therefore gone: D does
 //! nothing. Say W commits after D has locked the slot. The commit has to wait until D unlocks
-//! it, and replaces whatever D left there. Either way the slot says what W wrote.
+//! it, and replaces whatever D left there. Either way the slot names what W wrote.
 //!
 //! *The bit that D takes was set after W's request.* Then the kernel has freed the slot again: it
-//! does not do so while the page is under writeback, so W was answered, and what it wrote is
-//! needed no more. If yet another write of P follows, the first case holds for that.
+//! does not do so while the page is under writeback, so W has completed, and what it wrote is
+//! no longer needed. If yet another write of P follows, the first case holds for that.
 //!
 //! A write that goes to the backing swap holds the slot during the transfer; D waits for it. The
 //! protocol is model-checked in `engine/tests/slot_protocol.rs`.
@@ -47,12 +47,12 @@
 //!   content that nobody refers to.
 //! - *Other uses of the disk* (`mkfs`, `dd`) report nothing, since no swap area is given by our
 //!   node then, not even one in a file on a file system on our disk (`program`); what they
-//!   write takes bits back as any write.
+//!   write clears bits as any write does.
 //! - *Zero pages and zswap*: the kernel may free slots that it never wrote. They hold nothing.
 //! - *Hibernation* writes slots that it allocates as others, and frees them by the same function.
 //! - *The block device's number* is ours from before the program is attached until after the
 //!   loop device was detached, then the program goes too. Should the number be given to
-//!   another device in between, only pages of a disk that nobody can reach any more are freed.
+//!   another device in between, only pages of a disk that is no longer reachable are freed.
 //! - *Bits that get lost* (the program does not run within itself, the ring is full) only make
 //!   pages stay until their cluster is discarded, or their slot written.
 

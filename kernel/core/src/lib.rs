@@ -1,8 +1,8 @@
 //! The core of `ramzswap.ko`: the engine behind the kernel's calls.
 //!
 //! C (`kernel/shim/`) wraps what the kernel offers, and decides nothing. Everything else is
-//! here: what a device may be told and when, its set-up and end, how a request is served, what
-//! its attributes say. Built as one object without std for the kernel, and with std and a kernel
+//! here: which settings a device accepts and when, its set-up and end, how a request is served, what
+//! its attributes show. Built as one object without std for the kernel, and with std and a kernel
 //! made of a few functions ([`sys`]'s `mock`) for its tests.
 //!
 //! # Locks, outermost first
@@ -17,9 +17,9 @@
 //!
 //! Serving a request takes neither of the first two. Whoever holds a slot or an arena is not
 //! preempted: requests are served with preemption off, threads switch it off around each hold
-//! (`Host::pin`). So whoever waits for a slot, even under the cluster lock, waits for somebody who
-//! is running. No lock is held over I/O: a page on its way to the backing swap is in a state of its
-//! own (in transit), which a free marks and leaves.
+//! (`Host::pin`). So whoever waits for a slot, even under the cluster lock, waits for a holder that
+//! is running. No lock is held over I/O: a page that is being written to the backing swap is in a state of
+//! its own (in transit), which a free marks and leaves.
 //!
 //! # Contexts
 //!
