@@ -17,6 +17,12 @@ by the configuration, by compcache-mount(1) and by mount(8); see mount.compcache
 If it is not started by root it has no devices, only mounts, and does not read \
 /etc/compcache.toml.
 
+It keeps nothing of whoever has started it: it closes inherited descriptors, unblocks all signals, and \
+lifts limits of resources as far as it may. If a limit would kill it later (CPU time) and cannot be lifted, it \
+does not start. SIGHUP and SIGINT stay ignored if they were, as under nohup(1). One that a command has started \
+also takes ordinary priorities and all CPUs, and leaves the command's cgroups; what it cannot leave is a \
+warning in the log and in compcache-status(1).
+
 While a device is used as swap the daemon must not exit: any program that touches a page that is \
 there would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
 that it must itself free, and not to kill it when memory is short. If the kernel refuses \
@@ -96,7 +102,7 @@ Unknown keys are errors.
 /dev/ramzswapN\tThe devices, links to the block devices behind them.";
 
 const DAEMON_SIGNALS: &str = "\
-SIGTERM, SIGINT\tWrite out and unmount every mount (one in use is taken out of the tree all the \
+SIGTERM, SIGINT, SIGHUP\tWrite out and unmount every mount (one in use is taken out of the tree all the \
 same, and the log says so), swap off every device, which brings its pages back into memory, reset \
 all, exit. If dirty pages cannot be written, or swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other swap, \
 then send the signal again. Only with --force does it exit at the second signal anyway, and the \
