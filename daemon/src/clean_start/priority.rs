@@ -28,6 +28,9 @@ const BOUNDS: [(&str, &str); 8] = [
     ("freezer.state", "THAWED"),
 ];
 
+/// Processes and threads that are enough for a daemon. systemd bounds each user by some ten thousand.
+const ENOUGH_PIDS: u64 = 4096;
+
 /// Gives this process ordinary priorities and all CPUs, and takes it out of its starter's cgroups.
 /// Returns a warning for what the system has refused.
 pub(super) fn reset() -> Vec<String> {
@@ -92,7 +95,9 @@ fn bounds(group: &Path) -> impl Iterator<Item = (PathBuf, String)> {
         let path = group.join(file);
         let text = proc::read_or_empty(&path);
         let value = String::from_utf8_lossy(&text).trim().to_owned();
-        (!value.is_empty() && !value.starts_with(free)).then_some((path, value))
+        let is_enough = *file == "pids.max" && value.parse().is_ok_and(|n: u64| n >= ENOUGH_PIDS);
+        let is_free = value.is_empty() || value.starts_with(free) || is_enough;
+        (!is_free).then_some((path, value))
     })
 }
 
@@ -112,7 +117,13 @@ mod tests {
         ] {
             fs::write(group.path().join(file), text).unwrap();
         }
-        let found: Vec<_> = bounds(group.path()).map(|(_, value)| value).collect();
-        assert_eq!(found, ["7", "50000 100000"]);
+        let found = || {
+            bounds(group.path())
+                .map(|(_, value)| value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(), ["7", "50000 100000"]);
+        fs::write(group.path().join("pids.max"), "32129\n").unwrap();
+        assert_eq!(found(), ["50000 100000"]);
     }
 }
