@@ -27,8 +27,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Blocks `signals` in this thread. SIGCHLD is reset to its default, so that children can be
-    /// waited for even if our parent ignored it.
+    /// Blocks `signals` in this thread.
     ///
     /// # Errors
     /// Those of signalfd(2): no descriptors or memory left.
@@ -45,9 +44,6 @@ impl Signals {
             let raw = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
             if raw < 0 {
                 return Err(io::Error::last_os_error());
-            }
-            if signals.contains(&libc::SIGCHLD) {
-                libc::signal(libc::SIGCHLD, libc::SIG_DFL);
             }
             libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
             raw

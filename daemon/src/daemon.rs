@@ -77,7 +77,10 @@ pub fn run(args: DaemonArgs) -> ExitCode {
 }
 
 fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
-    let CleanStart { ignored, warnings } = clean_start(args.detached)?;
+    let CleanStart {
+        ignored,
+        mut warnings,
+    } = clean_start(args.detached)?;
     let uid = rustix::process::geteuid();
     let settings = Settings::new(args, uid.as_raw())?;
     logging::begin(args.verbose, &settings.config.log).map_err(StartError::Log)?;
@@ -98,7 +101,6 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let runtime_dir = RuntimeDir::claim(&settings.runtime_dir)?;
     // Before any thread is started, as threads inherit it. Without devices nobody's memory
     // depends on this process, and without root the kernel would refuse all of it.
-    let mut warnings = warnings;
     if uid.is_root() {
         warnings.extend(process::set_up(&settings.config.process));
     }

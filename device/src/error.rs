@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use compcache_engine::codec::UnknownCodec;
+use compcache_host::remedy;
 
 use crate::recompress::policy::OutOfRange;
 use crate::swap::NoRoom;
@@ -137,7 +138,7 @@ pub enum DeviceError {
         source: io::Error,
     },
     /// A step of making or removing the block device failed.
-    #[error("cannot {action}: {source}{}", suffix(.remedy.as_deref()))]
+    #[error("cannot {action}: {source}{}", remedy::suffix(.remedy.as_deref()))]
     System {
         /// What failed, with its object.
         action: String,
@@ -229,9 +230,4 @@ impl DeviceError {
             remedy: remedy.into().map(str::to_owned),
         }
     }
-}
-
-/// A remedy as it follows a message.
-fn suffix(remedy: Option<&str>) -> String {
-    remedy.map_or_else(String::new, |remedy| format!("; {remedy}"))
 }

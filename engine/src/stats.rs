@@ -21,6 +21,9 @@ pub struct CodecStats {
     pub bytes: u64,
 }
 
+/// What each codec's chunks hold, indexed by [`CodecId`] number.
+type Codecs = [CodecStats; CodecId::ALL.len()];
+
 /// Declares [`Stats`]: its plain numbers are written here once. Their names are those of the JSON
 /// document, of the kernel driver's attribute `stats` and of the manual page.
 macro_rules! stats {
@@ -33,7 +36,7 @@ macro_rules! stats {
             /// Gauge: what each codec's chunks hold, indexed by [`CodecId`] number. As a document
             /// an array of objects with `codec`, `pages` and `bytes`, without those of no page.
             #[cfg_attr(feature = "serde", serde(with = "document"))]
-            pub codecs: [CodecStats; CodecId::ALL.len()],
+            pub codecs: Codecs,
             /// Time of storing a page.
             pub store_latency: Latency,
             /// Time of loading a page.
@@ -140,9 +143,14 @@ impl Stats {
 
     /// What the chunks of each codec hold, without the codecs that hold none.
     pub fn by_codec(&self) -> impl Iterator<Item = (CodecId, CodecStats)> {
-        let each = CodecId::ALL.into_iter().zip(self.codecs);
-        each.filter(|(_, held)| held.pages > 0)
+        held(&self.codecs)
     }
+}
+
+/// The codecs whose chunks hold pages.
+fn held(codecs: &Codecs) -> impl Iterator<Item = (CodecId, CodecStats)> {
+    let each = CodecId::ALL.into_iter().zip(*codecs);
+    each.filter(|(_, held)| held.pages > 0)
 }
 
 /// The numbers of codecs as a document.
@@ -153,7 +161,7 @@ mod document {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{CodecId, CodecStats};
+    use super::{CodecId, CodecStats, Codecs, held};
 
     /// What the chunks of one codec hold. A codec's name is no fixed text: a newer program may
     /// have others, whose numbers are ignored.
@@ -164,22 +172,16 @@ mod document {
         bytes: u64,
     }
 
-    type Table = [CodecStats; CodecId::ALL.len()];
-
-    pub(super) fn serialize<S: Serializer>(codecs: &Table, to: S) -> Result<S::Ok, S::Error> {
-        let each = CodecId::ALL.into_iter().zip(codecs);
-        to.collect_seq(
-            each.filter(|(_, held)| held.pages > 0)
-                .map(|(id, held)| Held {
-                    codec: id.name().into(),
-                    pages: held.pages,
-                    bytes: held.bytes,
-                }),
-        )
+    pub(super) fn serialize<S: Serializer>(codecs: &Codecs, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(held(codecs).map(|(id, held)| Held {
+            codec: id.name().into(),
+            pages: held.pages,
+            bytes: held.bytes,
+        }))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Table, D::Error> {
-        let mut codecs = Table::default();
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Codecs, D::Error> {
+        let mut codecs = Codecs::default();
         for held in Vec::<Held>::deserialize(from)? {
             if let Some(id) = CodecId::from_name(&held.codec) {
                 codecs[id as usize] = CodecStats {

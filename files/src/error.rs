@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use compcache_host::remedy;
+
 /// Why something could not be done to a mount.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A call of the system failed.
-    #[error("cannot {doing} {path}: {source}{}", suffix(*.remedy))]
+    #[error("cannot {doing} {path}: {source}{}", remedy::suffix(*.remedy))]
     System {
         /// What was tried.
         doing: &'static str,
@@ -51,9 +53,4 @@ impl FilesError {
             remedy: remedy.into(),
         }
     }
-}
-
-/// A remedy as it follows a message.
-fn suffix(remedy: Option<&str>) -> String {
-    remedy.map_or_else(String::new, |remedy| format!("; {remedy}"))
 }

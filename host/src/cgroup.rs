@@ -8,6 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::{mountinfo, proc};
 
+/// The memory controller, as version 1 calls it.
+const MEMORY: &str = "memory";
+
 /// Which interface a group has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -41,34 +44,22 @@ impl Hierarchies {
     /// Those of this machine. None if /proc is not mounted.
     #[must_use]
     pub fn of_this_process() -> Self {
-        let table = mountinfo::read().unwrap_or_default();
-        Self::find(&table, &proc::read_or_empty(Path::new("/proc/self/cgroup")))
+        Self::first_of(&hierarchies_of_this_process(&[MEMORY]))
     }
 
     /// Finds them in the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`. Of several mounts
     /// of one hierarchy the first one counts.
     #[must_use]
     pub fn find(mount_table: &[u8], self_cgroup: &[u8]) -> Self {
-        let mut found = Hierarchies::default();
-        for mount in mountinfo::parse(mount_table) {
-            let (place, version, controller) = match mount.fstype {
-                b"cgroup2" => (&mut found.v2, Version::V2, None),
-                b"cgroup" if mount.has_super_option("memory") => {
-                    (&mut found.v1, Version::V1, Some(&b"memory"[..]))
-                }
-                _ => continue,
-            };
-            if place.is_none() {
-                let path = own_path(self_cgroup, controller).unwrap_or(b"/");
-                let path = Path::new(OsStr::from_bytes(path));
-                *place = Some(Hierarchy {
-                    version,
-                    own: own_directory(&mount.mountpoint, &mount.root, path),
-                    top: mount.mountpoint,
-                });
-            }
+        Self::first_of(&hierarchies(mount_table, self_cgroup, &[MEMORY]))
+    }
+
+    fn first_of(all: &[Hierarchy]) -> Self {
+        let first = |version| all.iter().find(|one| one.version == version).cloned();
+        Hierarchies {
+            v2: first(Version::V2),
+            v1: first(Version::V1),
         }
-        found
     }
 
     /// Each hierarchy that there is.
@@ -91,7 +82,7 @@ impl Hierarchies {
     }
 }
 
-/// The unified hierarchy, and those of version 1 that have one of these controllers. None where
+/// The unified hierarchy, and those of version 1 that have one of these controllers. None if
 /// /proc is not mounted.
 #[must_use]
 pub fn hierarchies_of_this_process(controllers: &[&str]) -> Vec<Hierarchy> {
@@ -110,7 +101,9 @@ fn hierarchies(mount_table: &[u8], self_cgroup: &[u8], controllers: &[&str]) -> 
             }
             _ => return None,
         };
-        let path = Path::new(OsStr::from_bytes(own_path(self_cgroup, controller)?));
+        let path = Path::new(OsStr::from_bytes(
+            own_path(self_cgroup, controller).unwrap_or(b"/"),
+        ));
         Some(Hierarchy {
             version,
             own: own_directory(&mount.mountpoint, &mount.root, path),

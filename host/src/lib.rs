@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mountinfo;
 pub mod pressure;
 pub mod proc;
+pub mod remedy;
 pub mod sched;
 
 pub use background::Background;

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io;
 
-use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags};
+use compcache_host::Mapping;
+use rustix::mm::{Advice, MsyncFlags, ProtFlags};
 
 /// A shared mapping of a file. Before it is touched the kernel is asked whether that is possible:
 /// so if the file is too short or can't be read, there is an error and not a signal.
 #[derive(Debug)]
 pub struct Map {
-    start: *mut u8,
-    length: usize,
+    mapping: Mapping,
     writable: bool,
 }
 
@@ -24,30 +24,25 @@ impl Map {
         if writable {
             protection |= ProtFlags::WRITE;
         }
-        // SAFETY: a new mapping, at a place that the kernel chooses; nobody else has it.
-        let start = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                length,
-                protection,
-                MapFlags::SHARED,
-                file,
-                0,
-            )
-        }?;
         Ok(Map {
-            start: start.cast(),
-            length,
+            mapping: Mapping::shared(file, 0, length, protection)?,
             writable,
         })
     }
 
+    /// Where the mapping starts.
+    fn start(&self) -> *mut u8 {
+        self.mapping.base().as_ptr()
+    }
+
     fn check(&self, at: usize, length: usize, advice: Advice) -> io::Result<()> {
-        assert!(at + length <= self.length, "outside of the mapping");
+        assert!(at + length <= self.mapping.len(), "outside of the mapping");
         let first = at & !4095;
         // SAFETY: the pages are within the mapping, and reading them into memory changes nothing
         // that Rust knows of.
-        unsafe { rustix::mm::madvise(self.start.add(first).cast(), at + length - first, advice) }?;
+        unsafe {
+            rustix::mm::madvise(self.start().add(first).cast(), at + length - first, advice)
+        }?;
         Ok(())
     }
 
@@ -64,7 +59,7 @@ impl Map {
         // SAFETY: the source is within the mapping and was just readable, the target is as long;
         // they do not overlap. Others may change the file meanwhile, for any bytes are valid.
         unsafe {
-            self.start
+            self.start()
                 .add(at)
                 .copy_to_nonoverlapping(bytes.as_mut_ptr(), length)
         };
@@ -83,7 +78,7 @@ impl Map {
         self.check(at, bytes.len(), Advice::LinuxPopulateWrite)?;
         // SAFETY: as in `read`, the other way; the mapping is writable.
         unsafe {
-            self.start
+            self.start()
                 .add(at)
                 .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
         };
@@ -96,16 +91,7 @@ impl Map {
     /// Those of msync(2).
     pub fn sync(&self) -> io::Result<()> {
         // SAFETY: the whole mapping, which msync does not change.
-        unsafe { rustix::mm::msync(self.start.cast(), self.length, MsyncFlags::SYNC) }?;
+        unsafe { rustix::mm::msync(self.start().cast(), self.mapping.len(), MsyncFlags::SYNC) }?;
         Ok(())
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: the mapping that `new` made; no reference to it is left.
-        if let Err(error) = unsafe { rustix::mm::munmap(self.start.cast(), self.length) } {
-            eprintln!("munmap: {error}");
-        }
     }
 }

@@ -61,6 +61,19 @@ fn may_raise() -> bool {
     mask.expect("a mask") >> SYS_RESOURCE & 1 == 1
 }
 
+fn block_all_signals() -> io::Result<()> {
+    // SAFETY: a set is filled and read; both calls may be made between fork and exec.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        check(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            &raw const all,
+            std::ptr::null_mut(),
+        ))
+    }
+}
+
 /// Burdens a program with all that a daemon is not to keep.
 fn burden(command: &mut Command, held: &fs::File) {
     let held = held.as_raw_fd();
@@ -90,16 +103,10 @@ fn burden(command: &mut Command, held: &fs::File) {
                 check(libc::setrlimit(resource, &raw const limit))?;
             }
         }
+        block_all_signals()?;
         // SAFETY: system calls that may be made between fork and exec; each reads or fills what it
         // is given, and changes the new process only.
         unsafe {
-            let mut all = std::mem::zeroed();
-            libc::sigfillset(&raw mut all);
-            check(libc::sigprocmask(
-                libc::SIG_SETMASK,
-                &raw const all,
-                std::ptr::null_mut(),
-            ))?;
             for signal in [libc::SIGHUP, libc::SIGCHLD, libc::SIGUSR1, libc::SIGTERM] {
                 libc::signal(signal, libc::SIG_IGN);
             }
@@ -230,14 +237,8 @@ fn an_ignored_hangup_stays_ignored_and_a_blocked_sigterm_ends_the_daemon() {
     // SAFETY: as in `burden`.
     unsafe {
         command.pre_exec(|| {
-            let mut all = std::mem::zeroed();
-            libc::sigfillset(&raw mut all);
             libc::signal(libc::SIGHUP, libc::SIG_IGN);
-            check(libc::sigprocmask(
-                libc::SIG_SETMASK,
-                &raw const all,
-                std::ptr::null_mut(),
-            ))
+            block_all_signals()
         })
     };
     let daemon = Running::start(&mut command);

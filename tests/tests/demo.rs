@@ -94,15 +94,20 @@ fn interrupted_at_the_start() {
     bed.assert_nothing_left();
 }
 
+/// Kills a demo while its program's pages are on the device.
+fn kill_in_the_middle(bed: &Bed) {
+    let mut running = demo(bed);
+    wait_for_swap(bed, &mut running);
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.finish().code(), 128 + 9);
+}
+
 /// The demo is killed with its program on the device: the daemon sees it, cleans up and ends. The
 /// next run works.
 #[test]
 fn killed_in_the_middle() {
     let Some(bed) = Bed::new() else { return };
-    let mut running = demo(&bed);
-    wait_for_swap(&bed, &mut running);
-    running.signal(libc::SIGKILL);
-    assert_eq!(running.finish().code(), 128 + 9);
+    kill_in_the_middle(&bed);
     assert_summary(bed.compcache(&["demo", "--size", "64M"]));
     bed.assert_nothing_left();
 }
@@ -112,10 +117,7 @@ fn killed_in_the_middle() {
 #[test]
 fn killed_in_the_middle_and_not_run_again() {
     let Some(bed) = Bed::new() else { return };
-    let mut running = demo(&bed);
-    wait_for_swap(&bed, &mut running);
-    running.signal(libc::SIGKILL);
-    assert_eq!(running.finish().code(), 128 + 9);
+    kill_in_the_middle(&bed);
     wait_until("the end of the device", || bed.devices_left().is_empty());
     // The cgroup is what the next one has to remove.
     assert_summary(bed.compcache(&["demo", "--size", "64M"]));

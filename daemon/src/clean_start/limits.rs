@@ -1,8 +1,5 @@
 //! Limits of resources, setrlimit(2).
 
-use std::fmt;
-
-use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A limit that would kill this daemon, and could not be lifted.
@@ -68,79 +65,50 @@ const LIMITS: [Limit; 9] = [
     },
 ];
 
-/// Limits that stay too low, for a message.
-#[derive(Debug)]
-pub(super) struct Low(Vec<(&'static str, &'static str, u64)>);
-
-impl fmt::Display for Low {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (what, flag, value)) in self.0.iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{what} ({flag}) {value}")?;
-        }
-        Ok(())
-    }
-}
-
 /// Lifts all limits, or raises them as far as this process may. Returns those that stay too low.
-pub(super) fn lift() -> Result<Option<Low>, Unlifted> {
+pub(super) fn lift() -> Result<Vec<String>, Unlifted> {
     let mut low = Vec::new();
     for limit in LIMITS {
-        let Limit {
-            what, flag, kills, ..
-        } = limit;
-        let Err((value, _)) = limit.lift() else {
+        let Some(value) = limit.lift() else {
             continue;
         };
-        if kills {
+        let Limit { what, flag, .. } = limit;
+        if limit.kills {
             return Err(Unlifted {
                 what,
                 flag,
                 hard: value,
             });
         }
-        low.push((what, flag, value));
+        low.push(format!("{what} ({flag}) {value}"));
     }
-    Ok((!low.is_empty()).then_some(Low(low)))
+    Ok(low)
 }
 
 impl Limit {
-    /// Raises the limit until it is enough; otherwise gives the value that it has then.
-    fn lift(&self) -> Result<(), (u64, Errno)> {
+    /// Raises the limit until it is enough; otherwise returns the value that it has then.
+    fn lift(&self) -> Option<u64> {
         let now = getrlimit(self.resource);
-        let is_enough = |value: Option<u64>| match (value, self.enough) {
-            (None, _) => true,
-            (Some(value), Some(enough)) => value >= enough,
-            (Some(_), None) => false,
+        let raised = Rlimit {
+            current: self.raised(now.current),
+            maximum: self.raised(now.maximum),
         };
-        if is_enough(now.current) && is_enough(now.maximum) {
-            return Ok(());
+        if raised == now || setrlimit(self.resource, raised).is_ok() {
+            return None;
         }
-        let maximum = if is_enough(now.maximum) {
-            now.maximum
-        } else {
-            self.enough
-        };
-        let current = if is_enough(now.current) {
-            now.current
-        } else {
-            self.enough.or(maximum)
-        };
-        let Err(errno) = setrlimit(self.resource, Rlimit { current, maximum }) else {
-            return Ok(());
-        };
         // Without the right to raise the hard limit: as far as that.
         let most = Rlimit {
             current: now.maximum,
             maximum: now.maximum,
         };
-        let value = match setrlimit(self.resource, most) {
+        match setrlimit(self.resource, most) {
             Ok(()) => now.maximum,
             Err(_) => now.current,
-        };
-        match value {
-            Some(value) => Err((value, errno)),
-            None => Ok(()),
         }
+    }
+
+    /// A value if it is enough, else what is.
+    fn raised(&self, value: Option<u64>) -> Option<u64> {
+        Some(value?.max(self.enough?))
     }
 }

@@ -37,12 +37,14 @@ pub(crate) fn clean_start(own: bool) -> Result<CleanStart, Unlifted> {
             "descriptors of whoever started this daemon stay open: {error}"
         ));
     }
-    warnings.extend(limits::lift()?.map(|limits| {
-        format!(
-            "limits of whoever started this daemon stay: {limits}; raise them (ulimit -H), or start \
-             it as root"
-        )
-    }));
+    let low = limits::lift()?;
+    if !low.is_empty() {
+        warnings.push(format!(
+            "limits of whoever started this daemon stay: {}; raise them (ulimit -H), or start it as \
+             root",
+            low.join(", ")
+        ));
+    }
     if own {
         warnings.extend(priority::reset());
     }

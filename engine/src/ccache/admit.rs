@@ -283,13 +283,17 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             if let Ok(placed) = self.store.store_chunk(slot, compressed) {
                 return Some(placed);
             }
-            let mut guarded = self.lock();
-            guarded.full = true;
-            if self.evict(&mut guarded, BATCH) == 0 {
+            if !self.make_room(&mut self.lock()) {
                 break;
             }
         }
         None
+    }
+
+    /// Evicts some pages, since the cache is full. Returns whether there were any.
+    fn make_room(&self, guarded: &mut Guarded) -> bool {
+        guarded.full = true;
+        self.evict(guarded, BATCH) > 0
     }
 
     fn evict_and_store(
@@ -304,8 +308,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
                 self.store.commit_chunk(compressed, slot, placed);
                 return Ok(());
             }
-            guarded.full = true;
-            if self.evict(guarded, BATCH) == 0 {
+            if !self.make_room(guarded) {
                 break;
             }
         }
