@@ -63,8 +63,8 @@ fn no_thread_reads_a_wrong_page() {
         60_000
     };
     std::thread::scope(|scope| {
-        for thread in 0..3 {
-            let (cache, files) = (&cache, &files);
+        let (cache, files) = (&cache, &files);
+        let readers = (0..3).map(|thread| {
             scope.spawn(move || {
                 let mut worker = cache.try_worker().unwrap();
                 let mut random = Random::new(thread);
@@ -72,11 +72,11 @@ fn no_thread_reads_a_wrong_page() {
                     let file = &files[random.next_u64() as usize % 3];
                     read(cache, &mut worker, file, random.next_u64() % PAGES);
                 }
-            });
-        }
-        let (cache, files) = (&cache, &files);
+            })
+        });
+        let mut threads: Vec<_> = readers.collect();
         // One writer only, so that versions have an order.
-        scope.spawn(move || {
+        threads.push(scope.spawn(move || {
             let mut random = Random::new(77);
             let mut worker = cache.try_worker().unwrap();
             for _ in 0..rounds / 4 {
@@ -96,13 +96,17 @@ fn no_thread_reads_a_wrong_page() {
                 }
                 file.ended[at].fetch_add(1, Ordering::SeqCst);
             }
-        });
-        scope.spawn(move || {
+        }));
+        threads.push(scope.spawn(move || {
             for n in 0..rounds / 50 {
                 cache.tune(MIB - n % 7 * 50_000, n % 3 * 20_000, 100);
                 while cache.keep() {}
             }
-        });
+        }));
+        // Joined one by one: ThreadSanitizer does not see how a scope waits.
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
     assert_eq!(cache.stats().corrupt, 0);
     assert!(cache.stats().hits > 0 && cache.stats().evicted > 0);
