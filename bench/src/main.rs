@@ -5,6 +5,7 @@
 
 mod all;
 mod capture;
+mod ccache;
 mod codec;
 mod cpu;
 mod daemon;
@@ -51,6 +52,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    Ccache(ccache::CcacheArgs),
     Codec(codec::CodecArgs),
     Pages(pages::PagesArgs),
     Pool(pool::PoolArgs),
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
 
 fn run(subject: &Subject) -> Result<()> {
     match subject {
+        Subject::Ccache(args) => show(&ccache::run(args)?, args.common.json),
         Subject::Codec(args) => present(&codec::run(args)?, args.common, &args.plot),
         Subject::Pool(args) => present(&pool::run(args)?, args.common, &args.plot),
         Subject::Swap(args) => present(&swap::run(args)?, args.common, &args.plot),

@@ -3,10 +3,11 @@
 use core::arch::x86_64::*;
 
 use super::avx2::four_places;
-use super::choose::{PLACES, TEXT_STEP, much_text, strides};
 use super::classes::{Classes, Facts, Found};
 use super::far::{Far, REACH};
-use super::format::{BLOCKS, Chunk, GROUP, LANES, Parts, Plane, STREAM_ROOM, WORDS};
+use super::format::{Chunk, Parts};
+use super::sample::{PLACES, TEXT_STEP, much_text, strides};
+use super::sizes::{BLOCKS, GROUP, LANES, Plane, STREAM_ROOM, WORDS};
 use super::streams::Ends;
 use crate::page::Page;
 

@@ -1,7 +1,7 @@
 //! The choice of words' classes, the same for all paths: of four blocks at once, a bit for each
 //! word.
 
-use super::format::{GROUP, LANES};
+use super::sizes::{GROUP, LANES};
 
 /// What is true of the words of a group: a bit for each word.
 #[derive(Clone, Copy, Debug, Default)]

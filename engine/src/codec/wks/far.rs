@@ -1,7 +1,7 @@
 //! Far words: the search for them, and their numbers in the streams.
 
 use super::classes::Found;
-use super::format::{GROUP, GROUP_WORDS, GROUPS, LANES, WORDS};
+use super::sizes::{GROUP, GROUP_WORDS, GROUPS, LANES, WORDS};
 use crate::page::Page;
 
 /// Entries of the table.

@@ -2,19 +2,7 @@
 
 use super::classes::{Classes, Facts, Found};
 use super::far::Far;
-use crate::page::PAGE_SIZE;
-
-/// 32-bit words in a page.
-pub(super) const WORDS: usize = PAGE_SIZE / 4;
-
-/// Words in a block.
-pub(super) const LANES: usize = 16;
-
-/// Blocks in a page.
-pub(super) const BLOCKS: usize = WORDS / LANES;
-
-/// The longest stride, in words.
-pub(super) const MAX_STRIDE: usize = 64;
+use super::sizes::{BLOCKS, GROUP, GROUPS, LANES, MAX_STRIDE, Plane, STREAM_ROOM, WORDS};
 
 /// The first byte of a chunk that is an lz4 block from its second byte on.
 pub(super) const KIND_LZ4: u8 = 0;
@@ -27,22 +15,6 @@ pub(super) const KIND_FAR: u8 = 2;
 
 /// Bytes of a chunk's kind and stride.
 const HEAD: usize = 2;
-
-/// Blocks in a group: encoders choose the classes of so many at once.
-pub(super) const GROUP: usize = 4;
-
-/// Groups in a page.
-pub(super) const GROUPS: usize = BLOCKS / GROUP;
-
-/// Words in a group, and bits in a [`u64`].
-pub(super) const GROUP_WORDS: usize = GROUP * LANES;
-
-/// A bit for each word of a page, in order.
-pub(super) type Plane = [u8; WORDS / 8];
-
-/// Bytes of all words and of as many as the longest stride: at least one block more. The streams of
-/// a chunk fit too, with room for a vector behind them.
-pub(super) const STREAM_ROOM: usize = 4 * (WORDS + MAX_STRIDE);
 
 /// How many words, halves and bytes the streams hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -22,7 +22,9 @@ mod far;
 mod format;
 mod narrow;
 mod path;
+mod sample;
 mod scalar;
+mod sizes;
 #[cfg(all(
     target_arch = "x86_64",
     any(feature = "std", all(feature = "simd", target_feature = "sse2"))
@@ -45,11 +47,11 @@ pub(super) const FAST: i8 = 0;
 /// The level, and all above it, at which far words are searched too.
 pub(super) const BALANCED: i8 = 1;
 
-/// Below so many equal halves, of [`choose::MOST`], the page goes to lz4.
-const FEW_EQUAL: usize = choose::MOST * 35 / 100;
+/// Below so many equal halves, of [`sample::MOST`], the page goes to lz4.
+const FEW_EQUAL: usize = sample::MOST * 35 / 100;
 
 /// Words with so many equal halves are packed well even if they are text.
-const MANY_EQUAL: usize = choose::MOST * 5 / 8;
+const MANY_EQUAL: usize = sample::MOST * 5 / 8;
 
 /// A chunk of more bytes is worth a try with lz4: at the fast level, and at the others.
 const LARGE: [usize; 2] = [2800, 2400];

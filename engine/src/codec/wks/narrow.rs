@@ -1,9 +1,9 @@
 //! What the portable path does if the build target has no vector registers: several bytes,
 //! halves or words side by side in one of 64 bits.
 
-use super::choose::{BLOCK_BYTES, MOST, PLACES, TEXT_STEP, much_text, sample, strides};
 use super::classes::Facts;
-use super::format::GROUP_WORDS;
+use super::sample::{BLOCK_BYTES, MOST, PLACES, TEXT_STEP, much_text, sample, strides};
+use super::sizes::GROUP_WORDS;
 use crate::codec::lz77::load64;
 use crate::page::Page;
 

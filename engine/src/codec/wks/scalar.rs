@@ -8,10 +8,9 @@ use core::slice;
 use super::choose::VECTORS;
 use super::classes::{Classes, Facts};
 use super::far::Far;
-use super::format::{
-    Chunk, Counts, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts, STREAM_ROOM, WORDS,
-};
+use super::format::{Chunk, Counts, Parts};
 use super::narrow;
+use super::sizes::{GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, STREAM_ROOM, WORDS};
 use crate::page::Page;
 
 /// The words of a group.

@@ -1,7 +1,8 @@
 //! Streams as the vector paths write and read them: a whole vector at a time, of which only
 //! the first items count.
 
-use super::format::{Chunk, Counts, Parts, STREAM_ROOM};
+use super::format::{Chunk, Counts, Parts};
+use super::sizes::STREAM_ROOM;
 
 /// Where the next word, half and byte of a page stand or go.
 pub(super) struct Ends {

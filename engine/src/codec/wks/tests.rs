@@ -2,8 +2,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::format::{BLOCKS, KIND_FAR, KIND_PLAIN};
+use super::format::{KIND_FAR, KIND_PLAIN};
 use super::path::Path;
+use super::sizes::BLOCKS;
 use super::{State, choose, narrow};
 use crate::codec::testing::{
     any_page, check_damage, check_round_trips, chunk_of, made_pages, real_pages,

@@ -2,8 +2,8 @@
 
 use core::arch::x86_64::*;
 
-use super::super::choose::{BLOCK_BYTES, PLACES, TEXT_STEP, much_text, place_at, strides};
-use super::super::format::BLOCKS;
+use super::super::sample::{BLOCK_BYTES, PLACES, TEXT_STEP, much_text, place_at, strides};
+use super::super::sizes::BLOCKS;
 use crate::page::Page;
 
 /// [`choose::is_text`](super::super::choose::is_text).

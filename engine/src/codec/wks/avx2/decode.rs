@@ -5,7 +5,8 @@
 
 use core::arch::x86_64::*;
 
-use super::super::format::{BLOCKS, Chunk, GROUPS, LANES, MAX_STRIDE, Parts, Plane, WORDS};
+use super::super::format::{Chunk, Parts};
+use super::super::sizes::{BLOCKS, GROUPS, LANES, MAX_STRIDE, Plane, WORDS};
 use super::super::streams::Ends;
 use super::{HALF, ones};
 use crate::page::{PAGE_SIZE, Page};

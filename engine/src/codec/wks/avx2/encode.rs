@@ -4,7 +4,8 @@ use core::arch::x86_64::*;
 
 use super::super::classes::{Classes, Facts, Found};
 use super::super::far::{Far, REACH};
-use super::super::format::{GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Parts};
+use super::super::format::Parts;
+use super::super::sizes::{GROUP_WORDS, GROUPS, LANES, MAX_STRIDE};
 use super::super::streams::Ends;
 use super::{HALF, HALVES, ones};
 use crate::page::Page;

@@ -6,7 +6,7 @@ mod encode;
 
 use core::arch::x86_64::*;
 
-use super::format::GROUP_WORDS;
+use super::sizes::GROUP_WORDS;
 
 #[cfg(feature = "std")]
 pub(super) use choose::four_places;
