@@ -10,7 +10,7 @@ use compcache_engine::{CodecSpec, PAGE_SIZE};
 use parking_lot::Mutex;
 
 use super::attributes::{
-    self as attribute, COMP_ALGORITHM, DISKSIZE, INITSTATE, MEM_LIMIT, RECOMPRESS_AFTER,
+    self as attribute, COMP_ALGORITHM, DISKSIZE, IN_USE, INITSTATE, MEM_LIMIT, RECOMPRESS_AFTER,
     RECOMPRESS_ALGORITHM, RECOMPRESS_CPU, RESET, Setting,
 };
 use super::{NAME, Root, ioctl, report};
@@ -28,8 +28,6 @@ use crate::warning::Warning;
 /// How long a reset waits for whoever has the device open: udev looks at a device for a moment
 /// after each change.
 const RESET_PATIENCE: Duration = Duration::from_secs(2);
-/// Who has a backing swap that the driver finds busy.
-pub(super) const IN_USE: &str = "another program (swap, a mount, another device, or a writer)";
 /// Pause between two tries.
 const RESET_PAUSE: Duration = Duration::from_millis(20);
 

@@ -17,6 +17,7 @@ pub mod ioctl;
 mod lock;
 pub mod module;
 mod report;
+mod sysfs;
 #[cfg(test)]
 mod tests;
 
