@@ -1,5 +1,6 @@
 # compcache and rzscontrol with a backing swap: sizes, defaults and limits are those of a device in
 # userspace, and the memory limit changes while it is in use.
+# of-all: 6.1
 # memory: 512
 # timeout: 600
 . /lib.sh

@@ -1,5 +1,6 @@
 # The configuration: who serves devices, a [[device]] of the kernel driver, which outlives the
 # daemon that set it up, and what is wrong in it.
+# of-all: 6.1
 # memory: 512
 # timeout: 300
 . /lib.sh

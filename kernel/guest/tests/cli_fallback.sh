@@ -1,4 +1,5 @@
 # If the kernel driver has no free device, or its names are taken, devices in userspace do it.
+# of-all: 6.1
 # memory: 640
 # timeout: 600
 . /lib.sh

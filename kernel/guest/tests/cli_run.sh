@@ -1,6 +1,7 @@
 # compcache run and demo on a device of the kernel driver: it is there for as long as the program
 # runs, however that or compcache ends.
 # smp: 2
+# of-all: 6.1
 # memory: 640
 # timeout: 900
 . /lib.sh

@@ -1,5 +1,6 @@
 # rzscontrol on devices of the kernel driver by its ioctls, without a daemon; and beside them on
 # devices in userspace, whose numbers are others.
+# of-all: 6.1
 # memory: 512
 # timeout: 300
 . /lib.sh

@@ -1,5 +1,6 @@
 # compcache swap on, set, off and status on devices of the kernel driver, without a daemon: loaded
 # on demand, all or nothing, and every bad value refused with a reason.
+# of-all: 6.1
 # memory: 512
 # timeout: 600
 . /lib.sh

@@ -5,6 +5,7 @@
 //! # memory: 320          MiB (512)
 //! # timeout: 300         seconds (300)
 //! # kernels: 6.1 7.3     series that it runs on (all)
+//! # of-all: 6.1          series that `--all` runs it on: a subject of the commands, not the kernel (all)
 //! # may-skip: 6.1         series that lack what it needs: there it may skip (none)
 //! # append: quiet        for the kernel's command line
 //! # allow: Out of memory what the kernel may say, one pattern a line
@@ -28,6 +29,7 @@ pub(crate) struct Script {
     pub(crate) append: String,
     pub(crate) allowed: Vec<String>,
     kernels: Vec<String>,
+    of_all: Vec<String>,
     may_skip: Vec<String>,
 }
 
@@ -56,6 +58,11 @@ impl Script {
         self.kernels.is_empty() || is_of(release, &self.kernels)
     }
 
+    /// Whether the script is for a kernel if all scripts run on all kernels.
+    pub(crate) fn is_for_of_all(&self, release: &str) -> bool {
+        self.is_for(release) && (self.of_all.is_empty() || is_of(release, &self.of_all))
+    }
+
     /// Whether the script may skip on a kernel, which lacks what it needs.
     pub(crate) fn may_skip(&self, release: &str) -> bool {
         is_of(release, &self.may_skip)
@@ -71,6 +78,7 @@ impl Script {
             append: String::new(),
             allowed: Vec::new(),
             kernels: Vec::new(),
+            of_all: Vec::new(),
             may_skip: Vec::new(),
         };
         for line in text.lines().take_while(|line| line.starts_with('#')) {
@@ -91,6 +99,7 @@ impl Script {
                 "append" => script.append = value.into(),
                 "allow" => script.allowed.push(value.into()),
                 "kernels" => script.kernels = words(),
+                "of-all" => script.of_all = words(),
                 "may-skip" => script.may_skip = words(),
                 _ => {}
             }
@@ -150,5 +159,10 @@ mod tests {
         let may = parse("# may-skip: 6.1\n").unwrap();
         assert!(may.is_for("7.3.4") && may.may_skip("6.1.0-56-cloud-amd64"));
         assert!(!may.may_skip("6.12.117"));
+        let one = parse("# kernels: 6.1 7.3\n# of-all: 6.1\n").unwrap();
+        let of_all = |release| (one.is_for(release), one.is_for_of_all(release));
+        assert_eq!(of_all("6.1.0-56-cloud-amd64"), (true, true));
+        assert_eq!(of_all("7.3.4"), (true, false));
+        assert_eq!(of_all("6.12.117"), (false, false));
     }
 }

@@ -95,7 +95,7 @@ struct Ended {
 }
 
 /// Runs the tests. With `--all` each kernel's module is built and checked, and guests run on
-/// those kernels that are the default.
+/// those kernels that are the default, those of the commands on one of them.
 ///
 /// # Errors
 ///
@@ -111,7 +111,14 @@ pub(crate) fn run(test: &Test) -> Result<ExitCode> {
             Some(tree) => tree_image(&state, &release, tree, module.as_deref())?,
             None => image(&state, &release, module.as_deref(), Ours::With)?,
         };
-        for script in scripts.iter().filter(|script| script.is_for(&release.name)) {
+        let wanted = |script: &&Script| {
+            if test.kernels.all {
+                script.is_for_of_all(&release.name)
+            } else {
+                script.is_for(&release.name)
+            }
+        };
+        for script in scripts.iter().filter(wanted) {
             let (release, image, script) = (release.clone(), image.clone(), script.clone());
             jobs.push(Job {
                 release,
