@@ -9,10 +9,9 @@ use crate::backing::BackingSwap;
 use crate::codecs::{self, KernelCodecs};
 use crate::device::{Control, Device};
 use crate::error::Error;
+use crate::limits::{AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use crate::live::Live;
-use crate::params::{
-    self, AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, Recompress,
-};
+use crate::params::{self, Recompress};
 use crate::print::{Level, print};
 use crate::text::{self, Writer};
 use crate::{ioctl, module, stats, sys, zstd};

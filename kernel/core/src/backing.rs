@@ -10,7 +10,7 @@ use compcache_engine::fallible::boxed_page;
 use compcache_engine::swap_header::{HeaderError, SwapHeader};
 
 use crate::error::{BackingProblem, Error};
-use crate::params::{MIN_DISKSIZE, PAGE};
+use crate::limits::{MIN_DISKSIZE, PAGE};
 use crate::sys::{self, Bio, Cursor, FileSystem};
 
 /// Steps of opening, as the kernel's side numbers them.

@@ -1,13 +1,10 @@
 //! The thread that recompresses cold pages: [`compcache_engine::cold`] with the kernel's time.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 use compcache_engine::cold::{self, Clock, Owner, Pace};
 use compcache_engine::fallible::NoMemory;
-use lock_api::Mutex;
 
-use crate::host::Spinlock;
 use crate::live::Live;
 use crate::params::Recompress;
 use crate::print::{Level, print};
@@ -16,36 +13,6 @@ use crate::threads::Thread;
 
 /// How long the thread waits if there was no memory for its buffers, in ms.
 const NO_MEMORY_PAUSE_MS: u64 = 10_000;
-
-/// What is done with cold pages, and what it has cost.
-#[derive(Debug)]
-pub(crate) struct Policy {
-    recompress: Mutex<Spinlock, Recompress>,
-    cpu_ns: AtomicU64,
-}
-
-impl Policy {
-    pub(crate) fn new(recompress: Recompress) -> Self {
-        Policy {
-            recompress: Mutex::new(recompress),
-            cpu_ns: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn get(&self) -> Recompress {
-        *self.recompress.lock()
-    }
-
-    /// The caller wakes the thread.
-    pub(crate) fn set(&self, recompress: Recompress) {
-        *self.recompress.lock() = recompress;
-    }
-
-    /// CPU time used so far, in nanoseconds.
-    pub(crate) fn cpu_ns(&self) -> u64 {
-        self.cpu_ns.load(Relaxed)
-    }
-}
 
 /// The calling thread's clock, under one policy.
 struct KernelClock<'a> {
@@ -82,7 +49,7 @@ impl Owner for KernelClock<'_> {
 
     fn used(&self, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.live.policy.cpu_ns.fetch_add(ns, Relaxed);
+        self.live.policy.charge(ns);
     }
 }
 

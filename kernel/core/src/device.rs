@@ -12,8 +12,9 @@ use compcache_engine::stats::Stats;
 use crate::backing::BackingSwap;
 use crate::codecs;
 use crate::error::Error;
+use crate::limits::PAGE;
 use crate::live::Live;
-use crate::params::{PAGE, Params};
+use crate::params::Params;
 use crate::print::{Level, print};
 use crate::{fallible, sys};
 

@@ -6,7 +6,7 @@ use compcache_engine::codec::UnknownCodec;
 use compcache_engine::fallible::NoMemory;
 use compcache_engine::swap_header::HeaderError;
 
-use crate::params::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
+use crate::limits::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
 use crate::sys::{self, FileSystem};
 
 /// Why a request failed. The device is then as it was before.

@@ -7,8 +7,6 @@
 //! some as a program would, but so that no pages need to be written for it: either some is reclaimed, or
 //! the kernel's OOM killer decides.
 
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
-
 use compcache_engine::Host as _;
 
 use crate::live::Live;
@@ -21,39 +19,6 @@ const OUT_FOR_NS: u64 = 2_000_000_000;
 
 /// Milliseconds between two looks.
 const LOOK_MS: u64 = 50;
-
-/// Writes tell it that there was no room for them.
-#[derive(Debug, Default)]
-pub(crate) struct Refusals {
-    /// One was refused since this was last asked.
-    refused: AtomicBool,
-    /// The keeper looks, and need not be woken.
-    watched: AtomicBool,
-}
-
-impl Refusals {
-    /// A write was refused. Whether to wake the keeper for it.
-    #[cold]
-    pub(crate) fn add(&self) -> bool {
-        !self.refused.swap(true, SeqCst) && !self.watched.load(SeqCst)
-    }
-
-    /// Whether a write was refused since this was last asked.
-    fn take(&self) -> bool {
-        self.refused.swap(false, SeqCst)
-    }
-
-    /// Notes whether the keeper goes on looking, and returns whether it has to: a write that was
-    /// refused before the note did not wake it.
-    fn set_watched(&self, watched: bool) -> bool {
-        self.watched.store(watched, SeqCst);
-        let missed = !watched && self.refused.load(SeqCst);
-        if missed {
-            self.watched.store(true, SeqCst);
-        }
-        watched || missed
-    }
-}
 
 /// What the keeper knows about it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -119,20 +84,6 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000_000;
-
-    #[test]
-    fn a_refused_write_wakes_the_keeper_once_unless_it_looks_anyway() {
-        let refusals = Refusals::default();
-        assert!(refusals.add());
-        assert!(!refusals.add());
-        assert!(refusals.take() && !refusals.take());
-        assert!(refusals.set_watched(true));
-        assert!(!refusals.add());
-        // One came before the keeper has noted that it no longer looks.
-        assert!(refusals.set_watched(false) && refusals.take());
-        assert!(!refusals.set_watched(false));
-        assert!(refusals.add());
-    }
 
     #[test]
     fn the_kernel_is_asked_once_memory_was_out_for_two_seconds_and_writes_fail() {

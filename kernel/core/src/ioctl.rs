@@ -17,7 +17,8 @@ use compcache_engine::page::PAGE_SIZE;
 use crate::device::{Control, Device};
 use crate::error::{Error, no_memory};
 use crate::fallible;
-use crate::params::{self, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
+use crate::limits::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
+use crate::params::{self};
 use crate::print::{Level, print};
 use crate::sys;
 

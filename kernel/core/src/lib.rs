@@ -53,18 +53,23 @@ mod exhaustion;
 mod fallible;
 mod host;
 mod ioctl;
+mod limits;
 mod live;
 mod memory;
 mod module;
 mod params;
+mod policy;
 mod print;
+mod refusals;
 mod request;
 mod runtime;
+mod spinlock;
 mod stats;
 mod sys;
 mod text;
 mod threads;
 mod transfer;
+mod work;
 mod zstd;
 
 #[cfg(test)]

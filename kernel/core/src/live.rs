@@ -15,12 +15,13 @@ use compcache_engine::{Store, StoreConfig, Worker};
 
 use crate::backing::BackingSwap;
 use crate::codecs::KernelCodecs;
-use crate::cold::Policy;
 use crate::error::{Error, no_memory};
-use crate::exhaustion::Refusals;
 use crate::host::KernelHost;
+use crate::limits::PAGE;
 use crate::memory::{KernelFrames, KernelSlots};
-use crate::params::{PAGE, Params, Resolved};
+use crate::params::{Params, Resolved};
+use crate::policy::Policy;
+use crate::refusals::Refusals;
 use crate::sys;
 use crate::text::Writer;
 use crate::threads::{Role, Thread};
@@ -126,8 +127,8 @@ impl Live {
         let host = live.store.host();
         // SAFETY: the box stays where it is until `stop` or `drop` has stopped the threads.
         unsafe {
-            host.keeper.start(Role::Keeper, &live)?;
-            host.cold.start(Role::Cold, &live)?;
+            host.keeper.start(Role::Keeper, number, &*live)?;
+            host.cold.start(Role::Cold, number, &*live)?;
         }
         host.keeper.wake();
         Ok(live)

@@ -11,8 +11,8 @@ use compcache_engine::store::WriteError;
 
 use crate::deferred;
 use crate::device::Device;
+use crate::limits::PAGE;
 use crate::live::Live;
-use crate::params::PAGE;
 use crate::sys::{self, Bio, Cursor};
 use crate::transfer::{Stop, Transfer};
 

@@ -6,8 +6,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use compcache_engine::stats::{LATENCY_BUCKETS, Latency};
 
 use crate::device::Control;
+use crate::limits::PAGE;
 use crate::live::Live;
-use crate::params::PAGE;
 use crate::sys;
 
 /// zram's nine numbers.

@@ -1,4 +1,5 @@
-//! The threads of a device: the keeper, and the one that recompresses cold pages.
+//! The threads of a device, as the kernel runs them: the keeper, and the one that recompresses cold
+//! pages.
 
 use core::ffi::CStr;
 use core::ptr::NonNull;
@@ -6,9 +7,7 @@ use core::ptr::NonNull;
 use compcache_engine::fallible::NoMemory;
 
 use crate::error::Error;
-use crate::exhaustion::Watch;
-use crate::live::Live;
-use crate::{cold, sys};
+use crate::sys;
 
 /// What a thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,18 +47,24 @@ impl Thread {
             .ok_or(NoMemory)
     }
 
-    /// Starts it for a device that outlives it. May sleep.
+    /// Starts it for the device of this number, with what [`work`](crate::work) gets. May sleep.
     ///
     /// # Safety
-    /// `live` must stay where it is until [`Thread::stop`] has returned.
-    pub(crate) unsafe fn start(&self, role: Role, live: &Live) -> Result<(), Error<'static>> {
+    /// `live` must be the device as it is while it is initialised, and stay where it is until
+    /// [`Thread::stop`] has returned.
+    pub(crate) unsafe fn start<L>(
+        &self,
+        role: Role,
+        number: u32,
+        live: &L,
+    ) -> Result<(), Error<'static>> {
         let idle = role == Role::Cold;
         let at = core::ptr::from_ref(live).cast();
         // SAFETY: the name is static, and `live` stays by this function's contract.
         let code = unsafe {
             sys::rzk_thread_start(
                 self.0.as_ptr(),
-                live.number(),
+                number,
                 role.name().as_ptr(),
                 role as u32,
                 idle,
@@ -112,35 +117,5 @@ impl Drop for Thread {
     fn drop(&mut self) {
         // SAFETY: made by `rzk_thread_new`, stopped or never started, freed once.
         unsafe { sys::rzk_thread_free(self.0.as_ptr()) }
-    }
-}
-
-/// The work of a thread of a device, until it is stopped.
-///
-/// # Safety
-/// `live` is what [`Thread::start`] was given.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn rz_thread_run(live: *const Live, kind: u32) {
-    // SAFETY: it stays until this thread was stopped.
-    let live = unsafe { &*live };
-    if kind == Role::Keeper as u32 {
-        keep(live);
-    } else {
-        cold::run(live);
-    }
-}
-
-fn keep(live: &Live) {
-    let thread = &live.store().host().keeper;
-    let mut watch = Watch::default();
-    while !thread.is_stopped() {
-        thread.take_wake();
-        while live.store().keep() && !thread.is_stopped() {
-            // SAFETY: nothing is held.
-            unsafe { sys::rzk_breathe() }
-        }
-        if !thread.is_stopped() {
-            thread.sleep(watch.keep(live));
-        }
     }
 }

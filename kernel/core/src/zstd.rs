@@ -17,7 +17,7 @@ use compcache_engine::codec::CodecSpec;
 use compcache_engine::fallible::{NoMemory, boxed, try_collect};
 use lock_api::Mutex;
 
-use crate::host::Spinlock;
+use crate::spinlock::Spinlock;
 use crate::sys;
 
 /// Pairs of contexts, at most.

@@ -46,6 +46,10 @@ pub(crate) struct Test {
     #[arg(long, value_name = "N", default_value_t = 1)]
     memory_times: u32,
 
+    /// For the kernel's command line, beside what the scripts say
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
+
     /// Ends a guest after this, whatever the scripts say
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -256,7 +260,7 @@ impl Test {
         let machine = Machine {
             smp: self.smp.unwrap_or(script.smp),
             memory: self.memory.unwrap_or(script.memory) * self.memory_times,
-            append: script.append.clone(),
+            append: format!("{} {}", script.append, self.append).trim().into(),
             timeout: self.timeout.map_or(script.timeout, Duration::from_secs),
             counting: None,
         };
