@@ -13,6 +13,7 @@ mod device;
 mod direct;
 mod directory;
 mod file_pages;
+mod file_set;
 mod files;
 mod held;
 mod histogram;

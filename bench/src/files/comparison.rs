@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 
-use super::Config;
+use super::config::Config;
 use super::data::corpus;
 use super::place::Backend;
 use super::setup::{Conditions, Setup};
 use super::throttle::Throttle;
-use super::work::{Job, Measured};
+use super::work::job::{Job, Measured};
 use crate::directory::bytes_in;
 use crate::load::Reply;
 use crate::load::files::Request;

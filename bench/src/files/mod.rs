@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod comparison;
+mod config;
 mod data;
 mod disk;
 mod mount;
@@ -22,14 +23,15 @@ use compcached::size::Size;
 
 use crate::report::{Common, PlotArgs, positive};
 use crate::{interrupt, machine, zram};
+use config::Config;
 use data::Store;
-pub(crate) use data::corpus;
 use disk::Disk;
 use place::{Backend, Policy};
 use row::Row;
 pub(crate) use table::FilesReport;
 use throttle::Throttle;
-use work::{Job, Name, Peers};
+use work::Name;
+use work::job::{Job, Peers};
 
 /// Reads and writes files through our mount, in the bare directory beneath it, on tmpfs and on
 /// zram, with the same memory for all processes, on the disk as it is and made slow
@@ -86,36 +88,6 @@ fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
         _ => Err("must be a number above 0".into()),
-    }
-}
-
-/// What is the same for all jobs.
-#[derive(Debug)]
-pub(crate) struct Config<'a> {
-    /// Where data sets are kept.
-    store: &'a Store,
-    /// The disk that they are on, if it is to be throttled.
-    disk: Option<Disk>,
-    /// Bytes of memory for all processes.
-    limit: u64,
-    /// Bytes that the cache of our mount may take.
-    cache: u64,
-    /// How many times as much is done as by default.
-    scale: f64,
-    /// Whether all of it only shows that it works.
-    quick: bool,
-}
-
-impl Config<'_> {
-    /// `number` of something, scaled, 1 at least; a hundredth in a quick run.
-    fn scaled(&self, number: u64) -> u64 {
-        let scale = if self.quick { 0.01 } else { self.scale };
-        ((number as f64 * scale) as u64).max(1)
-    }
-
-    /// How often something is done again after the first time.
-    fn again(&self, times: usize) -> usize {
-        if self.quick { 1 } else { times }
     }
 }
 

@@ -42,7 +42,7 @@ impl Plots for FilesReport {
         let Some(row) = self.rows.iter().find(has_series) else {
             return Ok(());
         };
-        let line = |label: &str, side, value: fn(&super::work::Sample) -> u64| Line {
+        let line = |label: &str, side, value: fn(&super::work::job::Sample) -> u64| Line {
             label: label.into(),
             side,
             points: row

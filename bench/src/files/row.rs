@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::place::Backend;
 use super::throttle::Throttle;
-use super::work::{Job, Measured, Part, Sample};
+use super::work::job::{Job, Measured, Part, Sample};
 use crate::rounds::Runs;
 use crate::stat::median;
 

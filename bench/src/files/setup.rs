@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use compcache_engine::PAGE_SIZE;
 use compcache_files::status::MountStatus;
 
-use super::Config;
 use super::cgroup::Cgroup;
+use super::config::Config;
 use super::data::DataSet;
 use super::mount::Mount;
 use super::place::{Backend, Place};

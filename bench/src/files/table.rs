@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::row::Row;
-use super::work::Part;
+use super::work::job::Part;
 use crate::report::Report;
 use crate::table::{self, short};
 

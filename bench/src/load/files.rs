@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Load;
 use super::choice::{Choice, Chooser};
 use super::writer::Writer;
-use crate::files::corpus;
+use crate::file_set;
 use crate::histogram::Histogram;
 use crate::mapping::Mapping;
 use crate::sums;
@@ -95,7 +95,7 @@ pub(super) struct Files {
 impl Files {
     /// Opens them.
     pub(super) fn new(args: &FilesArgs, seed: u64) -> Result<Files> {
-        let names = corpus::names(&args.directory)?;
+        let names = file_set::names(&args.directory)?;
         let bytes = fs::read(&args.sums)?;
         let (words, _) = bytes.as_chunks::<8>();
         ensure!(!words.is_empty(), "no checksums in {}", args.sums.display());
@@ -126,7 +126,7 @@ impl Files {
                     "{}: a read of {length} bytes, no whole pages",
                     file.path().display()
                 );
-                let first = number * corpus::PAGES_OF_FILE + at as usize / PAGE_SIZE;
+                let first = number * file_set::PAGES_OF_FILE + at as usize / PAGE_SIZE;
                 for (n, page) in block[..length].chunks_exact(PAGE_SIZE).enumerate() {
                     self.check(first + n, page)?;
                 }
@@ -164,9 +164,9 @@ impl Files {
     fn mapped(&mut self, touches: u64) -> Result<()> {
         for _ in 0..touches {
             let number = self.random.index(self.sums.len());
-            let mapping = self.mappings.get(number / corpus::PAGES_OF_FILE);
+            let mapping = self.mappings.get(number / file_set::PAGES_OF_FILE);
             let page = mapping
-                .and_then(|mapping| mapping.pages().get(number % corpus::PAGES_OF_FILE))
+                .and_then(|mapping| mapping.pages().get(number % file_set::PAGES_OF_FILE))
                 .context("a file is shorter than its checksums")?;
             black_box(page[number % PAGE_SIZE]);
         }
@@ -174,9 +174,9 @@ impl Files {
     }
 
     fn read(&self, block: &mut [u8], page: usize) -> Result<()> {
-        let file = self.files.get(page / corpus::PAGES_OF_FILE);
+        let file = self.files.get(page / file_set::PAGES_OF_FILE);
         let file = file.context("there are fewer files than checksums")?;
-        let at = (page % corpus::PAGES_OF_FILE * PAGE_SIZE) as u64;
+        let at = (page % file_set::PAGES_OF_FILE * PAGE_SIZE) as u64;
         Ok(file.read_exact_at(block, at)?)
     }
 

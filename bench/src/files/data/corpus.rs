@@ -1,6 +1,6 @@
 //! Files of one size with what files hold: objects, program text, records.
 
-use std::io::{self, BufWriter, Read, Write as _};
+use std::io::{BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,13 +10,8 @@ use fs_err::{self as fs, File};
 
 use super::{DataSet, Store, registry};
 use crate::directory::files_below;
+use crate::file_set::{FILE_BYTES, names};
 use crate::{interrupt, sums};
-
-/// Pages of each file.
-pub(crate) const PAGES_OF_FILE: usize = 2048;
-
-/// Bytes of each file.
-pub(crate) const FILE_BYTES: u64 = (PAGES_OF_FILE * PAGE_SIZE) as u64;
 
 /// Bytes that are taken from each kind of content in turn.
 const BLOCK: usize = 128 << 10;
@@ -54,18 +49,6 @@ pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
         table.flush()?;
         Ok(())
     })
-}
-
-/// The files of a directory, in the order of their names.
-///
-/// # Errors
-/// If it cannot be listed.
-pub(crate) fn names(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = fs::read_dir(directory)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<Vec<_>>>()?;
-    found.sort();
-    Ok(found)
 }
 
 /// Makes sure that the first `files` files are there. The content of each depends on its number
@@ -223,6 +206,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file_set::PAGES_OF_FILE;
 
     #[test]
     fn a_set_has_the_files_and_their_checksums_and_shares_them() {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Job, LARGER_THAN_MEMORY, Measured, Part, Sample, Target, Work};
-use crate::files::Config;
+use super::job::{Job, LARGER_THAN_MEMORY, Measured, Part, Sample, Target, Work};
+use crate::files::config::Config;
 use crate::files::data::corpus;
 use crate::files::setup::Setup;
 use crate::load::Reply;

@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use fs_err as fs;
 
-use super::{Job, Measured, Work, passes};
-use crate::files::Config;
+use super::job::{Job, Measured, Work, passes};
+use crate::files::config::Config;
 use crate::files::data::crates;
 use crate::files::setup::Setup;
 use crate::{directory, process};

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use fs_err as fs;
 
-use super::{Job, Measured, Pass, Peers, Work, passes};
-use crate::files::Config;
+use super::job::{Job, Measured, Pass, Peers, Work, passes};
+use crate::files::config::Config;
 use crate::files::data::database;
 use crate::files::setup::Setup;
 use crate::sums;

@@ -5,8 +5,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use fs_err as fs;
 
-use super::{Job, Measured, Peers, Work, passes};
-use crate::files::Config;
+use super::job::{Job, Measured, Peers, Work, passes};
+use crate::files::config::Config;
 use crate::files::data::tree;
 use crate::files::setup::Setup;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Job, Measured, Pass, Work, passes};
-use crate::files::Config;
+use super::job::{Job, Measured, Pass, Work, passes};
+use crate::files::config::Config;
 use crate::files::data::cluster::{self, Postgres};
 use crate::files::setup::Setup;
 use crate::interrupt;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::{Job, Measured, Part, Peers, Target, Work};
-use crate::files::Config;
+use super::job::{Job, Measured, Part, Peers, Target, Work};
+use crate::files::config::Config;
 use crate::files::data::corpus;
 use crate::files::setup::Setup;
 use crate::load::Reply;

@@ -4,9 +4,10 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::{Job, Measured, Work};
-use crate::files::Config;
-use crate::files::data::corpus::{self, FILE_BYTES, PAGES_OF_FILE};
+use super::job::{Job, Measured, Work};
+use crate::file_set::{FILE_BYTES, PAGES_OF_FILE};
+use crate::files::config::Config;
+use crate::files::data::corpus;
 use crate::files::setup::Setup;
 use crate::load::Reply;
 use crate::load::choice::Choice;
@@ -45,7 +46,7 @@ pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     Ok(vec![Job {
         target: None,
         throttled: false,
-        peers: super::Peers::None,
+        peers: super::job::Peers::None,
         ..Job::new(config, format!("scan of {times} x cache"), data, work)
     }])
 }

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Job, Measured, Part, Target, Work, passes};
-use crate::files::Config;
+use super::job::{Job, Measured, Part, Target, Work, passes};
+use crate::files::config::Config;
 use crate::files::data::repository;
 use crate::files::setup::Setup;
 

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Job, Measured, Work};
-use crate::files::Config;
+use super::job::{Job, Measured, Work};
+use crate::file_set;
+use crate::files::config::Config;
 use crate::files::data::corpus;
 use crate::files::setup::Setup;
 use crate::load;
@@ -30,7 +31,7 @@ struct Writes {
 /// # Errors
 /// If the files cannot be made.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
-    let data = corpus::get(config.store, corpus::FILE_BYTES)?;
+    let data = corpus::get(config.store, file_set::FILE_BYTES)?;
     let work = Writes {
         pages: config.scaled(config.limit / 4096 / 2),
         overwrites: config.scaled(4000),

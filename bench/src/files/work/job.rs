@@ -1,0 +1,173 @@
+//! A workload with its files, and what came of it.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::files::config::Config;
+use crate::files::data::DataSet;
+use crate::files::setup::Setup;
+
+/// Which time is compared with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
+    /// From a cold start to the end.
+    Total,
+    /// After the first pass.
+    Steady,
+}
+
+/// What the ratio to the bare directory should be at most.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Target {
+    /// Which time.
+    pub(crate) part: Part,
+    /// On a throttled disk.
+    pub(crate) throttled: f64,
+    /// On the disk as it is.
+    pub(crate) unthrottled: f64,
+}
+
+/// More than memory holds: twice as fast on a slow disk, and no slower on a fast one. The first
+/// pass takes what the disk takes, whoever reads.
+pub(super) const LARGER_THAN_MEMORY: Target = Target {
+    part: Part::Steady,
+    throttled: 0.5,
+    unthrottled: 1.0,
+};
+
+/// Which of the places beside the bare directory and ours a workload has a use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peers {
+    /// None.
+    None,
+    /// tmpfs.
+    Tmpfs,
+    /// tmpfs, and a file system on zram, filled beforehand.
+    TmpfsAndZram,
+}
+
+/// One workload with its files.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Its name, with its size.
+    pub(crate) name: String,
+    /// What it should come to.
+    pub(crate) target: Option<Target>,
+    /// The files.
+    pub(crate) data: DataSet,
+    /// Whether files are written, so that each run has a copy of its own.
+    pub(crate) copied: bool,
+    /// Whether ours is measured with write-back too.
+    pub(crate) write_back: bool,
+    /// Bytes of memory for all processes; `None` for no limit.
+    pub(crate) limit: Option<u64>,
+    /// Whether it is worth it to throttle the disk.
+    pub(crate) throttled: bool,
+    /// What else is compared.
+    pub(crate) peers: Peers,
+    /// The work.
+    pub(crate) work: Box<dyn Work>,
+}
+
+impl Job {
+    /// A job that only reads, under the common limit, throttled and not.
+    pub(super) fn new(
+        config: &Config<'_>,
+        name: String,
+        data: DataSet,
+        work: impl Work + 'static,
+    ) -> Job {
+        Job {
+            name,
+            target: Some(LARGER_THAN_MEMORY),
+            data,
+            copied: false,
+            write_back: false,
+            limit: Some(config.limit),
+            throttled: true,
+            peers: Peers::Tmpfs,
+            work: Box::new(work),
+        }
+    }
+}
+
+/// Does the work of a job.
+pub(crate) trait Work: fmt::Debug {
+    /// Does it once in a setup that is cold, and checks that what was read is right.
+    ///
+    /// # Errors
+    /// If it is not, if a program fails, or after Ctrl-C.
+    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured>;
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    /// Seconds of the first pass, from a cold start.
+    pub(crate) first_s: f64,
+    /// Seconds of all that comes after it.
+    pub(crate) steady_s: f64,
+    /// What else is worth knowing.
+    pub(crate) values: Vec<(String, f64)>,
+    /// Memory over time.
+    pub(crate) series: Vec<Sample>,
+}
+
+impl Measured {
+    /// Seconds of all.
+    pub(crate) fn total_s(&self) -> f64 {
+        self.first_s + self.steady_s
+    }
+}
+
+/// Memory at some time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Sample {
+    /// Seconds since the start.
+    pub(crate) seconds: f64,
+    /// Bytes of the pool of our mount.
+    pub(crate) pool: u64,
+    /// Bytes of memory of all processes.
+    pub(crate) used: u64,
+    /// Bytes of files in use at the time.
+    pub(crate) working_set: u64,
+}
+
+/// A pass over files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// From a cold start.
+    First,
+    /// One in which whatever can be kept comes to be kept. The disk is not throttled, and it
+    /// does not count.
+    Warm,
+    /// One of those that follow.
+    Again(usize),
+}
+
+/// Does the first of several passes, one to warm up, and `again` others. `pass` gives the seconds
+/// of each.
+pub(super) fn passes(
+    setup: &mut Setup,
+    again: usize,
+    mut pass: impl FnMut(&Setup, Pass) -> Result<f64>,
+) -> Result<Measured> {
+    let first_s = pass(setup, Pass::First)?;
+    setup.cgroup.throttle(false)?;
+    let warm_s = pass(setup, Pass::Warm)?;
+    setup.cgroup.throttle(true)?;
+    setup.mark()?;
+    let mut steady_s = 0.0;
+    for number in 0..again {
+        steady_s += pass(setup, Pass::Again(number))?;
+    }
+    Ok(Measured {
+        first_s,
+        steady_s,
+        values: vec![("warm-up s".to_owned(), warm_s)],
+        ..Measured::default()
+    })
+}
