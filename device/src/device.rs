@@ -11,7 +11,6 @@ use compcache_engine::{Store, StoreConfig};
 use parking_lot::Mutex;
 
 pub use env::Env;
-pub(crate) use env::ram_bytes;
 
 use crate::backing_swap::BackingSwap;
 use crate::disk::{Disk, StoreDisk};

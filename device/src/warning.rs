@@ -1,8 +1,7 @@
 //! What a user should know although it is no error.
 
+use compcache_engine::PAGE_SIZE;
 use compcache_host::memory::NotLocked;
-
-use crate::params::PAGE;
 
 /// Something that works otherwise than a user may expect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +22,7 @@ pub enum Warning {
         "disksize {} kB is more than twice the RAM ({} kB): pages seldom compress to less than a \
          third, so that swap could fill the memory before the disk is full; its slot table alone \
          takes {} kB (0.2 % of the disk)",
-        .disksize / 1024, .ram / 1024, .disksize / PAGE * 8 / 1024
+        .disksize / 1024, .ram / 1024, .disksize / PAGE_SIZE as u64 * 8 / 1024
     )]
     MoreThanTwiceTheRam {
         /// The size of the disk in bytes.

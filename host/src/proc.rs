@@ -103,6 +103,13 @@ pub fn unescape(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(out))
 }
 
+/// The machine's memory in bytes.
+#[must_use]
+pub fn ram_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.mem_unit).saturating_mul(info.totalram as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

@@ -1,13 +1,13 @@
 //! How much memory this process can have.
 
 use compcache_host::cgroup::Hierarchies;
+use compcache_host::proc;
 
 /// The machine's memory or, if that is less, the limit of a memory cgroup that this process is
 /// in; in bytes. Limits that can't be read are none.
 #[must_use]
 pub fn available() -> u64 {
-    let info = rustix::system::sysinfo();
-    let ram = u64::from(info.mem_unit).saturating_mul(info.totalram as u64);
+    let ram = proc::ram_bytes();
     Hierarchies::of_this_process()
         .limit()
         .map_or(ram, |limit| limit.min(ram))

@@ -3,16 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use compcache_host::proc::ram_bytes;
+
 use crate::cpu_latency::CpuLatency;
 use crate::freed::DeadSlots;
 use crate::transport::Transport;
 use crate::transport::fuse_loop::{Channel, FuseLoop};
-
-/// The machine's memory in bytes.
-pub(crate) fn ram_bytes() -> u64 {
-    let info = rustix::system::sysinfo();
-    u64::from(info.mem_unit).saturating_mul(info.totalram as u64)
-}
 
 /// What all devices of a process share.
 #[derive(Clone)]

@@ -296,7 +296,7 @@ impl KernelDevice {
             }
             None => None,
         };
-        params.resolve(crate::device::ram_bytes(), backing)
+        params.resolve(compcache_host::proc::ram_bytes(), backing)
     }
 
     /// The settings that can change while the device is in use.

@@ -91,7 +91,7 @@ pub(super) fn encode(page: &Page, stride: usize, far: Option<&mut Far>, parts: &
         |parts, far, group, classes| {
             append(parts, page, group, classes);
             if let Some(far) = far {
-                far.put_numbers(parts, group, classes);
+                parts.put_far_numbers(far, group, classes);
             }
             parts.counts.add(classes);
         },

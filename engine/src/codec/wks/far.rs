@@ -112,39 +112,4 @@ impl Far {
         let block = group * GROUP_WORDS + i / LANES * LANES;
         (block as u16).wrapping_sub(self.places[i] + 1)
     }
-
-    /// Puts the numbers of a group's far words in the places of low bytes, the last of the
-    /// streams but not yet counted.
-    #[cfg(all(
-        target_arch = "x86_64",
-        any(feature = "std", all(feature = "simd", target_feature = "sse2"))
-    ))]
-    #[inline(always)]
-    pub(super) fn put_numbers(
-        &self,
-        parts: &mut super::format::Parts,
-        group: usize,
-        classes: super::classes::Classes,
-    ) {
-        // The number of items before word `i`.
-        let before = |set: u64, i: usize| (set & ((1 << i) - 1)).count_ones() as usize;
-        let mut set = classes.far();
-        while set != 0 {
-            let i = set.trailing_zeros() as usize % GROUP_WORDS;
-            set &= set - 1;
-            let n = parts.counts.bytes + before(classes.bytes(), i);
-            if let Some(byte) = parts.bytes.get_mut(n) {
-                *byte = self.back(group, i) as u8;
-            }
-        }
-        let mut set = classes.far_high();
-        while set != 0 {
-            let i = set.trailing_zeros() as usize % GROUP_WORDS;
-            set &= set - 1;
-            let n = parts.counts.halves + before(classes.halves(), i);
-            if let Some([_, high]) = parts.halves.as_chunks_mut::<2>().0.get_mut(n) {
-                *high = self.back(group, i) as u8;
-            }
-        }
-    }
 }

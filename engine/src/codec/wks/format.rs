@@ -2,7 +2,9 @@
 
 use super::classes::{Classes, Facts, Found};
 use super::far::Far;
-use super::sizes::{BLOCKS, GROUP, GROUPS, LANES, MAX_STRIDE, Plane, STREAM_ROOM, WORDS};
+use super::sizes::{
+    BLOCKS, GROUP, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Plane, STREAM_ROOM, WORDS,
+};
 
 /// The first byte of a chunk that is an lz4 block from its second byte on.
 pub(super) const KIND_LZ4: u8 = 0;
@@ -184,6 +186,36 @@ impl Parts {
             n += (thirds >> block & 1) as usize;
         }
         self.with_third |= thirds << (group * GROUP);
+    }
+
+    /// Puts the numbers of a group's far words in the places of low bytes, the last of the
+    /// streams but not yet counted.
+    #[cfg(all(
+        target_arch = "x86_64",
+        any(feature = "std", all(feature = "simd", target_feature = "sse2"))
+    ))]
+    #[inline(always)]
+    pub(super) fn put_far_numbers(&mut self, far: &Far, group: usize, classes: Classes) {
+        // The number of items before word `i`.
+        let before = |set: u64, i: usize| (set & ((1 << i) - 1)).count_ones() as usize;
+        let mut set = classes.far();
+        while set != 0 {
+            let i = set.trailing_zeros() as usize % GROUP_WORDS;
+            set &= set - 1;
+            let n = self.counts.bytes + before(classes.bytes(), i);
+            if let Some(byte) = self.bytes.get_mut(n) {
+                *byte = far.back(group, i) as u8;
+            }
+        }
+        let mut set = classes.far_high();
+        while set != 0 {
+            let i = set.trailing_zeros() as usize % GROUP_WORDS;
+            set &= set - 1;
+            let n = self.counts.halves + before(classes.halves(), i);
+            if let Some([_, high]) = self.halves.as_chunks_mut::<2>().0.get_mut(n) {
+                *high = far.back(group, i) as u8;
+            }
+        }
     }
 
     /// How long the chunk will be.

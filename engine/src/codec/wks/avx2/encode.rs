@@ -127,7 +127,7 @@ pub(in crate::codec::wks) fn encode(
         |parts, far, group, classes| {
             append(parts, page, group, classes);
             if let Some(far) = far {
-                far.put_numbers(parts, group, classes);
+                parts.put_far_numbers(far, group, classes);
             }
             parts.counts.add(classes);
         },
