@@ -30,13 +30,13 @@ enum Task {
     Test(test::Test),
     /// The kernel module: builds it for Debian's kernels, checks it, tests it in guests
     #[command(subcommand)]
-    Kernel(kernel::Task),
+    Kernel(Box<kernel::Task>),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(test) => test::run(&test),
-        Task::Kernel(task) => kernel::run(task),
+        Task::Kernel(task) => kernel::run(*task),
     };
     match result {
         Ok(status) => status,

@@ -12,11 +12,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+use super::values::{Values, split};
 use super::{Kernels, directory, module, objects, pages, promises, test};
 use crate::guest::{self, Counting, Machine, Ours, Outcome, Qemu, Script};
 use crate::{command, workspace};
 
-/// What the issue of the driver compares.
+/// What is compared if nothing else is asked for.
 const CONTENDERS: &str = "zram/lz4,zram/lzo-rle,ramzswap/lz4,ramzswap/lzo,ramzswap/wks:fast,\
     ramzswap/wks:balanced";
 
@@ -65,9 +66,6 @@ pub(crate) struct Bench {
     #[arg(long)]
     json: bool,
 }
-
-/// Values by key.
-pub(super) type Values = BTreeMap<String, f64>;
 
 /// Runs the bench.
 ///
@@ -260,15 +258,6 @@ fn table(values: &Values) -> String {
         text.push('\n');
     }
     text
-}
-
-/// RELEASE.SET, CONTENDER and KEY of a key. A contender begins with its driver's name.
-pub(super) fn split(key: &str) -> Option<(&str, &str, &str)> {
-    let at = [".zram-", ".ramzswap-"]
-        .iter()
-        .find_map(|driver| key.find(driver))?;
-    let (contender, rest) = key[at + 1..].split_once('.')?;
-    Some((&key[..at], contender, rest))
 }
 
 fn json(values: &Values) -> String {

@@ -12,6 +12,7 @@ mod promises;
 mod release;
 mod state;
 mod test;
+mod values;
 
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;

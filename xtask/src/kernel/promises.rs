@@ -1,6 +1,6 @@
 //! What the driver promises beside zram, and whether values of the bench keep it.
 
-use super::bench::{Values, split};
+use super::values::{Values, split};
 
 /// A promise about a value of a contender.
 struct Promise {
