@@ -56,6 +56,8 @@ enum Work {
     Hit,
     /// Read pages that are not, and insert them: others are evicted for them.
     Miss,
+    /// Write pages that are held, as if they were dirty.
+    Write,
 }
 
 /// Threads, and whether they share a cache.
@@ -106,12 +108,10 @@ pub(crate) fn run(args: &CcacheArgs) -> Result<CcacheReport> {
         (args.pages, args.rounds, CAPTURE)
     };
     let sources = programs::some_sources(capture, args.common.quick)?;
-    let content: Vec<Page> = sources
-        .into_iter()
-        .flat_map(|source| source.pages)
-        .collect();
+    let content = sources.into_iter().flat_map(|source| source.pages);
+    let content = compressible(content.collect(), args.codec)?;
     let mut contenders = Vec::new();
-    for work in [Work::Hit, Work::Miss] {
+    for &work in Work::value_variants() {
         for &threads in &args.threads {
             for shared in [true, false] {
                 contenders.push(Contender {
@@ -134,6 +134,26 @@ pub(crate) fn run(args: &CcacheArgs) -> Result<CcacheReport> {
     Ok(CcacheReport {
         rows: rows.collect(),
     })
+}
+
+/// Those of the pages that a cache holds: the others are not admitted.
+fn compressible(mut pages: Vec<Page>, codec: CodecSpec) -> Result<Vec<Page>> {
+    let cache = Cache::new(pages.len(), codec)?;
+    let (mut worker, file) = (
+        cache.cache.try_worker()?,
+        cache.cache.add_file().context("no memory for a file")?,
+    );
+    for index in 0..pages.len() {
+        cache.insert(&mut worker, file, index as u64, &pages);
+    }
+    let mut indices = 0..;
+    pages.retain(|_| {
+        indices
+            .next()
+            .is_some_and(|index| cache.cache.holds(file, index))
+    });
+    ensure!(!pages.is_empty(), "no page compresses");
+    Ok(pages)
 }
 
 impl Contender {
@@ -166,10 +186,16 @@ impl Contender {
             }
             for at in 0..pages as u64 {
                 let index = match self.work {
-                    Work::Hit => random.index(held) as u64,
+                    Work::Hit | Work::Write => random.index(held) as u64,
                     // Nothing comes twice.
                     Work::Miss => held as u64 + at,
                 };
+                if self.work == Work::Write {
+                    let page = &content[(index + at) as usize % content.len()];
+                    cache.cache.pin(&mut worker, file, index, page)?;
+                    cache.cache.unpin(file, index);
+                    continue;
+                }
                 match (
                     self.work,
                     cache.cache.read(&mut worker, file, index, &mut page),

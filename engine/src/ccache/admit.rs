@@ -255,18 +255,52 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             None => return Err(NoRoom),
         };
         let before = guarded.index.list_of(slot);
-        // At once, so that it stays where it is while room is made.
+        // At once, so that it stays where it is while room is made; who has reserved it lets go of it.
         guarded.index.move_to(slot, List::Pinned);
-        if self
-            .evict_and_store(&mut guarded, slot, &compressed)
-            .is_err()
-        {
-            guarded.index.move_to(slot, before);
+        self.limit_pool(&guarded);
+        drop(guarded);
+        let Some(placed) = self.evict_and_place(slot, &compressed) else {
+            self.unpin_unplaced(file, index, slot, before);
             return Err(NoRoom);
+        };
+        let mut attempt = 0;
+        loop {
+            let mut guarded = self.lock();
+            // Whoever drops the page meanwhile does so after it was pinned.
+            let dropped = guarded
+                .index
+                .find(file, index)
+                .is_none_or(|(at, _)| at != slot);
+            if dropped {
+                drop(guarded);
+                self.store.release_chunk(placed);
+                return Ok(());
+            }
+            if self.store.try_commit_chunk(&compressed, slot, placed) {
+                guarded.index.move_to(slot, List::Pinned);
+                guarded.index.set_accessed(slot);
+                guarded.counts.writes += 1;
+                return Ok(());
+            }
+            // Somebody reads what it replaces.
+            drop(guarded);
+            self.store.host().backoff(attempt);
+            attempt += 1;
         }
-        guarded.index.set_accessed(slot);
-        guarded.counts.writes += 1;
-        Ok(())
+    }
+
+    /// Moves a page that could not be pinned back to the list that it was on.
+    fn unpin_unplaced(&self, file: FileId, index: u64, slot: u32, before: List) {
+        let mut guarded = self.lock();
+        if guarded.index.find(file, index) != Some((slot, List::Pinned)) {
+            return;
+        }
+        if before == List::Reserved {
+            // Whoever had reserved it has let go of it, or will.
+            self.shadow(&mut guarded, slot);
+        } else {
+            guarded.index.move_to(slot, before);
+        }
     }
 
     /// A pinned page was written out: it may be dropped from now on.
@@ -294,24 +328,5 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     fn make_room(&self, guarded: &mut Guarded) -> bool {
         guarded.full = true;
         self.evict(guarded, BATCH) > 0
-    }
-
-    fn evict_and_store(
-        &self,
-        guarded: &mut Guarded,
-        slot: u32,
-        compressed: &CompressedPage<'_>,
-    ) -> Result<(), NoRoom> {
-        self.limit_pool(guarded);
-        for _ in 0..TRIES {
-            if let Ok(placed) = self.store.store_chunk(slot, compressed) {
-                self.store.commit_chunk(compressed, slot, placed);
-                return Ok(());
-            }
-            if !self.make_room(guarded) {
-                break;
-            }
-        }
-        Err(NoRoom)
     }
 }

@@ -6,11 +6,10 @@
 //! (`should_add_to_ccache` of the 2006 design), [`Ccache::insert`] stores them, and what no longer fits is
 //! evicted from the inactive list, and leaves a shadow.
 //!
-//! One lock guards the index and the lists. It is never held while a page that was read is
-//! compressed, stored or decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves
-//! the page's slot, stores the chunk without the lock, and commits it if the slot is still reserved.
-//! The exception is [`Ccache::pin`]: the page replaces another that must not be lost if there is no
-//! room, so it is stored under the lock, and waits for those who read the one that it replaces.
+//! One lock guards the index and the lists. It is never held while a page is compressed, stored or
+//! decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves the page's slot, and
+//! [`Ccache::pin`] pins it; both store the chunk without the lock, and commit it if the slot is still
+//! the page's.
 
 mod admit;
 mod balance;

@@ -102,6 +102,22 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.end_idle();
     }
 
+    /// As [`Store::commit_chunk`], unless the slot is locked. Returns whether it was done.
+    pub(crate) fn try_commit_chunk(
+        &self,
+        compressed: &CompressedPage<'_>,
+        index: u32,
+        placed: Slot,
+    ) -> bool {
+        let shard = self.counters.shard(compressed.number);
+        let done = self.try_set(shard, index, placed);
+        if done {
+            shard.add(&shard.writes, 1);
+            self.end_idle();
+        }
+        done
+    }
+
     /// Frees what was stored for a slot but not committed.
     pub(crate) fn release_chunk(&self, placed: Slot) {
         self.pool.take_back(&self.host, placed);
@@ -110,7 +126,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Frees what slot `index` holds, and stores `new` in it, which names no chunk. Does nothing if
     /// the slot is locked. Returns whether it was done.
     pub(crate) fn clear(&self, index: u32, new: Slot) -> bool {
-        let shard = self.counters.shared();
+        self.try_set(self.counters.shared(), index, new)
+    }
+
+    /// Stores `new` in slot `index` and frees what it held, unless it is locked. Returns whether it was
+    /// done.
+    fn try_set(&self, shard: &Shard, index: u32, new: Slot) -> bool {
         let Some(word) = self.table.get_to_write(u64::from(index)) else {
             return false;
         };
