@@ -20,6 +20,8 @@ thread_local! {
 
 static WARNED: AtomicBool = AtomicBool::new(false);
 
+static WARNED_OF_SWITCH: AtomicBool = AtomicBool::new(false);
+
 /// The thread acts in a program's name until this is dropped.
 #[derive(Debug)]
 pub(super) struct AsCaller {
@@ -30,13 +32,13 @@ pub(super) struct AsCaller {
 /// root, programs are the same user's.
 ///
 /// # Errors
-/// If the thread can't have its own umask.
+/// If the thread can't have its own umask, or EPERM if it can't act for another user: a file that
+/// is made in root's name instead could be a way to root's rights.
 pub(super) fn act_as(request: &Request, umask: u32, root: bool) -> io::Result<AsCaller> {
     set_umask(umask, root)?;
     let switched = root && (request.uid() != 0 || request.gid() != 0);
     if switched {
-        // The group first: the user may be what allows it.
-        set_fs_ids(request.uid(), request.gid());
+        switch_to(request.uid(), request.gid())?;
     }
     Ok(AsCaller { switched })
 }
@@ -65,12 +67,41 @@ fn lists_group(status: &[u8], group: u32) -> bool {
         .is_some_and(|mut groups| groups.any(|word| proc::number(word) == Some(group.into())))
 }
 
+/// Gives this thread another file system user and group, or leaves it as root.
+fn switch_to(uid: u32, gid: u32) -> io::Result<()> {
+    set_fs_ids(uid, gid);
+    if fs_ids() == (uid, gid) {
+        return Ok(());
+    }
+    set_fs_ids(0, 0);
+    if !WARNED_OF_SWITCH.swap(true, Relaxed) {
+        tracing::error!(
+            "cannot act for user {uid} and group {gid}: without CAP_SETUID and CAP_SETGID only root \
+             can make files on this mount"
+        );
+    }
+    Err(io::Error::from_raw_os_error(libc::EPERM))
+}
+
+/// Sets this thread's file system user and group, if it may. The calls say nothing of a failure.
 fn set_fs_ids(uid: u32, gid: u32) {
-    // SAFETY: both calls take a number and change this thread only; they cannot fail for a thread
-    // with CAP_SETUID and CAP_SETGID, and without them files are made as the daemon's user.
+    // SAFETY: both calls take a number and change this thread only.
     unsafe {
+        // The group first: the user may be what allows it.
         libc::setfsgid(gid);
         libc::setfsuid(uid);
+    }
+}
+
+/// This thread's file system user and group (setfsuid(2): an ID that is none changes nothing, and the
+/// one before is returned).
+fn fs_ids() -> (u32, u32) {
+    // SAFETY: both calls take a number and change nothing, since it is no ID.
+    unsafe {
+        (
+            libc::setfsuid(u32::MAX).cast_unsigned(),
+            libc::setfsgid(u32::MAX).cast_unsigned(),
+        )
     }
 }
 
@@ -105,7 +136,33 @@ fn keep_capabilities() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::lists_group;
+    use compcache_test_support::needs;
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    use super::{fs_ids, lists_group, set_fs_ids, switch_to};
+
+    #[test]
+    fn whoever_cannot_act_for_another_user_stays_root_and_is_refused() {
+        if !needs::root() {
+            return;
+        }
+        let thread = std::thread::spawn(|| {
+            switch_to(12, 34).unwrap();
+            assert_eq!(fs_ids(), (12, 34));
+            set_fs_ids(0, 0);
+            for lacking in [CapabilitySet::SETUID, CapabilitySet::SETGID] {
+                let all = capabilities(None).unwrap();
+                let mut fewer = all;
+                fewer.effective.remove(lacking);
+                set_capabilities(None, fewer).unwrap();
+                let refused = switch_to(12, 34).unwrap_err();
+                assert_eq!(refused.raw_os_error(), Some(libc::EPERM), "{lacking:?}");
+                assert_eq!(fs_ids(), (0, 0), "{lacking:?}");
+                set_capabilities(None, all).unwrap();
+            }
+        });
+        thread.join().unwrap();
+    }
 
     #[test]
     fn groups_are_found_by_their_whole_number() {

@@ -21,14 +21,27 @@ const MAX: usize = 65_536;
 /// Names that only root may see.
 const TRUSTED: &[u8] = b"trusted.";
 
+/// Names whose meaning is the file system's own.
+const SYSTEM: &[u8] = b"system.";
+
 /// Names of ACLs.
 const ACL: &[u8] = b"system.posix_acl_";
 
 /// The name of the ACL that the permission bits are a part of.
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
+/// Whether the kernel has checked who may change this attribute. Names of `system.` it passes on
+/// unseen, but for POSIX ACLs: a file system checks them itself, by who calls, and that would be root.
+fn may_change(name: &OsStr) -> io::Result<()> {
+    let name = name.as_bytes();
+    if name.starts_with(SYSTEM) && !name.starts_with(ACL) {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    Ok(())
+}
+
 impl Passthrough {
-    /// SETXATTR. The kernel has checked who may.
+    /// SETXATTR.
     pub(super) fn setxattr(
         &self,
         request: &Request,
@@ -37,6 +50,7 @@ impl Passthrough {
         value: &[u8],
         flags: i32,
     ) -> io::Result<()> {
+        may_change(name)?;
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
         let flags = XattrFlags::from_bits_retain(flags as u32);
@@ -91,6 +105,7 @@ impl Passthrough {
 
     /// REMOVEXATTR.
     pub(super) fn removexattr(&self, node: u64, name: &OsStr) -> io::Result<()> {
+        may_change(name)?;
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
         self.keeping_stamp(&inode, &fd, || {
@@ -108,4 +123,32 @@ fn drop_set_group_id(request: &Request, fd: impl AsFd) -> io::Result<()> {
         rustix::fs::chmodat(CWD, proc_path(fd), cleared, AtFlags::empty())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_systems_own_attributes_only_acls_are_changed() {
+        for name in [
+            "system.nfs4_acl",
+            "system.cifs_acl",
+            "system.ntfs_acl",
+            "system.",
+            "system.posix",
+        ] {
+            let refused = may_change(OsStr::new(name)).unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(libc::EOPNOTSUPP), "{name}");
+        }
+        for name in [
+            "system.posix_acl_access",
+            "system.posix_acl_default",
+            "user.system.a",
+            "security.selinux",
+            "trusted.a",
+        ] {
+            assert!(may_change(OsStr::new(name)).is_ok(), "{name}");
+        }
+    }
 }
