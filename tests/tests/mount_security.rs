@@ -7,7 +7,9 @@ use std::process::Command;
 
 use compcache_host::mountinfo;
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Bed, Mode, MountBed, Outcome, PAGE, binary, drop_page_cache, needs};
+use compcache_tests::{
+    Bed, Mode, MountBed, Outcome, PAGE, binary, drop_page_cache, needs, wait_until,
+};
 
 /// The user and group nobody.
 const NOBODY: u32 = 65534;
@@ -97,6 +99,37 @@ fn permissions_are_those_of_source() {
         bed.umount();
         assert_eq!(fs::read(source.join("open")).unwrap(), b"openmore\n");
         assert_eq!(fs::read(source.join("private")).unwrap(), b"private");
+    }
+}
+
+/// Whoever may no longer open a file or list a directory in SOURCE cannot do so through the mount once
+/// more, though the kernel still trusts what it knows of them.
+#[test]
+fn rights_that_are_taken_away_beneath_are_gone_at_the_next_open() {
+    for mode in Mode::WITH_SOURCE {
+        let options = ["--cache", "4M", "--allow-other", "--revalidate", "3600"];
+        let Some(bed) = MountBed::mounted(mode, &options) else {
+            return;
+        };
+        let source = bed.source();
+        fs::write(source.join("file"), "content").unwrap();
+        fs::create_dir(source.join("directory")).unwrap();
+        let set = |name, mode| {
+            fs::set_permissions(source.join(name), Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, open, closed) in [("file", 0o644, 0o600), ("directory", 0o755, 0o700)] {
+            let text = format!("exec 3<{name}");
+            let opens = || as_nobody(bed.point(), &text).status.success();
+            set(name, open);
+            wait_until("rights that were given to be seen", opens);
+            set(name, closed);
+            assert!(!opens(), "{mode:?}: {name} was opened without rights");
+            chown(source.join(name), Some(NOBODY), None).unwrap();
+            wait_until("a new owner to be seen", opens);
+            chown(source.join(name), Some(0), None).unwrap();
+            assert!(!opens(), "{mode:?}: {name} was opened by who owned it");
+        }
+        bed.umount();
     }
 }
 

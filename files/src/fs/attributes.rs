@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, Request, TimeOrNow};
 use rustix::fs::{
@@ -65,9 +65,7 @@ impl Passthrough {
                 }
             }
         }
-        if inode.is_regular() {
-            inode.set_reported_stamp(digest(now));
-        }
+        inode.known.lock().report(found, now);
         let node = if inode.node == crate::inode::table::ROOT {
             found.stx_ino
         } else {
@@ -79,6 +77,26 @@ impl Passthrough {
             attributes.blocks = now.size.div_ceil(4096) * 8;
         }
         (attributes, self.freshness.of(found))
+    }
+
+    /// Whether the kernel knew who may open a file or directory, of which SOURCE says `found`.
+    ///
+    /// # Errors
+    /// ESTALE if not: then the kernel looks the name up again, and judges anew.
+    pub(super) fn check_rights(
+        &self,
+        request: &Request,
+        inode: &Inode,
+        found: &Statx,
+    ) -> io::Result<()> {
+        let mut known = inode.known.lock();
+        if !known.is_outdated(found, request.pid(), Instant::now()) {
+            return Ok(());
+        }
+        drop(known);
+        // For who opens it without a name.
+        self.notices.stale_attributes(inode.node);
+        Err(io::Error::from_raw_os_error(libc::ESTALE))
     }
 
     /// Whether SOURCE says of an open or cached file what was expected. If not, the kernel is told
@@ -96,6 +114,7 @@ impl Passthrough {
         // A strict mount's kernel finds out by itself, from the times in the answer; a notice that
         // came later would make it forget the next answer.
         if !self.strict {
+            inode.known.lock().set_unsure();
             self.notices.stale(inode.node);
         }
     }

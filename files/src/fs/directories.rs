@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo};
+use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, Request};
 use parking_lot::Mutex;
 use rustix::fs::{RawDir, SeekFrom};
 
@@ -106,10 +106,15 @@ impl Stream {
 impl Passthrough {
     /// OPENDIR. The kernel may keep the listing, and still has the one from before if that is
     /// right.
-    pub(super) fn opendir(&self, node: u64) -> io::Result<(FileHandle, FopenFlags)> {
+    pub(super) fn opendir(
+        &self,
+        request: &Request,
+        node: u64,
+    ) -> io::Result<(FileHandle, FopenFlags)> {
         let inode = self.table.get(node)?;
         let fd = inode.open_file(&self.source, libc::O_RDONLY | libc::O_DIRECTORY)?;
         let found = stat(&fd)?;
+        self.check_rights(request, &inode, &found)?;
         let mut flags = FopenFlags::empty();
         if !self.strict {
             flags |= FopenFlags::FOPEN_CACHE_DIR;

@@ -341,8 +341,8 @@ impl Filesystem for Service {
         answer!(reply, self.0.fsync(handle, data_only));
     }
 
-    fn opendir(&self, _request: &Request, node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        answer!(reply, self.0.opendir(node.0), open => reply.opened(open.0, open.1));
+    fn opendir(&self, request: &Request, node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        answer!(reply, self.0.opendir(request, node.0), open => reply.opened(open.0, open.1));
     }
 
     fn readdir(

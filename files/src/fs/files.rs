@@ -38,7 +38,7 @@ impl Passthrough {
         let inode = self.table.get(node)?;
         let (read, write) = access(flags.0);
         let truncate = flags.0 & libc::O_TRUNC != 0;
-        let (file, keep) = self.open_inode(&inode, read, write || truncate, None)?;
+        let (file, keep) = self.open_inode(request, &inode, read, write || truncate, None)?;
         let answer = self.opened(&file, keep);
         if truncate && let Err(e) = self.truncate(request, &inode, 0) {
             self.close(&file);
@@ -76,7 +76,7 @@ impl Passthrough {
         let path = crate::inode::source::reopen(&made, libc::O_PATH)?;
         let entry = self.entry_of_file(parent, name, path, &found)?;
         let (read, write) = access(flags);
-        let opened = self.open_inode(&entry.inode, read, write, Some(made));
+        let opened = self.open_inode(request, &entry.inode, read, write, Some(made));
         match opened {
             Ok((file, keep)) => {
                 let answer = self.opened(&file, keep);
@@ -93,6 +93,7 @@ impl Passthrough {
     /// Returns whether what the kernel has of it in its page cache is still right.
     fn open_inode(
         &self,
+        request: &Request,
         inode: &Arc<Inode>,
         read: bool,
         write: bool,
@@ -101,6 +102,7 @@ impl Passthrough {
         let mut state = inode.state.lock();
         let known = state.open.is_some() || self.contents.existing(inode.key).is_some();
         let source = |flags| inode.open_place(state.pin.as_deref(), &self.source, flags);
+        let is_new = made.is_some();
         let (open, found) = match &state.open {
             Some(open) => {
                 open.files.make(read, write, source)?;
@@ -121,6 +123,9 @@ impl Passthrough {
                 (Arc::new(open), found)
             }
         };
+        if !is_new {
+            self.check_rights(request, inode, &found)?;
+        }
         open.handles.fetch_add(1, Relaxed);
         state.open = Some(Arc::clone(&open));
         drop(state);
@@ -129,7 +134,7 @@ impl Passthrough {
         let stale = inode.take_stale();
         let keep = same && !stale && (known || inode.seen() == digest(now));
         open.content.correct(&mut now);
-        if inode.reported_stamp() != digest(now) {
+        if !inode.known.lock().has(now) {
             // A size from before would hide bytes.
             self.notices.stale_attributes(inode.node);
         }

@@ -1,6 +1,7 @@
 //! The inodes that the kernel knows of.
 
 pub(crate) mod handle;
+pub(crate) mod known;
 pub(crate) mod node;
 pub(crate) mod place;
 pub(crate) mod source;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
+use super::known::Known;
 use super::place::Place;
 use super::source::Source;
 use crate::content::{Content, FileKey};
@@ -39,8 +40,8 @@ pub(crate) struct Inode {
     /// A file: digest of the stamp at which what the kernel has cached of it was right, as far as
     /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
     seen: AtomicU64,
-    /// A file: digest of the stamp that was last reported to the kernel.
-    reported_stamp: AtomicU64,
+    /// What the kernel knows of it.
+    pub(crate) known: Mutex<Known>,
     /// Pages that the kernel may have of it are not right, and it may not have dropped them yet.
     stale: AtomicBool,
     /// It was used since the table was last looked through for what to drop.
@@ -118,7 +119,7 @@ impl Inode {
             kind: kind & libc::S_IFMT,
             lookups: AtomicU64::new(1),
             seen: AtomicU64::new(0),
-            reported_stamp: AtomicU64::new(0),
+            known: Mutex::default(),
             stale: AtomicBool::new(false),
             used: AtomicBool::new(true),
             unlinked: AtomicBool::new(false),
@@ -167,16 +168,6 @@ impl Inode {
     /// to drop it.
     pub(crate) fn take_stale(&self) -> bool {
         self.stale.swap(false, Relaxed)
-    }
-
-    /// Digest of the attributes that were last reported to the kernel.
-    pub(crate) fn reported_stamp(&self) -> u64 {
-        self.reported_stamp.load(Relaxed)
-    }
-
-    /// Notes the attributes that are reported to the kernel.
-    pub(crate) fn set_reported_stamp(&self, digest: u64) {
-        self.reported_stamp.store(digest, Relaxed);
     }
 
     /// What is open of it.
