@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo};
+use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, Request};
 use parking_lot::Mutex;
 use rustix::fs::{RawDir, SeekFrom};
 
 use super::Passthrough;
+use crate::descriptors::{Charge, Holder};
 use crate::inode::Inode;
 use crate::inode::stat::{kind, stat};
 
@@ -26,6 +27,7 @@ const BUFFER: usize = 32 << 10;
 pub(super) struct OpenDirectory {
     inode: Arc<Inode>,
     stream: Mutex<Stream>,
+    _charge: Charge,
 }
 
 /// Where the listing of a directory stands. Offsets are SOURCE's own, so that they stay good while
@@ -106,8 +108,13 @@ impl Stream {
 impl Passthrough {
     /// OPENDIR. The kernel may keep the listing, and still has the one from before if that is
     /// right.
-    pub(super) fn opendir(&self, node: u64) -> io::Result<(FileHandle, FopenFlags)> {
+    pub(super) fn opendir(
+        &self,
+        request: &Request,
+        node: u64,
+    ) -> io::Result<(FileHandle, FopenFlags)> {
         let inode = self.table.get(node)?;
+        let charge = self.descriptors.take(Holder::User(request.uid()), 1)?;
         let fd = inode.open_file(&self.source, libc::O_RDONLY | libc::O_DIRECTORY)?;
         let found = stat(&fd)?;
         let mut flags = FopenFlags::empty();
@@ -122,7 +129,11 @@ impl Passthrough {
             ahead: VecDeque::new(),
             at: 0,
         });
-        let (handle, _) = self.directories.insert(OpenDirectory { inode, stream });
+        let (handle, _) = self.directories.insert(OpenDirectory {
+            inode,
+            stream,
+            _charge: charge,
+        });
         Ok((handle, flags))
     }
 
