@@ -146,6 +146,18 @@ pub enum DeviceError {
         /// What to do, with a leading `; `, or empty.
         remedy: Option<String>,
     },
+    /// The name of the device leads to another one.
+    #[error(
+        "{} is a link to {}, a device that is not this daemon's, perhaps another daemon's: choose \
+         another number (a larger --num-devices) or another --dev-dir, or remove the link if \
+         nobody needs it", .node.display(), .target.display()
+    )]
+    NodeTaken {
+        /// The name.
+        node: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// A swap-off was not tried, because the kernel would kill a program to make room.
     #[error("device ramzswap{number} stays swapped on: {reason}")]
     SwapoffNoRoom {
@@ -214,6 +226,7 @@ impl DeviceError {
             | DeviceError::NotInitialised { .. } => libc::EINVAL,
             DeviceError::AlreadyInitialised { .. }
             | DeviceError::Busy { .. }
+            | DeviceError::NodeTaken { .. }
             | DeviceError::BackingBusy { .. } => libc::EBUSY,
             DeviceError::SwapoffNoRoom { .. } => libc::ENOMEM,
             DeviceError::SwapoffUnchecked { .. } => libc::EIO,
