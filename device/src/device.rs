@@ -131,7 +131,8 @@ impl Device {
             .map(BackingSwap::open)
             .transpose()?;
         let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
-        let (_, warnings) = params.resolve(self.env.ram_bytes, backing_size)?;
+        let (_, mut warnings) = params.resolve(self.env.ram_bytes, backing_size)?;
+        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
         inner.params = params;
         inner.warned.clone_from(&warnings);
         Ok(warnings)
@@ -158,6 +159,7 @@ impl Device {
             .transpose()?;
         let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
         let (resolved, mut warnings) = inner.params.resolve(self.env.ram_bytes, backing_size)?;
+        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
         warnings.retain(|w| !inner.warned.contains(w));
         let (active, more) = self.activate(resolved, backing)?;
         warnings.extend(more);
