@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 
 use self::extents::{check_extents, check_file_system};
-use self::place::Found;
+use self::place::{Found, stays_open_elsewhere};
 use crate::error::DeviceError;
 use crate::kernel;
 use crate::params::PAGE;
@@ -174,6 +174,9 @@ impl BackingSwap {
             check_extents(&file, pages * PAGE)
                 .map_err(failed("asking where its data lies"))?
                 .map_err(|e| unfit(&e.to_string()))?;
+            if stays_open_elsewhere(&file) {
+                return Err(busy("another program (open there)"));
+            }
         }
         let warning = found.exposed_device().map(|mode| Warning::BackingExposed {
             path: path.to_owned(),

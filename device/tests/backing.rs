@@ -171,6 +171,7 @@ fn holes_are_refused_and_reserved_space_is_not() {
     )
     .is_ok()
     {
+        drop(file);
         BackingSwap::open(&path).unwrap();
     }
 }
@@ -237,6 +238,31 @@ fn it_is_claimed_as_long_as_it_is_open() {
     );
     drop(other);
     BackingSwap::open(&path).unwrap();
+}
+
+/// Who has opened it before it was root's alone keeps what was allowed then.
+#[test]
+fn a_file_that_is_open_elsewhere_is_refused() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    for writes in [false, true] {
+        let open = File::options()
+            .read(true)
+            .write(writes)
+            .open(&path)
+            .unwrap();
+        let message = refusal(&path);
+        assert!(
+            message.contains("another program (open there)"),
+            "{message}"
+        );
+        drop(open);
+        let backing = BackingSwap::open(&path).unwrap();
+        // The look is over: others that open it do not wait.
+        drop(File::open(&path).unwrap());
+        drop(backing);
+    }
 }
 
 #[test]

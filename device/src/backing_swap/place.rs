@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -12,6 +13,14 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 const OF_OWNER: u32 = 0o700;
 /// What others than owner and group have of a device, and the bits that no device should have.
 const OF_OTHERS: u32 = 0o7007;
+
+/// By which signal the holder of a lease is told that it is broken (`linux/fcntl.h`).
+const F_SETSIG: libc::c_int = 10;
+
+/// How often to look whether a file is open elsewhere.
+const LOOKS: u32 = 10;
+/// Time between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Something at a path. It is not open for reading or writing yet.
 #[derive(Debug)]
@@ -97,6 +106,38 @@ impl Found {
         let mode = self.metadata.mode() & 0o7777;
         (self.is_block_device() && mode & OF_OTHERS != 0).then_some(mode)
     }
+}
+
+/// Whether a file is open, or mapped, anywhere else than by `file`, and stays so: who opened it
+/// before it was root's alone could still read and change what is swapped to it. Not known, and so
+/// false, if its file system has no leases (fcntl(2)).
+///
+/// A process that is being started has what this one had open for a moment, so this waits.
+pub(super) fn stays_open_elsewhere(file: &File) -> bool {
+    for _ in 0..LOOKS {
+        if !is_open_elsewhere(file) {
+            return false;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+    true
+}
+
+fn is_open_elsewhere(file: &File) -> bool {
+    let fd = file.as_raw_fd();
+    // SAFETY: the calls take numbers only, and change nothing but the lease of `file`, which is
+    // open. Should somebody open it between the second call and the third, the kernel tells this
+    // process by the signal that is set first, which is ignored unless it is caught.
+    unsafe {
+        if libc::fcntl(fd, F_SETSIG, libc::SIGURG) != 0 {
+            return false;
+        }
+        if libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) == 0 {
+            libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK);
+            return false;
+        }
+    }
+    io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
 }
 
 fn exposed(owner: u32, mode: u32, own: u32) -> Option<String> {
