@@ -280,6 +280,7 @@ impl Registry {
         second_best.ok_or_else(|| {
             let count = self.present().count();
             if count == 0
+                && self.kernel.is_none()
                 && let Some(obstacle) = self.devices.iter().find_map(|d| d.backend.obstacle())
             {
                 return obstacle;
