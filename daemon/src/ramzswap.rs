@@ -39,14 +39,17 @@ impl DeviceBackend for Ramzswap {
         let number = self.device.number();
         let taken = self.kernel.as_ref().is_some_and(|root| root.has(number));
         // One that was here before the driver was loaded stays.
-        (taken && !self.device.is_ready()).then(|| {
+        if taken && !self.device.is_ready() {
             let message = format!(
                 "ramzswap{number} is a device of the kernel driver, and of this daemon there is \
                  none by that name: give it to rzscontrol or compcache as it is, choose another \
                  number, or unload the driver (rmmod ramzswap)"
             );
-            Refusal::new(ErrorCode::Ebusy, message)
-        })
+            return Some(Refusal::new(ErrorCode::Ebusy, message));
+        }
+        let target = self.device.hidden_by()?;
+        let node = self.device.node();
+        Some(DeviceError::NodeTaken { node, target }.into())
     }
 
     fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {

@@ -279,6 +279,12 @@ impl Registry {
         }
         second_best.ok_or_else(|| {
             let count = self.present().count();
+            if count == 0
+                && self.kernel.is_none()
+                && let Some(obstacle) = self.devices.iter().find_map(|d| d.backend.obstacle())
+            {
+                return obstacle;
+            }
             let message = match self.kernel {
                 None => format!(
                     "all devices of this daemon are in use ({count}): swap one off, or start the \

@@ -5,13 +5,25 @@
 //! must not be that process: it holds the pages. So it calls its own program once more, which
 //! may be killed: the swap-off then fails, and every page is still where it was.
 
+//!
+//! The child also looks whether the pages fit back, which goes over all cgroups, of users too: if
+//! they manage to break it, the swap-off is refused, and nothing else.
+
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use compcache_device::swap;
+use compcache_device::swapoff::{self, SwapoffError};
+
+/// Exit status of a child that has found no room. Its message is on standard output; numbers of
+/// errors are smaller.
+const NO_ROOM: u8 = 254;
+/// Exit status of a child that can't tell whether there is room.
+const UNCHECKED: u8 = 253;
+/// Most bytes of a child's message.
+const MESSAGE: u64 = 8 << 10;
 
 /// The program that calls itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +34,13 @@ pub enum Program {
     Command,
 }
 
-/// Calls `swapoff(2)` for a block device in a child process of `program`, and waits for it.
+/// Swaps off a block device by [`swapoff::checked`] in a child process of `program`, and waits for
+/// it.
 ///
 /// # Errors
-/// What `swapoff(2)` said; `ENOMEM` even if the child was killed for lack of memory, `EINTR`
-/// if another signal ended it.
-pub fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
+/// Those of [`swapoff::checked`]; `ENOMEM` even if the child was killed for lack of memory,
+/// `EINTR` if another signal ended it.
+pub fn in_child(program: Program, block_device: &Path) -> Result<(), SwapoffError> {
     // The link leads to this program even if its file was replaced since.
     let mut command = Command::new("/proc/self/exe");
     if is_subcommand(program, std::env::args_os().nth(1).as_deref()) {
@@ -38,19 +51,34 @@ pub fn in_child(program: Program, block_device: &Path) -> io::Result<()> {
         .arg(block_device)
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::null());
+        .stdout(Stdio::piped());
     if program == Program::Daemon {
         // Ctrl-C in the daemon's terminal must not interrupt it. In that of a command it does, as
         // it does with swapoff(8).
         command.process_group(0);
     }
-    let status = command.status()?;
-    match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(()),
-        (Some(errno), _) => Err(io::Error::from_raw_os_error(errno)),
-        (None, Some(libc::SIGKILL)) => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
-        (None, _) => Err(io::Error::from_raw_os_error(libc::EINTR)),
-    }
+    let mut child = command.spawn()?;
+    let mut message = Vec::new();
+    let read = match child.stdout.take() {
+        Some(output) => output.take(MESSAGE).read_to_end(&mut message),
+        None => Ok(0),
+    };
+    let status = child.wait()?;
+    read?;
+    let message = || String::from_utf8_lossy(&message).into_owned();
+    let errno = match (status.code(), status.signal()) {
+        (Some(0), _) => return Ok(()),
+        (Some(code), _) if code == i32::from(NO_ROOM) => {
+            return Err(SwapoffError::NoRoom(message()));
+        }
+        (Some(code), _) if code == i32::from(UNCHECKED) => {
+            return Err(SwapoffError::Unchecked(message()));
+        }
+        (Some(errno), _) => errno,
+        (None, Some(libc::SIGKILL)) => libc::ENOMEM,
+        (None, _) => libc::EINTR,
+    };
+    Err(io::Error::from_raw_os_error(errno).into())
 }
 
 /// Whether `daemon` must stand before the daemon's options on this program's command line: in
@@ -59,23 +87,29 @@ fn is_subcommand(program: Program, first: Option<&OsStr>) -> bool {
     program == Program::Command || first.is_some_and(|word| word == "daemon")
 }
 
-/// The child: swaps off `block_device`; the exit status is 0 or the errno value.
+/// The child: swaps off `block_device`; the exit status is 0, the errno value, or that of a
+/// message on standard output.
 pub fn child(block_device: &Path) -> ExitCode {
     // Inherited from the daemon, if they are needed. Here they would forbid the kernel to
     // swap out to other areas while it brings pages in, and to free the memory of this process.
     // If they were never allowed they are not set.
     let _ = rustix::process::configure_io_flusher_behavior(false);
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
-    match swap::off(block_device) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
+    let (status, message) = match swapoff::checked(block_device) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(SwapoffError::NoRoom(message)) => (NO_ROOM, message),
+        Err(SwapoffError::Unchecked(message)) => (UNCHECKED, message),
+        Err(SwapoffError::System(e)) => {
             let errno = e
                 .raw_os_error()
                 .and_then(|n| u8::try_from(n).ok())
                 .filter(|n| *n != 0);
-            ExitCode::from(errno.unwrap_or(libc::EIO as u8))
+            return ExitCode::from(errno.unwrap_or(libc::EIO as u8));
         }
-    }
+    };
+    // Without a reader the status says it.
+    let _ = io::stdout().write_all(message.as_bytes());
+    ExitCode::from(status)
 }
 
 #[cfg(test)]

@@ -4,10 +4,13 @@
 //!
 //! All its data moves by direct I/O, past the page cache: no memory is needed to free memory.
 
+mod extents;
+mod place;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use compcache_engine::backing::Transfer;
@@ -15,11 +18,14 @@ use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 
+use self::extents::{check_extents, check_file_system};
+use self::place::{Found, stays_open_elsewhere};
 use crate::error::DeviceError;
 use crate::kernel;
 use crate::params::PAGE;
 use crate::swap;
 use crate::swap_header::{HeaderError, SwapHeader};
+use crate::warning::Warning;
 
 /// What this process uses as backing swaps. The kernel's locks keep other processes out; this
 /// tells the user apart.
@@ -64,6 +70,7 @@ pub struct BackingSwap {
     // Closed (and so unlocked) before the claim ends.
     file: File,
     pages: u64,
+    warning: Option<Warning>,
     _claim: Claim,
 }
 
@@ -71,8 +78,9 @@ impl BackingSwap {
     /// Opens the swap area at `path`, checks it and claims it.
     ///
     /// # Errors
-    /// [`DeviceError`] if it can't be opened, is not a swap area of whole, allocated pages
-    /// without bad ones, or is in use by `swapon`, by another device or another program.
+    /// [`DeviceError`] if it can't be opened, is a file that others may read or write, or one that
+    /// is not written in place, is not a swap area of whole, allocated pages without bad ones, or
+    /// is in use by `swapon`, by another device or another program.
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
         let failed = |action| {
             move |source: io::Error| DeviceError::BackingIo {
@@ -89,40 +97,52 @@ impl BackingSwap {
             path: path.to_owned(),
             reason: reason.to_owned(),
         };
-        let metadata = std::fs::metadata(path).map_err(failed("opening it"))?;
-        let kind = metadata.file_type();
-        let identity = if kind.is_file() {
+        // From here on the path is for messages.
+        let found = Found::at(path).map_err(failed("opening it"))?;
+        let metadata = found.metadata();
+        let identity = if found.is_file() {
+            if let Some(reason) = found.exposed_file() {
+                return Err(unfit(&reason));
+            }
+            check_file_system(found.fd())
+                .map_err(failed("examining its file system"))?
+                .map_err(|e| unfit(&e.to_string()))?;
             Identity::File {
                 dev: metadata.dev(),
                 ino: metadata.ino(),
             }
-        } else if kind.is_block_device() {
+        } else if found.is_block_device() {
             Identity::Block {
                 rdev: metadata.rdev(),
             }
+        } else if found.is_symlink() {
+            return Err(unfit(
+                "it is a symbolic link, and not to a block device: give the path of the file itself",
+            ));
         } else {
             return Err(unfit(
                 "it is neither a file nor a block device: give a swap area",
             ));
         };
+        let itself = found.path();
         let swaps = swap::active().map_err(failed("reading /proc/swaps"))?;
-        if swaps.iter().any(|entry| swap::same_file(&entry.path, path)) {
+        if swaps
+            .iter()
+            .any(|entry| swap::same_file(&entry.path, &itself))
+        {
             return Err(busy("swapon"));
         }
-        if let Some(number) = kernel::Root::default().backed_by(path) {
+        if let Some(number) = kernel::Root::default().backed_by(&itself) {
             return Err(busy(&format!("ramzswap{number} of the kernel driver")));
         }
         let claim = Claim::new(identity).ok_or_else(|| busy("another ramzswap device"))?;
-        let exclusive = if kind.is_block_device() {
+        let exclusive = if found.is_block_device() {
             libc::O_EXCL
         } else {
             0
         };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC | exclusive)
-            .open(path)
+        let file = found
+            .open(libc::O_DIRECT | exclusive)
             .map_err(|e| match e.raw_os_error() {
                 Some(libc::EBUSY) => busy("another program (swap, a mount or another device)"),
                 Some(libc::ETXTBSY) => busy("swapon"),
@@ -131,11 +151,7 @@ impl BackingSwap {
                 ),
                 _ => failed("opening it")(e),
             })?;
-        let opened = file.metadata().map_err(failed("reading its size"))?;
-        if (opened.dev(), opened.ino()) != (metadata.dev(), metadata.ino()) {
-            return Err(busy("someone who replaced it just now"));
-        }
-        if kind.is_file() {
+        if found.is_file() {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => return Err(busy("another program (locked)")),
@@ -151,21 +167,25 @@ impl BackingSwap {
                 source,
             },
         })?;
-        if kind.is_file() && is_marked_as_swap(&file) {
+        if found.is_file() && is_marked_as_swap(&file) {
             return Err(busy("swapon or the kernel driver"));
         }
-        if kind.is_file()
-            && let Some(at) =
-                first_hole(&file, pages * PAGE).map_err(failed("looking for holes"))?
-        {
-            return Err(unfit(&format!(
-                "it has a hole at byte {at}, a write there could fail for lack of space: fill \
-                 a new file with dd, not truncate or fallocate, and prepare it with mkswap",
-            )));
+        if found.is_file() {
+            check_extents(&file, pages * PAGE)
+                .map_err(failed("asking where its data lies"))?
+                .map_err(|e| unfit(&e.to_string()))?;
+            if stays_open_elsewhere(&file) {
+                return Err(busy("another program (open there)"));
+            }
         }
+        let warning = found.exposed_device().map(|mode| Warning::BackingExposed {
+            path: path.to_owned(),
+            mode,
+        });
         Ok(BackingSwap {
             file,
             pages,
+            warning,
             _claim: claim,
         })
     }
@@ -174,6 +194,12 @@ impl BackingSwap {
     #[must_use]
     pub fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// What the user should know of it.
+    #[must_use]
+    pub fn warning(&self) -> Option<&Warning> {
+        self.warning.as_ref()
     }
 }
 
@@ -209,15 +235,6 @@ fn is_marked_as_swap(file: &File) -> bool {
     // before it asks the file system, which need not know the call.
     let reserved = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, PAGE);
     reserved == Err(rustix::io::Errno::TXTBSY)
-}
-
-/// Where the first hole within the first `len` bytes is. Space that is allocated but was
-/// never written (`fallocate`) is no hole, though some file systems list it as one: a file of
-/// as many blocks as it needs has none.
-fn first_hole(file: &File, len: u64) -> io::Result<Option<u64>> {
-    let at = rustix::fs::seek(file, SeekFrom::Hole(0))?;
-    let allocated = file.metadata()?.blocks().saturating_mul(512);
-    Ok((at < len && allocated < len).then_some(at))
 }
 
 /// The error of the engine for a failed transfer.

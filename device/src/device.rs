@@ -18,6 +18,7 @@ use crate::error::DeviceError;
 use crate::freed::{DeadSlots, Freeing, Watch};
 use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
 use crate::keeper::{Keeper, Wake};
+use crate::node::{self, Node};
 use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
 use crate::pool_size;
 use crate::recompress::Recompression;
@@ -49,6 +50,7 @@ struct Inner {
 /// after the attachment has gone.
 struct Active {
     attachment: Box<dyn Attachment>,
+    node: Node,
     watch: Option<Watch>,
     _keeper: Keeper,
     recompression: Recompression,
@@ -81,6 +83,16 @@ impl Device {
 
     fn name(&self) -> String {
         format!("ramzswap{}", self.number)
+    }
+
+    /// The device of somebody else to which the node leads: while it does, this one can't be
+    /// initialised.
+    #[must_use]
+    pub fn hidden_by(&self) -> Option<PathBuf> {
+        if self.is_ready() {
+            return None;
+        }
+        node::leads_to(&self.node())
     }
 
     /// Whether the device is initialised.
@@ -118,7 +130,8 @@ impl Device {
             .map(BackingSwap::open)
             .transpose()?;
         let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
-        let (_, warnings) = params.resolve(self.env.ram_bytes, backing_size)?;
+        let (_, mut warnings) = params.resolve(self.env.ram_bytes, backing_size)?;
+        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
         inner.params = params;
         inner.warned.clone_from(&warnings);
         Ok(warnings)
@@ -145,6 +158,7 @@ impl Device {
             .transpose()?;
         let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
         let (resolved, mut warnings) = inner.params.resolve(self.env.ram_bytes, backing_size)?;
+        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
         warnings.retain(|w| !inner.warned.contains(w));
         let (active, more) = self.activate(resolved, backing)?;
         warnings.extend(more);
@@ -211,15 +225,19 @@ impl Device {
         let served: Arc<dyn Disk> = Arc::clone(&disk) as Arc<dyn Disk>;
         let mut attachment = self.env.transport.attach(served, &self.name())?;
         warnings.extend_from_slice(attachment.warnings());
-        if let Err(error) = self.link(attachment.block_device()) {
-            if let Err(leftover) = attachment.detach() {
-                tracing::error!(device = %self.name(), "{leftover}");
+        let node = match Node::make(self.node(), attachment.block_device()) {
+            Ok(node) => node,
+            Err(error) => {
+                if let Err(leftover) = attachment.detach() {
+                    tracing::error!(device = %self.name(), "{leftover}");
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         let watch = self.watch(attachment.block_device(), &disk);
         let active = Active {
             attachment,
+            node,
             watch,
             _keeper: keeper,
             recompression,
@@ -264,23 +282,6 @@ impl Device {
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
     }
 
-    /// Makes the symlink to the block device. One that is there already is replaced: under
-    /// the lock of the daemon only a crashed one can have left it.
-    fn link(&self, block_device: &Path) -> Result<(), DeviceError> {
-        let node = self.node();
-        let failed = |e| {
-            DeviceError::system(
-                format!("link {} to {}", node.display(), block_device.display()),
-                e,
-                "remove what stands in its place, or choose another --dev-dir",
-            )
-        };
-        if std::fs::symlink_metadata(&node).is_ok_and(|m| m.is_symlink()) {
-            std::fs::remove_file(&node).map_err(failed)?;
-        }
-        std::os::unix::fs::symlink(block_device, &node).map_err(failed)
-    }
-
     /// Takes the block device away, frees all memory, and forgets all parameters. Pages that
     /// were written are lost. Of a device that is not initialised, it forgets the parameters.
     ///
@@ -305,15 +306,8 @@ impl Device {
             Err(DetachError::Leftover(error)) => Err(error),
             Ok(()) => Ok(()),
         };
+        let unlinked = active.node.remove();
         *inner = Inner::default();
-        let unlinked = match std::fs::remove_file(self.node()) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(DeviceError::system(
-                format!("remove {}", self.node().display()),
-                e,
-                "remove it by hand",
-            )),
-            _ => Ok(()),
-        };
         tracing::info!(device = %self.name(), "reset");
         detached.and(unlinked)
     }

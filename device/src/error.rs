@@ -7,7 +7,6 @@ use compcache_engine::codec::UnknownCodec;
 use compcache_host::remedy;
 
 use crate::recompress::policy::OutOfRange;
-use crate::swap::NoRoom;
 use crate::swap_header::HeaderError;
 
 /// Why a request to a device was refused or failed. The device is then as it was before.
@@ -147,13 +146,33 @@ pub enum DeviceError {
         /// What to do, with a leading `; `, or empty.
         remedy: Option<String>,
     },
+    /// The name of the device leads to another one.
+    #[error(
+        "{} is a link to {}, a device that is not this daemon's, perhaps another daemon's: choose \
+         another number (a larger --num-devices) or another --dev-dir, or remove the link if \
+         nobody needs it", .node.display(), .target.display()
+    )]
+    NodeTaken {
+        /// The name.
+        node: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// A swap-off was not tried, because the kernel would kill a program to make room.
-    #[error("device ramzswap{number} stays swapped on: {source}")]
+    #[error("device ramzswap{number} stays swapped on: {reason}")]
     SwapoffNoRoom {
         /// The device's number.
         number: u32,
         /// Where there is no room, and what to do.
-        source: NoRoom,
+        reason: String,
+    },
+    /// A swap-off was not tried, because nobody can tell whether the kernel would kill a program.
+    #[error("device ramzswap{number} stays swapped on: {reason}")]
+    SwapoffUnchecked {
+        /// The device's number.
+        number: u32,
+        /// What can't be told.
+        reason: String,
     },
     /// `swapoff` failed for lack of memory.
     #[error(
@@ -207,8 +226,10 @@ impl DeviceError {
             | DeviceError::NotInitialised { .. } => libc::EINVAL,
             DeviceError::AlreadyInitialised { .. }
             | DeviceError::Busy { .. }
+            | DeviceError::NodeTaken { .. }
             | DeviceError::BackingBusy { .. } => libc::EBUSY,
             DeviceError::SwapoffNoRoom { .. } => libc::ENOMEM,
+            DeviceError::SwapoffUnchecked { .. } => libc::EIO,
             DeviceError::BackingIo { source, .. }
             | DeviceError::Memory { source, .. }
             | DeviceError::System { source, .. }

@@ -16,6 +16,7 @@ pub mod disk;
 pub mod error;
 pub mod freed;
 pub mod kernel;
+mod node;
 pub mod params;
 pub mod pool_size;
 mod recompress;

@@ -15,6 +15,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::device::Env;
 use crate::error::DeviceError;
+use crate::node::{self, backing_file};
 use crate::swap;
 use crate::transport::fuse::FSTYPE;
 use crate::transport::loopdev;
@@ -36,10 +37,14 @@ pub fn recover(env: &Env) -> Result<Vec<String>, DeviceError> {
     for path in mounts(&runtime_dir)? {
         unmount(&path, &mut done)?;
     }
-    remove_named(&runtime_dir, &mut done, |metadata, _| metadata.is_file())?;
-    remove_named(&env.dev_dir, &mut done, |metadata, path| {
-        metadata.is_symlink() && std::fs::read_link(path).is_ok_and(|to| is_free_loop(&to))
+    remove_named(&runtime_dir, &mut done, |path| {
+        let is_file = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        if is_file {
+            std::fs::remove_file(path)?;
+        }
+        Ok(is_file)
     })?;
+    remove_named(&env.dev_dir, &mut done, node::remove_stale)?;
     Ok(done)
 }
 
@@ -66,26 +71,6 @@ fn loop_devices(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
         }
     }
     Ok(found)
-}
-
-/// The file of the loop device that `/sys/block/loopN` describes, if it has one.
-fn backing_file(sys_block: &Path) -> Option<PathBuf> {
-    let text = std::fs::read(sys_block.join("loop/backing_file")).ok()?;
-    let text = text.strip_suffix(b"\n").unwrap_or(&text);
-    let text = text.strip_suffix(b" (deleted)").unwrap_or(text);
-    Some(PathBuf::from(OsStr::from_bytes(text)))
-}
-
-/// Whether `path` names a loop device that has no file, or is not there at all.
-fn is_free_loop(path: &Path) -> bool {
-    let Some(name) = path
-        .file_name()
-        .filter(|n| n.as_bytes().starts_with(b"loop"))
-    else {
-        return false;
-    };
-    path.parent() == Some(Path::new("/dev"))
-        && backing_file(&Path::new("/sys/block").join(name)).is_none()
 }
 
 /// Takes swap off a loop device and detaches it.
@@ -137,11 +122,12 @@ fn unmount(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// Removes the entries of `dir` that have a device's name and that `which` chooses.
+/// Has `remove` look at the entries of `dir` that have a device's name; it returns whether it has
+/// removed one.
 fn remove_named(
     dir: &Path,
     done: &mut Vec<String>,
-    which: impl Fn(&std::fs::Metadata, &Path) -> bool,
+    remove: impl Fn(&Path) -> io::Result<bool>,
 ) -> Result<(), DeviceError> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -156,12 +142,13 @@ fn remove_named(
     };
     for entry in entries.flatten() {
         let path = entry.path();
-        let chosen = is_device_name(&entry.file_name())
-            && std::fs::symlink_metadata(&path).is_ok_and(|m| which(&m, &path));
-        if chosen {
-            std::fs::remove_file(&path).map_err(|e| {
-                DeviceError::system(format!("remove {}", path.display()), e, "remove it by hand")
-            })?;
+        if !is_device_name(&entry.file_name()) {
+            continue;
+        }
+        let removed = remove(&path).map_err(|e| {
+            DeviceError::system(format!("remove {}", path.display()), e, "remove it by hand")
+        })?;
+        if removed {
             done.push(format!("removed {}", path.display()));
         }
     }

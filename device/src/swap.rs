@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use compcache_host::proc;
 
-pub use room::NoRoom;
+pub use room::RoomError;
 
 use crate::swap_header::SwapHeader;
 

@@ -4,43 +4,88 @@ use std::io;
 use std::path::Path;
 
 use crate::error::DeviceError;
-use crate::swap::{find, room};
+use crate::swap::{self, RoomError, find, room};
 
-/// Calls `swapoff(2)` for a block device and gives what it said.
+/// What keeps a swap area swapped on.
+#[derive(Debug, thiserror::Error)]
+pub enum SwapoffError {
+    /// The kernel would kill a program to make room: it was not asked. Says where, and what to do.
+    #[error("{0}")]
+    NoRoom(String),
+    /// Whether there is room can't be told: the kernel was not asked.
+    #[error("{0}")]
+    Unchecked(String),
+    /// The kernel refused, or could not be asked.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+impl From<RoomError> for SwapoffError {
+    fn from(error: RoomError) -> Self {
+        let message = error.to_string();
+        match error {
+            RoomError::NoRoom { .. } => SwapoffError::NoRoom(message),
+            RoomError::Walk(_) | RoomError::Proc(_) => SwapoffError::Unchecked(message),
+        }
+    }
+}
+
+/// Swaps off a block device as [`checked`] does, in this process or in another, and says how it went.
 ///
-/// [`swap::off`](crate::swap::off) is one that calls it in this process. Who serves the device must not do so:
-/// while a process is in `swapoff(2)`, the kernel's OOM killer takes it before any other.
-pub type Executor<'a> = dyn Fn(&Path) -> io::Result<()> + 'a;
+/// Who serves the device must leave it to another one: while a process is in `swapoff(2)`, the
+/// kernel's OOM killer takes it before any other, and the check goes over what users have built.
+pub type Executor<'a> = dyn Fn(&Path) -> Result<(), SwapoffError> + 'a;
+
+/// Calls `swapoff(2)` for a block device in this process, if the kernel would kill no program for it.
+///
+/// # Errors
+/// [`SwapoffError`]; the device is then still swapped on, or was not.
+pub fn checked(block_device: &Path) -> Result<(), SwapoffError> {
+    if let Some(own) = find(block_device)? {
+        room::check(&own)?;
+    }
+    Ok(swap::off(block_device)?)
+}
 
 /// Swaps off `block_device`, which is that of `ramzswap<number>`: returns when all its pages are
 /// back in memory or in other swap, which may take long. One that is not swapped on stays as it is.
 ///
 /// # Errors
 /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would kill
-/// a program to make room, [`DeviceError::SwapoffNoMemory`] if the pages do not fit back,
-/// [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`] if the
-/// kernel refuses otherwise, or if `/proc/swaps` can't be read.
+/// a program to make room, [`DeviceError::SwapoffUnchecked`] if that can't be told,
+/// [`DeviceError::SwapoffNoMemory`] if the pages do not fit back, [`DeviceError::Busy`] while
+/// another process swaps it off, [`DeviceError::System`] if the kernel refuses otherwise, or if
+/// `/proc/swaps` can't be read.
 pub(crate) fn swap_off(
     number: u32,
     block_device: &Path,
     executor: &Executor<'_>,
 ) -> Result<(), DeviceError> {
-    let area = || {
-        find(block_device).map_err(|e| DeviceError::system("read /proc/swaps", e, "mount /proc"))
+    let is_on = || match find(block_device) {
+        Ok(area) => Ok(area.is_some()),
+        Err(e) => Err(DeviceError::system("read /proc/swaps", e, "mount /proc")),
     };
-    let Some(own) = area()? else {
+    if !is_on()? {
         return Ok(());
-    };
-    room::check(&own).map_err(|source| DeviceError::SwapoffNoRoom { number, source })?;
-    let Err(source) = executor(block_device) else {
-        tracing::info!(device = %format_args!("ramzswap{number}"), "swapped off");
-        return Ok(());
+    }
+    let source = match executor(block_device) {
+        Ok(()) => {
+            tracing::info!(device = %format_args!("ramzswap{number}"), "swapped off");
+            return Ok(());
+        }
+        Err(SwapoffError::NoRoom(reason)) => {
+            return Err(DeviceError::SwapoffNoRoom { number, reason });
+        }
+        Err(SwapoffError::Unchecked(reason)) => {
+            return Err(DeviceError::SwapoffUnchecked { number, reason });
+        }
+        Err(SwapoffError::System(source)) => source,
     };
     let remedy = match source.raw_os_error() {
         Some(libc::ENOMEM) => return Err(DeviceError::SwapoffNoMemory { number, source }),
         // Another process was faster. From its first moment on the kernel says that this is not a
         // swap area, but its pages are back only when it has left the table.
-        Some(libc::EINVAL) if area()?.is_none() => return Ok(()),
+        Some(libc::EINVAL) if !is_on()? => return Ok(()),
         Some(libc::EINVAL) => {
             return Err(DeviceError::Busy {
                 number,

@@ -1,5 +1,7 @@
 //! What a user should know although it is no error.
 
+use std::path::PathBuf;
+
 use compcache_engine::PAGE_SIZE;
 use compcache_host::memory::NotLocked;
 
@@ -38,6 +40,17 @@ pub enum Warning {
     SlotTableNotResident {
         /// The size of the table in bytes.
         bytes: u64,
+    },
+    /// A block device as backing swap that everybody may open.
+    #[error(
+        "backing swap {}: its mode is {mode:04o}, so that others can read or change what programs \
+         have in it: keep it for root and its group (chmod 660)", .path.display()
+    )]
+    BackingExposed {
+        /// The backing swap.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// Memory that may itself be swapped.
     #[error(transparent)]

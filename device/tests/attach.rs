@@ -15,8 +15,9 @@ use common::{
     test_over_each_channel, wait_until,
 };
 use compcache_device::swap_header::SwapHeader;
+use compcache_device::swapoff::SwapoffError;
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_device::{DeviceError, ParamsUpdate, swap};
+use compcache_device::{DeviceError, ParamsUpdate, swap, swapoff};
 use compcache_random::Random;
 use rustix::mount::UnmountFlags;
 
@@ -363,8 +364,8 @@ fn a_device_in_use_is_not_reset(channel: Channel) {
         fixture.device.swap_on(None).unwrap_err().errno(),
         libc::EBUSY
     );
-    fixture.device.swap_off(&swap::off).unwrap();
-    fixture.device.swap_off(&swap::off).unwrap();
+    fixture.device.swap_off(&swapoff::checked).unwrap();
+    fixture.device.swap_off(&swapoff::checked).unwrap();
     assert!(fixture.device.status().swap.is_none());
     let error = fixture
         .device
@@ -372,7 +373,7 @@ fn a_device_in_use_is_not_reset(channel: Channel) {
         .unwrap_err();
     assert!(error.to_string().contains("between 0 and 32767"), "{error}");
     assert_eq!(fixture.device.swap_on(Some(5)).unwrap(), 5);
-    fixture.device.swap_off(&swap::off).unwrap();
+    fixture.device.swap_off(&swapoff::checked).unwrap();
     fixture.device.reset().unwrap();
     fixture.assert_clean();
 }
@@ -390,7 +391,7 @@ fn a_swap_off_is_over_when_the_kernel_says_so(channel: Channel) {
     let refused = |errno: i32| {
         let executor = |path: &Path| {
             assert_eq!(path, fixture.block_device());
-            Err(io::Error::from_raw_os_error(errno))
+            Err(io::Error::from_raw_os_error(errno).into())
         };
         let error = device.swap_off(&executor).unwrap_err();
         assert!(device.status().swap.is_some());
@@ -407,10 +408,18 @@ fn a_swap_off_is_over_when_the_kernel_says_so(channel: Channel) {
     assert_eq!(errno, libc::EBUSY);
     assert!(message.contains("another process"), "{message}");
 
+    let unchecked = |_: &Path| Err(SwapoffError::Unchecked("it can't be told".into()));
+    let error = device.swap_off(&unchecked).unwrap_err().to_string();
+    assert!(
+        error.contains("ramzswap0 stays swapped on: it can't be told"),
+        "{error}"
+    );
+    assert!(device.status().swap.is_some());
+
     // What the second hears when the first one is done.
     let faster = |path: &Path| {
         swap::off(path)?;
-        swap::off(path)
+        swapoff::checked(path)
     };
     device.swap_off(&faster).unwrap();
     assert!(device.status().swap.is_none());

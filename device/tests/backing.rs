@@ -14,6 +14,14 @@ use compcache_engine::Backing;
 use compcache_engine::backing::Transfer;
 use compcache_random::Random;
 
+/// Writes a file that is its owner's alone.
+fn write(path: &Path, content: impl AsRef<[u8]>) -> File {
+    std::fs::write(path, content).unwrap();
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    file.set_permissions(Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
 fn refusal(path: &Path) -> String {
     BackingSwap::open(path).unwrap_err().to_string()
 }
@@ -100,7 +108,7 @@ fn what_is_not_a_swap_area_is_refused() {
     let dir = tempdir();
     let path = dir.path().join("swap");
     for len in [0, 1, PAGE - 1, PAGE, 20 * PAGE] {
-        std::fs::write(&path, vec![b'x'; len]).unwrap();
+        write(&path, vec![b'x'; len]);
         let message = refusal(&path);
         assert!(
             message.contains("not a swap area") && message.contains("mkswap"),
@@ -109,7 +117,7 @@ fn what_is_not_a_swap_area_is_refused() {
     }
     let mut foreign = vec![0; 20 * PAGE];
     foreign[16374..16384].copy_from_slice(b"SWAPSPACE2");
-    std::fs::write(&path, foreign).unwrap();
+    write(&path, foreign);
     let message = refusal(&path);
     assert!(message.contains("pages of 16384 bytes"), "{message}");
 }
@@ -149,7 +157,7 @@ fn an_unfit_header_is_refused() {
 fn holes_are_refused_and_reserved_space_is_not() {
     let dir = tempdir();
     let path = dir.path().join("swap");
-    let file = File::create(&path).unwrap();
+    let file = write(&path, []);
     file.set_len(64 * PAGE as u64).unwrap();
     file.write_all_at(&SwapHeader::new(63, [0; 16], "").to_page(), 0)
         .unwrap();
@@ -163,8 +171,45 @@ fn holes_are_refused_and_reserved_space_is_not() {
     )
     .is_ok()
     {
+        drop(file);
         BackingSwap::open(&path).unwrap();
     }
+}
+
+#[test]
+fn a_file_that_others_may_read_or_write_is_refused() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    for mode in [0o644, 0o640, 0o602] {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let message = refusal(&path);
+        assert!(
+            message.contains(&format!("{mode:04o}")) && message.contains("chmod 600"),
+            "{message}"
+        );
+    }
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    drop(BackingSwap::open(&path).unwrap());
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let message = refusal(&link);
+    assert!(message.contains("symbolic link"), "{message}");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        let message = refusal(&path);
+        assert!(message.contains("uid 65534"), "{message}");
+    }
+}
+
+/// Memory has no place on a disk.
+#[test]
+fn a_file_in_memory_is_refused() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    let message = refusal(&path);
+    assert!(message.contains("ext4"), "{message}");
 }
 
 #[test]
@@ -173,7 +218,7 @@ fn it_is_claimed_as_long_as_it_is_open() {
     let path = dir.path().join("swap");
     make_swap_file(&path, 10);
     let link = dir.path().join("link");
-    std::os::unix::fs::symlink(&path, &link).unwrap();
+    std::fs::hard_link(&path, &link).unwrap();
     let backing = BackingSwap::open(&path).unwrap();
     let error = BackingSwap::open(&link).unwrap_err();
     assert_eq!(error.errno(), libc::EBUSY);
@@ -195,6 +240,31 @@ fn it_is_claimed_as_long_as_it_is_open() {
     BackingSwap::open(&path).unwrap();
 }
 
+/// Who has opened it before it was root's alone keeps what was allowed then.
+#[test]
+fn a_file_that_is_open_elsewhere_is_refused() {
+    let dir = tempdir();
+    let path = dir.path().join("swap");
+    make_swap_file(&path, 10);
+    for writes in [false, true] {
+        let open = File::options()
+            .read(true)
+            .write(writes)
+            .open(&path)
+            .unwrap();
+        let message = refusal(&path);
+        assert!(
+            message.contains("another program (open there)"),
+            "{message}"
+        );
+        drop(open);
+        let backing = BackingSwap::open(&path).unwrap();
+        // The look is over: others that open it do not wait.
+        drop(File::open(&path).unwrap());
+        drop(backing);
+    }
+}
+
 #[test]
 fn an_active_swap_file_is_refused() {
     if !can_attach() {
@@ -203,7 +273,6 @@ fn an_active_swap_file_is_refused() {
     let dir = tempdir();
     let path = dir.path().join("swap");
     make_swap_file(&path, 10);
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     swap::on(&path, Some(0), false).unwrap();
     let entry = swap::find(&path).unwrap().expect("it is listed");
     let result = BackingSwap::open(&path);

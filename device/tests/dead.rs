@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::{Fixture, PAGE, fixture, noise_page, test_over_each_channel, wait_until};
 use compcache_device::freed::Freeing;
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_device::{Env, ParamsUpdate, swap};
+use compcache_device::{Env, ParamsUpdate, swap, swapoff};
 use compcache_random::Random;
 
 const MIB: usize = 1 << 20;
@@ -141,7 +141,7 @@ fn every_second_page_is_freed_without_swapoff(channel: Channel) {
     for page in (1..pages).step_by(2) {
         memory.check(page, page as u64);
     }
-    fixture.device.swap_off(&swap::off).unwrap();
+    fixture.device.swap_off(&swapoff::checked).unwrap();
     for page in (1..pages).step_by(2) {
         memory.check(page, page as u64);
     }
@@ -207,7 +207,7 @@ fn pages_that_come_and_go_keep_their_content(channel: Channel) {
             stored(&fixture) <= used / PAGE + 1
         });
     }
-    fixture.device.swap_off(&swap::off).unwrap();
+    fixture.device.swap_off(&swapoff::checked).unwrap();
     fixture.device.reset().unwrap();
     fixture.assert_clean();
 }

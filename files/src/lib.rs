@@ -7,6 +7,7 @@
 
 pub mod budget;
 pub mod content;
+mod descriptors;
 pub mod error;
 mod fs;
 mod inode;

@@ -17,6 +17,7 @@ use fuser::{Config, Session, SessionACL};
 use self::ended::Ended;
 use self::flags::Flags;
 use crate::content::Contents;
+use crate::descriptors::{Holder, MountPool, Pool};
 use crate::error::FilesError;
 use crate::fs::notices::{Notice, Notices, Watch};
 use crate::fs::{Parts, Passthrough, RequestHook, Service};
@@ -37,6 +38,9 @@ pub struct Hooks {
     /// About how many inodes the kernel may know at once, beyond those in use; `None` chooses:
     /// 200,000, or fewer if each costs a descriptor.
     pub most_inodes: Option<usize>,
+    /// How many descriptors mounts reckon with; `None`: the limit of the process (`RLIMIT_NOFILE`),
+    /// which is raised as far as it may be. All mounts of the process share it then.
+    pub most_descriptors: Option<usize>,
     /// Ask the kernel by name to drop inodes, as kernels before 6.18 want it, even if it can
     /// be asked by number.
     pub drop_by_name: bool,
@@ -46,6 +50,7 @@ impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("most_inodes", &self.most_inodes)
+            .field("most_descriptors", &self.most_descriptors)
             .field("drop_by_name", &self.drop_by_name)
             .finish_non_exhaustive()
     }
@@ -110,7 +115,18 @@ impl Mount {
             root,
         )?;
         let contents = Contents::new(&options)?;
-        let most = limits::most_inodes(hooks.most_inodes, source.by_handle);
+        let pool = hooks
+            .most_descriptors
+            .map_or_else(Pool::of_this_process, Pool::of);
+        let workers = options.workers.unwrap_or_else(limits::workers).max(1);
+        let most = limits::most_inodes(hooks.most_inodes, source.by_handle, pool.most());
+        let descriptors = MountPool::new(pool);
+        let own = descriptors.take(Holder::Own, limits::descriptors(workers));
+        let own = own.map_err(|e| {
+            let remedy = "the limit of descriptors (ulimit -n, LimitNOFILE=) is used up: raise it, \
+                          unmount something or close files in mounts";
+            FilesError::system("mount", &mountpoint, e, remedy)
+        })?;
         let (notices, heard) = Notices::new();
         let parts = Parts {
             table: Table::new(
@@ -120,6 +136,8 @@ impl Mount {
             source,
             contents: Arc::clone(&contents),
             notices,
+            descriptors,
+            own,
             on_request: hooks.on_request,
         };
         let fs = Arc::new(Passthrough::new(parts, &options, root));
@@ -130,7 +148,7 @@ impl Mount {
         } else {
             SessionACL::Owner
         };
-        config.n_threads = Some(options.workers.unwrap_or_else(limits::workers).max(1));
+        config.n_threads = Some(workers);
         config.clone_fd = true;
         let service = Service(Arc::clone(&fs));
         let session = if root {

@@ -2,7 +2,11 @@
 //! they limit and use (cgroups(7); `Documentation/admin-guide/cgroup-v2.rst` and
 //! `cgroup-v1/memory.rst` in the kernel).
 
+pub mod walk;
+
 use std::ffi::OsStr;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,6 +14,9 @@ use crate::{mountinfo, proc};
 
 /// The memory controller, as version 1 calls it.
 const MEMORY: &str = "memory";
+
+/// Where the kernel says in which groups a process is.
+const OWN: &str = "/proc/self/cgroup";
 
 /// Which interface a group has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,16 @@ impl Hierarchies {
     #[must_use]
     pub fn of_this_process() -> Self {
         Self::first_of(&hierarchies_of_this_process(&[MEMORY]))
+    }
+
+    /// Those of this machine, for whoever must not take "none" for an answer.
+    ///
+    /// # Errors
+    /// If /proc is not mounted.
+    pub fn read() -> io::Result<Self> {
+        let table = mountinfo::read()?;
+        let own = proc::read_or_empty(Path::new(OWN));
+        Ok(Self::find(&table, &own))
     }
 
     /// Finds them in the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`. Of several mounts
@@ -87,7 +104,7 @@ impl Hierarchies {
 #[must_use]
 pub fn hierarchies_of_this_process(controllers: &[&str]) -> Vec<Hierarchy> {
     let table = mountinfo::read().unwrap_or_default();
-    let own = proc::read_or_empty(Path::new("/proc/self/cgroup"));
+    let own = proc::read_or_empty(Path::new(OWN));
     hierarchies(&table, &own, controllers)
 }
 
@@ -155,12 +172,15 @@ const UNLIMITED: u64 = (1 << 63) - (64 << 10);
 /// The limit of a group itself, in bytes; `None` if it has none.
 #[must_use]
 pub fn limit(group: &Path, version: Version) -> Option<u64> {
-    let file = match version {
+    // "max" is no number, and no limit.
+    proc::number_in(&group.join(limit_file(version))).filter(|limit| *limit < UNLIMITED)
+}
+
+fn limit_file(version: Version) -> &'static str {
+    match version {
         Version::V1 => "memory.limit_in_bytes",
-        // "max" is no number, and no limit.
         Version::V2 => "memory.max",
-    };
-    proc::number_in(&group.join(file)).filter(|limit| *limit < UNLIMITED)
+    }
 }
 
 /// What a group with a limit, and those below it, use. In bytes.
@@ -177,31 +197,71 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads it; `None` of a group without a limit, or without the memory controller. Swap counts as
-    /// 0 on a kernel that does not account for it.
+    /// Reads it; `None` of a group without a limit, without the memory controller, or that can't be
+    /// read. Swap counts as 0 on a kernel that does not account for it.
     #[must_use]
     pub fn read(group: &Path, version: Version) -> Option<Usage> {
-        let limit = limit(group, version)?;
-        let number = |file| proc::number_in(&group.join(file));
-        let stat = proc::read(&group.join("memory.stat")).ok()?;
+        Self::by(version, |file| std::fs::read(group.join(file)))
+            .ok()
+            .flatten()
+    }
+
+    /// The same of a group whose directory is open; `None` also of one that was removed.
+    ///
+    /// # Errors
+    /// If it can't be read, or is not as the kernel writes it.
+    pub fn read_at(group: BorrowedFd<'_>, version: Version) -> io::Result<Option<Usage>> {
+        Self::by(version, |file| proc::read_at(group, file))
+    }
+
+    fn by(
+        version: Version,
+        read: impl Fn(&str) -> io::Result<Vec<u8>>,
+    ) -> io::Result<Option<Usage>> {
+        let there = |file| match read(file) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if walk::vanished(&e) => Ok(None),
+            Err(e) => Err(e),
+        };
+        let parse = |file: &str, text: Vec<u8>| {
+            let bad = || format!("{file} is no number: {}", text.escape_ascii());
+            proc::number(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, bad()))
+        };
+        let number = |file| there(file)?.map(|text| parse(file, text)).transpose();
+        let file = limit_file(version);
+        let limit = match there(file)? {
+            Some(text) if text.trim_ascii() != b"max" => parse(file, text)?,
+            _ => return Ok(None),
+        };
+        if limit >= UNLIMITED {
+            return Ok(None);
+        }
+        let (memory, swap) = match version {
+            Version::V1 => (number("memory.usage_in_bytes")?, 0),
+            Version::V2 => (
+                number("memory.current")?,
+                number("memory.swap.current")?.unwrap_or(0),
+            ),
+        };
+        let (Some(memory), Some(stat)) = (memory, there("memory.stat")?) else {
+            return Ok(None);
+        };
         let value = |key| proc::value(&stat, key).unwrap_or(0);
-        Some(match version {
+        Ok(Some(match version {
             Version::V1 => Usage {
                 limit,
-                memory: number("memory.usage_in_bytes")?,
+                memory,
                 file: value("total_inactive_file") + value("total_active_file"),
                 swapped: value("total_swap"),
             },
             Version::V2 => Usage {
                 limit,
-                memory: number("memory.current")?,
+                memory,
                 file: value("inactive_file") + value("active_file"),
                 // Pages that were swapped in and kept their place in swap count twice otherwise.
-                swapped: number("memory.swap.current")
-                    .unwrap_or(0)
-                    .saturating_sub(value("swapcached")),
+                swapped: swap.saturating_sub(value("swapcached")),
             },
-        })
+        }))
     }
 
     /// Bytes that these groups may have more, once pages of files have made room.

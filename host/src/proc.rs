@@ -3,9 +3,13 @@
 //! It is bytes: paths and names in it need not be UTF-8, so none of it is read as a string.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
 
 /// All of a file.
 ///
@@ -14,6 +18,18 @@ use std::path::{Path, PathBuf};
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// All of a file in an open directory.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_at(directory: BorrowedFd<'_>, name: &str) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let mut file = File::from(openat(directory, name, flags, Mode::empty())?);
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// All of a file, or nothing of one that cannot be read, such as one that this kernel has not.

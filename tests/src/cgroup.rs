@@ -1,13 +1,15 @@
 //! Memory cgroups for the programs of a test, version 1 or 2.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use compcache_host::cgroup::{Hierarchies, Hierarchy};
 use compcache_host::proc;
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 
 use compcache_test_support::{DEADLINE, until_or};
 
@@ -113,8 +115,67 @@ impl Cgroup {
         number("memory.memsw.usage_in_bytes").saturating_sub(number("memory.usage_in_bytes"))
     }
 
+    /// Makes `depth` groups in it, each in the one before, which are removed with what is returned.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    #[must_use]
+    pub fn nest(&self, depth: usize) -> Nested {
+        let mut at = OwnedFd::from(File::open(&self.directory).expect("the cgroup"));
+        let mut groups = Nested {
+            deepest: None,
+            depth: 0,
+        };
+        for _ in 0..depth {
+            if self.v2 {
+                let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                let control = openat(&at, "cgroup.subtree_control", flags, Mode::empty());
+                rustix::io::write(control.expect("its control"), b"+memory")
+                    .expect("the memory controller");
+            }
+            mkdirat(&at, NESTED, Mode::RWXU).expect("a nested cgroup");
+            at = open_in(&at, NESTED).expect("the nested cgroup");
+            groups.depth += 1;
+            groups.deepest = Some(at.try_clone().expect("a descriptor"));
+        }
+        groups
+    }
+
     fn number(&self, file: &str) -> Option<u64> {
         proc::number_in(&self.directory.join(file))
+    }
+}
+
+/// Groups that are nested in one; see [`Cgroup::nest`].
+#[derive(Debug)]
+pub struct Nested {
+    deepest: Option<OwnedFd>,
+    depth: usize,
+}
+
+/// The name of each nested group. Short, so that some thousand of them are a path.
+const NESTED: &str = "g";
+
+fn open_in(at: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(at, name, flags, Mode::empty())
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        for _ in 0..self.depth {
+            let Some(at) = self.deepest.take() else {
+                return;
+            };
+            let removed = open_in(&at, "..").and_then(|above| {
+                unlinkat(&above, NESTED, AtFlags::REMOVEDIR)?;
+                Ok(above)
+            });
+            match removed {
+                Ok(above) => self.deepest = Some(above),
+                Err(error) => eprintln!("cannot remove a nested cgroup: {error}"),
+            }
+        }
     }
 }
 

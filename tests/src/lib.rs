@@ -41,7 +41,7 @@ pub mod tree;
 
 pub use bed::{Bed, NOBODY, stats};
 pub use binaries::{binary, test_program};
-pub use cgroup::{Cgroup, left_behind};
+pub use cgroup::{Cgroup, Nested, left_behind};
 pub use compcache_random::Random;
 pub use guest::guest;
 pub use hog::Hog;

@@ -85,15 +85,24 @@ impl SmallFilesystem {
     /// If that fails.
     #[must_use]
     pub fn new(place: &Path, bytes: u64) -> SmallFilesystem {
-        let file = place.with_extension("ext4");
+        let make = ["mkfs.ext4", "-q", "-F", "-O", "^has_journal"];
+        Self::made_by(&make, place, bytes)
+    }
+
+    /// A Btrfs file system of `bytes`, 128 MiB at least, mounted at the new directory `place`.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[must_use]
+    pub fn btrfs(place: &Path, bytes: u64) -> SmallFilesystem {
+        Self::made_by(&["mkfs.btrfs", "-q", "--mixed"], place, bytes)
+    }
+
+    fn made_by(make: &[&str], place: &Path, bytes: u64) -> SmallFilesystem {
+        let file = place.with_extension("disk");
         filled_file(&file, bytes);
         let device = LoopFile::attach(&file);
-        Outcome::of(
-            Command::new("mkfs.ext4")
-                .args(["-q", "-F", "-O", "^has_journal"])
-                .arg(device.device()),
-        )
-        .success();
+        Outcome::of(Command::new(make[0]).args(&make[1..]).arg(device.device())).success();
         fs::create_dir(place).expect("a mount point");
         Outcome::of(Command::new("mount").arg(device.device()).arg(place)).success();
         SmallFilesystem {

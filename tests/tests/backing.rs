@@ -1,13 +1,17 @@
 //! A backing swap that is really used: what does not compress and what does not fit goes there,
 //! and comes back.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Bed, Cgroup, Hog, LoopFile, MIB, PAGE, SmallFilesystem, stats, swap_file};
+use compcache_tests::{
+    Bed, Cgroup, Hog, LoopFile, MIB, Mode, MountBed, Outcome, PAGE, SmallFilesystem, needs, stats,
+    swap_file,
+};
 use compcached::protocol::Request;
 
 const SIZE: u64 = 96 * MIB;
@@ -205,4 +209,67 @@ fn page(kind: Kind, index: u64, version: u64) -> Box<Page> {
     let mut page = Page::zeros();
     kind.fill(&mut page, 9, index, version);
     page
+}
+
+/// The refusal of a file as backing swap.
+fn refused_as_backing(bed: &Bed, path: &Path, words: &[&str]) {
+    let path = path.to_str().expect("UTF-8");
+    bed.rzscontrol(&["ramzswap0", "-b", path, "-i"])
+        .refused(words);
+}
+
+/// A file in memory, or behind a server that needs memory, is no place for what memory has no room for.
+#[test]
+fn files_without_a_place_on_a_disk_are_refused() {
+    let Some(bed) = MountBed::mounted(Mode::Through, &["--cache", "4M"]) else {
+        return;
+    };
+    swap_file(&bed.source().join("backing"), MIB);
+    let ours = bed.point().join("backing");
+    refused_as_backing(bed.bed(), &ours, &["a mount of compcache", "ext4"]);
+
+    let tmpfs = tempfile::tempdir_in("/dev/shm").expect("a tmpfs");
+    let path = tmpfs.path().join("backing");
+    swap_file(&path, MIB);
+    refused_as_backing(bed.bed(), &path, &["tmpfs", "ext4"]);
+}
+
+/// Whether the kernel has Btrfs. If not, says so.
+fn has_btrfs() -> bool {
+    // If it is a module. Whether that worked shows in the list.
+    let _ = Command::new("modprobe").arg("btrfs").output();
+    let known = fs::read_to_string("/proc/filesystems").expect("the list of file systems");
+    let has = known.lines().any(|line| line.trim() == "btrfs");
+    needs::need(has, "needs a kernel with Btrfs")
+}
+
+/// On Btrfs a file must be one that is written in place, and stay one.
+#[test]
+fn files_that_are_copied_on_write_are_refused() {
+    if !needs::programs(&["mkfs.btrfs", "chattr"]) || !has_btrfs() {
+        return;
+    }
+    let Some(bed) = Bed::with_devices(1) else {
+        return;
+    };
+    let btrfs = SmallFilesystem::btrfs(&bed.directory().join("btrfs"), 192 * MIB);
+    let copied = btrfs.place().join("copied");
+    swap_file(&copied, MIB);
+    refused_as_backing(&bed, &copied, &["Btrfs", "chattr +C"]);
+
+    let in_place = btrfs.place().join("in_place");
+    fs::File::create(&in_place).expect("a new file");
+    Outcome::of(Command::new("chattr").arg("+C").arg(&in_place)).success();
+    swap_file(&in_place, MIB);
+    let path = in_place.to_str().expect("UTF-8");
+    bed.rzscontrol(&["ramzswap0", "-b", path, "-i"]).success();
+    bed.rzscontrol(&["ramzswap0", "-r"]).success();
+
+    let shared = btrfs.place().join("shared");
+    fs::File::create(&shared).expect("a new file");
+    Outcome::of(Command::new("chattr").arg("+C").arg(&shared)).success();
+    let mut copy = Command::new("cp");
+    copy.arg("--reflink=always").arg(&in_place).arg(&shared);
+    Outcome::of(&mut copy).success();
+    refused_as_backing(&bed, &in_place, &["shared with a snapshot", "dd"]);
 }

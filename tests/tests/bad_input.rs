@@ -2,11 +2,11 @@
 //! changes nothing.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use compcache_tests::{Bed, LoopFile, MIB, Outcome, PAGE, Running, swap_file};
+use compcache_tests::{Bed, LoopFile, MIB, NOBODY, Outcome, PAGE, Running, swap_file};
 
 /// One bad input: the program, its arguments, and what its message must say.
 type Case<'a> = (&'a str, Vec<&'a str>, Vec<&'a str>);
@@ -287,6 +287,14 @@ fn backing_swaps() {
     fs::create_dir(&directory).expect("a directory");
     let empty = place.join("empty");
     File::create(&empty).expect("a file");
+    let owners_alone = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(&empty, owners_alone).expect("its mode");
+    let readable = file("readable");
+    fs::set_permissions(&readable, fs::Permissions::from_mode(0o644)).expect("its mode");
+    let foreign = file("foreign");
+    std::os::unix::fs::chown(&foreign, Some(NOBODY), None).expect("its owner");
+    let link = place.join("link");
+    std::os::unix::fs::symlink(&foreign, &link).expect("a link");
     let truncated = file("truncated");
     let open = OpenOptions::new().write(true).open(&truncated);
     open.and_then(|file| file.set_len(MIB / 2)).expect("half");
@@ -309,6 +317,9 @@ fn backing_swaps() {
         (&directory, "neither a file nor a block device"),
         (Path::new("/dev/null"), "neither a file nor a block device"),
         (&empty, "mkswap"),
+        (&readable, "chmod 600"),
+        (&foreign, "chown root"),
+        (&link, "symbolic link"),
         (&signature, "mkswap"),
         (&suspended, "mkswap"),
         (&version, "7"),
@@ -345,12 +356,24 @@ fn backing_swaps() {
     let over = vec!["ramzswap0", "-b", text(&fit), "-m", "1028", "-i"];
     assert_refused(&bed, &[("rzscontrol", over, vec!["1028 kB", "1024 kB"])]);
     Outcome::of(Command::new("swapoff").arg(&swapon)).success();
-    // What was refused only for its use is taken once that has ended.
-    for path in [&swapon, &fit] {
+    // What was refused only for its use, or for who may read it, is taken once that has ended; by a
+    // link too, if it leads to a device.
+    fs::set_permissions(&readable, fs::Permissions::from_mode(0o600)).expect("its mode");
+    fs::remove_file(&link).expect("the link");
+    std::os::unix::fs::symlink(&swapon, &link).expect("a link");
+    for path in [&swapon, &fit, &readable, &link] {
         bed.rzscontrol(&["ramzswap0", "-b", text(path), "-i"])
             .success();
         bed.rzscontrol(&["ramzswap0", "-r"]).success();
     }
+    // As swapon does, it only warns of a device that everybody may open.
+    let mode = fs::metadata(&swapon).expect("the device").permissions();
+    fs::set_permissions(&swapon, fs::Permissions::from_mode(0o666)).expect("its mode");
+    let warned = bed.rzscontrol(&["ramzswap0", "-b", text(&swapon), "-i"]);
+    fs::set_permissions(&swapon, mode).expect("its mode");
+    assert!(warned.to_string().contains("chmod 660"), "{warned}");
+    warned.success();
+    bed.rzscontrol(&["ramzswap0", "-r"]).success();
 }
 
 #[test]

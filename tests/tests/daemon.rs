@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
-use compcache_tests::{Bed, Cgroup, Hog, MIB, Outcome, Running};
+use compcache_tests::{Bed, Cgroup, Hog, MIB, Outcome, Running, until};
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::types::State;
 use compcached::{Client, ClientError};
@@ -173,4 +173,42 @@ fn readiness_and_stopping_are_told_to_the_service_manager() {
     done(&mut client, &Request::Shutdown { force: false });
     assert_eq!(told(), "STOPPING=1\n");
     running.finish().success();
+}
+
+/// Two daemons with one device directory: neither takes the other's names, and the second one's
+/// devices get the numbers that are free.
+#[test]
+fn two_daemons_share_a_device_directory() {
+    let Some(mut bed) = Bed::with_devices(1) else {
+        return;
+    };
+    done(&mut bed.client(), &init(0, 16 * MIB));
+    let first = fs::read_link(bed.node(0)).unwrap();
+    let runtime_dir = bed.directory().join("second");
+    let mut command = bed.command("compcached");
+    command
+        .args(["--num-devices", "2", "--runtime-dir"])
+        .arg(&runtime_dir);
+    let second = Running::start(&mut command);
+    let mut client = until("the second daemon", || {
+        Client::connect_now(&runtime_dir).ok()
+    });
+    match client.request(&init(0, 16 * MIB)) {
+        Err(ClientError::Refused(refusal)) => {
+            assert_eq!(refusal.code, ErrorCode::Ebusy, "{refusal}");
+            assert!(refusal.message.contains("another daemon's"), "{refusal}");
+        }
+        other => panic!("{other:?}"),
+    }
+    match client.request(&swap_on(16 * MIB)).unwrap() {
+        Response::SwappedOn { device, .. } => assert_eq!(device, 1),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs::read_link(bed.node(0)).unwrap(), first);
+    second.signal(libc::SIGTERM);
+    assert_eq!(second.finish().code(), 0);
+    assert_eq!(fs::read_link(bed.node(0)).unwrap(), first);
+    assert!(fs::symlink_metadata(bed.node(1)).is_err());
+    bed.stop();
+    bed.assert_nothing_left();
 }

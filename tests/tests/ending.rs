@@ -298,6 +298,28 @@ fn daemon_stays_while_pages_do_not_fit() {
     bed.assert_nothing_left();
 }
 
+/// Any user to whom a cgroup was delegated may nest groups in it. The look at them before a swap-off
+/// is not for them to break: it finds a limit at the very bottom, and the daemon lives on.
+#[test]
+fn groups_may_be_nested_deep() {
+    let Some(mut bed) = Bed::with_devices(1) else {
+        return;
+    };
+    let Some((group, mut hog)) = hog_that_does_not_fit(&bed, 27) else {
+        return;
+    };
+    let users = Cgroup::new(LIMIT);
+    let _nested = users.nest(1900);
+    bed.compcache(&["swap", "off"])
+        .refused(&["do not fit back"]);
+    assert!(!bed.daemon().has_ended());
+    hog.verify();
+    group.set_limit(4 * SIZE);
+    bed.compcache(&["swap", "off"]).success();
+    assert!(bed.device(0).swap.is_none());
+    hog.verify();
+}
+
 /// With `--force` a second signal ends the daemon although pages are lost; whose they are is
 /// killed, and gets no wrong content.
 #[test]

@@ -23,7 +23,7 @@ const fn program(name: &'static str, package: &'static str, why: &'static str) -
 }
 
 /// What tests call.
-pub(crate) const PROGRAMS: [Program; 15] = [
+pub(crate) const PROGRAMS: [Program; 16] = [
     program("mkswap", "util-linux", "swap areas"),
     program("unshare", "util-linux", "namespaces of a test's own"),
     program("setpriv", "util-linux", "users without rights"),
@@ -32,6 +32,11 @@ pub(crate) const PROGRAMS: [Program; 15] = [
     program("fusermount3", "fuse3", "mounts of users without root"),
     program("script", "bsdutils", "keys on a terminal"),
     program("mkfs.ext4", "e2fsprogs", "file systems on our devices"),
+    program(
+        "mkfs.btrfs",
+        "btrfs-progs",
+        "a file system that copies on write",
+    ),
     program("python3", "python3-minimal", "programs with a large heap"),
     program(
         "gcc",

@@ -24,7 +24,7 @@ pub(crate) struct Test {
 
 /// Tests that may be skipped, as a whole or in part, if the kernel or the hardware lacks what no
 /// package gives; a name that ends in `::` is a module's. They are named at the end, and are no failure.
-const EXCUSED: [(&str, &str); 6] = [
+const EXCUSED: [(&str, &str); 7] = [
     // Each test of a device, over the other transport.
     ("uring::", "FUSE over io_uring"),
     ("classic::", WATCHED),
@@ -38,6 +38,7 @@ const EXCUSED: [(&str, &str); 6] = [
         "a_busy_device_bounds_it_and_an_idle_one_does_not",
         "a cpuidle driver",
     ),
+    ("files_that_are_copied_on_write_are_refused", "Btrfs"),
 ];
 const WATCHED: &str = "functions of swap that can be traced";
 

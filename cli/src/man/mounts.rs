@@ -38,6 +38,10 @@ permissions\tThe kernel checks them, by the owners and modes that SOURCE has. A 
 other users in, who may do what SOURCE would let them do. Another user's mount is for that user \
 alone, not even for root, unless --allow-other is given and /etc/fuse.conf has user_allow_other.
 
+open files\tEach takes up to two descriptors of the daemon, each directory one. Of three quarters of the \
+daemon's limit (ulimit -n, LimitNOFILE=) a user may have half, beyond which an open fails with EMFILE; users other than \
+root may have five eighths on one mount and three quarters on all, beyond which it fails with ENFILE.
+
 nosuid, nodev\tIn effect unless suid and dev are given, which needs root, and if SOURCE's own mount \
 has them.
 

@@ -50,7 +50,8 @@ struct Args {
     /// Send pages that do not compress, or do not fit, to this swap area: a partition or a file
     ///
     /// It must be made by mkswap(8) and not be in use. The disk then has the size of the backing
-    /// swap. A file for the kernel driver must be on ext2, ext3, ext4 or xfs and be filled with dd,
+    /// swap. A file must be root's alone (chmod 600) and be written in place: on ext4 or xfs, or on
+    /// btrfs with `chattr +C`, without holes, compression and snapshots. A file for the kernel driver must be on ext2, ext3, ext4 or xfs and be filled with dd,
     /// not truncate or fallocate, and its path may have up to 127 bytes.
     #[arg(short = 'b', long = "backing_swap", value_name = "PATH")]
     backing_swap: Option<PathBuf>,

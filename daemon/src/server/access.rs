@@ -38,13 +38,18 @@ impl Access {
         // rustix has this too, but takes for granted that no process is number 0.
         let peer = getsockopt(stream, PeerCredentials)?;
         let (pid, uid, gid) = (peer.pid().cast_unsigned(), peer.uid(), peer.gid());
-        let allowed = uid == 0
-            || uid == self.uid
+        let privileged = uid == 0 || uid == self.uid;
+        let allowed = privileged
             || match self.group {
                 Some(group) => gid == group || peer_groups(stream)?.contains(&group),
                 None => false,
             };
-        Ok(Peer { uid, pid, allowed })
+        Ok(Peer {
+            uid,
+            pid,
+            allowed,
+            privileged,
+        })
     }
 }
 
@@ -57,6 +62,8 @@ pub struct Peer {
     pub pid: u32,
     /// Whether it may speak.
     pub allowed: bool,
+    /// Whether it is root or the daemon's own user.
+    pub privileged: bool,
 }
 
 /// The number of a group: the number itself, or a name that the system's resolver knows, from

@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 
+use super::access::Peer;
 use super::{Event, Shared};
 use crate::lease::Leases;
 use crate::mounts::plan::{self, Environment};
@@ -10,21 +11,24 @@ use crate::protocol::{self, ErrorCode, MountSpec, ProtocolError, Refusal, Reques
 use crate::registry::SwappedOn;
 use crate::types::{Driver, ParamsUpdate};
 
-/// Serves a connection until its peer closes it or breaks the protocol.
-pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
-    match shared.access.peer(&stream) {
-        Ok(peer) if peer.allowed => {}
+/// Who is at the other end of a connection; `None` if it was turned away.
+pub(super) fn admit(stream: UnixStream, shared: &Shared) -> Option<(UnixStream, Peer)> {
+    let message = match shared.access.peer(&stream) {
+        Ok(peer) if peer.allowed => return Some((stream, peer)),
         Ok(peer) => {
             tracing::warn!(uid = peer.uid, pid = peer.pid, "a connection was refused");
-            let message = "only root may control this daemon, and the members of the group that \
-                           its configuration names (key `group`)";
-            return reject(stream, Refusal::new(ErrorCode::Eperm, message));
+            "only root may control this daemon, and the members of the group that its \
+             configuration names (key `group`)"
+                .to_owned()
         }
-        Err(e) => {
-            let message = format!("cannot tell who you are: {e}");
-            return reject(stream, Refusal::new(ErrorCode::Eperm, message));
-        }
-    }
+        Err(e) => format!("cannot tell who you are: {e}"),
+    };
+    reject(stream, Refusal::new(ErrorCode::Eperm, message));
+    None
+}
+
+/// Serves a connection until its peer closes it or breaks the protocol.
+pub(super) fn serve(mut stream: UnixStream, shared: &Shared) {
     let mut connection = Connection {
         shared,
         leasing: None,

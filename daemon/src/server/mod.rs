@@ -2,6 +2,7 @@
 //! the thread that calls [`Server::run`] decides when all of it ends.
 
 pub mod access;
+pub mod admission;
 mod connection;
 
 use std::os::fd::AsFd;
@@ -16,12 +17,11 @@ use parking_lot::Mutex;
 
 use crate::lease::Leases;
 use crate::mounts::Mounts;
-use crate::protocol::{DaemonStatus, ErrorCode, KernelLease, Refusal, Response};
+use crate::protocol::{DaemonStatus, KernelLease, Refusal, Response};
 use crate::registry::Registry;
-use access::Access;
+use access::{Access, Peer};
+use admission::Admission;
 
-/// The most connections at once; more are turned away with `EBUSY`.
-pub const MAX_CONNECTIONS: u32 = 256;
 /// Stack of a connection's thread in bytes: requests are small, and threads may be many.
 const STACK: usize = 512 << 10;
 /// How long a daemon that exits when idle waits for its first client.
@@ -30,6 +30,12 @@ const FIRST_CLIENT: Duration = Duration::from_secs(30);
 /// Time between two tries to swap off a device that is leased no more. Nothing tells when its
 /// pages fit back into memory.
 const ORPHAN_RETRY: Duration = Duration::from_secs(1);
+
+/// Time between two tries to accept a connection after the system had no descriptor or memory for
+/// one. Nothing tells when it has.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Time between two messages that say so.
+const ACCEPT_COMPLAINT: Duration = Duration::from_secs(60);
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
@@ -83,7 +89,7 @@ struct Shared {
 
 #[derive(Default)]
 struct ServerState {
-    connections: u32,
+    connections: Admission,
     /// No new connection is served any more.
     ending: bool,
 }
@@ -337,7 +343,7 @@ impl Shared {
     /// Ends this server for new connections if there is no connection, no mount and no device.
     fn end_if_idle(&self) -> bool {
         let mut state = self.state.lock();
-        state.ending = state.connections == 0
+        state.ending = state.connections.is_empty()
             && self.mounts.is_empty()
             && !self.own.registry().any_ready()
             && self.kernel.device().is_none();
@@ -347,40 +353,48 @@ impl Shared {
 
 /// Accepts connections until the listener is shut down.
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
+    let mut complained: Option<Instant> = None;
     loop {
-        match listener.accept() {
-            Ok((stream, _)) => spawn_connection(stream, shared),
-            Err(e) => match e.raw_os_error() {
-                // The peer was gone before it was accepted.
-                Some(libc::EINTR | libc::ECONNABORTED) => {}
-                Some(libc::EINVAL) => return,
-                _ => {
-                    tracing::error!("the control socket is out of order: {e}");
-                    return;
-                }
-            },
+        let error = match listener.accept() {
+            Ok((stream, _)) => {
+                spawn_connection(stream, shared);
+                continue;
+            }
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            // The peer was gone before it was accepted.
+            Some(libc::EINTR | libc::ECONNABORTED) => continue,
+            // The listener was shut down.
+            Some(libc::EINVAL) => return,
+            _ => {}
         }
+        // EMFILE, ENFILE, ENOMEM, ENOBUFS: the client stays in the queue until there is room.
+        if complained.is_none_or(|at| at.elapsed() >= ACCEPT_COMPLAINT) {
+            complained = Some(Instant::now());
+            tracing::error!("the control socket has to wait: {error}; trying again");
+        }
+        thread::sleep(ACCEPT_RETRY);
     }
 }
 
 /// Starts a thread for a connection.
 fn spawn_connection(stream: UnixStream, shared: &Arc<Shared>) {
-    let full = {
+    let Some((stream, peer)) = connection::admit(stream, shared) else {
+        return;
+    };
+    let entered = {
         let mut state = shared.state.lock();
         if state.ending {
             return;
         }
-        let full = state.connections >= MAX_CONNECTIONS;
-        state.connections += u32::from(!full);
-        full
+        state.connections.enter(peer)
     };
-    if full {
-        let message =
-            format!("the daemon serves {MAX_CONNECTIONS} connections at most: close some");
-        connection::reject(stream, Refusal::new(ErrorCode::Ebusy, message));
+    if let Err(refusal) = entered {
+        connection::reject(stream, refusal);
         return;
     }
-    let guard = ConnectionGuard(shared.clone());
+    let guard = ConnectionGuard(shared.clone(), peer);
     let started = thread::Builder::new()
         .name("client".into())
         .stack_size(STACK)
@@ -391,11 +405,11 @@ fn spawn_connection(stream: UnixStream, shared: &Arc<Shared>) {
 }
 
 /// Counts a connection for as long as it lives.
-struct ConnectionGuard(Arc<Shared>);
+struct ConnectionGuard(Arc<Shared>, Peer);
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.0.state.lock().connections -= 1;
+        self.0.state.lock().connections.leave(self.1);
         // A server that is gone needs not know.
         let _ = self.0.events.send(Event::Disconnected);
     }

@@ -16,7 +16,8 @@ use compcached::protocol::{self, DaemonStatus, ErrorCode, Refusal, Request, Resp
 use compcached::registry::Registry;
 use compcached::runtime_dir::{RuntimeDir, SOCKET_NAME};
 use compcached::server::access::Access;
-use compcached::server::{Handle, MAX_CONNECTIONS, Options, Outcome, Server};
+use compcached::server::admission::{MAX_CONNECTIONS, MAX_OF_USER};
+use compcached::server::{Handle, Options, Outcome, Server};
 use compcached::types::{DeviceStatus, Driver, ParamsUpdate, State};
 use fake::{Fake, FakeMounts};
 
@@ -644,6 +645,54 @@ fn too_many_connections_are_turned_away() {
     assert_eq!(refusal.code, ErrorCode::Ebusy);
     assert!(refusal.message.contains("256"), "{refusal}");
     status(&mut clients[0]);
+}
+
+/// A connection that is another user's, for the server; for the socket's mode it is still root's.
+fn connect_as(uid: u32, socket: &Path) -> UnixStream {
+    thread::scope(|scope| {
+        let connecting = scope.spawn(|| {
+            let keep = u32::MAX;
+            // SAFETY: the system calls take numbers only, and change this thread's users alone.
+            unsafe {
+                assert_eq!(libc::syscall(libc::SYS_setresuid, keep, uid, keep), 0);
+                libc::setfsuid(0);
+            }
+            UnixStream::connect(socket).unwrap()
+        });
+        connecting.join().unwrap()
+    })
+}
+
+/// What a server says to a status request on a bare connection.
+fn status_on(stream: &mut UnixStream) -> Response {
+    // A refusal may be there, and the connection closed, before anything was requested.
+    let _ = protocol::write(stream, &Request::Status { device: None });
+    protocol::read(stream).unwrap().unwrap()
+}
+
+#[test]
+fn no_user_keeps_root_out() {
+    if !compcache_test_support::needs::root() {
+        return;
+    }
+    let server = start_with(1, |options| options.access = Access::new(Some(0)));
+    let socket = server.dir.path().join(SOCKET_NAME);
+    let connect = |_| connect_as(65534, &socket);
+    let mut users: Vec<_> = (0..MAX_OF_USER).map(connect).collect();
+    let last = users.last_mut().unwrap();
+    assert!(matches!(status_on(last), Response::Status { .. }));
+    match status_on(&mut connect_as(65534, &socket)) {
+        Response::Error(Refusal {
+            code: ErrorCode::Ebusy,
+            message,
+        }) => assert!(message.contains("uid 65534"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    let other = &mut connect_as(65533, &socket);
+    assert!(matches!(status_on(other), Response::Status { .. }));
+    status(&mut server.client());
+    drop(users);
+    assert_eq!(server.end(), Outcome::Clean);
 }
 
 #[test]

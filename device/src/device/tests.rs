@@ -321,6 +321,32 @@ fn a_stale_link_is_replaced() {
     );
 }
 
+/// Two daemons may have one `/dev`.
+#[test]
+fn a_node_that_leads_elsewhere_stays() {
+    let Fixture {
+        device,
+        kernel,
+        dir: _dir,
+    } = fixture();
+    let theirs = Path::new("/dev/zero");
+    std::os::unix::fs::symlink(theirs, device.node()).unwrap();
+    assert_eq!(device.hidden_by().unwrap(), theirs);
+    device.configure(&disksize(1 << 20)).unwrap();
+    let error = device.init().unwrap_err();
+    assert!(matches!(error, DeviceError::NodeTaken { .. }), "{error}");
+    assert!(kernel.served.lock().is_none());
+    assert_eq!(std::fs::read_link(device.node()).unwrap(), theirs);
+
+    std::fs::remove_file(device.node()).unwrap();
+    device.init().unwrap();
+    assert_eq!(device.hidden_by(), None);
+    std::fs::remove_file(device.node()).unwrap();
+    std::os::unix::fs::symlink(theirs, device.node()).unwrap();
+    device.reset().unwrap();
+    assert_eq!(std::fs::read_link(device.node()).unwrap(), theirs);
+}
+
 #[test]
 fn a_busy_device_stays_and_a_leftover_is_reported() {
     let Fixture {

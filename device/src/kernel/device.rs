@@ -292,11 +292,14 @@ impl KernelDevice {
             Some(path) => {
                 ioctl::check_length(path)?;
                 // Only looked at: the driver opens it itself.
-                Some(BackingSwap::open(path)?.pages() * PAGE)
+                Some(BackingSwap::open(path)?)
             }
             None => None,
         };
-        params.resolve(compcache_host::proc::ram_bytes(), backing)
+        let size = backing.as_ref().map(|backing| backing.pages() * PAGE);
+        let (resolved, mut warnings) = params.resolve(compcache_host::proc::ram_bytes(), size)?;
+        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
+        Ok((resolved, warnings))
     }
 
     /// The settings that can change while the device is in use.

@@ -272,7 +272,10 @@ fn the_path_of_a_backing_swap_goes_byte_for_byte() {
     let mut header = vec![0; 10 * 4096];
     header[..4096]
         .copy_from_slice(&crate::swap_header::SwapHeader::fresh(10, [0; 16], "").to_page());
-    std::fs::write(dir.path().join("area"), &header).unwrap();
+    let area = dir.path().join("area");
+    std::fs::write(&area, &header).unwrap();
+    let owners_alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&area, owners_alone).unwrap();
     // The directory may itself be too deep for the driver.
     let base = dir.path().as_os_str().len() + 1;
     let of_length = |bytes: usize| vec![b'l'; bytes - base];
@@ -289,7 +292,7 @@ fn the_path_of_a_backing_swap_goes_byte_for_byte() {
     ];
     for name in names {
         let path = dir.path().join(OsStr::from_bytes(name));
-        std::fs::hard_link(dir.path().join("area"), &path).unwrap();
+        std::fs::hard_link(&area, &path).unwrap();
         let update = ParamsUpdate {
             backing_swap: Some(path.clone()),
             ..ParamsUpdate::default()
@@ -303,7 +306,7 @@ fn the_path_of_a_backing_swap_goes_byte_for_byte() {
         let cpu = root.block(0).join("recompress_cpu");
         std::fs::remove_file(&cpu).unwrap();
         let other = dir.path().join("soft");
-        let _ = std::os::unix::fs::symlink("area", &other);
+        let _ = std::fs::hard_link(&area, &other);
         let update = ParamsUpdate {
             backing_swap: Some(other),
             recompress_cpu: Some(5),

@@ -5,75 +5,90 @@
 //! it (`mem_cgroup_out_of_memory` in `mm/memcontrol.c`) rather than refuse the swap-off. So this
 //! looks first. Memory as a whole needs no look: there the kernel takes the process that swaps off.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use compcache_host::cgroup::walk::{self, WalkError, shown, walk};
 use compcache_host::cgroup::{Hierarchies, Usage, Version};
 
 use super::{Entry, active};
 
-/// A cgroup whose swapped pages do not fit under its limit. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "its pages do not fit back into memory: the cgroup {group:?} has {swapped} bytes of swap and \
-     room for {room} more below its limit of {limit}, and other swap has {elsewhere} free; the \
-     kernel would kill a program there to make room. Raise its limit, stop programs or add other \
-     swap"
-)]
-pub struct NoRoom {
-    group: PathBuf,
-    swapped: u64,
-    room: u64,
-    limit: u64,
-    elsewhere: u64,
+/// Why the pages do not fit, or why nobody knows.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomError {
+    /// A cgroup whose swapped pages do not fit under its limit. Sizes in bytes.
+    #[error(
+        "its pages do not fit back into memory: the cgroup {} has {swapped} bytes of swap and \
+         room for {room} more below its limit of {limit}, and other swap has {elsewhere} free; the \
+         kernel would kill a program there to make room. Raise its limit, stop programs or add \
+         other swap", shown(.group)
+    )]
+    NoRoom {
+        /// The group.
+        group: PathBuf,
+        /// What it has in swap, as far as that can be in the area.
+        swapped: u64,
+        /// What it may have more.
+        room: u64,
+        /// Its limit.
+        limit: u64,
+        /// What other swap has free.
+        elsewhere: u64,
+    },
+    /// A group can't be looked at.
+    #[error("whether its pages fit back into memory can't be told: {0}")]
+    Walk(#[from] WalkError),
+    /// What there is can't be looked at.
+    #[error("whether its pages fit back into memory can't be told: {0}; mount /proc")]
+    Proc(io::Error),
 }
 
 /// Looks whether the pages in the swap area `own` fit back into the cgroups that have any in swap.
 ///
-/// What can't be read is ignored: the kernel has the last word.
-///
 /// # Errors
-/// [`NoRoom`] for the first cgroup in which they do not fit.
-pub(crate) fn check(own: &Entry) -> Result<(), NoRoom> {
+/// [`RoomError::NoRoom`] for the first cgroup in which they do not fit; the others if that can't
+/// be told.
+pub(crate) fn check(own: &Entry) -> Result<(), RoomError> {
     if own.used_bytes == 0 {
         return Ok(());
     }
-    let areas = active().unwrap_or_default();
+    let areas = active().map_err(RoomError::Proc)?;
     let elsewhere = areas
         .iter()
         .filter(|area| area.path != own.path)
         .map(|area| area.size_bytes.saturating_sub(area.used_bytes))
         .sum();
-    for hierarchy in Hierarchies::of_this_process().iter() {
-        walk(&hierarchy.top, hierarchy.version, own.used_bytes, elsewhere)?;
+    let hierarchies = Hierarchies::read().map_err(RoomError::Proc)?;
+    for hierarchy in hierarchies.iter() {
+        check_below(&hierarchy.top, hierarchy.version, own.used_bytes, elsewhere)?;
     }
     Ok(())
 }
 
-fn walk(group: &Path, version: Version, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
-    if let Some(found) = Usage::read(group, version) {
-        fits(group, found, on_device, elsewhere)?;
-    }
-    let Ok(entries) = fs::read_dir(group) else {
-        return Ok(());
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&entry.path(), version, on_device, elsewhere)?;
-        }
-    }
-    Ok(())
+fn check_below(
+    top: &Path,
+    version: Version,
+    on_device: u64,
+    elsewhere: u64,
+) -> Result<(), RoomError> {
+    walk(top, version, walk::MOST, |path, group| {
+        let usage = Usage::read_at(group, version).map_err(|source| WalkError::Group {
+            group: path.to_owned(),
+            source,
+        })?;
+        usage.map_or(Ok(()), |found| fits(path, found, on_device, elsewhere))
+    })
 }
 
 /// Whether the cgroup's share of the device's `on_device` bytes fits. Which swap area a page lies
 /// in is not known for a cgroup, so all of its swap counts, as far as the device holds that much.
-fn fits(group: &Path, found: Usage, on_device: u64, elsewhere: u64) -> Result<(), NoRoom> {
+fn fits(group: &Path, found: Usage, on_device: u64, elsewhere: u64) -> Result<(), RoomError> {
     let room = found.room();
     let swapped = found.swapped.min(on_device);
     if swapped <= room.saturating_add(elsewhere) {
         return Ok(());
     }
-    Err(NoRoom {
+    Err(RoomError::NoRoom {
         group: group.to_owned(),
         swapped,
         room,
@@ -84,6 +99,11 @@ fn fits(group: &Path, found: Usage, on_device: u64, elsewhere: u64) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -107,6 +127,19 @@ mod tests {
         );
     }
 
+    fn at_its_limit(top: &Path, on_device: u64, elsewhere: u64) -> Option<(PathBuf, u64, u64)> {
+        match check_below(top, Version::V1, on_device, elsewhere) {
+            Ok(()) => None,
+            Err(RoomError::NoRoom {
+                group,
+                swapped,
+                room,
+                ..
+            }) => Some((group, swapped, room)),
+            Err(e) => panic!("{e}"),
+        }
+    }
+
     #[test]
     fn a_group_at_its_limit_deep_in_the_tree_is_named() {
         let top = tempfile::tempdir().unwrap();
@@ -114,21 +147,81 @@ mod tests {
         let group = top.path().join("a/b");
         v1(&top.path().join("a"), u64::MAX, 400 * MIB, 64 * MIB, 0);
         v1(&group, 32 * MIB, 31 * MIB, 64 * MIB, 3 * MIB);
-        let refused = walk(top.path(), Version::V1, 100 * MIB, 0).unwrap_err();
-        assert_eq!(refused.group, group);
-        assert_eq!((refused.swapped, refused.room), (64 * MIB, 4 * MIB));
+        let refused = check_below(top.path(), Version::V1, 100 * MIB, 0).unwrap_err();
         assert!(refused.to_string().contains("67108864 bytes of swap"));
+        let found = at_its_limit(top.path(), 100 * MIB, 0);
+        assert_eq!(found, Some((group, 64 * MIB, 4 * MIB)));
     }
 
     #[test]
     fn what_fits_below_the_limit_or_elsewhere_is_not_refused() {
         let top = tempfile::tempdir().unwrap();
         v1(top.path(), 100 * MIB, 36 * MIB, 64 * MIB, 0);
-        assert_eq!(walk(top.path(), Version::V1, 100 * MIB, 0), Ok(()));
+        assert_eq!(at_its_limit(top.path(), 100 * MIB, 0), None);
         v1(top.path(), 99 * MIB, 36 * MIB, 64 * MIB, 0);
-        assert!(walk(top.path(), Version::V1, 100 * MIB, 0).is_err());
-        assert_eq!(walk(top.path(), Version::V1, 100 * MIB, MIB), Ok(()));
+        assert!(at_its_limit(top.path(), 100 * MIB, 0).is_some());
+        assert_eq!(at_its_limit(top.path(), 100 * MIB, MIB), None);
         // No more can come back than the device holds.
-        assert_eq!(walk(top.path(), Version::V1, 63 * MIB, 0), Ok(()));
+        assert_eq!(at_its_limit(top.path(), 63 * MIB, 0), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_missing_limit() {
+        let top = tempfile::tempdir().unwrap();
+        v1(top.path(), 100 * MIB, 36 * MIB, 64 * MIB, 0);
+        fs::write(top.path().join("memory.usage_in_bytes"), "?").unwrap();
+        let error = check_below(top.path(), Version::V1, 100 * MIB, 0).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("can't be told") && error.contains("usage"),
+            "{error}"
+        );
+    }
+
+    /// Deeper than a path can be, and than a recursion should be.
+    #[test]
+    fn groups_may_be_nested_without_end() {
+        const DEPTH: usize = 2000;
+        let top = tempfile::tempdir().unwrap();
+        let mut at = OwnedFd::from(fs::File::open(top.path()).unwrap());
+        for _ in 0..DEPTH {
+            mkdirat(&at, "group", Mode::RWXU).unwrap();
+            at = open(&at, "group");
+        }
+        for (name, text) in [
+            ("memory.limit_in_bytes", "4096"),
+            ("memory.usage_in_bytes", "4096"),
+            ("memory.stat", "total_swap 4096"),
+        ] {
+            let flags = OFlags::CREATE | OFlags::WRONLY;
+            let file = openat(&at, name, flags, Mode::RWXU).unwrap();
+            rustix::io::write(&file, text.as_bytes()).unwrap();
+        }
+        // As large as that of a thread that serves a client.
+        let thread = std::thread::Builder::new().stack_size(512 << 10);
+        let path = top.path().to_owned();
+        let looking = thread
+            .spawn(move || check_below(&path, Version::V1, MIB, 0).unwrap_err())
+            .unwrap();
+        let error = looking.join().unwrap().to_string();
+        assert!(
+            error.contains("4096 bytes of swap") && error.len() < 2000,
+            "{error}"
+        );
+        for name in [
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "memory.stat",
+        ] {
+            unlinkat(&at, name, AtFlags::empty()).unwrap();
+        }
+        for _ in 0..DEPTH {
+            at = open(&at, "..");
+            unlinkat(&at, "group", AtFlags::REMOVEDIR).unwrap();
+        }
+    }
+
+    fn open(at: &OwnedFd, name: &str) -> OwnedFd {
+        openat(at, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
     }
 }

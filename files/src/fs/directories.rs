@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use rustix::fs::{RawDir, SeekFrom};
 
 use super::Passthrough;
+use crate::descriptors::{Charge, Holder};
 use crate::inode::Inode;
 use crate::inode::stat::{kind, stat};
 
@@ -26,6 +27,7 @@ const BUFFER: usize = 32 << 10;
 pub(super) struct OpenDirectory {
     inode: Arc<Inode>,
     stream: Mutex<Stream>,
+    _charge: Charge,
 }
 
 /// Where the listing of a directory stands. Offsets are SOURCE's own, so that they stay good while
@@ -112,6 +114,7 @@ impl Passthrough {
         node: u64,
     ) -> io::Result<(FileHandle, FopenFlags)> {
         let inode = self.table.get(node)?;
+        let charge = self.descriptors.take(Holder::User(request.uid()), 1)?;
         let fd = inode.open_file(&self.source, libc::O_RDONLY | libc::O_DIRECTORY)?;
         let found = stat(&fd)?;
         self.check_rights(request, &inode, &found)?;
@@ -127,7 +130,11 @@ impl Passthrough {
             ahead: VecDeque::new(),
             at: 0,
         });
-        let (handle, _) = self.directories.insert(OpenDirectory { inode, stream });
+        let (handle, _) = self.directories.insert(OpenDirectory {
+            inode,
+            stream,
+            _charge: charge,
+        });
         Ok((handle, flags))
     }
 

@@ -205,12 +205,18 @@ impl Filesystem for Service {
         reply_entry(reply, self.0.mkdir(request, parent.0, name, mode, umask));
     }
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer!(reply, self.0.remove(parent.0, name, AtFlags::empty()));
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer!(
+            reply,
+            self.0.remove(request, parent.0, name, AtFlags::empty())
+        );
     }
 
-    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer!(reply, self.0.remove(parent.0, name, AtFlags::REMOVEDIR));
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer!(
+            reply,
+            self.0.remove(request, parent.0, name, AtFlags::REMOVEDIR)
+        );
     }
 
     fn symlink(
@@ -226,7 +232,7 @@ impl Filesystem for Service {
 
     fn rename(
         &self,
-        _request: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -235,7 +241,7 @@ impl Filesystem for Service {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((parent.0, name), (new_parent.0, new_name));
-        answer!(reply, self.0.rename(from, to, flags));
+        answer!(reply, self.0.rename(request, from, to, flags));
     }
 
     fn link(

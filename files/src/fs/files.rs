@@ -5,17 +5,18 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use fuser::{FileHandle, FopenFlags, OpenFlags, ReplyData, Request, WriteFlags};
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, Statx};
 
 use super::Passthrough;
 use super::caller::act_as;
 use super::names::Entry;
 use crate::content::{Change, Reported};
+use crate::descriptors::Holder;
 use crate::inode::stat::{digest, stamp, stat};
-use crate::inode::{Descriptors, Inode, Open};
+use crate::inode::{Descriptors, Inode, OF_FILE, Open, Openers};
 use crate::options::WritePolicy;
 
 /// A file that the kernel has open.
@@ -25,6 +26,8 @@ pub(super) struct OpenFile {
     pub(super) open: Arc<Open>,
     reported: Reported,
     writes: bool,
+    /// Who has opened it.
+    uid: u32,
 }
 
 impl Passthrough {
@@ -38,7 +41,7 @@ impl Passthrough {
         let inode = self.table.get(node)?;
         let (read, write) = access(flags.0);
         let truncate = flags.0 & libc::O_TRUNC != 0;
-        let (file, keep) = self.open_inode(request, &inode, read, write || truncate, None)?;
+        let (file, keep) = self.open_inode(request, &inode, (read, write || truncate), None)?;
         let answer = self.opened(&file, keep);
         if truncate && let Err(e) = self.truncate(request, &inode, 0) {
             self.close(&file);
@@ -57,6 +60,10 @@ impl Passthrough {
     ) -> io::Result<(Entry, FileHandle, FopenFlags)> {
         let directory = self.table.get(parent)?;
         let fd = directory.fd(&self.source)?;
+        // Nothing is made that could not be opened.
+        let room = self
+            .descriptors
+            .take(Holder::User(request.uid()), OF_FILE)?;
         let made = {
             let _caller = act_as(request, umask, self.root)?;
             // Never a file that is there already: its permissions were not checked.
@@ -75,8 +82,8 @@ impl Passthrough {
         let found = stat(&made)?;
         let path = crate::inode::source::reopen(&made, libc::O_PATH)?;
         let entry = self.entry_of_file(parent, name, path, &found)?;
-        let (read, write) = access(flags);
-        let opened = self.open_inode(request, &entry.inode, read, write, Some(made));
+        drop(room);
+        let opened = self.open_inode(request, &entry.inode, access(flags), Some(made));
         match opened {
             Ok((file, keep)) => {
                 let answer = self.opened(&file, keep);
@@ -95,38 +102,48 @@ impl Passthrough {
         &self,
         request: &Request,
         inode: &Arc<Inode>,
-        read: bool,
-        write: bool,
+        (read, write): (bool, bool),
         made: Option<OwnedFd>,
     ) -> io::Result<(OpenFile, bool)> {
+        let uid = request.uid();
         let mut state = inode.state.lock();
         let known = state.open.is_some() || self.contents.existing(inode.key).is_some();
         let source = |flags| inode.open_place(state.pin.as_deref(), &self.source, flags);
+        // The rights of a new file are its maker's.
         let is_new = made.is_some();
+        let check = |found: Statx| match is_new {
+            true => Ok(found),
+            false => self.check_rights(request, inode, &found).map(|()| found),
+        };
         let (open, found) = match &state.open {
             Some(open) => {
-                open.files.make(read, write, source)?;
-                (Arc::clone(open), stat(open.files.any()?)?)
+                let open = Arc::clone(open);
+                open.openers.add(uid, &self.descriptors)?;
+                let made = open.files.make(read, write, source);
+                let found = made.and_then(|()| check(stat(open.files.any()?)?));
+                // The other handles stay, so this is not the last one.
+                let found = found.inspect_err(|_| {
+                    open.openers.remove(uid);
+                })?;
+                (open, found)
             }
             None => {
+                let openers = Openers::default();
+                openers.add(uid, &self.descriptors)?;
                 let files = Descriptors::default();
                 match made {
                     Some(made) => files.set(File::from(made))?,
                     None => files.make(read, write, source)?,
                 }
-                let found = stat(files.any()?)?;
+                let found = check(stat(files.any()?)?)?;
                 let open = Open {
                     content: self.contents.file(inode.key, stamp(&found)),
                     files,
-                    handles: AtomicU32::new(0),
+                    openers,
                 };
                 (Arc::new(open), found)
             }
         };
-        if !is_new {
-            self.check_rights(request, inode, &found)?;
-        }
-        open.handles.fetch_add(1, Relaxed);
         state.open = Some(Arc::clone(&open));
         drop(state);
         let mut now = stamp(&found);
@@ -143,6 +160,7 @@ impl Passthrough {
             reported: open.content.opened(),
             open,
             writes: write,
+            uid,
         };
         Ok((file, keep))
     }
@@ -189,7 +207,7 @@ impl Passthrough {
     fn close(&self, file: &OpenFile) {
         let inode = &file.inode;
         let mut state = inode.state.lock();
-        if file.open.handles.fetch_sub(1, Relaxed) > 1 {
+        if !file.open.openers.remove(file.uid) {
             return;
         }
         state.open = None;

@@ -26,6 +26,7 @@ use self::freshness::Freshness;
 use self::handles::Handles;
 use self::notices::Notices;
 use crate::content::Contents;
+use crate::descriptors::{Charge, MountPool};
 use crate::inode::{Source, Table};
 use crate::options::WritePolicy;
 
@@ -51,6 +52,10 @@ pub(crate) struct Passthrough {
     /// We are root and act for others.
     pub(crate) root: bool,
     pub(crate) on_request: Option<RequestHook>,
+    /// What may be held open.
+    descriptors: Arc<MountPool>,
+    /// What the mount itself holds.
+    _own: Charge,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
 }
@@ -61,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) table: Table,
     pub(crate) contents: Arc<Contents>,
     pub(crate) notices: Notices,
+    pub(crate) descriptors: Arc<MountPool>,
+    pub(crate) own: Charge,
     pub(crate) on_request: Option<RequestHook>,
 }
 
@@ -84,6 +91,8 @@ impl Passthrough {
             size: ram.then(|| options.size.unwrap_or(options.limits.cache)),
             root,
             on_request: parts.on_request,
+            descriptors: parts.descriptors,
+            _own: parts.own,
             files: Handles::default(),
             directories: Handles::default(),
         }

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx};
 use super::Passthrough;
 use super::caller::act_as;
 use super::freshness::Freshness;
+use crate::descriptors::{Held, Holder};
 use crate::inode::Inode;
 use crate::inode::node::Name;
 use crate::inode::source::{open_path, proc_path};
@@ -74,7 +75,10 @@ impl Passthrough {
     ) -> io::Result<Entry> {
         let key = key(found);
         let node = self.table.node(key.dev, key.ino);
-        let place = self.source.place(file, key.dev);
+        let place = self
+            .source
+            .place(file, key.dev, &self.descriptors)
+            .inspect_err(|_| self.notices.too_many())?;
         let inode = Inode::new(key, node, u32::from(found.stx_mode), place);
         let (inode, gone) = self.table.insert(inode)?;
         if let Some(gone) = gone {
@@ -208,13 +212,19 @@ impl Passthrough {
     }
 
     /// UNLINK and RMDIR.
-    pub(super) fn remove(&self, parent: u64, name: &OsStr, flags: AtFlags) -> io::Result<()> {
+    pub(super) fn remove(
+        &self,
+        request: &Request,
+        parent: u64,
+        name: &OsStr,
+        flags: AtFlags,
+    ) -> io::Result<()> {
         let directory = self.table.get(parent)?;
         let fd = directory.fd(&self.source)?;
         let doomed = self.doomed(&fd, name);
         rustix::fs::unlinkat(&fd, name, flags)?;
         if let Some(doomed) = doomed {
-            self.removed(doomed)?;
+            self.removed(request, doomed)?;
         }
         Ok(())
     }
@@ -222,6 +232,7 @@ impl Passthrough {
     /// RENAME, with its flags.
     pub(super) fn rename(
         &self,
+        request: &Request,
         (parent, name): (u64, &OsStr),
         (new_parent, new_name): (u64, &OsStr),
         flags: RenameFlags,
@@ -236,7 +247,7 @@ impl Passthrough {
         // Both have new times. The target has lost a name unless the two were exchanged, which
         // its link count tells.
         for file in [mover, target].into_iter().flatten() {
-            self.removed(file)?;
+            self.removed(request, file)?;
         }
         Ok(())
     }
@@ -249,7 +260,7 @@ impl Passthrough {
     }
 
     /// A name of this file was removed or replaced, or it was moved.
-    fn removed(&self, doomed: Doomed) -> io::Result<()> {
+    fn removed(&self, request: &Request, doomed: Doomed) -> io::Result<()> {
         let after = stat(&doomed.fd)?;
         let key = key(&after);
         let gone = after.stx_nlink == 0;
@@ -259,7 +270,14 @@ impl Passthrough {
                 if gone {
                     // The kernel may still use it, without a name.
                     inode.unlinked.store(true, Relaxed);
-                    inode.state.lock().pin = Some(Arc::new(doomed.fd));
+                    match self.descriptors.take(Holder::User(request.uid()), 1) {
+                        Ok(charge) => {
+                            let held = Held::new(doomed.fd, charge);
+                            inode.state.lock().pin = Some(Arc::new(held));
+                        }
+                        // It goes as soon as nobody has it open: ESTALE for what comes then.
+                        Err(e) => tracing::debug!("a file without a name is not held: {e}"),
+                    }
                     if self.table.find(&key).is_none() && inode.open().is_none() {
                         self.contents.forget(key);
                     }

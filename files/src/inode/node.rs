@@ -1,5 +1,6 @@
 //! One inode: where its file is at SOURCE, and what is open of it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,6 +14,7 @@ use super::known::Known;
 use super::place::Place;
 use super::source::Source;
 use crate::content::{Content, FileKey};
+use crate::descriptors::{Charge, Held, Holder, MountPool};
 
 /// A name that led to the inode.
 #[derive(Clone, Debug)]
@@ -62,7 +64,54 @@ pub(crate) struct State {
     /// The file, while the kernel has it open.
     pub(crate) open: Option<Arc<Open>>,
     /// Keeps a file without a name alive for as long as the kernel knows it.
-    pub(crate) pin: Option<Arc<OwnedFd>>,
+    pub(crate) pin: Option<Arc<Held>>,
+}
+
+/// Descriptors of a file that is open: one for reading, one for writing.
+pub(crate) const OF_FILE: usize = 2;
+
+/// Who has a file open. Each user pays for its descriptors, since each of them keeps them.
+#[derive(Debug, Default)]
+pub(crate) struct Openers(Mutex<BTreeMap<u32, Opener>>);
+
+/// A user who has a file open.
+#[derive(Debug)]
+struct Opener {
+    handles: u64,
+    _charge: Charge,
+}
+
+impl Openers {
+    /// One more handle of the user.
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE if there are too many descriptors.
+    pub(crate) fn add(&self, uid: u32, mount: &Arc<MountPool>) -> io::Result<()> {
+        let mut openers = self.0.lock();
+        if let Some(opener) = openers.get_mut(&uid) {
+            opener.handles += 1;
+            return Ok(());
+        }
+        let charge = mount.take(Holder::User(uid), OF_FILE)?;
+        let opener = Opener {
+            handles: 1,
+            _charge: charge,
+        };
+        openers.insert(uid, opener);
+        Ok(())
+    }
+
+    /// One handle less. Returns whether it was the last one of all.
+    pub(crate) fn remove(&self, uid: u32) -> bool {
+        let mut openers = self.0.lock();
+        if let Some(opener) = openers.get_mut(&uid) {
+            opener.handles -= 1;
+            if opener.handles == 0 {
+                openers.remove(&uid);
+            }
+        }
+        openers.is_empty()
+    }
 }
 
 /// A regular file that the kernel has open.
@@ -72,8 +121,8 @@ pub(crate) struct Open {
     pub(crate) content: Arc<Content>,
     /// Its descriptors.
     pub(crate) files: Descriptors,
-    /// The kernel's handles.
-    pub(crate) handles: AtomicU32,
+    /// Whose handles there are.
+    pub(crate) openers: Openers,
 }
 
 /// A file of SOURCE, open for what it is needed for.
@@ -95,7 +144,7 @@ pub(crate) enum PathFd<'a> {
     /// Of the file that is open.
     Open(Arc<File>),
     /// Of the file that has no name.
-    Pinned(Arc<OwnedFd>),
+    Pinned(Arc<Held>),
 }
 
 impl AsFd for PathFd<'_> {
@@ -104,7 +153,7 @@ impl AsFd for PathFd<'_> {
             PathFd::New(fd) => fd.as_fd(),
             PathFd::Held(fd) => fd.as_fd(),
             PathFd::Open(file) => file.as_fd(),
-            PathFd::Pinned(fd) => fd.as_fd(),
+            PathFd::Pinned(held) => held.as_fd(),
         }
     }
 }
@@ -181,7 +230,7 @@ impl Inode {
     /// ESTALE if the file is gone.
     pub(crate) fn fd<'a>(&'a self, source: &'a Source) -> io::Result<PathFd<'a>> {
         let handle = match &self.place {
-            Place::Fd(fd) => return Ok(PathFd::Held(fd.as_fd())),
+            Place::Fd(held) => return Ok(PathFd::Held(held.as_fd())),
             Place::Root => return Ok(PathFd::Held(source.root.as_fd())),
             Place::Handle(handle) => handle,
         };
@@ -211,12 +260,13 @@ impl Inode {
     /// The same with the inode's state locked.
     pub(crate) fn open_place(
         &self,
-        pin: Option<&OwnedFd>,
+        pin: Option<&Held>,
         source: &Source,
         flags: i32,
     ) -> io::Result<OwnedFd> {
         match (&self.place, pin) {
-            (_, Some(fd)) | (Place::Fd(fd), None) => super::source::reopen(fd, flags),
+            (_, Some(held)) => super::source::reopen(held, flags),
+            (Place::Fd(held), None) => super::source::reopen(&**held, flags),
             (Place::Root, None) => super::source::reopen(&source.root, flags),
             (Place::Handle(handle), None) => handle.open(&source.root, flags),
         }

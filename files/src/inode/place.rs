@@ -1,8 +1,7 @@
 //! Where the file of an inode is.
 
-use std::os::fd::OwnedFd;
-
 use super::handle::Handle;
+use crate::descriptors::Held;
 
 /// How the file of an inode is found again.
 #[derive(Debug)]
@@ -10,7 +9,7 @@ pub(crate) enum Place {
     /// By its handle.
     Handle(Handle),
     /// By an `O_PATH` descriptor.
-    Fd(OwnedFd),
+    Fd(Box<Held>),
     /// It is the directory that is shown.
     Root,
 }

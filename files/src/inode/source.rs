@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
@@ -15,6 +16,7 @@ use super::handle::Handle;
 use super::place::Place;
 use super::stat::{is_directory, key, stat};
 use crate::content::FileKey;
+use crate::descriptors::{Held, Holder, MountPool};
 
 /// The directory that is shown.
 #[derive(Debug)]
@@ -108,16 +110,25 @@ impl Source {
     }
 
     /// How the file that `fd` (`O_PATH`) is open on will be found again.
-    pub(crate) fn place(&self, fd: OwnedFd, dev: u64) -> Place {
+    ///
+    /// # Errors
+    /// ENFILE if it takes a descriptor, and there are too many.
+    pub(crate) fn place(
+        &self,
+        fd: OwnedFd,
+        dev: u64,
+        descriptors: &Arc<MountPool>,
+    ) -> io::Result<Place> {
         // A handle is good for one file system. Parts of one (Btrfs subvolumes) may have devices of
         // their own; what is mounted below has, too.
         if self.by_handle
             && (self.private || dev == self.key.dev)
             && let Ok(handle) = Handle::of(&fd)
         {
-            return Place::Handle(handle);
+            return Ok(Place::Handle(handle));
         }
-        Place::Fd(fd)
+        let charge = descriptors.take(Holder::Kernel, 1)?;
+        Ok(Place::Fd(Box::new(Held::new(fd, charge))))
     }
 }
 

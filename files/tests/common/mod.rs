@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use compcache_files::{FilesError, Hooks, Limits, Mount, MountOptions, WritePolicy};
-pub(crate) use compcache_test_support::wait_until;
+pub(crate) use compcache_test_support::{as_user, wait_until};
 use compcache_test_support::{needs, open_directory};
 use tempfile::TempDir;
 
@@ -163,35 +163,6 @@ pub(crate) fn errno<T>(result: io::Result<T>) -> Result<T, i32> {
 /// The same for rustix.
 pub(crate) fn raw<T>(result: rustix::io::Result<T>) -> Result<T, i32> {
     result.map_err(rustix::io::Errno::raw_os_error)
-}
-
-/// Does something as a user without rights, who is in these groups. Only a thread of its own
-/// becomes that user.
-pub(crate) fn as_user<T: Send>(
-    uid: u32,
-    gid: u32,
-    groups: &[u32],
-    act: impl FnOnce() -> T + Send,
-) -> T {
-    let become_user = || {
-        // SAFETY: the system calls change the calling thread alone (unlike libc's functions of
-        // these names), which ends after `act`; the list of groups lives until the call returns.
-        unsafe {
-            assert_eq!(
-                libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()),
-                0
-            );
-            assert_eq!(libc::syscall(libc::SYS_setresgid, gid, gid, gid), 0);
-            assert_eq!(libc::syscall(libc::SYS_setresuid, uid, uid, uid), 0);
-        }
-    };
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            become_user();
-            act()
-        });
-        thread.join().unwrap()
-    })
 }
 
 /// A user who is nobody here.

@@ -1,6 +1,7 @@
 //! Tables of made-up machines, groups of plain files.
 
 use std::fs;
+use std::os::fd::AsFd as _;
 
 use super::*;
 
@@ -148,6 +149,26 @@ fn version_2_counts_pages_once_and_knows_no_limit() {
     write(group.path(), &files("31457280\n"));
     let usage = Usage::read(group.path(), Version::V2).unwrap();
     assert_eq!((usage.swapped, usage.room()), (10 << 20, 10 << 20));
+}
+
+#[test]
+fn what_a_group_says_that_makes_no_sense_is_an_error() {
+    let group = tempfile::tempdir().unwrap();
+    let open = std::fs::File::open(group.path()).unwrap();
+    let read = || Usage::read_at(open.as_fd(), Version::V2);
+    // Without the controller there is no limit.
+    assert_eq!(read().unwrap(), None);
+    write(group.path(), &[("memory.max", "7 apples\n")]);
+    let error = read().unwrap_err().to_string();
+    assert!(
+        error.contains("memory.max is no number: 7 apples"),
+        "{error}"
+    );
+    let files = [("memory.max", "4096\n"), ("memory.current", "4096\n")];
+    write(group.path(), &files);
+    std::fs::create_dir(group.path().join("memory.stat")).unwrap();
+    let error = read().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
 }
 
 proptest::proptest! {

@@ -62,6 +62,7 @@ run mount -t ext4 /dev/ram0 /mnt/files
 F=/mnt/files/swap
 run dd if=/dev/zero of=$F bs=1M count=17 2>/dev/null
 run mkswap $F >/dev/null
+run chmod 600 $F
 run ln $F $F.link
 
 daemon=
@@ -88,7 +89,7 @@ run rzscontrol /dev/ramzswap0 --reset
 
 # Paths go byte for byte, to the driver's calls and to its attributes.
 odd='/mnt/files/ odd [lz4] '
-run ln -s swap "$odd"
+run ln $F "$odd"
 run rzscontrol /dev/ramzswap1 --backing_swap="$odd" --memlimit_kb=2048 --init
 equal "$(cat /sys/block/ramzswap1/backing_dev)" "$odd" "the path by rzscontrol"
 run rzscontrol /dev/ramzswap1 --reset

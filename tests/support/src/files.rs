@@ -20,12 +20,15 @@ pub fn open_directory() -> TempDir {
         .expect("a temporary directory")
 }
 
-/// Writes a file of `bytes` without holes, to its disk.
+/// Writes a file of `bytes` without holes, to its disk. It is its owner's alone, as a file must be
+/// that is to be swapped to.
 ///
 /// # Panics
 /// Where that fails.
 pub fn filled_file(path: &Path, bytes: u64) {
     let mut file = File::create(path).expect("a new file");
+    let mode = fs::Permissions::from_mode(0o600);
+    file.set_permissions(mode).expect("the file's mode");
     let block = vec![0xa5; 1 << 20];
     let mut left = bytes;
     while left > 0 {

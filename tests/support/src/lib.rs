@@ -2,7 +2,9 @@
 
 mod files;
 pub mod needs;
+mod users;
 mod wait;
 
 pub use files::{filled_file, open_directory};
+pub use users::as_user;
 pub use wait::{DEADLINE, SetAtEnd, until, until_or, wait_until};
