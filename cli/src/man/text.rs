@@ -95,7 +95,9 @@ const DAEMON_FILES: &str = "\
 /etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration; a later file wins key by key. \
 Unknown keys are errors.
 
-/run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group.
+/run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group (key group). \
+Its members may then do what root may: mount any directory anywhere, and have any file overwritten as backing \
+swap. Name none that is not of administrators.
 
 /run/compcache/compcached.lock\tHeld while the daemon runs; a second one refuses to start.
 
