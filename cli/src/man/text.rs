@@ -26,7 +26,11 @@ warning in the log and in compcache-status(1).
 While a device is used as swap the daemon must not exit: any program that touches a page that is \
 there would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
 that it must itself free, and not to kill it when memory is short. If the kernel refuses \
-one of these, a warning is logged.";
+one of these, a warning is logged.
+
+What it holds is everybody's memory. So it leaves no core dump, nor does it for a program that gathers them: \
+its limit and its filter for them, core(5), are 0, and it is not dumpable. Files below /proc/PID belong to \
+root, and only root may attach a debugger.";
 
 pub(super) const EXIT_STATUS: &str = "\
 0\tDone.
