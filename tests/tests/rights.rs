@@ -77,6 +77,43 @@ fn what_the_daemon_keeps_is_private() {
     assert!(bed.device(0).block_device.is_some());
 }
 
+/// Of a program that runs as root for another user, that user's environment steers nothing.
+#[test]
+fn a_set_user_id_program_ignores_the_environment() {
+    let Some(bed) = Bed::new() else { return };
+    for (program, arguments) in [
+        ("compcache", &["status"][..]),
+        ("rzscontrol", &["ramzswap0", "--stats"]),
+        // As the daemon calls itself: no daemon starts.
+        ("compcached", &["--swapoff", "/dev/null"]),
+    ] {
+        let copy = bed.copy_of(program);
+        // Here it is read, and refused as it stands.
+        let mut command = Command::new(&copy);
+        command.args(arguments).env("COMPCACHE_DRIVER", "nonsense");
+        bed.set_environment(command.env("COMPCACHE_TRANSPORT", "nonsense"));
+        let read = Outcome::of(&mut command);
+        let says = |out: &Outcome| {
+            let directory = bed.directory().display().to_string();
+            out.stderr.contains("nonsense") || out.stderr.contains(&directory)
+        };
+        assert!(says(&read), "{read}");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).expect("its mode");
+        let mut command = Command::new("setpriv");
+        command
+            .args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")])
+            .arg("--clear-groups")
+            .arg(&copy)
+            .args(arguments)
+            .env("COMPCACHE_DRIVER", "nonsense")
+            .env("COMPCACHE_TRANSPORT", "nonsense")
+            .current_dir("/");
+        bed.set_environment(&mut command);
+        let ignored = Outcome::of(&mut command);
+        assert!(!says(&ignored), "{ignored}");
+    }
+}
+
 /// Mode, owner and group of the daemon's socket.
 fn socket_rights(bed: &Bed) -> (u32, u32, u32) {
     let socket = fs::metadata(bed.runtime_dir().join("control.sock")).expect("the socket");

@@ -68,6 +68,9 @@ const DEMO_EXIT: &str = "\
 128 + N\tStopped by signal N; 130 for Ctrl-C. The machine is as it was before.";
 
 const ENVIRONMENT: &str = "\
+All of these are ignored by a program that runs with rights that its starter lacks, by a set-user-id bit \
+or file capabilities.
+
 COMPCACHE_RUNTIME_DIR\tDirectory of the daemon's control socket, instead of /run/compcache and of \
 what users without root have.
 
