@@ -114,7 +114,7 @@ fn the_examples_in_the_example_parse() {
     assert!(device.swap_on);
     assert_eq!(device.priority, Some(100));
     let [fast, build] = ["/mnt/fast", "/build"].map(|path| &config.mounts[Path::new(path)].spec);
-    assert_eq!(fast.source.as_deref(), Some(Path::new("/mnt/nas")));
+    assert_eq!(fast.source.as_deref(), Some(Path::new("/srv/data")));
     assert_eq!(fast.cache, Some(Size::Bytes(1 << 30)));
     assert_eq!(
         (&build.source, build.size),
