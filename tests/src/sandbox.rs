@@ -61,18 +61,38 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// Where `struct seccomp_data` has the number of the call, and the architecture.
+/// Where `struct seccomp_data` has the number of the call, the architecture, and the lower halves of the
+/// first two arguments (of a little-endian processor).
 const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
+const FIRST_AT: u32 = 16;
+const SECOND_AT: u32 = 24;
+
+/// The flags of unshare(2) and clone(2) that make namespaces, but for that of time, which is another thing
+/// to clone(2).
+const NAMESPACES: u32 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET) as u32;
+
+/// prctl(2): no memory becomes executable that was writable, Linux 6.3.
+const PR_SET_MDWE: libc::c_int = 65;
+const PR_MDWE_REFUSE_EXEC_GAIN: libc::c_ulong = 1;
 
 /// The most instructions of a filter, `BPF_MAXINSNS`.
 const MOST: usize = 4096;
 
-/// Capabilities and system calls; what is missing is refused, or ends the program.
+/// Capabilities and system calls; what is missing is refused, or ends the program. So do namespaces,
+/// realtime policies and (from Linux 6.3 on) memory that becomes executable, if the unit restricts
+/// them.
 #[derive(Clone)]
 pub struct Sandbox {
     dropped: Vec<usize>,
     filter: Vec<libc::sock_filter>,
+    no_new_code: bool,
 }
 
 impl Sandbox {
@@ -94,13 +114,26 @@ impl Sandbox {
         let dropped = (0..CAPABILITIES.len())
             .filter(|n| !kept.contains(CAPABILITIES[*n]))
             .collect();
-        let filter = filter(&allowed(unit));
-        Some(Sandbox { dropped, filter })
+        let is_set = |key| unit.values(key).any(|value| value == "yes");
+        let filter = filter(
+            &allowed(unit),
+            is_set("RestrictNamespaces"),
+            is_set("RestrictRealtime"),
+        );
+        Some(Sandbox {
+            dropped,
+            filter,
+            no_new_code: is_set("MemoryDenyWriteExecute"),
+        })
     }
 
     /// Has a program run within it.
     pub fn confine(&self, command: &mut Command) {
-        let Sandbox { dropped, filter } = self.clone();
+        let Sandbox {
+            dropped,
+            filter,
+            no_new_code,
+        } = self.clone();
         let confine = move || {
             for capability in &dropped {
                 // A kernel that does not know it does not have it.
@@ -111,6 +144,12 @@ impl Sandbox {
                         return Err(error);
                     }
                 }
+            }
+            if no_new_code {
+                let none: libc::c_ulong = 0;
+                // A kernel that does not know it goes without.
+                // SAFETY: takes numbers only, and changes the new process alone.
+                unsafe { libc::prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, none, none, none) };
             }
             let program = libc::sock_fprog {
                 // At most `MOST`.
@@ -208,8 +247,9 @@ fn numbers() -> BTreeMap<String, u32> {
     text.lines().filter_map(number).collect()
 }
 
-/// A filter that ends the process at any call that is not among these.
-fn filter(names: &BTreeSet<String>) -> Vec<libc::sock_filter> {
+/// A filter that ends the process at any call that is not among these, and at one that asks for a
+/// namespace or a realtime policy, if these are refused.
+fn filter(names: &BTreeSet<String>, namespaces: bool, realtime: bool) -> Vec<libc::sock_filter> {
     let numbers = numbers();
     assert!(
         numbers.contains_key("read"),
@@ -232,6 +272,30 @@ fn filter(names: &BTreeSet<String>) -> Vec<libc::sock_filter> {
         give(libc::SECCOMP_RET_KILL_PROCESS),
         load(NUMBER_AT),
     ];
+    let has_any = |bits| step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, bits);
+    // Of a call: loads an argument, ends the process if one of the tests is true, and allows the rest.
+    let restrict = |call: &str, at, tests: &[libc::sock_filter]| {
+        let after = u8::try_from(2 + 2 * tests.len()).expect("a short jump");
+        let mut part = vec![is(numbers[call]), load(at)];
+        part[0].jf = after;
+        for test in tests {
+            part.extend([*test, give(libc::SECCOMP_RET_KILL_PROCESS)]);
+        }
+        part.push(give(libc::SECCOMP_RET_ALLOW));
+        part
+    };
+    if namespaces {
+        steps.extend(restrict("unshare", FIRST_AT, &[has_any(NAMESPACES)]));
+        steps.extend(restrict("clone", FIRST_AT, &[has_any(NAMESPACES)]));
+        // Its flags are in memory: the C library takes clone then.
+        let refused = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        steps.extend([is(numbers["clone3"]), give(refused)]);
+    }
+    if realtime {
+        let policies = [libc::SCHED_FIFO, libc::SCHED_RR, libc::SCHED_DEADLINE];
+        let tests = policies.map(|policy| is(policy as u32));
+        steps.extend(restrict("sched_setscheduler", SECOND_AT, &tests));
+    }
     for number in names.iter().filter_map(|name| numbers.get(name)) {
         steps.extend([is(*number), give(libc::SECCOMP_RET_ALLOW)]);
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use compcache_tests::content::Kind;
 use compcache_tests::{
-    Bed, Cgroup, Hog, MIB, NOBODY, Outcome, Sandbox, Unit, mounts_under, packaged, stats,
+    Bed, Cgroup, Hog, MIB, NOBODY, Outcome, Sandbox, Unit, mounts_under, needs, packaged, stats,
     wait_until,
 };
 
@@ -226,6 +226,35 @@ fn mount_work(bed: &Bed) {
     rustix::fs::mknodat(rustix::fs::CWD, point.join("null"), device, mode, null).expect("mknod");
     let made = fs::metadata(source.join("null")).expect("the device");
     assert!(made.file_type().is_char_device());
+}
+
+/// What the next test relies on.
+#[test]
+fn the_sandbox_confines() {
+    if !needs::root() || !needs::programs(&["unshare", "chroot", "chrt"]) {
+        return;
+    }
+    let Some(sandbox) = Sandbox::of(&Unit::shipped(SERVICE)) else {
+        return;
+    };
+    let run = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        sandbox.confine(command.args(&words[1..]));
+        Outcome::of(&mut command)
+    };
+    run(&["true"]).success();
+    for refused in [
+        &["unshare", "--mount", "true"][..],
+        &["chrt", "--fifo", "1", "true"],
+        &["chroot", "/", "true"],
+    ] {
+        assert_eq!(run(refused).code(), 128 + libc::SIGSYS, "{refused:?}");
+    }
+    const SYS_MODULE: u64 = 1 << 16;
+    const SYS_ADMIN: u64 = 1 << 21;
+    let text = run(&["sed", "-n", "s/^CapEff:\t//p", "/proc/self/status"]).success();
+    let mask = u64::from_str_radix(text.trim(), 16).expect("a mask");
+    assert_eq!(mask & (SYS_ADMIN | SYS_MODULE), SYS_ADMIN, "{text}");
 }
 
 #[test]
