@@ -100,8 +100,7 @@ fn what_a_daemon_holds_is_in_no_dump() {
 /// can a program of the user's that was taken over.
 #[test]
 fn a_daemon_is_closed_to_its_own_user() {
-    let Some(bed) = Bed::new() else { return };
-    let mut bed = bed;
+    let Some(mut bed) = Bed::new() else { return };
     fs::create_dir(bed.runtime_dir()).expect("a directory");
     chown(bed.runtime_dir(), Some(NOBODY), Some(NOBODY)).expect("its owner");
     let mut command = Command::new(bed.copy_of("compcached"));
