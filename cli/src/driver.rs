@@ -13,7 +13,7 @@ use crate::env::Places;
 use crate::error::CliError;
 
 /// Devices of a driver that is loaded on demand, if the configuration does not say how many: as
-/// many as a daemon has that is started on demand. One that is not initialised costs nothing.
+/// many as a daemon has. One that is not initialised costs nothing.
 const NUM_DEVICES: u32 = 16;
 
 /// The driver that was wanted and the one that is used.

@@ -17,6 +17,7 @@ const USAGE: u8 = 2;
 /// The program `compcache`; by another name, `mount.compcache`.
 #[must_use]
 pub fn main() -> ExitCode {
+    compcached::distrust_environment();
     compcached::reset_sigchld();
     if mount::helper::is_helper(std::env::args_os().next().as_deref()) {
         return mount::helper::main(std::env::args_os());

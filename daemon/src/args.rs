@@ -27,8 +27,8 @@ pub const MESSAGE_PREFIX: &str = "compcached: ";
 /// overrides the configuration files.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DaemonArgs {
-    /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default: 1;
-    /// none if it is not started by root]
+    /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default:
+    /// 16; none if it is not started by root]
     #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
           value_parser = integer(1..=MAX_DEVICES, format!("a whole number from 1 to {MAX_DEVICES}")))]
     pub num_devices: Option<u32>,

@@ -14,5 +14,6 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    compcached::distrust_environment();
     compcached::run(Cli::parse().daemon)
 }

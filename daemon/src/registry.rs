@@ -236,7 +236,7 @@ impl Registry {
             let message = match self.kernel {
                 None => format!(
                     "no such device: ramzswap{number}; this daemon has {range}: start it with a \
-                     larger --num-devices"
+                     larger --num-devices (num_devices in /etc/compcache.toml)"
                 ),
                 Some(_) => format!(
                     "no such device: ramzswap{number}; the kernel driver has {range}, and never \
@@ -288,7 +288,7 @@ impl Registry {
             let message = match self.kernel {
                 None => format!(
                     "all devices of this daemon are in use ({count}): swap one off, or start the \
-                     daemon with a larger --num-devices"
+                     daemon with a larger --num-devices (num_devices in /etc/compcache.toml)"
                 ),
                 Some(_) => format!(
                     "all devices of the kernel driver are in use ({count}): swap one off, or load \

@@ -11,11 +11,9 @@ use crate::runtime_dir;
 use crate::size::SizeError;
 use crate::types::ParamsUpdate;
 
-/// Devices of a daemon that nobody configured.
-const NUM_DEVICES: u32 = 1;
-/// Devices of a daemon that a client started for itself, if nobody configured a number:
-/// later clients find it too, and a device that is not initialised costs nothing.
-const NUM_DEVICES_SPAWNED: u32 = 16;
+/// Devices of a daemon that nobody configured: its clients each take one, and a device that is not
+/// initialised costs nothing.
+const NUM_DEVICES: u32 = 16;
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -92,11 +90,7 @@ impl Settings {
         if !root && let Some(what) = asks_for_devices(args, &config) {
             return Err(SettingsError::NotRoot { what, uid });
         }
-        let default = match (root, args.exit_when_idle) {
-            (false, _) => 0,
-            (true, true) => NUM_DEVICES_SPAWNED,
-            (true, false) => NUM_DEVICES,
-        };
+        let default = if root { NUM_DEVICES } else { 0 };
         let num_devices = args.num_devices.or(config.num_devices).unwrap_or(default);
         if args.initialises_device() {
             let from_args = params(args)?;

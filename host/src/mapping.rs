@@ -7,7 +7,8 @@ use std::ptr::NonNull;
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MlockFlags, ProtFlags};
 
-/// A mapped region of memory that belongs to one owner; unmapped on drop.
+/// A mapped region of memory that belongs to one owner; unmapped on drop. It is not part of a core
+/// dump (`MADV_DONTDUMP`): what lies there belongs to other programs.
 ///
 /// It returns pointers only. What lies there, and who else may change it, is known to whoever
 /// has mapped it.
@@ -67,7 +68,10 @@ impl Mapping {
 
     fn of(base: *mut std::ffi::c_void, len: usize) -> io::Result<Self> {
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { base, len })
+        let mapping = Mapping { base, len };
+        // SAFETY: advice about a mapping of our own; it does not change what the bytes are.
+        unsafe { rustix::mm::madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump) }?;
+        Ok(mapping)
     }
 
     /// Its length in bytes, not 0.
@@ -200,6 +204,30 @@ mod tests {
         assert!(is_mapped());
         drop(mapping);
         assert!(!is_mapped());
+    }
+
+    #[test]
+    fn it_is_no_part_of_a_core_dump() {
+        let memory = rustix::fs::memfd_create("not-to-be-dumped", MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&memory, 4096).unwrap();
+        let shared = Mapping::shared(&memory, 0, 4096, ProtFlags::READ).unwrap();
+        let anonymous = Mapping::anonymous(4096).unwrap();
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        for mapping in [shared, anonymous] {
+            let address = mapping.base().as_ptr().addr();
+            let is_its = |line: &&str| {
+                let bounds = line.split(' ').next().and_then(|word| word.split_once('-'));
+                bounds.is_some_and(|(start, end)| {
+                    let [start, end] = [start, end].map(|word| usize::from_str_radix(word, 16));
+                    start.is_ok_and(|start| start <= address) && end.is_ok_and(|end| address < end)
+                })
+            };
+            let mut lines = smaps.lines().skip_while(|line| !is_its(line));
+            let flags = lines
+                .find_map(|line| line.strip_prefix("VmFlags:"))
+                .unwrap();
+            assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use compcache_engine::fallible::NoMemory;
 use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::host::heap::StdTime;
 use compcache_engine::{FrameMemory, Host, SlotMemory};
-use rustix::fs::{FallocateFlags, MemfdFlags, Mode};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{MlockFlags, ProtFlags};
 
@@ -95,6 +95,15 @@ impl Host for LinuxHost {
     }
 }
 
+/// A memfd that can never be executed; before Linux 6.3 the kernel cannot promise that.
+fn create(what: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match rustix::fs::memfd_create(what, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(what, flags),
+        other => other,
+    }
+}
+
 /// A memfd that is mapped in full.
 struct Memfd {
     fd: OwnedFd,
@@ -115,9 +124,11 @@ impl Memfd {
 
     fn map(what: &'static str, len: u64) -> io::Result<Self> {
         let size = usize::try_from(len).map_err(|_| io::Error::from(Errno::NOMEM))?;
-        let fd = rustix::fs::memfd_create(what, MemfdFlags::CLOEXEC)?;
+        let fd = create(what)?;
         rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::ftruncate(&fd, len)?;
+        // Who gets hold of it cannot make the mapping end at once.
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = Mapping::shared(&fd, 0, size, ProtFlags::READ | ProtFlags::WRITE)?;
         mapping.refuse_huge_pages();
         let locked = mapping.lock(MlockFlags::ONFAULT);
@@ -300,6 +311,28 @@ mod tests {
             0o600
         );
     }
+
+    #[test]
+    fn memory_files_keep_their_length_and_are_no_programs() {
+        let frames = MemfdFrames::new("test frames", 2).unwrap();
+        let fd = &frames.memory.fd;
+        for len in [0, FRAME_SIZE as u64, 3 * FRAME_SIZE as u64] {
+            assert_eq!(rustix::fs::ftruncate(fd, len), Err(Errno::PERM), "{len}");
+        }
+        frames.populate(1, true).unwrap();
+        frames.release(1);
+        assert_eq!(frames.memory.resident(), 0, "given back all the same");
+        let probe = rustix::fs::memfd_create("probe", MemfdFlags::NOEXEC_SEAL);
+        let seals = rustix::fs::fcntl_get_seals(fd).unwrap();
+        // A kernel that knows the flag also seals the mode.
+        assert_eq!(
+            seals.contains(SealFlags::from_bits_retain(F_SEAL_EXEC)),
+            probe.is_ok()
+        );
+    }
+
+    /// linux/fcntl.h.
+    const F_SEAL_EXEC: u32 = 0x20;
 
     #[test]
     fn what_cannot_be_mapped_is_refused() {

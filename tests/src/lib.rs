@@ -36,8 +36,10 @@ mod map;
 pub mod model;
 mod mount;
 mod outcome;
+mod sandbox;
 mod swap_area;
 pub mod tree;
+mod unit;
 
 pub use bed::{Bed, NOBODY, stats};
 pub use binaries::{binary, test_program};
@@ -49,7 +51,9 @@ pub use machine::{Machine, loops_under, mounts_under, processes_with};
 pub use map::Map;
 pub use mount::{Mode, MountBed, drop_page_cache, status_field};
 pub use outcome::{OnTerminal, Outcome, Running};
+pub use sandbox::Sandbox;
 pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
+pub use unit::{Unit, packaged};
 
 /// Bytes in a mebibyte.
 pub const MIB: u64 = 1 << 20;

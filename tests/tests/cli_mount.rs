@@ -270,13 +270,17 @@ fn a_user_without_root_has_a_daemon_of_their_own() {
          ! ls $H/mounted 2>/dev/null
          user touch $H/mounted/new
          stat -c %u $H/source/new
+         # The daemon reaches files below its /proc/self, which is root's.
+         user sh -euc 'cd $0; echo text >a; chmod 640 a; ln a b; truncate -s 1 a; touch -d @1 a' \\
+             $H/mounted
+         stat -c %a-%s-%h-%Y $H/source/b
          stat -c %a $H/run/compcache
          user compcache status
          ! user compcache swap on 2>&1
          user compcache umount $H/mounted",
     );
     for words in [
-        "a user's65534\n700\n",
+        "a user's65534\n640-1-2-1\n700\n",
         "0 device(s)",
         "swap on needs root",
         "install the package fuse3",

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
-use compcache_tests::{Bed, NOBODY, Outcome, binary, needs};
+use compcache_tests::{Bed, NOBODY, Outcome, binary, needs, packaged};
+use compcached::args::DEFAULT_RUNTIME_DIR;
 
 #[test]
 fn with_a_daemon_of_root() {
@@ -75,6 +76,76 @@ fn what_the_daemon_keeps_is_private() {
     bed.as_nobody("rzscontrol", &["ramzswap0", "--reset"])
         .refused(&["only root may control this daemon"]);
     assert!(bed.device(0).block_device.is_some());
+}
+
+/// Of a program that runs as root for another user, that user's environment steers nothing.
+#[test]
+fn a_set_user_id_program_ignores_the_environment() {
+    let Some(bed) = Bed::new() else { return };
+    for (program, arguments) in [
+        ("compcache", &["status"][..]),
+        ("rzscontrol", &["ramzswap0", "--stats"]),
+        // As the daemon calls itself: no daemon starts.
+        ("compcached", &["--swapoff", "/dev/null"]),
+    ] {
+        let copy = bed.copy_of(program);
+        // Here it is read, and refused as it stands.
+        let mut command = Command::new(&copy);
+        command.args(arguments).env("COMPCACHE_DRIVER", "nonsense");
+        bed.set_environment(command.env("COMPCACHE_TRANSPORT", "nonsense"));
+        let read = Outcome::of(&mut command);
+        let says = |out: &Outcome| {
+            let directory = bed.directory().display().to_string();
+            out.stderr.contains("nonsense") || out.stderr.contains(&directory)
+        };
+        assert!(says(&read), "{read}");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).expect("its mode");
+        let mut command = Command::new("setpriv");
+        command
+            .args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")])
+            .arg("--clear-groups")
+            .arg(&copy)
+            .args(arguments)
+            .env("COMPCACHE_DRIVER", "nonsense")
+            .env("COMPCACHE_TRANSPORT", "nonsense")
+            .current_dir("/");
+        bed.set_environment(&mut command);
+        let ignored = Outcome::of(&mut command);
+        assert!(!says(&ignored), "{ignored}");
+    }
+}
+
+/// udev gives every disk to a group. The shipped rule is for loop devices whose file is where a daemon with
+/// the runtime directory of the unit has its devices.
+#[test]
+fn udev_is_told_to_leave_the_device_to_root() {
+    let Some(bed) = Bed::with_devices(1) else {
+        return;
+    };
+    bed.rzscontrol(&["ramzswap0", "--disksize_kb=65536", "--init"])
+        .success();
+    let device = bed.device(0).block_device.expect("a block device");
+    let name = device.file_name().expect("a name").to_str().expect("UTF-8");
+    let file = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
+    let file = file.expect("a loop device");
+    let place = bed.runtime_dir().display().to_string();
+    let rest = file
+        .trim()
+        .strip_prefix(&place)
+        .expect("in the runtime directory");
+    assert_eq!(rest, "/ramzswap0");
+
+    let rules = fs::read_to_string(packaged("60-compcache.rules")).expect("the rules");
+    let ours = format!("ATTR{{loop/backing_file}}==\"{DEFAULT_RUNTIME_DIR}/ramzswap*\"");
+    for kernel in ["loop[0-9]*", "ramzswap[0-9]*"] {
+        let kernel = format!("KERNEL==\"{kernel}\"");
+        let rule = rules.lines().find(|line| {
+            line.contains(&kernel) && line.contains("MODE=\"0600\"") && !line.starts_with('#')
+        });
+        let rule = rule.unwrap_or_else(|| panic!("no rule for {kernel}"));
+        assert!(rule.contains("OWNER=\"root\", GROUP=\"root\""), "{rule}");
+        assert_eq!(rule.contains(&ours), kernel.contains("loop"), "{rule}");
+    }
 }
 
 /// Mode, owner and group of the daemon's socket.

@@ -94,9 +94,13 @@ is given.";
 const FSTAB: &str = "\
 In /etc/fstab, with the daemon started by systemd before:
 
-/mnt/nas /mnt/fast compcache cache=2G,codec=zstd:1,_netdev,nofail,x-systemd.requires=compcached.service 0 0
+/mnt/nas /mnt/fast compcache cache=2G,codec=zstd:1,_netdev,nofail,\
+x-systemd.requires-mounts-for=/mnt/nas,x-systemd.requires=compcached.service 0 0
 
 ram /build compcache size=8G,x-systemd.requires=compcached.service 0 0
+
+_netdev is needed if SOURCE is in the network: without it local file systems would wait for the network, \
+which waits for them.
 
 Without compcached.service the first mount starts a daemon. systemd counts that as part of this \
 mount's unit and ends it with the unit, and all its other mounts too: with more than one mount, \

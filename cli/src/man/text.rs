@@ -26,7 +26,11 @@ warning in the log and in compcache-status(1).
 While a device is used as swap the daemon must not exit: any program that touches a page that is \
 there would be killed. It therefore locks its memory, asks the kernel not to make it wait for memory \
 that it must itself free, and not to kill it when memory is short. If the kernel refuses \
-one of these, a warning is logged.";
+one of these, a warning is logged.
+
+What it holds is everybody's memory. So it leaves no core dump, nor does it for a program that gathers them: \
+its limit and its filter for them, core(5), are 0, and it is not dumpable. Files below /proc/PID belong to \
+root, and only root may attach a debugger.";
 
 pub(super) const EXIT_STATUS: &str = "\
 0\tDone.
@@ -64,6 +68,9 @@ const DEMO_EXIT: &str = "\
 128 + N\tStopped by signal N; 130 for Ctrl-C. The machine is as it was before.";
 
 const ENVIRONMENT: &str = "\
+All of these are ignored by a program that runs with rights that its starter lacks, by a set-user-id bit \
+or file capabilities.
+
 COMPCACHE_RUNTIME_DIR\tDirectory of the daemon's control socket, instead of /run/compcache and of \
 what users without root have.
 
@@ -95,7 +102,9 @@ const DAEMON_FILES: &str = "\
 /etc/compcache.toml, /etc/compcache.toml.d/*.toml\tConfiguration; a later file wins key by key. \
 Unknown keys are errors.
 
-/run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group.
+/run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group (key group). \
+Its members may then do what root may: mount any directory anywhere, and have any file overwritten as backing \
+swap. Name none that is not of administrators.
 
 /run/compcache/compcached.lock\tHeld while the daemon runs; a second one refuses to start.
 

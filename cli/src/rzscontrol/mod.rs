@@ -113,6 +113,7 @@ pub fn command() -> clap::Command {
 /// The program `rzscontrol`.
 #[must_use]
 pub fn main() -> ExitCode {
+    compcached::distrust_environment();
     compcached::reset_sigchld();
     let args = Args::parse();
     match run(&args, &Places::new(None, None)) {

@@ -2,8 +2,10 @@
 //!
 //! A daemon outlives its starter and serves others. What the starter happened to have must not
 //! end, slow or hinder it later: signals that are blocked or ignored, descriptors, limits of
-//! resources, and, for a daemon that a command has started for itself, priorities and cgroups.
+//! resources, and, for a daemon that a command has started for itself, priorities and cgroups. Nor is
+//! what others have given to it to be found on a disk after a crash.
 
+mod dumps;
 mod limits;
 mod priority;
 mod signals;
@@ -23,7 +25,7 @@ pub(crate) struct CleanStart {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Lays off what came from the starter. To be called before any thread is started, and before
+/// Lays off what came from the starter, and forbids core dumps. To be called before any thread is started, and before
 /// anything is opened. `own` says that a command has started this daemon for itself: then it keeps
 /// neither the command's priorities nor its cgroups.
 ///
@@ -37,6 +39,7 @@ pub(crate) fn clean_start(own: bool) -> Result<CleanStart, Unlifted> {
             "descriptors of whoever started this daemon stay open: {error}"
         ));
     }
+    warnings.extend(dumps::forbid());
     let low = limits::lift()?;
     if !low.is_empty() {
         warnings.push(format!(
