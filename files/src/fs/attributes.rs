@@ -15,6 +15,7 @@ use super::Passthrough;
 use super::names::permissions;
 use crate::content::{Change, Content, Stamp};
 use crate::inode::Inode;
+use crate::inode::known::Judged;
 use crate::inode::source::proc_path;
 use crate::inode::stat::{attributes, digest, stamp, stat};
 
@@ -89,11 +90,14 @@ impl Passthrough {
         inode: &Inode,
         found: &Statx,
     ) -> io::Result<()> {
-        let mut known = inode.known.lock();
-        if !known.is_outdated(found, request.pid(), Instant::now()) {
+        let judged = inode.known.lock().judge(found);
+        let again = || {
+            self.sent_back
+                .should_send(inode.node, request.pid(), Instant::now())
+        };
+        if judged == Judged::Rightly || judged == Judged::Perhaps && !send_back() {
             return Ok(());
         }
-        drop(known);
         // For who opens it without a name.
         self.notices.stale_attributes(inode.node);
         Err(io::Error::from_raw_os_error(libc::ESTALE))

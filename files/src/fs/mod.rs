@@ -27,6 +27,7 @@ use self::handles::Handles;
 use self::notices::Notices;
 use crate::content::Contents;
 use crate::descriptors::{Charge, MountPool};
+use crate::inode::known::SentBack;
 use crate::inode::{Source, Table};
 use crate::options::WritePolicy;
 
@@ -58,6 +59,8 @@ pub(crate) struct Passthrough {
     _own: Charge,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
+    /// Opens that the kernel is to try again.
+    sent_back: SentBack,
 }
 
 /// What a [`Passthrough`] is made of.
@@ -95,6 +98,7 @@ impl Passthrough {
             _own: parts.own,
             files: Handles::default(),
             directories: Handles::default(),
+            sent_back: SentBack::default(),
         }
     }
 }

@@ -2,70 +2,58 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::fs::Statx;
 
-use super::stat::stamp;
+use super::stat::{digest, mix, stamp};
 use crate::content::Stamp;
 
 /// The kernel tries an open a second time if it is answered with ESTALE, and no third time: how long
-/// the next one is certainly not that.
+/// after the first one a try may be that second one.
 const ONE_OPEN: Duration = Duration::from_secs(1);
 
-/// Attributes that were reported to the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reported {
-    /// Size and times as they were reported.
-    stamp: Stamp,
-    /// Size and times that SOURCE had then.
-    source: Stamp,
-    mode: u16,
-    uid: u32,
-    gid: u32,
-}
-
-impl Reported {
-    /// What SOURCE says, of which `stamp` is reported.
-    fn new(found: &Statx, stamp_reported: Stamp) -> Self {
-        Reported {
-            stamp: stamp_reported,
-            source: stamp(found),
-            mode: found.stx_mode,
-            uid: found.stx_uid,
-            gid: found.stx_gid,
-        }
-    }
-
-    /// Whether SOURCE, which says `found` now, may grant its rights to others than it did: mode or owner
-    /// differ, or it was changed but for its data, as by a new ACL.
-    fn rights_differ(&self, found: &Statx) -> bool {
-        let now = stamp(found);
-        let of_data = now.size != self.source.size || now.mtime != self.source.mtime;
-        (self.mode, self.uid, self.gid) != (found.stx_mode, found.stx_uid, found.stx_gid)
-            || !of_data && now.ctime != self.source.ctime
-    }
-}
-
-/// What the kernel knows.
+/// What the kernel knows, in few bytes: digests, which are 0 if nothing was reported. There are as many of
+/// these as files that the kernel knows.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    reported: Option<Reported>,
+    /// Of the size and the times that were reported, the halves of a [`digest`].
+    stamp: [u32; 2],
+    /// Of the mode and the owner.
+    rights: u32,
+    /// Of SOURCE's time of change.
+    change: u32,
+    /// Of SOURCE's size and time of modification.
+    data: u16,
     /// The kernel was, or is about to be, told to drop what it has. It ignores attributes in answers
     /// that cross such a notice, and may judge by older ones.
     unsure: bool,
-    /// Whose open was last sent back because of that, by the process's number, and when.
-    sent_back: Option<(u32, Instant)>,
 }
 
 impl Known {
     /// The kernel is told what SOURCE says, with this size and these times.
-    pub(crate) fn report(&mut self, found: &Statx, stamp: Stamp) {
-        self.reported = Some(Reported::new(found, stamp));
+    pub(crate) fn report(&mut self, found: &Statx, reported: Stamp) {
+        *self = Known {
+            unsure: self.unsure,
+            ..Known::of(found, reported)
+        };
+    }
+
+    fn of(found: &Statx, reported: Stamp) -> Self {
+        let source = stamp(found);
+        let owner = u64::from(found.stx_uid) << 32 | u64::from(found.stx_gid);
+        let data = mix(source.size) ^ source.mtime as u64;
+        Known {
+            stamp: halves(digest(reported)),
+            rights: halves(mix(mix(owner) ^ u64::from(found.stx_mode)))[0].max(1),
+            change: halves(mix(source.ctime as u64))[0],
+            data: mix(data) as u16,
+            unsure: false,
+        }
     }
 
     /// Whether these are the size and the times that the kernel was told last.
-    pub(crate) fn has(&self, stamp: Stamp) -> bool {
-        self.reported
-            .is_some_and(|reported| reported.stamp == stamp)
+    pub(crate) fn has(&self, reported: Stamp) -> bool {
+        self.stamp == halves(digest(reported))
     }
 
     /// A notice to drop what the kernel has is on its way.
@@ -73,22 +61,63 @@ impl Known {
         self.unsure = true;
     }
 
-    /// Whether the kernel, which opens the file for process `pid` at `now`, has judged by other rights
-    /// than those that SOURCE says, or may have.
-    pub(crate) fn is_outdated(&mut self, found: &Statx, pid: u32, now: Instant) -> bool {
+    /// Whether the kernel, which opens the file, has judged by other rights than those that SOURCE says,
+    /// or may have.
+    pub(crate) fn judge(&mut self, found: &Statx) -> Judged {
         let unsure = std::mem::take(&mut self.unsure);
-        if self.reported.is_some_and(|told| told.rights_differ(found)) {
-            return true;
+        let now = Known::of(found, stamp(found));
+        // SOURCE was changed, but for its data: by a new ACL, for example.
+        let but_for_data = now.change != self.change && now.data == self.data;
+        if self.rights != 0 && (now.rights != self.rights || but_for_data) {
+            Judged::Wrongly
+        } else if unsure {
+            Judged::Perhaps
+        } else {
+            Judged::Rightly
         }
-        let again = self
-            .sent_back
-            .is_some_and(|(whose, then)| whose == pid && now.duration_since(then) < ONE_OPEN);
-        if !unsure || again {
-            return false;
-        }
-        self.sent_back = Some((pid, now));
-        true
     }
+}
+
+/// How the kernel has judged who may open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// By the rights that SOURCE says.
+    Rightly,
+    /// By others, if a notice crossed the answer that had them.
+    Perhaps,
+    /// By others.
+    Wrongly,
+}
+
+/// The opens that were sent back because a notice may have crossed them, and may come a second time.
+#[derive(Debug, Default)]
+pub(crate) struct SentBack(Mutex<Vec<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    node: u64,
+    pid: u32,
+    at: Instant,
+}
+
+impl SentBack {
+    /// Whether to send back the open of `node` by process `pid` at `now`: not if this was done a
+    /// moment ago.
+    pub(crate) fn should_send(&self, node: u64, pid: u32, now: Instant) -> bool {
+        let mut opens = self.0.lock();
+        opens.retain(|open| now.duration_since(open.at) < ONE_OPEN);
+        let again = opens
+            .iter()
+            .any(|open| (open.node, open.pid) == (node, pid));
+        if !again {
+            opens.push(Open { node, pid, at: now });
+        }
+        !again
+    }
+}
+
+fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
 }
 
 #[cfg(test)]
@@ -104,37 +133,33 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let found = || stat(file.as_file()).unwrap();
         let mut known = Known::default();
-        let (pid, now) = (1, Instant::now());
-        assert!(!known.is_outdated(&found(), pid, now), "nothing was told");
+        assert_eq!(known.judge(&found()), Judged::Rightly, "nothing was told");
         known.report(&found(), stamp(&found()));
-        assert!(!known.is_outdated(&found(), pid, now));
+        assert!(known.has(stamp(&found())));
+        assert_eq!(known.judge(&found()), Judged::Rightly);
         fs::write(file.path(), "data").unwrap();
-        assert!(!known.is_outdated(&found(), pid, now));
+        assert!(!known.has(stamp(&found())));
+        assert_eq!(known.judge(&found()), Judged::Rightly);
         known.report(&found(), stamp(&found()));
         fs::set_permissions(file.path(), Permissions::from_mode(0o400)).unwrap();
         for _ in 0..2 {
-            assert!(known.is_outdated(&found(), pid, now));
+            assert_eq!(known.judge(&found()), Judged::Wrongly);
         }
         known.report(&found(), stamp(&found()));
-        assert!(!known.is_outdated(&found(), pid, now));
+        assert_eq!(known.judge(&found()), Judged::Rightly);
+        known.set_unsure();
+        known.report(&found(), stamp(&found()));
+        assert_eq!(known.judge(&found()), Judged::Perhaps);
+        assert_eq!(known.judge(&found()), Judged::Rightly);
     }
 
     #[test]
-    fn a_notice_under_way_sends_each_open_back_once() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let found = stat(file.as_file()).unwrap();
-        let mut known = Known::default();
-        known.report(&found, stamp(&found));
-        let now = Instant::now();
-        known.set_unsure();
-        assert!(known.is_outdated(&found, 1, now));
-        // The second try of the same open, whatever came between.
-        known.set_unsure();
-        assert!(!known.is_outdated(&found, 1, now));
-        known.set_unsure();
-        assert!(known.is_outdated(&found, 2, now));
-        known.set_unsure();
-        assert!(known.is_outdated(&found, 2, now + ONE_OPEN));
-        assert!(!known.is_outdated(&found, 3, now), "no notice is under way");
+    fn an_open_is_not_sent_back_a_second_time() {
+        let (opens, now) = (SentBack::default(), Instant::now());
+        assert!(opens.should_send(1, 10, now));
+        assert!(!opens.should_send(1, 10, now));
+        assert!(opens.should_send(1, 11, now) && opens.should_send(2, 10, now));
+        assert!(opens.should_send(1, 10, now + ONE_OPEN));
+        assert_eq!(opens.0.lock().len(), 1, "what is over is not kept");
     }
 }
