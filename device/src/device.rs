@@ -6,8 +6,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use compcache_engine::{Store, StoreConfig};
+use compcache_host::overcommit::StrictOvercommit;
 use parking_lot::Mutex;
 
 pub use env::Env;
@@ -149,6 +151,7 @@ impl Device {
         warnings.retain(|w| !inner.warned.contains(w));
         let (active, more) = self.activate(resolved, backing)?;
         warnings.extend(more);
+        warnings.extend(StrictOvercommit::now().map(Warning::from));
         inner.active = Some(active);
         inner.warned.clear();
         for warning in &warnings {
@@ -200,7 +203,12 @@ impl Device {
         let disk = Arc::new(StoreDisk::new(store, self.env.cpu_latency.clone()));
         self.write_swap_header(&disk, pages)?;
         let kept = Arc::clone(&disk);
-        let keeper = Keeper::start(&self.name(), wake, move || kept.store().keep())
+        let name = self.name();
+        let keep = move || {
+            report_failures(&name, &kept, false);
+            kept.store().keep()
+        };
+        let keeper = Keeper::start(&self.name(), wake, keep)
             .map_err(|e| DeviceError::system("start the keeper thread", e, None))?;
         let recompression = Recompression::start(
             &self.name(),
@@ -306,6 +314,7 @@ impl Device {
             Err(DetachError::Leftover(error)) => Err(error),
             Ok(()) => Ok(()),
         };
+        report_failures(&self.name(), &active.disk, true);
         *inner = Inner::default();
         let unlinked = match std::fs::remove_file(self.node()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(DeviceError::system(
@@ -469,6 +478,13 @@ impl Device {
             .active
             .as_ref()
             .map_or(0, |active| active.disk.store().stats().memory_bytes())
+    }
+}
+
+/// Logs requests that failed, unless others were logged shortly before and there is a later chance.
+fn report_failures(device: &str, disk: &MemfdDisk, no_later_chance: bool) {
+    if let Some(report) = disk.failures().report(Instant::now(), no_later_chance) {
+        tracing::error!(device, "{report}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a user should know although it is no error.
 
 use compcache_host::memory::NotLocked;
+use compcache_host::overcommit::StrictOvercommit;
 
 use crate::params::PAGE;
 
@@ -43,6 +44,9 @@ pub enum Warning {
     /// Memory that may itself be swapped.
     #[error(transparent)]
     NotLocked(#[from] NotLocked),
+    /// Memory may be refused although some is free.
+    #[error(transparent)]
+    StrictOvercommit(#[from] StrictOvercommit),
     /// The faster channel to the kernel cannot be used.
     #[error("requests come by the classic FUSE channel, which is slower than io_uring: {reason}")]
     ClassicChannel {

@@ -10,6 +10,7 @@ pub mod keeper;
 mod mapping;
 pub mod memory;
 pub mod mountinfo;
+pub mod overcommit;
 pub mod pressure;
 pub mod proc;
 pub mod remedy;

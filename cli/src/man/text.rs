@@ -217,7 +217,11 @@ daemon if none is running, which exits when its last device was swapped off. com
 driver is used, and why. A device that is given by name is the kernel driver's if that has one of this number.
 
 swap on initialises the device if necessary. swap off brings all pages back into memory. If they do not \
-fit, the device stays in use: stop programs or add other swap, then try again.";
+fit, the device stays in use: stop programs or add other swap, then try again.
+
+With vm.overcommit_memory=2 (sysctl(8)) the memory of a device in userspace counts towards CommitLimit of \
+/proc/meminfo. Once that is used up, writes to the device fail, although memory is free, and the kernel \
+keeps the pages. swap on and compcache status warn of that setting and say what is left.";
 
 pub(super) const EXTRA: &[Extra] = &[
     Extra {

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_host::Background;
+use compcache_host::overcommit::StrictOvercommit;
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
@@ -330,8 +331,14 @@ impl Shared {
                 holders: self.kernel.count(),
             }),
             uptime_seconds: self.started.elapsed().as_secs(),
-            warnings: self.warnings.clone(),
+            warnings: self.warnings(),
         }
+    }
+
+    /// What a user should know: what was so at the start, and what is so now.
+    fn warnings(&self) -> Vec<String> {
+        let now = StrictOvercommit::now().map(|strict| strict.to_string());
+        self.warnings.iter().cloned().chain(now).collect()
     }
 
     /// Ends this server for new connections if there is no connection, no mount and no device.
