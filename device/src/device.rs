@@ -375,6 +375,7 @@ impl Device {
         if self.swap_use(active)?.is_some() {
             return Err(self.busy("it is swapped on already"));
         }
+        self.check_served(active)?;
         let failed = |e| {
             DeviceError::system(
                 format!("swap on ramzswap{}", self.number),
@@ -397,8 +398,7 @@ impl Device {
     /// # Errors
     /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would
     /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] if the pages do not fit
-    /// back, [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`]
-    /// if the kernel refuses otherwise.
+    /// back, [`DeviceError::System`] if the kernel refuses otherwise.
     pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
         let block_device = match &self.inner.lock().active {
             Some(active) => active.attachment.block_device().to_owned(),
@@ -406,6 +406,15 @@ impl Device {
         };
         // Without the lock: the status must be there to see while pages come back.
         swapoff::swap_off(self.number, &block_device, executor)
+    }
+
+    fn check_served(&self, active: &Active) -> Result<(), DeviceError> {
+        if active.attachment.is_served() {
+            return Ok(());
+        }
+        Err(DeviceError::NotServed {
+            number: self.number,
+        })
     }
 
     fn not_initialised(&self) -> DeviceError {
@@ -443,6 +452,9 @@ impl Device {
                 State::New
             },
             node: self.node(),
+            error: active
+                .and_then(|active| self.check_served(active).err())
+                .map(|error| error.to_string()),
             block_device: active.map(|a| a.attachment.block_device().to_owned()),
             transport: active.map(|a| a.attachment.transport().to_owned()),
             dead_slots: active.map(|a| match a.watch {

@@ -326,6 +326,7 @@ pub(super) mod tests {
             "driver",
             "state",
             "node",
+            "error",
             "block_device",
             "swap",
             "disksize",

@@ -255,6 +255,7 @@ impl KernelDevice {
             node: self.node(),
             block_device: ready.then(|| self.node()),
             transport: ready.then(|| "kernel".to_owned()),
+            error: None,
             dead_slots: ready.then(|| self.freeing()),
             swap: self.swap_use().filter(|_| ready),
             disksize: self.read_number(DISKSIZE),
