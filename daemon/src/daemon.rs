@@ -262,6 +262,8 @@ fn watch_swaps(server: Handle) -> Option<Background> {
         let changes = Changes::watch()?;
         let wake = Arc::new(Wake::with_event()?);
         wake.spawn("swaps", move |wake| {
+            // What has changed since devices were brought up.
+            server.swaps_changed();
             while !wake.is_stopped() {
                 if wake.wait(&[&changes], None) {
                     server.swaps_changed();

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use compcache_engine::{Store, StoreConfig};
 use compcache_host::overcommit::StrictOvercommit;
+use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 pub use env::Env;
@@ -152,6 +153,7 @@ impl Device {
         let (active, more) = self.activate(resolved, backing)?;
         warnings.extend(more);
         warnings.extend(StrictOvercommit::now().map(Warning::from));
+        warnings.extend(ZswapOn::now().map(Warning::from));
         inner.active = Some(active);
         inner.warned.clear();
         for warning in &warnings {

@@ -2,6 +2,7 @@
 
 use compcache_host::memory::NotLocked;
 use compcache_host::overcommit::StrictOvercommit;
+use compcache_host::zswap::ZswapOn;
 
 use crate::params::PAGE;
 
@@ -47,6 +48,9 @@ pub enum Warning {
     /// Memory may be refused although some is free.
     #[error(transparent)]
     StrictOvercommit(#[from] StrictOvercommit),
+    /// Pages are compressed before they reach the device.
+    #[error(transparent)]
+    Zswap(#[from] ZswapOn),
     /// The faster channel to the kernel cannot be used.
     #[error("requests come by the classic FUSE channel, which is slower than io_uring: {reason}")]
     ClassicChannel {

@@ -15,6 +15,7 @@ pub mod pressure;
 pub mod proc;
 pub mod remedy;
 pub mod sched;
+pub mod zswap;
 
 pub use background::Background;
 pub use mapping::Mapping;

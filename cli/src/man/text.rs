@@ -208,6 +208,9 @@ all swap is used. A smaller --size therefore takes less memory, and more time.
 The swap device is the kernel driver's if that is loaded or can be, otherwise one in userspace; \
 see --driver. Either way a daemon, started if none is running, holds it for as long as the command runs.
 
+If zswap is on (/sys/module/zswap/parameters/enabled) it compresses pages first, and the device gets only what \
+zswap rejects or writes back; a warning says so.
+
 If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
 the kernel may then kill it for lack of memory.";
 

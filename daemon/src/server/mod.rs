@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use compcache_host::Background;
 use compcache_host::overcommit::StrictOvercommit;
+use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
@@ -414,8 +415,10 @@ impl Shared {
         let now = StrictOvercommit::now().map(|strict| strict.to_string());
         let aborted = self.mounts.aborted();
         let aborted = aborted.iter().map(ToString::to_string);
+        let zswap = ZswapOn::now().filter(|_| self.own.registry().any_ready());
+        let zswap = zswap.map(|zswap| zswap.to_string());
         let start = self.warnings.iter().cloned();
-        start.chain(now).chain(aborted).collect()
+        start.chain(now).chain(zswap).chain(aborted).collect()
     }
 
     /// Ends this server for new connections if there is no connection, no mount and no device.

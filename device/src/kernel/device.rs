@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use compcache_engine::{CodecSpec, PAGE_SIZE};
+use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 use super::attributes::{
@@ -127,7 +128,8 @@ impl KernelDevice {
             return Err(self.already("initialise it anew"));
         }
         let set = self.set_so_far();
-        let (resolved, warnings) = self.resolve(&Params::default().with(&set)?)?;
+        let (resolved, mut warnings) = self.resolve(&Params::default().with(&set)?)?;
+        warnings.extend(ZswapOn::now().map(Warning::from));
         let mut settings = Vec::new();
         if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
             settings.push(Setting::new(MEM_LIMIT, memlimit));
