@@ -192,19 +192,26 @@ impl End {
             lines.push(self.oom_line());
         }
         let memory = self.usage.memory_peak.map_or_else(|| "?".to_owned(), human);
+        // What the kernel counts for the program: the device sees nothing of what zswap has taken.
+        let swap_peak = self.usage.swap_peak.filter(|swap| *swap > 0);
+        let zswapped = self.usage.zswapped.filter(|bytes| *bytes > 0);
+        let swap =
+            swap_peak.map_or_else(String::new, |swap| format!(" and {} of swap", human(swap)));
+        let zswap = zswapped.map_or_else(String::new, |bytes| {
+            format!(", {} went to zswap, in front of the device", human(bytes))
+        });
+        let used = format!(
+            "memory: at most {memory} of {} used{swap}",
+            human(self.limit)
+        );
         if self.written == 0 {
-            lines.push(format!(
-                "memory: at most {memory} of {} used, nothing was swapped",
-                human(self.limit)
-            ));
+            lines.push(match (swap_peak, zswapped) {
+                (None, None) => format!("{used}, nothing was swapped"),
+                _ => format!("{used}; nothing was written to the device{zswap}"),
+            });
         } else {
-            let swap = match self.usage.swap_peak {
-                Some(swap) if swap > 0 => format!(" and {} of swap", human(swap)),
-                _ => String::new(),
-            };
             lines.push(format!(
-                "memory: at most {memory} of {} used{swap}; {} swapped out in all",
-                human(self.limit),
+                "{used}; {} swapped out in all{zswap}",
                 human(self.written * 4096),
             ));
             if let Some(ratio) = self.peak.ratio() {
@@ -282,6 +289,7 @@ mod tests {
     fn report_of_a_run_that_was_killed_without_swapping() {
         let mut end = end(9);
         end.written = 0;
+        end.usage.swap_peak = Some(0);
         end.usage.oom_kills = 1;
         assert_eq!(
             end.report(),
@@ -289,6 +297,30 @@ mod tests {
              compcache: out of memory: the kernel killed 1 of its processes, since its memory \
              (128M) and the swap device were full; give it more with --memory or --size\n\
              compcache: memory: at most 128M of 128M used, nothing was swapped\n"
+        );
+    }
+
+    #[test]
+    fn report_of_a_run_whose_pages_zswap_took() {
+        let line = |end: &End| end.report().lines().nth(1).map(str::to_owned);
+        let mut end = end(0);
+        end.usage.zswapped = Some(90 * MIB);
+        assert_eq!(
+            line(&end).unwrap(),
+            "compcache: memory: at most 128M of 128M used and 64M of swap; 100M swapped out in all, \
+             90M went to zswap, in front of the device"
+        );
+        end.written = 0;
+        assert_eq!(
+            line(&end).unwrap(),
+            "compcache: memory: at most 128M of 128M used and 64M of swap; nothing was written to the \
+             device, 90M went to zswap, in front of the device"
+        );
+        end.usage.zswapped = None;
+        assert!(
+            line(&end)
+                .unwrap()
+                .ends_with("nothing was written to the device")
         );
     }
 

@@ -14,6 +14,7 @@ pub(crate) fn device_status(number: u32) -> DeviceStatus {
         node: format!("/dev/ramzswap{number}").into(),
         block_device: Some("/dev/loop3".into()),
         transport: Some("fuse".into()),
+        error: None,
         dead_slots: Some(Freeing::AtOnce),
         swap: Some(SwapUse {
             priority: 1,

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use compcache_device::keeper::Wake;
 use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
+use compcache_device::swap::Changes;
 use compcache_device::{DeviceError, Env};
 use compcache_host::Background;
 use rustix::fs::Mode;
@@ -140,10 +142,15 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let server = Server::new(listener, registry, kernel, mounts, options);
     let _signals = terminate_on(signals, server.handle())
         .map_err(|e| StartError::System("start a thread", e))?;
+    let swaps = uid.is_root().then(|| watch_swaps(server.handle()));
     announce(args, &settings);
     let outcome = server
         .run()
         .map_err(|e| StartError::System("start a thread", e))?;
+    // It may be waiting for a device that a client is changing.
+    if let Some(watching) = swaps.flatten() {
+        watching.detach();
+    }
     // Without a service manager this does nothing; with one that is deaf, exiting tells it.
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     Ok(outcome)
@@ -247,6 +254,31 @@ fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> 
         }
     };
     Background::start("signals", wait, move || deaf.close())
+}
+
+/// Tells the server of changes of the kernel's table of swap areas, for as long as this process lives.
+fn watch_swaps(server: Handle) -> Option<Background> {
+    let watch = || {
+        let changes = Changes::watch()?;
+        let wake = Arc::new(Wake::with_event()?);
+        wake.spawn("swaps", move |wake| {
+            // What has changed since devices were brought up.
+            server.swaps_changed();
+            while !wake.is_stopped() {
+                if wake.wait(&[&changes], None) {
+                    server.swaps_changed();
+                }
+            }
+        })
+    };
+    watch()
+        .inspect_err(|error| {
+            tracing::warn!(
+                "devices that others swap off stay initialised, since /proc/swaps cannot be watched: \
+                 {error}"
+            );
+        })
+        .ok()
 }
 
 /// Notifies whoever started this daemon that its socket is there.

@@ -120,6 +120,24 @@ impl Leases {
         Ok(())
     }
 
+    /// Resets the devices that were swapped on here, and that somebody else has swapped off since. Who
+    /// leases one goes on without. Waits for those who are changing a device.
+    pub fn give_back(&self) {
+        // The lock of the leased one may be held by a swap-off for long.
+        let leased = self.device();
+        for number in self.registry.numbers() {
+            if Some(number) != leased {
+                self.registry.give_back(number);
+            }
+        }
+        let mut leased = self.leased.lock();
+        if let Some(number) = leased.device
+            && self.registry.give_back(number)
+        {
+            self.change(&mut leased, None, |n| n);
+        }
+    }
+
     /// Swaps off and resets the leased device, whoever holds it: the end of the daemon.
     ///
     /// # Errors

@@ -37,11 +37,14 @@ struct Entry {
     number: u32,
     backend: Box<dyn DeviceBackend>,
     changing: Mutex<()>,
+    /// It was swapped on here, and not reset since. Changed by who holds `changing`.
+    swapped_on: AtomicBool,
 }
 
 /// One device, and the right to change it.
 struct Changing<'a> {
     backend: &'a dyn DeviceBackend,
+    swapped_on: &'a AtomicBool,
     _guard: MutexGuard<'a, ()>,
 }
 
@@ -63,6 +66,7 @@ impl Registry {
             number: backend.number(),
             backend,
             changing: Mutex::new(()),
+            swapped_on: AtomicBool::new(false),
         };
         Registry {
             devices: devices.into_iter().map(entry).collect(),
@@ -138,7 +142,7 @@ impl Registry {
     /// # Errors
     /// `EBUSY` while it is swapped on or open.
     pub fn reset(&self, number: u32) -> Result<(), Refusal> {
-        self.change(number)?.backend.reset()
+        self.change(number)?.reset()
     }
 
     /// Changes parameters of a device that may be in use; gives warnings.
@@ -196,6 +200,18 @@ impl Registry {
     /// Those of the swap-off, and it stays on.
     pub fn retire(&self, number: u32) -> Result<(), Refusal> {
         self.entry(number)?.lock().retire()
+    }
+
+    /// Resets a device that was swapped on here, and that somebody else has swapped off since; returns
+    /// whether it was one. Waits for who is changing it. One that cannot be reset stays as it is.
+    pub fn give_back(&self, number: u32) -> bool {
+        self.entry(number)
+            .is_ok_and(|device| device.backend.obstacle().is_none() && device.lock().give_back())
+    }
+
+    /// The numbers of all devices.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.devices.iter().map(|device| device.number)
     }
 
     /// Takes down every device, and lets clients change none from here on.
@@ -264,10 +280,7 @@ impl Registry {
             let Some(guard) = entry.changing.try_lock() else {
                 continue;
             };
-            let device = Changing {
-                backend: &*entry.backend,
-                _guard: guard,
-            };
+            let device = entry.held_by(guard);
             let status = device.backend.status();
             if status.state != State::New {
                 continue;
@@ -315,9 +328,14 @@ fn no_devices() -> Refusal {
 
 impl Entry {
     fn lock(&self) -> Changing<'_> {
+        self.held_by(self.changing.lock())
+    }
+
+    fn held_by<'a>(&'a self, guard: MutexGuard<'a, ()>) -> Changing<'a> {
         Changing {
             backend: &*self.backend,
-            _guard: self.changing.lock(),
+            swapped_on: &self.swapped_on,
+            _guard: guard,
         }
     }
 }
@@ -352,11 +370,14 @@ impl Changing<'_> {
             Vec::new()
         };
         match self.backend.swap_on(priority) {
-            Ok(priority) => Ok(SwappedOn {
-                status: self.backend.status(),
-                priority,
-                warnings,
-            }),
+            Ok(priority) => {
+                self.swapped_on.store(true, Ordering::Relaxed);
+                Ok(SwappedOn {
+                    status: self.backend.status(),
+                    priority,
+                    warnings,
+                })
+            }
             Err(refusal) => {
                 if new {
                     self.restore(&before);
@@ -387,6 +408,34 @@ impl Changing<'_> {
         if self.backend.status().swap.is_some() {
             self.backend.swap_off()?;
         }
-        self.backend.reset()
+        self.reset()
+    }
+
+    fn reset(&self) -> Result<(), Refusal> {
+        self.backend.reset()?;
+        self.swapped_on.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_back(&self) -> bool {
+        let status = self.backend.status();
+        let gone = status.state == State::Ready && status.swap.is_none();
+        if !gone || !self.swapped_on.load(Ordering::Relaxed) {
+            return false;
+        }
+        let number = status.number;
+        match self.reset() {
+            Ok(()) => {
+                tracing::info!("ramzswap{number} was swapped off by another process: reset");
+                true
+            }
+            Err(refusal) => {
+                tracing::warn!(
+                    "ramzswap{number} was swapped off by another process, and keeps its memory: \
+                     {refusal}"
+                );
+                false
+            }
+        }
     }
 }

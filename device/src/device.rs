@@ -6,8 +6,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use compcache_engine::{Store, StoreConfig};
+use compcache_host::overcommit::StrictOvercommit;
+use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 pub use env::Env;
@@ -162,6 +165,8 @@ impl Device {
         warnings.retain(|w| !inner.warned.contains(w));
         let (active, more) = self.activate(resolved, backing)?;
         warnings.extend(more);
+        warnings.extend(StrictOvercommit::now().map(Warning::from));
+        warnings.extend(ZswapOn::now().map(Warning::from));
         inner.active = Some(active);
         inner.warned.clear();
         for warning in &warnings {
@@ -213,7 +218,12 @@ impl Device {
         let disk = Arc::new(StoreDisk::new(store, self.env.cpu_latency.clone()));
         self.write_swap_header(&disk, pages)?;
         let kept = Arc::clone(&disk);
-        let keeper = Keeper::start(&self.name(), wake, move || kept.store().keep())
+        let name = self.name();
+        let keep = move || {
+            report_failures(&name, &kept, false);
+            kept.store().keep()
+        };
+        let keeper = Keeper::start(&self.name(), wake, keep)
             .map_err(|e| DeviceError::system("start the keeper thread", e, None))?;
         let recompression = Recompression::start(
             &self.name(),
@@ -307,6 +317,7 @@ impl Device {
             Ok(()) => Ok(()),
         };
         let unlinked = active.node.remove();
+        report_failures(&self.name(), &active.disk, true);
         *inner = Inner::default();
         tracing::info!(device = %self.name(), "reset");
         detached.and(unlinked)
@@ -359,6 +370,7 @@ impl Device {
         if self.swap_use(active)?.is_some() {
             return Err(self.busy("it is swapped on already"));
         }
+        self.check_served(active)?;
         let failed = |e| {
             DeviceError::system(
                 format!("swap on ramzswap{}", self.number),
@@ -381,8 +393,7 @@ impl Device {
     /// # Errors
     /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would
     /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] if the pages do not fit
-    /// back, [`DeviceError::Busy`] while another process swaps it off, [`DeviceError::System`]
-    /// if the kernel refuses otherwise.
+    /// back, [`DeviceError::System`] if the kernel refuses otherwise.
     pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
         let block_device = match &self.inner.lock().active {
             Some(active) => active.attachment.block_device().to_owned(),
@@ -390,6 +401,15 @@ impl Device {
         };
         // Without the lock: the status must be there to see while pages come back.
         swapoff::swap_off(self.number, &block_device, executor)
+    }
+
+    fn check_served(&self, active: &Active) -> Result<(), DeviceError> {
+        if active.attachment.is_served() {
+            return Ok(());
+        }
+        Err(DeviceError::NotServed {
+            number: self.number,
+        })
     }
 
     fn not_initialised(&self) -> DeviceError {
@@ -427,6 +447,9 @@ impl Device {
                 State::New
             },
             node: self.node(),
+            error: active
+                .and_then(|active| self.check_served(active).err())
+                .map(|error| error.to_string()),
             block_device: active.map(|a| a.attachment.block_device().to_owned()),
             transport: active.map(|a| a.attachment.transport().to_owned()),
             dead_slots: active.map(|a| match a.watch {
@@ -462,6 +485,13 @@ impl Device {
             .active
             .as_ref()
             .map_or(0, |active| active.disk.store().stats().memory_bytes())
+    }
+}
+
+/// Logs requests that failed, unless others were logged shortly before and there is a later chance.
+fn report_failures(device: &str, disk: &MemfdDisk, no_later_chance: bool) {
+    if let Some(report) = disk.failures().report(Instant::now(), no_later_chance) {
+        tracing::error!(device, "{report}");
     }
 }
 

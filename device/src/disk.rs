@@ -9,6 +9,7 @@ use compcache_engine::store::{ReadError, WriteError};
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 
 use crate::cpu_latency::CpuLatency;
+use crate::failures::Failures;
 use crate::freed::DeadBits;
 use crate::params::PAGE;
 
@@ -53,6 +54,7 @@ impl DiskError {
                 libc::EIO
             }
             DiskError::Write(WriteError::NoSpace { .. }) => libc::ENOSPC,
+            DiskError::Write(WriteError::NoSlotMemory { .. }) => libc::ENOMEM,
             DiskError::Write(WriteError::Backing(e)) | DiskError::Read(ReadError::Backing(e)) => {
                 e.errno
             }
@@ -96,6 +98,7 @@ pub trait Disk: Send + Sync {
 pub struct StoreDisk<H: Host, F, S> {
     store: Store<H, F, S>,
     invalid_io: AtomicU64,
+    failures: Failures,
     cpu_latency: Option<Arc<CpuLatency>>,
     /// The pages that the kernel said are dead, once somebody watches that.
     dead: OnceLock<Arc<DeadBits>>,
@@ -107,6 +110,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
         StoreDisk {
             store,
             invalid_io: AtomicU64::new(0),
+            failures: Failures::default(),
             cpu_latency,
             dead: OnceLock::new(),
         }
@@ -120,6 +124,20 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> StoreDisk<H, F, S> {
     /// How many requests were refused because they were not whole pages of the disk.
     pub fn invalid_io(&self) -> u64 {
         self.invalid_io.load(Ordering::Relaxed)
+    }
+
+    /// Requests that failed.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// Notes a request that the store could not do, and has the keeper report it.
+    #[cold]
+    fn failed(&self, error: impl Into<DiskError>) -> DiskError {
+        let error = error.into();
+        self.failures.note(error);
+        self.store.host().wake_keeper();
+        error
     }
 
     /// Has every write from now on take back that its pages are dead. Only the first bitmap that
@@ -162,7 +180,9 @@ impl<H: Host<Codecs = Builtin>, F: FrameMemory, S: SlotMemory> Disk for StoreDis
         self.wake_quickly();
         let first = self.check(offset, data.len() as u64)?;
         let (pages, _): (&mut [Page], _) = data.as_chunks_mut();
-        Ok(self.store.read(worker, first, pages)?)
+        self.store
+            .read(worker, first, pages)
+            .map_err(|error| self.failed(error))
     }
 
     fn write(&self, worker: &mut Worker, offset: u64, data: &[u8]) -> Result<(), DiskError> {
@@ -172,7 +192,9 @@ impl<H: Host<Codecs = Builtin>, F: FrameMemory, S: SlotMemory> Disk for StoreDis
         if let Some(dead) = self.dead.get() {
             dead.clear(first, pages.len() as u64);
         }
-        Ok(self.store.write(worker, first, pages)?)
+        self.store
+            .write(worker, first, pages)
+            .map_err(|error| self.failed(error))
     }
 
     fn discard(&self, worker: &mut Worker, offset: u64, len: u64) -> Result<(), DiskError> {

@@ -84,6 +84,16 @@ pub enum DeviceError {
         /// The device's number.
         number: u32,
     },
+    /// Nobody answers its requests any more.
+    #[error(
+        "device ramzswap{number} is not served any more: its FUSE connection was aborted \
+         (/sys/fs/fuse/connections); what it holds cannot be read, and programs that need it are \
+         killed: swap it off (`compcache swap off`), or reset it"
+    )]
+    NotServed {
+        /// The device's number.
+        number: u32,
+    },
     /// In use as swap, or held open exclusively.
     #[error("device ramzswap{number} is busy: {reason}")]
     Busy {
@@ -230,6 +240,7 @@ impl DeviceError {
             | DeviceError::BackingBusy { .. } => libc::EBUSY,
             DeviceError::SwapoffNoRoom { .. } => libc::ENOMEM,
             DeviceError::SwapoffUnchecked { .. } => libc::EIO,
+            DeviceError::NotServed { .. } => libc::EIO,
             DeviceError::BackingIo { source, .. }
             | DeviceError::Memory { source, .. }
             | DeviceError::System { source, .. }

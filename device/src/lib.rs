@@ -14,6 +14,7 @@ pub mod cpu_latency;
 pub mod device;
 pub mod disk;
 pub mod error;
+mod failures;
 pub mod freed;
 pub mod kernel;
 mod node;

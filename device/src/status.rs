@@ -41,6 +41,9 @@ pub struct DeviceStatus {
     /// By which users name the device, `/dev/ramzswapN`: a symlink, which exists while ready; of
     /// the kernel driver the block device itself.
     pub node: PathBuf,
+    /// Why the device does not work although it is ready; `None` if it does.
+    #[serde(default)]
+    pub error: Option<String>,
     /// The block device that the kernel knows, such as `/dev/loop3`; while ready.
     pub block_device: Option<PathBuf>,
     /// The transport that serves it, `fuse`, `fuse-uring` or `kernel`; while ready.

@@ -1,5 +1,6 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
+mod changes;
 pub(crate) mod room;
 
 use std::ffi::CString;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use compcache_host::proc;
 
+pub use changes::Changes;
 pub use room::RoomError;
 
 use crate::swap_header::SwapHeader;

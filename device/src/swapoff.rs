@@ -2,9 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::DeviceError;
-use crate::swap::{self, RoomError, find, room};
+use crate::swap::{self, Changes, RoomError, find, room};
+
+/// Time between two tries while another process swaps the device off. If that one succeeds, the kernel
+/// says so at once; if it fails, nothing does.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// What keeps a swap area swapped on.
 #[derive(Debug, thiserror::Error)]
@@ -48,53 +53,66 @@ pub fn checked(block_device: &Path) -> Result<(), SwapoffError> {
 }
 
 /// Swaps off `block_device`, which is that of `ramzswap<number>`: returns when all its pages are
-/// back in memory or in other swap, which may take long. One that is not swapped on stays as it is.
+/// back in memory or in other swap, which may take long. One that is not swapped on stays as it is;
+/// while another process swaps it off, this waits.
 ///
 /// # Errors
 /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would kill
 /// a program to make room, [`DeviceError::SwapoffUnchecked`] if that can't be told,
-/// [`DeviceError::SwapoffNoMemory`] if the pages do not fit back, [`DeviceError::Busy`] while
-/// another process swaps it off, [`DeviceError::System`] if the kernel refuses otherwise, or if
-/// `/proc/swaps` can't be read.
+/// [`DeviceError::SwapoffNoMemory`] if the pages do not fit back, [`DeviceError::System`] if the kernel
+/// refuses otherwise, or if `/proc/swaps` can't be read.
 pub(crate) fn swap_off(
     number: u32,
     block_device: &Path,
     executor: &Executor<'_>,
 ) -> Result<(), DeviceError> {
+    let device = || format!("ramzswap{number}");
+    let unreadable = |e| DeviceError::system("read /proc/swaps", e, "mount /proc");
     let is_on = || match find(block_device) {
         Ok(area) => Ok(area.is_some()),
-        Err(e) => Err(DeviceError::system("read /proc/swaps", e, "mount /proc")),
+        Err(e) => Err(unreadable(e)),
     };
     if !is_on()? {
         return Ok(());
     }
-    let source = match executor(block_device) {
-        Ok(()) => {
-            tracing::info!(device = %format_args!("ramzswap{number}"), "swapped off");
-            return Ok(());
-        }
-        Err(SwapoffError::NoRoom(reason)) => {
-            return Err(DeviceError::SwapoffNoRoom { number, reason });
-        }
-        Err(SwapoffError::Unchecked(reason)) => {
-            return Err(DeviceError::SwapoffUnchecked { number, reason });
-        }
-        Err(SwapoffError::System(source)) => source,
-    };
-    let remedy = match source.raw_os_error() {
-        Some(libc::ENOMEM) => return Err(DeviceError::SwapoffNoMemory { number, source }),
-        // Another process was faster. From its first moment on the kernel says that this is not a
-        // swap area, but its pages are back only when it has left the table.
-        Some(libc::EINVAL) if !is_on()? => return Ok(()),
-        Some(libc::EINVAL) => {
-            return Err(DeviceError::Busy {
-                number,
-                reason: "another process is swapping it off; try again when that has ended".into(),
-            });
-        }
-        Some(libc::EPERM) => "the device stays in use; only root may swap it off",
-        _ => "the device stays in use; try again",
-    };
-    let action = format!("swap off ramzswap{number}");
-    Err(DeviceError::system(action, source, remedy))
+    let changes = Changes::watch().map_err(unreadable)?;
+    let mut waits = false;
+    loop {
+        let source = match executor(block_device) {
+            Ok(()) => {
+                tracing::info!(device = device(), "swapped off");
+                return Ok(());
+            }
+            Err(SwapoffError::NoRoom(reason)) => {
+                return Err(DeviceError::SwapoffNoRoom { number, reason });
+            }
+            Err(SwapoffError::Unchecked(reason)) => {
+                return Err(DeviceError::SwapoffUnchecked { number, reason });
+            }
+            Err(SwapoffError::System(source)) => source,
+        };
+        let remedy = match source.raw_os_error() {
+            Some(libc::ENOMEM) => return Err(DeviceError::SwapoffNoMemory { number, source }),
+            // Another process was faster. From its first moment on the kernel says that this is not a
+            // swap area, but its pages are back only when it has left the table.
+            Some(libc::EINVAL) => {
+                if !is_on()? {
+                    return Ok(());
+                }
+                if !waits {
+                    tracing::info!(
+                        device = device(),
+                        "another process is swapping it off: waiting for that"
+                    );
+                    waits = true;
+                }
+                changes.wait(BUSY_RETRY).map_err(unreadable)?;
+                continue;
+            }
+            Some(libc::EPERM) => "the device stays in use; only root may swap it off",
+            _ => "the device stays in use; try again",
+        };
+        let action = format!("swap off ramzswap{number}");
+        return Err(DeviceError::system(action, source, remedy));
+    }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use compcache_engine::PAGE_SIZE;
 use compcache_host::memory::NotLocked;
+use compcache_host::overcommit::StrictOvercommit;
+use compcache_host::zswap::ZswapOn;
 
 /// Something that works otherwise than a user may expect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +57,12 @@ pub enum Warning {
     /// Memory that may itself be swapped.
     #[error(transparent)]
     NotLocked(#[from] NotLocked),
+    /// Memory may be refused although some is free.
+    #[error(transparent)]
+    StrictOvercommit(#[from] StrictOvercommit),
+    /// Pages are compressed before they reach the device.
+    #[error(transparent)]
+    Zswap(#[from] ZswapOn),
     /// The faster channel to the kernel cannot be used.
     #[error("requests come by the classic FUSE channel, which is slower than io_uring: {reason}")]
     ClassicChannel {

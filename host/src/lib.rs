@@ -10,10 +10,12 @@ pub mod keeper;
 mod mapping;
 pub mod memory;
 pub mod mountinfo;
+pub mod overcommit;
 pub mod pressure;
 pub mod proc;
 pub mod remedy;
 pub mod sched;
+pub mod zswap;
 
 pub use background::Background;
 pub use mapping::Mapping;

@@ -119,7 +119,8 @@ impl Mapping {
     /// Makes a part of it resident, as by writing to it.
     ///
     /// # Errors
-    /// Those of madvise(2).
+    /// Those of madvise(2); `ENOMEM` also if touching the part would raise SIGBUS: the system has no
+    /// memory for it, or the file does not reach there.
     ///
     /// # Panics
     /// If that is no part of the mapping.
@@ -136,7 +137,10 @@ impl Mapping {
                 rustix::mm::madvise(start, len, Advice::LinuxPopulateWrite)
             };
             match done {
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                // madvise(2): populating page tables failed because a SIGBUS would have been
+                // generated on actual memory access.
+                Err(Errno::FAULT) => return Err(Errno::NOMEM.into()),
                 other => return Ok(other?),
             }
         }
@@ -248,6 +252,17 @@ mod tests {
         let directory = File::open("/").unwrap();
         let no_file = Mapping::shared(&directory, 0, 4096, ProtFlags::READ).unwrap_err();
         assert_eq!(no_file.raw_os_error(), Some(libc::ENODEV));
+    }
+
+    #[test]
+    fn what_would_raise_sigbus_is_not_populated() {
+        let memory = rustix::fs::memfd_create("too-short", MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&memory, 4096).unwrap();
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let mapping = Mapping::shared(&memory, 0, 8192, access).unwrap();
+        mapping.populate(0, 4096).unwrap();
+        let refused = mapping.populate(4096, 4096).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ENOMEM));
     }
 
     #[test]

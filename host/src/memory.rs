@@ -1,9 +1,12 @@
 //! The engine's host on Linux: memory in memfds, locks of parking_lot, the monotonic clock.
 //!
 //! Pool frames and slot table each live in a memfd of mode 0600, so that a later process can
-//! inherit them. Both are mapped in full but hold memory only if they were touched.
+//! inherit them. Both are mapped in full but hold memory only where they were populated. Nothing is
+//! touched before: if the system has no memory for a page of a memfd (`vm.overcommit_memory=2`, a
+//! limit), whoever touches it dies of SIGBUS, while populating it is refused.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -112,7 +115,7 @@ struct Memfd {
 }
 
 impl Memfd {
-    /// `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is touched
+    /// `len` (not 0) fresh bytes of zeros, without memory behind them yet. What is populated
     /// later stays locked in memory, if the system allows that.
     fn new(what: &'static str, len: u64) -> Result<Self, MemoryError> {
         Memfd::map(what, len).map_err(|source| MemoryError {
@@ -168,7 +171,7 @@ impl MemfdFrames {
         })
     }
 
-    /// Whether what is touched stays locked in memory.
+    /// Whether what is populated stays locked in memory.
     ///
     /// # Errors
     /// [`NotLocked`] if the system has refused that.
@@ -195,7 +198,11 @@ unsafe impl FrameMemory for MemfdFrames {
         self.memory
             .mapping
             .populate(index as usize * FRAME_SIZE, FRAME_SIZE)
-            .map_err(|_| NoMemory)
+            .map_err(|_| {
+                // Pages before the one that was refused.
+                self.release(index);
+                NoMemory
+            })
     }
 
     fn release(&self, index: u32) {
@@ -221,6 +228,8 @@ unsafe impl FrameMemory for MemfdFrames {
 pub struct MemfdSlots {
     memory: Memfd,
     pages: usize,
+    /// All of them are populated.
+    resident: bool,
 }
 
 impl MemfdSlots {
@@ -246,18 +255,34 @@ impl MemfdSlots {
         }
         // The mapping has the length of the table, so the count fits too.
         let pages = size / size_of::<AtomicU64>();
-        Ok(MemfdSlots { memory, pages })
+        Ok(MemfdSlots {
+            memory,
+            pages,
+            resident,
+        })
     }
 }
 
 // SAFETY: the mapping is made once, is private to `self`, lives as long, is aligned to a page
-// and holds `pages` words of zeros at first, which are valid atomics.
+// and holds `pages` words of zeros at first, which are valid atomics. What was populated stays: the
+// memfd neither shrinks nor gets holes.
 unsafe impl SlotMemory for MemfdSlots {
     fn slots(&self) -> &[AtomicU64] {
         // SAFETY: see above; all access to the bytes goes through these atomics.
         unsafe {
             std::slice::from_raw_parts(self.memory.mapping.base().as_ptr().cast(), self.pages)
         }
+    }
+
+    fn populate(&self, slots: Range<usize>) -> Result<(), NoMemory> {
+        if self.resident {
+            return Ok(());
+        }
+        let word = size_of::<AtomicU64>();
+        self.memory
+            .mapping
+            .populate(slots.start * word, slots.len() * word)
+            .map_err(|_| NoMemory)
     }
 }
 
@@ -296,11 +321,42 @@ mod tests {
         for resident in [false, true] {
             let slots = MemfdSlots::new("test slots", 100_000, resident).unwrap();
             assert_eq!(slots.slots().len(), 100_000);
+            slots.populate(0..100_000).unwrap();
             assert!(slots.slots().iter().all(|s| s.load(Ordering::Relaxed) == 0));
             slots.slots()[99_999].store(7, Ordering::Relaxed);
             assert_eq!(slots.slots()[99_999].load(Ordering::Relaxed), 7);
             assert_eq!(slots.memory.resident(), 800_000_u64.next_multiple_of(4096));
         }
+    }
+
+    #[test]
+    fn slots_hold_memory_once_they_are_populated() {
+        let slots = MemfdSlots::new("test slots", 100_000, false).unwrap();
+        assert_eq!(slots.memory.resident(), 0);
+        slots.populate(512..1024).unwrap();
+        assert_eq!(slots.memory.resident(), 4096);
+        // The last page of the table is not full.
+        slots.populate(99_840..100_000).unwrap();
+        assert_eq!(slots.memory.resident(), 2 * 4096);
+    }
+
+    /// A file that is too short for its mapping refuses as a system without memory does: what touches
+    /// it dies of SIGBUS.
+    #[test]
+    fn what_the_system_has_no_memory_for_is_refused() {
+        let slots = MemfdSlots::new("test slots", 2048, false).unwrap();
+        rustix::fs::ftruncate(&slots.memory.fd, 8192).unwrap();
+        let frames = MemfdFrames::new("test frames", 2).unwrap();
+        rustix::fs::ftruncate(&frames.memory.fd, FRAME_SIZE as u64 + 4096).unwrap();
+        assert_eq!(slots.populate(512..1024), Ok(()));
+        assert_eq!(slots.populate(1024..1536), Err(NoMemory));
+        assert_eq!(frames.populate(0, true), Ok(()));
+        assert_eq!(frames.populate(1, true), Err(NoMemory));
+        assert_eq!(
+            frames.memory.resident(),
+            FRAME_SIZE as u64,
+            "nothing is kept of a frame that is not all there"
+        );
     }
 
     #[test]

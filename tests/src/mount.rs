@@ -16,7 +16,7 @@ use rustix::fs::Advice;
 use crate::bed::Bed;
 use crate::cgroup::Cgroup;
 use crate::machine::mounts_under;
-use crate::outcome::{Outcome, try_signal};
+use crate::outcome::{Outcome, Running, try_signal};
 use compcache_test_support::wait_until;
 
 /// After this time a test is taken to hang in a request that is never answered.
@@ -221,6 +221,14 @@ impl MountBed {
             mounts_under(&self.point).is_empty()
         });
         self.mount(mode, options);
+    }
+
+    /// The daemon that runs.
+    ///
+    /// # Panics
+    /// If none does.
+    pub fn daemon(&mut self) -> &mut Running {
+        self.bed.daemon()
     }
 
     /// Process number of the daemon.

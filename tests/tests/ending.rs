@@ -114,6 +114,9 @@ fn reset_while_requests_are_in_flight() {
             .expect("the daemon's descriptors")
             .count()
     };
+    // Once it answers it has opened all that it keeps.
+    let (_, devices) = bed.status();
+    assert_eq!(devices.len(), 1);
     let before = descriptors(&mut bed);
     let node = bed.node(0);
     let path = node.to_str().expect("UTF-8").to_owned();
@@ -132,7 +135,7 @@ fn reset_while_requests_are_in_flight() {
                     "if=/dev/urandom".into(),
                     format!("of={path}"),
                     "oflag=direct".into(),
-                    "conv=notrunc".into(),
+                    "conv=notrunc,nocreat".into(),
                 ]),
                 _ => dd(&[
                     format!("if={path}"),

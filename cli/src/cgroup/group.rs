@@ -35,6 +35,8 @@ pub struct Usage {
     /// The most swap at any time; in version 1 a lower bound of it, made from the peaks of memory
     /// and of memory and swap together.
     pub swap_peak: Option<u64>,
+    /// What went to zswap, before compression.
+    pub zswapped: Option<u64>,
     /// Processes killed because the limit left no memory for them.
     pub oom_kills: u64,
 }
@@ -117,6 +119,7 @@ impl Group {
                     memory_peak,
                     swap: minus(self.number("memory.memsw.usage_in_bytes"), memory),
                     swap_peak: minus(self.number("memory.memsw.max_usage_in_bytes"), memory_peak),
+                    zswapped: None,
                     oom_kills: self.keyed("memory.oom_control", "oom_kill"),
                 }
             }
@@ -125,6 +128,7 @@ impl Group {
                 memory_peak: self.number("memory.peak"),
                 swap: self.number("memory.swap.current"),
                 swap_peak: self.number("memory.swap.peak"),
+                zswapped: self.pages("memory.stat", "zswpout"),
                 oom_kills: self.keyed("memory.events", "oom_kill"),
             },
         }
@@ -209,6 +213,12 @@ impl Group {
 
     fn number(&self, file: &str) -> Option<u64> {
         proc::number_in(&self.directory.join(file))
+    }
+
+    /// Bytes of the pages whose number is behind `key` in such a file; `None` if the kernel does not say.
+    fn pages(&self, file: &str, key: &str) -> Option<u64> {
+        let text = proc::read_or_empty(&self.directory.join(file));
+        Some(proc::value(&text, key)?.saturating_mul(4096))
     }
 
     /// The number behind `key` in a file of `key number` lines; 0 if there is none.
@@ -324,9 +334,26 @@ mod tests {
             memory_peak: Some(300),
             swap: Some(50),
             swap_peak: Some(400),
+            zswapped: None,
             oom_kills: 2,
         };
         assert_eq!(group.usage(), expected);
+    }
+
+    #[test]
+    fn usage_of_version_2_with_zswap() {
+        let (_root, group) = fake(
+            Version::V2,
+            &[
+                ("memory.swap.peak", "8192\n"),
+                ("memory.stat", "anon 1\nzswpin 7\nzswpout 3\nzswpwb 1\n"),
+            ],
+        );
+        let usage = group.usage();
+        assert_eq!(
+            (usage.swap_peak, usage.zswapped),
+            (Some(8192), Some(12_288))
+        );
     }
 
     #[test]

@@ -113,8 +113,9 @@ swap. Name none that is not of administrators.
 const DAEMON_SIGNALS: &str = "\
 SIGTERM, SIGINT, SIGHUP\tWrite out and unmount every mount (one in use is taken out of the tree all the \
 same, and the log says so), swap off every device, which brings its pages back into memory, reset \
-all, exit. If dirty pages cannot be written, or swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other swap, \
-then send the signal again. Only with --force does it exit at the second signal anyway, and the \
+all, exit. If dirty pages cannot be written, or swapped pages do not fit, the daemon stays and says so in its log: see that \
+the sources of mounts can be written, and send the signal again; for swapped pages stop programs or add other \
+swap: it tries again by itself. Only with --force does it exit at the second signal anyway, and the \
 pages are lost.";
 
 const DAEMON_EXIT: &str = "\
@@ -186,7 +187,8 @@ counters since it was mounted: hits, misses, refaults, admitted, bypassed, evict
 written_back (pages), write_errors, corrupt, invalidated (files that changed on SOURCE).
 
 devices\tAn array of objects, one a device, in the order of their numbers: number, driver (\"kernel\" \
-or \"user\"), state (\"new\" or \"ready\"), node, block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
+or \"user\"), state (\"new\" or \"ready\"), node, error (null, or why a device that is ready does not \
+work), block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
 memory of freed swap slots is freed), swap (null, or an object with priority, used_bytes, \
 size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, recompress, \
 recompress_after (seconds), recompress_cpu (per cent), stats.
@@ -215,6 +217,9 @@ all swap is used. A smaller --size therefore takes less memory, and more time.
 The swap device is the kernel driver's if that is loaded or can be, otherwise one in userspace; \
 see --driver. Either way a daemon, started if none is running, holds it for as long as the command runs.
 
+If zswap is on (/sys/module/zswap/parameters/enabled) it compresses pages first, and the device gets only what \
+zswap rejects or writes back; a warning says so.
+
 If compcache is killed by SIGKILL, the swap device goes and the command stays with its limit alone: \
 the kernel may then kill it for lack of memory.";
 
@@ -226,7 +231,12 @@ daemon if none is running, which exits when its last device was swapped off. com
 driver is used, and why. A device that is given by name is the kernel driver's if that has one of this number.
 
 swap on initialises the device if necessary. swap off brings all pages back into memory. If they do not \
-fit, the device stays in use: stop programs or add other swap, then try again.";
+fit, the device stays in use: stop programs or add other swap, then try again. A device in userspace that was \
+swapped on by swap on, and off by swapoff(8), is reset as by swap off.
+
+With vm.overcommit_memory=2 (sysctl(8)) the memory of a device in userspace counts towards CommitLimit of \
+/proc/meminfo. Once that is used up, writes to the device fail, although memory is free, and the kernel \
+keeps the pages. swap on and compcache status warn of that setting and say what is left.";
 
 pub(super) const EXTRA: &[Extra] = &[
     Extra {

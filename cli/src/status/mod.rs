@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use compcache_device::DeviceStatus;
 use compcache_device::kernel::KernelDevice;
 use compcache_device::status::Driver;
+use compcache_host::zswap::ZswapOn;
 use compcached::ClientError;
 use compcached::mounts::paths;
 use compcached::protocol::{DaemonStatus, Request, Response};
@@ -16,7 +17,7 @@ use compcached::types::{DriverChoice, MountStatus};
 use serde::Serialize;
 
 use crate::device_name;
-use crate::env::{Places, print};
+use crate::env::{Places, print, warn};
 use crate::error::CliError;
 
 /// What to try, shown by `--help` and in the man page.
@@ -92,6 +93,10 @@ pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
     if args.json {
         print_json(&report)?;
     } else if error.is_none() {
+        if report.daemon.is_none() && !report.devices.is_empty() {
+            // The daemon's warnings name it otherwise.
+            warn("compcache", ZswapOn::now().as_slice());
+        }
         let text = match (&what, report.mounts.as_slice()) {
             (What::Mount(_), [mount]) => mounts::details(mount),
             _ => table::format(&report, args.verbose),
@@ -326,6 +331,7 @@ pub(super) mod tests {
             "driver",
             "state",
             "node",
+            "error",
             "block_device",
             "swap",
             "disksize",

@@ -53,6 +53,9 @@ pub(super) fn format(report: &Report, verbose: bool) -> String {
             let _ = writeln!(out, "warning: {warning}");
         }
     }
+    for error in devices.iter().filter_map(|device| device.error.as_ref()) {
+        let _ = writeln!(out, "error: {error}");
+    }
     // Those that were not touched yet have nothing to show.
     let shown: Vec<_> = devices
         .iter()
@@ -200,10 +203,12 @@ NAME            BLOCK       CODEC  SIZE  DATA  COMPR  TOTAL  RATIO  SWAP  PRIO
     #[test]
     fn details_and_warnings() {
         let mut report = with(vec![device_status(0)]);
+        report.devices[0].error = Some("it is not served".into());
         let daemon = report.daemon.as_mut().unwrap();
         daemon.warnings.push("mlockall was refused".into());
         let text = format(&report, true);
-        assert!(text.contains("\nwarning: mlockall was refused\n"), "{text}");
+        let above = "\nwarning: mlockall was refused\nerror: it is not served\n\nNAME";
+        assert!(text.contains(above), "{text}");
         assert!(
             text.contains("\n/dev/ramzswap0\nDiskSize:\t 1048576 kB\n"),
             "{text}"

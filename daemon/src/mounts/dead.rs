@@ -1,12 +1,12 @@
 //! Mounts whose daemon is gone: every access gives "Transport endpoint is not connected".
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use compcache_host::mountinfo;
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 /// The type by which the kernel's mount table shows mounts of compcache.
@@ -62,10 +62,17 @@ pub fn is_mounted(path: &Path) -> io::Result<bool> {
     Ok(top.is_some_and(|mount| mount.fstype == KIND.as_bytes()))
 }
 
+/// Whether a mount of compcache is at `path` that has lost its server. Asks no other file system.
+#[must_use]
+pub fn is_left(path: &Path) -> bool {
+    is_mounted(path).unwrap_or(false) && is_dead(path)
+}
+
 /// Whether the file system at `path` has lost its server.
 #[must_use]
 pub fn is_dead(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|e| e.raw_os_error() == Some(libc::ENOTCONN))
+    // The kernel may answer for attributes from what it has cached, but not for this.
+    rustix::fs::statfs(path).is_err_and(|errno| errno == Errno::NOTCONN)
 }
 
 /// Where a user's mounts of compcache are; root's are of everybody.

@@ -38,6 +38,18 @@ pub struct Mounts {
     arrived: Condvar,
     /// Told when one is over.
     ended: Arc<OnceLock<Listener>>,
+    /// Those whose connection was aborted, and that may still be in the tree.
+    aborted: Mutex<Vec<Aborted>>,
+}
+
+/// A mount whose connection to the kernel was aborted, and that is still in the tree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{}: its FUSE connection was aborted (/sys/fs/fuse/connections): every access fails, and files \
+     of a --ram mount are lost; unmount it (umount -l), and mount it again", .path.display()
+)]
+pub struct Aborted {
+    path: PathBuf,
 }
 
 /// Gives the bytes that the swap devices take now. May wait for a device that comes or goes.
@@ -98,6 +110,7 @@ impl Mounts {
             table: Mutex::default(),
             arrived: Condvar::new(),
             ended: Arc::default(),
+            aborted: Mutex::default(),
         })
     }
 
@@ -128,6 +141,14 @@ impl Mounts {
             .iter()
             .map(|entry| entry.mounted.status())
             .collect()
+    }
+
+    /// The mounts whose connection was aborted, and that nobody has taken away since.
+    #[must_use]
+    pub fn aborted(&self) -> Vec<Aborted> {
+        let mut aborted = self.aborted.lock();
+        aborted.retain(|mount| dead::is_left(&mount.path));
+        aborted.clone()
     }
 
     /// Makes a mount.
@@ -219,7 +240,14 @@ impl Mounts {
                 continue;
             }
             let path = entry.path.display();
-            tracing::info!("{path}: unmounted by somebody else");
+            if dead::is_left(&entry.path) {
+                let path = entry.path.clone();
+                let aborted = Aborted { path };
+                tracing::error!("{aborted}");
+                self.aborted.lock().push(aborted);
+            } else {
+                tracing::info!("{path}: unmounted by somebody else");
+            }
             if let Err(e) = entry.mounted.sync() {
                 tracing::error!("{path}: what was written last is lost: {e}");
             }

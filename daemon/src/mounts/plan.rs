@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use compcache_engine::CodecSpec;
 use compcache_files::{Limits, MountOptions, WritePolicy};
+use compcache_host::overcommit::StrictOvercommit;
 
 use crate::protocol::{ErrorCode, MountSpec, Refusal};
 use crate::size::{Size, human};
@@ -41,6 +42,8 @@ pub struct Environment {
     pub root: bool,
     /// Whether users may open their mounts to others.
     pub user_allow_other: bool,
+    /// Whether the kernel refuses memory although some is free.
+    pub overcommit: Option<StrictOvercommit>,
 }
 
 impl Environment {
@@ -51,6 +54,7 @@ impl Environment {
             memory: super::memory::available(),
             root: rustix::process::geteuid().is_root(),
             user_allow_other: fs::read_to_string(FUSE_CONF).is_ok_and(|text| allows_other(&text)),
+            overcommit: StrictOvercommit::now(),
         }
     }
 }
@@ -75,7 +79,8 @@ pub fn options(
             FLAGS.join(", ")
         )));
     }
-    let mut warnings = Vec::new();
+    let strict = environment.overcommit.map(|strict| strict.to_string());
+    let mut warnings: Vec<_> = strict.into_iter().collect();
     if limits.cache > environment.memory {
         warnings.push(format!(
             "the cache may take {}, more than the {} of memory that this daemon can have",
@@ -211,6 +216,7 @@ mod tests {
         memory: 4 * GIB,
         root: true,
         user_allow_other: false,
+        overcommit: None,
     };
 
     fn directory() -> MountSpec {
@@ -296,6 +302,15 @@ mod tests {
         };
         let (_, warnings) = options(&spec, ROOT).unwrap();
         assert!(warnings[0].contains("8G") && warnings[0].contains("4G"));
+        let strict = Environment {
+            overcommit: Some(StrictOvercommit { left: 5 << 20 }),
+            ..ROOT
+        };
+        let (_, warnings) = options(&directory(), strict).unwrap();
+        assert!(
+            matches!(&warnings[..], [one] if one.contains("5120 kB")),
+            "{warnings:?}"
+        );
     }
 
     #[test]

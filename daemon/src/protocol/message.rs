@@ -167,7 +167,8 @@ pub struct DaemonStatus {
     pub kernel_lease: Option<KernelLease>,
     /// Seconds since it started.
     pub uptime_seconds: u64,
-    /// What it could not set up at its start, one sentence each.
+    /// What it could not set up at its start, and what is not as it should be on this machine now, one
+    /// sentence each.
     pub warnings: Vec<String>,
 }
 

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod admission;
 mod connection;
+mod retry;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,6 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_host::Background;
+use compcache_host::overcommit::StrictOvercommit;
+use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
@@ -21,6 +24,7 @@ use crate::protocol::{DaemonStatus, KernelLease, Refusal, Response};
 use crate::registry::Registry;
 use access::{Access, Peer};
 use admission::Admission;
+use retry::Retry;
 
 /// Stack of a connection's thread in bytes: requests are small, and threads may be many.
 const STACK: usize = 512 << 10;
@@ -58,10 +62,10 @@ pub struct Server {
     options: Options,
 }
 
-/// Tells a server to end.
-#[derive(Clone, Debug)]
+/// Tells a server what happens outside of it.
+#[derive(Clone)]
 pub struct Handle {
-    events: Sender<Event>,
+    shared: Arc<Shared>,
 }
 
 /// How a server ended.
@@ -101,6 +105,10 @@ enum Event {
     Disconnected,
     /// Somebody else has unmounted a mount.
     Unmounted,
+    /// A swap area was added or has gone.
+    SwapsChanged,
+    /// It is time for another try to end.
+    Retry,
     /// A signal came.
     Terminate { why: String },
     /// A client requested a shutdown.
@@ -151,11 +159,11 @@ impl Server {
         }
     }
 
-    /// A handle by which another thread ends this server.
+    /// A handle by which another thread tells this server something.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
-            events: self.shared.events.clone(),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -180,6 +188,8 @@ impl Server {
     /// Waits for events until one of them is the last.
     fn run_event_loop(&self) -> Outcome {
         let mut asked_before = false;
+        // While an end that a signal asked for is put off.
+        let mut retry = None;
         // Those that ended before this server could be told.
         self.shared.mounts.forget_ended();
         let mut event = self.first_event();
@@ -188,7 +198,15 @@ impl Server {
                 self.shared.mounts.forget_ended();
             }
             match event {
-                Event::Disconnected | Event::Unmounted => {
+                Event::SwapsChanged | Event::Retry if retry.is_some() => {
+                    match self.close(true) {
+                        Ok(_) => return Outcome::Clean,
+                        Err(Stays { refusal, .. }) => tracing::debug!("{refusal}"),
+                    }
+                    let begun = matches!(event, Event::SwapsChanged).then(Retry::begin);
+                    retry = begun.or(retry.map(Retry::next));
+                }
+                Event::Disconnected | Event::Unmounted | Event::SwapsChanged | Event::Retry => {
                     if self.options.exit_when_idle && self.shared.end_if_idle() {
                         tracing::info!("nothing is in use and no client connected: exiting");
                         return Outcome::Clean;
@@ -198,11 +216,16 @@ impl Server {
                     tracing::info!("{why}: unmounting, and swapping devices off");
                     match self.close(true) {
                         Ok(_) => return Outcome::Clean,
-                        Err(_) if asked_before && self.options.force => {
+                        Err(stays) if asked_before && self.options.force => {
+                            stays.log();
                             tracing::error!("exiting anyway (--force): pages are lost");
                             return Outcome::Forced;
                         }
-                        Err(_) => self.explain_stay(asked_before),
+                        Err(stays) => {
+                            stays.log();
+                            self.explain_stay(asked_before);
+                            retry = stays.by_devices.then(Retry::begin);
+                        }
                     }
                     asked_before = true;
                 }
@@ -212,12 +235,17 @@ impl Server {
                     );
                     let (response, outcome) = match self.close(force) {
                         Ok(warnings) => (Response::Done { warnings }, Some(Outcome::Clean)),
-                        Err(refusal) if force => {
+                        Err(stays) if force => {
+                            stays.log();
+                            let refusal = stays.refusal;
                             tracing::error!("exiting anyway (force): pages are lost");
                             let warnings = vec![format!("pages were lost: {refusal}")];
                             (Response::Done { warnings }, Some(Outcome::Forced))
                         }
-                        Err(refusal) => (Response::Error(refusal), None),
+                        Err(stays) => {
+                            stays.log();
+                            (Response::Error(stays.refusal), None)
+                        }
                     };
                     let (sent, wait) = channel();
                     // If the client is gone by now, nothing is to be sent or waited for.
@@ -232,31 +260,50 @@ impl Server {
                     }
                 }
             }
-            event = self.next_event();
+            event = self.next_event(retry);
         }
     }
 
     fn first_event(&self) -> Event {
         if !self.options.exit_when_idle {
-            return self.next_event();
+            return self.next_event(None);
         }
-        match self.events.recv_timeout(FIRST_CLIENT) {
-            Ok(event) => event,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Event::Disconnected,
+        let until = Instant::now() + FIRST_CLIENT;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                // What others do with swap does not end the wait.
+                Ok(Event::SwapsChanged) => {}
+                Ok(event) => return event,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    return Event::Disconnected;
+                }
+            }
         }
     }
 
     /// The next event. While it waits, it gives back a device whose lease ended when its pages
-    /// did not fit back; that is an event too, since the server may be idle then.
-    fn next_event(&self) -> Event {
+    /// did not fit back; that is an event too, since the server may be idle then. So is the time of a
+    /// `retry`.
+    fn next_event(&self, retry: Option<Retry>) -> Event {
         let gone = || Event::Terminate {
             why: "nobody can reach this server".into(),
         };
         let Shared { own, kernel, .. } = &*self.shared;
-        while own.has_orphan() || kernel.has_orphan() {
-            match self.events.recv_timeout(ORPHAN_RETRY) {
+        loop {
+            let orphan = own.has_orphan() || kernel.has_orphan();
+            let left = retry.map(Retry::left);
+            let wait = match left.into_iter().chain(orphan.then_some(ORPHAN_RETRY)).min() {
+                Some(wait) => self.events.recv_timeout(wait),
+                None => self.events.recv().map_err(RecvTimeoutError::from),
+            };
+            match wait {
                 Ok(event) => return event,
                 Err(RecvTimeoutError::Disconnected) => return gone(),
+                // An end takes the leased devices down, too.
+                Err(RecvTimeoutError::Timeout) if retry.is_some_and(Retry::is_due) => {
+                    return Event::Retry;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let done = own.retire_orphan().and(kernel.retire_orphan());
                     match done {
@@ -266,12 +313,11 @@ impl Server {
                 }
             }
         }
-        self.events.recv().unwrap_or_else(|_| gone())
     }
 
     /// Takes every mount down, then every device. With `lazy`, mounts in use are written out and
     /// taken out of the tree; what is returned names them.
-    fn close(&self, lazy: bool) -> Result<Vec<String>, Refusal> {
+    fn close(&self, lazy: bool) -> Result<Vec<String>, Stays> {
         let Shared {
             mounts,
             own,
@@ -286,7 +332,8 @@ impl Server {
             tracing::warn!("{warning}");
         }
         // With a mount that stays the daemon stays, and its swap with it.
-        if failed.is_empty() {
+        let by_devices = failed.is_empty();
+        if by_devices {
             failed.extend(kernel.close().err());
             let devices = own.registry().close().err().unwrap_or_default();
             failed.extend(devices.into_iter().map(|(_, refusal)| refusal));
@@ -294,10 +341,14 @@ impl Server {
                 mounts.reopen();
             }
         }
-        for refusal in &failed {
-            tracing::error!("{refusal}");
-        }
-        Refusal::join(failed).map_or(Ok(warnings), Err)
+        let messages = failed.iter().map(Refusal::to_string).collect();
+        Refusal::join(failed).map_or(Ok(warnings), |refusal| {
+            Err(Stays {
+                refusal,
+                messages,
+                by_devices,
+            })
+        })
     }
 
     fn explain_stay(&self, asked_before: bool) {
@@ -307,8 +358,8 @@ impl Server {
         };
         tracing::error!(
             "staying, because data of running programs would be lost: for mounts, see that their \
-             sources can be written; for swap devices, stop programs or add other swap; then send \
-             the signal again{force}"
+             sources can be written, then send the signal again; for swap devices, stop programs or \
+             add other swap: this daemon tries again by itself{force}"
         );
     }
 }
@@ -318,9 +369,34 @@ impl Handle {
     /// off; `why` goes to the log.
     pub fn terminate(&self, why: &str) {
         // A server that is gone needs no end.
-        let _ = self.events.send(Event::Terminate {
+        let _ = self.shared.events.send(Event::Terminate {
             why: why.to_owned(),
         });
+    }
+
+    /// A swap area was added to the kernel's table or has gone from it. Waits for those who are
+    /// changing a device.
+    pub fn swaps_changed(&self) {
+        self.shared.own.give_back();
+        self.shared.kernel.give_back();
+        let _ = self.shared.events.send(Event::SwapsChanged);
+    }
+}
+
+/// Why the server stays.
+struct Stays {
+    /// All refusals as one.
+    refusal: Refusal,
+    messages: Vec<String>,
+    /// Only swap devices are in the way.
+    by_devices: bool,
+}
+
+impl Stays {
+    fn log(&self) {
+        for message in &self.messages {
+            tracing::error!("{message}");
+        }
     }
 }
 
@@ -336,8 +412,19 @@ impl Shared {
                 holders: self.kernel.count(),
             }),
             uptime_seconds: self.started.elapsed().as_secs(),
-            warnings: self.warnings.clone(),
+            warnings: self.warnings(),
         }
+    }
+
+    /// What a user should know: what was so at the start, and what is so now.
+    fn warnings(&self) -> Vec<String> {
+        let now = StrictOvercommit::now().map(|strict| strict.to_string());
+        let aborted = self.mounts.aborted();
+        let aborted = aborted.iter().map(ToString::to_string);
+        let zswap = ZswapOn::now().filter(|_| self.own.registry().any_ready());
+        let zswap = zswap.map(|zswap| zswap.to_string());
+        let start = self.warnings.iter().cloned();
+        start.chain(now).chain(zswap).chain(aborted).collect()
     }
 
     /// Ends this server for new connections if there is no connection, no mount and no device.

@@ -152,6 +152,7 @@ impl DeviceBackend for Fake {
                 .ready
                 .then(|| PathBuf::from(format!("/dev/loop{}", self.number))),
             transport: m.ready.then(|| "fake".to_owned()),
+            error: None,
             dead_slots: None,
             swap: m.swap.map(|priority| SwapUse {
                 priority,

@@ -559,6 +559,79 @@ fn a_second_signal_is_fine_once_pages_fit_back() {
 }
 
 #[test]
+fn an_end_that_was_put_off_comes_once_pages_fit_back() {
+    for swaps_change in [false, true] {
+        let server = start(2);
+        let mut client = server.client();
+        client.request(&swap_on(Some(0))).unwrap();
+        server.devices[0].set(|m| m.fail_swap_off = true);
+        server.handle.terminate("a signal");
+        // Answered after the signal was dealt with.
+        refused(&mut client, Request::Shutdown { force: false });
+        server.devices[0].set(|m| m.fail_swap_off = false);
+        if swaps_change {
+            server.handle.swaps_changed();
+        }
+        assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+        assert!(!server.devices[0].model().ready);
+    }
+}
+
+#[test]
+fn a_device_that_others_swap_off_is_given_back() {
+    let server = start(3);
+    let mut client = server.client();
+    client.request(&swap_on(Some(0))).unwrap();
+    client.request(&swap_on(Some(1))).unwrap();
+    client.request(&init(2)).unwrap();
+    // One by swapoff(8); the last one was swapped on and off by others alone.
+    server.devices[0].set(|m| m.swap = None);
+    server.handle.swaps_changed();
+    let ready = |n: usize| server.devices[n].model().ready;
+    assert_eq!([0, 1, 2].map(ready), [false, true, true]);
+    client.request(&swap_on(None)).unwrap();
+    assert!(
+        server.devices[0].model().swap.is_some(),
+        "its number is free"
+    );
+    // What was reset is another's: only who swaps it on here lets it be reset.
+    server.devices[1].set(|m| m.swap = None);
+    done(&mut client, Request::Reset { device: 1 });
+    client.request(&init(1)).unwrap();
+    server.handle.swaps_changed();
+    assert!(ready(1));
+    assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn a_leased_device_that_others_swap_off_is_nobodys_any_more() {
+    let server = start(1);
+    let (mut holder, mut client) = (server.client(), server.client());
+    holder.request(&lease()).unwrap();
+    server.devices[0].set(|m| m.swap = None);
+    server.handle.swaps_changed();
+    assert!(!server.devices[0].model().ready);
+    assert_eq!(status(&mut client).0.leases, 1, "it goes on without");
+    client.request(&swap_on(None)).unwrap();
+    done(&mut holder, Request::Release);
+    assert!(server.devices[0].model().swap.is_some(), "another's now");
+    assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn an_idle_daemon_exits_after_others_have_swapped_off() {
+    let server = start_with(1, |options| options.exit_when_idle = true);
+    // It waits for its first client, whatever others do with swap.
+    server.handle.swaps_changed();
+    let mut client = server.client();
+    client.request(&swap_on(None)).unwrap();
+    drop(client);
+    server.devices[0].set(|m| m.swap = None);
+    server.handle.swaps_changed();
+    assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
+}
+
+#[test]
 fn nothing_is_changed_while_shutting_down() {
     let server = start(2);
     let mut client = server.client();

@@ -16,6 +16,7 @@ struct Kernel {
     refuse: AtomicBool,
     busy: AtomicBool,
     leftover: AtomicBool,
+    aborted: AtomicBool,
     served: Mutex<Option<Arc<dyn Disk>>>,
 }
 
@@ -49,6 +50,10 @@ impl Attachment for FakeAttachment {
     fn warnings(&self) -> &[Warning] {
         const FAKE: &[Warning] = &[Warning::SlotTableNotResident { bytes: 1 << 20 }];
         FAKE
+    }
+
+    fn is_served(&self) -> bool {
+        !self.0.aborted.load(Ordering::Relaxed)
     }
 
     fn detach(&mut self) -> Result<(), DetachError> {
@@ -427,4 +432,22 @@ fn what_is_not_initialised_cannot_be_swapped_on() {
         .swap_off(&|_: &Path| panic!("it is not swapped on"))
         .unwrap();
     device.reset().unwrap();
+}
+
+#[test]
+fn a_device_that_is_not_served_any_more_says_so() {
+    let fixture = fixture();
+    let (device, kernel) = (&fixture.device, &fixture.kernel);
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.init().unwrap();
+    assert_eq!(device.status().error, None);
+    kernel.aborted.store(true, Ordering::Relaxed);
+    let error = device.status().error.expect("an error");
+    assert!(
+        error.contains("ramzswap3 is not served any more"),
+        "{error}"
+    );
+    assert_eq!(device.swap_on(None).unwrap_err().errno(), libc::EIO);
+    device.reset().unwrap();
+    assert_eq!(device.status().error, None);
 }

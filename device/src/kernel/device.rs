@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use compcache_engine::{CodecSpec, PAGE_SIZE};
+use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 use super::attributes::{
@@ -125,7 +126,8 @@ impl KernelDevice {
             return Err(self.already("initialise it anew"));
         }
         let set = self.set_so_far();
-        let (resolved, warnings) = self.resolve(&Params::default().with(&set)?)?;
+        let (resolved, mut warnings) = self.resolve(&Params::default().with(&set)?)?;
+        warnings.extend(ZswapOn::now().map(Warning::from));
         let mut settings = Vec::new();
         if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
             settings.push(Setting::new(MEM_LIMIT, memlimit));
@@ -253,6 +255,7 @@ impl KernelDevice {
             node: self.node(),
             block_device: ready.then(|| self.node()),
             transport: ready.then(|| "kernel".to_owned()),
+            error: None,
             dead_slots: ready.then(|| self.freeing()),
             swap: self.swap_use().filter(|_| ready),
             disksize: self.read_number(DISKSIZE),

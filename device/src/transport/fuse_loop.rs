@@ -168,6 +168,10 @@ impl Attachment for Attached {
         &self.warnings
     }
 
+    fn is_served(&self) -> bool {
+        self.server.is_serving()
+    }
+
     fn detach(&mut self) -> Result<(), DetachError> {
         let detached = match self.device.as_mut().map_or(Ok(()), LoopDevice::detach) {
             Err(DetachError::Busy) => return Err(DetachError::Busy),

@@ -32,6 +32,10 @@ pub trait Attachment: Send + Sync {
     /// What the user should know of it.
     fn warnings(&self) -> &[Warning];
 
+    /// Whether requests are still answered. Once they are not, they never will be: the connection to
+    /// the kernel was aborted, or every thread that serves it has ended.
+    fn is_served(&self) -> bool;
+
     /// Takes the block device away: requests in flight are finished, later ones fail, and
     /// threads, mounts and memory are given back. Call it once; after [`DetachError::Busy`]
     /// it may be called again.

@@ -123,9 +123,15 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         !self.lock().full
     }
 
+    /// The slot of a page, made if there is none; `None` if there is no room for it.
+    fn find_or_make(&self, guarded: &mut Guarded, file: FileId, index: u64) -> Option<u32> {
+        let populate = |slot| self.store.populate_slot(slot);
+        guarded.index.find_or_make(file, index, populate)
+    }
+
     /// Leaves a shadow of a page that is not held.
     fn remember(&self, guarded: &mut Guarded, file: FileId, index: u64) {
-        let Some(slot) = guarded.index.find_or_make(file, index) else {
+        let Some(slot) = self.find_or_make(guarded, file, index) else {
             return;
         };
         if matches!(guarded.index.list_of(slot), List::None | List::Shadows) {
@@ -172,7 +178,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             self.remember(&mut guarded, file, index);
             return Inserted::Incompressible;
         }
-        let Some(slot) = guarded.index.find_or_make(file, index) else {
+        let Some(slot) = self.find_or_make(&mut guarded, file, index) else {
             return Inserted::Bypassed;
         };
         let to = match guarded.index.list_of(slot) {
@@ -247,10 +253,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     ) -> Result<(), NoRoom> {
         let compressed = self.store.compress_page(worker, page);
         let mut guarded = self.lock();
-        let slot = match guarded.index.find_or_make(file, index) {
+        let slot = match self.find_or_make(&mut guarded, file, index) {
             Some(slot) => slot,
             None if self.free_a_block(&mut guarded) => {
-                guarded.index.find_or_make(file, index).ok_or(NoRoom)?
+                self.find_or_make(&mut guarded, file, index).ok_or(NoRoom)?
             }
             None => return Err(NoRoom),
         };

@@ -75,15 +75,21 @@ impl Index {
         (list != List::None).then_some((block * SLOTS + at, list))
     }
 
-    /// The slot of a page, made if there is none; `None` if there is no room for it.
-    pub(super) fn find_or_make(&mut self, file: FileId, page: u64) -> Option<u32> {
+    /// The slot of a page, made if there is none; `None` if there is no room for it. `populate` makes
+    /// the memory of a slot and its block's ready, and returns whether there is some.
+    pub(super) fn find_or_make(
+        &mut self,
+        file: FileId,
+        page: u64,
+        populate: impl FnOnce(u32) -> bool,
+    ) -> Option<u32> {
         let (key, at) = (page / 8, (page % 8) as u32);
         let tree = &mut self.files.get_mut(file.0).tree;
         if let Some(block) = tree.get(&self.nodes, key) {
             return Some(block * SLOTS + at);
         }
         let block = self.blocks.allocate()?;
-        if tree.insert(&mut self.nodes, key, block).is_err() {
+        if !populate(block * SLOTS) || tree.insert(&mut self.nodes, key, block).is_err() {
             self.blocks.free(block);
             return None;
         }

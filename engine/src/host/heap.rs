@@ -1,6 +1,7 @@
 //! A host made of the process heap: for tests, fuzzing and tools.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -87,20 +88,39 @@ unsafe impl FrameMemory for HeapFrames {
 
 /// Slots on the heap.
 #[derive(Debug)]
-pub struct HeapSlots(Vec<AtomicU64>);
+pub struct HeapSlots {
+    slots: Vec<AtomicU64>,
+    fail: AtomicBool,
+}
 
 impl HeapSlots {
     /// `pages` empty slots.
     #[must_use]
     pub fn new(pages: usize) -> Self {
-        HeapSlots((0..pages).map(|_| AtomicU64::new(0)).collect())
+        HeapSlots {
+            slots: (0..pages).map(|_| AtomicU64::new(0)).collect(),
+            fail: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes every later `populate` fail (or work again), as a system without memory would.
+    pub fn set_failing(&self, fail: bool) {
+        self.fail.store(fail, Ordering::Relaxed);
     }
 }
 
 // SAFETY: the vector is never resized, and is private.
 unsafe impl SlotMemory for HeapSlots {
     fn slots(&self) -> &[AtomicU64] {
-        &self.0
+        &self.slots
+    }
+
+    fn populate(&self, _slots: Range<usize>) -> Result<(), NoMemory> {
+        if self.fail.load(Ordering::Relaxed) {
+            Err(NoMemory)
+        } else {
+            Ok(())
+        }
     }
 }
 

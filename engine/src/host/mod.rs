@@ -5,6 +5,7 @@ pub mod heap;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod testing;
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
@@ -85,8 +86,21 @@ pub unsafe trait FrameMemory: Send + Sync {
 /// Memory for a slot table: one 64-bit word a page, zero at first.
 ///
 /// # Safety
-/// `slots()` returns the same slice every time, and nothing but the engine writes to it.
+/// - `slots()` returns the same slice every time, and nothing but the engine writes to it.
+/// - Slots that [`SlotMemory::populate`] has been asked for, and has not refused, can be read and
+///   written from then on.
 pub unsafe trait SlotMemory: Send + Sync {
-    /// The slots, one a page.
+    /// The slots, one a page. None is touched before it was populated.
     fn slots(&self) -> &[AtomicU64];
+
+    /// Makes these slots, all of which there are, resident: touching them then never fails. Called
+    /// once or more for a part of the table before anything is written there. Memory that is always
+    /// there needs nothing.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if the system refuses; the slots must then not be touched.
+    fn populate(&self, slots: Range<usize>) -> Result<(), NoMemory> {
+        let _ = slots;
+        Ok(())
+    }
 }

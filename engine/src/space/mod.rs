@@ -3,4 +3,4 @@
 pub mod radix;
 mod table;
 
-pub use table::Table;
+pub use table::{NoSlot, Table};

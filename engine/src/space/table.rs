@@ -10,8 +10,20 @@ use crate::host::SlotMemory;
 /// Slots to one page of the table's own memory.
 const SLOTS_PER_PAGE: usize = 512;
 
+/// Why a page has no slot to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSlot {
+    /// The page is past the end.
+    #[error("past the end of the table")]
+    OutOfRange,
+    /// There is no memory for the slots of this page and its neighbours.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
+}
+
 /// A dense table of slots, with a note of which of its own pages were ever written, so that
-/// a discard or a read of a large empty range touches no memory.
+/// a discard or a read of a large empty range touches no memory, and a page is populated before
+/// it is touched at all.
 #[derive(Debug)]
 pub struct Table<S> {
     memory: S,
@@ -54,18 +66,39 @@ impl<S: SlotMemory> Table<S> {
         }
     }
 
-    /// The slot of a page to write, or `None` past the end.
+    /// The slot of a page to write. Once it was given, it is given again.
+    ///
+    /// # Errors
+    /// [`NoSlot`].
     #[inline]
-    pub fn get_to_write(&self, index: u64) -> Option<&AtomicU64> {
-        let index = usize::try_from(index).ok()?;
-        let slot = self.memory.slots().get(index)?;
+    pub fn get_to_write(&self, index: u64) -> Result<&AtomicU64, NoSlot> {
+        let index = usize::try_from(index).map_err(|_| NoSlot::OutOfRange)?;
+        let slots = self.memory.slots();
+        let slot = slots.get(index).ok_or(NoSlot::OutOfRange)?;
         let page = index / SLOTS_PER_PAGE;
-        let bit = 1 << (page % 64);
-        let word = self.written.get(page / 64)?;
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::AcqRel);
+        let word = self.written.get(page / 64).ok_or(NoSlot::OutOfRange)?;
+        // Acquire: whoever sees the bit may touch what the one who set it has populated.
+        if word.load(Ordering::Acquire) >> (page % 64) & 1 == 0 {
+            self.begin_page(page, word)?;
         }
-        Some(slot)
+        Ok(slot)
+    }
+
+    /// Populates a page of the table, whose note lies in `word`, and notes that it is written. Two
+    /// may do so at once.
+    #[cold]
+    fn begin_page(&self, page: usize, word: &AtomicU64) -> Result<(), NoMemory> {
+        let first = page * SLOTS_PER_PAGE;
+        let past = (first + SLOTS_PER_PAGE).min(self.memory.slots().len());
+        self.memory.populate(first..past)?;
+        word.fetch_or(1 << (page % 64), Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// The memory of the slots, for tests that make it fail.
+    #[cfg(all(test, feature = "std"))]
+    pub(crate) fn memory(&self) -> &S {
+        &self.memory
     }
 
     /// The next pages, from `from` on, whose slots may hold something: those whose slots share
@@ -116,9 +149,11 @@ mod tests {
         let table = Table::try_new(HeapSlots::new(100_000)).unwrap();
         assert_eq!(table.written_in(0..u64::MAX).count(), 0);
         assert!(table.get(5).is_none());
-        assert!(table.get_to_write(5).is_some());
-        assert!(table.get_to_write(99_999).is_some());
-        assert!(table.get_to_write(100_000).is_none());
+        assert!(table.get_to_write(5).is_ok());
+        assert!(table.get_to_write(99_999).is_ok());
+        for past in [100_000, u64::MAX] {
+            assert_eq!(table.get_to_write(past).unwrap_err(), NoSlot::OutOfRange);
+        }
         assert!(table.get(6).is_some(), "its neighbours share the page");
         // The last page of the table holds 100_000 - 195 * 512 = 160 slots.
         assert_eq!(table.written_in(0..u64::MAX).count(), 512 + 160);
@@ -128,11 +163,27 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_populated_was_never_written() {
+        let table = Table::try_new(HeapSlots::new(100_000)).unwrap();
+        assert!(table.get_to_write(5).is_ok());
+        table.memory().set_failing(true);
+        assert_eq!(
+            table.get_to_write(512).unwrap_err(),
+            NoSlot::NoMemory(NoMemory)
+        );
+        assert!(table.get(512).is_none());
+        assert_eq!(table.next_written(0), Some(0..512));
+        assert!(table.get_to_write(6).is_ok(), "its page is there");
+        table.memory().set_failing(false);
+        assert!(table.get_to_write(512).is_ok());
+    }
+
+    #[test]
     fn the_next_written_part_is_found() {
         let table = Table::try_new(HeapSlots::new(100_000)).unwrap();
         assert_eq!(table.next_written(0), None);
         for index in [600, 99_999, 64 * 512] {
-            assert!(table.get_to_write(index).is_some());
+            assert!(table.get_to_write(index).is_ok());
         }
         assert_eq!(table.next_written(0), Some(512..1024));
         assert_eq!(table.next_written(700), Some(700..1024));

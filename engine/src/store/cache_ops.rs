@@ -123,6 +123,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.pool.take_back(&self.host, placed);
     }
 
+    /// Makes the memory of slot `index` ready, and returns whether there is some. To be called before
+    /// the slot is used at all.
+    pub(crate) fn populate_slot(&self, index: u32) -> bool {
+        self.table.get_to_write(u64::from(index)).is_ok()
+    }
+
     /// Frees what slot `index` holds, and stores `new` in it, which names no chunk. Does nothing if
     /// the slot is locked. Returns whether it was done.
     pub(crate) fn clear(&self, index: u32, new: Slot) -> bool {
@@ -132,7 +138,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Stores `new` in slot `index` and frees what it held, unless it is locked. Returns whether it was
     /// done.
     fn try_set(&self, shard: &Shard, index: u32, new: Slot) -> bool {
-        let Some(word) = self.table.get_to_write(u64::from(index)) else {
+        let Ok(word) = self.table.get_to_write(u64::from(index)) else {
             return false;
         };
         let (current, _) = slot::load(word);
@@ -147,7 +153,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Stores `new` in slot `index`, once it is unlocked, and frees what it held.
     fn set(&self, shard: &Shard, index: u32, new: Slot) {
-        let Some(word) = self.table.get_to_write(u64::from(index)) else {
+        let Ok(word) = self.table.get_to_write(u64::from(index)) else {
             return;
         };
         let held = slot::lock(word, |attempt| self.host.backoff(attempt));

@@ -22,6 +22,15 @@ pub enum WriteError {
         /// The page.
         index: u64,
     },
+    /// There is no memory for the slot of the page, with or without a backing store.
+    #[error(
+        "no memory for the slot of page {index}: the system refuses any more; stop programs, or \
+         look at vm.overcommit_memory"
+    )]
+    NoSlotMemory {
+        /// The page.
+        index: u64,
+    },
     /// The backing store failed.
     #[error(transparent)]
     Backing(#[from] BackingError),

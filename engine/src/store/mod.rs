@@ -17,6 +17,7 @@
 //! | [`Written::InTransit`], [`Loaded::InTransit`] | waits until somebody's [`Store::arrive`], then tries again |
 //! | [`Loaded::InBacking`] | reads the page from the backing store, then [`Store::verify`] |
 //! | [`WriteError::NoSpace`] | may call [`Store::top_up`], which sleeps, and try again |
+//! | [`WriteError::NoSlotMemory`] | fails the write: what was there is still there |
 //!
 //! Whoever writes several pages gives them to [`Store::stage_page`], and calls [`Store::commit`].
 
@@ -346,6 +347,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     #[cfg(all(test, feature = "std"))]
     fn pool_frames(&self) -> &F {
         self.pool.frame_memory()
+    }
+
+    /// The memory of the slots, for tests that make it fail.
+    #[cfg(all(test, feature = "std"))]
+    pub(crate) fn slot_memory(&self) -> &S {
+        self.table.memory()
     }
 
     /// Stores `new` in a locked slot, unlocks it, and frees what it held.

@@ -106,7 +106,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// No page may be given twice to a batch.
     ///
     /// # Errors
-    /// [`WriteError::OutOfRange`].
+    /// [`WriteError::OutOfRange`], [`WriteError::NoSlotMemory`].
     pub fn stage_page(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -124,6 +124,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             return Ok(Staged::Full);
         }
         let since_ns = self.host.now_ns();
+        // Before the page is stored: a commit finds it.
+        self.slot_to_write(index)?;
         let repeated = same_filled(page);
         let content = match repeated.and_then(Slot::same) {
             Some(slot) => Content::Slot(slot),
@@ -222,10 +224,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         }
     }
 
-    /// Stores `new` in a page's slot, and returns the old value. The store has no backing store, so
-    /// that no page is in transit.
+    /// Stores `new` in a page's slot, which [`Store::stage_page`] has found, and returns the old value.
+    /// The store has no backing store, so that no page is in transit.
     fn replace(&self, shard: &Shard, index: u64, new: Slot) -> Option<Taken> {
-        let word = self.table.get_to_write(index)?;
+        let word = self.table.get_to_write(index).ok()?;
         let held = slot::lock(word, |attempt| self.host.backoff(attempt));
         Some(commit_held(shard, held, new))
     }

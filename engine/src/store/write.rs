@@ -1,5 +1,7 @@
 //! Storing pages.
 
+use core::sync::atomic::AtomicU64;
+
 use super::counters::Shard;
 use super::transit::{LONGEST_RUN, Transit};
 use super::{
@@ -12,6 +14,7 @@ use crate::page::{PAGE_SIZE, Page, same_filled};
 use crate::pool::Room;
 use crate::pool::checksum::crc32c;
 use crate::slot::{self, ChunkRef, InTransit, Slot};
+use crate::space::NoSlot;
 
 /// What is to become of a page.
 enum Placed {
@@ -126,8 +129,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// sleeps nor does I/O.
     ///
     /// # Errors
-    /// [`WriteError::OutOfRange`], and [`WriteError::NoSpace`], after which
-    /// [`Store::top_up`] may help; the page then reads as before.
+    /// [`WriteError::OutOfRange`], [`WriteError::NoSlotMemory`], and [`WriteError::NoSpace`], after
+    /// which [`Store::top_up`] may help; the page then reads as before.
     pub fn write_page(
         &self,
         worker: &mut Worker<H::Codecs>,
@@ -138,17 +141,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         if self.is_in_transit(index) {
             return Ok(Written::InTransit);
         }
-        let placed = self.place(worker, index, page);
+        let placed = self
+            .slot_to_write(index)
+            .and_then(|word| Ok((word, self.place(worker, index, page)?)));
         let shard = self.counters.shard(worker.number);
         let written = match placed {
-            Ok(Placed::Held(slot)) => match self.commit_slot(shard, index, slot) {
+            Ok((word, Placed::Held(slot))) => match self.commit_slot(shard, word, slot) {
                 Ok(()) => {
                     shard.stored(self.host.now_ns().saturating_sub(since_ns), 1);
                     Written::Stored
                 }
                 Err(InTransit) => Written::InTransit,
             },
-            Ok(Placed::ToBacking) => self.depart(index, page, since_ns)?,
+            Ok((word, Placed::ToBacking)) => self.depart(word, index, page, since_ns),
             Err(error) => {
                 shard.add(&shard.writes, 1);
                 shard.add(&shard.failed_writes, 1);
@@ -169,22 +174,30 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         word.is_some_and(|word| slot::load(word).0.is_in_transit())
     }
 
-    /// Makes a page set out for the backing store.
-    fn depart(&self, index: u64, page: &Page, since_ns: u64) -> Result<Written, WriteError> {
-        let Some(word) = self.table.get_to_write(index) else {
-            let pages = self.pages();
-            return Err(WriteError::OutOfRange { index, pages });
-        };
+    /// The slot of a page that is about to be written.
+    #[inline]
+    pub(super) fn slot_to_write(&self, index: u64) -> Result<&AtomicU64, WriteError> {
+        self.table.get_to_write(index).map_err(|error| match error {
+            NoSlot::OutOfRange => {
+                let pages = self.pages();
+                WriteError::OutOfRange { index, pages }
+            }
+            NoSlot::NoMemory(_) => WriteError::NoSlotMemory { index },
+        })
+    }
+
+    /// Makes a page, whose slot is `word`, set out for the backing store.
+    fn depart(&self, word: &AtomicU64, index: u64, page: &Page, since_ns: u64) -> Written {
         let checksum = crc32c(PAGE_SIZE as u32, page);
         let departed = slot::depart(word, checksum, |attempt| self.host.backoff(attempt));
-        Ok(match departed {
+        match departed {
             Ok(departure) => Written::ToBacking(Transit {
                 index,
                 departure,
                 since_ns,
             }),
             Err(InTransit) => Written::InTransit,
-        })
+        }
     }
 
     /// Compresses a page and puts its chunk into the pool, or says that it must go to the
@@ -260,10 +273,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Stores `new` in a page's slot and frees what it held before; if the page is in
     /// transit, frees what `new` names.
-    fn commit_slot(&self, shard: &Shard, index: u64, new: Slot) -> Result<(), InTransit> {
-        let Some(word) = self.table.get_to_write(index) else {
-            return Ok(());
-        };
+    fn commit_slot(&self, shard: &Shard, word: &AtomicU64, new: Slot) -> Result<(), InTransit> {
         // Counted first: a discard by another thread may follow the commit at once.
         if let Some(entry) = new.entry() {
             shard.gained(entry);

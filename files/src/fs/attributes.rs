@@ -91,7 +91,7 @@ impl Passthrough {
         found: &Statx,
     ) -> io::Result<()> {
         let judged = inode.known.lock().judge(found);
-        let again = || {
+        let send_back = || {
             self.sent_back
                 .should_send(inode.node, request.pid(), Instant::now())
         };

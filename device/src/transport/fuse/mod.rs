@@ -11,6 +11,7 @@ mod classic;
 mod handler;
 mod mount;
 mod server;
+mod serving;
 mod uring;
 
 pub(crate) use mount::FSTYPE;

@@ -13,6 +13,7 @@ use super::buffer::Buffer;
 use super::classic::Session;
 use super::handler::Handler;
 use super::mount::{Connection, Mount};
+use super::serving::Serving;
 use super::uring::parameter::Handshake;
 use super::uring::plan::Plan;
 use super::uring::{self, Queues};
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     mount: Mount,
     /// They end when the mount does.
     threads: Vec<Background>,
+    serving: Arc<Serving>,
     /// Whether the memory for requests is locked.
     locked: Result<(), NotLocked>,
 }
@@ -46,6 +48,7 @@ impl Server {
         let mut server = Server {
             mount,
             threads: Vec::new(),
+            serving: Serving::new(job.name),
             locked: Ok(()),
         };
         for n in 0..job.workers {
@@ -56,6 +59,7 @@ impl Server {
         // Only the workers hold the connection now: requests would fail, not wait for ever,
         // if all of them ended.
         drop(connection);
+        server.serving.set_wanted(true);
         Ok(server)
     }
 
@@ -81,6 +85,7 @@ impl Server {
         let mut server = Server {
             mount,
             threads: Vec::new(),
+            serving: Serving::new(job.name),
             locked: locked.and(buffer.locked()),
         };
         // What does not come over the rings: interrupts, which need no answer.
@@ -102,6 +107,7 @@ impl Server {
         drop((fuse, sender));
         let registered: io::Result<()> = receiver.iter().collect();
         registered.map_err(|e| DeviceError::system("register FUSE's io_uring queues", e, None))?;
+        server.serving.set_wanted(true);
         Ok(server)
     }
 
@@ -127,6 +133,11 @@ impl Server {
         thread: String,
         serve: impl FnOnce() + Send + 'static,
     ) -> Result<(), DeviceError> {
+        let served = self.serving.begin();
+        let serve = move || {
+            let _served = served;
+            serve();
+        };
         let thread = Background::start(format!("{}/{thread}", job.name), serve, || ())
             .map_err(|e| DeviceError::system("start a worker thread", e, None))?;
         self.threads.push(thread);
@@ -138,6 +149,11 @@ impl Server {
         self.locked
     }
 
+    /// Whether requests are still answered.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.serving.is_serving()
+    }
+
     /// Opens the file.
     pub(crate) fn open_file(&self) -> Result<File, DeviceError> {
         self.mount.open_file()
@@ -145,7 +161,11 @@ impl Server {
 
     /// Unmounts, and waits until the threads have finished what they work on.
     pub(crate) fn stop(&mut self) -> Result<(), DeviceError> {
-        self.mount.unmount()?;
+        self.serving.set_wanted(false);
+        if let Err(error) = self.mount.unmount() {
+            self.serving.set_wanted(true);
+            return Err(error);
+        }
         self.threads.clear();
         Ok(())
     }

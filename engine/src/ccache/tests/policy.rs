@@ -21,6 +21,51 @@ fn a_page_is_taken_in_when_it_comes_back() {
 }
 
 #[test]
+fn without_memory_for_the_index_pages_are_not_held_and_nothing_else_happens() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
+    fault(&cache, &mut worker, file, 0, || page(0));
+    cache.store.slot_memory().set_failing(true);
+    // Blocks are made 512 slots at a time, and those of the first ones are there.
+    for i in 0..2000 {
+        fault(&cache, &mut worker, file, i, || page(i));
+    }
+    let stats = cache.stats();
+    assert_eq!(stats.inactive + stats.active + stats.shadows, 512);
+    for i in 1000..1100 {
+        assert!(!cache.holds(file, i));
+        assert_eq!(cache.should_admit_readahead(file, i), Decision::Admit);
+        let read = Read::Readahead;
+        let inserted = cache.insert(&mut worker, file, i, &page(i), read, || true);
+        assert_eq!(inserted, Inserted::Bypassed);
+        assert_eq!(
+            cache.insert(&mut worker, file, i, &noise(i), read, || true),
+            Inserted::Incompressible
+        );
+    }
+    let files_only = cache.invalidate(file, 600, 2000) + cache.forget(file, 600, 2000);
+    assert_eq!(files_only, 0);
+    cache.store.slot_memory().set_failing(false);
+    fault(&cache, &mut worker, file, 1000, || page(1000));
+    assert!(cache.holds(file, 1000));
+}
+
+#[test]
+fn without_memory_for_the_index_a_page_that_must_be_held_is_refused() {
+    let cache = cache(4 * MIB);
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
+    cache.pin(&mut worker, file, 0, &page(0)).unwrap();
+    cache.store.slot_memory().set_failing(true);
+    let mut pin = |i| cache.pin(&mut worker, file, i, &page(i));
+    assert_eq!((1..2000).find(|i| pin(*i).is_err()), Some(512));
+    assert_eq!(pin(0), Ok(()), "what is held may be replaced");
+    assert_eq!((cache.stats().pinned, cache.known(file)), (512, 512));
+    cache.store.slot_memory().set_failing(false);
+    cache.pin(&mut worker, file, 512, &page(512)).unwrap();
+}
+
+#[test]
 fn while_the_kernel_reclaims_a_page_is_taken_in_at_once() {
     let cache = cache(4 * MIB);
     cache.set_reclaiming(true);

@@ -167,6 +167,36 @@ fn what_lies_past_the_end_is_refused() {
 }
 
 #[test]
+fn without_memory_for_its_slot_a_write_fails_and_touches_nothing() {
+    for backing in [None, Some(MemoryBacking::default())] {
+        let store = store(2000, backing.clone(), None);
+        let mut worker = store.try_worker().unwrap();
+        store.write(&mut worker, 510, &[page(4, 510)]).unwrap();
+        let before = store.stats();
+        store.slot_memory().set_failing(true);
+        // Same-filled, compressible, incompressible; the slots of the first two are there.
+        let pages: vec::Vec<Page> = (510..514).map(|i| page(i as usize, i)).collect();
+        assert_eq!(
+            store.write(&mut worker, 510, &pages),
+            Err(WriteError::NoSlotMemory { index: 512 })
+        );
+        let after = store.stats();
+        assert_eq!((after.failed_writes, after.writes), (2, before.writes + 4));
+        assert_eq!(after.pages(), 2, "those whose slots are there");
+        for index in [512, 513, 1999] {
+            assert!(read(&store, &mut worker, index).unwrap() == [0; PAGE_SIZE]);
+        }
+        assert_eq!(store.discard(&mut worker, 512, 1000), 0);
+        assert!(backing.is_none_or(|b| b.0.pages.lock().keys().all(|page| *page < 512)));
+        store.slot_memory().set_failing(false);
+        store.write(&mut worker, 510, &pages).unwrap();
+        for (index, page) in (510..).zip(&pages) {
+            assert!(read(&store, &mut worker, index).unwrap() == *page);
+        }
+    }
+}
+
+#[test]
 fn pages_of_an_old_codec_stay_readable() {
     let store = store(100, None, None);
     let mut worker = store.try_worker().unwrap();
