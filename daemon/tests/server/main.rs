@@ -498,6 +498,14 @@ fn numbers_of_the_kernel_driver_are_passed_over() {
         assert_eq!(refusal.code, ErrorCode::Ebusy);
         assert!(refusal.message.contains("the kernel driver"), "{refusal}");
     }
+    done(&mut client, Request::SwapOff { device: Some(1) });
+    done(&mut client, Request::Reset { device: 1 });
+    // If none is left, the refusal says why.
+    for device in &server.devices {
+        device.set(|m| m.taken = true);
+    }
+    let refusal = refused(&mut client, swap_on(None));
+    assert!(refusal.message.contains("the kernel driver"), "{refusal}");
     assert_eq!(server.end(), Outcome::Clean);
 }
 
