@@ -438,7 +438,7 @@ fn daemon_arguments_and_configuration() {
             ["line 3", "lzma"],
         ),
         ("[[device]]\nnumber = 0\nsize = 3\n", ["line 3", "size"]),
-        ("[[device]]\nnumber = 3\n", ["number 3", "num_devices"]),
+        ("[[device]]\nnumber = 16\n", ["number 16", "num_devices"]),
         ("num_devices = \n", ["line 1", "num_devices"]),
         ("num_devices = 4\nnonsense = 1\n", ["line 2", "`nonsense`"]),
     ] {
