@@ -132,6 +132,11 @@ impl Memfd {
         rustix::fs::ftruncate(&fd, len)?;
         // Who gets hold of it cannot make the mapping end at once.
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Memfd::over(fd, what, size)
+    }
+
+    /// Maps `size` bytes of a memfd.
+    fn over(fd: OwnedFd, what: &'static str, size: usize) -> io::Result<Self> {
         let mapping = Mapping::shared(&fd, 0, size, ProtFlags::READ | ProtFlags::WRITE)?;
         mapping.refuse_huge_pages();
         let locked = mapping.lock(MlockFlags::ONFAULT);
@@ -344,10 +349,20 @@ mod tests {
     /// it dies of SIGBUS.
     #[test]
     fn what_the_system_has_no_memory_for_is_refused() {
-        let slots = MemfdSlots::new("test slots", 2048, false).unwrap();
-        rustix::fs::ftruncate(&slots.memory.fd, 8192).unwrap();
-        let frames = MemfdFrames::new("test frames", 2).unwrap();
-        rustix::fs::ftruncate(&frames.memory.fd, FRAME_SIZE as u64 + 4096).unwrap();
+        let too_short = |length, mapped| {
+            let fd = create("too short").unwrap();
+            rustix::fs::ftruncate(&fd, length).unwrap();
+            Memfd::over(fd, "too short", mapped).unwrap()
+        };
+        let slots = MemfdSlots {
+            memory: too_short(8192, 4 * 4096),
+            pages: 2048,
+            resident: false,
+        };
+        let frames = MemfdFrames {
+            memory: too_short(FRAME_SIZE as u64 + 4096, 2 * FRAME_SIZE),
+            capacity: 2,
+        };
         assert_eq!(slots.populate(512..1024), Ok(()));
         assert_eq!(slots.populate(1024..1536), Err(NoMemory));
         assert_eq!(frames.populate(0, true), Ok(()));
