@@ -21,7 +21,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 use self::extents::{check_extents, check_file_system};
 use self::place::{Found, stays_open_elsewhere};
 use crate::error::DeviceError;
-use crate::kernel;
+use crate::kernel::root::Root;
 use crate::params::PAGE;
 use crate::swap;
 use crate::swap_header::{HeaderError, SwapHeader};
@@ -132,7 +132,7 @@ impl BackingSwap {
         {
             return Err(busy("swapon"));
         }
-        if let Some(number) = kernel::Root::default().backed_by(&itself) {
+        if let Some(number) = Root::default().backed_by(&itself) {
             return Err(busy(&format!("ramzswap{number} of the kernel driver")));
         }
         let claim = Claim::new(identity).ok_or_else(|| busy("another ramzswap device"))?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::disk::DiskError;
+use crate::disk_error::DiskError;
 
 /// The least time between two reports.
 const INTERVAL: Duration = Duration::from_secs(60);

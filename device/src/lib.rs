@@ -13,6 +13,7 @@ pub mod backing_swap;
 pub mod cpu_latency;
 pub mod device;
 pub mod disk;
+mod disk_error;
 pub mod error;
 mod failures;
 pub mod freed;

@@ -14,7 +14,8 @@ use super::attributes::{
     self as attribute, COMP_ALGORITHM, DISKSIZE, IN_USE, INITSTATE, MEM_LIMIT, RECOMPRESS_AFTER,
     RECOMPRESS_ALGORITHM, RECOMPRESS_CPU, RESET, Setting,
 };
-use super::{NAME, Root, ioctl, report};
+use super::root::{NAME, Root};
+use super::{ioctl, report};
 use crate::backing_swap::BackingSwap;
 use crate::error::DeviceError;
 use crate::freed::Freeing;
@@ -83,6 +84,14 @@ impl KernelDevice {
     #[must_use]
     pub fn hidden_by(&self) -> Option<PathBuf> {
         std::fs::read_link(self.node()).ok()
+    }
+
+    /// The path of its backing swap, byte for byte.
+    ///
+    /// # Errors
+    /// Those of reading the attribute.
+    pub fn backing_swap(&self) -> std::io::Result<Option<PathBuf>> {
+        self.root.backing_swap_of(self.number)
     }
 
     /// Whether it is initialised.

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::Root;
+use super::root::Root;
 use crate::error::DeviceError;
 
 /// The lock's directory and file, below `/run`.

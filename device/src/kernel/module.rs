@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{MAX_DEVICES, NAME, Root};
+use super::root::{MAX_DEVICES, NAME, Root};
 
 /// Where `modprobe` looks for the options of modules, the first wins.
 const OPTIONS: [&str; 4] = [
