@@ -15,7 +15,6 @@ use super::Passthrough;
 use super::names::permissions;
 use crate::content::{Change, Content, Stamp};
 use crate::inode::Inode;
-use crate::inode::known::Judged;
 use crate::inode::source::proc_path;
 use crate::inode::stat::{attributes, digest, stamp, stat};
 
@@ -90,12 +89,12 @@ impl Passthrough {
         inode: &Inode,
         found: &Statx,
     ) -> io::Result<()> {
-        let judged = inode.known.lock().judge(found);
+        let is_outdated = inode.known.lock().is_outdated(found);
         let send_back = || {
             self.sent_back
                 .should_send(inode.node, request.pid(), Instant::now())
         };
-        if judged == Judged::Rightly || judged == Judged::Perhaps && !send_back() {
+        if !is_outdated || !send_back() {
             return Ok(());
         }
         // For who opens it without a name.

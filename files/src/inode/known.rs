@@ -9,8 +9,8 @@ use super::stat::{digest, mix, stamp};
 use crate::content::Stamp;
 
 /// The kernel tries an open a second time if it is answered with ESTALE, and no third time: how long
-/// after the first one a try may be that second one.
-const ONE_OPEN: Duration = Duration::from_secs(1);
+/// after the first one a try may be that second one. The kernel has judged anew in between.
+const ONE_OPEN: Duration = Duration::from_millis(100);
 
 /// What the kernel knows, in few bytes: digests, which are 0 if nothing was reported. There are as many of
 /// these as files that the kernel knows.
@@ -63,33 +63,16 @@ impl Known {
 
     /// Whether the kernel, which opens the file, has judged by other rights than those that SOURCE says,
     /// or may have.
-    pub(crate) fn judge(&mut self, found: &Statx) -> Judged {
+    pub(crate) fn is_outdated(&mut self, found: &Statx) -> bool {
         let unsure = std::mem::take(&mut self.unsure);
         let now = Known::of(found, stamp(found));
         // SOURCE was changed, but for its data: by a new ACL, for example.
         let but_for_data = now.change != self.change && now.data == self.data;
-        if self.rights != 0 && (now.rights != self.rights || but_for_data) {
-            Judged::Wrongly
-        } else if unsure {
-            Judged::Perhaps
-        } else {
-            Judged::Rightly
-        }
+        unsure || self.rights != 0 && (now.rights != self.rights || but_for_data)
     }
 }
 
-/// How the kernel has judged who may open a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Judged {
-    /// By the rights that SOURCE says.
-    Rightly,
-    /// By others, if a notice crossed the answer that had them.
-    Perhaps,
-    /// By others.
-    Wrongly,
-}
-
-/// The opens that were sent back because a notice may have crossed them, and may come a second time.
+/// The opens that were sent back, and may come a second time: programs are to see no ESTALE.
 #[derive(Debug, Default)]
 pub(crate) struct SentBack(Mutex<Vec<Open>>);
 
@@ -133,24 +116,24 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let found = || stat(file.as_file()).unwrap();
         let mut known = Known::default();
-        assert_eq!(known.judge(&found()), Judged::Rightly, "nothing was told");
+        assert!(!known.is_outdated(&found()), "nothing was told");
         known.report(&found(), stamp(&found()));
         assert!(known.has(stamp(&found())));
-        assert_eq!(known.judge(&found()), Judged::Rightly);
+        assert!(!known.is_outdated(&found()));
         fs::write(file.path(), "data").unwrap();
         assert!(!known.has(stamp(&found())));
-        assert_eq!(known.judge(&found()), Judged::Rightly);
+        assert!(!known.is_outdated(&found()));
         known.report(&found(), stamp(&found()));
         fs::set_permissions(file.path(), Permissions::from_mode(0o400)).unwrap();
         for _ in 0..2 {
-            assert_eq!(known.judge(&found()), Judged::Wrongly);
+            assert!(known.is_outdated(&found()));
         }
         known.report(&found(), stamp(&found()));
-        assert_eq!(known.judge(&found()), Judged::Rightly);
+        assert!(!known.is_outdated(&found()));
         known.set_unsure();
         known.report(&found(), stamp(&found()));
-        assert_eq!(known.judge(&found()), Judged::Perhaps);
-        assert_eq!(known.judge(&found()), Judged::Rightly);
+        assert!(known.is_outdated(&found()));
+        assert!(!known.is_outdated(&found()));
     }
 
     #[test]
