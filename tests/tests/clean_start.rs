@@ -269,8 +269,9 @@ fn an_ignored_hangup_stays_ignored_and_a_blocked_sigterm_ends_the_daemon() {
 #[test]
 fn a_limit_that_would_kill_the_daemon_is_refused_by_name() {
     let Some(bed) = Bed::new() else { return };
-    let mut command = bed.command("compcached");
-    command.uid(65534).gid(65534);
+    let mut command = Command::new(bed.copy_of("compcached"));
+    bed.set_environment(&mut command);
+    command.uid(65534).gid(65534).current_dir("/");
     // SAFETY: as in `burden`.
     unsafe {
         command.pre_exec(|| {

@@ -23,7 +23,7 @@ const fn program(name: &'static str, package: &'static str, why: &'static str) -
 }
 
 /// What tests call.
-pub(crate) const PROGRAMS: [Program; 17] = [
+pub(crate) const PROGRAMS: [Program; 18] = [
     program("mkswap", "util-linux", "swap areas"),
     program("unshare", "util-linux", "namespaces of a test's own"),
     program("setpriv", "util-linux", "users without rights"),
@@ -47,6 +47,7 @@ pub(crate) const PROGRAMS: [Program; 17] = [
     program("qemu-system-x86_64", "qemu-system-x86", "virtual machines"),
     program("systemd-analyze", "systemd", "the units that are shipped"),
     program("git", "git", "a program on mounts"),
+    program("make", "make", "the driver's build, and what refuses it"),
     program("sqlite3", "sqlite3", "a database on mounts"),
     program("pg_ctlcluster", "postgresql", "a database on mounts"),
 ];
