@@ -72,7 +72,14 @@ fn write_through() {
 /// Pages are written out while others are written.
 #[test]
 fn write_back() {
-    let options = ["--cache", "2M", "--dirty-limit", "1M", "--dirty-after", "1"];
+    let options = [
+        "--cache",
+        "1536K",
+        "--dirty-limit",
+        "1M",
+        "--dirty-after",
+        "1",
+    ];
     run(Mode::Back, &options, 800);
 }
 
@@ -83,7 +90,7 @@ fn write_back_for_long() {
         Mode::Back,
         &[
             "--cache",
-            "2M",
+            "1536K",
             "--dirty-limit",
             "2M",
             "--dirty-after",

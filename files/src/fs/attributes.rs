@@ -89,12 +89,12 @@ impl Passthrough {
         inode: &Inode,
         found: &Statx,
     ) -> io::Result<()> {
-        let is_outdated = inode.known.lock().is_outdated(found);
-        let send_back = || {
-            self.sent_back
-                .should_send(inode.node, request.pid(), Instant::now())
-        };
-        if !is_outdated || !send_back() {
+        let judged = inode.known.lock().judge(found);
+        let (node, pid) = (inode.node, request.pid());
+        if !self
+            .sent_back
+            .should_send(node, pid, judged, Instant::now())
+        {
             return Ok(());
         }
         // For who opens it without a name.

@@ -20,10 +20,6 @@ pub(crate) struct Known {
     stamp: [u32; 2],
     /// Of the mode and the owner.
     rights: u32,
-    /// Of SOURCE's time of change.
-    change: u32,
-    /// Of SOURCE's size and time of modification.
-    data: u16,
     /// The kernel was, or is about to be, told to drop what it has. It ignores attributes in answers
     /// that cross such a notice, and may judge by older ones.
     unsure: bool,
@@ -39,14 +35,10 @@ impl Known {
     }
 
     fn of(found: &Statx, reported: Stamp) -> Self {
-        let source = stamp(found);
         let owner = u64::from(found.stx_uid) << 32 | u64::from(found.stx_gid);
-        let data = mix(source.size) ^ source.mtime as u64;
         Known {
             stamp: halves(digest(reported)),
             rights: halves(mix(mix(owner) ^ u64::from(found.stx_mode)))[0].max(1),
-            change: halves(mix(source.ctime as u64))[0],
-            data: mix(data) as u16,
             unsure: false,
         }
     }
@@ -61,15 +53,29 @@ impl Known {
         self.unsure = true;
     }
 
-    /// Whether the kernel, which opens the file, has judged by other rights than those that SOURCE says,
-    /// or may have.
-    pub(crate) fn is_outdated(&mut self, found: &Statx) -> bool {
+    /// By what the kernel, which opens the file, has judged who may, if SOURCE says `found`.
+    pub(crate) fn judge(&mut self, found: &Statx) -> Judged {
         let unsure = std::mem::take(&mut self.unsure);
-        let now = Known::of(found, stamp(found));
-        // SOURCE was changed, but for its data: by a new ACL, for example.
-        let but_for_data = now.change != self.change && now.data == self.data;
-        unsure || self.rights != 0 && (now.rights != self.rights || but_for_data)
+        let rights = Known::of(found, stamp(found)).rights;
+        if self.rights != 0 && rights != self.rights {
+            Judged::ByOthers
+        } else if unsure {
+            Judged::PerhapsByOthers
+        } else {
+            Judged::ByTheirs
+        }
     }
+}
+
+/// By which mode and owner the kernel has judged who may open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// By those that SOURCE says.
+    ByTheirs,
+    /// By others, if a notice crossed the answer that had them.
+    PerhapsByOthers,
+    /// By others.
+    ByOthers,
 }
 
 /// The opens that were sent back, and may come a second time: programs are to see no ESTALE.
@@ -84,18 +90,22 @@ struct Open {
 }
 
 impl SentBack {
-    /// Whether to send back the open of `node` by process `pid` at `now`: not if this was done a
-    /// moment ago.
-    pub(crate) fn should_send(&self, node: u64, pid: u32, now: Instant) -> bool {
+    /// Whether to send back the open of `node` by process `pid` at `now`: not if that was done a
+    /// moment ago. What the name leads to may have changed since, so that if it is only perhaps that
+    /// rights have, an open of any node counts.
+    pub(crate) fn should_send(&self, node: u64, pid: u32, judged: Judged, now: Instant) -> bool {
+        if judged == Judged::ByTheirs {
+            return false;
+        }
         let mut opens = self.0.lock();
         opens.retain(|open| now.duration_since(open.at) < ONE_OPEN);
-        let again = opens
-            .iter()
-            .any(|open| (open.node, open.pid) == (node, pid));
-        if !again {
-            opens.push(Open { node, pid, at: now });
+        let any = judged == Judged::PerhapsByOthers;
+        let again = |open: &Open| open.pid == pid && (any || open.node == node);
+        if opens.iter().any(again) {
+            return false;
         }
-        !again
+        opens.push(Open { node, pid, at: now });
+        true
     }
 }
 
@@ -116,33 +126,37 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let found = || stat(file.as_file()).unwrap();
         let mut known = Known::default();
-        assert!(!known.is_outdated(&found()), "nothing was told");
+        assert_eq!(known.judge(&found()), Judged::ByTheirs, "nothing was told");
         known.report(&found(), stamp(&found()));
         assert!(known.has(stamp(&found())));
-        assert!(!known.is_outdated(&found()));
         fs::write(file.path(), "data").unwrap();
         assert!(!known.has(stamp(&found())));
-        assert!(!known.is_outdated(&found()));
-        known.report(&found(), stamp(&found()));
+        assert_eq!(known.judge(&found()), Judged::ByTheirs);
         fs::set_permissions(file.path(), Permissions::from_mode(0o400)).unwrap();
         for _ in 0..2 {
-            assert!(known.is_outdated(&found()));
+            assert_eq!(known.judge(&found()), Judged::ByOthers);
         }
         known.report(&found(), stamp(&found()));
-        assert!(!known.is_outdated(&found()));
+        assert_eq!(known.judge(&found()), Judged::ByTheirs);
         known.set_unsure();
         known.report(&found(), stamp(&found()));
-        assert!(known.is_outdated(&found()));
-        assert!(!known.is_outdated(&found()));
+        assert_eq!(known.judge(&found()), Judged::PerhapsByOthers);
+        assert_eq!(known.judge(&found()), Judged::ByTheirs);
     }
 
     #[test]
     fn an_open_is_not_sent_back_a_second_time() {
         let (opens, now) = (SentBack::default(), Instant::now());
-        assert!(opens.should_send(1, 10, now));
-        assert!(!opens.should_send(1, 10, now));
-        assert!(opens.should_send(1, 11, now) && opens.should_send(2, 10, now));
-        assert!(opens.should_send(1, 10, now + ONE_OPEN));
+        let send = |node, pid, judged, at| opens.should_send(node, pid, judged, at);
+        assert!(!send(1, 10, Judged::ByTheirs, now));
+        assert!(send(1, 10, Judged::PerhapsByOthers, now));
+        assert!(!send(1, 10, Judged::PerhapsByOthers, now));
+        assert!(!send(1, 10, Judged::ByOthers, now));
+        // What has the name now is another file.
+        assert!(!send(2, 10, Judged::PerhapsByOthers, now));
+        assert!(send(2, 10, Judged::ByOthers, now));
+        assert!(send(1, 11, Judged::PerhapsByOthers, now));
+        assert!(send(1, 10, Judged::ByOthers, now + ONE_OPEN));
         assert_eq!(opens.0.lock().len(), 1, "what is over is not kept");
     }
 }
