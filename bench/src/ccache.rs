@@ -42,7 +42,7 @@ pub(crate) struct CcacheArgs {
     codec: CodecSpec,
 }
 
-/// Pages of all caches of a contender together: enough to leave the processor's caches.
+/// Pages that all caches of a contender could hold uncompressed: enough to leave the processor's caches.
 const HELD: usize = 16384;
 
 /// Pages captured of each source.
@@ -54,8 +54,10 @@ const CAPTURE: usize = 2048;
 enum Work {
     /// Read pages that are held.
     Hit,
-    /// Read pages that are not, and insert them: others are evicted for them.
-    Miss,
+    /// Read pages of which not all fit: those that are missing are inserted, and others evicted.
+    Refault,
+    /// Read pages that come once only: none is inserted after the first ones.
+    Stream,
     /// Write pages that are held, as if they were dirty.
     Write,
 }
@@ -160,7 +162,9 @@ impl Contender {
     /// Pages a second of all threads.
     fn run(&self, content: &[Page], pages: usize, codec: CodecSpec) -> Result<f64> {
         let caches = if self.shared { 1 } else { self.threads };
-        let caches = (0..caches).map(|_| Cache::new(HELD / caches, codec));
+        // Into a quarter of their size most pages fit, but not all.
+        let part = if self.work == Work::Refault { 4 } else { 1 };
+        let caches = (0..caches).map(|_| Cache::new(HELD / caches / part, codec));
         let caches = caches.collect::<Result<Vec<_>>>()?;
         // Each thread has a file of its own; what it holds is the same, shared or not.
         let held = HELD / self.threads;
@@ -186,9 +190,8 @@ impl Contender {
             }
             for at in 0..pages as u64 {
                 let index = match self.work {
-                    Work::Hit | Work::Write => random.index(held) as u64,
-                    // Nothing comes twice.
-                    Work::Miss => held as u64 + at,
+                    Work::Hit | Work::Refault | Work::Write => random.index(held) as u64,
+                    Work::Stream => held as u64 + at,
                 };
                 if self.work == Work::Write {
                     let page = &content[(index + at) as usize % content.len()];
@@ -204,7 +207,9 @@ impl Contender {
                         page == content[index as usize % content.len()],
                         "page {index} is another's"
                     ),
-                    (Work::Miss, Lookup::Miss) => cache.insert(&mut worker, file, index, content),
+                    (Work::Refault | Work::Stream, Lookup::Miss) => {
+                        cache.insert(&mut worker, file, index, content)
+                    }
                     (_, other) => return Err(anyhow!("page {index}: {other:?}")),
                 }
             }
