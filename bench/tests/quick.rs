@@ -106,6 +106,20 @@ fn a_table_has_a_row_for_each_codec() {
 }
 
 #[test]
+fn threads_share_a_cache() {
+    let rows = json(&["ccache"]);
+    for work in ["hit", "refault", "stream", "write"] {
+        for threads in [1, 2, 4] {
+            let is = |row: &Value| row["work"] == work && row["threads"] == threads;
+            let row = find(&rows, work, is);
+            for key in ["pages_per_second", "to_a_cache_each"] {
+                assert!(number(&row[key]) > 0.0, "{row}");
+            }
+        }
+    }
+}
+
+#[test]
 fn pools_are_compared() {
     let rows = json(&["pool"]);
     let is = |name: &str| find(&rows, name, |row| row["pool"] == name);
