@@ -4,7 +4,6 @@
 //! (`set_current_oom_origin` in `mm/swapfile.c`), whatever its `oom_score_adj` says. The daemon
 //! must not be that process: it holds the pages. So it calls its own program once more, which
 //! may be killed: the swap-off then fails, and every page is still where it was.
-
 //!
 //! The child also looks whether the pages fit back, which goes over all cgroups, of users too: if
 //! they manage to break it, the swap-off is refused, and nothing else.

@@ -22,7 +22,7 @@ use self::extents::{check_extents, check_file_system};
 use self::place::{Found, stays_open_elsewhere};
 use crate::error::DeviceError;
 use crate::kernel::root::Root;
-use crate::params::PAGE;
+use crate::params::{PAGE, Params, Resolved};
 use crate::swap;
 use crate::swap_header::{HeaderError, SwapHeader};
 use crate::warning::Warning;
@@ -72,6 +72,22 @@ pub struct BackingSwap {
     pages: u64,
     warning: Option<Warning>,
     _claim: Claim,
+}
+
+/// Applies all rules to parameters, on a machine with so much RAM in bytes and with this backing swap,
+/// and gathers what a user should know of both.
+///
+/// # Errors
+/// Those of [`Params::resolve`].
+pub(crate) fn resolve(
+    params: &Params,
+    ram_bytes: u64,
+    backing: Option<&BackingSwap>,
+) -> Result<(Resolved, Vec<Warning>), DeviceError> {
+    let size = backing.map(|backing| backing.pages() * PAGE);
+    let (resolved, mut warnings) = params.resolve(ram_bytes, size)?;
+    warnings.extend(backing.and_then(BackingSwap::warning).cloned());
+    Ok((resolved, warnings))
 }
 
 impl BackingSwap {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 pub use env::Env;
 
-use crate::backing_swap::BackingSwap;
+use crate::backing_swap::{BackingSwap, resolve};
 use crate::disk::{Disk, StoreDisk};
 use crate::error::DeviceError;
 use crate::freed::{DeadSlots, Freeing, Watch};
@@ -132,9 +132,7 @@ impl Device {
             .as_deref()
             .map(BackingSwap::open)
             .transpose()?;
-        let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
-        let (_, mut warnings) = params.resolve(self.env.ram_bytes, backing_size)?;
-        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
+        let (_, warnings) = resolve(&params, self.env.ram_bytes, backing.as_ref())?;
         inner.params = params;
         inner.warned.clone_from(&warnings);
         Ok(warnings)
@@ -159,9 +157,8 @@ impl Device {
             .as_deref()
             .map(BackingSwap::open)
             .transpose()?;
-        let backing_size = backing.as_ref().map(|b| b.pages() * PAGE);
-        let (resolved, mut warnings) = inner.params.resolve(self.env.ram_bytes, backing_size)?;
-        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
+        let ram_bytes = self.env.ram_bytes;
+        let (resolved, mut warnings) = resolve(&inner.params, ram_bytes, backing.as_ref())?;
         warnings.retain(|w| !inner.warned.contains(w));
         let (active, more) = self.activate(resolved, backing)?;
         warnings.extend(more);

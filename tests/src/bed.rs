@@ -10,6 +10,7 @@ use compcache_device::DeviceStatus;
 use compcache_engine::stats::Stats;
 use compcached::Client;
 use compcached::protocol::{DaemonStatus, Request, Response};
+use compcached::types::ParamsUpdate;
 use tempfile::TempDir;
 
 use crate::binaries::binary;
@@ -234,6 +235,31 @@ impl Bed {
             .current_dir("/");
         self.set_environment(&mut command);
         Outcome::of(&mut command)
+    }
+
+    /// Initialises device 0.
+    ///
+    /// # Panics
+    /// If the daemon refuses.
+    #[track_caller]
+    pub fn init(&self, params: ParamsUpdate) {
+        self.request(&Request::Configure {
+            device: 0,
+            params,
+            init: true,
+        });
+    }
+
+    /// Initialises device 0 with a disk of this size in bytes.
+    ///
+    /// # Panics
+    /// As [`Bed::init`].
+    #[track_caller]
+    pub fn init_sized(&self, disksize: u64) {
+        self.init(ParamsUpdate {
+            disksize: Some(disksize),
+            ..ParamsUpdate::default()
+        });
     }
 
     /// Asks the daemon something over its socket.

@@ -96,13 +96,9 @@ fn pages_move_between_memory_and_file() {
     };
     let path = bed.directory().join("backing");
     swap_file(&path, 4 * MIB);
-    bed.request(&Request::Configure {
-        device: 0,
-        params: ParamsUpdate {
-            backing_swap: Some(path),
-            ..Default::default()
-        },
-        init: true,
+    bed.init(ParamsUpdate {
+        backing_swap: Some(path),
+        ..Default::default()
     });
     let disk = OpenOptions::new()
         .read(true)
@@ -141,13 +137,9 @@ fn full_disk_under_the_backing_swap() {
     let small = SmallFilesystem::new(&bed.directory().join("small"), 24 * MIB);
     let path = small.place().join("backing");
     swap_file(&path, 8 * MIB);
-    bed.request(&Request::Configure {
-        device: 0,
-        params: ParamsUpdate {
-            backing_swap: Some(path.clone()),
-            ..Default::default()
-        },
-        init: true,
+    bed.init(ParamsUpdate {
+        backing_swap: Some(path.clone()),
+        ..Default::default()
     });
     let disk = OpenOptions::new()
         .read(true)

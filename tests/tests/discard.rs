@@ -47,14 +47,7 @@ fn discard_of_the_whole_disk() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    bed.request(&Request::Configure {
-        device: 0,
-        params: ParamsUpdate {
-            disksize: Some(16 * MIB),
-            ..Default::default()
-        },
-        init: true,
-    });
+    bed.init_sized(16 * MIB);
     let node = bed.node(0);
     let mut random = vec![0; 16 << 20];
     std::io::Read::read_exact(

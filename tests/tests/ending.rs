@@ -26,17 +26,6 @@ fn swap_on(bed: &Bed) {
     });
 }
 
-fn init(bed: &Bed, disksize: u64) {
-    bed.request(&Request::Configure {
-        device: 0,
-        params: ParamsUpdate {
-            disksize: Some(disksize),
-            ..Default::default()
-        },
-        init: true,
-    });
-}
-
 /// A signal brings every page back into memory before the daemon exits.
 #[test]
 fn signals_while_swapped_on() {
@@ -121,7 +110,7 @@ fn reset_while_requests_are_in_flight() {
     let node = bed.node(0);
     let path = node.to_str().expect("UTF-8").to_owned();
     for _ in 0..10 {
-        init(&bed, 64 * MIB);
+        bed.init_sized(64 * MIB);
         let dd = |arguments: &[String]| {
             Running::start(Command::new("dd").args(arguments).args([
                 "bs=64k",
@@ -168,7 +157,7 @@ fn reset_while_requests_are_in_flight() {
     wait_until("every descriptor to be closed", || {
         descriptors(&mut bed) <= before
     });
-    init(&bed, 64 * MIB);
+    bed.init_sized(64 * MIB);
     assert_eq!(stats(&bed, 0).pages_stored, 1, "the swap header alone");
 }
 
@@ -212,7 +201,7 @@ fn unaligned_requests_are_refused_and_counted() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    init(&bed, 16 * MIB);
+    bed.init_sized(16 * MIB);
     let loops = loops_under(bed.directory());
     let file = fs::read_link(bed.node(0)).expect("the node is a link");
     assert_eq!(loops, [file]);
@@ -238,7 +227,7 @@ fn block_device_has_sectors_of_a_page() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    init(&bed, 16 * MIB);
+    bed.init_sized(16 * MIB);
     let sector = Outcome::of(Command::new("blockdev").arg("--getss").arg(bed.node(0))).success();
     assert_eq!(sector.trim(), "4096");
     let size = Outcome::of(Command::new("blockdev").arg("--getsize64").arg(bed.node(0))).success();

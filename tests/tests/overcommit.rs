@@ -6,12 +6,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use compcache_device::ParamsUpdate;
 use compcache_host::proc;
 use compcache_tests::{
-    Bed, MIB, Mode, MountBed, Outcome, PAGE, Random, drop_page_cache, needs, wait_until,
+    MIB, Mode, MountBed, Outcome, PAGE, Random, drop_page_cache, needs, wait_until,
 };
-use compcached::protocol::Request;
 
 /// What a device or a mount is given: more than what a daemon has in reserve.
 const SIZE: u64 = 64 * MIB;
@@ -72,17 +70,6 @@ fn limit_is_a_ratio() -> bool {
     needs::need(kbytes == Some(0), "needs vm.overcommit_kbytes=0")
 }
 
-fn init(bed: &Bed, disksize: u64) {
-    bed.request(&Request::Configure {
-        device: 0,
-        params: ParamsUpdate {
-            disksize: Some(disksize),
-            ..Default::default()
-        },
-        init: true,
-    });
-}
-
 /// Random bytes of which half are zeros, so that they compress.
 fn content(seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; SIZE as usize];
@@ -132,7 +119,7 @@ fn memory_that_is_refused() {
             },
         );
         // More than 1/16 of the RAM for its slots: they are not populated beforehand.
-        init(bed.bed(), 33 * ram());
+        bed.bed().init_sized(33 * ram());
         let [file, small] = ["file", "small"].map(|name| bed.point().join(name));
         fs::write(&small, "small").expect("a small file");
 

@@ -25,8 +25,8 @@ pub(crate) struct CleanStart {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Lays off what came from the starter, and forbids core dumps. To be called before any thread is started, and before
-/// anything is opened. `own` says that a command has started this daemon for itself: then it keeps
+/// Lays off what came from the starter, and forbids core dumps. To be called before any thread is
+/// started, and before anything is opened. `own` says that a command has started this daemon for itself: then it keeps
 /// neither the command's priorities nor its cgroups.
 ///
 /// # Errors

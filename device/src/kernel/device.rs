@@ -16,7 +16,7 @@ use super::attributes::{
 };
 use super::root::{NAME, Root};
 use super::{ioctl, report};
-use crate::backing_swap::BackingSwap;
+use crate::backing_swap::{BackingSwap, resolve};
 use crate::error::DeviceError;
 use crate::freed::Freeing;
 use crate::params::{PAGE, Params, ParamsUpdate};
@@ -308,10 +308,7 @@ impl KernelDevice {
             }
             None => None,
         };
-        let size = backing.as_ref().map(|backing| backing.pages() * PAGE);
-        let (resolved, mut warnings) = params.resolve(compcache_host::proc::ram_bytes(), size)?;
-        warnings.extend(backing.as_ref().and_then(BackingSwap::warning).cloned());
-        Ok((resolved, warnings))
+        resolve(params, compcache_host::proc::ram_bytes(), backing.as_ref())
     }
 
     /// The settings that can change while the device is in use.

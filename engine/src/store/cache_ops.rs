@@ -96,10 +96,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// Commits to slot `index` what was stored for it, and frees what the slot held.
     pub(crate) fn commit_chunk(&self, compressed: &CompressedPage<'_>, index: u32, placed: Slot) {
-        let shard = self.counters.shard(compressed.number);
-        shard.add(&shard.writes, 1);
-        self.set(shard, index, placed);
-        self.end_idle();
+        let mut attempt = 0;
+        while !self.try_commit_chunk(compressed, index, placed) {
+            self.host.backoff(attempt);
+            attempt += 1;
+        }
     }
 
     /// As [`Store::commit_chunk`], unless the slot is locked. Returns whether it was done.
@@ -149,15 +150,6 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             }
             None => false,
         }
-    }
-
-    /// Stores `new` in slot `index`, once it is unlocked, and frees what it held.
-    fn set(&self, shard: &Shard, index: u32, new: Slot) {
-        let Ok(word) = self.table.get_to_write(u64::from(index)) else {
-            return;
-        };
-        let held = slot::lock(word, |attempt| self.host.backoff(attempt));
-        self.exchange(shard, held, new);
     }
 
     /// The contents of slot `index`, which is locked if it names a chunk. Does not wait.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::fs::Statx;
 
-use super::stat::{digest, mix, stamp};
+use super::stat::{digest, mix};
 use crate::content::Stamp;
 
 /// The kernel tries an open a second time if it is answered with ESTALE, and no third time: how long
@@ -28,19 +28,8 @@ pub(crate) struct Known {
 impl Known {
     /// The kernel is told what SOURCE says, with this size and these times.
     pub(crate) fn report(&mut self, found: &Statx, reported: Stamp) {
-        *self = Known {
-            unsure: self.unsure,
-            ..Known::of(found, reported)
-        };
-    }
-
-    fn of(found: &Statx, reported: Stamp) -> Self {
-        let owner = u64::from(found.stx_uid) << 32 | u64::from(found.stx_gid);
-        Known {
-            stamp: halves(digest(reported)),
-            rights: halves(mix(mix(owner) ^ u64::from(found.stx_mode)))[0].max(1),
-            unsure: false,
-        }
+        self.stamp = halves(digest(reported));
+        self.rights = rights(found);
     }
 
     /// Whether these are the size and the times that the kernel was told last.
@@ -56,8 +45,7 @@ impl Known {
     /// By what the kernel, which opens the file, has judged who may, if SOURCE says `found`.
     pub(crate) fn judge(&mut self, found: &Statx) -> Judged {
         let unsure = std::mem::take(&mut self.unsure);
-        let rights = Known::of(found, stamp(found)).rights;
-        if self.rights != 0 && rights != self.rights {
+        if self.rights != 0 && self.rights != rights(found) {
             Judged::ByOthers
         } else if unsure {
             Judged::PerhapsByOthers
@@ -109,6 +97,12 @@ impl SentBack {
     }
 }
 
+/// A digest of the mode and the owner that is never 0.
+fn rights(found: &Statx) -> u32 {
+    let owner = u64::from(found.stx_uid) << 32 | u64::from(found.stx_gid);
+    halves(mix(mix(owner) ^ u64::from(found.stx_mode)))[0].max(1)
+}
+
 fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
@@ -119,7 +113,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::inode::stat::stat;
+    use crate::inode::stat::{stamp, stat};
 
     #[test]
     fn rights_and_not_data_make_it_outdated() {
