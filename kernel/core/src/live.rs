@@ -38,9 +38,10 @@ const RAW_PER_FRAME: u64 = (FRAME_SIZE / RAW_CHUNK) as u64;
 /// Frames beyond those that a full disk of incompressible pages needs, for each arena.
 const SLACK_PER_ARENA: u64 = 64;
 
-/// The reserve of ready frames: a 256th of the disk, but at least and at most this many bytes.
-/// (The engine keeps no more than a 256th of what the pool holds ready.)
-const RESERVE: core::ops::RangeInclusive<u64> = 512 << 10..=16 << 20;
+/// The reserve of ready frames: a 512th of the disk, but at least and at most this many bytes. Small
+/// disks are for small machines, which would notice 512 KiB. (The engine keeps no more than a 256th of what the
+/// pool holds ready, or 512 KiB.)
+const RESERVE: core::ops::RangeInclusive<u64> = 128 << 10..=16 << 20;
 
 /// The worker of one CPU.
 #[derive(Debug)]
@@ -219,7 +220,7 @@ fn make_store(
     } else {
         BackingAccess::None
     };
-    let reserve = (disksize / 256).clamp(*RESERVE.start(), *RESERVE.end());
+    let reserve = (disksize / 512).clamp(*RESERVE.start(), *RESERVE.end());
     let config = StoreConfig {
         memlimit,
         codec: params.codec,
