@@ -173,6 +173,15 @@ mod tests {
         }
     }
 
+    pub(super) fn point(label: &str, x: f64, y: f64) -> Point {
+        Point {
+            label: label.into(),
+            side: Side::Ours,
+            x,
+            y,
+        }
+    }
+
     fn drawn(draw: impl FnOnce(&Path) -> Result<()>) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("plot.svg");
@@ -182,12 +191,6 @@ mod tests {
 
     #[test]
     fn points_are_drawn_with_their_names() {
-        let point = |label: &str, x, y| Point {
-            label: label.into(),
-            side: Side::Ours,
-            x,
-            y,
-        };
         let all = [
             point("one", 1.0, 0.3),
             point("near one", 1.01, 0.301),
