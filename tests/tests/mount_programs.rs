@@ -195,7 +195,7 @@ fn sqlite_with_concurrent_writers() {
     });
 }
 
-/// Debian's directory of PostgreSQL's programs, or where PATH has them.
+/// Debian's directory of PostgreSQL's programs, or those in PATH.
 fn postgres_programs() -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
