@@ -32,9 +32,6 @@ fn unbeaten(points: &[Point]) -> Vec<&Point> {
 }
 
 /// Draws points, those that were not measured left out, and a line at the ratio 1.
-///
-/// # Errors
-/// If the file cannot be written.
 pub(crate) fn points(path: &Path, titles: &Titles<'_>, points: &[Point]) -> Result<()> {
     let points: Vec<Point> = points
         .iter()
