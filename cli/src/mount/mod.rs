@@ -194,8 +194,8 @@ fn mount(
         ..spec
     };
     let mut client = places.connect_or_spawn_as_user()?;
-    let ask = move || client.request(&Request::Mount { spec });
-    match progress::wait(ask, || Some(format!("mounting {text}")))?? {
+    let request = move || client.request(&Request::Mount { spec });
+    match progress::wait(request, || Some(format!("mounting {text}")))?? {
         Response::Mounted { mount, warnings } => Ok((mount, warnings)),
         _ => Err(CliError::Answer),
     }
