@@ -24,7 +24,6 @@ pub(crate) struct AllArgs {
     pub(crate) plot: PlotArgs,
 }
 
-/// The reports of all subjects.
 #[derive(Debug, Serialize)]
 pub(crate) struct AllReport {
     codec: CodecReport,
@@ -34,10 +33,6 @@ pub(crate) struct AllReport {
     files: FilesReport,
 }
 
-/// Runs every subject.
-///
-/// # Errors
-/// The first of theirs.
 pub(crate) fn run(args: &AllArgs) -> Result<AllReport> {
     let quick = args.common.quick;
     Ok(AllReport {

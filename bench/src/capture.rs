@@ -14,7 +14,6 @@ use fs_err::{self as fs, File};
 pub(crate) enum Kind {
     /// Memory that a program wrote.
     Anonymous,
-    /// Contents of files.
     File,
 }
 
@@ -33,9 +32,7 @@ impl Kind {
 pub(crate) struct Source {
     /// Where they come from, for tables.
     pub(crate) name: String,
-    /// What kind of memory that is.
     pub(crate) kind: Kind,
-    /// The pages.
     pub(crate) pages: Vec<Page>,
 }
 
@@ -58,9 +55,6 @@ impl Source {
 }
 
 /// Up to `most` pages, spread evenly over the memory that process `pid` has written.
-///
-/// # Errors
-/// If `/proc/PID` cannot be read: the process is gone or not ours.
 pub(crate) fn of_process(pid: u32, most: usize) -> Result<Vec<Page>> {
     let maps = proc::read(Path::new(&format!("/proc/{pid}/maps")))?;
     let memory = File::open(format!("/proc/{pid}/mem"))?;

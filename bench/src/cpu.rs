@@ -17,7 +17,6 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// What it is now.
     pub(crate) fn now(server: Option<u32>) -> Cpu {
         Cpu {
             server: server.map_or(0, threads_of),
@@ -26,7 +25,6 @@ impl Cpu {
         }
     }
 
-    /// What was added since.
     pub(crate) fn since(self, before: Cpu) -> Cpu {
         Cpu {
             server: self.server.saturating_sub(before.server),

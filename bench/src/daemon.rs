@@ -1,4 +1,4 @@
-//! A daemon of our own: this program itself, which is `compcached` when it is told so.
+//! A daemon of our own: this program itself, which is `compcached` under that name.
 
 use std::fs;
 use std::io::Read as _;
@@ -26,11 +26,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with some more options, and waits until it is ready. `prepare` is told of its
+    /// Starts one with some more options, and waits until it is ready. `prepare` gets its
     /// command before.
-    ///
-    /// # Errors
-    /// If it does not start; its messages are part of that.
     pub(crate) fn start(
         options: &[&str],
         prepare: impl FnOnce(&mut Command) -> Result<()>,
@@ -78,15 +75,10 @@ impl Server {
         }
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Asks it for something.
-    ///
-    /// # Errors
-    /// If it refuses or is gone.
     pub(crate) fn request(&mut self, request: &Request) -> Result<Response> {
         Ok(self.client.request(request)?)
     }
@@ -107,7 +99,6 @@ impl Drop for Server {
     }
 }
 
-/// A daemon with one device.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     server: Server,
@@ -116,9 +107,6 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts one that serves by the policy's transport, and waits until it is ready.
-    ///
-    /// # Errors
-    /// If it does not start.
     pub(crate) fn start(policy: Policy) -> Result<Daemon> {
         let options = ["--transport", policy.transport.name()];
         let server = Server::start(&options, |_| Ok(()))?;
@@ -126,9 +114,6 @@ impl Daemon {
     }
 
     /// Has it swap on a device, for as long as this program lives at most.
-    ///
-    /// # Errors
-    /// If it refuses.
     pub(crate) fn swap_on(&mut self, bytes: u64) -> Result<()> {
         let params = self.params(bytes);
         self.server.request(&Request::Lease {
@@ -139,9 +124,6 @@ impl Daemon {
     }
 
     /// Has it make a device, and gives its node.
-    ///
-    /// # Errors
-    /// If it refuses.
     pub(crate) fn make_disk(&mut self, bytes: u64) -> Result<PathBuf> {
         let params = self.params(bytes);
         self.server.request(&Request::Configure {
@@ -153,10 +135,6 @@ impl Daemon {
         Ok(self.device()?.node)
     }
 
-    /// The state of its device.
-    ///
-    /// # Errors
-    /// If it does not answer.
     pub(crate) fn device(&mut self) -> Result<DeviceStatus> {
         match self.server.request(&Request::Status { device: Some(0) })? {
             Response::Status { mut devices, .. } if devices.len() == 1 => Ok(devices.remove(0)),
@@ -164,15 +142,11 @@ impl Daemon {
         }
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.server.pid()
     }
 
     /// What its device holds, in a pool with its reserve, and all memory that the process takes.
-    ///
-    /// # Errors
-    /// If it does not answer.
     pub(crate) fn held(&mut self) -> Result<Held> {
         let stats = self.device()?.stats.store;
         let pages = stats.pages_stored + stats.same_filled();

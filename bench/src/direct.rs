@@ -17,7 +17,6 @@ const BLKDISCARD: libc::Ioctl = 0x1277;
 pub(crate) struct Aligned(pub(crate) Page);
 
 impl Aligned {
-    /// A page of zeros.
     pub(crate) fn new() -> Box<Aligned> {
         Box::new(Aligned([0; PAGE_SIZE]))
     }
@@ -28,10 +27,6 @@ impl Aligned {
 pub(crate) struct Disk(File);
 
 impl Disk {
-    /// Opens a block device.
-    ///
-    /// # Errors
-    /// If it is not there or busy.
     pub(crate) fn open(node: &Path) -> Result<Disk> {
         OpenOptions::new()
             .read(true)
@@ -42,20 +37,12 @@ impl Disk {
             .with_context(|| format!("cannot open {} for direct I/O", node.display()))
     }
 
-    /// Writes a page.
-    ///
-    /// # Errors
-    /// Those of pwrite(2).
     pub(crate) fn write(&self, index: u64, page: &Aligned) -> Result<()> {
         self.0
             .write_all_at(&page.0, index * PAGE_SIZE as u64)
             .with_context(|| format!("cannot write page {index}"))
     }
 
-    /// Reads a page.
-    ///
-    /// # Errors
-    /// Those of pread(2).
     pub(crate) fn read(&self, index: u64, page: &mut Aligned) -> Result<()> {
         self.0
             .read_exact_at(&mut page.0, index * PAGE_SIZE as u64)
@@ -63,9 +50,6 @@ impl Disk {
     }
 
     /// Tells the device that it may forget some pages.
-    ///
-    /// # Errors
-    /// If the device cannot do that.
     pub(crate) fn discard(&self, first: u64, count: u64) -> Result<()> {
         let range = [first * PAGE_SIZE as u64, count * PAGE_SIZE as u64];
         // SAFETY: the request reads two 64-bit numbers from where its argument points.

@@ -26,9 +26,6 @@ pub(crate) fn bytes_in(directory: &Path) -> u64 {
 }
 
 /// Removes a directory with all that is in it; one that is not there is no error.
-///
-/// # Errors
-/// If it cannot be removed.
 pub(crate) fn remove(directory: &Path) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory)?;
@@ -37,9 +34,6 @@ pub(crate) fn remove(directory: &Path) -> Result<()> {
 }
 
 /// Copies a directory with its files, links, rights and owners, into one that is there.
-///
-/// # Errors
-/// Those of the system calls, or after Ctrl-C.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in WalkDir::new(from) {
         interrupt::check()?;

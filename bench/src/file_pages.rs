@@ -10,24 +10,16 @@ use crate::directory::files_below;
 use crate::programs;
 
 /// Where each kind of file is looked for, and its names' end.
-const PLACES: [(&str, &[&str], &str); 3] = [
+const PLACES: [(&str, &str, &str); 3] = [
     (
         "objects",
-        &[
-            "/usr/lib/x86_64-linux-gnu",
-            "/usr/lib/aarch64-linux-gnu",
-            "/usr/lib64",
-        ],
+        "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu:/usr/lib64",
         ".so",
     ),
-    ("C text", &["/usr/include"], ".h"),
+    ("C text", "/usr/include", ".h"),
     (
         "py text",
-        &[
-            "/usr/lib/python3",
-            "/usr/lib/python3.11",
-            "/usr/lib/python3.13",
-        ],
+        "/usr/lib/python3:/usr/lib/python3.11:/usr/lib/python3.13",
         ".py",
     ),
 ];
@@ -47,9 +39,7 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.ends_with(end) || name.contains(&format!("{end}."))
         };
-        let files = places
-            .iter()
-            .flat_map(|place| files_below(Path::new(place)));
+        let files = places.split(':').map(Path::new).flat_map(files_below);
         let mut found: Vec<PathBuf> = files
             .filter(|(path, bytes)| *bytes <= MOST_BYTES && is_of_kind(path))
             .map(|(path, _)| path)
@@ -57,7 +47,7 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
             .collect();
         found.sort();
         let pages = Some(capture::of_files(&found, most)).filter(|pages| !pages.is_empty());
-        let pages = pages.with_context(|| format!("no such file in {}", places.join(", ")));
+        let pages = pages.with_context(|| format!("no such file in {places}"));
         sources.extend(Source::new(name, Kind::File, pages));
     }
     if !quick {

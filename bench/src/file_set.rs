@@ -7,16 +7,11 @@ use anyhow::Result;
 use compcache_engine::PAGE_SIZE;
 use fs_err as fs;
 
-/// Pages of each file.
 pub(crate) const PAGES_OF_FILE: usize = 2048;
 
-/// Bytes of each file.
 pub(crate) const FILE_BYTES: u64 = (PAGES_OF_FILE * PAGE_SIZE) as u64;
 
 /// The files of a directory, in the order of their names.
-///
-/// # Errors
-/// If it cannot be listed.
 pub(crate) fn names(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = fs::read_dir(directory)?
         .map(|entry| Ok(entry?.path()))

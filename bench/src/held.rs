@@ -1,6 +1,5 @@
 //! Memory that is taken by pages.
 
-/// Bytes of what holds pages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
     /// The pages that are held.

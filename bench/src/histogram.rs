@@ -12,23 +12,19 @@ const LONGEST: u64 = 3_600_000_000_000;
 pub(crate) struct Histogram(hdrhistogram::Histogram<u64>);
 
 impl Histogram {
-    /// An empty one.
     pub(crate) fn new() -> Self {
         let histogram = hdrhistogram::Histogram::new_with_max(LONGEST, 2);
         Histogram(histogram.expect("the bounds are valid"))
     }
 
-    /// Counts a time.
     pub(crate) fn add(&mut self, ns: u64) {
         self.0.saturating_record(ns);
     }
 
-    /// Counts all that another one has counted.
     pub(crate) fn merge(&mut self, other: &Histogram) {
         self.0.add(&other.0).expect("all have the same bounds");
     }
 
-    /// How many times are counted.
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }

@@ -19,10 +19,6 @@ struct Caught {
     pipe: File,
 }
 
-/// Catches the signals from now on.
-///
-/// # Errors
-/// If the system has no descriptors left.
 pub(crate) fn catch() -> Result<()> {
     let flag = Arc::new(AtomicBool::new(false));
     let (reader, writer) =
@@ -39,9 +35,6 @@ pub(crate) fn catch() -> Result<()> {
 }
 
 /// Whether to go on. So cheap that loops may ask before each page.
-///
-/// # Errors
-/// After a signal.
 pub(crate) fn check() -> Result<()> {
     match CAUGHT.get() {
         Some(caught) if caught.flag.load(Ordering::Relaxed) => bail!("interrupted"),
@@ -49,10 +42,6 @@ pub(crate) fn check() -> Result<()> {
     }
 }
 
-/// Waits for so long.
-///
-/// # Errors
-/// After a signal.
 pub(crate) fn pause(time: Duration) -> Result<()> {
     let until = Instant::now() + time;
     loop {
@@ -67,9 +56,6 @@ pub(crate) fn pause(time: Duration) -> Result<()> {
 
 /// Waits until a file can be read or has ended, and gives whether it is so: not if the `timeout` came
 /// before.
-///
-/// # Errors
-/// After a signal.
 pub(crate) fn wait(file: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Result<bool> {
     let signal = CAUGHT.get().map(|caught| caught.pipe.as_fd());
     let files: Vec<BorrowedFd<'_>> = file.into_iter().chain(signal).collect();

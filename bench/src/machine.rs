@@ -10,9 +10,6 @@ use rustix::io::Errno;
 use crate::interrupt;
 
 /// Whether this process may change the machine's swap and block devices.
-///
-/// # Errors
-/// If it may not.
 pub(crate) fn need_root(subject: &str) -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
@@ -36,9 +33,6 @@ pub(crate) struct MachineLock {
 
 impl MachineLock {
     /// Waits until nobody else of compcache's uses the machine.
-    ///
-    /// # Errors
-    /// If the lock file cannot be made, or after Ctrl-C.
     pub(crate) fn take() -> Result<MachineLock> {
         let lock = File::create(LOCK)?;
         let mut warned = false;

@@ -12,9 +12,6 @@ pub(crate) struct Mapping(MmapMut);
 
 impl Mapping {
     /// Fresh pages of zeros, each to be faulted in by itself.
-    ///
-    /// # Errors
-    /// If the system refuses.
     pub(crate) fn fresh(pages: usize) -> io::Result<Mapping> {
         let mapping = MmapMut::map_anon(pages * PAGE_SIZE)?;
         // A kernel without huge pages refuses it, which is as good.
@@ -23,20 +20,15 @@ impl Mapping {
     }
 
     /// The whole pages of a file that nobody changes, as a copy that is made when written to.
-    ///
-    /// # Errors
-    /// If the system refuses.
     pub(crate) fn of_file(file: &File) -> io::Result<Mapping> {
         // SAFETY: the mapping is private, and nobody changes or truncates the file meanwhile.
         unsafe { MmapOptions::new().map_copy(file) }.map(Mapping)
     }
 
-    /// The pages.
     pub(crate) fn pages(&self) -> &[Page] {
         self.0.as_chunks().0
     }
 
-    /// The pages, to be changed.
     pub(crate) fn pages_mut(&mut self) -> &mut [Page] {
         self.0.as_chunks_mut().0
     }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use clap::Args;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_engine::codec::{Builtin, CodecSpec, Codecs};
+
+use crate::report::positive;
 
 /// Every codec at its default level, and the fast mode of `wks`.
 pub(crate) fn codecs() -> impl Iterator<Item = CodecSpec> {
@@ -15,9 +18,7 @@ pub(crate) fn codecs() -> impl Iterator<Item = CodecSpec> {
 /// A device of ours that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// How pages are compressed.
     pub(crate) codec: CodecSpec,
-    /// How the kernel reaches it.
     pub(crate) transport: Channel,
 }
 
@@ -31,6 +32,31 @@ impl Policy {
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ours {} ({})", self.codec, self.transport)
+    }
+}
+
+/// Which kinds of swap or devices are measured, and how often.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Selection {
+    /// Rounds, in each of which every one is measured once
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
+    pub(crate) rounds: usize,
+    /// Only those whose name contains this, beside what the others are compared with
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Every codec over each of these transports, fuse or fuse-uring [default: every codec over
+    /// the daemon's own choice, the default codec over the others]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',',
+          value_parser = str::parse::<Channel>)]
+    pub(crate) transport: Vec<Channel>,
+}
+
+impl Selection {
+    /// Whether this one is measured, if the others are compared with the `references`.
+    pub(crate) fn takes(&self, contender: &impl fmt::Display, references: &[String]) -> bool {
+        let name = contender.to_string();
+        let is_wanted = |only: &String| name.contains(only.as_str()) || references.contains(&name);
+        self.only.as_ref().is_none_or(is_wanted)
     }
 }
 

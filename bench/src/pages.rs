@@ -27,9 +27,6 @@ pub(crate) struct PagesArgs {
 
 /// Captures programs that are installed, and writes `DIR/NAME.bin` of each: whole pages, none of
 /// them same-filled, none twice.
-///
-/// # Errors
-/// If no page could be captured, or a file cannot be written.
 pub(crate) fn run(args: &PagesArgs) -> Result<()> {
     fs::create_dir_all(&args.to).with_context(|| format!("cannot make {}", args.to.display()))?;
     let sources = programs::sources_of(&args.only, usize::MAX);

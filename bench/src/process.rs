@@ -14,10 +14,6 @@ use crate::interrupt;
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    /// Starts a program.
-    ///
-    /// # Errors
-    /// If it does not start.
     pub(crate) fn start(command: &mut Command) -> Result<Running> {
         let child = command
             .spawn()
@@ -34,19 +30,14 @@ impl Drop for Running {
     }
 }
 
-/// What came of a program.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// From its start to its end, in seconds.
     pub(crate) seconds: f64,
-    /// What it wrote to standard output.
     pub(crate) output: Vec<u8>,
 }
 
 /// Runs a program that is measured to its end.
-///
-/// # Errors
-/// If it does not start or fails; then with what it wrote to standard error. Or after Ctrl-C.
 pub(crate) fn run(command: &mut Command) -> Result<Ended> {
     let mut errors = tempfile::tempfile()?;
     command.stdout(Stdio::piped()).stderr(errors.try_clone()?);
@@ -75,9 +66,6 @@ pub(crate) fn run(command: &mut Command) -> Result<Ended> {
 
 /// Runs a program that sets something up or takes it down to its end, also after Ctrl-C, and gives what
 /// it wrote to standard output.
-///
-/// # Errors
-/// If it does not start or fails; then with what it wrote to standard error.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let done = command
         .output()

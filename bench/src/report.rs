@@ -31,9 +31,6 @@ pub(crate) struct PlotArgs {
 
 impl PlotArgs {
     /// Draws a report if that was asked for.
-    ///
-    /// # Errors
-    /// If the directory or a file cannot be written.
     pub(crate) fn draw(&self, report: &impl Plots) -> Result<()> {
         let Some(directory) = &self.plot else {
             return Ok(());
@@ -43,19 +40,10 @@ impl PlotArgs {
     }
 }
 
-/// The rows of a subject.
 pub(crate) trait Report: Serialize {
-    /// Writes them as tables.
-    ///
-    /// # Errors
-    /// Those of the output.
     fn print(&self, out: &mut dyn Write) -> io::Result<()>;
 }
 
-/// Writes a report to standard output.
-///
-/// # Errors
-/// Those of the output.
 pub(crate) fn show(report: &impl Report, json: bool) -> Result<()> {
     let mut out = io::stdout().lock();
     if json {
@@ -69,9 +57,6 @@ pub(crate) fn show(report: &impl Report, json: bool) -> Result<()> {
 
 /// A whole number of 1 or more, for options.
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be 1 or more".into()),
-        Ok(n) => Ok(n),
-        Err(error) => Err(format!("{error}")),
-    }
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "give a whole number of 1 or more".into())
 }

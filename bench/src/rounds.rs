@@ -13,22 +13,18 @@ use crate::stat::median;
 pub(crate) struct Runs<R>(Vec<(usize, R)>);
 
 impl<R> Runs<R> {
-    /// Whether no round was measured.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many rounds were measured.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// All of them, in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &R> {
         self.0.iter().map(|(_, run)| run)
     }
 
-    /// The median of a value.
     pub(crate) fn median(&self, value: impl Fn(&R) -> f64) -> f64 {
         median(self.iter().map(value).collect())
     }
@@ -72,21 +68,15 @@ pub(crate) enum Failure {
     Skips,
 }
 
-/// What all contenders did.
 #[derive(Debug)]
 pub(crate) struct Comparison<R> {
-    /// The runs of each.
     pub(crate) runs: Vec<Runs<R>>,
-    /// The runs that failed, and why.
     pub(crate) left_out: Vec<(String, String)>,
 }
 
 /// Runs each contender once a round: forwards in the even rounds, backwards in the odd ones, so that
 /// none always comes after the same other one. With a `title`, each run is announced on standard
 /// error; what is left out always is.
-///
-/// # Errors
-/// After Ctrl-C, or if a contender fails and that [ends](Failure::Ends) the comparison.
 pub(crate) fn alternate<C: Display, R>(
     title: Option<&str>,
     contenders: &mut [C],

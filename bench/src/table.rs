@@ -2,45 +2,72 @@
 
 use std::io::{self, Write};
 
+/// The columns of a table, and what its rows are called.
+pub(crate) struct Table<'a, R> {
+    name: Cell<'a, R>,
+    columns: Vec<(&'a str, Cell<'a, R>)>,
+}
+
+type Cell<'a, R> = Box<dyn Fn(&R) -> String + 'a>;
+
+impl<'a, R> Table<'a, R> {
+    pub(crate) fn new(name: impl Fn(&R) -> String + 'a) -> Self {
+        Table {
+            name: Box::new(name),
+            columns: Vec::new(),
+        }
+    }
+
+    pub(crate) fn column(mut self, heading: &'a str, cell: impl Fn(&R) -> String + 'a) -> Self {
+        self.columns.push((heading, Box::new(cell)));
+        self
+    }
+
+    /// Writes it, with a title over the names of the rows.
+    pub(crate) fn print<'r>(
+        &self,
+        out: &mut dyn Write,
+        title: &str,
+        rows: impl IntoIterator<Item = &'r R>,
+    ) -> io::Result<()>
+    where
+        R: 'r,
+    {
+        let headings: Vec<&str> = self.columns.iter().map(|(heading, _)| *heading).collect();
+        let cells = |row: &R| self.columns.iter().map(|(_, cell)| cell(row)).collect();
+        let rows: Vec<(String, Vec<String>)> = rows
+            .into_iter()
+            .map(|row| ((self.name)(row), cells(row)))
+            .collect();
+        let rows = rows.iter().map(|(name, cells)| (&**name, cells.clone()));
+        print(out, title, &headings, rows)
+    }
+}
+
 /// Writes a table: a title over the names of the rows, which stand left, and headings over their cells,
 /// which stand right.
-///
-/// # Errors
-/// Those of the output.
 pub(crate) fn print<'a>(
     out: &mut dyn Write,
     title: &'a str,
     headings: &[&str],
     rows: impl IntoIterator<Item = (&'a str, Vec<String>)>,
 ) -> io::Result<()> {
-    let headings = headings.iter().map(|&heading| heading.to_owned());
-    let mut lines = vec![(title, headings.collect::<Vec<String>>())];
+    let mut lines = vec![(title, headings.iter().map(|&h| h.to_owned()).collect())];
     lines.extend(rows);
     let length = |text: &str| text.chars().count();
-    let names = lines
-        .iter()
-        .map(|(name, _)| length(name))
-        .max()
-        .unwrap_or(0);
-    let mut widths = vec![
-        0;
-        lines
-            .iter()
-            .map(|(_, cells)| cells.len())
-            .max()
-            .unwrap_or(0)
-    ];
-    for (_, cells) in &lines {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = length(cell).max(*width);
-        }
-    }
+    let names = lines.iter().map(|(name, _)| length(name)).max();
+    let names = names.unwrap_or(0);
+    let width = |column| {
+        let cells = lines.iter().filter_map(|(_, cells)| cells.get(column));
+        cells.map(|cell: &String| length(cell)).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
     for (name, cells) in &lines {
-        let cells = cells.iter().zip(&widths);
-        let cells: String = cells
-            .map(|(cell, &width)| format!("  {cell:>width$}"))
-            .collect();
-        writeln!(out, "{}", format!("{name:<names$}{cells}").trim_end())?;
+        let mut line = format!("{name:<names$}");
+        for (cell, width) in cells.iter().zip(&widths) {
+            line += &format!("  {cell:>width$}");
+        }
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -61,10 +88,13 @@ mod tests {
 
     #[test]
     fn names_stand_left_and_cells_right() {
-        let rows = [("a long name", &["1", "12.5"][..]), ("short", &["22"])];
-        let rows = rows.map(|(name, cells)| (name, cells.iter().map(|&c| c.into()).collect()));
+        let rows = [("a long name", ["1", "12.5"]), ("short", ["22", ""])];
         let mut out = Vec::new();
-        print(&mut out, "pool", &["p50 µs", "x"], rows).unwrap();
+        Table::new(|(name, _): &(&str, [&str; 2])| (*name).to_owned())
+            .column("p50 µs", |(_, cells)| cells[0].to_owned())
+            .column("x", |(_, cells)| cells[1].to_owned())
+            .print(&mut out, "pool", &rows)
+            .unwrap();
         let wanted = "pool         p50 µs     x\n\
                       a long name       1  12.5\n\
                       short            22\n";

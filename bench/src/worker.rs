@@ -24,10 +24,6 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts one.
-    ///
-    /// # Errors
-    /// If it does not start.
     pub(crate) fn start(command: &mut Command) -> Result<Worker> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Running::start(command)?;
@@ -41,24 +37,16 @@ impl Worker {
         })
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.0.id()
     }
 
     /// Asks it for something, and waits until it has done that.
-    ///
-    /// # Errors
-    /// If it ends before, or after Ctrl-C.
     pub(crate) fn call<T: DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<T> {
         self.send(request)?;
         self.receive()
     }
 
-    /// Asks it for something.
-    ///
-    /// # Errors
-    /// If it has ended.
     pub(crate) fn send(&mut self, request: &impl Serialize) -> Result<()> {
         let line = serde_json::to_string(request)? + "\n";
         // One that has ended says why on standard error, and closes its end.
@@ -66,18 +54,11 @@ impl Worker {
         sent.or_else(|_| self.ended())
     }
 
-    /// Waits for its next reply.
-    ///
-    /// # Errors
-    /// If it ends before, or after Ctrl-C.
     pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> Result<T> {
         self.receive_meanwhile(None, || Ok(()))
     }
 
     /// Waits for its next reply, and does something each time that a `period` is over.
-    ///
-    /// # Errors
-    /// If it ends before, if `tick` fails, or after Ctrl-C.
     pub(crate) fn receive_meanwhile<T: DeserializeOwned>(
         &mut self,
         period: Option<Duration>,
@@ -108,9 +89,6 @@ impl Worker {
 }
 
 /// Is such a process: replies to each request on standard input.
-///
-/// # Errors
-/// The first of `reply`, or if the parent has broken off.
 pub(crate) fn serve<Q: DeserializeOwned, A: Serialize>(
     mut reply: impl FnMut(Q) -> Result<A>,
 ) -> Result<()> {

@@ -11,7 +11,6 @@ use fs_err::{self as fs, File};
 use crate::held::Held;
 use crate::machine;
 
-/// Where devices are added and removed.
 const CONTROL: &str = "/sys/class/zram-control";
 
 /// What zram keeps for each page of a device beside its pool: `struct zram_table_entry` of
@@ -30,9 +29,6 @@ pub(crate) struct Zram {
 
 impl Zram {
     /// A device of `bytes`, whole pages, that compresses with `algorithm`.
-    ///
-    /// # Errors
-    /// If the kernel has no zram or not this algorithm, or no device is free.
     pub(crate) fn new(algorithm: &str, bytes: u64) -> Result<Zram> {
         let zram = Zram::unset(bytes.div_ceil(PAGE_SIZE as u64))?;
         zram.set("comp_algorithm", algorithm)?;
@@ -70,16 +66,12 @@ impl Zram {
         })
     }
 
-    /// Its block device.
     pub(crate) fn node(&self) -> PathBuf {
         Path::new("/dev").join(&self.name)
     }
 
     /// What it holds now, from its `mm_stat` (the kernel's
     /// `Documentation/admin-guide/blockdev/zram.rst`).
-    ///
-    /// # Errors
-    /// If `mm_stat` cannot be read.
     pub(crate) fn held(&self) -> Result<Held> {
         let stat = proc::read(&self.file("mm_stat"))?;
         let mut numbers = proc::words(&stat).map_while(proc::number);
@@ -94,9 +86,6 @@ impl Zram {
     }
 
     /// Has it compact its memory, which it never does of itself.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
     pub(crate) fn compact(&self) -> Result<()> {
         self.set("compact", "1")
     }
@@ -128,9 +117,6 @@ impl Drop for Zram {
 }
 
 /// The algorithms that this kernel's zram has, its default first.
-///
-/// # Errors
-/// If there is no zram.
 fn algorithms() -> Result<Vec<String>> {
     let zram = Zram::unset(0)?;
     let list = fs::read_to_string(zram.file("comp_algorithm"))?;
@@ -143,7 +129,7 @@ fn algorithms() -> Result<Vec<String>> {
 }
 
 /// The same for a comparison, which goes without zram if there is none or this process may not make
-/// devices: then it is told so on standard error.
+/// devices: then it says so on standard error.
 pub(crate) fn algorithms_for(subject: &str) -> Vec<String> {
     machine::need_root(subject)
         .and_then(|()| algorithms())

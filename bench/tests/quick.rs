@@ -259,7 +259,6 @@ fn nonsense_is_refused() {
         &["codec", "--rounds", "x"],
         &["pool", "--pages", "-1"],
         &["swap", "--processes", "1,0"],
-        &["device", "--peer", "/dev/sda"],
         &["files", "--throttle", "20M"],
         &["files", "--limit", "0"],
         &["files", "--cache", "200%"],

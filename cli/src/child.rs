@@ -159,7 +159,7 @@ fn pass_on(pid: Pid, arrived: Arrived) {
         return;
     }
     if let Some(signal) = Signal::from_named_raw(arrived.signal) {
-        // It may have ended just now; its SIGCHLD will tell.
+        // It may have ended just now; its SIGCHLD follows.
         let _ = kill_process(pid, signal);
     }
 }

@@ -1,5 +1,6 @@
 //! The two roads to a swap device: the kernel driver, or the daemon.
 
+use compcache_device::SwapDevice as _;
 use compcache_device::kernel::KernelDevice;
 use compcached::ClientError;
 use compcached::config::Config;

@@ -30,11 +30,11 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// What was given, else `COMPCACHE_RUNTIME_DIR` and `COMPCACHE_DEV_DIR`, else the defaults.
+    /// The options, else `COMPCACHE_RUNTIME_DIR` and `COMPCACHE_DEV_DIR`, else the defaults.
     #[must_use]
     pub(crate) fn new(runtime_dir: Option<PathBuf>, dev_dir: Option<PathBuf>) -> Self {
-        let choose = |given: Option<PathBuf>, variable: &str| {
-            given.or_else(|| {
+        let choose = |option: Option<PathBuf>, variable: &str| {
+            option.or_else(|| {
                 std::env::var_os(variable)
                     .filter(|v| !v.is_empty())
                     .map(PathBuf::from)

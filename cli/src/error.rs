@@ -44,7 +44,7 @@ pub(crate) enum CliError {
     /// Needs rights that this user does not have.
     #[error("{0} needs root: run it with sudo, or as root")]
     NotRoot(&'static str),
-    /// The command line is wrong in a way that its definition does not tell.
+    /// The command line is wrong in a way that its definition can't express.
     #[error("{0}")]
     Usage(String),
     /// A path that can't be mounted, or mounted at.

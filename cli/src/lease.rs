@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use compcache_device::ParamsUpdate;
 use compcache_device::kernel::KernelDevice;
 use compcache_device::status::Driver;
+use compcache_device::{ParamsUpdate, SwapDevice as _};
 use compcache_engine::stats::Stats;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::types::DriverChoice;
@@ -86,11 +86,11 @@ impl Lease {
             true => Driver::Kernel,
             false => Driver::User,
         };
-        let mut ask = |driver| {
+        let mut take = |driver| {
             let params = params.clone();
             holder.request(&Request::Lease { params, driver })
         };
-        let response = match ask(driver) {
+        let response = match take(driver) {
             Err(ClientError::Refused(refusal))
                 if driver == Driver::Kernel
                     && choice.choice == DriverChoice::Auto
@@ -99,7 +99,7 @@ impl Lease {
                 let text = format!("a device in userspace is used: {}", refusal.message);
                 warn("compcache", &[text]);
                 driver = Driver::User;
-                ask(driver)?
+                take(driver)?
             }
             response => response?,
         };

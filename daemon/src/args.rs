@@ -6,9 +6,9 @@ use crate::integer::integer;
 use crate::size::Size;
 use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
-/// Where the daemon keeps its socket, lock and mounts unless told otherwise.
+/// Where the daemon keeps its socket, lock and mounts by default.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
-/// Where device nodes appear unless told otherwise.
+/// Where device nodes appear by default.
 pub const DEFAULT_DEV_DIR: &str = "/dev";
 /// The most devices that one daemon serves.
 pub const MAX_DEVICES: u32 = 64;

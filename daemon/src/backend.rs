@@ -3,10 +3,13 @@
 //! [`Ramzswap`](crate::ramzswap::Ramzswap), [`Kernel`](crate::kernel::Kernel) and
 //! [`FileSystem`](crate::file_system::FileSystem) are the real ones; tests of the server put their own in their place and need no root.
 
-use compcache_device::Warning;
+use std::path::Path;
+
+use compcache_device::{SwapDevice, Warning};
 use compcache_files::MountOptions;
 
 use crate::protocol::Refusal;
+use crate::swapoff::{self, Program};
 use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
 
 /// One device, initialised or not. Its caller never runs two of the methods that take it from
@@ -67,8 +70,62 @@ pub trait DeviceBackend: Send + Sync {
     fn swap_off(&self) -> Result<(), Refusal>;
 }
 
+/// A device that exists, which is most of a backend.
+pub(crate) trait RealDevice: Send + Sync {
+    fn device(&self) -> &dyn SwapDevice;
+
+    /// The program that swaps it off, in a process of its own.
+    fn program(&self) -> Program;
+
+    /// As [`DeviceBackend::obstacle`].
+    fn obstacle(&self) -> Option<Refusal>;
+}
+
+impl<T: RealDevice> DeviceBackend for T {
+    fn number(&self) -> u32 {
+        self.device().number()
+    }
+
+    fn obstacle(&self) -> Option<Refusal> {
+        RealDevice::obstacle(self)
+    }
+
+    fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
+        Ok(texts(&self.device().configure(params)?))
+    }
+
+    fn init(&self) -> Result<Vec<String>, Refusal> {
+        Ok(texts(&self.device().init()?))
+    }
+
+    fn reset(&self) -> Result<(), Refusal> {
+        Ok(self.device().reset()?)
+    }
+
+    fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
+        Ok(texts(&self.device().set(params)?))
+    }
+
+    fn status(&self) -> DeviceStatus {
+        self.device().status()
+    }
+
+    fn memory(&self) -> u64 {
+        self.device().memory()
+    }
+
+    fn swap_on(&self, priority: Option<i32>) -> Result<i32, Refusal> {
+        Ok(self.device().swap_on(priority)?)
+    }
+
+    fn swap_off(&self) -> Result<(), Refusal> {
+        let in_child = |block_device: &Path| swapoff::in_child(self.program(), block_device);
+        Ok(self.device().swap_off(&in_child)?)
+    }
+}
+
 /// Warnings of a device as they are sent to clients and printed.
-pub(crate) fn texts(warnings: &[Warning]) -> Vec<String> {
+fn texts(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(Warning::to_string).collect()
 }
 

@@ -116,8 +116,8 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
 
     let env = Arc::new(environment(&settings));
     if uid.is_root() {
-        for line in recover(&env).map_err(StartError::Recover)? {
-            tracing::warn!("left by a daemon that crashed: {line}");
+        for removed in recover(&env).map_err(StartError::Recover)? {
+            tracing::warn!("left by a daemon that crashed: {removed}");
         }
     }
     clean_mounts().map_err(|e| StartError::System("start a thread", e))?;
@@ -151,7 +151,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     if let Some(watching) = swaps.flatten() {
         watching.detach();
     }
-    // Without a service manager this does nothing; with one that is deaf, exiting tells it.
+    // Without a service manager this does nothing; with one that can't be reached, exiting says it.
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     Ok(outcome)
 }
@@ -256,7 +256,7 @@ fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> 
     Background::start("signals", wait, move || deaf.close())
 }
 
-/// Tells the server of changes of the kernel's table of swap areas, for as long as this process lives.
+/// Notifies the server of changes of the kernel's table of swap areas, for as long as this process lives.
 fn watch_swaps(server: Handle) -> Option<Background> {
     let watch = || {
         let changes = Changes::watch()?;
@@ -290,7 +290,7 @@ fn announce(args: &DaemonArgs, settings: &Settings) {
         settings.runtime_dir.display()
     );
     if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
-        tracing::warn!("cannot tell the service manager that this daemon is ready: {e}");
+        tracing::warn!("cannot notify the service manager that this daemon is ready: {e}");
     }
     if args.detached {
         let written = io::stdout()
@@ -301,7 +301,9 @@ fn announce(args: &DaemonArgs, settings: &Settings) {
             .open("/dev/null")
             .and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?));
         if let Err(e) = written.and(closed) {
-            tracing::warn!("cannot tell the client that started this daemon that it is ready: {e}");
+            tracing::warn!(
+                "cannot notify the client that started this daemon that it is ready: {e}"
+            );
         }
     }
 }

@@ -2,15 +2,13 @@
 //! first free device, clear refusals. Who sets them up needs no daemon; the daemon does it for
 //! its leases and its configuration.
 
-use std::path::Path;
-
+use compcache_device::SwapDevice;
 use compcache_device::kernel::{KernelDevice, MAX_DEVICES, Root};
 
-use crate::backend::{DeviceBackend, texts};
+use crate::backend::{DeviceBackend, RealDevice};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::registry::Registry;
-use crate::swapoff::{self, Program};
-use crate::types::{DeviceStatus, ParamsUpdate, State};
+use crate::swapoff::Program;
 
 /// A device of the kernel driver.
 pub struct Kernel {
@@ -38,22 +36,16 @@ pub fn memory(root: &Root) -> u64 {
     if !root.is_loaded() {
         return 0;
     }
-    root.devices()
-        .iter()
-        .map(|device| bytes(&device.status()))
-        .sum()
+    root.devices().iter().map(SwapDevice::memory).sum()
 }
 
-fn bytes(status: &DeviceStatus) -> u64 {
-    match status.state {
-        State::New => 0,
-        State::Ready => status.stats.store.memory_bytes(),
+impl RealDevice for Kernel {
+    fn device(&self) -> &dyn SwapDevice {
+        &self.device
     }
-}
 
-impl DeviceBackend for Kernel {
-    fn number(&self) -> u32 {
-        self.device.number()
+    fn program(&self) -> Program {
+        self.program
     }
 
     fn obstacle(&self) -> Option<Refusal> {
@@ -69,39 +61,6 @@ impl DeviceBackend for Kernel {
             to.display()
         );
         Some(Refusal::new(ErrorCode::Ebusy, message))
-    }
-
-    fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(texts(&self.device.configure(params)?))
-    }
-
-    fn init(&self) -> Result<Vec<String>, Refusal> {
-        Ok(texts(&self.device.init()?))
-    }
-
-    fn reset(&self) -> Result<(), Refusal> {
-        Ok(self.device.reset()?)
-    }
-
-    fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(texts(&self.device.set(params)?))
-    }
-
-    fn status(&self) -> DeviceStatus {
-        self.device.status()
-    }
-
-    fn memory(&self) -> u64 {
-        bytes(&self.device.status())
-    }
-
-    fn swap_on(&self, priority: Option<i32>) -> Result<i32, Refusal> {
-        Ok(self.device.swap_on(priority)?)
-    }
-
-    fn swap_off(&self) -> Result<(), Refusal> {
-        let in_child = |node: &Path| swapoff::in_child(self.program, node);
-        Ok(self.device.swap_off(&in_child)?)
     }
 }
 

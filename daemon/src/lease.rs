@@ -98,13 +98,13 @@ impl Leases {
     /// fit back. A holder that was killed is often gone before its program's memory is free.
     #[must_use]
     pub fn has_orphan(&self) -> bool {
-        // Where somebody is at it right now, the next look is early enough.
+        // If it is being swapped off right now, the next look is early enough.
         self.leased
             .try_lock()
             .is_some_and(|leased| leased.is_orphan())
     }
 
-    /// Swaps off and resets the device that [`has_orphan`](Self::has_orphan) tells of.
+    /// Swaps off and resets the device that [`has_orphan`](Self::has_orphan) reports.
     ///
     /// # Errors
     /// Those of the swap-off; the device stays.

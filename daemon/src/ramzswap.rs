@@ -1,15 +1,13 @@
 //! The devices of this process.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use compcache_device::kernel::Root;
-use compcache_device::{Device, DeviceError, Env};
+use compcache_device::{Device, DeviceError, Env, SwapDevice};
 
-use crate::backend::{DeviceBackend, texts};
+use crate::backend::RealDevice;
 use crate::protocol::{ErrorCode, Refusal};
-use crate::swapoff::{self, Program};
-use crate::types::{DeviceStatus, ParamsUpdate};
+use crate::swapoff::Program;
 
 /// A ramzswap device of this process.
 pub struct Ramzswap {
@@ -30,9 +28,13 @@ impl Ramzswap {
     }
 }
 
-impl DeviceBackend for Ramzswap {
-    fn number(&self) -> u32 {
-        self.device.number()
+impl RealDevice for Ramzswap {
+    fn device(&self) -> &dyn SwapDevice {
+        &self.device
+    }
+
+    fn program(&self) -> Program {
+        Program::Daemon
     }
 
     fn obstacle(&self) -> Option<Refusal> {
@@ -51,39 +53,6 @@ impl DeviceBackend for Ramzswap {
         let node = self.device.node();
         Some(DeviceError::NodeTaken { node, target }.into())
     }
-
-    fn configure(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(texts(&self.device.configure(params)?))
-    }
-
-    fn init(&self) -> Result<Vec<String>, Refusal> {
-        Ok(texts(&self.device.init()?))
-    }
-
-    fn reset(&self) -> Result<(), Refusal> {
-        Ok(self.device.reset()?)
-    }
-
-    fn set(&self, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
-        Ok(texts(&self.device.set(params)?))
-    }
-
-    fn status(&self) -> DeviceStatus {
-        self.device.status()
-    }
-
-    fn memory(&self) -> u64 {
-        self.device.memory()
-    }
-
-    fn swap_on(&self, priority: Option<i32>) -> Result<i32, Refusal> {
-        Ok(self.device.swap_on(priority)?)
-    }
-
-    fn swap_off(&self) -> Result<(), Refusal> {
-        let in_child = |block_device: &Path| swapoff::in_child(Program::Daemon, block_device);
-        Ok(self.device.swap_off(&in_child)?)
-    }
 }
 
 impl From<DeviceError> for Refusal {
@@ -95,6 +64,7 @@ impl From<DeviceError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::DeviceBackend as _;
 
     /// Between the registry's look and its request somebody else may have swapped it off.
     #[test]

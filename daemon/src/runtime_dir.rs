@@ -63,7 +63,7 @@ pub enum RuntimeDirError {
         action: &'static str,
         /// With what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -210,7 +210,7 @@ impl Drop for SocketName {
 }
 
 /// Makes the directory and its parents. Root's last one has mode 0755 whatever the umask says, so
-/// that others are told that they may not, and not that there is no daemon; a user's is 0700.
+/// that others get "permission denied", and not that there is no daemon; a user's is 0700.
 pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

@@ -19,7 +19,7 @@ use compcache_device::swapoff::{self, SwapoffError};
 /// Exit status of a child that has found no room. Its message is on standard output; numbers of
 /// errors are smaller.
 const NO_ROOM: u8 = 254;
-/// Exit status of a child that can't tell whether there is room.
+/// Exit status of a child that can't determine whether there is room.
 const UNCHECKED: u8 = 253;
 /// Most bytes of a child's message.
 const MESSAGE: u64 = 8 << 10;

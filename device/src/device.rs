@@ -27,6 +27,7 @@ use crate::pool_size;
 use crate::recompress::Recompression;
 use crate::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
+use crate::swap_device::SwapDevice;
 use crate::swapoff::{self, Executor};
 use crate::transport::{Attachment, DetachError};
 use crate::warning::Warning;
@@ -72,53 +73,8 @@ impl Device {
         }
     }
 
-    /// The `N` of `ramzswapN`.
-    #[must_use]
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// The symlink by which users name the device; it exists while the device is ready.
-    #[must_use]
-    pub fn node(&self) -> PathBuf {
-        self.env.dev_dir.join(self.name())
-    }
-
     fn name(&self) -> String {
         format!("ramzswap{}", self.number)
-    }
-
-    /// The device of somebody else to which the node leads: while it does, this one can't be
-    /// initialised.
-    #[must_use]
-    pub fn hidden_by(&self) -> Option<PathBuf> {
-        if self.is_ready() {
-            return None;
-        }
-        node::leads_to(&self.node())
-    }
-
-    /// Whether the device is initialised.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.inner.lock().active.is_some()
-    }
-
-    /// Sets parameters. They are checked as far as they can be now, and take effect with
-    /// [`Device::init`]. Returns warnings for the user.
-    ///
-    /// # Errors
-    /// [`DeviceError`] if a value or a rule refuses them, if the backing swap is unfit,
-    /// or if the device is initialised already. Nothing is changed then.
-    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
-        let mut inner = self.inner.lock();
-        if inner.active.is_some() {
-            return Err(DeviceError::AlreadyInitialised {
-                number: self.number,
-                action: "change its parameters",
-            });
-        }
-        self.configure_new(&mut inner, update)
     }
 
     fn configure_new(
@@ -135,47 +91,6 @@ impl Device {
         let (_, warnings) = resolve(&params, self.env.ram_bytes, backing.as_ref())?;
         inner.params = params;
         inner.warned.clone_from(&warnings);
-        Ok(warnings)
-    }
-
-    /// Makes the device ready: memory is reserved, the swap header written, the block device
-    /// and its symlink made. Returns warnings for the user.
-    ///
-    /// # Errors
-    /// [`DeviceError`]; the device is then not initialised and nothing is left behind.
-    pub fn init(&self) -> Result<Vec<Warning>, DeviceError> {
-        let mut inner = self.inner.lock();
-        if inner.active.is_some() {
-            return Err(DeviceError::AlreadyInitialised {
-                number: self.number,
-                action: "initialise it anew",
-            });
-        }
-        let backing = inner
-            .params
-            .backing_swap
-            .as_deref()
-            .map(BackingSwap::open)
-            .transpose()?;
-        let ram_bytes = self.env.ram_bytes;
-        let (resolved, mut warnings) = resolve(&inner.params, ram_bytes, backing.as_ref())?;
-        warnings.retain(|w| !inner.warned.contains(w));
-        let (active, more) = self.activate(resolved, backing)?;
-        warnings.extend(more);
-        warnings.extend(StrictOvercommit::now().map(Warning::from));
-        warnings.extend(ZswapOn::now().map(Warning::from));
-        inner.active = Some(active);
-        inner.warned.clear();
-        for warning in &warnings {
-            tracing::warn!(device = %self.name(), "{warning}");
-        }
-        tracing::info!(
-            device = %self.name(),
-            disksize = resolved.disksize,
-            memlimit = resolved.memlimit,
-            codec = %resolved.codec,
-            "initialised"
-        );
         Ok(warnings)
     }
 
@@ -270,8 +185,8 @@ impl Device {
         });
         watch
             .map_err(|error| {
-                static SAID: std::sync::Once = std::sync::Once::new();
-                SAID.call_once(|| {
+                static WARNED: std::sync::Once = std::sync::Once::new();
+                WARNED.call_once(|| {
                     tracing::warn!(
                         "dead swap slots are freed by cluster, not at once, which takes more \
                          memory: {error}"
@@ -289,13 +204,104 @@ impl Device {
             .map_err(|e| failed(std::io::Error::from_raw_os_error(e.errno())))
     }
 
-    /// Takes the block device away, frees all memory, and forgets all parameters. Pages that
-    /// were written are lost. Of a device that is not initialised, it forgets the parameters.
-    ///
-    /// # Errors
-    /// [`DeviceError::Busy`] while the device is swapped on or mounted; nothing is changed
-    /// then. Other errors say what could not be cleaned away; the device is reset anyway.
-    pub fn reset(&self) -> Result<(), DeviceError> {
+    fn busy(&self, reason: &str) -> DeviceError {
+        DeviceError::Busy {
+            number: self.number,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn check_served(&self, active: &Active) -> Result<(), DeviceError> {
+        if active.attachment.is_served() {
+            return Ok(());
+        }
+        Err(DeviceError::NotServed {
+            number: self.number,
+        })
+    }
+
+    fn not_initialised(&self) -> DeviceError {
+        DeviceError::NotInitialised {
+            number: self.number,
+        }
+    }
+
+    /// The use of the device as swap, by the kernel's table.
+    fn swap_use(&self, active: &Active) -> Result<Option<SwapUse>, DeviceError> {
+        let entry = swap::find(active.attachment.block_device())
+            .map_err(|e| DeviceError::system("read /proc/swaps", e, "mount /proc"))?;
+        Ok(entry.map(SwapUse::from))
+    }
+}
+
+impl SwapDevice for Device {
+    fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn node(&self) -> PathBuf {
+        self.env.dev_dir.join(self.name())
+    }
+
+    fn hidden_by(&self) -> Option<PathBuf> {
+        if self.is_ready() {
+            return None;
+        }
+        node::leads_to(&self.node())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.inner.lock().active.is_some()
+    }
+
+    fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
+        let mut inner = self.inner.lock();
+        if inner.active.is_some() {
+            return Err(DeviceError::AlreadyInitialised {
+                number: self.number,
+                action: "change its parameters",
+            });
+        }
+        self.configure_new(&mut inner, update)
+    }
+
+    fn init(&self) -> Result<Vec<Warning>, DeviceError> {
+        let mut inner = self.inner.lock();
+        if inner.active.is_some() {
+            return Err(DeviceError::AlreadyInitialised {
+                number: self.number,
+                action: "initialise it anew",
+            });
+        }
+        let backing = inner
+            .params
+            .backing_swap
+            .as_deref()
+            .map(BackingSwap::open)
+            .transpose()?;
+        let ram_bytes = self.env.ram_bytes;
+        let (resolved, mut warnings) = resolve(&inner.params, ram_bytes, backing.as_ref())?;
+        warnings.retain(|w| !inner.warned.contains(w));
+        let (active, more) = self.activate(resolved, backing)?;
+        warnings.extend(more);
+        warnings.extend(StrictOvercommit::now().map(Warning::from));
+        warnings.extend(ZswapOn::now().map(Warning::from));
+        inner.active = Some(active);
+        inner.warned.clear();
+        for warning in &warnings {
+            tracing::warn!(device = %self.name(), "{warning}");
+        }
+        tracing::info!(
+            device = %self.name(),
+            disksize = resolved.disksize,
+            memlimit = resolved.memlimit,
+            codec = %resolved.codec,
+            "initialised"
+        );
+        Ok(warnings)
+    }
+
+    fn reset(&self) -> Result<(), DeviceError> {
         let mut inner = self.inner.lock();
         let Some(active) = &mut inner.active else {
             *inner = Inner::default();
@@ -320,21 +326,7 @@ impl Device {
         detached.and(unlinked)
     }
 
-    fn busy(&self, reason: &str) -> DeviceError {
-        DeviceError::Busy {
-            number: self.number,
-            reason: reason.to_owned(),
-        }
-    }
-
-    /// Changes parameters, on a live device too: the codec for new pages, and what becomes of
-    /// cold ones. Pages stored before stay as they are and readable. Returns warnings for the
-    /// user.
-    ///
-    /// # Errors
-    /// [`DeviceError`] if a value or a rule refuses them, or if the device is
-    /// initialised and one of them can then not be changed. Nothing is changed then.
-    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
+    fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         let mut inner = self.inner.lock();
         let Inner { params, active, .. } = &mut *inner;
         let Some(active) = active else {
@@ -355,13 +347,7 @@ impl Device {
         Ok(Vec::new())
     }
 
-    /// Swaps on the device, with discard. `None` takes a priority above every active swap.
-    /// Returns the priority.
-    ///
-    /// # Errors
-    /// [`DeviceError`] if the device is not initialised, is swapped on already, or if
-    /// the kernel refuses.
-    pub fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
+    fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
         let inner = self.inner.lock();
         let active = inner.active.as_ref().ok_or(self.not_initialised())?;
         if self.swap_use(active)?.is_some() {
@@ -384,14 +370,7 @@ impl Device {
         Ok(priority)
     }
 
-    /// Swaps off the device by `executor`: its pages go back to memory or to other swap, which may
-    /// take long. A device that is not swapped on, or not initialised, stays as it is.
-    ///
-    /// # Errors
-    /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would
-    /// kill a program to make room, [`DeviceError::SwapoffNoMemory`] if the pages do not fit
-    /// back, [`DeviceError::System`] if the kernel refuses otherwise.
-    pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
+    fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
         let block_device = match &self.inner.lock().active {
             Some(active) => active.attachment.block_device().to_owned(),
             None => return Ok(()),
@@ -400,31 +379,7 @@ impl Device {
         swapoff::swap_off(self.number, &block_device, executor)
     }
 
-    fn check_served(&self, active: &Active) -> Result<(), DeviceError> {
-        if active.attachment.is_served() {
-            return Ok(());
-        }
-        Err(DeviceError::NotServed {
-            number: self.number,
-        })
-    }
-
-    fn not_initialised(&self) -> DeviceError {
-        DeviceError::NotInitialised {
-            number: self.number,
-        }
-    }
-
-    /// The use of the device as swap, by the kernel's table.
-    fn swap_use(&self, active: &Active) -> Result<Option<SwapUse>, DeviceError> {
-        let entry = swap::find(active.attachment.block_device())
-            .map_err(|e| DeviceError::system("read /proc/swaps", e, "mount /proc"))?;
-        Ok(entry.map(SwapUse::from))
-    }
-
-    /// The device as it is now.
-    #[must_use]
-    pub fn status(&self) -> DeviceStatus {
+    fn status(&self) -> DeviceStatus {
         let inner = self.inner.lock();
         let active = inner.active.as_ref();
         let swap = active.and_then(|active| {
@@ -475,8 +430,7 @@ impl Device {
         }
     }
 
-    /// Bytes of memory that it takes now: its pool, the reserve included, and its slot table.
-    pub fn memory(&self) -> u64 {
+    fn memory(&self) -> u64 {
         self.inner
             .lock()
             .active

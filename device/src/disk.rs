@@ -51,7 +51,7 @@ pub struct StoreDisk<H: Host, F, S> {
     invalid_io: AtomicU64,
     failures: Failures,
     cpu_latency: Option<Arc<CpuLatency>>,
-    /// The pages that the kernel said are dead, once somebody watches that.
+    /// The pages that the kernel reported as dead, once somebody watches that.
     dead: OnceLock<Arc<DeadBits>>,
 }
 

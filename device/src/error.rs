@@ -176,12 +176,12 @@ pub enum DeviceError {
         /// Where there is no room, and what to do.
         reason: String,
     },
-    /// A swap-off was not tried, because nobody can tell whether the kernel would kill a program.
+    /// A swap-off was not tried, because it can't be determined whether the kernel would kill a program.
     #[error("device ramzswap{number} stays swapped on: {reason}")]
     SwapoffUnchecked {
         /// The device's number.
         number: u32,
-        /// What can't be told.
+        /// What can't be determined.
         reason: String,
     },
     /// `swapoff` failed for lack of memory.

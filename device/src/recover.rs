@@ -20,32 +20,59 @@ use crate::swap;
 use crate::transport::fuse::FSTYPE;
 use crate::transport::loopdev;
 
-/// Cleans up under the directories of `env`, and returns what was done, one line each.
+/// What was removed of a device whose server crashed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Removed {
+    /// The device's use as swap.
+    #[error(
+        "swapped off {}, whose server crashed: {} kB of pages are lost, and programs that need \
+         them are ended (SIGBUS)", .device.display(), .lost_bytes / 1024
+    )]
+    Swap {
+        /// The loop device.
+        device: PathBuf,
+        /// What it held.
+        lost_bytes: u64,
+    },
+    /// A loop device.
+    #[error("detached {}", .0.display())]
+    LoopDevice(PathBuf),
+    /// A mount.
+    #[error("unmounted {}", .0.display())]
+    Mount(PathBuf),
+    /// A file or a symlink.
+    #[error("removed {}", .0.display())]
+    File(PathBuf),
+}
+
+/// Removes what was left under the directories of `env`.
 ///
 /// # Errors
 /// [`DeviceError`] if something could not be removed; what came before it is removed.
-pub fn recover(env: &Env) -> Result<Vec<String>, DeviceError> {
-    let mut done = Vec::new();
+pub fn recover(env: &Env) -> Result<Vec<Removed>, DeviceError> {
+    let mut removed = Vec::new();
     let runtime_dir = std::path::absolute(&env.runtime_dir).map_err(|e| {
         DeviceError::system(format!("resolve {}", env.runtime_dir.display()), e, None)
     })?;
     // The kernel names files by their real path.
     let runtime_dir = std::fs::canonicalize(&runtime_dir).unwrap_or(runtime_dir);
     for path in loop_devices(&runtime_dir)? {
-        release_loop(&path, &mut done)?;
+        removed.extend(swap_off(&path)?);
+        removed.push(detach(path)?);
     }
     for path in mounts(&runtime_dir)? {
-        unmount(&path, &mut done)?;
+        removed.push(unmount(path)?);
     }
-    remove_named(&runtime_dir, &mut done, |path| {
+    let files = remove_named(&runtime_dir, |path| {
         let is_file = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
         if is_file {
             std::fs::remove_file(path)?;
         }
         Ok(is_file)
     })?;
-    remove_named(&env.dev_dir, &mut done, node::remove_stale)?;
-    Ok(done)
+    removed.extend(files);
+    removed.extend(remove_named(&env.dev_dir, node::remove_stale)?);
+    Ok(removed)
 }
 
 /// Whether a file name is that of a device: `ramzswap` and a number.
@@ -73,29 +100,36 @@ fn loop_devices(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
     Ok(found)
 }
 
-/// Takes swap off a loop device and detaches it.
-fn release_loop(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> {
-    let shown = path.display();
+/// Swaps off a loop device, if it is swapped on.
+fn swap_off(device: &Path) -> Result<Option<Removed>, DeviceError> {
     let read = |e| DeviceError::system("read /proc/swaps", e, "mount /proc");
-    if let Some(entry) = swap::find(path).map_err(read)? {
-        swap::off(path).map_err(|e| {
+    let Some(entry) = swap::find(device).map_err(read)? else {
+        return Ok(None);
+    };
+    swap::off(device).map_err(|e| {
+        DeviceError::system(
+            format!("swap off {}, whose server crashed", device.display()),
+            e,
+            "end the programs that have pages there, or restart the machine",
+        )
+    })?;
+    Ok(Some(Removed::Swap {
+        device: device.to_owned(),
+        lost_bytes: entry.used_bytes,
+    }))
+}
+
+fn detach(path: PathBuf) -> Result<Removed, DeviceError> {
+    File::open(&path)
+        .and_then(|device| loopdev::clear(&device))
+        .map_err(|e| {
             DeviceError::system(
-                format!("swap off {shown}, whose server crashed"),
+                format!("detach {}", path.display()),
                 e,
-                "end the programs that have pages there, or restart the machine",
+                "detach it by hand (losetup -d)",
             )
         })?;
-        done.push(format!(
-            "swapped off {shown}, whose server crashed: {} kB of pages are lost, and programs \
-             that need them are ended (SIGBUS)",
-            entry.used_bytes / 1024
-        ));
-    }
-    let failed = |e| DeviceError::system(format!("detach {shown}"), e, "detach it by hand");
-    let device = File::open(path).map_err(failed)?;
-    loopdev::clear(&device).map_err(failed)?;
-    done.push(format!("detached {shown}"));
-    Ok(())
+    Ok(Removed::LoopDevice(path))
 }
 
 /// The mount points in the runtime directory.
@@ -114,24 +148,24 @@ fn of_our_type(table: &[u8]) -> impl Iterator<Item = PathBuf> {
         .map(|mount| mount.mountpoint)
 }
 
-fn unmount(path: &Path, done: &mut Vec<String>) -> Result<(), DeviceError> {
-    let shown = path.display();
-    rustix::mount::unmount(path, UnmountFlags::FORCE | UnmountFlags::DETACH)
-        .map_err(|e| DeviceError::system(format!("unmount {shown}"), e, "unmount it by hand"))?;
-    done.push(format!("unmounted {shown}"));
-    Ok(())
+fn unmount(path: PathBuf) -> Result<Removed, DeviceError> {
+    rustix::mount::unmount(&path, UnmountFlags::FORCE | UnmountFlags::DETACH).map_err(|e| {
+        let action = format!("unmount {}", path.display());
+        DeviceError::system(action, e, "unmount it by hand (umount -l)")
+    })?;
+    Ok(Removed::Mount(path))
 }
 
 /// Has `remove` look at the entries of `dir` that have a device's name; it returns whether it has
 /// removed one.
 fn remove_named(
     dir: &Path,
-    done: &mut Vec<String>,
     remove: impl Fn(&Path) -> io::Result<bool>,
-) -> Result<(), DeviceError> {
+) -> Result<Vec<Removed>, DeviceError> {
+    let mut removed = Vec::new();
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(removed),
         Err(e) => {
             return Err(DeviceError::system(
                 format!("list {}", dir.display()),
@@ -145,14 +179,14 @@ fn remove_named(
         if !is_device_name(&entry.file_name()) {
             continue;
         }
-        let removed = remove(&path).map_err(|e| {
+        let is_removed = remove(&path).map_err(|e| {
             DeviceError::system(format!("remove {}", path.display()), e, "remove it by hand")
         })?;
-        if removed {
-            done.push(format!("removed {}", path.display()));
+        if is_removed {
+            removed.push(Removed::File(path));
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 #[cfg(test)]
@@ -210,8 +244,15 @@ mod tests {
         ] {
             std::os::unix::fs::symlink(to, env.dev_dir.join(name)).unwrap();
         }
-        let done = recover(&env).unwrap();
-        assert_eq!(done.len(), 2, "{done:?}");
+        let removed = recover(&env).unwrap();
+        let of_env = |dir: &Path, name: &str| Removed::File(dir.join(name));
+        assert_eq!(
+            removed,
+            [
+                of_env(&env.runtime_dir, "ramzswap0"),
+                of_env(&env.dev_dir, "ramzswap0")
+            ]
+        );
         assert!(env.runtime_dir.join("compcached.log").exists());
         assert!(!env.runtime_dir.join("ramzswap0").exists());
         assert!(env.dev_dir.join("ramzswap0").symlink_metadata().is_err());

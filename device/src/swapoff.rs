@@ -17,7 +17,7 @@ pub enum SwapoffError {
     /// The kernel would kill a program to make room: it was not asked. Says where, and what to do.
     #[error("{0}")]
     NoRoom(String),
-    /// Whether there is room can't be told: the kernel was not asked.
+    /// Whether there is room can't be determined: the kernel was not asked.
     #[error("{0}")]
     Unchecked(String),
     /// The kernel refused, or could not be asked.
@@ -58,7 +58,7 @@ pub fn checked(block_device: &Path) -> Result<(), SwapoffError> {
 ///
 /// # Errors
 /// The device is then still swapped on: [`DeviceError::SwapoffNoRoom`] if the kernel would kill
-/// a program to make room, [`DeviceError::SwapoffUnchecked`] if that can't be told,
+/// a program to make room, [`DeviceError::SwapoffUnchecked`] if that can't be determined,
 /// [`DeviceError::SwapoffNoMemory`] if the pages do not fit back, [`DeviceError::System`] if the kernel
 /// refuses otherwise, or if `/proc/swaps` can't be read.
 pub(crate) fn swap_off(

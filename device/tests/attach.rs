@@ -17,7 +17,7 @@ use common::{
 use compcache_device::swap_header::SwapHeader;
 use compcache_device::swapoff::SwapoffError;
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_device::{DeviceError, ParamsUpdate, swap, swapoff};
+use compcache_device::{DeviceError, ParamsUpdate, SwapDevice as _, swap, swapoff};
 use compcache_random::Random;
 use rustix::mount::UnmountFlags;
 
@@ -378,7 +378,7 @@ fn a_device_in_use_is_not_reset(channel: Channel) {
     fixture.assert_clean();
 }
 
-/// What the kernel's table of swap says counts, not only what `swapoff(2)` said.
+/// What the kernel's table of swap says counts, not only what `swapoff(2)` returned.
 fn a_swap_off_is_over_when_the_kernel_says_so(channel: Channel) {
     let fixture = fixture(channel);
     fixture.init(MIB);
@@ -429,10 +429,10 @@ fn a_swap_off_is_over_when_the_kernel_says_so(channel: Channel) {
     assert_eq!(tries.get(), 2);
     device.swap_on(None).unwrap();
 
-    let unchecked = |_: &Path| Err(SwapoffError::Unchecked("it can't be told".into()));
+    let unchecked = |_: &Path| Err(SwapoffError::Unchecked("it can't be determined".into()));
     let error = device.swap_off(&unchecked).unwrap_err().to_string();
     assert!(
-        error.contains("ramzswap0 stays swapped on: it can't be told"),
+        error.contains("ramzswap0 stays swapped on: it can't be determined"),
         "{error}"
     );
     assert!(device.status().swap.is_some());

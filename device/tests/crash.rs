@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use common::{Fixture, buffer, fixture, open_direct, test_over_each_channel, wait_until};
-use compcache_device::recover::recover;
+use compcache_device::recover::{Removed, recover};
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_device::{Device, Env, ParamsUpdate};
+use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
 
 /// Not a test by itself: the process that crashes. The variable has its directory.
 #[test]
@@ -71,16 +71,16 @@ fn crash_and_recover(channel: Channel, swap: bool) {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    let done = recover(&fixture.env).unwrap();
+    let removed = recover(&fixture.env).unwrap();
     fixture.assert_clean();
     assert_eq!(
-        done.iter().any(|line| line.contains("swapped off")),
+        removed.iter().any(|r| matches!(r, Removed::Swap { .. })),
         swap,
-        "{done:?}"
+        "{removed:?}"
     );
     assert!(
-        done.iter().any(|line| line.contains("unmounted")),
-        "{done:?}"
+        removed.iter().any(|r| matches!(r, Removed::Mount(_))),
+        "{removed:?}"
     );
     assert!(
         recover(&fixture.env).unwrap().is_empty(),

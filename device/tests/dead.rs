@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use common::{Fixture, PAGE, fixture, noise_page, test_over_each_channel, wait_until};
 use compcache_device::freed::Freeing;
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_device::{Env, ParamsUpdate, swap, swapoff};
+use compcache_device::{Env, ParamsUpdate, SwapDevice as _, swap, swapoff};
 use compcache_random::Random;
 
 const MIB: usize = 1 << 20;
@@ -52,7 +52,7 @@ impl Memory {
     fn new(pages: usize) -> Self {
         use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
         let len = pages * PAGE;
-        // SAFETY: a new mapping touches no other memory; what is said of it is only advice.
+        // SAFETY: a new mapping touches no other memory; `madvise` is only advice.
         let base = unsafe {
             let prot = ProtFlags::READ | ProtFlags::WRITE;
             let base = mmap_anonymous(std::ptr::null_mut(), len, prot, MapFlags::PRIVATE).unwrap();

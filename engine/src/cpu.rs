@@ -19,7 +19,7 @@ const AVX2: u8 = 2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 const AVX512: u8 = 4;
 
-/// What was announced. Relaxed is enough: the number is all that is said by it.
+/// What was announced. Relaxed is enough: nothing but the number is read after it.
 #[cfg(not(feature = "std"))]
 static ANNOUNCED: AtomicU8 = AtomicU8::new(0);
 

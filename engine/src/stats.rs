@@ -93,7 +93,7 @@ stats! {
     /// Counter: bytes by which these chunks became shorter.
     recompress_saved,
     /// Counter: cold pages for which that was tried and did not pay.
-    recompress_in_vain,
+    recompress_no_gain,
     /// Gauge: pages of zeros.
     zero_pages,
     /// Gauge: same-filled pages other than zeros that live in their slot.

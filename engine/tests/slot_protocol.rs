@@ -77,7 +77,7 @@ impl Model {
         self.places[place].with(|cell| unsafe { *cell })
     }
 
-    /// Frees what a slot said, as the pool does: the place may be written from now on.
+    /// Frees the place that was in a slot, as the pool does: the place may be written from now on.
     fn free(&self, old: Taken) {
         if let Some(chunk) = old.slot().as_chunk() {
             self.write(chunk.place as usize, FREED);

@@ -103,7 +103,7 @@ const OTHER_PAGE: Page = {
     page
 };
 
-/// Every codec gives back any page, from a chunk as long as it said, if it fits.
+/// Every codec gives back any page, from a chunk of the length that it returned, if it fits.
 ///
 /// The first byte of `data` chooses the level and whether the rest is repeated or followed by
 /// zeros until it fills the page.

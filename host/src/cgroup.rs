@@ -169,18 +169,40 @@ fn own_directory(top: &Path, root: &Path, path: &Path) -> PathBuf {
 /// 64 KiB.
 const UNLIMITED: u64 = (1 << 63) - (64 << 10);
 
-/// The limit of a group itself, in bytes; `None` if it has none.
+/// The limit of a group itself, in bytes; `None` if it has none, or none that can be read.
 #[must_use]
 pub fn limit(group: &Path, version: Version) -> Option<u64> {
-    // "max" is no number, and no limit.
-    proc::number_in(&group.join(limit_file(version))).filter(|limit| *limit < UNLIMITED)
+    limit_by(version, &|file| std::fs::read(group.join(file))).ok()?
 }
 
-fn limit_file(version: Version) -> &'static str {
-    match version {
+fn limit_by(
+    version: Version,
+    read: &impl Fn(&str) -> io::Result<Vec<u8>>,
+) -> io::Result<Option<u64>> {
+    let file = match version {
         Version::V1 => "memory.limit_in_bytes",
         Version::V2 => "memory.max",
+    };
+    match existing(read(file))? {
+        Some(text) if text.trim_ascii() != b"max" => {
+            Ok(Some(number(file, &text)?).filter(|limit| *limit < UNLIMITED))
+        }
+        _ => Ok(None),
     }
+}
+
+/// What was read, or `None` if the group was removed or has no such file.
+fn existing(text: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+    match text {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if walk::vanished(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn number(file: &str, text: &[u8]) -> io::Result<u64> {
+    let bad = || format!("{file} is no number: {}", text.escape_ascii());
+    proc::number(text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, bad()))
 }
 
 /// What a group with a limit, and those below it, use. In bytes.
@@ -218,24 +240,14 @@ impl Usage {
         version: Version,
         read: impl Fn(&str) -> io::Result<Vec<u8>>,
     ) -> io::Result<Option<Usage>> {
-        let there = |file| match read(file) {
-            Ok(text) => Ok(Some(text)),
-            Err(e) if walk::vanished(&e) => Ok(None),
-            Err(e) => Err(e),
-        };
-        let parse = |file: &str, text: Vec<u8>| {
-            let bad = || format!("{file} is no number: {}", text.escape_ascii());
-            proc::number(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, bad()))
-        };
-        let number = |file| there(file)?.map(|text| parse(file, text)).transpose();
-        let file = limit_file(version);
-        let limit = match there(file)? {
-            Some(text) if text.trim_ascii() != b"max" => parse(file, text)?,
-            _ => return Ok(None),
-        };
-        if limit >= UNLIMITED {
+        let Some(limit) = limit_by(version, &read)? else {
             return Ok(None);
-        }
+        };
+        let number = |file| {
+            existing(read(file))?
+                .map(|text| number(file, &text))
+                .transpose()
+        };
         let (memory, swap) = match version {
             Version::V1 => (number("memory.usage_in_bytes")?, 0),
             Version::V2 => (
@@ -243,7 +255,7 @@ impl Usage {
                 number("memory.swap.current")?.unwrap_or(0),
             ),
         };
-        let (Some(memory), Some(stat)) = (memory, there("memory.stat")?) else {
+        let (Some(memory), Some(stat)) = (memory, existing(read("memory.stat"))?) else {
             return Ok(None);
         };
         let value = |key| proc::value(&stat, key).unwrap_or(0);

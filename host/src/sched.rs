@@ -7,7 +7,7 @@ use std::io;
 /// `SCHED_IDLE`.
 ///
 /// # Errors
-/// What the system said; the policy is then as it was.
+/// The system's error; the policy is then as it was.
 pub fn set_policy(policy: libc::c_int) -> io::Result<()> {
     let none = libc::sched_param { sched_priority: 0 };
     // SAFETY: the call reads one `sched_param`, which lives until it returns; 0 is this thread.

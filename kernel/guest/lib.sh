@@ -30,6 +30,14 @@ refused() {
 	return 0
 }
 
+# refused_with TEXT COMMAND...: it must not succeed, and say this.
+refused_with() {
+	_text=$1
+	shift
+	refused "$@"
+	grep -q -e "$_text" /tmp/refused || fail "'$_text' is not in: $(cat /tmp/refused)"
+}
+
 # equal FOUND WANTED WHAT
 equal() {
 	[ "$1" = "$2" ] || fail "$3 is '$1', not '$2'"
@@ -93,8 +101,8 @@ write_refused() {
 	[ "$(dmesg | grep -c "$D: ")" -gt "$_lines" ] || fail "no line in the log about '$3' to $2"
 }
 
-# said TEXT: is this in the kernel's log?
-said() {
+# logged TEXT: is this in the kernel's log?
+logged() {
 	dmesg | grep -q -e "$1" || fail "the log does not say '$1'"
 }
 

@@ -164,7 +164,7 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_fi
 		*error = claim_device(backing, path);
 		if (*error)
 			goto no_file;
-		if (rzk_disk_is_ours(backing->bdev)) {
+		if (rzk_bdev_is_ramzswap(backing->bdev)) {
 			release_device(backing);
 			goto ours;
 		}
@@ -182,7 +182,7 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_fi
 		goto no_claim;
 	backing->file = file;
 	backing->bdev = file_inode(file)->i_sb->s_bdev;
-	if (rzk_disk_is_ours(backing->bdev)) {
+	if (rzk_bdev_is_ramzswap(backing->bdev)) {
 		filp_close(file, NULL);
 		goto ours;
 	}
@@ -275,7 +275,7 @@ static int find_page(struct inode *inode, u64 page, sector_t *sector)
  * Finds where pages 0..pages lie. -ENXIO if page *hole has no place of its own, -EFBIG if
  * the file system's blocks are larger than a page, -EINVAL if it tells no places. May sleep.
  */
-int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole)
+int rzk_backing_bmap(struct rzk_backing *backing, u64 pages, u64 *hole)
 {
 	struct inode *inode;
 	sector_t sector;
@@ -340,13 +340,13 @@ static int transfer(struct bio *bio)
 }
 
 /*
- * Moves count pages of a request, from its cursor on, from or to pages first.. of the backing swap,
- * and waits until that is done. The cursor stays.
+ * Moves count pages of a request, from its iterator on, from or to pages first.. of the backing swap,
+ * and waits until that is done. The iterator stays.
  */
-int rzk_backing_transfer(struct rzk_backing *backing, bool write, u64 first, u64 count,
-			 struct bio *request, const struct rzk_cursor *cursor)
+int rzk_backing_rw(struct rzk_backing *backing, bool write, u64 first, u64 count,
+		   struct bio *request, const struct rzk_bio_iter *iter)
 {
-	struct bvec_iter at = cursor->at;
+	struct bvec_iter at = iter->at;
 	int error;
 
 	while (count) {
@@ -368,7 +368,7 @@ int rzk_backing_transfer(struct rzk_backing *backing, bool write, u64 first, u64
 }
 
 /* Reads one page into memory from rzk_alloc() and waits until that is done. */
-int rzk_backing_read(struct rzk_backing *backing, u64 page, void *memory)
+int rzk_backing_read_page(struct rzk_backing *backing, u64 page, void *memory)
 {
 	u64 room = 1;
 	struct bio *bio = new_bio(backing, false, page, &room);

@@ -8,7 +8,7 @@
 
 #include "shim.h"
 
-bool rzk_is_admin(void)
+bool rzk_capable_sys_admin(void)
 {
 	return capable(CAP_SYS_ADMIN);
 }

@@ -64,24 +64,24 @@ void rzk_spin_unlock(u32 *lock)
 }
 
 /* Processors are numbered below this. */
-u32 rzk_cpu_count(void)
+u32 rzk_nr_cpu_ids(void)
 {
 	return nr_cpu_ids;
 }
 
 /* Stays on the processor whose number is returned, without being preempted. */
-u32 rzk_cpu_enter(void)
+u32 rzk_get_cpu(void)
 {
 	return get_cpu();
 }
 
-void rzk_cpu_leave(void)
+void rzk_put_cpu(void)
 {
 	put_cpu();
 }
 
 /* Makes the vector registers ours, if they can be had here. Preemption is off until the end. */
-bool rzk_fpu_enter(void)
+bool rzk_fpu_begin(void)
 {
 	if (!irq_fpu_usable())
 		return false;
@@ -89,24 +89,24 @@ bool rzk_fpu_enter(void)
 	return true;
 }
 
-void rzk_fpu_leave(void)
+void rzk_fpu_end(void)
 {
 	kernel_fpu_end();
 }
 
-u64 rzk_now_ns(void)
+u64 rzk_local_clock(void)
 {
 	return local_clock();
 }
 
 /* Lets others have the processor if they wait for it. */
-void rzk_breathe(void)
+void rzk_cond_resched(void)
 {
 	cond_resched();
 }
 
 /* Sleeps for a moment, while somebody else's I/O ends. */
-void rzk_nap(void)
+void rzk_usleep(void)
 {
 	usleep_range(50, 200);
 }

@@ -71,7 +71,7 @@ static int compat_ioctl_disk(struct block_device *bdev, rzk_mode mode, unsigned 
 /* Called under a spinlock of the kernel's swap code. */
 static void slot_freed(struct block_device *bdev, unsigned long index)
 {
-	rz_slot_freed(rzk_device_of(bdev->bd_disk), index);
+	rz_slot_free_notify(rzk_device_of(bdev->bd_disk), index);
 }
 #endif
 
@@ -88,7 +88,7 @@ static void slot_freed(struct block_device *bdev, unsigned long index)
 
 #define COMMON_OPERATIONS		\
 	.owner = THIS_MODULE,		\
-	.submit_bio = rzk_submit,	\
+	.submit_bio = rzk_submit_bio,	\
 	.open = open_disk,		\
 	.ioctl = ioctl_disk,		\
 	COMPAT_IOCTL			\
@@ -106,7 +106,7 @@ static const struct block_device_operations synchronous_operations = {
 #endif
 };
 
-bool rzk_disk_is_ours(struct block_device *bdev)
+bool rzk_bdev_is_ramzswap(struct block_device *bdev)
 {
 	const struct block_device_operations *fops = bdev->bd_disk->fops;
 
@@ -165,7 +165,7 @@ static void set_flags(struct gendisk *gendisk, bool synchronous)
 #endif
 }
 
-int rzk_disks_start(void)
+int rzk_register_blkdev(void)
 {
 	major = register_blkdev(0, RZK_NAME);
 	if (major < 0)
@@ -173,13 +173,13 @@ int rzk_disks_start(void)
 	return 0;
 }
 
-void rzk_disks_stop(void)
+void rzk_unregister_blkdev(void)
 {
 	unregister_blkdev(major, RZK_NAME);
 }
 
 /* /dev/ramzswapN, with a size of 0; NULL and *error if there is none. May sleep. */
-struct rzk_disk *rzk_disk_new(u32 number, bool synchronous, struct rz_device *device, int *error)
+struct rzk_disk *rzk_disk_alloc(u32 number, bool synchronous, struct rz_device *device, int *error)
 {
 	struct rzk_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	struct gendisk *gendisk;
@@ -220,14 +220,14 @@ int rzk_disk_add(struct rzk_disk *disk)
 }
 
 /* Takes the disk away, and its attributes; waits for those that are in use. May sleep. */
-void rzk_disk_remove(struct rzk_disk *disk)
+void rzk_disk_del(struct rzk_disk *disk)
 {
 	if (disk->added)
 		del_gendisk(disk->gendisk);
 }
 
 /* Frees a disk that was removed. */
-void rzk_disk_free(struct rzk_disk *disk)
+void rzk_disk_put(struct rzk_disk *disk)
 {
 	put_disk(disk->gendisk);
 	kfree(disk);
@@ -266,7 +266,7 @@ void rzk_disk_unclaim(struct rzk_disk *disk)
 }
 
 /* Writes back and forgets what the page cache has of the disk. May sleep. */
-void rzk_disk_flush(struct rzk_disk *disk)
+void rzk_disk_invalidate(struct rzk_disk *disk)
 {
 	struct block_device *bdev = disk->gendisk->part0;
 
@@ -275,12 +275,12 @@ void rzk_disk_flush(struct rzk_disk *disk)
 }
 
 /* Before the disk is shown, too: then nobody is told. */
-void rzk_disk_resize(struct rzk_disk *disk, u64 bytes)
+void rzk_disk_set_capacity(struct rzk_disk *disk, u64 bytes)
 {
 	set_capacity_and_notify(disk->gendisk, bytes >> SECTOR_SHIFT);
 }
 
-/* Waits until every call of rz_submit() and rz_page_io() that had begun has ended. May sleep. */
+/* Waits until every call of rz_submit_bio() and rz_rw_page() that had begun has ended. May sleep. */
 void rzk_disk_drain(struct rzk_disk *disk)
 {
 	struct request_queue *queue = disk->gendisk->queue;

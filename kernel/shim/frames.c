@@ -82,7 +82,7 @@ void *rzk_frame_alloc(bool may_wait)
 		return page_address(page);
 	/* vmap() takes page tables for itself, and must not start I/O for them either. */
 	noio = memalloc_noio_save();
-	ours = rzk_thread_is_ours();
+	ours = rzk_in_own_thread();
 	/* A thread of a device gets ahead of writers, who help themselves: it need not wait for pages. */
 	frame = map_frame(ours ? gfp | __GFP_NORETRY : gfp);
 	memalloc_noio_restore(noio);
@@ -104,13 +104,13 @@ void rzk_frame_free(void *frame)
 }
 
 /* Frames of all devices that are made of single pages. */
-u64 rzk_frames_mapped(void)
+u64 rzk_frames_vmapped(void)
 {
 	return atomic64_read(&frames_mapped);
 }
 
 /* Whether a page cannot be had without trying harder. Leaves the kernel's reserves alone. May sleep. */
-bool rzk_memory_is_out(void)
+bool rzk_memory_exhausted(void)
 {
 	struct page *page = alloc_page(GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC);
 
@@ -125,7 +125,7 @@ bool rzk_memory_is_out(void)
  * comes free by itself if programs take each other's pages. It may free what file systems hold, but
  * write no page: our own devices are full. Called by a thread of a device that holds nothing; sleeps.
  */
-void rzk_memory_ask(void)
+void rzk_reclaim_or_oom(void)
 {
 	unsigned int flags = current->flags & PF_MEMALLOC_NOIO;
 	struct page *page, *next;
@@ -179,7 +179,7 @@ static unsigned long scan_objects(struct shrinker *shrinker, struct shrink_contr
 	return pages ? pages : SHRINK_STOP;
 }
 
-struct rzk_shrinker *rzk_shrinker_start(u32 number, struct rz_live *live)
+struct rzk_shrinker *rzk_shrinker_register(u32 number, struct rz_live *live)
 {
 	struct rzk_shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
 	struct shrinker *kernels;
@@ -212,7 +212,7 @@ failed:
 	return NULL;
 }
 
-void rzk_shrinker_stop(struct rzk_shrinker *shrinker)
+void rzk_shrinker_unregister(struct rzk_shrinker *shrinker)
 {
 	if (!shrinker)
 		return;

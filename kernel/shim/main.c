@@ -18,10 +18,10 @@ static ulong num_devices = 1;
 module_param(num_devices, ulong, 0444);
 MODULE_PARM_DESC(num_devices, "number of devices, 1 to 32 (default 1)");
 
-/* A size that is 0 was given, and is refused, unless it was not given. */
+/* A size that was set to 0 is refused; one that was not set is 0, too. */
 struct size {
 	ulong kb;
-	bool given;
+	bool set;
 };
 
 static int set_size(const char *text, const struct kernel_param *parameter)
@@ -29,7 +29,7 @@ static int set_size(const char *text, const struct kernel_param *parameter)
 	struct size *size = parameter->arg;
 	int error = kstrtoul(text, 0, &size->kb);
 
-	size->given = !error;
+	size->set = !error;
 	return error;
 }
 
@@ -134,7 +134,7 @@ void rzk_bug(void)
 
 static int __init ramzswap_init(void)
 {
-	struct rzk_parameters given = {
+	struct rzk_parameters parameters = {
 		.num_devices = num_devices,
 		.disksize_kb = disksize_kb.kb,
 		.memlimit_kb = memlimit_kb.kb,
@@ -143,35 +143,35 @@ static int __init ramzswap_init(void)
 		.synchronous = synchronous,
 		.simd = simd,
 		.debug = debug,
-		.given = (disksize_kb.given ? RZK_GIVEN_DISKSIZE : 0) |
-			 (memlimit_kb.given ? RZK_GIVEN_MEMLIMIT : 0) |
-			 (backing_swap ? RZK_GIVEN_BACKING : 0),
+		.set = (disksize_kb.set ? RZK_SET_DISKSIZE : 0) |
+		       (memlimit_kb.set ? RZK_SET_MEMLIMIT : 0) |
+		       (backing_swap ? RZK_SET_BACKING : 0),
 	};
 	int error;
 
-	error = rzk_deferrals_start();
+	error = rzk_workqueues_alloc();
 	if (error)
 		return error;
-	error = rzk_disks_start();
+	error = rzk_register_blkdev();
 	if (error)
 		goto no_disks;
-	error = rz_module_start(&given);
+	error = rz_init(&parameters);
 	if (error)
 		goto no_start;
 	return 0;
 
 no_start:
-	rzk_disks_stop();
+	rzk_unregister_blkdev();
 no_disks:
-	rzk_deferrals_stop();
+	rzk_workqueues_destroy();
 	return error;
 }
 
 static void __exit ramzswap_exit(void)
 {
-	rz_module_stop();
-	rzk_disks_stop();
-	rzk_deferrals_stop();
+	rz_exit();
+	rzk_unregister_blkdev();
+	rzk_workqueues_destroy();
 }
 
 module_init(ramzswap_init);

@@ -35,22 +35,22 @@ void rzk_free(void *memory)
 }
 
 /* A table that may be as large as a share of the memory; zeroed. */
-void *rzk_table_alloc(size_t size)
+void *rzk_vzalloc(size_t size)
 {
 	return __vmalloc(size, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
 }
 
-void rzk_table_free(void *memory)
+void rzk_vfree(void *memory)
 {
 	vfree(memory);
 }
 
-void rzk_random(void *bytes, size_t length)
+void rzk_get_random_bytes(void *bytes, size_t length)
 {
 	get_random_bytes(bytes, length);
 }
 
-u64 rzk_ram_bytes(void)
+u64 rzk_totalram_bytes(void)
 {
 	return (u64)totalram_pages() << PAGE_SHIFT;
 }

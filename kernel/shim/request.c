@@ -24,20 +24,20 @@ static u32 kind_of(struct bio *bio)
 }
 
 /* Process context. */
-void rzk_submit(struct bio *bio)
+void rzk_submit_bio(struct bio *bio)
 {
-	rz_submit(rzk_device_of(bio->bi_bdev->bd_disk), bio, kind_of(bio), bio->bi_iter.bi_sector,
+	rz_submit_bio(rzk_device_of(bio->bi_bdev->bd_disk), bio, kind_of(bio), bio->bi_iter.bi_sector,
 		  bio->bi_iter.bi_size);
 }
 
-/* Begins to account for a request in the disk's statistics; the result is for rzk_bio_end(). */
-u64 rzk_bio_account(struct bio *bio)
+/* Begins to account for a request in the disk's statistics; the result is for rzk_bio_end_io(). */
+u64 rzk_bio_start_io_acct(struct bio *bio)
 {
 	return bio_start_io_acct(bio);
 }
 
 /* Ends a request, with 0 or a negative error number. It is gone afterwards. */
-void rzk_bio_end(struct bio *bio, int error, u64 started)
+void rzk_bio_end_io(struct bio *bio, int error, u64 started)
 {
 	bio_end_io_acct(bio, started);
 	bio->bi_status = errno_to_blk_status(error);
@@ -45,35 +45,35 @@ void rzk_bio_end(struct bio *bio, int error, u64 started)
 }
 
 /* Ends a request that was not accounted for. */
-void rzk_bio_refuse(struct bio *bio, int error)
+void rzk_bio_fail(struct bio *bio, int error)
 {
 	bio->bi_status = errno_to_blk_status(error);
 	bio_endio(bio);
 }
 
-void rzk_bio_cursor(struct bio *bio, struct rzk_cursor *cursor)
+void rzk_bio_iter_init(struct bio *bio, struct rzk_bio_iter *iter)
 {
-	BUILD_BUG_ON(sizeof(*cursor) > 3 * sizeof(u64));
-	cursor->at = bio->bi_iter;
+	BUILD_BUG_ON(sizeof(*iter) > 3 * sizeof(u64));
+	iter->at = bio->bi_iter;
 }
 
-/* Maps the page at the cursor; NULL if what is there is no whole page. */
-void *rzk_bio_map(struct bio *bio, const struct rzk_cursor *cursor)
+/* Maps the page at the iterator; NULL if what is there is no whole page. */
+void *rzk_bio_kmap(struct bio *bio, const struct rzk_bio_iter *iter)
 {
-	struct bio_vec segment = bio_iter_iovec(bio, cursor->at);
+	struct bio_vec segment = bio_iter_iovec(bio, iter->at);
 
 	if (segment.bv_offset || segment.bv_len != PAGE_SIZE)
 		return NULL;
 	return kmap_local_page(segment.bv_page);
 }
 
-/* Unmaps the page at the cursor, which was filled if it was read, and goes on to the next. */
-void rzk_bio_unmap(struct bio *bio, struct rzk_cursor *cursor, void *page, bool read)
+/* Unmaps the page at the iterator, which was filled if it was read, and goes on to the next. */
+void rzk_bio_kunmap(struct bio *bio, struct rzk_bio_iter *iter, void *page, bool read)
 {
 	if (read)
-		flush_dcache_page(bio_iter_page(bio, cursor->at));
+		flush_dcache_page(bio_iter_page(bio, iter->at));
 	kunmap_local(page);
-	bio_advance_iter_single(bio, &cursor->at, PAGE_SIZE);
+	bio_advance_iter_single(bio, &iter->at, PAGE_SIZE);
 }
 
 #ifdef RZK_PROBE_RW_PAGE
@@ -88,7 +88,7 @@ int rzk_rw_page(struct block_device *bdev, sector_t sector, struct page *page, e
 		return -EOPNOTSUPP;
 	mapped = kmap_local_page(page);
 	started = bdev_start_io_acct(bdev, PAGE_SECTORS, op, jiffies);
-	error = rz_page_io(rzk_device_of(bdev->bd_disk), sector, mapped, write);
+	error = rz_rw_page(rzk_device_of(bdev->bd_disk), sector, mapped, write);
 	bdev_end_io_acct(bdev, op, started);
 	if (!write)
 		flush_dcache_page(page);

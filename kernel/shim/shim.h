@@ -30,7 +30,7 @@ struct rzk_thread;
 struct rzk_shrinker;
 struct rzk_backing;
 
-/* Module parameters as they were given; strings may be NULL. */
+/* The module parameters; strings may be NULL. */
 struct rzk_parameters {
 	u64 num_devices;
 	u64 disksize_kb;
@@ -40,13 +40,13 @@ struct rzk_parameters {
 	u32 synchronous;
 	u32 simd;
 	u32 debug;
-	/* Bits of which parameters were given: RZK_GIVEN_*. */
-	u32 given;
+	/* Bits of the parameters that were set: RZK_SET_*. */
+	u32 set;
 };
 
-#define RZK_GIVEN_DISKSIZE 1
-#define RZK_GIVEN_MEMLIMIT 2
-#define RZK_GIVEN_BACKING 4
+#define RZK_SET_DISKSIZE 1
+#define RZK_SET_MEMLIMIT 2
+#define RZK_SET_BACKING 4
 
 /* Kinds of messages; those that anybody can cause are limited in number, each kind by itself. */
 enum {
@@ -91,7 +91,7 @@ struct rzk_file_system {
 };
 
 /* Where the next page of a request lies. */
-struct rzk_cursor {
+struct rzk_bio_iter {
 	struct bvec_iter at;
 };
 
@@ -99,26 +99,26 @@ struct rzk_cursor {
 u32 rzk_features(void);
 void rzk_print(u32 level, const char *text, size_t length);
 void __noreturn rzk_bug(void);
-int rz_module_start(const struct rzk_parameters *parameters);
-void rz_module_stop(void);
+int rz_init(const struct rzk_parameters *parameters);
+void rz_exit(void);
 
 /* memory.c */
 void *rzk_alloc(size_t size, size_t align);
 void *rzk_alloc_zeroed(size_t size, size_t align);
 void rzk_free(void *memory);
-void *rzk_table_alloc(size_t size);
-void rzk_table_free(void *memory);
-u64 rzk_ram_bytes(void);
-void rzk_random(void *bytes, size_t length);
+void *rzk_vzalloc(size_t size);
+void rzk_vfree(void *memory);
+u64 rzk_totalram_bytes(void);
+void rzk_get_random_bytes(void *bytes, size_t length);
 
 /* frames.c */
 void *rzk_frame_alloc(bool may_wait);
 void rzk_frame_free(void *frame);
-u64 rzk_frames_mapped(void);
-bool rzk_memory_is_out(void);
-void rzk_memory_ask(void);
-struct rzk_shrinker *rzk_shrinker_start(u32 number, struct rz_live *live);
-void rzk_shrinker_stop(struct rzk_shrinker *shrinker);
+u64 rzk_frames_vmapped(void);
+bool rzk_memory_exhausted(void);
+void rzk_reclaim_or_oom(void);
+struct rzk_shrinker *rzk_shrinker_register(u32 number, struct rz_live *live);
+void rzk_shrinker_unregister(struct rzk_shrinker *shrinker);
 u64 rz_shrinker_count(struct rz_live *live);
 u64 rz_shrinker_scan(struct rz_live *live, u64 pages);
 
@@ -126,62 +126,62 @@ u64 rz_shrinker_scan(struct rz_live *live, u64 pages);
 void rzk_spin_lock(u32 *lock);
 bool rzk_spin_trylock(u32 *lock);
 void rzk_spin_unlock(u32 *lock);
-u32 rzk_cpu_count(void);
-u32 rzk_cpu_enter(void);
-void rzk_cpu_leave(void);
-bool rzk_fpu_enter(void);
-void rzk_fpu_leave(void);
-u64 rzk_now_ns(void);
-void rzk_breathe(void);
-void rzk_nap(void);
+u32 rzk_nr_cpu_ids(void);
+u32 rzk_get_cpu(void);
+void rzk_put_cpu(void);
+bool rzk_fpu_begin(void);
+void rzk_fpu_end(void);
+u64 rzk_local_clock(void);
+void rzk_cond_resched(void);
+void rzk_usleep(void);
 
 /* thread.c */
-struct rzk_thread *rzk_thread_new(void);
+struct rzk_thread *rzk_thread_alloc(void);
 void rzk_thread_free(struct rzk_thread *thread);
 int rzk_thread_start(struct rzk_thread *thread, u32 number, const char *role, u32 kind,
 		     bool idle, struct rz_live *live);
 void rzk_thread_stop(struct rzk_thread *thread);
 void rzk_thread_wake(struct rzk_thread *thread);
-bool rzk_thread_stopped(struct rzk_thread *thread);
-bool rzk_thread_take_wake(struct rzk_thread *thread);
+bool rzk_thread_should_stop(struct rzk_thread *thread);
+bool rzk_thread_clear_woken(struct rzk_thread *thread);
 void rzk_thread_sleep(struct rzk_thread *thread, u64 limit_ms);
 u64 rzk_thread_cpu_ns(void);
-bool rzk_thread_is_ours(void);
+bool rzk_in_own_thread(void);
 void rz_thread_run(struct rz_live *live, u32 kind);
 
 /* disk.c */
-int rzk_disks_start(void);
-void rzk_disks_stop(void);
-struct rzk_disk *rzk_disk_new(u32 number, bool synchronous, struct rz_device *device, int *error);
+int rzk_register_blkdev(void);
+void rzk_unregister_blkdev(void);
+struct rzk_disk *rzk_disk_alloc(u32 number, bool synchronous, struct rz_device *device, int *error);
 int rzk_disk_add(struct rzk_disk *disk);
-void rzk_disk_remove(struct rzk_disk *disk);
-void rzk_disk_free(struct rzk_disk *disk);
+void rzk_disk_del(struct rzk_disk *disk);
+void rzk_disk_put(struct rzk_disk *disk);
 void rzk_disk_lock(struct rzk_disk *disk);
 void rzk_disk_unlock(struct rzk_disk *disk);
 int rzk_disk_claim(struct rzk_disk *disk, u32 own_openers);
 void rzk_disk_unclaim(struct rzk_disk *disk);
-void rzk_disk_flush(struct rzk_disk *disk);
-void rzk_disk_resize(struct rzk_disk *disk, u64 bytes);
+void rzk_disk_invalidate(struct rzk_disk *disk);
+void rzk_disk_set_capacity(struct rzk_disk *disk, u64 bytes);
 void rzk_disk_drain(struct rzk_disk *disk);
-bool rzk_disk_is_ours(struct block_device *bdev);
+bool rzk_bdev_is_ramzswap(struct block_device *bdev);
 
 /* request.c */
-void rzk_submit(struct bio *bio);
-u64 rzk_bio_account(struct bio *bio);
-void rzk_bio_end(struct bio *bio, int error, u64 started);
-void rzk_bio_refuse(struct bio *bio, int error);
-void rzk_bio_cursor(struct bio *bio, struct rzk_cursor *cursor);
-void *rzk_bio_map(struct bio *bio, const struct rzk_cursor *cursor);
-void rzk_bio_unmap(struct bio *bio, struct rzk_cursor *cursor, void *page, bool read);
+void rzk_submit_bio(struct bio *bio);
+u64 rzk_bio_start_io_acct(struct bio *bio);
+void rzk_bio_end_io(struct bio *bio, int error, u64 started);
+void rzk_bio_fail(struct bio *bio, int error);
+void rzk_bio_iter_init(struct bio *bio, struct rzk_bio_iter *iter);
+void *rzk_bio_kmap(struct bio *bio, const struct rzk_bio_iter *iter);
+void rzk_bio_kunmap(struct bio *bio, struct rzk_bio_iter *iter, void *page, bool read);
 #ifdef RZK_PROBE_RW_PAGE
 int rzk_rw_page(struct block_device *bdev, sector_t sector, struct page *page, enum req_op op);
 #endif
-void rz_submit(struct rz_device *device, struct bio *bio, u32 kind, u64 sector, u64 bytes);
-int rz_page_io(struct rz_device *device, u64 sector, void *page, bool write);
-void rz_slot_freed(struct rz_device *device, u64 index);
+void rz_submit_bio(struct rz_device *device, struct bio *bio, u32 kind, u64 sector, u64 bytes);
+int rz_rw_page(struct rz_device *device, u64 sector, void *page, bool write);
+void rz_slot_free_notify(struct rz_device *device, u64 index);
 
 /* control.c */
-bool rzk_is_admin(void);
+bool rzk_capable_sys_admin(void);
 int rzk_copy_from_user(void *to, u64 from, size_t length);
 int rzk_copy_to_user(u64 to, const void *from, size_t length);
 int rz_ioctl(struct rz_device *device, u32 command, u64 argument, bool compat);
@@ -203,17 +203,17 @@ bool rzk_zstd_decompress(void *context, const void *chunk, size_t length, void *
 struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_file_system *found,
 				     u32 *step, int *error);
 void rzk_backing_close(struct rzk_backing *backing);
-int rzk_backing_map(struct rzk_backing *backing, u64 pages, u64 *hole);
-int rzk_backing_transfer(struct rzk_backing *backing, bool write, u64 first, u64 count,
-			 struct bio *request, const struct rzk_cursor *cursor);
-int rzk_backing_read(struct rzk_backing *backing, u64 page, void *memory);
+int rzk_backing_bmap(struct rzk_backing *backing, u64 pages, u64 *hole);
+int rzk_backing_rw(struct rzk_backing *backing, bool write, u64 first, u64 count,
+		   struct bio *request, const struct rzk_bio_iter *iter);
+int rzk_backing_read_page(struct rzk_backing *backing, u64 page, void *memory);
 
-/* deferral.c */
-int rzk_deferrals_start(void);
-void rzk_deferrals_stop(void);
-void *rzk_deferral_new(struct rz_live *live, bool may_wait, size_t *size);
-void rzk_deferral_queue(void *memory, bool may_wait);
-bool rz_deferred(struct rz_live *live, void *memory, bool may_wait);
+/* workqueue.c */
+int rzk_workqueues_alloc(void);
+void rzk_workqueues_destroy(void);
+void *rzk_work_alloc(struct rz_live *live, bool may_wait, size_t *size);
+void rzk_work_queue(void *memory, bool may_wait);
+bool rz_work_run(struct rz_live *live, void *memory, bool may_wait);
 
 /* The core's handle of a gendisk, and the attribute's device. */
 struct gendisk;

@@ -18,7 +18,7 @@ struct rzk_thread {
 	struct rz_live *live;
 };
 
-struct rzk_thread *rzk_thread_new(void)
+struct rzk_thread *rzk_thread_alloc(void)
 {
 	struct rzk_thread *thread = kzalloc(sizeof(*thread), GFP_KERNEL);
 
@@ -85,13 +85,13 @@ void rzk_thread_wake(struct rzk_thread *thread)
 }
 
 /* The calling thread: whether it is to end. */
-bool rzk_thread_stopped(struct rzk_thread *thread)
+bool rzk_thread_should_stop(struct rzk_thread *thread)
 {
 	return kthread_should_stop();
 }
 
 /* The calling thread: whether it was woken since this was last asked. */
-bool rzk_thread_take_wake(struct rzk_thread *thread)
+bool rzk_thread_clear_woken(struct rzk_thread *thread)
 {
 	return xchg(&thread->woken, false);
 }
@@ -106,7 +106,7 @@ void rzk_thread_sleep(struct rzk_thread *thread, u64 limit_ms)
 }
 
 /* Whether the calling thread is one of a device. */
-bool rzk_thread_is_ours(void)
+bool rzk_in_own_thread(void)
 {
 	return (current->flags & PF_KTHREAD) && kthread_func(current) == run;
 }

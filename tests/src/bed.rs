@@ -48,7 +48,7 @@ impl Bed {
     /// test.
     ///
     /// # Panics
-    /// Where there can be no temporary directory.
+    /// If there can be no temporary directory.
     #[must_use]
     pub fn without_root() -> Bed {
         Self::on(None)
@@ -97,7 +97,7 @@ impl Bed {
     /// As [`Bed::start`], by a command that becomes the daemon.
     ///
     /// # Panics
-    /// Where it ends instead.
+    /// If it ends instead.
     pub fn start_by(&mut self, command: &mut Command) {
         assert!(self.daemon.is_none(), "a daemon runs already");
         let daemon = Running::start(command);
@@ -131,7 +131,7 @@ impl Bed {
     /// Ends the daemon that was started by SIGTERM.
     ///
     /// # Panics
-    /// Where there is none, or it fails.
+    /// If there is none, or it fails.
     #[track_caller]
     pub fn stop(&mut self) {
         let daemon = self.take_daemon();
@@ -142,7 +142,7 @@ impl Bed {
     /// Writes a configuration file for the daemon's `--config`, and gives its path.
     ///
     /// # Panics
-    /// Where it can't be written.
+    /// If it can't be written.
     #[must_use]
     pub fn config(&self, content: impl AsRef<[u8]>) -> String {
         let path = self.directory().join("compcache.toml");
@@ -208,7 +208,7 @@ impl Bed {
     /// A copy of one of our programs that everybody may run, in the bed's directory.
     ///
     /// # Panics
-    /// Where it can't be made.
+    /// If it can't be made.
     #[must_use]
     pub fn copy_of(&self, program: &str) -> PathBuf {
         let copy = self.directory().join(program);
@@ -262,6 +262,24 @@ impl Bed {
         });
     }
 
+    /// Initialises a device if it is not, and swaps it on.
+    ///
+    /// # Panics
+    /// If the daemon refuses.
+    #[track_caller]
+    pub fn swap_on(&self, device: u32, params: ParamsUpdate) {
+        let request = Request::SwapOn {
+            device: Some(device),
+            params,
+            priority: None,
+        };
+        let response = self.request(&request);
+        assert!(
+            matches!(response, Response::SwappedOn { .. }),
+            "{response:?}"
+        );
+    }
+
     /// Asks the daemon something over its socket.
     ///
     /// # Panics
@@ -310,7 +328,7 @@ impl Bed {
             .expect("a device")
     }
 
-    /// The files of devices that are there now: none, where all were given back.
+    /// The files of devices that are there now: none if all were given back.
     #[must_use]
     pub fn devices_left(&self) -> Vec<PathBuf> {
         let directories = [self.runtime_dir(), self.dev_dir()].into_iter();

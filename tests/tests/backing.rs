@@ -1,7 +1,7 @@
 //! A backing swap that is really used: what does not compress and what does not fit goes there,
 //! and comes back.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,15 +21,24 @@ const OVERFLOW: u64 = (SIZE - LIMIT) / PAGE;
 const BACKING: u64 = 160 * MIB;
 
 fn swap_on(bed: &Bed, backing: PathBuf, memlimit: Option<u64>) {
-    bed.request(&Request::SwapOn {
-        device: Some(0),
-        params: ParamsUpdate {
+    bed.swap_on(
+        0,
+        ParamsUpdate {
             backing_swap: Some(backing),
             memlimit,
             ..Default::default()
         },
-        priority: None,
-    });
+    );
+}
+
+/// The device's disk, past the page cache.
+fn open_direct(bed: &Bed) -> File {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(bed.node(0))
+        .unwrap()
 }
 
 /// Pages that do not compress go to the file; nothing of them stays in memory.
@@ -100,12 +109,7 @@ fn pages_move_between_memory_and_file() {
         backing_swap: Some(path),
         ..Default::default()
     });
-    let disk = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(bed.node(0))
-        .unwrap();
+    let disk = open_direct(&bed);
     let kinds = [Kind::Random, Kind::Structured, Kind::Mixed, Kind::Random];
     for (version, kind) in (0..).zip(kinds) {
         for index in 1..1024 {
@@ -141,12 +145,7 @@ fn full_disk_under_the_backing_swap() {
         backing_swap: Some(path.clone()),
         ..Default::default()
     });
-    let disk = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(bed.node(0))
-        .unwrap();
+    let disk = open_direct(&bed);
     // Half of the disk: pages in the file, and pages in memory.
     for index in 1..1024 {
         let kind = kind_of(index);

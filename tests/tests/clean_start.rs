@@ -130,7 +130,7 @@ fn burden(command: &mut Command, held: &fs::File) {
             check(done as libc::c_int)
         }
     };
-    // SAFETY: the closure only makes system calls, as said in it.
+    // SAFETY: the closure only makes system calls, as its comments argue.
     unsafe { command.pre_exec(change) };
 }
 

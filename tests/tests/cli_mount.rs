@@ -254,7 +254,7 @@ fn a_user_without_root_has_a_daemon_of_their_own() {
     }
     fs::write(bed.path("home/source/file"), "a user's").unwrap();
     let out = bed.script(
-        "# Where only root may open the device, as in some containers.
+        "# If only root may open the device, as in some containers.
          mknod -m 666 $DIR/fuse c 10 229
          mount --bind $DIR/fuse /dev/fuse
          cd /

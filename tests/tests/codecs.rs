@@ -5,7 +5,7 @@ use compcache_engine::CodecId;
 use compcache_engine::stats::Stats;
 use compcache_tests::content::Kind;
 use compcache_tests::{Bed, Cgroup, Hog, MIB, PAGE, stats};
-use compcached::protocol::{Request, Response};
+use compcached::protocol::Request;
 
 /// Memory that the program needs.
 const SIZE: u64 = 96 * MIB;
@@ -14,17 +14,15 @@ const LIMIT: u64 = 32 * MIB;
 /// The least number of pages that do not fit, whatever the process needs besides.
 const OVERFLOW: u64 = (SIZE - LIMIT) / PAGE;
 
-fn swap_on(bed: &Bed, device: u32, codec: &str) {
-    let request = Request::SwapOn {
-        device: Some(device),
-        params: ParamsUpdate {
-            disksize: Some(2 * SIZE),
+fn swap_on(bed: &Bed, device: u32, codec: &str, disksize: u64) {
+    bed.swap_on(
+        device,
+        ParamsUpdate {
+            disksize: Some(disksize),
             codec: Some(codec.into()),
             ..Default::default()
         },
-        priority: None,
-    };
-    assert!(matches!(bed.request(&request), Response::SwappedOn { .. }));
+    );
 }
 
 fn swap_off(bed: &Bed, device: u32) {
@@ -49,7 +47,7 @@ fn swaps_with(codec: &str) {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    swap_on(&bed, 0, codec);
+    swap_on(&bed, 0, codec, 2 * SIZE);
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 2006);
     hog.fill();
@@ -105,7 +103,7 @@ fn codec_is_changed_while_swapping() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    swap_on(&bed, 0, "wkdm");
+    swap_on(&bed, 0, "wkdm", 2 * SIZE);
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 7);
     hog.fill();
@@ -135,7 +133,7 @@ fn swapoff_under_a_living_program() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    swap_on(&bed, 0, "lz4");
+    swap_on(&bed, 0, "lz4", 2 * SIZE);
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 3);
     hog.fill();
@@ -155,15 +153,7 @@ fn two_devices_side_by_side() {
     };
     // The second one has the higher priority: it takes what comes until it is full.
     for (device, codec, size) in [(0, "wkdm", 2 * SIZE), (1, "zstd", 32 * MIB)] {
-        bed.request(&Request::SwapOn {
-            device: Some(device),
-            params: ParamsUpdate {
-                disksize: Some(size),
-                codec: Some(codec.into()),
-                ..Default::default()
-            },
-            priority: None,
-        });
+        swap_on(&bed, device, codec, size);
     }
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 5);

@@ -143,10 +143,15 @@ fn a_detached_daemon_tells_when_it_is_ready() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = Vec::new();
+    let mut output = Vec::new();
     // Ends although the daemon goes on: it has closed its standard output.
-    child.stdout.take().unwrap().read_to_end(&mut said).unwrap();
-    assert_eq!(said, b"\n");
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut output)
+        .unwrap();
+    assert_eq!(output, b"\n");
     let mut client = Client::connect_now(&bed.runtime_dir()).unwrap();
     client.request(&swap_on(32 * MIB)).unwrap();
     done(&mut client, &Request::SwapOff { device: None });

@@ -44,14 +44,13 @@ fn programs_cannot_use_up_the_descriptors() {
     }
     assert!(open.len() > 1000, "{}", open.len());
     bed.compcache(&["status"]).success();
-    bed.request(&Request::SwapOn {
-        device: Some(0),
-        params: ParamsUpdate {
+    bed.swap_on(
+        0,
+        ParamsUpdate {
             disksize: Some(64 * MIB),
             ..Default::default()
         },
-        priority: None,
-    });
+    );
     assert!(bed.device(0).swap.is_some());
     bed.compcache(&["swap", "off"]).success();
     drop(open);

@@ -3,7 +3,6 @@
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
 use compcache_tests::{Bed, Cgroup, Hog, MIB, PAGE, stats, until};
-use compcached::protocol::Request;
 
 const SIZE: u64 = 96 * MIB;
 const LIMIT: u64 = 32 * MIB;
@@ -15,14 +14,13 @@ fn end_of_a_program_frees_its_memory() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    bed.request(&Request::SwapOn {
-        device: Some(0),
-        params: ParamsUpdate {
+    bed.swap_on(
+        0,
+        ParamsUpdate {
             disksize: Some(2 * SIZE),
             ..Default::default()
         },
-        priority: None,
-    });
+    );
     let empty = stats(&bed, 0).pool_bytes;
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Random, SIZE, 1);

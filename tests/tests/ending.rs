@@ -16,14 +16,13 @@ const SIZE: u64 = 96 * MIB;
 const LIMIT: u64 = 32 * MIB;
 
 fn swap_on(bed: &Bed) {
-    bed.request(&Request::SwapOn {
-        device: Some(0),
-        params: ParamsUpdate {
+    bed.swap_on(
+        0,
+        ParamsUpdate {
             disksize: Some(2 * SIZE),
             ..Default::default()
         },
-        priority: None,
-    });
+    );
 }
 
 /// A signal brings every page back into memory before the daemon exits.
@@ -32,11 +31,7 @@ fn signals_while_swapped_on() {
     let Some(mut bed) = Bed::new() else { return };
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         bed.start(&["--disksize_kb", &(2 * SIZE / 1024).to_string()]);
-        bed.request(&Request::SwapOn {
-            device: Some(0),
-            params: ParamsUpdate::default(),
-            priority: None,
-        });
+        bed.swap_on(0, ParamsUpdate::default());
         let group = Cgroup::new(LIMIT);
         let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 21);
         hog.fill();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::{Map, Mode, MountBed, PAGE, drop_page_cache, until, wait_until};
@@ -33,13 +33,34 @@ fn change(path: &Path, bytes: &[u8]) {
     });
 }
 
-/// Reads a file until it is held in both caches.
-fn warm(bed: &MountBed, name: &str, wanted: &[u8]) {
-    for _ in 0..3 {
-        let file = File::open(bed.point().join(name)).unwrap();
-        drop_page_cache(&file);
-        drop(file);
-        assert!(fs::read(bed.point().join(name)).unwrap() == wanted);
+/// A mount of a file whose first version, of so many pages, is held in both caches.
+struct Warm {
+    bed: MountBed,
+    /// The file in SOURCE.
+    source: PathBuf,
+    /// The file in the mount.
+    name: PathBuf,
+}
+
+impl Warm {
+    /// `None` if it can't be mounted here.
+    fn up(mode: Mode, options: &[&str], pages: usize) -> Option<Warm> {
+        let bed = MountBed::mounted(
+            mode,
+            &[&["--cache", "4M", "--revalidate"], options].concat(),
+        )?;
+        let (source, name) = (bed.source().join("file"), bed.point().join("file"));
+        let wanted = content(pages, 1);
+        fs::write(&source, &wanted).unwrap();
+        for _ in 0..3 {
+            drop_page_cache(&File::open(&name).unwrap());
+            assert!(fs::read(&name).unwrap() == wanted);
+        }
+        Some(Warm { bed, source, name })
+    }
+
+    fn open(&self) -> File {
+        File::open(&self.name).unwrap()
     }
 }
 
@@ -47,77 +68,62 @@ fn warm(bed: &MountBed, name: &str, wanted: &[u8]) {
 #[test]
 fn seen_at_open() {
     for mode in Mode::WITH_SOURCE {
-        let Some(bed) = MountBed::mounted(mode, &["--cache", "4M", "--revalidate", "3600"]) else {
+        let Some(warm) = Warm::up(mode, &["3600"], 32) else {
             return;
         };
-        let path = bed.source().join("file");
-        fs::write(&path, content(32, 1)).unwrap();
-        warm(&bed, "file", &content(32, 1));
         for (version, pages) in [(2, 32), (3, 48), (4, 5), (5, 0), (6, 32)] {
             let wanted = content(pages, version);
-            change(&path, &wanted);
-            let found = fs::read(bed.point().join("file")).unwrap();
+            change(&warm.source, &wanted);
             assert!(
-                found == wanted,
+                fs::read(&warm.name).unwrap() == wanted,
                 "{mode:?}: version {version} is not seen at open"
             );
         }
-        assert!(bed.status().invalidated > 0);
-        bed.umount();
+        assert!(warm.bed.status().invalidated > 0);
+        warm.bed.umount();
     }
 }
 
 /// Who has it open, or asks for names, sees it after the time of `--revalidate` at the latest.
 #[test]
 fn seen_in_time() {
-    let Some(bed) = MountBed::mounted(Mode::Through, &["--cache", "4M", "--revalidate", "1"])
-    else {
+    let Some(warm) = Warm::up(Mode::Through, &["1"], 8) else {
         return;
     };
-    let path = bed.source().join("file");
-    fs::write(&path, content(8, 1)).unwrap();
-    warm(&bed, "file", &content(8, 1));
-    let file = File::open(bed.point().join("file")).unwrap();
+    let file = warm.open();
     let mut bytes = vec![0; 8 * SIZE];
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert!(bytes == content(8, 1));
-    change(&path, &content(8, 2));
+    change(&warm.source, &content(8, 2));
     wait_until("the change to be seen", || {
         file.read_exact_at(&mut bytes, 0).unwrap();
         bytes == content(8, 2)
     });
-    change(&path, &content(20, 3));
+    change(&warm.source, &content(20, 3));
     wait_until("the size to be seen", || {
         file.metadata().unwrap().len() == 20 * PAGE
     });
-    assert!(fs::metadata(bed.point().join("new")).is_err());
-    fs::write(bed.source().join("new"), "new").unwrap();
-    until("a new name to be seen", || {
-        fs::metadata(bed.point().join("new")).ok()
-    });
-    fs::remove_file(bed.source().join("new")).unwrap();
-    wait_until("a name to be gone", || {
-        fs::metadata(bed.point().join("new")).is_err()
-    });
+    let (beneath, new) = (warm.bed.source().join("new"), warm.bed.point().join("new"));
+    assert!(fs::metadata(&new).is_err());
+    fs::write(&beneath, "new").unwrap();
+    until("a new name to be seen", || fs::metadata(&new).ok());
+    fs::remove_file(&beneath).unwrap();
+    wait_until("a name to be gone", || fs::metadata(&new).is_err());
     drop(file);
-    bed.umount();
+    warm.bed.umount();
 }
 
 /// `--strict` asks SOURCE each time.
 #[test]
 fn seen_at_once_if_strict() {
     for mode in Mode::WITH_SOURCE {
-        let options = ["--cache", "4M", "--revalidate", "3600", "--strict"];
-        let Some(bed) = MountBed::mounted(mode, &options) else {
+        let Some(warm) = Warm::up(mode, &["3600", "--strict"], 8) else {
             return;
         };
-        let path = bed.source().join("file");
-        fs::write(&path, content(8, 1)).unwrap();
-        warm(&bed, "file", &content(8, 1));
-        let file = File::open(bed.point().join("file")).unwrap();
+        let file = warm.open();
         for version in 2..6 {
             let wanted = content(8 + version as usize % 3, version);
-            change(&path, &wanted);
+            change(&warm.source, &wanted);
             assert_eq!(
                 file.metadata().unwrap().len(),
                 wanted.len() as u64,
@@ -129,45 +135,42 @@ fn seen_at_once_if_strict() {
                 bytes == wanted,
                 "{mode:?}: version {version} through an open file"
             );
-            assert!(
-                fs::read(bed.point().join("file")).unwrap() == wanted,
-                "{mode:?}"
-            );
+            assert!(fs::read(&warm.name).unwrap() == wanted, "{mode:?}");
         }
-        let name = bed.point().join("name");
+        let (beneath, name) = (
+            warm.bed.source().join("name"),
+            warm.bed.point().join("name"),
+        );
         for _ in 0..3 {
             assert!(fs::metadata(&name).is_err());
-            fs::write(bed.source().join("name"), "x").unwrap();
+            fs::write(&beneath, "x").unwrap();
             assert_eq!(fs::read(&name).unwrap(), b"x");
-            fs::remove_file(bed.source().join("name")).unwrap();
+            fs::remove_file(&beneath).unwrap();
         }
         drop(file);
-        bed.umount();
+        warm.bed.umount();
     }
 }
 
 /// Another file gets the name: who opens it gets the new one, who has the old one open keeps it.
 #[test]
 fn replaced_beneath() {
-    let Some(bed) = MountBed::mounted(Mode::Through, &["--cache", "4M", "--revalidate", "1"])
-    else {
+    let Some(warm) = Warm::up(Mode::Through, &["1"], 8) else {
         return;
     };
-    let path = bed.source().join("file");
-    fs::write(&path, content(8, 1)).unwrap();
-    warm(&bed, "file", &content(8, 1));
-    let old = File::open(bed.point().join("file")).unwrap();
-    fs::write(bed.source().join("file.new"), content(8, 2)).unwrap();
-    fs::rename(bed.source().join("file.new"), &path).unwrap();
+    let old = warm.open();
+    let new = warm.source.with_extension("new");
+    fs::write(&new, content(8, 2)).unwrap();
+    fs::rename(&new, &warm.source).unwrap();
     wait_until("the new file", || {
-        fs::read(bed.point().join("file")).unwrap() == content(8, 2)
+        fs::read(&warm.name).unwrap() == content(8, 2)
     });
     drop_page_cache(&old);
     let mut bytes = vec![0; 8 * SIZE];
     old.read_exact_at(&mut bytes, 0).unwrap();
     assert!(bytes == content(8, 1), "the old file");
     drop(old);
-    bed.umount();
+    warm.bed.umount();
 }
 
 /// A file becomes shorter beneath a mapping: what is past its end can't be read, or is zeros, as

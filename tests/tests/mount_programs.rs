@@ -195,7 +195,7 @@ fn sqlite_with_concurrent_writers() {
     });
 }
 
-/// Debian's directory of PostgreSQL's programs, or where PATH has them.
+/// Debian's directory of PostgreSQL's programs, or those in PATH.
 fn postgres_programs() -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -253,12 +253,12 @@ fn postgresql() {
             pgbench --no-vacuum --client=1 --transactions=200 --random-seed=7 >/dev/null 2>&1
             pg_ctl --pgdata=data --wait --mode=fast stop >/dev/null
             start
-            ask() { psql --no-align --tuples-only --command="$1"; }
-            ask "SELECT md5(string_agg(aid || ' ' || abalance, ',' ORDER BY aid)) FROM pgbench_accounts"
-            ask "SELECT md5(string_agg(tid || ' ' || bid || ' ' || aid || ' ' || delta, ',' ORDER BY aid, delta)) FROM pgbench_history"
+            query() { psql --no-align --tuples-only --command="$1"; }
+            query "SELECT md5(string_agg(aid || ' ' || abalance, ',' ORDER BY aid)) FROM pgbench_accounts"
+            query "SELECT md5(string_agg(tid || ' ' || bid || ' ' || aid || ' ' || delta, ',' ORDER BY aid, delta)) FROM pgbench_history"
             pgbench --no-vacuum --client=4 --transactions=50 >/dev/null 2>&1
-            ask "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history)"
-            ask "SELECT (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history), (SELECT count(*) FROM pgbench_history)"
+            query "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history)"
+            query "SELECT (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history), (SELECT count(*) FROM pgbench_history)"
             pg_ctl --pgdata=data --wait --mode=fast stop >/dev/null
             pg_checksums --check --pgdata=data | grep 'Bad checksums'
         "#;

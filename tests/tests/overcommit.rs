@@ -166,20 +166,20 @@ fn warnings() {
     if !limit_is_a_ratio() {
         return;
     }
-    let said = |out: &Outcome| {
+    let warns = |out: &Outcome| {
         let text = format!("{}{}", out.stdout, out.stderr);
         text.contains("vm.overcommit_memory=2: the kernel promises programs")
     };
     let status = || bed.bed().compcache(&["status"]);
-    assert!(!said(&status()));
+    assert!(!warns(&status()));
     let strict = Sysctls::strict();
-    assert!(said(&status()), "{}", status());
+    assert!(warns(&status()), "{}", status());
     let swap_on = bed.bed().compcache(&["swap", "on", "--size", "16M"]);
-    assert!(said(&swap_on), "{swap_on}");
+    assert!(warns(&swap_on), "{swap_on}");
     let mount = bed.try_mount(Mode::Ram, &["--size", "16M"]);
-    assert!(said(&mount), "{mount}");
+    assert!(warns(&mount), "{mount}");
     bed.bed().compcache(&["swap", "off"]).success();
     drop(strict);
-    assert!(!said(&status()));
+    assert!(!warns(&status()));
     bed.umount();
 }

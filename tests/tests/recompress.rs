@@ -4,7 +4,7 @@ use compcache_device::ParamsUpdate;
 use compcache_engine::CodecId;
 use compcache_tests::content::Kind;
 use compcache_tests::{Bed, Cgroup, Hog, MIB, PAGE, stats, wait_until};
-use compcached::protocol::{Request, Response};
+use compcached::protocol::Request;
 
 /// Memory that the program needs.
 const SIZE: u64 = 64 * MIB;
@@ -20,9 +20,9 @@ fn cold_pages_get_smaller_and_come_back_as_they_were() {
     let Some(bed) = Bed::with_devices(1) else {
         return;
     };
-    let request = Request::SwapOn {
-        device: Some(0),
-        params: ParamsUpdate {
+    bed.swap_on(
+        0,
+        ParamsUpdate {
             disksize: Some(2 * SIZE),
             codec: Some("lz4".into()),
             recompress: Some("off".into()),
@@ -30,9 +30,7 @@ fn cold_pages_get_smaller_and_come_back_as_they_were() {
             recompress_cpu: Some(100),
             ..Default::default()
         },
-        priority: None,
-    };
-    assert!(matches!(bed.request(&request), Response::SwappedOn { .. }));
+    );
     let group = Cgroup::new(LIMIT);
     let mut hog = Hog::start(&group, Kind::Mixed, SIZE, 1999);
     hog.fill();

@@ -87,9 +87,9 @@ impl Boot {
     /// Asserts that nothing is deleted from what is to be started, and that our units are right.
     #[track_caller]
     fn assert_right(&self) {
-        let said = self.verify();
+        let output = self.verify();
         for complaint in ["ordering cycle", "compcached.service:", "mnt-fast.mount:"] {
-            assert!(!said.contains(complaint), "{said}");
+            assert!(!output.contains(complaint), "{output}");
         }
     }
 }
@@ -149,6 +149,6 @@ fn a_daemon_that_waits_for_local_file_systems_is_a_cycle() {
     };
     let drop_in = "[Unit]\nAfter=local-fs.target\n";
     boot.write("units/compcached.service.d", "late.conf", drop_in);
-    let said = boot.verify();
-    assert!(said.contains("ordering cycle"), "{said}");
+    let output = boot.verify();
+    assert!(output.contains("ordering cycle"), "{output}");
 }

@@ -1,5 +1,5 @@
 //! Starting other programs: their failure is an error that names the program, its arguments
-//! and what it said.
+//! and its output.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -21,10 +21,6 @@ pub(super) fn peers() -> Vec<Box<dyn Contender>> {
     vec![peer(Codec::Lz4), peer(Codec::Lz4Flex), peer(zstd)]
 }
 
-/// Ours.
-///
-/// # Errors
-/// If there is no memory for them.
 pub(super) fn ours() -> Result<Vec<Box<dyn Contender>>> {
     let codecs = ours::codecs().map(|spec| {
         let codec = Codec::Engine(spec, Builtin::scratch()?);
@@ -37,7 +33,6 @@ pub(super) fn ours() -> Result<Vec<Box<dyn Contender>>> {
 /// spares the others their checks as far as they know their own.
 const ROOM: usize = PAGE_SIZE * 11 / 10 + 20;
 
-/// A codec that is called.
 enum Codec {
     /// LZ4's own library, acceleration 1.
     Lz4,
@@ -45,7 +40,6 @@ enum Codec {
     Lz4Flex,
     /// Zstandard's own library at level 1 as it comes, its contexts used again.
     Zstd(CCtx<'static>, DCtx<'static>),
-    /// One of the engine's.
     Engine(CodecSpec, Scratch),
 }
 

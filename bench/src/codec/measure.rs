@@ -26,7 +26,6 @@ pub(super) enum Way {
 
 const WAYS: [Way; 2] = [Way::Compress, Way::Decompress];
 
-/// What one contender did with one source.
 pub(super) struct Measured {
     /// Lengths of the chunks, whole pages if there is none.
     sizes: Vec<usize>,
@@ -49,7 +48,6 @@ impl Measured {
     }
 }
 
-/// A contender that has taken pages in.
 struct Loaded<'a> {
     contender: &'a mut Box<dyn Contender>,
     sizes: Vec<usize>,
@@ -92,9 +90,6 @@ impl Loaded<'_> {
 }
 
 /// Lets every contender do every page of a source once a round.
-///
-/// # Errors
-/// If a codec does not give a page back, or after Ctrl-C.
 pub(super) fn measure(
     source: &Source,
     contenders: &mut [Box<dyn Contender>],

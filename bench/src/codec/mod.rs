@@ -44,15 +44,10 @@ pub(crate) struct CodecArgs {
 /// The rows, and what they come from.
 #[derive(Debug, Serialize)]
 pub(crate) struct CodecReport {
-    /// How many pages each source gave.
     sources: BTreeMap<String, usize>,
     rows: Vec<Row>,
 }
 
-/// Runs the comparison.
-///
-/// # Errors
-/// If no page could be captured, or a codec does not give a page back.
 pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
     let quick = args.common.quick;
     let (pages, rounds) = if quick {

@@ -1,4 +1,4 @@
-//! What is said of a codec on one kind of memory.
+//! The results of a codec on one kind of memory.
 
 use serde::Serialize;
 
@@ -22,11 +22,9 @@ pub(super) struct Row {
     pub(super) compress_p99_us: f64,
     /// The same.
     pub(super) decompress_p99_us: f64,
-    /// Each source.
     pub(super) sources: Vec<OfSource>,
 }
 
-/// A codec on one source.
 #[derive(Debug, Serialize)]
 pub(super) struct OfSource {
     pub(super) source: String,
@@ -34,7 +32,7 @@ pub(super) struct OfSource {
     pub(super) values: Values,
 }
 
-/// What is said of a codec on one source, and on all of a kind.
+/// The results of a codec on one source, and on all of a kind.
 #[derive(Debug, Serialize)]
 pub(super) struct Values {
     /// Bytes of chunks for each byte of pages.

@@ -7,7 +7,7 @@ use super::library::REFERENCE;
 use super::row::Row;
 use crate::capture::Kind;
 use crate::report::Report;
-use crate::table;
+use crate::table::Table;
 
 impl Report for CodecReport {
     /// A table for each kind of memory: speeds, then the ratio on each source.
@@ -32,35 +32,27 @@ fn print_kind(out: &mut dyn Write, kind: Kind, rows: &[&Row]) -> io::Result<()> 
     let Some(first) = rows.first() else {
         return Ok(());
     };
-    let mut headings = vec![
-        "ratio",
-        "compress MB/s",
-        "decompress MB/s",
-        "p99 c",
-        "p99 d",
-        ">3072 B",
-    ];
-    headings.extend(first.sources.iter().map(|of| of.source.as_str()));
-    let cells = |row: &Row| {
-        let of = &row.values;
-        let mut cells = vec![
-            format!("{:.3} ({:.2} x)", of.ratio, of.ratio_to_lz4),
-            format!("{:.0} ({:>5.2} x)", of.compress_mb_s, of.compress_to_lz4),
-            format!(
-                "{:.0} ({:>5.2} x)",
-                of.decompress_mb_s, of.decompress_to_lz4
-            ),
-            format!("{:.1}", row.compress_p99_us),
-            format!("{:.1}", row.decompress_p99_us),
-            format!("{:.1} %", of.over_limit * 100.0),
-        ];
-        let sources = row.sources.iter();
-        cells.extend(sources.map(|of| format!("{:.3}", of.values.ratio)));
-        cells
-    };
-    let names: Vec<String> = rows.iter().map(|row| row.name()).collect();
-    let rows = names.iter().zip(rows);
-    let rows = rows.map(|(name, row)| (name.as_str(), cells(row)));
-    table::print(out, kind.name(), &headings, rows)?;
+    let speed = |mb_s: f64, to_lz4: f64| format!("{mb_s:.0} ({to_lz4:>5.2} x)");
+    let mut table = Table::new(Row::name)
+        .column("ratio", |row| {
+            format!("{:.3} ({:.2} x)", row.values.ratio, row.values.ratio_to_lz4)
+        })
+        .column("compress MB/s", |row| {
+            speed(row.values.compress_mb_s, row.values.compress_to_lz4)
+        })
+        .column("decompress MB/s", |row| {
+            speed(row.values.decompress_mb_s, row.values.decompress_to_lz4)
+        })
+        .column("p99 c", |row| format!("{:.1}", row.compress_p99_us))
+        .column("p99 d", |row| format!("{:.1}", row.decompress_p99_us))
+        .column(">3072 B", |row| {
+            format!("{:.1} %", row.values.over_limit * 100.0)
+        });
+    for (at, of) in first.sources.iter().enumerate() {
+        table = table.column(&of.source, move |row| {
+            format!("{:.3}", row.sources[at].values.ratio)
+        });
+    }
+    table.print(out, kind.name(), rows.iter().copied())?;
     writeln!(out)
 }

@@ -9,7 +9,6 @@ use super::contender::{Contender, Whose};
 use crate::direct::{Aligned, Disk};
 use crate::zram::Zram;
 
-/// A codec of the kernel.
 pub(super) struct Kernel {
     algorithm: String,
     loaded: Option<Loaded>,
@@ -24,7 +23,6 @@ struct Loaded {
 }
 
 impl Kernel {
-    /// One of zram's algorithms.
     pub(super) fn new(algorithm: String) -> Self {
         Kernel {
             algorithm,

@@ -15,7 +15,6 @@ use crate::histogram::Histogram;
 use crate::interrupt;
 use crate::load::stamp;
 
-/// What came of a measurement.
 #[derive(Debug)]
 pub(crate) struct Measured {
     /// Whether pages were written; else they were read.
@@ -24,7 +23,6 @@ pub(crate) struct Measured {
     pub(crate) depth: usize,
     /// Requests a second.
     pub(crate) iops: f64,
-    /// The time of each.
     pub(crate) latency: Histogram,
 }
 
@@ -45,7 +43,6 @@ impl Slot {
     }
 }
 
-/// How requests reach a device.
 trait Queue {
     /// Begins to write or to read the page of the slot of this number.
     fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()>;
@@ -73,9 +70,9 @@ impl Queue for &Disk {
 impl Queue for Connection<UnixStream> {
     fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()> {
         if write {
-            self.ask_write(number as u64, slot.index, &slot.page.0)
+            self.send_write(number as u64, slot.index, &slot.page.0)
         } else {
-            self.ask_read(number as u64, slot.index)
+            self.send_read(number as u64, slot.index)
         }
     }
 
@@ -88,7 +85,6 @@ impl Queue for Connection<UnixStream> {
     }
 }
 
-/// What one thread did.
 struct Work {
     started: Instant,
     ended: Instant,
@@ -124,7 +120,6 @@ impl Pages<'_> {
     }
 }
 
-/// A device full of known pages.
 pub(crate) struct Load<'a> {
     access: &'a mut Access,
     pages: Pages<'a>,
@@ -133,9 +128,6 @@ pub(crate) struct Load<'a> {
 
 impl<'a> Load<'a> {
     /// Writes every page of a device: whatever it held is lost.
-    ///
-    /// # Errors
-    /// If the device fails, or after Ctrl-C.
     pub(crate) fn new(
         access: &'a mut Access,
         samples: &'a [Page],
@@ -156,10 +148,6 @@ impl<'a> Load<'a> {
 
     /// Does `requests` requests at random places, `depth` at once: by direct I/O one after the other
     /// in each of so many threads.
-    ///
-    /// # Errors
-    /// If the device fails or gives back another page than the one that was asked for, or
-    /// after Ctrl-C.
     pub(crate) fn measure(
         &mut self,
         write: bool,
@@ -195,7 +183,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Has so many threads work, all from the same moment on. Each is told its number.
+/// Has so many threads work, all from the same moment on. Each gets its number.
 fn by_threads(count: usize, work: impl Fn(usize) -> Result<Work> + Sync) -> Result<Vec<Work>> {
     let start_line = Barrier::new(count);
     let work = |number| {

@@ -6,7 +6,6 @@ mod nbdkit;
 mod target;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -14,9 +13,11 @@ use compcache_device::transport::fuse_loop::Channel;
 use compcache_engine::{PAGE_SIZE, Page};
 use serde::Serialize;
 
+use crate::ours::Selection;
 use crate::report::{Common, Report, positive};
 use crate::rounds::{self, Failure, Runs};
-use crate::{machine, ours, programs, table, zram};
+use crate::table::Table;
+use crate::{machine, ours, programs, zram};
 use load::{Load, Measured};
 use target::{Contender, Target};
 
@@ -31,36 +32,13 @@ pub(crate) struct DeviceArgs {
     /// Reads, and writes, of each measurement
     #[arg(long, value_name = "N", default_value_t = 32768, value_parser = positive)]
     requests: usize,
-    /// Rounds, in each of which every device is measured once
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
-    rounds: usize,
-    /// Only devices whose name contains this, beside the first zram
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
-    /// Every codec over each of these transports, fuse or fuse-uring [default: every codec over
-    /// the daemon's own choice, the default codec over the others]
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',',
-          value_parser = str::parse::<Channel>)]
-    transport: Vec<Channel>,
-    /// One more block device to measure; WHAT IT HOLDS IS LOST. For example
-    /// --peer nbdkit=/dev/nbd0
-    #[arg(long, value_name = "NAME=PATH", value_parser = peer)]
-    peer: Vec<(String, PathBuf)>,
-}
-
-fn peer(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-            Ok((name.to_owned(), path.into()))
-        }
-        _ => Err("write it as NAME=PATH, for example nbdkit=/dev/nbd0".into()),
-    }
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// Requests under way at once.
 const DEPTHS: [usize; 2] = [1, 32];
 
-/// Pages captured of each program.
 const CAPTURE: usize = 1024;
 
 /// A row: one device, one kind of request, one depth; medians of the rounds.
@@ -96,17 +74,15 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
     let (size, requests, rounds, capture) = if quick {
         (4, 512, 1, 128)
     } else {
-        (args.size, args.requests, args.rounds, CAPTURE)
+        (args.size, args.requests, args.selection.rounds, CAPTURE)
     };
     let sources = programs::some_sources(capture, quick)?;
     let samples: Vec<_> = sources.into_iter().flat_map(|of| of.pages).collect();
-    let mut contenders = contenders(&args.peer, &args.transport);
+    let mut contenders = contenders(&args.selection.transport);
     ensure!(!contenders.is_empty(), "no device can be measured");
     let reference = contenders[0].to_string();
-    contenders.retain(|contender| {
-        let name = contender.to_string();
-        name == reference || args.only.as_ref().is_none_or(|only| name.contains(only))
-    });
+    let references = std::slice::from_ref(&reference);
+    contenders.retain(|contender| args.selection.takes(contender, references));
     let bytes = (size as u64) << 20;
     let run = |contender: &mut Contender, round| {
         measure(contender, &samples, bytes, requests, round as u64)
@@ -144,7 +120,7 @@ fn measure(
     Ok(measured)
 }
 
-fn contenders(given: &[(String, PathBuf)], transports: &[Channel]) -> Vec<Contender> {
+fn contenders(transports: &[Channel]) -> Vec<Contender> {
     let zram = zram::algorithms_for("device").into_iter();
     let mut all: Vec<Contender> = zram.map(Contender::Zram).collect();
     if nbdkit::is_installed() {
@@ -152,8 +128,6 @@ fn contenders(given: &[(String, PathBuf)], transports: &[Channel]) -> Vec<Conten
     } else {
         eprintln!("nbdkit: left out, not installed");
     }
-    let given = given.iter().cloned();
-    all.extend(given.map(|(name, node)| Contender::Given(name, node)));
     all.extend(ours::policies(transports).into_iter().map(Contender::Ours));
     all
 }
@@ -183,18 +157,14 @@ impl Report for DeviceReport {
         for rows in self.rows.chunk_by(same) {
             let what = if rows[0].write { "writes" } else { "reads" };
             let title = format!("{what}, depth {}", rows[0].depth);
-            let cells = |row: &Row| {
-                let mut cells = vec![
-                    format!("{:.0}", row.iops),
-                    format!("{:.2}", row.iops_to_reference),
-                ];
-                cells.extend(row.latency_us.map(|us| format!("{us:.1}")));
-                cells
-            };
-            let headings = ["requests/s", "x", "p50 us", "p99", "p99.9"];
-            let rows = rows.iter().map(|row| (row.device.as_str(), cells(row)));
             writeln!(out)?;
-            table::print(out, &title, &headings, rows)?;
+            Table::new(|row: &Row| row.device.clone())
+                .column("requests/s", |row| format!("{:.0}", row.iops))
+                .column("x", |row| format!("{:.2}", row.iops_to_reference))
+                .column("p50 us", |row| format!("{:.1}", row.latency_us[0]))
+                .column("p99", |row| format!("{:.1}", row.latency_us[1]))
+                .column("p99.9", |row| format!("{:.1}", row.latency_us[2]))
+                .print(out, &title, rows)?;
         }
         writeln!(
             out,

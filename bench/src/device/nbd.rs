@@ -26,15 +26,10 @@ const WRITE: u16 = 1;
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
-    /// The size of the export.
     pub(crate) bytes: u64,
 }
 
 impl<S: Read + Write> Connection<S> {
-    /// Shakes hands.
-    ///
-    /// # Errors
-    /// If the other side is no NBD server, or ends.
     pub(crate) fn new(mut stream: S) -> Result<Self> {
         ensure!(
             read_u64(&mut stream).context("no greeting")? == MAGIC
@@ -58,18 +53,12 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// Asks for a page; `cookie` comes back with it.
-    ///
-    /// # Errors
-    /// If the server has ended.
-    pub(crate) fn ask_read(&mut self, cookie: u64, index: u64) -> Result<()> {
+    pub(crate) fn send_read(&mut self, cookie: u64, index: u64) -> Result<()> {
         Ok(self.stream.write_all(&request(READ, cookie, index))?)
     }
 
     /// Sends a page; `cookie` comes back when it is written.
-    ///
-    /// # Errors
-    /// If the server has ended.
-    pub(crate) fn ask_write(&mut self, cookie: u64, index: u64, page: &Page) -> Result<()> {
+    pub(crate) fn send_write(&mut self, cookie: u64, index: u64, page: &Page) -> Result<()> {
         let mut bytes = [0; HEADER + PAGE_SIZE];
         bytes[..HEADER].copy_from_slice(&request(WRITE, cookie, index));
         bytes[HEADER..].copy_from_slice(page);
@@ -78,9 +67,6 @@ impl<S: Read + Write> Connection<S> {
 
     /// Waits for the reply to any request, and gives its cookie. If that is one for which
     /// `page_of` has a page, the page is read into that.
-    ///
-    /// # Errors
-    /// If the server refuses, breaks the protocol, or has ended.
     pub(crate) fn reply<'p>(
         &mut self,
         page_of: impl FnOnce(u64) -> Option<&'p mut Page>,
@@ -104,7 +90,6 @@ impl<S: Read + Write> Connection<S> {
 /// Bytes of a request, without a page.
 const HEADER: usize = 28;
 
-/// A request for a page.
 fn request(kind: u16, cookie: u64, index: u64) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
     // Bytes 4 and 5 are flags, none of which is set.
@@ -131,7 +116,7 @@ fn read_u64(stream: &mut impl Read) -> std::io::Result<u64> {
 mod tests {
     use super::*;
 
-    /// What a server says, and what it was told.
+    /// What a server says, and what it got.
     struct Wire {
         says: std::io::Cursor<Vec<u8>>,
         sent: Vec<u8>,
@@ -189,8 +174,8 @@ mod tests {
         let says = wire(&[GREETING, EXPORT, &ok(2), &page, &ok(1)]);
         let mut connection = Connection::new(says).unwrap();
         connection.stream.sent.clear();
-        connection.ask_write(1, 3, &[7; PAGE_SIZE]).unwrap();
-        connection.ask_read(2, 5).unwrap();
+        connection.send_write(1, 3, &[7; PAGE_SIZE]).unwrap();
+        connection.send_read(2, 5).unwrap();
         let sent = &connection.stream.sent;
         assert_eq!(sent.len(), HEADER + PAGE_SIZE + HEADER);
         let write = b"\x25\x60\x95\x13\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x30\0\0\0\x10\0";

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use super::nbd::Connection;
 use crate::process::Running;
 
-/// Whether it is installed.
 pub(super) fn is_installed() -> bool {
     Command::new("nbdkit")
         .arg("--version")
@@ -28,9 +27,6 @@ pub(super) struct Nbdkit {
 
 impl Nbdkit {
     /// A disk of `bytes` that compresses with zstd, and the connection to it.
-    ///
-    /// # Errors
-    /// If it does not start.
     pub(super) fn start(bytes: u64) -> Result<(Nbdkit, Connection<UnixStream>)> {
         let (ours, theirs) = UnixStream::pair()?;
         let input = OwnedFd::from(theirs.try_clone()?);

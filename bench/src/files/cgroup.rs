@@ -43,9 +43,6 @@ struct Limit {
 
 impl Cgroup {
     /// A cgroup with `limit` bytes of memory for everything in it, and no swap; `None` for no limit.
-    ///
-    /// # Errors
-    /// If the kernel cannot limit memory, or throttle this disk.
     pub(crate) fn new(
         limit: Option<u64>,
         throttle: Throttle,
@@ -92,9 +89,6 @@ impl Cgroup {
 
     /// Throttles its disk, or lets it be as fast as it is. Without a throttle there is nothing to
     /// do.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
     pub(crate) fn throttle(&self, on: bool) -> Result<()> {
         for limit in &self.throttle {
             fs::write(&limit.file, if on { &limit.on } else { &limit.off })?;
@@ -103,9 +97,6 @@ impl Cgroup {
     }
 
     /// Has a program run in it, from its first instruction.
-    ///
-    /// # Errors
-    /// If the groups cannot be opened.
     pub(crate) fn hold(&self, command: &mut Command) -> Result<()> {
         let mut entrances = vec![self.memory.entrance()?];
         entrances.extend(self.blkio.as_ref().map(DiskGroup::entrance).transpose()?);
@@ -123,9 +114,6 @@ impl Cgroup {
     }
 
     /// Bytes of memory that everything in it takes now, page cache included.
-    ///
-    /// # Errors
-    /// If the kernel does not say.
     pub(crate) fn used(&self) -> Result<u64> {
         self.memory.usage().memory.context("no usage of the cgroup")
     }
@@ -136,9 +124,6 @@ impl Cgroup {
     }
 
     /// Ends all that runs in it, but for one process: children that a program has left.
-    ///
-    /// # Errors
-    /// If they do not end.
     pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
         let start = Instant::now();
         let timeout = Timespec::try_from(PATIENCE)?;
@@ -178,9 +163,6 @@ impl Cgroup {
     }
 
     /// Takes it down; what still runs in it is ended.
-    ///
-    /// # Errors
-    /// If that does not go.
     pub(crate) fn remove(self) -> Result<()> {
         self.memory.remove()?;
         Ok(())

@@ -14,9 +14,6 @@ use crate::load::files::Request;
 use crate::rounds::{self, Comparison, Failure};
 
 /// Does a job once in each place in each round. What fails is named on standard error and left out.
-///
-/// # Errors
-/// After Ctrl-C.
 pub(crate) fn compare(
     config: &Config<'_>,
     job: &Job,
@@ -34,7 +31,6 @@ pub(crate) fn compare(
     )
 }
 
-/// Does a job once.
 fn run(
     config: &Config<'_>,
     job: &Job,
@@ -60,9 +56,6 @@ fn run(
 
 /// Checks that a process in a cgroup really gets no more of the disk than it should: a kernel may
 /// take the limit and not keep it.
-///
-/// # Errors
-/// If it gets more.
 pub(crate) fn check_throttle(config: &Config<'_>, throttle: Throttle) -> Result<()> {
     let Throttle::At { bytes, .. } = throttle else {
         return Ok(());

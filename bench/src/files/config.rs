@@ -3,10 +3,8 @@
 use super::data::Store;
 use super::disk::Disk;
 
-/// What is the same for all jobs.
 #[derive(Debug)]
 pub(crate) struct Config<'a> {
-    /// Where data sets are kept.
     pub(super) store: &'a Store,
     /// The disk that they are on, if it is to be throttled.
     pub(super) disk: Option<Disk>,

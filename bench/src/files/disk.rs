@@ -17,9 +17,6 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// The whole disk that a directory is on: the kernel throttles no partitions.
-    ///
-    /// # Errors
-    /// If the file system is on no disk, or on several.
     pub(crate) fn beneath(directory: &Path) -> Result<Disk> {
         let device = fs::metadata(directory)?.dev();
         let disk = Disk {

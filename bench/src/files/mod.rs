@@ -74,7 +74,6 @@ pub(crate) struct FilesArgs {
     only: Option<String>,
 }
 
-/// Memory in a quick run.
 const QUICK_LIMIT: u64 = 96 << 20;
 
 /// The speed of the disk in a quick run.
@@ -83,18 +82,13 @@ const QUICK_THROTTLE: Throttle = Throttle::At {
     operations: 20_000,
 };
 
-/// A number above 0.
 fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        _ => Err("must be a number above 0".into()),
+        _ => Err("give a number above 0".into()),
     }
 }
 
-/// Runs the comparison.
-///
-/// # Errors
-/// If the machine lacks what all places need, or after Ctrl-C.
 pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
     machine::need_root("files")?;
     let quick = args.common.quick;
@@ -221,7 +215,7 @@ fn backends(args: &FilesArgs, job: &Job, peers: Peers, zram: Option<&str>) -> Ve
     all
 }
 
-/// Where files are kept unless told otherwise: `target/compcache-bench-files`.
+/// Where files are kept by default: `target/compcache-bench-files`.
 fn default_source() -> Result<PathBuf> {
     let program = std::env::current_exe().context("this program has no path")?;
     let above = program

@@ -24,9 +24,6 @@ pub(crate) struct Mount {
 impl Mount {
     /// Starts a daemon in the cgroup and has it show `source`, with `cache` bytes of memory for its
     /// pages.
-    ///
-    /// # Errors
-    /// If it refuses.
     pub(crate) fn new(cgroup: &Cgroup, source: &Path, policy: Policy, cache: u64) -> Result<Mount> {
         let directory = MountPoint::new()?;
         let mut server = Server::start(&[], |command| cgroup.hold(command))?;
@@ -42,15 +39,10 @@ impl Mount {
         Ok(Mount { server, directory })
     }
 
-    /// Where it is.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// What it has done and holds.
-    ///
-    /// # Errors
-    /// If the daemon does not answer.
     pub(crate) fn status(&mut self) -> Result<MountStatus> {
         match self.server.request(&Request::Mounts)? {
             Response::Mounts { mut mounts, .. } if mounts.len() == 1 => Ok(mounts.remove(0)),
@@ -58,20 +50,15 @@ impl Mount {
         }
     }
 
-    /// The process that serves it.
     pub(crate) fn server(&self) -> u32 {
         self.server.pid()
     }
 
-    /// Processor seconds of the daemon.
     pub(crate) fn cpu_s(&self) -> f64 {
         threads_of(self.server()) as f64 / 1e9
     }
 
     /// Unmounts it: everything that was written is in the source then.
-    ///
-    /// # Errors
-    /// If somebody uses it, or something cannot be written.
     pub(crate) fn end(mut self) -> Result<()> {
         let mountpoint = self.directory().to_owned();
         let lazy = false;

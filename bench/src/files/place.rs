@@ -24,14 +24,11 @@ pub(crate) enum Backend {
     Tmpfs,
     /// No disk: ext4 on a zram device with this algorithm, whose memory counts.
     Zram(String),
-    /// Our mount.
     Ours(Policy),
 }
 
-/// A mount of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// How pages are compressed.
     pub(crate) codec: CodecSpec,
     /// Whether writes are kept and written out later.
     pub(crate) write_back: bool,
@@ -54,7 +51,6 @@ impl fmt::Display for Backend {
 /// A directory with the files of a data set. It is taken down when this is dropped.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// The data set itself.
     Itself(PathBuf),
     /// A copy on the same disk.
     Copy(TempDir),
@@ -66,9 +62,6 @@ pub(crate) enum Place {
 
 impl Place {
     /// A directory that holds what `data` holds. `copied` says that it will be written to.
-    ///
-    /// # Errors
-    /// If a file system cannot be made, or after Ctrl-C.
     pub(crate) fn new(
         backend: &Backend,
         data: &DataSet,
@@ -105,7 +98,6 @@ impl Place {
         Ok(place)
     }
 
-    /// The directory.
     pub(crate) fn directory(&self) -> &Path {
         match self {
             Place::Itself(directory) => directory,
@@ -115,9 +107,6 @@ impl Place {
     }
 
     /// Bytes of memory that it takes beside those that a cgroup counts.
-    ///
-    /// # Errors
-    /// If the kernel does not say.
     pub(crate) fn memory(&self) -> Result<u64> {
         match self {
             Place::Zram(_, zram) => zram.held().map(|held| held.all),
@@ -132,10 +121,6 @@ impl Place {
 pub(super) struct MountPoint(PathBuf);
 
 impl MountPoint {
-    /// Makes one.
-    ///
-    /// # Errors
-    /// If it cannot be made.
     pub(super) fn new() -> Result<MountPoint> {
         let directory = tempfile::Builder::new()
             .prefix("compcache-bench-")
@@ -173,9 +158,6 @@ fn make_ext4(node: &Path) -> Result<()> {
 
 /// Writes everything out and has the kernel forget what it holds of files, so that what follows
 /// starts cold and is paid for by whoever reads it.
-///
-/// # Errors
-/// If this process may not.
 fn drop_caches() -> Result<()> {
     rustix::fs::sync();
     fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop the kernel's caches")

@@ -1,4 +1,4 @@
-//! What is said of one place under one workload: medians of its rounds, and ratios to the bare
+//! The results of one place under one workload: medians of its rounds, and ratios to the bare
 //! directory's.
 
 use serde::Serialize;
@@ -9,20 +9,14 @@ use super::work::job::{Job, Measured, Part, Sample};
 use crate::rounds::Runs;
 use crate::stat::median;
 
-/// A row.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// The workload.
     pub(crate) workload: String,
-    /// The speed of the disk.
     pub(crate) throttle: Throttle,
-    /// Where the files are.
     pub(crate) place: String,
-    /// Whether that is ours.
     pub(crate) ours: bool,
     /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
-    /// Rounds that were measured.
     pub(crate) rounds: usize,
     /// Seconds of the first pass, from a cold start.
     pub(crate) first_s: f64,
@@ -38,7 +32,6 @@ pub(crate) struct Row {
     pub(crate) total_to: f64,
     /// What one of these should be at most, and which.
     pub(crate) target: Option<(Part, f64)>,
-    /// What else is worth knowing.
     pub(crate) values: Vec<(String, f64)>,
     /// Memory over time, in the last round.
     pub(crate) series: Vec<Sample>,

@@ -18,16 +18,12 @@ use crate::machine::MachineLock;
 use crate::process::{self, Ended, Running};
 use crate::worker::Worker;
 
-/// What a run is set up for.
 #[derive(Debug)]
 pub(crate) struct Conditions<'a> {
-    /// The files.
     pub(crate) data: &'a DataSet,
-    /// Whether they are written to.
     pub(crate) copied: bool,
     /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
-    /// The speed of the disk.
     pub(crate) throttle: Throttle,
 }
 
@@ -36,10 +32,8 @@ pub(crate) struct Conditions<'a> {
 #[derive(Debug)]
 pub(crate) struct Setup {
     mount: Option<Mount>,
-    /// Of all processes.
     pub(crate) cgroup: Cgroup,
     place: Place,
-    /// The data set that is there.
     pub(crate) data: DataSet,
     /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
@@ -50,9 +44,6 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Sets it up, with nothing in any cache, when nobody else uses these.
-    ///
-    /// # Errors
-    /// If something of it cannot be had, or does not fit into the memory that there is.
     pub(crate) fn new(
         config: &Config<'_>,
         backend: &Backend,
@@ -81,7 +72,6 @@ impl Setup {
         })
     }
 
-    /// The directory to work in.
     pub(crate) fn directory(&self) -> &Path {
         match &self.mount {
             Some(mount) => mount.directory(),
@@ -90,9 +80,6 @@ impl Setup {
     }
 
     /// A process in the cgroup that reads and writes files of the directory.
-    ///
-    /// # Errors
-    /// If it does not start.
     pub(crate) fn worker(&self, seed: u64) -> Result<Worker> {
         let mut command = load::command(seed);
         command
@@ -105,65 +92,46 @@ impl Setup {
     }
 
     /// Runs a program in the cgroup to its end.
-    ///
-    /// # Errors
-    /// If it fails, or after Ctrl-C.
     pub(crate) fn run(&self, command: &mut Command) -> Result<Ended> {
         self.cgroup.hold(command)?;
         process::run(command)
     }
 
-    /// Starts a program in the cgroup.
-    ///
-    /// # Errors
-    /// If it does not start.
     pub(crate) fn start(&self, command: &mut Command) -> Result<Running> {
         self.cgroup.hold(command)?;
         Running::start(command)
     }
 
     /// Ends whatever a workload has left running, which would keep our mount in use.
-    ///
-    /// # Errors
-    /// If it does not end.
     pub(crate) fn clear(&self) -> Result<()> {
         self.cgroup
             .end_others(self.mount.as_ref().map(Mount::server))
     }
 
     /// What our mount has done and holds; `None` if there is none.
-    ///
-    /// # Errors
-    /// If the daemon does not answer.
     pub(crate) fn status(&mut self) -> Result<Option<MountStatus>> {
         self.mount.as_mut().map(Mount::status).transpose()
     }
 
     /// Notes what our mount has done so far: what is worth knowing is what comes after it.
-    ///
-    /// # Errors
-    /// If the daemon does not answer.
     pub(crate) fn mark(&mut self) -> Result<()> {
         self.marked = self.status()?.unwrap_or_default();
         Ok(())
     }
 
     /// What is worth knowing of our mount at the end of a run; nothing if there is none.
-    ///
-    /// # Errors
-    /// If the daemon does not answer.
     pub(crate) fn values(&mut self) -> Result<Vec<(String, f64)>> {
         let Some(mount) = &mut self.mount else {
             return Ok(Vec::new());
         };
         let status = mount.status()?;
         let hits = status.hits - self.marked.hits;
-        let asked = hits + status.misses - self.marked.misses;
+        let lookups = hits + status.misses - self.marked.misses;
         let compressed = status.compressed_bytes as f64 / (status.pages * PAGE_SIZE as u64) as f64;
         let pool_mib = status.pool_bytes as f64 / f64::from(1 << 20);
         Ok(vec![
-            ("asked pages".to_owned(), asked as f64),
-            ("hits".to_owned(), hits as f64 / asked as f64),
+            ("lookups".to_owned(), lookups as f64),
+            ("hits".to_owned(), hits as f64 / lookups as f64),
             ("pool MiB".to_owned(), pool_mib),
             ("compressed to".to_owned(), compressed),
             ("daemon CPU s".to_owned(), mount.cpu_s()),
@@ -171,17 +139,11 @@ impl Setup {
     }
 
     /// Bytes of memory that all processes have now.
-    ///
-    /// # Errors
-    /// If the kernel does not say.
     pub(crate) fn used(&self) -> Result<u64> {
         Ok(self.cgroup.used()? + self.place.memory()?)
     }
 
     /// Takes our mount down and gives the directory beneath, where everything written must be.
-    ///
-    /// # Errors
-    /// If that does not go.
     pub(crate) fn unmount(&mut self) -> Result<PathBuf> {
         if let Some(mount) = self.mount.take() {
             mount.end()?;
@@ -189,10 +151,6 @@ impl Setup {
         Ok(self.place.directory().to_owned())
     }
 
-    /// Takes all of it down.
-    ///
-    /// # Errors
-    /// If that does not go, or if there was not enough memory for a process.
     pub(crate) fn end(mut self) -> Result<()> {
         self.unmount()?;
         let killed = self.cgroup.killed();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::row::Row;
 use super::work::job::Part;
 use crate::report::Report;
-use crate::table::{self, short};
+use crate::table::{Table, short};
 
 /// The rows, those of one workload and speed of the disk one after the other.
 #[derive(Debug, Serialize)]
@@ -16,7 +16,6 @@ pub(crate) struct FilesReport {
     pub(crate) limit: u64,
     /// Bytes that the cache of our mount may take of them.
     pub(crate) cache: u64,
-    /// The rows.
     pub(crate) rows: Vec<Row>,
     /// The workloads, or their runs, that were left out, and why.
     pub(crate) left_out: Vec<(String, String)>,
@@ -51,22 +50,25 @@ fn print_rows(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
     let Some(first) = rows.first() else {
         return Ok(());
     };
-    let headings = ["first s", "x", "steady s", "x", "total s", "x", "target"];
-    let title = format!("{}, {}", first.workload, first.throttle);
-    let cells = |row: &Row| {
-        let target = match row.target {
-            None => String::new(),
-            Some((Part::Total, ratio)) => format!("total {ratio:.2}"),
-            Some((Part::Steady, ratio)) => format!("steady {ratio:.2}"),
-        };
-        let times = [row.first_s, row.first_to, row.steady_s, row.steady_to];
-        let mut cells: Vec<String> = times.map(short).into();
-        cells.extend([short(row.total_s), short(row.total_to), target]);
-        cells
+    let target = |row: &Row| match row.target {
+        None => String::new(),
+        Some((Part::Total, ratio)) => format!("total {ratio:.2}"),
+        Some((Part::Steady, ratio)) => format!("steady {ratio:.2}"),
     };
-    let table = rows.iter().map(|row| (row.place.as_str(), cells(row)));
     writeln!(out)?;
-    table::print(out, &title, &headings, table)?;
+    Table::new(|row: &Row| row.place.clone())
+        .column("first s", |row| short(row.first_s))
+        .column("x", |row| short(row.first_to))
+        .column("steady s", |row| short(row.steady_s))
+        .column("x", |row| short(row.steady_to))
+        .column("total s", |row| short(row.total_s))
+        .column("x", |row| short(row.total_to))
+        .column("target", target)
+        .print(
+            out,
+            &format!("{}, {}", first.workload, first.throttle),
+            rows,
+        )?;
     for row in rows.iter().filter(|row| !row.values.is_empty()) {
         let values: Vec<String> = row
             .values

@@ -10,7 +10,6 @@ use serde::{Serialize, Serializer};
 pub(crate) enum Throttle {
     /// As fast as it is.
     None,
-    /// A slow one.
     At {
         /// Bytes in a second.
         bytes: u64,

@@ -3,7 +3,6 @@
 use compcache_random::Random;
 use serde::{Deserialize, Serialize};
 
-/// How pages are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Choice {
     /// Any is as likely as any other.
@@ -14,7 +13,6 @@ pub(crate) enum Choice {
     Zipf(f64),
 }
 
-/// Chooses among so many pages.
 #[derive(Clone, Debug)]
 pub(super) struct Chooser {
     pub(super) choice: Choice,
@@ -40,7 +38,6 @@ impl Chooser {
         }
     }
 
-    /// The next page.
     pub(super) fn next(&self, random: &mut Random) -> usize {
         match &self.zipf {
             Some(zipf) => zipf.next(random) as usize,
@@ -58,7 +55,6 @@ impl Chooser {
 struct Zipf {
     /// The sums of the weights up to each rank, the last of them 1.
     sums: Vec<f64>,
-    /// The number of each rank.
     numbers: Vec<u32>,
 }
 
@@ -80,7 +76,6 @@ impl Zipf {
         Zipf { sums, numbers }
     }
 
-    /// The next number.
     fn next(&self, random: &mut Random) -> u32 {
         // 53 bits are what a double holds.
         let point = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;

@@ -23,7 +23,6 @@ use crate::sums;
 /// Bytes of one read of a sequential pass.
 const BLOCK: usize = 64 << 10;
 
-/// What it is told on its command line.
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
     /// The directory whose files are read, all of the same size but the last
@@ -34,56 +33,34 @@ pub(crate) struct FilesArgs {
     sums: PathBuf,
 }
 
-/// One thing to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Read all files from the first to the last page, and check them.
-    Sequential {
-        /// Files to pass over.
-        skip: usize,
-    },
+    Sequential { skip: usize },
     /// Read pages of the first `share` of all, and check them.
     Random {
-        /// How many.
         reads: u64,
         /// Of all pages, 0 to 1.
         share: f64,
-        /// Which.
         choice: Choice,
     },
     /// Read, by pread(2), blocks of so many bytes anywhere, and check nothing.
-    Hot {
-        /// How many.
-        reads: u64,
-        /// Bytes of each.
-        bytes: usize,
-    },
+    Hot { reads: u64, bytes: usize },
     /// Touch pages anywhere through mmap(2), and check nothing.
-    Mapped {
-        /// How many.
-        touches: u64,
-    },
+    Mapped { touches: u64 },
     /// Write a new file from the first to the last byte, and fsync(2) it. Its content is that of
     /// the files read, over and over.
-    Write {
-        /// Its name.
-        path: PathBuf,
-        /// Its pages.
-        pages: u64,
-    },
+    Write { path: PathBuf, pages: u64 },
     /// Overwrite pages anywhere in the file that was written.
     Overwrite {
-        /// How many.
         writes: u64,
         /// After how many of them there is an fsync(2).
         sync_every: u64,
     },
 }
 
-/// The files.
 pub(super) struct Files {
     files: Vec<File>,
-    /// Checksums of all pages of them.
     sums: Vec<u64>,
     random: Random,
     /// For the last random reads.
@@ -93,7 +70,6 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens them.
     pub(super) fn new(args: &FilesArgs, seed: u64) -> Result<Files> {
         let names = file_set::names(&args.directory)?;
         let bytes = fs::read(&args.sums)?;
@@ -241,9 +217,6 @@ impl Load for Files {
 }
 
 /// The checksum of a file of whole pages, as a [`Reply`](super::Reply) has it.
-///
-/// # Errors
-/// If it cannot be read.
 pub(crate) fn sum_of_file(path: &Path) -> Result<u64> {
     Ok(sums::of_pages(fs::read(path)?.as_chunks().0.iter()))
 }

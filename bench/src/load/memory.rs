@@ -41,7 +41,6 @@ impl Phase {
         Phase::Verify,
     ];
 
-    /// Its name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::Fill => "fill",
@@ -53,7 +52,6 @@ impl Phase {
     }
 }
 
-/// What it is told on its command line.
 #[derive(Debug, Args)]
 pub(crate) struct MemoryArgs {
     /// A file of pages to fill memory with
@@ -64,7 +62,6 @@ pub(crate) struct MemoryArgs {
     pages: u64,
 }
 
-/// The pages.
 pub(super) struct Memory {
     samples: Mapping,
     region: Mapping,
@@ -74,7 +71,6 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Maps them.
     pub(super) fn new(args: &MemoryArgs, seed: u64) -> Result<Memory> {
         let samples = Mapping::of_file(File::open(&args.samples)?.file())
             .with_context(|| format!("cannot map {}", args.samples.display()))?;
@@ -98,7 +94,6 @@ impl Memory {
         stamp::write(&mut self.region.pages_mut()[at], at, 0);
     }
 
-    /// Times the first access to a page.
     fn first_touch(&self, at: usize, times: &mut Histogram) {
         let page = &self.region.pages()[at];
         let start = Instant::now();

@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use crate::histogram::Histogram;
 use crate::worker;
 
-/// What it is told on its command line.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
     /// The seed of all that is random in it
@@ -46,10 +45,8 @@ pub(crate) fn command(seed: u64) -> Command {
     command
 }
 
-/// What came of a request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reply {
-    /// How long it took.
     pub(crate) seconds: f64,
     /// Processor time of the process, faults included, in nanoseconds.
     pub(crate) cpu_ns: u64,
@@ -61,7 +58,6 @@ pub(crate) struct Reply {
     pub(crate) written: u64,
 }
 
-/// What it works on.
 trait Load {
     type Request: DeserializeOwned;
 
@@ -80,9 +76,6 @@ trait Load {
 }
 
 /// Does what is asked for on standard input, and replies on standard output.
-///
-/// # Errors
-/// If a page is not what it must be, or the system fails.
 pub(crate) fn run(args: &LoadArgs) -> Result<()> {
     match &args.on {
         On::Memory(memory) => serve(memory::Memory::new(memory, args.seed)?),
@@ -106,7 +99,6 @@ fn serve<L: Load>(mut load: L) -> Result<()> {
     })
 }
 
-/// Processor time of this process so far.
 fn cpu_ns() -> u64 {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64

@@ -14,7 +14,6 @@ pub(crate) fn write(page: &mut Page, index: usize, version: u32) {
     page[place(index)..][..16].copy_from_slice(&stamp.to_be_bytes());
 }
 
-/// Reads the stamp of a page.
 #[inline]
 pub(crate) fn read(page: &Page, index: usize) -> u128 {
     let mut bytes = [0; 16];
@@ -23,9 +22,6 @@ pub(crate) fn read(page: &Page, index: usize) -> u128 {
 }
 
 /// Checks that this is page `index` after `version` changes.
-///
-/// # Errors
-/// If it is not.
 pub(crate) fn check(page: &Page, index: usize, version: u32) -> Result<()> {
     ensure!(
         read(page, index) == (index as u128) << 64 | u128::from(version),

@@ -13,7 +13,6 @@ use crate::sums;
 /// Pages of one write of a sequential pass.
 const BLOCK: u64 = 16;
 
-/// A file that is written.
 pub(super) struct Writer {
     file: File,
     samples: Vec<Page>,
@@ -23,9 +22,6 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Of a new file, from pages to choose from.
-    ///
-    /// # Errors
-    /// If it cannot be made.
     pub(super) fn new(path: &Path, samples: Vec<Page>) -> Result<Writer> {
         ensure!(!samples.is_empty(), "no pages to write");
         Ok(Writer {
@@ -36,9 +32,6 @@ impl Writer {
     }
 
     /// Writes so many pages from the start of the file, and has them on the disk.
-    ///
-    /// # Errors
-    /// Those of pwrite(2) and fsync(2).
     pub(super) fn write(&mut self, pages: u64) -> Result<()> {
         let count = self.samples.len() as u64;
         self.content = (0..pages).map(|page| (page % count) as u32).collect();
@@ -53,9 +46,6 @@ impl Writer {
     }
 
     /// Overwrites pages anywhere, with an fsync(2) after each `sync_every` of them.
-    ///
-    /// # Errors
-    /// Those of pwrite(2) and fsync(2).
     pub(super) fn overwrite(
         &mut self,
         writes: u64,

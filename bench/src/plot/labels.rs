@@ -12,7 +12,6 @@ const LINE: i32 = 14;
 /// How far a label is from its point, in pixels.
 const GAP: i32 = 7;
 
-/// Labels that were placed.
 #[derive(Debug)]
 pub(super) struct Labels {
     /// How far labels may go, in pixels from the left.
@@ -30,7 +29,6 @@ impl Labels {
         }
     }
 
-    /// Keeps a place free of labels.
     pub(super) fn keep_free(&mut self, (x, y): (i32, i32)) {
         self.placed.push([x - 4, y - 4, x + 4, y + 4]);
     }

@@ -8,7 +8,6 @@ use plotters::prelude::*;
 use super::labels::Labels;
 use super::{HEIGHT, Side, Titles, WIDTH, chart, largest, picture};
 
-/// A line with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) label: String,
@@ -17,9 +16,6 @@ pub(crate) struct Line {
 }
 
 /// Draws lines, each with its name at its end.
-///
-/// # Errors
-/// If the file cannot be written.
 pub(crate) fn lines(path: &Path, titles: &Titles<'_>, lines: &[Line]) -> Result<()> {
     let all = || lines.iter().flat_map(|line| &line.points);
     let right = largest(all().map(|point| point.0)).max(1.0);

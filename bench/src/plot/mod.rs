@@ -16,21 +16,15 @@ pub(crate) use lines::{Line, lines};
 pub(crate) use points::{Point, points};
 pub(crate) use rows::{Row, bars, ranges};
 
-/// A report that can be drawn.
 pub(crate) trait Plots {
     /// Draws it into files of fixed names in a directory that is there.
-    ///
-    /// # Errors
-    /// If a file cannot be written.
     fn plot(&self, directory: &Path) -> Result<()>;
 }
 
 /// Whose something is; it has a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Ours.
     Ours,
-    /// A peer's.
     Peer,
 }
 
@@ -51,7 +45,6 @@ impl Side {
 /// What a plot says around its picture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Titles<'a> {
-    /// Above it.
     pub(crate) title: &'a str,
     /// Below the horizontal axis.
     pub(crate) x: &'a str,
@@ -173,6 +166,15 @@ mod tests {
         }
     }
 
+    pub(super) fn point(label: &str, x: f64, y: f64) -> Point {
+        Point {
+            label: label.into(),
+            side: Side::Ours,
+            x,
+            y,
+        }
+    }
+
     fn drawn(draw: impl FnOnce(&Path) -> Result<()>) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("plot.svg");
@@ -182,12 +184,6 @@ mod tests {
 
     #[test]
     fn points_are_drawn_with_their_names() {
-        let point = |label: &str, x, y| Point {
-            label: label.into(),
-            side: Side::Ours,
-            x,
-            y,
-        };
         let all = [
             point("one", 1.0, 0.3),
             point("near one", 1.01, 0.301),
@@ -213,55 +209,44 @@ mod tests {
         check_svg(&svg, &["low", "high", "<polyline"]);
     }
 
-    #[test]
-    fn bars_and_ranges_are_drawn_with_their_names() {
-        let bar = |label: &str, value| Row {
+    fn row<const N: usize>(label: &str, values: [f64; N]) -> Row<N> {
+        Row {
             label: label.into(),
             side: Side::Ours,
-            values: [value],
-        };
-        let svg = drawn(|path| bars(path, &ROWS, &[bar("short", 0.5), bar("none", f64::NAN)]));
+            values,
+        }
+    }
+
+    #[test]
+    fn bars_and_ranges_are_drawn_with_their_names() {
+        let all = [row("short", [0.5]), row("none", [f64::NAN])];
+        let svg = drawn(|path| bars(path, &ROWS, &all));
         check_svg(&svg, &["short", "none", "0.50"]);
-        let range = |label: &str, from, to| Row {
-            label: label.into(),
-            side: Side::Peer,
-            values: [from, to],
-        };
-        let all = [range("wide", 5.0, 500.0), range("none", f64::NAN, f64::NAN)];
+        let all = [row("wide", [5.0, 500.0]), row("none", [f64::NAN; 2])];
         let svg = drawn(|path| ranges(path, &ROWS, &all));
         check_svg(&svg, &["wide", "none", "x (logarithmic)"]);
     }
 
+    /// Whether a line of an SVG is vertical, and neither an axis nor a mark on one.
+    fn is_vertical(line: &str) -> bool {
+        let points = line.split("points=\"").nth(1).unwrap();
+        let numbers = points.split('"').next().unwrap().split([' ', ',']);
+        let numbers: Vec<i32> = numbers.filter_map(|n| n.parse().ok()).collect();
+        let [x, top, to, bottom] = numbers[..] else {
+            return false;
+        };
+        x == to && (300..WIDTH as i32).contains(&x) && (bottom - top).abs() > 10
+    }
+
     #[test]
     fn ratios_have_a_line_at_one() {
-        let bar = |value| Row {
-            label: String::new(),
-            side: Side::Ours,
-            values: [value],
-        };
-        let point = |x| Point {
-            label: String::new(),
-            side: Side::Ours,
-            x,
-            y: 0.5,
-        };
         // Also if all values are below it.
         for value in [0.5, 2.0] {
             for svg in [
-                drawn(|path| bars(path, &ROWS, &[bar(value)])),
-                drawn(|path| points(path, &TITLES, &[point(value)])),
+                drawn(|path| bars(path, &ROWS, &[row("", [value])])),
+                drawn(|path| points(path, &TITLES, &[point("", value, 0.5)])),
             ] {
-                // Neither an axis nor a mark on one.
-                let is_line = |tag: &str| {
-                    let points = tag.split("points=\"").nth(1).unwrap();
-                    let numbers = points.split('"').next().unwrap().split([' ', ',']);
-                    let numbers: Vec<i32> = numbers.filter_map(|n| n.parse().ok()).collect();
-                    let [x, top, to, bottom] = numbers[..] else {
-                        return false;
-                    };
-                    x == to && (300..WIDTH as i32).contains(&x) && (bottom - top).abs() > 10
-                };
-                assert!(svg.split("<polyline").skip(1).any(is_line), "{svg}");
+                assert!(svg.split("<polyline").skip(1).any(is_vertical), "{svg}");
             }
         }
     }

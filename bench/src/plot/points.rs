@@ -32,9 +32,6 @@ fn unbeaten(points: &[Point]) -> Vec<&Point> {
 }
 
 /// Draws points, those that were not measured left out, and a line at the ratio 1.
-///
-/// # Errors
-/// If the file cannot be written.
 pub(crate) fn points(path: &Path, titles: &Titles<'_>, points: &[Point]) -> Result<()> {
     let points: Vec<Point> = points
         .iter()
@@ -67,15 +64,10 @@ pub(crate) fn points(path: &Path, titles: &Titles<'_>, points: &[Point]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::tests::point;
 
     #[test]
     fn what_is_slower_and_larger_is_beaten() {
-        let point = |label: &str, x, y| Point {
-            label: label.into(),
-            side: Side::Ours,
-            x,
-            y,
-        };
         let all = [
             point("fast", 2.0, 0.4),
             point("small", 0.3, 0.2),

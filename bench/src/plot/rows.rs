@@ -10,7 +10,6 @@ use plotters::style::text_anchor::HPos;
 use super::labels::write;
 use super::{Canvas, Chart, Drawn, INK, Side, Titles, WIDTH, chart, largest, line_at_one, picture};
 
-/// A row with its values.
 #[derive(Clone, Debug)]
 pub(crate) struct Row<const N: usize> {
     pub(crate) label: String,
@@ -57,9 +56,6 @@ where
 }
 
 /// Draws a bar for each row, whose value is a ratio, and a line at the ratio 1.
-///
-/// # Errors
-/// If the file cannot be written.
 pub(crate) fn bars(path: &Path, titles: &Titles<'_>, rows: &[Row<1>]) -> Result<()> {
     let right = largest(rows.iter().map(|row| row.values[0])).max(1.0) * 1.02;
     draw(
@@ -83,9 +79,6 @@ pub(crate) fn bars(path: &Path, titles: &Titles<'_>, rows: &[Row<1>]) -> Result<
 }
 
 /// Draws a line from the first value of each row to the second, both above 0, on a logarithmic axis.
-///
-/// # Errors
-/// If the file cannot be written.
 pub(crate) fn ranges(path: &Path, titles: &Titles<'_>, rows: &[Row<2>]) -> Result<()> {
     let values = || {
         let all = rows.iter().flat_map(|row| row.values);

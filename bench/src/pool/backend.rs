@@ -17,13 +17,9 @@ use crate::held::Held;
 use crate::interrupt;
 use crate::zram::Zram;
 
-/// What holds pages.
 pub(crate) trait Backend {
-    /// Stores a page.
     fn store(&mut self, index: u64, page: &Page) -> Result<()>;
-    /// Frees pages.
     fn discard(&mut self, first: u64, count: u64) -> Result<()>;
-    /// Gives a page back.
     fn load(&mut self, index: u64, page: &mut Page) -> Result<()>;
     /// What it holds now; a reserve of empty memory for the next chunks is not of the pool.
     fn held(&self) -> Result<Held>;
@@ -37,14 +33,11 @@ pub(crate) trait Backend {
     }
 }
 
-/// A backend that can be made.
 #[derive(Clone, Debug)]
 pub(crate) enum Contender {
-    /// Our store with a codec.
     Ours(CodecSpec),
     /// The same, and all of its pages have become cold before it is looked at.
     Cold(CodecSpec),
-    /// A zram device with an algorithm.
     Zram(String),
 }
 
@@ -59,7 +52,6 @@ impl fmt::Display for Contender {
 }
 
 impl Contender {
-    /// Makes one for so many pages.
     pub(crate) fn make(&self, pages: u64) -> Result<Box<dyn Backend>> {
         Ok(match self {
             Contender::Ours(codec) => Box::new(Ours::new(*codec, pages, false)?),

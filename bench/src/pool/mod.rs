@@ -15,7 +15,8 @@ use serde::Serialize;
 use crate::capture::Source;
 use crate::report::{Common, PlotArgs, Report, positive};
 use crate::rounds::{self, Failure, Runs};
-use crate::{interrupt, ours, programs, table, zram};
+use crate::table::Table;
+use crate::{interrupt, ours, programs, zram};
 use backend::{Backend, Contender};
 use trace::Trace;
 
@@ -38,7 +39,6 @@ pub(crate) struct PoolArgs {
 /// How often the pool's pages are overwritten, in each kind of churn.
 const CHURNS: usize = 4;
 
-/// Pages captured of each source.
 const CAPTURE: usize = 8192;
 
 /// How long a pool gets to give back what was freed.
@@ -65,7 +65,6 @@ struct Measured {
     compressed: f64,
 }
 
-/// What one pool did in one round.
 struct Run {
     /// One for each of [`MOMENTS`]; the last is there only if compaction must be asked for.
     moments: Vec<Measured>,
@@ -78,28 +77,21 @@ struct Run {
 #[derive(Debug, Serialize)]
 struct Row {
     pool: String,
-    /// Whether it is ours.
     ours: bool,
     moments: Vec<(&'static str, Measured)>,
     /// Stores for each page of the pool so far, and the overhead then; of the first round.
     over_time: Vec<(f64, f64)>,
     /// The memory at each moment divided by that of the first zram in the same round.
     memory_to_zram: Vec<(&'static str, f64)>,
-    /// Time for all of it.
     seconds: f64,
 }
 
-/// The rows.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct PoolReport {
     rows: Vec<Row>,
 }
 
-/// Runs the comparison.
-///
-/// # Errors
-/// If no page can be captured, or a pool does not give a page back.
 pub(crate) fn run(args: &PoolArgs) -> Result<PoolReport> {
     let (pages, rounds, capture) = if args.common.quick {
         (2048, 1, 256)
@@ -213,26 +205,27 @@ fn row(contender: &Contender, runs: &Runs<Run>, reference: Option<&Runs<Run>>) -
 impl Report for PoolReport {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         // A table with a column for each moment.
-        let mut print = |title: &str, cells: &dyn Fn(&Row) -> Vec<String>| {
-            let rows = self.rows.iter();
-            let rows = rows.map(|row| (row.pool.as_str(), cells(row)));
-            table::print(out, title, &MOMENTS, rows)?;
+        let mut print = |title: &str, cell: &dyn Fn(&Row, usize) -> Option<String>| {
+            let mut table = Table::new(|row: &Row| row.pool.clone());
+            for (at, moment) in MOMENTS.into_iter().enumerate() {
+                table = table.column(moment, move |row| cell(row, at).unwrap_or_default());
+            }
+            table.print(out, title, &self.rows)?;
             writeln!(out)
         };
-        let percent = |(_, m): &(_, Measured)| format!("{:.1} %", m.overhead * 100.0);
-        print("overhead of the pool", &|row| {
-            row.moments.iter().map(percent).collect()
+        print("overhead of the pool", &|row, at| {
+            let (_, measured) = row.moments.get(at)?;
+            Some(format!("{:.1} %", measured.overhead * 100.0))
         })?;
-        let memory = |(_, m): &(_, Measured)| format!("{:.3}", m.memory);
-        print("all memory / pages", &|row| {
-            row.moments.iter().map(memory).collect()
+        print("all memory / pages", &|row, at| {
+            let (_, measured) = row.moments.get(at)?;
+            Some(format!("{:.3}", measured.memory))
         })?;
-        let ratio = |(_, ratio): &(_, f64)| format!("{ratio:.2} x");
         let reference = self.rows.first();
         if let Some(reference) = reference.filter(|row| !row.memory_to_zram.is_empty()) {
-            let title = format!("memory to {}", reference.pool);
-            print(&title, &|row| {
-                row.memory_to_zram.iter().map(ratio).collect()
+            print(&format!("memory to {}", reference.pool), &|row, at| {
+                let (_, ratio) = row.memory_to_zram.get(at)?;
+                Some(format!("{ratio:.2} x"))
             })?;
         }
         writeln!(

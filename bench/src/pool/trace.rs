@@ -15,7 +15,6 @@ type Content = (u16, u32);
 /// Does things to a backend, and knows what it must hold.
 pub(crate) struct Trace<'a> {
     sources: &'a [Source],
-    /// The backend.
     pub(crate) backend: &'a mut dyn Backend,
     random: Random,
     /// What each page must be; `None` if it was freed or never written.
@@ -94,10 +93,6 @@ impl<'a> Trace<'a> {
         Ok(())
     }
 
-    /// Reads everything back and compares it.
-    ///
-    /// # Errors
-    /// If a page is not what was written.
     pub(crate) fn verify(&mut self) -> Result<()> {
         let mut page = [0; compcache_engine::PAGE_SIZE];
         for (index, content) in self.content.iter().enumerate() {

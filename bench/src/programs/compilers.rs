@@ -18,7 +18,6 @@ use crate::{capture, interrupt};
 /// How much memory a compiler has written when it is stopped, MiB.
 const MIB: u64 = 64;
 
-/// How often its size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The pages of gcc's compiler proper for C.
@@ -47,7 +46,6 @@ fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result
     stopped(&mut command, most)
 }
 
-/// The pages of rustc.
 pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
     let directory = tempfile::tempdir()?;
     let source = directory.path().join("large.rs");

@@ -46,9 +46,6 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
 }
 
 /// The same, at least one.
-///
-/// # Errors
-/// If there is none.
 pub(crate) fn some_sources(most: usize, quick: bool) -> Result<Vec<Source>> {
     let sources = sources(most, quick);
     ensure!(
@@ -74,10 +71,6 @@ fn captured<'a>(
         .collect()
 }
 
-/// Fills a database in a file.
-///
-/// # Errors
-/// If there is no Python, or it has no SQLite.
 pub(crate) fn fill_database(path: &Path) -> Result<()> {
     fill(&mut sqlite(path)).map(drop)
 }

@@ -16,7 +16,6 @@ pub(super) const NODE: &str = include_str!("scripts/orders.js");
 /// Java: records in a map and in lists.
 pub(super) const JAVA: &str = include_str!("scripts/Filled.java");
 
-/// A large C file: structures and functions.
 pub(super) fn large_c() -> String {
     repeated(include_str!("scripts/node.c.in"), 6000)
 }

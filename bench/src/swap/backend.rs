@@ -17,7 +17,6 @@ use crate::held::Held;
 use crate::ours::Policy;
 use crate::zram::Zram;
 
-/// Where zswap is set up.
 const ZSWAP: &str = "/sys/module/zswap/parameters";
 
 /// What takes the pages that do not fit.
@@ -25,13 +24,10 @@ const ZSWAP: &str = "/sys/module/zswap/parameters";
 pub(crate) enum Backend {
     /// Nothing: all of them fit.
     Ram,
-    /// A zram device with an algorithm.
     Zram(String),
     /// zswap with its compressor as it is set up, over a file.
     Zswap,
-    /// A file.
     File,
-    /// Our device.
     Ours(Policy),
 }
 
@@ -47,7 +43,6 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Whether this kernel has zswap.
 pub(crate) fn has_zswap() -> bool {
     Path::new(ZSWAP).exists()
 }
@@ -55,9 +50,7 @@ pub(crate) fn has_zswap() -> bool {
 /// A swap area above all others. Swapped off and taken down when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Area {
-    /// None.
     Ram,
-    /// On a zram device.
     Zram(On, Zram),
     /// In a file with zswap before it; and what zswap held before that. The fields are dropped in
     /// their order: swapped off first.
@@ -67,17 +60,15 @@ pub(crate) enum Area {
         _file: NamedTempFile,
         before: Held,
     },
-    /// In a file.
-    File { on: On, _file: NamedTempFile },
-    /// Ours.
+    File {
+        on: On,
+        _file: NamedTempFile,
+    },
     Ours(Box<Daemon>),
 }
 
 impl Area {
     /// Makes an area of `bytes` (whole pages) and swaps it on; files are made in `directory`.
-    ///
-    /// # Errors
-    /// If the system lacks what it needs.
     pub(crate) fn new(backend: &Backend, bytes: u64, directory: &Path) -> Result<Area> {
         Ok(match backend {
             Backend::Ram => Area::Ram,
@@ -113,7 +104,6 @@ impl Area {
         })
     }
 
-    /// The process that serves it.
     pub(crate) fn server(&self) -> Option<u32> {
         match self {
             Area::Ours(daemon) => Some(daemon.pid()),
@@ -121,10 +111,6 @@ impl Area {
         }
     }
 
-    /// Memory that it takes now.
-    ///
-    /// # Errors
-    /// If the system does not say.
     pub(crate) fn memory(&mut self) -> Result<Held> {
         match self {
             Area::Ram | Area::File { .. } => Ok(Held::default()),
@@ -145,9 +131,6 @@ impl Area {
 
     /// Checks that the area is swapped on, above every other, and holds no more than `bytes`:
     /// that the pages in question lie here, and no others.
-    ///
-    /// # Errors
-    /// If that is not so: somebody else swaps meanwhile.
     pub(crate) fn check(&mut self, bytes: u64) -> Result<()> {
         let path = match self {
             Area::Ram => return Ok(()),

@@ -4,8 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::comparison;
-use super::contender::Contender;
+use super::comparison::{self, Contender};
 use super::run::{Run, Workload};
 use crate::load::memory::Phase;
 use crate::rounds::Runs;
@@ -17,14 +16,12 @@ const PASSES: usize = 32;
 /// One area that is on, beside no swap.
 #[derive(Debug, Serialize)]
 pub(crate) struct Light {
-    /// What is on.
     pub(crate) area: String,
-    /// Rounds that were measured.
     pub(crate) rounds: usize,
     /// Wall time of a run in seconds.
     pub(crate) total_s: f64,
     /// The same divided by that without swap in the same round: the median, and the quartiles
-    /// of all rounds, which tell how far to trust it.
+    /// of all rounds, which show how far to trust it.
     pub(crate) slowdown: f64,
     /// The first and the third quartile.
     pub(crate) quartiles: [f64; 2],
@@ -37,9 +34,6 @@ pub(crate) struct Light {
 }
 
 /// Measures kinds of swap beside none, under a load that fits under the limit.
-///
-/// # Errors
-/// If nothing could be measured, or after Ctrl-C.
 pub(crate) fn measure(
     backends: &[Backend],
     load: &Workload<'_>,

@@ -2,7 +2,6 @@
 
 mod backend;
 mod comparison;
-mod contender;
 mod light;
 mod plots;
 mod processes;
@@ -17,14 +16,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use compcache_device::transport::fuse_loop::Channel;
 use compcache_engine::PAGE_SIZE;
 
 use crate::load::memory::Phase;
+use crate::ours::Selection;
 use crate::report::{Common, PlotArgs, positive};
 use crate::{machine, ours, programs, zram};
 use backend::Backend;
-use contender::Contender;
+use comparison::Contender;
 use row::Row;
 use run::Workload;
 use same_memory::SameMemory;
@@ -46,17 +45,8 @@ pub(crate) struct SwapArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = positive)]
     processes: Vec<usize>,
-    /// Rounds, in each of which every kind of swap runs once
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
-    rounds: usize,
-    /// Only kinds of swap whose name contains this, beside the references
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
-    /// Every codec over each of these transports, fuse or fuse-uring [default: every codec over
-    /// the daemon's own choice, the default codec over the others]
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',',
-          value_parser = str::parse::<Channel>)]
-    transport: Vec<Channel>,
+    #[command(flatten)]
+    selection: Selection,
     /// The kinds of swap that the tables compare with; the first is also the one whose memory
     /// ours are given
     #[arg(
@@ -99,24 +89,19 @@ impl Which {
     }
 }
 
-/// Pages captured of each program.
 const CAPTURE: usize = 1024;
 
 /// How many rounds of light pressure there are for each other round: a slowdown of one in a
 /// hundred is looked for.
 const LIGHT_ROUNDS: usize = 3;
 
-/// Runs the comparison.
-///
-/// # Errors
-/// If the machine lacks what all kinds need, or a page comes back wrong.
 pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
     machine::need_root("swap")?;
     let quick = args.common.quick;
     let (limit_mib, rounds, capture) = if quick {
         (16, 1, 128)
     } else {
-        (args.limit, args.rounds, CAPTURE)
+        (args.limit, args.selection.rounds, CAPTURE)
     };
     let limit = (limit_mib as u64) << 20;
     let samples = samples(capture, quick)?;
@@ -168,7 +153,7 @@ fn is_peer(args: &SwapArgs, backend: &Backend) -> bool {
     args.reference.first() == Some(&backend.to_string())
 }
 
-/// Measures ours with the memory that the peer took under the common limit, as `rows` tell;
+/// Measures ours with the memory that the peer took under the common limit, by `rows`;
 /// `None` if the peer or all of ours were not measured there.
 fn same_memory(
     args: &SwapArgs,
@@ -205,16 +190,9 @@ fn backends(args: &SwapArgs) -> Vec<Backend> {
         eprintln!("zswap: left out, this kernel has none");
     }
     all.push(Backend::File);
-    all.extend(
-        ours::policies(&args.transport)
-            .into_iter()
-            .map(Backend::Ours),
-    );
-    all.retain(|backend| {
-        let name = backend.to_string();
-        let wanted = |only: &String| args.reference.contains(&name) || name.contains(only.as_str());
-        args.only.as_ref().is_none_or(wanted)
-    });
+    let ours = ours::policies(&args.selection.transport).into_iter();
+    all.extend(ours.map(Backend::Ours));
+    all.retain(|backend| args.selection.takes(backend, &args.reference));
     all
 }
 

@@ -8,7 +8,6 @@ use super::row::{Row, entry};
 use super::table::SwapReport;
 use crate::plot::{self, Plots, Side, Titles};
 
-/// A row of a plot.
 fn plotted<const N: usize>(row: &Row, values: [f64; N]) -> plot::Row<N> {
     plot::Row {
         label: row.area.clone(),
@@ -17,7 +16,6 @@ fn plotted<const N: usize>(row: &Row, values: [f64; N]) -> plot::Row<N> {
     }
 }
 
-/// Draws total times divided by a peer's.
 fn totals<'a>(
     path: &Path,
     title: &str,

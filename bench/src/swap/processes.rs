@@ -10,14 +10,10 @@ use crate::load::memory::Phase;
 use crate::load::{self, Reply};
 use crate::worker::Worker;
 
-/// Processes that do each phase together.
 pub(crate) struct Processes(Vec<Worker>);
 
 impl Processes {
     /// Starts `number` of them in a cgroup; they share `pages` and wait.
-    ///
-    /// # Errors
-    /// If they do not start.
     pub(crate) fn start(
         group: &Group,
         samples: &Path,
@@ -42,9 +38,6 @@ impl Processes {
     }
 
     /// Has all of them do a phase, and waits until they have.
-    ///
-    /// # Errors
-    /// If one of them finds a wrong page or is killed, or after Ctrl-C.
     pub(crate) fn work(&mut self, phase: Phase) -> Result<Vec<Reply>> {
         self.0
             .iter_mut()

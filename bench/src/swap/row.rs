@@ -1,9 +1,9 @@
-//! What is said of one kind of swap: medians of its rounds, and ratios to the peers'.
+//! The results of one kind of swap: medians of its rounds, and ratios to the peers'.
 
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::contender::Contender;
+use super::comparison::Contender;
 use super::run::Run;
 use crate::load::memory::Phase;
 use crate::rounds::Runs;
@@ -14,19 +14,15 @@ pub(crate) type To<T = f64> = Vec<(String, T)>;
 /// A row: one area under so many processes, medians of the rounds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// What takes the pages.
     pub(crate) area: String,
-    /// Whether that is ours.
     pub(crate) ours: bool,
     /// Processes that share the limit and the pages.
     pub(crate) processes: usize,
     /// Bytes that they may hold in memory.
     pub(crate) limit: u64,
-    /// Rounds that were measured.
     pub(crate) rounds: usize,
     /// Wall time of each phase in seconds.
     pub(crate) phases: Vec<(Phase, f64)>,
-    /// Wall time of all phases.
     pub(crate) total_s: f64,
     /// The same, to each peer's.
     pub(crate) total_to: To,

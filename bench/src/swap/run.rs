@@ -15,27 +15,22 @@ use crate::histogram::Histogram;
 use crate::load::memory::Phase;
 use crate::machine::MachineLock;
 
-/// What is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload<'a> {
-    /// Processes at once.
     pub(crate) processes: usize,
     /// Pages of all of them together.
     pub(crate) pages: usize,
     /// A file of pages to fill memory with.
     pub(crate) samples: &'a Path,
-    /// Where swap files are made.
     pub(crate) directory: &'a Path,
 }
 
 impl Workload<'_> {
-    /// Bytes of all pages.
     pub(crate) fn bytes(&self) -> u64 {
         (self.pages * PAGE_SIZE) as u64
     }
 }
 
-/// What came of it.
 pub(crate) struct Run {
     wall_s: Vec<(Phase, f64)>,
     /// Seconds of the processes, the server, kernel threads.
@@ -56,10 +51,6 @@ pub(crate) struct Run {
 impl Run {
     /// Puts a load on an area of its own, when nobody else uses the machine's swap: has the
     /// processes do the `phases`, while they may hold `limit` bytes in memory.
-    ///
-    /// # Errors
-    /// If the area can't be made, a page comes back wrong, somebody else's swap comes
-    /// between, or after Ctrl-C.
     pub(crate) fn new(
         backend: &Backend,
         load: &Workload<'_>,
@@ -139,13 +130,11 @@ impl Run {
         self.total_cpu() / self.swapped_gib()
     }
 
-    /// Seconds of a phase.
     pub(crate) fn wall(&self, phase: Phase) -> f64 {
         let found = self.wall_s.iter().find(|(of, _)| *of == phase);
         found.map_or(f64::NAN, |(_, seconds)| *seconds)
     }
 
-    /// Seconds of all phases.
     pub(crate) fn total_wall(&self) -> f64 {
         self.wall_s.iter().map(|(_, seconds)| seconds).sum()
     }

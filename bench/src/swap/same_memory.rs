@@ -4,8 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::comparison;
-use super::contender::Contender;
+use super::comparison::{self, Contender};
 use super::row::Row;
 use super::run::{Run, Workload};
 use super::search::{Search, Trial};
@@ -21,7 +20,6 @@ const TRIAL: [Phase; 4] = [Phase::Fill, Phase::Sweep, Phase::Uniform, Phase::Ske
 /// The peer and ours with the same memory in all.
 #[derive(Debug, Serialize)]
 pub(crate) struct SameMemory {
-    /// The peer's name.
     pub(crate) peer: String,
     /// Bytes that the peer took in all under the common limit, which ours were to take too.
     pub(crate) target: u64,
@@ -34,9 +32,6 @@ pub(crate) struct SameMemory {
 impl SameMemory {
     /// Finds a limit for each of `ours`, and compares them with the peer. `known` are
     /// the bytes in all that each of them took under the `limit`, and that the `peer` took.
-    ///
-    /// # Errors
-    /// If nothing could be measured, or after Ctrl-C.
     pub(crate) fn measure(
         peer: (&Backend, u64),
         ours: &[(Backend, u64)],

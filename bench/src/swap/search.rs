@@ -17,7 +17,6 @@ pub(crate) struct Trial {
 pub(crate) struct Search {
     target: u64,
     bounds: (u64, u64),
-    /// All trials, in order.
     pub(crate) trials: Vec<Trial>,
 }
 
@@ -36,7 +35,6 @@ impl Search {
         }
     }
 
-    /// Counts a trial.
     pub(crate) fn add(&mut self, trial: Trial) {
         self.trials.push(trial);
     }

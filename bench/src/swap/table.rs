@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::comparison;
 use super::light::Light;
-use super::row::{Row, entry, fault_entry};
+use super::row::{Row, To, entry, fault_entry};
 use super::same_memory::SameMemory;
 use crate::load::memory::Phase;
 use crate::report::Report;
-use crate::table::{self, short};
+use crate::table::{Table, short};
 
 /// The rows, and what they are compared with.
 #[derive(Debug, Serialize)]
@@ -74,137 +74,101 @@ fn print_rows(
     rows: &[&Row],
     references: &[String],
 ) -> io::Result<()> {
-    print_times(out, title, rows)?;
-    print_costs(out, rows)?;
+    let rows = || rows.iter().copied();
+    let mut times = table().column("total s", |row| short(row.total_s));
+    for (at, phase) in Phase::ALL.into_iter().enumerate() {
+        times = times.column(phase.name(), move |row| short(row.phases[at].1));
+    }
+    times = times.column("faults", |row| format!("{:.0}", row.faults));
+    for (at, quantile) in QUANTILES.into_iter().enumerate() {
+        times = times.column(quantile, move |row| short(row.fault_us[at]));
+    }
+    writeln!(out)?;
+    times.print(out, title, rows())?;
+
+    writeln!(out)?;
+    table()
+        .column("CPU s", |row| short(row.cpu_s.iter().sum()))
+        .column("process", |row| short(row.cpu_s[0]))
+        .column("daemon", |row| short(row.cpu_s[1]))
+        .column("kernel", |row| short(row.cpu_s[2]))
+        .column("others", |row| short(row.others_cpu_s))
+        .column("s/GiB", |row| if_swapped(row, row.cpu_s_per_gib))
+        .column("held MiB", |row| mib(row.held_bytes))
+        .column("pool MiB", |row| mib(row.pool_bytes))
+        .column("all MiB", |row| mib(row.all_bytes))
+        .print(out, "", rows())?;
+
     for reference in references {
-        if rows.iter().any(|row| row.area == *reference) {
-            print_ratios(out, rows, reference)?;
+        if rows().any(|row| row.area == *reference) {
+            print_ratios(out, rows(), reference)?;
         }
     }
     Ok(())
 }
 
-/// A table after a blank line.
-fn print_table<'a>(
-    out: &mut dyn Write,
-    title: &'a str,
-    headings: &[&str],
-    rows: impl IntoIterator<Item = (&'a str, Vec<String>)>,
-) -> io::Result<()> {
-    writeln!(out)?;
-    table::print(out, title, headings, rows)
-}
+const QUANTILES: [&str; 3] = ["p50 us", "p99", "p99.9"];
 
-fn print_times(out: &mut dyn Write, title: &str, rows: &[&Row]) -> io::Result<()> {
-    let mut headings = vec!["total s"];
-    headings.extend(Phase::ALL.map(Phase::name));
-    headings.extend(["faults", "p50 us", "p99", "p99.9"]);
-    let cells = |row: &&'_ Row| {
-        let mut cells = vec![short(row.total_s)];
-        cells.extend(row.phases.iter().map(|&(_, seconds)| short(seconds)));
-        cells.push(format!("{:.0}", row.faults));
-        cells.extend(row.fault_us.map(short));
-        cells
-    };
-    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
-    print_table(out, title, &headings, rows)
+fn table<'a>() -> Table<'a, Row> {
+    Table::new(|row: &Row| row.area.clone())
 }
 
 /// A value of those that swap.
-fn if_swapped(row: &Row, value: String) -> String {
-    if row.swapped_gib > 0.0 {
+fn if_swapped(row: &Row, value: f64) -> String {
+    short(if row.swapped_gib > 0.0 {
         value
     } else {
-        "-".into()
-    }
+        f64::NAN
+    })
 }
 
-fn print_costs(out: &mut dyn Write, rows: &[&Row]) -> io::Result<()> {
-    let headings = [
-        "CPU s", "process", "daemon", "kernel", "others", "s/GiB", "held MiB", "pool MiB",
-        "all MiB",
-    ];
-    let cells = |row: &&'_ Row| {
-        let mut cells = vec![short(row.cpu_s.iter().sum())];
-        cells.extend(row.cpu_s.map(short));
-        cells.push(short(row.others_cpu_s));
-        cells.push(if_swapped(row, short(row.cpu_s_per_gib)));
-        cells.extend([row.held_bytes, row.pool_bytes, row.all_bytes].map(mib));
-        cells
+fn print_ratios<'a>(
+    out: &mut dyn Write,
+    rows: impl Iterator<Item = &'a Row>,
+    reference: &str,
+) -> io::Result<()> {
+    let of = |list: &To| short(entry(list, reference));
+    let fault = |row: &Row, quantile: usize| short(fault_entry(row, reference)[quantile]);
+    let of_pool = |row: &Row, list: &To| {
+        let ratio = entry(list, reference);
+        short(if row.pool_bytes > 0.0 {
+            ratio
+        } else {
+            f64::NAN
+        })
     };
-    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
-    print_table(out, "", &headings, rows)
-}
-
-fn print_ratios(out: &mut dyn Write, rows: &[&Row], reference: &str) -> io::Result<()> {
-    let headings = [
-        "total",
-        "pages/s",
-        "p50",
-        "p99",
-        "p99.9",
-        "CPU s",
-        "CPU s/GiB",
-        "pool",
-        "pool/held",
-        "all",
-    ];
-    let cells = |row: &&'_ Row| {
-        let of = |list| short(entry(list, reference));
-        let has_pool = |ratio| {
-            if row.pool_bytes > 0.0 {
-                ratio
-            } else {
-                "-".into()
-            }
-        };
-        let [p50, p99, p999] = fault_entry(row, reference).map(short);
-        vec![
-            of(&row.total_to),
-            of(&row.throughput_to),
-            p50,
-            p99,
-            p999,
-            of(&row.cpu_to),
-            if_swapped(row, of(&row.cpu_s_per_gib_to)),
-            has_pool(of(&row.pool_to)),
-            has_pool(of(&row.pool_per_byte_to)),
-            of(&row.all_to),
-        ]
-    };
-    let rows = rows.iter().map(|row| (row.area.as_str(), cells(row)));
-    print_table(out, &format!("x {reference}"), &headings, rows)
+    writeln!(out)?;
+    table()
+        .column("total", |row| of(&row.total_to))
+        .column("pages/s", |row| of(&row.throughput_to))
+        .column("p50", |row| fault(row, 0))
+        .column("p99", |row| fault(row, 1))
+        .column("p99.9", |row| fault(row, 2))
+        .column("CPU s", |row| of(&row.cpu_to))
+        .column("CPU s/GiB", |row| {
+            if_swapped(row, entry(&row.cpu_s_per_gib_to, reference))
+        })
+        .column("pool", |row| of_pool(row, &row.pool_to))
+        .column("pool/held", |row| of_pool(row, &row.pool_per_byte_to))
+        .column("all", |row| of(&row.all_to))
+        .print(out, &format!("x {reference}"), rows)
 }
 
 fn print_same_memory(out: &mut dyn Write, same: &SameMemory) -> io::Result<()> {
-    let headings = [
-        "limit MiB",
-        "all MiB",
-        "x",
-        "total s",
-        "x",
-        "p50 x",
-        "p99 x",
-        "p99.9 x",
-        "CPU s x",
-    ];
-    let cells = |row: &Row| {
-        let of = |list| short(entry(list, &same.peer));
-        let [p50, p99, p999] = fault_entry(row, &same.peer).map(short);
-        vec![
-            mib(row.limit as f64),
-            mib(row.all_bytes),
-            of(&row.all_to),
-            short(row.total_s),
-            of(&row.total_to),
-            p50,
-            p99,
-            p999,
-            of(&row.cpu_to),
-        ]
-    };
-    let rows = same.rows.iter().map(|row| (row.area.as_str(), cells(row)));
-    print_table(out, &format!("memory of {}", same.peer), &headings, rows)?;
+    let of = |list: &To| short(entry(list, &same.peer));
+    let fault = |row: &Row, quantile: usize| short(fault_entry(row, &same.peer)[quantile]);
+    writeln!(out)?;
+    table()
+        .column("limit MiB", |row| mib(row.limit as f64))
+        .column("all MiB", |row| mib(row.all_bytes))
+        .column("x", |row| of(&row.all_to))
+        .column("total s", |row| short(row.total_s))
+        .column("x", |row| of(&row.total_to))
+        .column("p50 x", |row| fault(row, 0))
+        .column("p99 x", |row| fault(row, 1))
+        .column("p99.9 x", |row| fault(row, 2))
+        .column("CPU s x", |row| of(&row.cpu_to))
+        .print(out, &format!("memory of {}", same.peer), &same.rows)?;
     writeln!(
         out,
         "(ours under the limit with which they take as much memory in all as {} took under its own;\n \
@@ -215,25 +179,14 @@ fn print_same_memory(out: &mut dyn Write, same: &SameMemory) -> io::Result<()> {
 }
 
 fn print_light(out: &mut dyn Write, light: &[Light]) -> io::Result<()> {
-    let headings = [
-        "total s",
-        "x none",
-        "quartiles",
-        "CPU s x",
-        "daemon s",
-        "swapped",
-    ];
-    let cells = |row: &Light| {
-        let [first, third] = row.quartiles;
-        vec![
-            short(row.total_s),
-            format!("{:.3}", row.slowdown),
-            format!("{first:.3} - {third:.3}"),
-            format!("{:.3}", row.cpu),
-            format!("{:.3}", row.daemon_cpu_s),
-            format!("{:.0}", row.pages_swapped),
-        ]
-    };
-    let rows = light.iter().map(|row| (row.area.as_str(), cells(row)));
-    print_table(out, "all pages fit", &headings, rows)
+    let quartiles = |row: &Light| row.quartiles.map(|q| format!("{q:.3}")).join(" - ");
+    writeln!(out)?;
+    Table::new(|row: &Light| row.area.clone())
+        .column("total s", |row| short(row.total_s))
+        .column("x none", |row| format!("{:.3}", row.slowdown))
+        .column("quartiles", quartiles)
+        .column("CPU s x", |row| format!("{:.3}", row.cpu))
+        .column("daemon s", |row| format!("{:.3}", row.daemon_cpu_s))
+        .column("swapped", |row| format!("{:.0}", row.pages_swapped))
+        .print(out, "all pages fit", light)
 }

@@ -230,7 +230,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if !self.removed {
-            // Nobody can be told any more; the next start removes an empty group.
+            // There is no caller to report it to; the next start removes an empty group.
             let _ = self.empty_and_remove(Duration::ZERO);
         }
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use compcache_host::cgroup::{Hierarchies, Hierarchy, Version};
-use compcache_host::proc;
+use compcache_host::{proc, remedy};
 pub use group::{Group, Usage};
 
 /// What went wrong with a cgroup.
@@ -23,7 +23,7 @@ pub enum CgroupError {
     )]
     NoController,
     /// The kernel refused to make or set up the group.
-    #[error("{doing} {path:?}: {source}{remedy}")]
+    #[error("{doing} {path:?}: {source}{}", remedy::suffix(*.remedy))]
     Io {
         /// What was tried, as in "cannot create".
         doing: &'static str,
@@ -31,19 +31,19 @@ pub enum CgroupError {
         path: PathBuf,
         /// The kernel's answer.
         source: io::Error,
-        /// What the user can do about it; empty if nothing is known to help.
-        remedy: &'static str,
+        /// What the user can do about it, if anything is known to help.
+        remedy: Option<&'static str>,
     },
 }
 
 impl CgroupError {
     fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let remedy = match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                "; run as root, or inside a delegated group: \
-                 systemd-run --user --scope -p Delegate=yes …"
-            }
-            _ => "",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
+                "run as root, or inside a delegated group: \
+                     systemd-run --user --scope -p Delegate=yes …",
+            ),
+            _ => None,
         };
         CgroupError::Io {
             doing,

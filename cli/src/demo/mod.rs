@@ -158,14 +158,14 @@ pub(crate) fn main(args: &DemoArgs, places: &Places) -> Result<ExitCode, CliErro
     let lease = Lease::take(places, "compcache demo", params)?;
     let signals =
         Signals::block(&SIGNALS).map_err(|e| CliError::io("cannot receive signals", e))?;
-    let mut stage = Stage {
+    let mut demo = Demo {
         plan,
         screen: Screen::new(),
         signals,
         lease,
     };
-    let result = stage.play(&parent);
-    let ended = stage.lease.end();
+    let result = demo.run(&parent);
+    let ended = demo.lease.end();
     match result {
         Ok(summary) => {
             print(&summary.to_string())?;
@@ -188,15 +188,15 @@ pub(crate) fn main(args: &DemoArgs, places: &Places) -> Result<ExitCode, CliErro
 }
 
 /// What both runs of the program share.
-struct Stage {
+struct Demo {
     plan: Plan,
     screen: Screen,
     signals: Signals,
     lease: Lease,
 }
 
-impl Stage {
-    fn play(&mut self, parent: &Parent) -> Result<Summary, Stopped> {
+impl Demo {
+    fn run(&mut self, parent: &Parent) -> Result<Summary, Stopped> {
         let Plan { size, limit } = self.plan;
         self.screen.start(&format!(
             "A program that needs {}, with enough memory:",
@@ -236,7 +236,7 @@ impl Stage {
         entrance: Option<File>,
         group: Option<&Group>,
     ) -> Result<(u64, f64), Stopped> {
-        let Stage {
+        let Demo {
             plan,
             screen,
             signals,

@@ -195,7 +195,7 @@ recompress_after (seconds), recompress_cpu (per cent), stats.
 
 stats\tAn object of a device's counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \
 notify_free, corrupt, backing_reads, backing_writes, evacuated, evacuated_bytes, reserve_misses, \
-recompressed, recompress_saved (bytes), recompress_in_vain (pages), recompress_cpu_ns, \
+recompressed, recompress_saved (bytes), recompress_no_gain (pages), recompress_cpu_ns, \
 no_compress_since (pages stored as they are), pool_bytes_max (the most that pool_bytes ever was); of \
 what is held now: zero_pages, same_pages, pages_stored, good_compress, no_compress, backing_pages \
 (pages), compr_bytes, pool_bytes, reserve_bytes, table_bytes; codecs, an array of objects with codec, pages, \

@@ -154,7 +154,7 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
     if args.ram && args.size.is_none() && !options.has_size() {
         return Err(usage("--ram needs --size, for example --size 1G"));
     }
-    let given = MountSpec {
+    let command_line = MountSpec {
         size: args.size,
         cache: args.cache,
         codec: args.codec.clone(),
@@ -170,7 +170,7 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
         },
         ..MountSpec::default()
     };
-    let spec = options.below(given, args.write_through);
+    let spec = options.below(command_line, args.write_through);
     let (mount, warnings) = mount(spec, source, mountpoint, places)?;
     warn("compcache", &warnings);
     print(&report(&mount))
@@ -194,8 +194,8 @@ fn mount(
         ..spec
     };
     let mut client = places.connect_or_spawn_as_user()?;
-    let ask = move || client.request(&Request::Mount { spec });
-    match progress::wait(ask, || Some(format!("mounting {text}")))?? {
+    let request = move || client.request(&Request::Mount { spec });
+    match progress::wait(request, || Some(format!("mounting {text}")))?? {
         Response::Mounted { mount, warnings } => Ok((mount, warnings)),
         _ => Err(CliError::Answer),
     }

@@ -147,7 +147,7 @@ impl Options {
     /// Lays a specification's values over these, but for its flags; what neither says stays open.
     pub(crate) fn below(self, spec: MountSpec, write_through: bool) -> MountSpec {
         let mut options = self;
-        // What the kernel does anyway need not be said, as in rw.
+        // What the kernel does anyway needs no option, as in rw.
         options.flags.retain(|flag| FLAGS.contains(&flag.as_str()));
         MountSpec {
             cache: spec.cache.or(options.cache),
@@ -295,12 +295,12 @@ mod tests {
     #[test]
     fn the_command_line_wins() {
         let options: Options = "cache=1G,write-back,allow-other".parse().unwrap();
-        let given = MountSpec {
+        let command_line = MountSpec {
             cache: Some(Size::Percent(10)),
             allow_other: Some(false),
             ..MountSpec::default()
         };
-        let spec = options.below(given, true);
+        let spec = options.below(command_line, true);
         assert_eq!(spec.cache, Some(Size::Percent(10)));
         assert_eq!(spec.allow_other, Some(false));
         assert!(!spec.write_back);

@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser};
 use compcache_device::kernel::KernelDevice;
 use compcache_device::kernel::ioctl::Control;
 use compcache_device::status::State;
-use compcache_device::{DeviceStatus, ParamsUpdate};
+use compcache_device::{DeviceStatus, ParamsUpdate, SwapDevice as _};
 use compcached::Client;
 use compcached::protocol::{Request, Response};
 use compcached::size::parse_kilobytes;

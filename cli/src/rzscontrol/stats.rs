@@ -160,7 +160,7 @@ pub fn format_more(status: &DeviceStatus) -> String {
     out.line("RecompressCPU", status.recompress_cpu, " %");
     out.line("Recompressed", stats.recompressed, "");
     out.line("RecompressSaved", stats.recompress_saved / 1024, " kB");
-    out.line("RecompressInVain", stats.recompress_in_vain, "");
+    out.line("RecompressNoGain", stats.recompress_no_gain, "");
     out.line(
         "RecompressTime",
         status.stats.recompress_cpu_ns / 1_000_000,

@@ -369,7 +369,7 @@ pub(super) mod tests {
             "load_latency",
             "recompressed",
             "recompress_saved",
-            "recompress_in_vain",
+            "recompress_no_gain",
             "recompress_cpu_ns",
         ] {
             assert!(keys(&device["stats"]).contains(&key), "{key}");

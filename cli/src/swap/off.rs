@@ -54,8 +54,8 @@ fn daemons(mut client: Client, number: Option<u32>) -> Result<InUse, CliError> {
         return Ok(in_use);
     }
     // The daemon answers when all pages are back, which may take minutes.
-    let ask = move || client.request(&Request::SwapOff { device: number });
-    match in_use.wait(ask)?? {
+    let request = move || client.request(&Request::SwapOff { device: number });
+    match in_use.wait(request)?? {
         Response::Done { warnings } => {
             warn("compcache", &warnings);
             // What is leased stays on.

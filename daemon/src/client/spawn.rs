@@ -90,7 +90,7 @@ fn open_log(path: &Path) -> io::Result<(File, u64)> {
     Ok((log, 0))
 }
 
-/// What the daemon said in its part of the log: its message, else the last lines.
+/// The daemon's message from its part of the log, else the last lines of that.
 fn complaint(mut log: File, begin: u64) -> Option<String> {
     let mut text = Vec::new();
     log.seek(SeekFrom::Start(begin)).ok()?;

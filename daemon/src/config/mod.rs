@@ -78,7 +78,7 @@ pub enum ConfigError {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file that is not TOML, or has an unknown key or a value that the key does not take.

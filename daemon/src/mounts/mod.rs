@@ -193,7 +193,7 @@ impl Mounts {
             gone: Mutex::new(false),
         }));
         drop(mounting);
-        // The listener may have been told before the entry was there to be forgotten.
+        // The listener may have been notified before the entry was there to be forgotten.
         self.forget_ended();
         Ok(status)
     }
@@ -352,14 +352,14 @@ impl Mounts {
         if table.places.get(&entry.path).is_some_and(same) {
             table.places.remove(&entry.path);
         }
-        // The end of one that is over by now may have been told already.
+        // The end of one that is over by now may have been reported already.
         if lazy && !entry.has_ended() {
             table.detached.push(entry.clone());
         }
         self.count(&table);
     }
 
-    /// Tells the budget of the mounts that there are.
+    /// Reports the mounts that there are to the budget.
     fn count(&self, table: &Table) {
         let there = table.places.values().filter_map(|place| match place {
             Place::Mounted(entry) => Some(entry),

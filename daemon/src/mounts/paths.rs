@@ -33,7 +33,7 @@ pub enum PathError {
         what: &'static str,
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Not text.

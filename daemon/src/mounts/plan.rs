@@ -10,19 +10,19 @@ use compcache_host::overcommit::StrictOvercommit;
 use crate::protocol::{ErrorCode, MountSpec, Refusal};
 use crate::size::{Size, human};
 
-/// Per cent of the memory that a cache may take unless told otherwise.
+/// Per cent of the memory that a cache may take by default.
 const CACHE_PERCENT: u32 = 50;
 /// The smallest cache, and the least that a cache shrinks to: 1 MiB.
 const MIN_CACHE: u64 = 1 << 20;
 /// The share of the cache that it never shrinks below.
 const FLOOR_SHARE: u64 = 64;
-/// The share of the cache that may be dirty, unless told otherwise.
+/// The share of the cache that may be dirty by default.
 const DIRTY_SHARE: u64 = 4;
 /// The smallest limit of dirty pages: 1 MiB, the largest write of the kernel.
 const MIN_DIRTY: u64 = 1 << 20;
-/// How long dirty pages wait, unless told otherwise.
+/// How long dirty pages wait by default.
 const DIRTY_AFTER: u32 = 30;
-/// How long names and attributes are trusted, unless told otherwise.
+/// How long names and attributes are trusted by default.
 const REVALIDATE: u32 = 60;
 /// The longest time in seconds that anything here may take: a day.
 pub const MAX_SECONDS: u32 = 86_400;
@@ -138,7 +138,7 @@ fn kind(spec: &MountSpec) -> Result<(), Refusal> {
         ("strict", spec.strict),
         ("revalidate", spec.revalidate.is_some()),
     ];
-    if let Some((name, _)) = of_source.iter().find(|(_, given)| ram && *given) {
+    if let Some((name, _)) = of_source.iter().find(|(_, is_set)| ram && *is_set) {
         return Err(invalid(format!(
             "{name} is for mounts of a directory: a mount in memory has no source; omit it"
         )));
@@ -147,7 +147,10 @@ fn kind(spec: &MountSpec) -> Result<(), Refusal> {
         ("dirty-after", spec.dirty_after.is_some()),
         ("dirty-limit", spec.dirty_limit.is_some()),
     ];
-    if let Some((name, _)) = of_back.iter().find(|(_, given)| !spec.write_back && *given) {
+    if let Some((name, _)) = of_back
+        .iter()
+        .find(|(_, is_set)| !spec.write_back && *is_set)
+    {
         return Err(invalid(format!(
             "{name} is for write-back only: nothing is dirty without; give --write-back too"
         )));
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_is_taken() {
+    fn options_are_taken() {
         let spec = MountSpec {
             cache: Some(Size::Percent(25)),
             codec: Some("zstd:1".into()),

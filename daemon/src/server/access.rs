@@ -33,7 +33,7 @@ impl Access {
     /// Who is at the other end of this connection, as it was when it connected.
     ///
     /// # Errors
-    /// If the kernel does not tell who it is.
+    /// If the kernel does not say who it is.
     pub fn peer(&self, stream: &UnixStream) -> io::Result<Peer> {
         // rustix has this too, but takes for granted that no process is number 0.
         let peer = getsockopt(stream, PeerCredentials)?;

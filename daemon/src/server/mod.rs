@@ -31,12 +31,12 @@ const STACK: usize = 512 << 10;
 /// How long a daemon that exits when idle waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(30);
 
-/// Time between two tries to swap off a device that is leased no more. Nothing tells when its
+/// Time between two tries to swap off a device that is leased no more. No event says when its
 /// pages fit back into memory.
 const ORPHAN_RETRY: Duration = Duration::from_secs(1);
 
 /// Time between two tries to accept a connection after the system had no descriptor or memory for
-/// one. Nothing tells when it has.
+/// one. No event says when it has.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Time between two messages that say so.
 const ACCEPT_COMPLAINT: Duration = Duration::from_secs(60);
@@ -62,7 +62,7 @@ pub struct Server {
     options: Options,
 }
 
-/// Tells a server what happens outside of it.
+/// Notifies a server of what happens outside of it.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -159,7 +159,7 @@ impl Server {
         }
     }
 
-    /// A handle by which another thread tells this server something.
+    /// A handle by which another thread notifies this server.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {

@@ -1,4 +1,4 @@
-//! When to try again to end. Nothing tells when pages fit back into memory.
+//! When to try again to end. No event says that pages fit back into memory.
 
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,7 @@ const OF_OWNER: u32 = 0o700;
 /// What others than owner and group have of a device, and the bits that no device should have.
 const OF_OTHERS: u32 = 0o7007;
 
-/// By which signal the holder of a lease is told that it is broken (`linux/fcntl.h`).
+/// The signal by which the kernel notifies the holder of a lease that it is broken (`linux/fcntl.h`).
 const F_SETSIG: libc::c_int = 10;
 
 /// How often to look whether a file is open elsewhere.

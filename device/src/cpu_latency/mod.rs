@@ -92,7 +92,7 @@ impl CpuLatency {
         })
     }
 
-    /// Tells of a request. Never waits and never allocates.
+    /// Counts a request. Never waits and never allocates.
     #[inline]
     pub fn request(&self) {
         let shared = &*self.shared;

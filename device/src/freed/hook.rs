@@ -10,13 +10,13 @@
 //!    mark (`SWAP_HAS_CACHE`) is still set. So what our program notes at its entry is noted
 //!    before anything can be written to a reused slot.
 //!
-//! The kernel tells drivers of freed slots (`swap_slot_free_notify`, which zram listens to) in
+//! The kernel notifies drivers of freed slots (`swap_slot_free_notify`, which zram listens to) in
 //! one place, `swap_range_free`; each function below either is that or calls it, without a
 //! condition, for exactly the slots that it was given.
 //!
 //! | function | kernels | why |
 //! |---|---|---|
-//! | `swap_range_free(si, offset, nr_entries)` | 4.14 on, where the compiler did not inline it | the notification itself. Callers have set the slots' `swap_map` to 0 and hold the area's lock (up to 6.13) or the cluster's (later), which allocation needs too |
+//! | `swap_range_free(si, offset, nr_entries)` | 4.14 on, if the compiler did not inline it | the notification itself. Callers have set the slots' `swap_map` to 0 and hold the area's lock (up to 6.13) or the cluster's (later), which allocation needs too |
 //! | `swap_entries_free(si, ci, entry, nr_pages)`, later with `offset` in the place of `entry` | from 6.16 | "drop the last reference", under the cluster's lock; sets `swap_map` to 0 and calls `swap_range_free` |
 //! | `swap_entry_range_free(si, [ci,] entry, nr_pages)` | from 6.10 | "drop the last `SWAP_HAS_CACHE`", by callers that took the slots out of the swap cache or found them only there; then as above |
 //!
@@ -49,7 +49,7 @@ pub(super) enum Place {
     Offset,
 }
 
-/// A function that frees slots, and how to read its parameters. Parameters are told by their
+/// A function that frees slots, and how to read its parameters. Parameters are found by their
 /// number; each of them takes 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hook {

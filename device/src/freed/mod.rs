@@ -158,7 +158,7 @@ pub enum FreedError {
     Read {
         /// The file.
         path: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
         /// What to do.
         remedy: &'static str,
@@ -180,16 +180,16 @@ pub enum FreedError {
     TooLarge(u64),
     /// The kernel refuses.
     #[error(
-        "cannot {action}: {source}{log}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
-         version 5.12 or later with BPF tracing"
+        "cannot {action}: {source}{}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
+         version 5.12 or later with BPF tracing", in_parentheses(.verifier.as_deref())
     )]
     System {
         /// What it was for.
         action: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
-        /// What the kernel's verifier said, in parentheses.
-        log: String,
+        /// The last line of the kernel's verifier.
+        verifier: Option<String>,
     },
 }
 
@@ -198,9 +198,13 @@ impl FreedError {
         FreedError::System {
             action: action.to_owned(),
             source,
-            log: String::new(),
+            verifier: None,
         }
     }
+}
+
+fn in_parentheses(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(" ({text})"))
 }
 
 /// The slots of a block device are watched as long as this lives.
@@ -243,19 +247,15 @@ impl Watch {
         let program = |hook: &Hook| {
             hook.check_compiler()?;
             let code = program::freed(hook, device, &layout, array.fd(), raw(&ring));
-            let failed = |action: &str, source: io::Error, log: &str| FreedError::System {
+            let failed = |action: &str, source: io::Error, verifier| FreedError::System {
                 action: format!("{action} a BPF program for {}", hook.name),
                 source,
-                log: if log.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({log})")
-                },
+                verifier,
             };
             let program =
-                sys::load(&code, hook.function).map_err(|(e, log)| failed("load", e, &log))?;
+                sys::load(&code, hook.function).map_err(|(e, log)| failed("load", e, log))?;
             // For a trial: before it stays, writes must take bits back.
-            sys::attach(program.as_fd()).map_err(|e| failed("attach", e, ""))?;
+            sys::attach(program.as_fd()).map_err(|e| failed("attach", e, None))?;
             Ok(program)
         };
         let program = first(&hooks, program)?;

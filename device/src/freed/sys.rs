@@ -112,8 +112,8 @@ fn name(of: &str) -> [u8; 16] {
 }
 
 /// Loads a program that is to run at the entry of the kernel's function whose type has this
-/// number. On failure, the second part is what the verifier said last, or nothing.
-pub(super) fn load(code: &[u64], function: u32) -> Result<OwnedFd, (io::Error, String)> {
+/// number. On failure, the second part is the verifier's last line, if there is one.
+pub(super) fn load(code: &[u64], function: u32) -> Result<OwnedFd, (io::Error, Option<String>)> {
     let mut attributes = ProgLoad {
         prog_type: PROG_TRACING,
         insn_cnt: code.len() as u32,
@@ -139,7 +139,10 @@ pub(super) fn load(code: &[u64], function: u32) -> Result<OwnedFd, (io::Error, S
             let text = text.trim_end_matches('\0').trim_end();
             // Below what went wrong stands only how far the verifier came.
             let log = text.lines().rfind(|line| !line.starts_with("processed "));
-            Err((error, log.unwrap_or_default().to_owned()))
+            Err((
+                error,
+                log.filter(|line| !line.is_empty()).map(str::to_owned),
+            ))
         }
     }
 }

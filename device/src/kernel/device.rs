@@ -23,6 +23,7 @@ use crate::params::{PAGE, Params, ParamsUpdate};
 use crate::recompress::policy::ColdCodec;
 use crate::status::{DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
+use crate::swap_device::SwapDevice;
 use crate::swap_header::{HeaderError, SwapHeader};
 use crate::swapoff::{self, Executor};
 use crate::warning::Warning;
@@ -54,20 +55,8 @@ impl KernelDevice {
         }
     }
 
-    /// The `N` of `ramzswapN`.
-    #[must_use]
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-
     pub(super) fn root(&self) -> &Root {
         &self.root
-    }
-
-    /// The block device.
-    #[must_use]
-    pub fn node(&self) -> PathBuf {
-        self.root.node(self.number)
     }
 
     pub(super) fn name(&self) -> String {
@@ -80,209 +69,12 @@ impl KernelDevice {
         self.root.has(self.number)
     }
 
-    /// Where the node leads, if it is a link: to a device in userspace that had the name first.
-    #[must_use]
-    pub fn hidden_by(&self) -> Option<PathBuf> {
-        std::fs::read_link(self.node()).ok()
-    }
-
     /// The path of its backing swap, byte for byte.
     ///
     /// # Errors
     /// Those of reading the attribute.
     pub fn backing_swap(&self) -> std::io::Result<Option<PathBuf>> {
         self.root.backing_swap_of(self.number)
-    }
-
-    /// Whether it is initialised.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.read_number(INITSTATE) == 1
-    }
-
-    /// Sets parameters, which are checked as those of a device in userspace and take effect
-    /// with [`KernelDevice::init`]. Returns warnings for the user.
-    ///
-    /// # Errors
-    /// [`DeviceError`] if a value or a rule refuses them, or the driver, or if the device
-    /// is initialised already. Nothing is changed then.
-    pub fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
-        if self.is_ready() {
-            return Err(self.already("change its parameters"));
-        }
-        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
-        let warnings = self.resolve(&params)?.1;
-        let mut settings = Vec::new();
-        if let Some(path) = update.backing_swap.as_ref() {
-            settings.push(Setting::backing_swap(Some(path)));
-        }
-        if update.memlimit.is_some() {
-            settings.push(Setting::new(MEM_LIMIT, params.memlimit.unwrap_or(0)));
-        }
-        settings.extend(self.live_settings(update, &params)?);
-        self.write_all(&settings)?;
-        let mut disksize = self.disksize.lock();
-        *disksize = params.disksize.or(*disksize);
-        Ok(warnings)
-    }
-
-    /// Makes the device ready, with a swap header. Returns warnings for the user.
-    ///
-    /// # Errors
-    /// [`DeviceError`]; the device is then not initialised and keeps its parameters.
-    pub fn init(&self) -> Result<Vec<Warning>, DeviceError> {
-        if self.is_ready() {
-            return Err(self.already("initialise it anew"));
-        }
-        let set = self.set_so_far();
-        let (resolved, mut warnings) = self.resolve(&Params::default().with(&set)?)?;
-        warnings.extend(ZswapOn::now().map(Warning::from));
-        let mut settings = Vec::new();
-        if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
-            settings.push(Setting::new(MEM_LIMIT, memlimit));
-        }
-        settings.push(Setting::new(DISKSIZE, resolved.disksize));
-        self.write_all(&settings)?;
-        if let Err(error) = self.ensure_swap_header() {
-            if let Err(error) = self.reset() {
-                tracing::error!("{error}");
-            } else if let Err(error) = self.configure(&set) {
-                tracing::error!("could not undo a failed change: {error}");
-            }
-            return Err(error);
-        }
-        self.disksize.lock().take();
-        Ok(warnings)
-    }
-
-    /// Takes the device back to its state before it was initialised. Pages that were written
-    /// are lost, all parameters forgotten.
-    ///
-    /// # Errors
-    /// [`DeviceError::Busy`] while it is swapped on, mounted or open; nothing is changed then.
-    pub fn reset(&self) -> Result<(), DeviceError> {
-        let start = Instant::now();
-        loop {
-            match self.write(&Setting::new(RESET, 1)) {
-                Err(DeviceError::Busy { .. })
-                    if start.elapsed() < RESET_PATIENCE && self.swap_use().is_none() =>
-                {
-                    std::thread::sleep(RESET_PAUSE);
-                }
-                Ok(()) => {
-                    self.disksize.lock().take();
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Changes parameters of a device that may be in use: the codec for new pages, the memory
-    /// limit, and what becomes of cold pages.
-    ///
-    /// # Errors
-    /// [`DeviceError`] if a value or a rule refuses them, or the driver, or if one of them
-    /// can't be changed any more. Nothing is changed then.
-    pub fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
-        if !self.is_ready() {
-            return self.configure(update);
-        }
-        if update.disksize.is_some() || update.backing_swap.is_some() {
-            return Err(self.already("change its size or its backing swap"));
-        }
-        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
-        let mut settings = Vec::new();
-        if let Some(memlimit) = params.memlimit.filter(|_| update.memlimit.is_some()) {
-            let disksize = self.read_number(DISKSIZE);
-            if params.backing_swap.is_some() && memlimit > disksize {
-                return Err(DeviceError::MemlimitOverDisksize {
-                    memlimit_kb: memlimit / 1024,
-                    disksize_kb: disksize / 1024,
-                });
-            }
-            settings.push(Setting::new(MEM_LIMIT, memlimit));
-        }
-        settings.extend(self.live_settings(update, &params)?);
-        self.write_all(&settings)?;
-        Ok(Vec::new())
-    }
-
-    /// Swaps on the device. `None` takes a priority above every active swap. Returns the
-    /// priority.
-    ///
-    /// # Errors
-    /// [`DeviceError`] if the device is not initialised, is swapped on already, or if the
-    /// kernel refuses.
-    pub fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
-        if !self.is_ready() {
-            return Err(DeviceError::NotInitialised {
-                number: self.number,
-            });
-        }
-        if self.swap_use().is_some() {
-            return Err(self.busy("it is swapped on already"));
-        }
-        // It may have been initialised without one, by its attributes.
-        self.ensure_swap_header()?;
-        // If the kernel notifies the driver of each slot that it frees, a discard says nothing new.
-        let discard = self.freeing() == Freeing::ByCluster;
-        swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
-            DeviceError::system(
-                format!("swap on {}", self.name()),
-                e,
-                &*format!(
-                    "the priority must lie between 0 and {}, and only root may do this",
-                    swap::MAX_PRIORITY
-                ),
-            )
-        })
-    }
-
-    /// Swaps off the device by `executor`, as [`Device::swap_off`](crate::Device::swap_off) does.
-    ///
-    /// # Errors
-    /// Those of [`Device::swap_off`](crate::Device::swap_off).
-    pub fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
-        swapoff::swap_off(self.number, &self.node(), executor)
-    }
-
-    /// The device as it is now; one that the driver does not have is new.
-    #[must_use]
-    pub fn status(&self) -> DeviceStatus {
-        let ready = self.is_ready();
-        let text = |attribute| self.read(attribute).unwrap_or_default();
-        let params = self.set_so_far();
-        let listed = text(COMP_ALGORITHM);
-        let codec = attribute::chosen(&listed);
-        let recompress = text(RECOMPRESS_ALGORITHM);
-        let number = |attribute| u32::try_from(self.read_number(attribute)).unwrap_or(0);
-        DeviceStatus {
-            number: self.number,
-            driver: Driver::Kernel,
-            state: if ready { State::Ready } else { State::New },
-            node: self.node(),
-            block_device: ready.then(|| self.node()),
-            transport: ready.then(|| "kernel".to_owned()),
-            error: None,
-            dead_slots: ready.then(|| self.freeing()),
-            swap: self.swap_use().filter(|_| ready),
-            disksize: self.read_number(DISKSIZE),
-            memlimit: Some(self.read_number(MEM_LIMIT)).filter(|bytes| *bytes > 0),
-            backing_swap: params.backing_swap.clone(),
-            params,
-            codec: codec
-                .parse::<CodecSpec>()
-                .map_or_else(|_| codec.to_owned(), |codec| codec.to_string()),
-            recompress: attribute::chosen(&recompress).to_owned(),
-            recompress_after: number(RECOMPRESS_AFTER),
-            recompress_cpu: number(RECOMPRESS_CPU),
-            stats: if ready {
-                report::stats(&text(attribute::STATS), &text(attribute::LATENCY))
-            } else {
-                Default::default()
-            },
-        }
     }
 
     /// The parameters that were set and can be seen: size, memory limit and backing swap.
@@ -428,7 +220,7 @@ impl KernelDevice {
         }
     }
 
-    /// Where it is said why the driver refused.
+    /// Where the driver reports why it refused.
     pub(super) fn log(&self) -> String {
         let number = self.number;
         format!("the driver says why in the kernel's log: dmesg | grep ramzswap{number}")
@@ -438,6 +230,184 @@ impl KernelDevice {
         DeviceError::AlreadyInitialised {
             number: self.number,
             action,
+        }
+    }
+}
+
+impl SwapDevice for KernelDevice {
+    fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn node(&self) -> PathBuf {
+        self.root.node(self.number)
+    }
+
+    fn hidden_by(&self) -> Option<PathBuf> {
+        std::fs::read_link(self.node()).ok()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.read_number(INITSTATE) == 1
+    }
+
+    fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
+        if self.is_ready() {
+            return Err(self.already("change its parameters"));
+        }
+        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
+        let warnings = self.resolve(&params)?.1;
+        let mut settings = Vec::new();
+        if let Some(path) = update.backing_swap.as_ref() {
+            settings.push(Setting::backing_swap(Some(path)));
+        }
+        if update.memlimit.is_some() {
+            settings.push(Setting::new(MEM_LIMIT, params.memlimit.unwrap_or(0)));
+        }
+        settings.extend(self.live_settings(update, &params)?);
+        self.write_all(&settings)?;
+        let mut disksize = self.disksize.lock();
+        *disksize = params.disksize.or(*disksize);
+        Ok(warnings)
+    }
+
+    fn init(&self) -> Result<Vec<Warning>, DeviceError> {
+        if self.is_ready() {
+            return Err(self.already("initialise it anew"));
+        }
+        let set = self.set_so_far();
+        let (resolved, mut warnings) = self.resolve(&Params::default().with(&set)?)?;
+        warnings.extend(ZswapOn::now().map(Warning::from));
+        let mut settings = Vec::new();
+        if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
+            settings.push(Setting::new(MEM_LIMIT, memlimit));
+        }
+        settings.push(Setting::new(DISKSIZE, resolved.disksize));
+        self.write_all(&settings)?;
+        if let Err(error) = self.ensure_swap_header() {
+            if let Err(error) = self.reset() {
+                tracing::error!("{error}");
+            } else if let Err(error) = self.configure(&set) {
+                tracing::error!("could not undo a failed change: {error}");
+            }
+            return Err(error);
+        }
+        self.disksize.lock().take();
+        Ok(warnings)
+    }
+
+    fn reset(&self) -> Result<(), DeviceError> {
+        let start = Instant::now();
+        loop {
+            match self.write(&Setting::new(RESET, 1)) {
+                Err(DeviceError::Busy { .. })
+                    if start.elapsed() < RESET_PATIENCE && self.swap_use().is_none() =>
+                {
+                    std::thread::sleep(RESET_PAUSE);
+                }
+                Ok(()) => {
+                    self.disksize.lock().take();
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
+        if !self.is_ready() {
+            return self.configure(update);
+        }
+        if update.disksize.is_some() || update.backing_swap.is_some() {
+            return Err(self.already("change its size or its backing swap"));
+        }
+        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
+        let mut settings = Vec::new();
+        if let Some(memlimit) = params.memlimit.filter(|_| update.memlimit.is_some()) {
+            let disksize = self.read_number(DISKSIZE);
+            if params.backing_swap.is_some() && memlimit > disksize {
+                return Err(DeviceError::MemlimitOverDisksize {
+                    memlimit_kb: memlimit / 1024,
+                    disksize_kb: disksize / 1024,
+                });
+            }
+            settings.push(Setting::new(MEM_LIMIT, memlimit));
+        }
+        settings.extend(self.live_settings(update, &params)?);
+        self.write_all(&settings)?;
+        Ok(Vec::new())
+    }
+
+    fn swap_on(&self, priority: Option<i32>) -> Result<i32, DeviceError> {
+        if !self.is_ready() {
+            return Err(DeviceError::NotInitialised {
+                number: self.number,
+            });
+        }
+        if self.swap_use().is_some() {
+            return Err(self.busy("it is swapped on already"));
+        }
+        // It may have been initialised without one, by its attributes.
+        self.ensure_swap_header()?;
+        // If the kernel notifies the driver of each slot that it frees, a discard says nothing new.
+        let discard = self.freeing() == Freeing::ByCluster;
+        swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
+            DeviceError::system(
+                format!("swap on {}", self.name()),
+                e,
+                &*format!(
+                    "the priority must lie between 0 and {}, and only root may do this",
+                    swap::MAX_PRIORITY
+                ),
+            )
+        })
+    }
+
+    fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
+        swapoff::swap_off(self.number, &self.node(), executor)
+    }
+
+    fn status(&self) -> DeviceStatus {
+        let ready = self.is_ready();
+        let text = |attribute| self.read(attribute).unwrap_or_default();
+        let params = self.set_so_far();
+        let listed = text(COMP_ALGORITHM);
+        let codec = attribute::chosen(&listed);
+        let recompress = text(RECOMPRESS_ALGORITHM);
+        let number = |attribute| u32::try_from(self.read_number(attribute)).unwrap_or(0);
+        DeviceStatus {
+            number: self.number,
+            driver: Driver::Kernel,
+            state: if ready { State::Ready } else { State::New },
+            node: self.node(),
+            block_device: ready.then(|| self.node()),
+            transport: ready.then(|| "kernel".to_owned()),
+            error: None,
+            dead_slots: ready.then(|| self.freeing()),
+            swap: self.swap_use().filter(|_| ready),
+            disksize: self.read_number(DISKSIZE),
+            memlimit: Some(self.read_number(MEM_LIMIT)).filter(|bytes| *bytes > 0),
+            backing_swap: params.backing_swap.clone(),
+            params,
+            codec: codec
+                .parse::<CodecSpec>()
+                .map_or_else(|_| codec.to_owned(), |codec| codec.to_string()),
+            recompress: attribute::chosen(&recompress).to_owned(),
+            recompress_after: number(RECOMPRESS_AFTER),
+            recompress_cpu: number(RECOMPRESS_CPU),
+            stats: if ready {
+                report::stats(&text(attribute::STATS), &text(attribute::LATENCY))
+            } else {
+                Default::default()
+            },
+        }
+    }
+
+    fn memory(&self) -> u64 {
+        let status = self.status();
+        match status.state {
+            State::New => 0,
+            State::Ready => status.stats.store.memory_bytes(),
         }
     }
 }

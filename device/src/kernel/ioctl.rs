@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::KernelDevice;
 use crate::error::DeviceError;
 use crate::params::{Params, ParamsUpdate};
+use crate::swap_device::SwapDevice;
 use crate::warning::Warning;
 
 /// Most bytes of a backing swap's path, its closing zero included.
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(numbers, expected);
     }
 
-    /// The driver opens the backing swap when it initialises: only `initstate` tells whether it is
+    /// The driver opens the backing swap when it initialises: only `initstate` says whether it is
     /// that or the device that is busy.
     #[test]
     fn what_is_busy_is_told_apart() {

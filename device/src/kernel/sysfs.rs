@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::KernelDevice;
 use super::attributes::{BACKING_DEV, DISKSIZE, IN_USE, RESET, Setting, chosen};
 use crate::error::DeviceError;
+use crate::swap_device::SwapDevice;
 
 impl KernelDevice {
     /// Reads an attribute, without the line's end.

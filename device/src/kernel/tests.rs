@@ -9,10 +9,10 @@ use compcache_engine::stats::CodecStats;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ParamsUpdate;
 use crate::freed::Freeing;
 use crate::params::MIN_DISKSIZE;
 use crate::status::{Driver, State};
+use crate::{ParamsUpdate, SwapDevice as _};
 
 const ATTRIBUTES: [(&str, &str); 12] = [
     ("disksize", "0\n"),

@@ -70,39 +70,39 @@ impl Default for Recompress {
 pub enum OutOfRange {
     /// A time after which pages count as cold, in seconds.
     #[error(
-        "recompress-after of {given} s is out of range: give {} to {} seconds",
+        "recompress-after of {value} s is out of range: give {} to {} seconds",
         AFTER_SECONDS.start(), AFTER_SECONDS.end()
     )]
     AfterSeconds {
-        /// What was given.
-        given: u32,
+        /// The value.
+        value: u32,
     },
     /// A share of a CPU, in per cent.
     #[error(
-        "recompress-cpu of {given} % is out of range: give {} to {} (per cent of one CPU), or \
+        "recompress-cpu of {value} % is out of range: give {} to {} (per cent of one CPU), or \
          switch recompression off with recompress 'off'",
         CPU_PERCENT.start(), CPU_PERCENT.end()
     )]
     CpuPercent {
-        /// What was given.
-        given: u32,
+        /// The value.
+        value: u32,
     },
 }
 
 /// A time that is within its limits.
-pub(crate) fn after_seconds(given: u32) -> Result<u32, OutOfRange> {
-    if AFTER_SECONDS.contains(&given) {
-        return Ok(given);
+pub(crate) fn after_seconds(value: u32) -> Result<u32, OutOfRange> {
+    if AFTER_SECONDS.contains(&value) {
+        return Ok(value);
     }
-    Err(OutOfRange::AfterSeconds { given })
+    Err(OutOfRange::AfterSeconds { value })
 }
 
 /// A share of a CPU that is within its limits.
-pub(crate) fn cpu_percent(given: u32) -> Result<u32, OutOfRange> {
-    if CPU_PERCENT.contains(&given) {
-        return Ok(given);
+pub(crate) fn cpu_percent(value: u32) -> Result<u32, OutOfRange> {
+    if CPU_PERCENT.contains(&value) {
+        return Ok(value);
     }
-    Err(OutOfRange::CpuPercent { given })
+    Err(OutOfRange::CpuPercent { value })
 }
 
 #[cfg(test)]

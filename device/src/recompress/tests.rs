@@ -191,7 +191,7 @@ fn cold_pages_shrink_when_it_is_time_and_then_the_thread_rests() {
         }
     });
     let after = bed.store.stats();
-    assert_eq!((after.recompressed, after.recompress_in_vain), (PAGES, 0));
+    assert_eq!((after.recompressed, after.recompress_no_gain), (PAGES, 0));
     assert!(after.compr_bytes < before.compr_bytes / 10 * 8, "{after:?}");
     // Five epochs to get old, of which the last one says that nothing is left; one more to
     // be sure; slices of 100 ms take no pause at a share of 100 per cent.

@@ -36,10 +36,10 @@ pub enum RoomError {
         elsewhere: u64,
     },
     /// A group can't be looked at.
-    #[error("whether its pages fit back into memory can't be told: {0}")]
+    #[error("whether its pages fit back into memory can't be determined: {0}")]
     Walk(#[from] WalkError),
     /// What there is can't be looked at.
-    #[error("whether its pages fit back into memory can't be told: {0}; mount /proc")]
+    #[error("whether its pages fit back into memory can't be determined: {0}; mount /proc")]
     Proc(io::Error),
 }
 
@@ -47,7 +47,7 @@ pub enum RoomError {
 ///
 /// # Errors
 /// [`RoomError::NoRoom`] for the first cgroup in which they do not fit; the others if that can't
-/// be told.
+/// be determined.
 pub(crate) fn check(own: &Entry) -> Result<(), RoomError> {
     if own.used_bytes == 0 {
         return Ok(());
@@ -173,7 +173,7 @@ mod tests {
         let error = check_below(top.path(), Version::V1, 100 * MIB, 0).unwrap_err();
         let error = error.to_string();
         assert!(
-            error.contains("can't be told") && error.contains("usage"),
+            error.contains("can't be determined") && error.contains("usage"),
             "{error}"
         );
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use compcache_device::transport::fuse_loop::Channel;
-use compcache_device::{Device, Env, ParamsUpdate};
+use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
 use compcache_host::proc;
 use compcache_random::Random;
 pub(crate) use compcache_test_support::wait_until;

@@ -175,17 +175,17 @@ impl FromStr for CodecSpec {
 /// A codec's name that a set does not know, or a level that its codec does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown codec '{given}': choose one of {known} (zstd takes a level, zstd:-7 to zstd:9; wks is wks:fast or wks:balanced)"
+    "unknown codec '{name}': choose one of {known} (zstd takes a level, zstd:-7 to zstd:9; wks is wks:fast or wks:balanced)"
 )]
 pub struct UnknownCodec {
-    given: Given,
+    name: UnknownName,
     known: Known,
 }
 
 impl UnknownCodec {
-    fn new<C: Codecs>(given: &str) -> Self {
+    fn new<C: Codecs>(name: &str) -> Self {
         UnknownCodec {
-            given: Given::new(given),
+            name: UnknownName::new(name),
             known: Known(CodecId::ALL.map(C::has)),
         }
     }
@@ -193,35 +193,35 @@ impl UnknownCodec {
 
 /// The start of what a user gave: an error must not need memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Given {
-    start: [u8; Given::MOST],
+struct UnknownName {
+    start: [u8; UnknownName::MOST],
     /// How many bytes of `start` count.
     kept: usize,
     /// That was not all.
     cut: bool,
 }
 
-impl Given {
+impl UnknownName {
     /// Bytes that are kept. The longest name has 12.
     const MOST: usize = 40;
 
-    fn new(given: &str) -> Self {
+    fn new(name: &str) -> Self {
         // Whole characters.
-        let mut kept = given.len().min(Self::MOST);
-        while !given.is_char_boundary(kept) {
+        let mut kept = name.len().min(Self::MOST);
+        while !name.is_char_boundary(kept) {
             kept -= 1;
         }
         let mut start = [0; Self::MOST];
-        start[..kept].copy_from_slice(&given.as_bytes()[..kept]);
-        Given {
+        start[..kept].copy_from_slice(&name.as_bytes()[..kept]);
+        UnknownName {
             start,
             kept,
-            cut: kept < given.len(),
+            cut: kept < name.len(),
         }
     }
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(str::from_utf8(&self.start[..self.kept]).unwrap_or_default())?;
         f.write_str(if self.cut { "…" } else { "" })

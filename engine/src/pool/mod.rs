@@ -467,11 +467,11 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
 
     /// Gives up to `bytes` of ready frames back to the host, and returns how many.
     pub(crate) fn shrink(&self, bytes: u64) -> u64 {
-        let mut given = 0;
-        while given < bytes && self.shrinkable_bytes() > 0 && self.release_ready() {
-            given += FRAME_SIZE as u64;
+        let mut released = 0;
+        while released < bytes && self.shrinkable_bytes() > 0 && self.release_ready() {
+            released += FRAME_SIZE as u64;
         }
-        given
+        released
     }
 
     /// Gives a ready frame back to the host, if there is one.

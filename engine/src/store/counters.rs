@@ -39,7 +39,7 @@ macro_rules! shard {
 shard! {
     counters:
         reads writes failed_reads failed_writes notify_free corrupt backing_reads backing_writes
-        recompressed recompress_saved recompress_in_vain no_compress_since;
+        recompressed recompress_saved recompress_no_gain no_compress_since;
     gauges: zero_pages same_pages good_compress backing_pages;
 }
 

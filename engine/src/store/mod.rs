@@ -84,7 +84,7 @@ pub struct StoreConfig {
 }
 
 /// The number for [`Store::free`] and the like of a thread that has no worker in hand: it counts
-/// where all such threads do.
+/// if all such threads do.
 pub const NO_WORKER: usize = usize::MAX;
 
 /// What a thread needs to store and load pages: make one for each thread, or each CPU, before it

@@ -302,7 +302,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Recompressor<'_, H, F, S> {
                 Some(length) => self.replace(&copied, length, codec),
                 None => {
                     let shard = self.store.counters.shard(self.worker.number);
-                    shard.add(&shard.recompress_in_vain, 1);
+                    shard.add(&shard.recompress_no_gain, 1);
                     mark_no_recompress(self.store, &copied)
                 }
             };

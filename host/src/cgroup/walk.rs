@@ -27,7 +27,7 @@ pub enum WalkError {
     Group {
         /// Its directory.
         group: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There are too many.

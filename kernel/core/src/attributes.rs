@@ -108,10 +108,10 @@ unsafe extern "C" fn rz_attribute_store(
     let (device, bytes) = unsafe { (&*device, core::slice::from_raw_parts(text, length)) };
     let mut control = device.control();
     // What is no text is refused as that, whatever it is.
-    let given = core::str::from_utf8(bytes).unwrap_or("\u{fffd}").trim();
+    let value = core::str::from_utf8(bytes).unwrap_or("\u{fffd}").trim();
     let outcome = match Attribute::of(number) {
         Some(Attribute::BackingDev) => store_backing_swap(&mut control, line(bytes)),
-        Some(attribute) => store(&mut control, attribute, given),
+        Some(attribute) => store(&mut control, attribute, value),
         None => Ok(()),
     };
     match outcome {
@@ -215,16 +215,16 @@ fn show_codecs(control: &Control<'_>, out: &mut Writer<'_>) -> fmt::Result {
 fn store<'a>(
     control: &'a mut Control<'_>,
     attribute: Attribute,
-    given: &'a str,
+    value: &'a str,
 ) -> Result<(), Error<'a>> {
     // SAFETY: may be called anywhere.
-    if !unsafe { sys::rzk_is_admin() } {
+    if !unsafe { sys::rzk_capable_sys_admin() } {
         return Err(Error::NotAdmin);
     }
     match attribute {
         Attribute::Disksize => {
             control.before_life("change its size")?;
-            let bytes = size("disksize", given)?;
+            let bytes = size("disksize", value)?;
             let before = control
                 .disksize
                 .replace(params::size("disksize", bytes, MIN_DISKSIZE)?);
@@ -234,11 +234,11 @@ fn store<'a>(
             }
             Ok(())
         }
-        Attribute::Reset if given == "1" => control.reset(0),
-        Attribute::Reset => Err(Error::ResetWord { given }),
-        Attribute::MemLimit => set_mem_limit(control, size("mem_limit", given)?),
+        Attribute::Reset if value == "1" => control.reset(0),
+        Attribute::Reset => Err(Error::ResetWord { value }),
+        Attribute::MemLimit => set_mem_limit(control, size("mem_limit", value)?),
         Attribute::CompAlgorithm => {
-            let spec = CodecSpec::parse_in::<KernelCodecs>(given).map_err(Error::UnknownCodec)?;
+            let spec = CodecSpec::parse_in::<KernelCodecs>(value).map_err(Error::UnknownCodec)?;
             if let Some(live) = control.live() {
                 live.store().set_codec(spec);
             }
@@ -246,7 +246,7 @@ fn store<'a>(
             Ok(())
         }
         Attribute::RecompressAlgorithm => {
-            let codec = match given {
+            let codec = match value {
                 "off" => None,
                 codec => Some(
                     CodecSpec::parse_in::<KernelCodecs>(codec).map_err(Error::UnknownColdCodec)?,
@@ -256,25 +256,25 @@ fn store<'a>(
             Ok(())
         }
         Attribute::RecompressAfter => {
-            let given = number("recompress_after", given, "seconds, 1 to 86400")?;
-            let seconds = u32::try_from(given)
+            let value = number("recompress_after", value, "seconds, 1 to 86400")?;
+            let seconds = u32::try_from(value)
                 .ok()
                 .filter(|n| AFTER_SECONDS.contains(n));
-            let seconds = seconds.ok_or(Error::After { given })?;
+            let seconds = seconds.ok_or(Error::After { value })?;
             set_recompress(control, |policy| policy.after_seconds = seconds);
             Ok(())
         }
         Attribute::RecompressCpu => {
-            let given = number("recompress_cpu", given, "per cent of one CPU, 1 to 100")?;
-            let percent = u32::try_from(given)
+            let value = number("recompress_cpu", value, "per cent of one CPU, 1 to 100")?;
+            let percent = u32::try_from(value)
                 .ok()
                 .filter(|n| CPU_PERCENT.contains(n));
-            let percent = percent.ok_or(Error::Cpu { given })?;
+            let percent = percent.ok_or(Error::Cpu { value })?;
             set_recompress(control, |policy| policy.cpu_percent = percent);
             Ok(())
         }
         Attribute::DebugFlip => {
-            let index = number("debug_flip", given, "the index of a page")?;
+            let index = number("debug_flip", value, "the index of a page")?;
             let live = control.live().ok_or(Error::NotInitialised {
                 remedy: "write its disksize",
             })?;
@@ -297,7 +297,7 @@ fn line(bytes: &[u8]) -> &[u8] {
 
 fn store_backing_swap<'a>(control: &mut Control<'_>, path: &[u8]) -> Result<(), Error<'a>> {
     // SAFETY: may be called anywhere.
-    if !unsafe { sys::rzk_is_admin() } {
+    if !unsafe { sys::rzk_capable_sys_admin() } {
         return Err(Error::NotAdmin);
     }
     if path == b"none" {
@@ -315,8 +315,8 @@ fn store_backing_swap<'a>(control: &mut Control<'_>, path: &[u8]) -> Result<(), 
 }
 
 /// Sets the backing swap, if it can be one now. It is closed again until the device is initialised.
-fn try_backing_swap<'a>(control: &mut Control<'_>, given: &[u8]) -> Result<(), Error<'a>> {
-    ioctl::set_backing_swap(control, given)?;
+fn try_backing_swap<'a>(control: &mut Control<'_>, value: &[u8]) -> Result<(), Error<'a>> {
+    ioctl::set_backing_swap(control, value)?;
     let number = control.device().number();
     let path = control.backing_swap.as_deref().unwrap_or_default();
     BackingSwap::open(path).map(drop).map_err(|error| {
@@ -337,14 +337,14 @@ fn initialise<'a>(control: &mut Control<'_>) -> Result<(), Error<'a>> {
     })
 }
 
-fn size<'a>(what: &'static str, given: &'a str) -> Result<u64, Error<'a>> {
-    text::size(given).ok_or(Error::NoSize { what, given })
+fn size<'a>(what: &'static str, value: &'a str) -> Result<u64, Error<'a>> {
+    text::size(value).ok_or(Error::NoSize { what, value })
 }
 
-fn number<'a>(what: &'static str, given: &'a str, wanted: &'static str) -> Result<u64, Error<'a>> {
-    text::number(given).ok_or(Error::NoNumber {
+fn number<'a>(what: &'static str, value: &'a str, wanted: &'static str) -> Result<u64, Error<'a>> {
+    text::number(value).ok_or(Error::NoNumber {
         what,
-        given,
+        value,
         wanted,
     })
 }

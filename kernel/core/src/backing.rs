@@ -11,7 +11,7 @@ use compcache_engine::swap_header::{HeaderError, SwapHeader};
 
 use crate::error::{BackingProblem, Error};
 use crate::limits::{MIN_DISKSIZE, PAGE};
-use crate::sys::{self, Bio, Cursor, FileSystem};
+use crate::sys::{self, Bio, BioIter, FileSystem};
 
 /// Steps of opening, as the kernel's side numbers them.
 const STEP_MEMORY: u32 = 0;
@@ -97,7 +97,7 @@ impl BackingSwap {
     fn map(&self, pages: u64) -> Result<(), BackingProblem> {
         let mut page = 0;
         // SAFETY: it is open, and nothing is under way.
-        match -unsafe { sys::rzk_backing_map(self.backing.as_ptr(), pages, &mut page) } {
+        match -unsafe { sys::rzk_backing_bmap(self.backing.as_ptr(), pages, &mut page) } {
             0 => Ok(()),
             sys::ENXIO => Err(BackingProblem::Hole { page }),
             sys::EFBIG => Err(BackingProblem::LargeBlocks),
@@ -113,8 +113,9 @@ impl BackingSwap {
         }
         let mut page = boxed_page().map_err(|_| None)?;
         // SAFETY: the memory is a page of `rzk_alloc`'s.
-        let code =
-            -unsafe { sys::rzk_backing_read(self.backing.as_ptr(), 0, page.as_mut_ptr().cast()) };
+        let code = -unsafe {
+            sys::rzk_backing_read_page(self.backing.as_ptr(), 0, page.as_mut_ptr().cast())
+        };
         if code != 0 {
             return Err(Some(BackingProblem::Read { code }));
         }
@@ -130,12 +131,10 @@ impl BackingSwap {
         first: u64,
         count: u64,
         bio: *mut Bio,
-        cursor: &Cursor,
+        cursor: &BioIter,
     ) -> i32 {
         // SAFETY: the pages were mapped, and the request has as many from the cursor on.
-        unsafe {
-            sys::rzk_backing_transfer(self.backing.as_ptr(), write, first, count, bio, cursor)
-        }
+        unsafe { sys::rzk_backing_rw(self.backing.as_ptr(), write, first, count, bio, cursor) }
     }
 }
 

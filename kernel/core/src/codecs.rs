@@ -79,7 +79,7 @@ impl Scratch {
         if self.registers == Registers::Taken {
             self.registers = Registers::NotTaken;
             // SAFETY: they were taken by `with_vector`, on this CPU.
-            unsafe { sys::rzk_fpu_leave() }
+            unsafe { sys::rzk_fpu_end() }
         }
     }
 
@@ -91,15 +91,15 @@ impl Scratch {
         if self.registers == Registers::Taken {
             return Some(work(vector));
         }
-        // SAFETY: followed by `rzk_fpu_leave`, here or in `end_section`; whoever keeps them is
+        // SAFETY: followed by `rzk_fpu_end`, here or in `end_section`; whoever keeps them is
         // not preempted until then.
-        if !unsafe { sys::rzk_fpu_enter() } {
+        if !unsafe { sys::rzk_fpu_begin() } {
             return None;
         }
         let done = work(vector);
         if self.registers == Registers::EachCall {
             // SAFETY: taken above.
-            unsafe { sys::rzk_fpu_leave() }
+            unsafe { sys::rzk_fpu_end() }
         } else {
             self.registers = Registers::Taken;
         }
@@ -164,7 +164,7 @@ impl Codecs for KernelCodecs {
         if has_vector_code(spec.id()) {
             let level = spec.level().into();
             let length = scratch.with_vector(|vector| {
-                // SAFETY: the registers are ours, page and buffer as long as is said, and the
+                // SAFETY: the registers are ours, page and buffer have these lengths, and the
                 // memory is this worker's.
                 unsafe {
                     sys::ks_compress(

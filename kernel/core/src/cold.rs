@@ -24,7 +24,7 @@ struct KernelClock<'a> {
 impl Clock for KernelClock<'_> {
     fn now(&self) -> Duration {
         // SAFETY: may be called anywhere.
-        Duration::from_nanos(unsafe { sys::rzk_now_ns() })
+        Duration::from_nanos(unsafe { sys::rzk_local_clock() })
     }
 
     fn cpu(&self) -> Duration {
@@ -43,7 +43,7 @@ impl Owner for KernelClock<'_> {
     fn is_over(&self) -> bool {
         self.thread.take_wake();
         // SAFETY: nothing is held.
-        unsafe { sys::rzk_breathe() };
+        unsafe { sys::rzk_cond_resched() };
         self.thread.is_stopped() || self.live.policy.get() != self.under
     }
 

@@ -1,7 +1,7 @@
 //! Requests that wait for the backing swap.
 //!
 //! Whoever submits a request serves it until a page must go to the backing swap, come from there,
-//! or is on its way. The rest is handed to work queues with rescuers (`kernel/shim/deferral.c`),
+//! or is on its way. The rest is handed to work queues with rescuers (`kernel/shim/workqueue.c`),
 //! where one thread a request goes on: it serves what is in memory, collects neighbouring pages
 //! into *runs*, moves each run with as few bios as its extents allow, waits for it, and ends the
 //! request. Many requests are under way at once; nobody waits with a slot or an arena held.
@@ -22,7 +22,7 @@ use compcache_engine::store::{InBacking, Verified};
 use crate::backing::BackingSwap;
 use crate::live::Live;
 use crate::print::{Level, print};
-use crate::sys::{self, Bio, Cursor};
+use crate::sys::{self, Bio, BioIter};
 use crate::transfer::{Away, Collect, Stop, Token, Transfer};
 
 /// Pages of a run, at most: as many as the kernel writes to swap at once.
@@ -47,7 +47,7 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
     let mut size = 0;
     let mut new = |may_wait| {
         // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays.
-        unsafe { sys::rzk_deferral_new(core::ptr::from_ref(live).cast(), may_wait, &mut size) }
+        unsafe { sys::rzk_work_alloc(core::ptr::from_ref(live).cast(), may_wait, &mut size) }
     };
     let mut memory = new(false);
     if memory.is_null() {
@@ -57,7 +57,7 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
     }
     assert!(
         size >= size_of::<Deferral>(),
-        "MEMORY_WORDS of deferral.c are too few"
+        "MEMORY_WORDS of workqueue.c are too few"
     );
     let leaves = matches!(
         away,
@@ -79,7 +79,7 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
             // The run is empty.
             let _ = (*deferral).run.collect(away);
         }
-        sys::rzk_deferral_queue(memory, !leaves);
+        sys::rzk_work_queue(memory, !leaves);
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
 /// # Safety
 /// The arguments are those of [`defer`], and this is called until it has ended the request.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_deferred(
+unsafe extern "C" fn rz_work_run(
     live: *const Live,
     deferral: *mut Deferral,
     may_wait: bool,
@@ -120,7 +120,7 @@ unsafe extern "C" fn rz_deferred(
         Err(Failed) => -sys::EIO,
     };
     // SAFETY: it was not ended.
-    unsafe { sys::rzk_bio_end(bio, error, started) };
+    unsafe { sys::rzk_bio_end_io(bio, error, started) };
     // The last use of `live`.
     live.deferred.fetch_sub(1, Ordering::Release);
     true
@@ -146,7 +146,7 @@ struct Run {
     length: usize,
     first: u64,
     /// Where the first page lies in the request.
-    start: Cursor,
+    start: BioIter,
 }
 
 impl Collect for Run {
@@ -197,7 +197,7 @@ impl Waiting<'_> {
                         return Ok(Progress::MustWait);
                     }
                     // SAFETY: nothing is held, and nothing of ours is in transit.
-                    unsafe { sys::rzk_nap() };
+                    unsafe { sys::rzk_usleep() };
                     moved
                 }
                 Stop::Unaligned | Stop::Failed => Err(Failed),
@@ -254,7 +254,7 @@ fn check(
     live: &Live,
     backing: &BackingSwap,
     bio: *mut Bio,
-    at: &mut Cursor,
+    at: &mut BioIter,
     index: u64,
     mut seen: InBacking,
 ) -> Result<(), Failed> {
@@ -262,7 +262,7 @@ fn check(
     for _ in 0..READS {
         *at = here;
         // SAFETY: the cursor is at a page of the request, which was a whole one.
-        let mapped = unsafe { sys::rzk_bio_map(bio, &here) };
+        let mapped = unsafe { sys::rzk_bio_kmap(bio, &here) };
         let page = NonNull::new(mapped.cast::<Page>()).ok_or(Failed)?;
         let verified = live.on_cpu(|worker| {
             // SAFETY: it is mapped, and nobody writes to it.
@@ -270,7 +270,7 @@ fn check(
             live.store().verify(worker.number(), index, seen, page)
         });
         // SAFETY: mapped above.
-        unsafe { sys::rzk_bio_unmap(bio, at, page.as_ptr().cast::<c_void>(), true) };
+        unsafe { sys::rzk_bio_kunmap(bio, at, page.as_ptr().cast::<c_void>(), true) };
         match verified {
             Verified::Current => return Ok(()),
             Verified::Corrupt => {
@@ -292,7 +292,7 @@ fn check(
                     break;
                 }
                 // SAFETY: nothing is held, and nothing of ours is in transit.
-                Stop::InTransit => unsafe { sys::rzk_nap() },
+                Stop::InTransit => unsafe { sys::rzk_usleep() },
                 _ => return Err(Failed),
             }
         }

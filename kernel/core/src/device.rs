@@ -60,7 +60,7 @@ impl Device {
         let mut error = 0;
         let at = ptr::from_ref(self).cast();
         // SAFETY: the device stays for as long as the disk.
-        let disk = unsafe { sys::rzk_disk_new(self.number, synchronous, at, &mut error) };
+        let disk = unsafe { sys::rzk_disk_alloc(self.number, synchronous, at, &mut error) };
         if disk.is_null() {
             return Err(no_disk(error));
         }
@@ -133,14 +133,14 @@ impl Drop for Device {
             return;
         }
         // An attribute that is written meanwhile may initialise the device: so they go first.
-        // SAFETY: made by `rzk_disk_new`. Nobody has it open: the module is going, or was never to be
+        // SAFETY: made by `rzk_disk_alloc`. Nobody has it open: the module is going, or was never to be
         // seen.
-        unsafe { sys::rzk_disk_remove(disk) };
+        unsafe { sys::rzk_disk_del(disk) };
         let mut control = self.control();
         control.end_life();
         drop(control);
         // SAFETY: removed above, freed once.
-        unsafe { sys::rzk_disk_free(disk) }
+        unsafe { sys::rzk_disk_put(disk) }
     }
 }
 
@@ -239,7 +239,7 @@ impl Control<'_> {
         };
         let size = backing.as_ref().map(|backing| backing.pages() * PAGE);
         // SAFETY: may be called anywhere.
-        let ram = unsafe { sys::rzk_ram_bytes() };
+        let ram = unsafe { sys::rzk_totalram_bytes() };
         let resolved = params.resolve(ram, size, |warning| {
             print(Level::Warning, Some(number), format_args!("{warning}"));
         })?;
@@ -267,7 +267,7 @@ impl Control<'_> {
             .live
             .store(Box::into_raw(live), Ordering::Release);
         // SAFETY: the disk is there.
-        unsafe { sys::rzk_disk_resize(self.device.disk(), resolved.disksize) };
+        unsafe { sys::rzk_disk_set_capacity(self.device.disk(), resolved.disksize) };
         Ok(())
     }
 
@@ -281,7 +281,7 @@ impl Control<'_> {
                 return Err(Error::Held);
             }
             // SAFETY: the disk is there, and what its page cache has is written while it can be.
-            unsafe { sys::rzk_disk_flush(disk) };
+            unsafe { sys::rzk_disk_invalidate(disk) };
             self.end_life();
             // SAFETY: claimed above.
             unsafe { sys::rzk_disk_unclaim(disk) };
@@ -299,10 +299,10 @@ impl Control<'_> {
         };
         // SAFETY: the disk is there; a `Live` that was published stays until here.
         unsafe {
-            sys::rzk_disk_resize(self.device.disk(), 0);
+            sys::rzk_disk_set_capacity(self.device.disk(), 0);
             sys::rzk_disk_drain(self.device.disk());
             while live.as_ref().deferred.load(Ordering::Acquire) != 0 {
-                sys::rzk_nap();
+                sys::rzk_usleep();
             }
         }
         // SAFETY: it is the box that was published. Nobody begins to use it since the pointer is

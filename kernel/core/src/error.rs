@@ -12,12 +12,12 @@ use crate::sys::{self, FileSystem};
 /// Why a request failed. The device is then as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error<'a> {
-    #[error("{what}: '{given}' is not a size: give bytes, or a number with K, M, G or T")]
-    NoSize { what: &'static str, given: &'a str },
-    #[error("{what}: '{given}' is not a number: give {wanted}")]
+    #[error("{what}: '{value}' is not a size: give bytes, or a number with K, M, G or T")]
+    NoSize { what: &'static str, value: &'a str },
+    #[error("{what}: '{value}' is not a number: give {wanted}")]
     NoNumber {
         what: &'static str,
-        given: &'a str,
+        value: &'a str,
         wanted: &'static str,
     },
     #[error("{what} 0 is refused: give a size of at least {} kB", .min / 1024)]
@@ -40,24 +40,24 @@ pub(crate) enum Error<'a> {
     #[error("recompress_algorithm: {0}; or switch it off with 'off'")]
     UnknownColdCodec(UnknownCodec),
     #[error(
-        "recompress_after of {given} s is out of range: give {} to {} seconds",
+        "recompress_after of {value} s is out of range: give {} to {} seconds",
         AFTER_SECONDS.start(), AFTER_SECONDS.end()
     )]
-    After { given: u64 },
+    After { value: u64 },
     #[error(
-        "recompress_cpu of {given} % is out of range: give {} to {} (per cent of one CPU), or \
+        "recompress_cpu of {value} % is out of range: give {} to {} (per cent of one CPU), or \
          switch recompression off with recompress_algorithm 'off'",
         CPU_PERCENT.start(), CPU_PERCENT.end()
     )]
-    Cpu { given: u64 },
+    Cpu { value: u64 },
     #[error("it is initialised: reset it first to {action}")]
     Initialised { action: &'static str },
     #[error("it is not initialised: initialise it first ({remedy})")]
     NotInitialised { remedy: &'static str },
     #[error("it is in use: swap it off, unmount it or close it, then reset it")]
     Held,
-    #[error("reset: '{given}' is refused: write 1")]
-    ResetWord { given: &'a str },
+    #[error("reset: '{value}' is refused: write 1")]
+    ResetWord { value: &'a str },
     #[error(
         "page {index} has no chunk to damage: give the index of a page that is held compressed"
     )]
@@ -90,8 +90,8 @@ pub(crate) enum Error<'a> {
     Told { code: i32 },
     #[error("only a user with CAP_SYS_ADMIN may do that: become root")]
     NotAdmin,
-    #[error("num_devices of {given} is out of range: give 1 to 32")]
-    NumDevices { given: u64 },
+    #[error("num_devices of {value} is out of range: give 1 to 32")]
+    NumDevices { value: u64 },
     #[error("cannot copy from or to the caller's memory: it is not all there")]
     Fault,
 }

@@ -1,6 +1,6 @@
 //! What is done when memory is out and pages can no longer be swapped out.
 //!
-//! The kernel kills a program only after it has tried every page in vain, 16 times over, without
+//! The kernel kills a program only after it has failed to reclaim any page 16 times in a row, without
 //! reclaiming a single one in between. A swap device of which some writes fail and others do not keeps
 //! it from that for minutes: each frame that is gathered from the last pages lets 15 pages go, and the
 //! count begins anew. So the keeper looks after a write has failed, and if memory stays out, asks for
@@ -54,7 +54,7 @@ impl Watch {
     pub(crate) fn keep(&mut self, live: &Live) -> u64 {
         let refused = live.refusals.take();
         // SAFETY: it may sleep, and holds nothing.
-        let is_out = || unsafe { sys::rzk_memory_is_out() };
+        let is_out = || unsafe { sys::rzk_memory_exhausted() };
         if self.look(refused, is_out, live.store().host().now_ns()) {
             print(
                 Level::Warning,
@@ -66,7 +66,7 @@ impl Watch {
                 ),
             );
             // SAFETY: as above.
-            unsafe { sys::rzk_memory_ask() }
+            unsafe { sys::rzk_reclaim_or_oom() }
         }
         // Those that follow shall not wake it one by one.
         match live

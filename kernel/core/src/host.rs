@@ -23,7 +23,7 @@ impl Host for KernelHost {
     #[inline]
     fn now_ns(&self) -> u64 {
         // SAFETY: may be called anywhere.
-        unsafe { sys::rzk_now_ns() }
+        unsafe { sys::rzk_local_clock() }
     }
 
     /// All who hold slots are running: waiting is short.
@@ -34,12 +34,12 @@ impl Host for KernelHost {
 
     fn pin(&self) {
         // SAFETY: followed by `unpin`.
-        unsafe { sys::rzk_cpu_enter() };
+        unsafe { sys::rzk_get_cpu() };
     }
 
     fn unpin(&self) {
         // SAFETY: follows `pin`.
-        unsafe { sys::rzk_cpu_leave() }
+        unsafe { sys::rzk_put_cpu() }
     }
 
     fn wake_keeper(&self) {

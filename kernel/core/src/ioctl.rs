@@ -87,7 +87,7 @@ fn answer<'a>(control: &'a mut Control<'_>, command: u32, argument: u64) -> Answ
         return Some(give_stats(control, argument, with_notify_free));
     }
     // SAFETY: may be called anywhere.
-    if !unsafe { sys::rzk_is_admin() } {
+    if !unsafe { sys::rzk_capable_sys_admin() } {
         return Some(Err(Error::NotAdmin));
     }
     Some(match command {

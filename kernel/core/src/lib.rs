@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | control (a mutex of each disk) | the device's parameters and state | ioctls, attributes, module start and end |
 //! | the kernel's `open_mutex` of a disk | who has it open | a reset, for a moment; the kernel, around opening |
-//! | the kernel's cluster lock (a spinlock) | swap's use of slots | the kernel, around [`rz_slot_freed`](request::rz_slot_freed) |
+//! | the kernel's cluster lock (a spinlock) | swap's use of slots | the kernel, around [`rz_slot_free_notify`](request::rz_slot_free_notify) |
 //! | the lock bit of a page's slot | the slot's value | whoever reads, moves or replaces a chunk |
 //! | an arena's lock (a spinlock) | free space of a part of the pool | placing and freeing a chunk |
 //!
@@ -26,8 +26,8 @@
 //! | function | may sleep | preemption |
 //! |---|---|---|
 //! | control: `rz_module_*`, `rz_ioctl`, `rz_attribute_*` | yes | on |
-//! | `rz_submit`, `rz_page_io`, `rz_deferred` | between pages | off around up to 8 pages |
-//! | `rz_slot_freed` | never | off already |
+//! | `rz_submit_bio`, `rz_rw_page`, `rz_work_run` | between pages | off around up to 8 pages |
+//! | `rz_slot_free_notify` | never | off already |
 //! | `rz_thread_run`, `rz_shrinker_scan` | yes | off while a slot is held |
 //!
 //! The kernel calls none of them from an interrupt.

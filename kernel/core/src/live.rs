@@ -61,8 +61,8 @@ unsafe impl Sync for Shrinker {}
 
 impl Drop for Shrinker {
     fn drop(&mut self) {
-        // SAFETY: made by `rzk_shrinker_start`, stopped once.
-        unsafe { sys::rzk_shrinker_stop(self.0.as_ptr()) }
+        // SAFETY: made by `rzk_shrinker_register`, stopped once.
+        unsafe { sys::rzk_shrinker_unregister(self.0.as_ptr()) }
     }
 }
 
@@ -97,7 +97,7 @@ impl Live {
         backing: Option<BackingSwap>,
     ) -> Result<Box<Self>, Error<'static>> {
         // SAFETY: may be called anywhere.
-        let cpus = unsafe { sys::rzk_cpu_count() } as usize;
+        let cpus = unsafe { sys::rzk_nr_cpu_ids() } as usize;
         let store = make_store(params, resolved, backing.is_some(), cpus)?;
         // The workers are numbered as they are made: each has the number of its CPU.
         let workers = try_collect(cpus, |_| worker(&store))
@@ -120,7 +120,7 @@ impl Live {
             .map_err(no_memory("the swap header", PAGE))?;
         let at = core::ptr::from_ref(&*live).cast();
         // SAFETY: the box stays where it is until it was stopped.
-        let shrinker = unsafe { sys::rzk_shrinker_start(number, at) };
+        let shrinker = unsafe { sys::rzk_shrinker_register(number, at) };
         match NonNull::new(shrinker) {
             Some(shrinker) => live.shrinker = Some(Shrinker(shrinker)),
             None => return Err(no_memory("the shrinker", PAGE)(NoMemory)),
@@ -139,8 +139,8 @@ impl Live {
     fn write_header(&self, pages: u64) -> Result<(), NoMemory> {
         let mut page = boxed_page()?;
         let mut random = [0; 16];
-        // SAFETY: as many bytes as are said.
-        unsafe { sys::rzk_random(random.as_mut_ptr().cast(), random.len()) };
+        // SAFETY: the memory has this length.
+        unsafe { sys::rzk_get_random_bytes(random.as_mut_ptr().cast(), random.len()) };
         let mut label = [0; LABEL_LEN];
         let mut writer = Writer::new(&mut label);
         // It has room for the name of any device.
@@ -182,15 +182,15 @@ impl Live {
     /// Calls `work` with this CPU's worker. It must not sleep: preemption is off.
     #[inline]
     pub(crate) fn on_cpu<T>(&self, work: impl FnOnce(&mut Worker<KernelCodecs>) -> T) -> T {
-        // SAFETY: followed by `rzk_cpu_leave`.
-        let cpu = unsafe { sys::rzk_cpu_enter() } as usize;
-        // SAFETY: this CPU's worker, which nobody else uses until `rzk_cpu_leave`: requests are
+        // SAFETY: followed by `rzk_put_cpu`.
+        let cpu = unsafe { sys::rzk_get_cpu() } as usize;
+        // SAFETY: this CPU's worker, which nobody else uses until `rzk_put_cpu`: requests are
         // not served from interrupts, and `work` does not call this again.
         let worker = unsafe { &mut *self.workers[cpu].0.get() };
         let done = work(worker);
         worker.scratch().end_section();
-        // SAFETY: follows `rzk_cpu_enter`.
-        unsafe { sys::rzk_cpu_leave() };
+        // SAFETY: follows `rzk_get_cpu`.
+        unsafe { sys::rzk_put_cpu() };
         done
     }
 }

@@ -26,7 +26,7 @@ impl<T> Words<T> {
     unsafe fn zeroed(count: usize) -> Result<Self, NoMemory> {
         let bytes = count.checked_mul(size_of::<T>()).ok_or(NoMemory)?;
         // SAFETY: any size may be requested.
-        let memory = unsafe { sys::rzk_table_alloc(bytes.max(1)) };
+        let memory = unsafe { sys::rzk_vzalloc(bytes.max(1)) };
         match NonNull::new(memory.cast()) {
             Some(start) => Ok(Words { start, count }),
             None => Err(NoMemory),
@@ -43,8 +43,8 @@ impl<T> Words<T> {
 
 impl<T> Drop for Words<T> {
     fn drop(&mut self) {
-        // SAFETY: the memory is from `rzk_table_alloc`, and is freed once.
-        unsafe { sys::rzk_table_free(self.start.as_ptr().cast()) }
+        // SAFETY: the memory is from `rzk_vzalloc`, and is freed once.
+        unsafe { sys::rzk_vfree(self.start.as_ptr().cast()) }
     }
 }
 

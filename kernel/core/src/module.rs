@@ -47,11 +47,11 @@ pub(crate) fn is_debugged() -> bool {
 /// Starts the module: 0, or a negative error number with a line in the log. May sleep.
 ///
 /// # Safety
-/// The strings of `given` end with a 0, or are null.
+/// The strings of `parameters` end with a 0, or are null.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_module_start(given: *const Parameters) -> i32 {
+unsafe extern "C" fn rz_init(parameters: *const Parameters) -> i32 {
     // SAFETY: by this function's contract.
-    let started = unsafe { start(&*given) };
+    let started = unsafe { start(&*parameters) };
     match started {
         Ok(()) => 0,
         Err((number, code)) => {
@@ -67,7 +67,7 @@ unsafe extern "C" fn rz_module_start(given: *const Parameters) -> i32 {
 
 /// Ends the module, when no device is open. May sleep.
 #[unsafe(no_mangle)]
-extern "C" fn rz_module_stop() {
+extern "C" fn rz_exit() {
     stop();
 }
 
@@ -88,21 +88,21 @@ fn refused(number: Option<u32>, error: Error<'_>) -> (Option<u32>, i32) {
 }
 
 /// # Safety
-/// As for [`rz_module_start`].
-unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
+/// As for [`rz_init`].
+unsafe fn start(parameters: &Parameters) -> Result<(), (Option<u32>, i32)> {
     let module = |error| refused(None, error);
     // SAFETY: may be called anywhere.
     let features = unsafe { sys::rzk_features() };
     FEATURES.store(features, Relaxed);
-    if given.num_devices == 0 || given.num_devices > MOST_DEVICES {
+    if parameters.num_devices == 0 || parameters.num_devices > MOST_DEVICES {
         return Err(module(Error::NumDevices {
-            given: given.num_devices,
+            value: parameters.num_devices,
         }));
     }
-    let synchronous = given.synchronous != 0 && features & sys::HAS_SYNCHRONOUS != 0;
+    let synchronous = parameters.synchronous != 0 && features & sys::HAS_SYNCHRONOUS != 0;
     SYNCHRONOUS.store(synchronous, Relaxed);
-    DEBUG.store(given.debug != 0, Relaxed);
-    codecs::use_vector(given.simd != 0 && features & sys::HAS_AVX2 != 0);
+    DEBUG.store(parameters.debug != 0, Relaxed);
+    codecs::use_vector(parameters.simd != 0 && features & sys::HAS_AVX2 != 0);
     if features & sys::HAS_CRC32 != 0 {
         // SAFETY: the processor has SSE 4.2.
         unsafe { Cpu::BASELINE.with_sse42() }.announce();
@@ -111,13 +111,13 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
         zstd::start().map_err(|error| module(no_memory("zstd", 256 << 10)(error)))?;
     }
     // SAFETY: by this function's contract.
-    if let Some(codec) = unsafe { text(given.codec) } {
+    if let Some(codec) = unsafe { text(parameters.codec) } {
         let spec = core::str::from_utf8(codec.to_bytes()).unwrap_or_default();
         let spec = CodecSpec::parse_in::<KernelCodecs>(spec.trim())
             .map_err(|error| module(Error::UnknownCodec(error)))?;
         codecs::set_default(spec);
     }
-    let count = given.num_devices as usize;
+    let count = parameters.num_devices as usize;
     let devices = try_collect(count, |number| Device::new(number as u32))
         .and_then(boxed)
         .map_err(|error| module(no_memory("the devices", PAGE)(error)))?;
@@ -133,7 +133,7 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
     // All that parameters can make fail comes before the first disk is shown: a disk may be opened
     // at once, by udev for one, and the kernel frees a module that fails to start whoever has it open.
     // SAFETY: by this function's contract.
-    unsafe { initialise_first(&devices[0], given) }.map_err(|code| (Some(0), code))?;
+    unsafe { initialise_first(&devices[0], parameters) }.map_err(|code| (Some(0), code))?;
     let shown = show(devices)?;
     print(
         Level::Info,
@@ -153,7 +153,7 @@ unsafe fn start(given: &Parameters) -> Result<(), (Option<u32>, i32)> {
                 "none"
             },
             if has_free_notify() {
-                "told by the kernel"
+                "notified by the kernel"
             } else {
                 "by discard only: use swapon --discard"
             },
@@ -174,29 +174,29 @@ fn show(devices: &[Device]) -> Result<usize, (Option<u32>, i32)> {
     Ok(devices.len())
 }
 
-/// Initialises device 0 if a parameter of it was given.
+/// Initialises device 0 if a parameter of it was set.
 ///
 /// # Safety
-/// As for [`rz_module_start`].
-unsafe fn initialise_first(device: &Device, given: &Parameters) -> Result<(), i32> {
+/// As for [`rz_init`].
+unsafe fn initialise_first(device: &Device, parameters: &Parameters) -> Result<(), i32> {
     let refused = |error: Error<'_>| refused(Some(device.number()), error).1;
-    let has = |bit| given.given & bit != 0;
-    if !(has(sys::GIVEN_BACKING) || has(sys::GIVEN_MEMLIMIT) || has(sys::GIVEN_DISKSIZE)) {
+    let has = |bit| parameters.set & bit != 0;
+    if !(has(sys::SET_BACKING) || has(sys::SET_MEMLIMIT) || has(sys::SET_DISKSIZE)) {
         return Ok(());
     }
     let mut control = device.control();
     // SAFETY: by this function's contract.
-    if let Some(path) = unsafe { text(given.backing_swap) } {
+    if let Some(path) = unsafe { text(parameters.backing_swap) } {
         ioctl::set_backing_swap(&mut control, path.to_bytes()).map_err(refused)?;
     }
-    if has(sys::GIVEN_MEMLIMIT) {
+    if has(sys::SET_MEMLIMIT) {
         let bytes =
-            params::size_kb("memlimit", given.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
+            params::size_kb("memlimit", parameters.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
         control.memlimit = Some(bytes);
     }
-    if has(sys::GIVEN_DISKSIZE) {
+    if has(sys::SET_DISKSIZE) {
         let bytes =
-            params::size_kb("disksize", given.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
+            params::size_kb("disksize", parameters.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
         control.disksize = Some(bytes);
     }
     control.initialise().map_err(refused)
@@ -218,7 +218,7 @@ mod tests {
     use crate::sys::mock::{self, LOG, MADE, MOST_SHOWN, SHOWN};
 
     fn load(num_devices: u64, disksize_kb: Option<u64>) -> i32 {
-        let given = Parameters {
+        let parameters = Parameters {
             num_devices,
             disksize_kb: disksize_kb.unwrap_or(0),
             memlimit_kb: 0,
@@ -227,10 +227,10 @@ mod tests {
             synchronous: 1,
             simd: 1,
             debug: 0,
-            given: disksize_kb.map_or(0, |_| sys::GIVEN_DISKSIZE),
+            set: disksize_kb.map_or(0, |_| sys::SET_DISKSIZE),
         };
         // SAFETY: the strings are null.
-        unsafe { rz_module_start(&given) }
+        unsafe { rz_init(&parameters) }
     }
 
     fn logged(what: &str) -> bool {
@@ -250,7 +250,7 @@ mod tests {
         assert!(logged("the module is not loaded"));
         assert_eq!(load(4, Some(1024)), 0);
         assert_eq!(SHOWN.load(SeqCst), 4);
-        rz_module_stop();
+        rz_exit();
         assert_eq!(MADE.load(SeqCst), before);
     }
 
@@ -266,7 +266,7 @@ mod tests {
         assert!(logged("ramzswap2: cannot make its disk (error 12)"));
         assert!(logged("ramzswap: 2 devices"));
         assert!(MADE.load(SeqCst) > before);
-        rz_module_stop();
+        rz_exit();
         assert_eq!(MADE.load(SeqCst), before);
     }
 }

@@ -39,6 +39,6 @@ pub(crate) fn print(level: Level, number: Option<u32>, what: Arguments<'_>) {
         None => write!(line, "ramzswap: {what}"),
     };
     let bytes = line.bytes();
-    // SAFETY: the text is as long as is said.
+    // SAFETY: the text has this length.
     unsafe { sys::rzk_print(level as u32, bytes.as_ptr(), bytes.len()) }
 }

@@ -13,7 +13,7 @@ use crate::deferred;
 use crate::device::Device;
 use crate::limits::PAGE;
 use crate::live::Live;
-use crate::sys::{self, Bio, Cursor};
+use crate::sys::{self, Bio, BioIter};
 use crate::transfer::{Stop, Transfer};
 
 /// Kinds of requests, as the kernel's side numbers them.
@@ -43,7 +43,7 @@ fn pages_of(live: &Live, sector: u64, bytes: u64) -> Option<(u64, u64)> {
 /// # Safety
 /// `device` is the disk's, and `bio` a request of that disk that was not ended.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_submit(
+unsafe extern "C" fn rz_submit_bio(
     device: *const Device,
     bio: *mut Bio,
     kind: u32,
@@ -59,15 +59,15 @@ unsafe extern "C" fn rz_submit(
     else {
         device.count_invalid_io();
         // SAFETY: it was not ended.
-        return unsafe { sys::rzk_bio_refuse(bio, -sys::EIO) };
+        return unsafe { sys::rzk_bio_fail(bio, -sys::EIO) };
     };
     match kind {
         READ | WRITE => {
-            let mut cursor = Cursor::default();
+            let mut cursor = BioIter::default();
             // SAFETY: as above.
             let started = unsafe {
-                sys::rzk_bio_cursor(bio, &mut cursor);
-                sys::rzk_bio_account(bio)
+                sys::rzk_bio_iter_init(bio, &mut cursor);
+                sys::rzk_bio_start_io_acct(bio)
             };
             let transfer = Transfer::new(bio, cursor, first, count, kind == WRITE);
             serve(device, live, transfer, started);
@@ -75,10 +75,10 @@ unsafe extern "C" fn rz_submit(
         DISCARD => {
             discard(live, first, count);
             // SAFETY: as above.
-            unsafe { sys::rzk_bio_refuse(bio, 0) };
+            unsafe { sys::rzk_bio_fail(bio, 0) };
         }
         // SAFETY: as above.
-        _ => unsafe { sys::rzk_bio_refuse(bio, -sys::EOPNOTSUPP) },
+        _ => unsafe { sys::rzk_bio_fail(bio, -sys::EOPNOTSUPP) },
     }
 }
 
@@ -89,7 +89,7 @@ fn serve(device: &Device, live: &Live, mut transfer: Transfer, started: u64) {
         match transfer.section(live, &mut ()) {
             Stop::Pause => {
                 // SAFETY: nothing is held.
-                unsafe { sys::rzk_breathe() };
+                unsafe { sys::rzk_cond_resched() };
             }
             Stop::NoRoom => {
                 if !transfer.make_room(live) {
@@ -111,7 +111,7 @@ fn serve(device: &Device, live: &Live, mut transfer: Transfer, started: u64) {
         }
     }
     // SAFETY: it was not ended.
-    unsafe { sys::rzk_bio_end(transfer.bio, error, started) };
+    unsafe { sys::rzk_bio_end_io(transfer.bio, error, started) };
 }
 
 fn discard(live: &Live, mut first: u64, mut count: u64) {
@@ -121,7 +121,7 @@ fn discard(live: &Live, mut first: u64, mut count: u64) {
         first += some;
         count -= some;
         // SAFETY: nothing is held.
-        unsafe { sys::rzk_breathe() };
+        unsafe { sys::rzk_cond_resched() };
     }
 }
 
@@ -131,7 +131,7 @@ fn discard(live: &Live, mut first: u64, mut count: u64) {
 /// # Safety
 /// `device` is the disk's, and `page` a whole page that nobody else uses.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_page_io(
+unsafe extern "C" fn rz_rw_page(
     device: *const Device,
     sector: u64,
     page: *mut Page,
@@ -192,15 +192,15 @@ unsafe extern "C" fn rz_page_io(
 /// # Safety
 /// `device` is that of a disk that is swapped on.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rz_slot_freed(device: *const Device, index: u64) {
+unsafe extern "C" fn rz_slot_free_notify(device: *const Device, index: u64) {
     // SAFETY: a device lives longer than its disk.
     let device = unsafe { &*device };
     // SAFETY: a disk that is swapped on is not reset.
     if let Some(live) = unsafe { device.live() } {
-        // SAFETY: followed by `rzk_cpu_leave`.
-        let cpu = unsafe { sys::rzk_cpu_enter() } as usize;
+        // SAFETY: followed by `rzk_put_cpu`.
+        let cpu = unsafe { sys::rzk_get_cpu() } as usize;
         live.store().free(cpu, index);
-        // SAFETY: follows `rzk_cpu_enter`.
-        unsafe { sys::rzk_cpu_leave() };
+        // SAFETY: follows `rzk_get_cpu`.
+        unsafe { sys::rzk_put_cpu() };
     }
 }

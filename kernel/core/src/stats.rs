@@ -93,7 +93,7 @@ pub(crate) fn all(control: &mut Control<'_>, out: &mut impl Write) -> fmt::Resul
     line("retried_writes", retried)?;
     line("recompress_cpu_ns", cpu_ns)?;
     // SAFETY: may be called anywhere.
-    line("mapped_frames", unsafe { sys::rzk_frames_mapped() })?;
+    line("mapped_frames", unsafe { sys::rzk_frames_vmapped() })?;
     for (id, held) in stats.by_codec() {
         let name = id.name();
         writeln!(out, "codec_{name}_pages {}", held.pages)?;

@@ -28,15 +28,15 @@ unsafe extern "C" {
         from: *const u8,
         length: usize,
     ) -> isize;
-    fn rz_submit(
+    fn rz_submit_bio(
         device: *const Device,
         bio: *mut crate::sys::Bio,
         kind: u32,
         sector: u64,
         bytes: u64,
     );
-    fn rz_slot_freed(device: *const Device, index: u64);
-    fn rz_page_io(device: *const Device, sector: u64, page: *mut Page, write: bool) -> i32;
+    fn rz_slot_free_notify(device: *const Device, index: u64);
+    fn rz_rw_page(device: *const Device, sector: u64, page: *mut Page, write: bool) -> i32;
 }
 
 const SET_DISKSIZE_KB: u32 = 0x4008_7a00;
@@ -113,7 +113,7 @@ impl Bed {
         let bytes = (pages.len() * PAGE_SIZE) as u64;
         let mut bio = MockBio::new(pages);
         // SAFETY: the device lives, and so does the request, until it has ended.
-        unsafe { rz_submit(&*self.0, bio.as_bio(), kind, first * 8, bytes) };
+        unsafe { rz_submit_bio(&*self.0, bio.as_bio(), kind, first * 8, bytes) };
         (bio.wait(), bio)
     }
 
@@ -338,7 +338,7 @@ fn pages_come_back_and_requests_that_are_not_whole_pages_are_counted() {
     assert!(bed.read(900, 100).unwrap() == pages);
     assert_eq!(bed.submit(DISCARD, 910, vec![None; 10]).0, 0);
     // SAFETY: the device lives.
-    unsafe { rz_slot_freed(&*bed.0, 921) };
+    unsafe { rz_slot_free_notify(&*bed.0, 921) };
     let left = bed.read(900, 100).unwrap();
     for (i, page) in left.iter().enumerate() {
         let freed = (10..20).contains(&i) || i == 21;
@@ -397,7 +397,7 @@ fn a_corrupt_page_that_comes_again_as_a_request_is_counted_once() {
     assert_eq!(bed.store(DISKSIZE, "1M"), 0);
     let mut page = text(5);
     // SAFETY: the device lives, and the page is nobody else's.
-    let mut page_io = |write| unsafe { rz_page_io(&*bed.0, 5 * 8, &mut page, write) };
+    let mut page_io = |write| unsafe { rz_rw_page(&*bed.0, 5 * 8, &mut page, write) };
     assert_eq!(page_io(true), 0);
     assert_eq!(page_io(false), 0);
     assert_eq!(bed.store(DEBUG_FLIP, "5"), 0);

@@ -42,7 +42,7 @@ impl Thread {
     /// May sleep.
     pub(crate) fn new() -> Result<Self, NoMemory> {
         // SAFETY: set-up.
-        NonNull::new(unsafe { sys::rzk_thread_new() })
+        NonNull::new(unsafe { sys::rzk_thread_alloc() })
             .map(Thread)
             .ok_or(NoMemory)
     }
@@ -96,13 +96,13 @@ impl Thread {
     /// The calling thread: whether it is to end.
     pub(crate) fn is_stopped(&self) -> bool {
         // SAFETY: called by the thread itself.
-        unsafe { sys::rzk_thread_stopped(self.0.as_ptr()) }
+        unsafe { sys::rzk_thread_should_stop(self.0.as_ptr()) }
     }
 
     /// The calling thread: whether it was woken since this was last asked.
     pub(crate) fn take_wake(&self) -> bool {
         // SAFETY: as above.
-        unsafe { sys::rzk_thread_take_wake(self.0.as_ptr()) }
+        unsafe { sys::rzk_thread_clear_woken(self.0.as_ptr()) }
     }
 
     /// The calling thread: sleeps until it is woken or stopped, or for `limit_ms` milliseconds
@@ -115,7 +115,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // SAFETY: made by `rzk_thread_new`, stopped or never started, freed once.
+        // SAFETY: made by `rzk_thread_alloc`, stopped or never started, freed once.
         unsafe { sys::rzk_thread_free(self.0.as_ptr()) }
     }
 }

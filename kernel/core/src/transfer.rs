@@ -12,7 +12,7 @@ use compcache_engine::{Page, Worker};
 use crate::codecs::KernelCodecs;
 use crate::live::Live;
 use crate::print::{Level, print};
-use crate::sys::{self, Bio, Cursor};
+use crate::sys::{self, Bio, BioIter};
 
 /// Pages that are read or written with preemption off, at most: some 50 µs.
 const SECTION: usize = 8;
@@ -25,7 +25,7 @@ const TRIES: u32 = 16;
 pub(crate) struct Transfer {
     pub(crate) bio: *mut Bio,
     /// Where the next page lies in it.
-    pub(crate) cursor: Cursor,
+    pub(crate) cursor: BioIter,
     /// The next page's index.
     pub(crate) index: u64,
     /// Pages that are left.
@@ -38,7 +38,7 @@ pub(crate) struct Transfer {
 #[derive(Debug)]
 pub(crate) struct Away {
     /// Where it lies in the request.
-    pub(crate) at: Cursor,
+    pub(crate) at: BioIter,
     /// What the store wants back once they have.
     pub(crate) token: Token,
 }
@@ -100,7 +100,7 @@ enum Outcome {
 }
 
 impl Transfer {
-    pub(crate) fn new(bio: *mut Bio, cursor: Cursor, first: u64, pages: u64, write: bool) -> Self {
+    pub(crate) fn new(bio: *mut Bio, cursor: BioIter, first: u64, pages: u64, write: bool) -> Self {
         Transfer {
             bio,
             cursor,
@@ -126,7 +126,7 @@ impl Transfer {
                 }
                 let at = self.cursor;
                 // SAFETY: there are `left` pages from the cursor on.
-                let mapped = unsafe { sys::rzk_bio_map(self.bio, &at) };
+                let mapped = unsafe { sys::rzk_bio_kmap(self.bio, &at) };
                 let Some(page) = NonNull::new(mapped.cast::<Page>()) else {
                     return Stop::Unaligned;
                 };
@@ -135,7 +135,7 @@ impl Transfer {
                 // SAFETY: mapped above.
                 unsafe {
                     let page = page.as_ptr().cast::<c_void>();
-                    sys::rzk_bio_unmap(self.bio, &mut self.cursor, page, !self.write);
+                    sys::rzk_bio_kunmap(self.bio, &mut self.cursor, page, !self.write);
                 }
                 let token = match outcome {
                     Outcome::Done => None,
@@ -165,7 +165,7 @@ impl Transfer {
         while tried < SECTION && (tried as u64) < self.left {
             let here = self.cursor;
             // SAFETY: there are as many pages from the cursor on.
-            let mapped = unsafe { sys::rzk_bio_map(self.bio, &here) };
+            let mapped = unsafe { sys::rzk_bio_kmap(self.bio, &here) };
             let Some(page) = NonNull::new(mapped.cast::<Page>()) else {
                 break;
             };
@@ -177,7 +177,7 @@ impl Transfer {
             // SAFETY: mapped above.
             unsafe {
                 let page = page.as_ptr().cast::<c_void>();
-                sys::rzk_bio_unmap(self.bio, &mut self.cursor, page, false);
+                sys::rzk_bio_kunmap(self.bio, &mut self.cursor, page, false);
             }
             if !matches!(staged, Ok(Staged::Queued)) {
                 self.cursor = here;

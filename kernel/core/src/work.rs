@@ -27,7 +27,7 @@ fn keep(live: &Live) {
         thread.take_wake();
         while live.store().keep() && !thread.is_stopped() {
             // SAFETY: nothing is held.
-            unsafe { sys::rzk_breathe() }
+            unsafe { sys::rzk_cond_resched() }
         }
         if !thread.is_stopped() {
             thread.sleep(watch.keep(live));

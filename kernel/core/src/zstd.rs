@@ -47,7 +47,7 @@ impl Context {
     ) -> Result<Self, NoMemory> {
         // SAFETY: set-up, which may sleep.
         let memory = NonNull::new(unsafe { sys::rzk_alloc(bytes, 64) }).ok_or(NoMemory)?;
-        // SAFETY: the memory is as long as is said, and this context's alone.
+        // SAFETY: the memory has this length, and is this context's alone.
         match NonNull::new(unsafe { make(memory.as_ptr(), bytes) }) {
             Some(context) => Ok(Context { memory, context }),
             None => {
@@ -79,7 +79,7 @@ pub(crate) fn start() -> Result<(), NoMemory> {
     // SAFETY: may be called anywhere.
     let (cpus, for_restoring) = unsafe {
         (
-            sys::rzk_cpu_count() as usize,
+            sys::rzk_nr_cpu_ids() as usize,
             sys::rzk_zstd_decompressor_bytes(),
         )
     };
@@ -116,18 +116,18 @@ pub(crate) fn is_there() -> bool {
 fn with_contexts<T>(work: impl FnOnce(&Contexts) -> Option<T>) -> Option<T> {
     // SAFETY: what was stored is a box that lives until the last device is gone.
     let pairs = unsafe { PAIRS.load(Ordering::Acquire).as_ref()? };
-    // SAFETY: followed by `rzk_cpu_leave`.
-    let cpu = unsafe { sys::rzk_cpu_enter() } as usize;
+    // SAFETY: followed by `rzk_put_cpu`.
+    let cpu = unsafe { sys::rzk_get_cpu() } as usize;
     let done = work(&pairs[cpu % pairs.len()].lock());
-    // SAFETY: follows `rzk_cpu_enter`.
-    unsafe { sys::rzk_cpu_leave() };
+    // SAFETY: follows `rzk_get_cpu`.
+    unsafe { sys::rzk_put_cpu() };
     done
 }
 
 /// Compresses a page; `None` if it does not fit, or there is no zstd.
 pub(crate) fn compress(page: &Page, level: i8, out: &mut [u8]) -> Option<usize> {
     with_contexts(|contexts| {
-        // SAFETY: the context is locked, page and buffer are as long as is said.
+        // SAFETY: the context is locked, page and buffer have these lengths.
         let length = unsafe {
             sys::rzk_zstd_compress(
                 contexts.compressor.context.as_ptr(),

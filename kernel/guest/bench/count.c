@@ -57,7 +57,7 @@ static uint64_t parts[PARTS][COUNTS];
 static unsigned int part;
 static char out[4096] = "count.out";
 
-static void settle(void)
+static void account(void)
 {
 	unsigned int i;
 
@@ -70,7 +70,7 @@ static void settle(void)
 static void begin_part(unsigned int cpu, void *which)
 {
 	(void)cpu;
-	settle();
+	account();
 	part = (uintptr_t)which;
 }
 
@@ -130,7 +130,7 @@ static void finish(plugin_id id, void *unused)
 
 	(void)id;
 	(void)unused;
-	settle();
+	account();
 	if (!file) {
 		perror(out);
 		return;

@@ -20,7 +20,7 @@ struct request {
 
 static int control;
 
-static void ask(const char *name, unsigned long what, struct request *request)
+static void device_mapper(const char *name, unsigned long what, struct request *request)
 {
 	struct dm_ioctl *head = &request->head;
 
@@ -40,7 +40,7 @@ static void load(const char *name, char **words)
 	request.target.length = number(words[1], 1, UINT32_MAX);
 	snprintf(request.target.target_type, sizeof(request.target.target_type), "%s", words[2]);
 	snprintf(request.arguments, sizeof(request.arguments), "%s", words[3]);
-	ask(name, DM_TABLE_LOAD, &request);
+	device_mapper(name, DM_TABLE_LOAD, &request);
 }
 
 /* A request that has a name only. DM_DEV_SUSPEND without its flag resumes, with the table loaded. */
@@ -48,7 +48,7 @@ static void name_only(const char *name, unsigned long what)
 {
 	struct request request = { 0 };
 
-	ask(name, what, &request);
+	device_mapper(name, what, &request);
 	if (what == DM_DEV_CREATE)
 		printf("/dev/dm-%u\n", minor(request.head.dev));
 }

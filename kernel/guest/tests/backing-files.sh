@@ -27,8 +27,8 @@ file_of() {
 refused_for() {
 	_lines=$(dmesg | wc -l)
 	refused write_to /sys/block/${3:-$D}/backing_dev "${2:-$F}"
-	dmesg | tail -n +$((_lines + 1)) >/tmp/said
-	grep -q -e "$1" /tmp/said || fail "the log does not say '$1': $(cat /tmp/said)"
+	dmesg | tail -n +$((_lines + 1)) >/tmp/log
+	grep -q -e "$1" /tmp/log || fail "the log does not say '$1': $(cat /tmp/log)"
 	equal "$(cat /sys/block/${3:-$D}/backing_dev)" none "backing_dev after a refusal"
 }
 

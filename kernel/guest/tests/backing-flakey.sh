@@ -1,4 +1,4 @@
-# The backing swap's device comes and goes under swap: reads and writes fail, are counted and said,
+# The backing swap's device comes and goes under swap: reads and writes fail, are counted and logged,
 # nobody sees a wrong byte, and the device goes on when its disk does.
 # smp: 2
 # memory: 512
@@ -56,7 +56,7 @@ until_true 60 more_failed -1 $(($(io 2) + 500))
 run dm load backing 0 $SECTORS linear "/dev/ram0 0"
 hog_ends || fail "the program did not survive failing writes"
 equal "$(io 1)" 0 "failed reads while only writes failed"
-said "$D: writing pages .* of the backing swap failed"
+logged "$D: writing pages .* of the backing swap failed"
 
 echo "all fails: the program may be killed for a page that cannot be read"
 hog_begins
@@ -65,7 +65,7 @@ run dm load backing 0 $SECTORS error ""
 until_true 60 more_failed 0 -1
 run dm load backing 0 $SECTORS linear "/dev/ram0 0"
 hog_ends
-said "$D: reading pages .* of the backing swap failed"
+logged "$D: reading pages .* of the backing swap failed"
 
 echo "a second up, a second down"
 run dm load backing 0 $SECTORS flakey "/dev/ram0 0 1 1"

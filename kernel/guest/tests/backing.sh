@@ -95,7 +95,7 @@ run write_to $O/disksize 64M
 ours="a ramzswap device: give a partition of a disk"
 dmesg -c >/dev/null
 refused write_to $S/backing_dev /dev/ramzswap1
-said "$D: .*/dev/ramzswap1: .*$ours"
+logged "$D: .*/dev/ramzswap1: .*$ours"
 equal "$(cat $S/backing_dev)" none "backing_dev after another device"
 run mke2fs -F -b 4096 /dev/ramzswap1 >/dev/null
 mkdir -p /mnt/ours
@@ -104,7 +104,7 @@ run dd if=/dev/zero of=/mnt/ours/swap bs=1M count=16 2>/dev/null
 run mkswap /mnt/ours/swap >/dev/null
 sync
 refused write_to $S/backing_dev /mnt/ours/swap
-said "$D: .*/mnt/ours/swap: .*$ours"
+logged "$D: .*/mnt/ours/swap: .*$ours"
 equal "$(cat $S/backing_dev)" none "backing_dev after a file on another device"
 run umount /mnt/ours
 run write_to $O/reset 1

@@ -5,13 +5,6 @@
 # timeout: 600
 . /lib.sh
 
-says() {
-	words=$1
-	shift
-	refused "$@"
-	grep -q -e "$words" /tmp/refused || fail "'$words' is not in: $(cat /tmp/refused)"
-}
-
 run load brd rd_nr=2 rd_size=65536
 run load ramzswap num_devices=2
 run mkswap /dev/ram0 >/dev/null
@@ -24,22 +17,22 @@ run in_cgroup 16 hog -i 60 40
 [ "$(cut -d' ' -f3 $S/bd_stat)" -gt 100 ] || fail "nothing went to the backing swap: $(cat $S/bd_stat)"
 run compcache swap set --memlimit 8M ramzswap0
 equal "$(cat $S/mem_limit)" 8388608 "mem_limit after set"
-says "larger than the disk" compcache swap set --memlimit 65M ramzswap0
-says "memlimit of 4096 bytes is too small" compcache swap set --memlimit 4K ramzswap0
+refused_with "larger than the disk" compcache swap set --memlimit 65M ramzswap0
+refused_with "memlimit of 4096 bytes is too small" compcache swap set --memlimit 4K ramzswap0
 equal "$(cat $S/mem_limit)" 8388608 "mem_limit after refusals"
 run in_cgroup 16 hog -i 60 40
 run rzscontrol /dev/ramzswap0 --stats >/tmp/stats
 equal "$(head -n 3 /tmp/stats | tr '\n' '|')" \
 	"BackingSwap:	/dev/ram0|DiskSize:	   65536 kB|MemLimit:	    8192 kB|" "the first lines of --stats"
 grep -q '^BDevNumWrites:' /tmp/stats || fail "$(cat /tmp/stats)"
-says "in use" compcache swap on --backing-swap /dev/ram0
+refused_with "in use" compcache swap on --backing-swap /dev/ram0
 run compcache swap off >/dev/null
 equal "$(cat $S/backing_dev)" none "backing_dev after swap off"
 
 # The same by the calls of 2009, parameter by parameter.
-says "no SWAPSPACE2 signature" rzscontrol /dev/ramzswap1 -b /dev/ram1 --init
+refused_with "no SWAPSPACE2 signature" rzscontrol /dev/ramzswap1 -b /dev/ram1 --init
 run mkswap /dev/ram1 >/dev/null
-says "larger than the disk (65536 kB)" rzscontrol /dev/ramzswap1 -b /dev/ram1 -m 70000 --init
+refused_with "larger than the disk (65536 kB)" rzscontrol /dev/ramzswap1 -b /dev/ram1 -m 70000 --init
 run rzscontrol /dev/ramzswap1 --backing_swap=/dev/ram1
 run rzscontrol /dev/ramzswap1 --memlimit_kb=8192
 run rzscontrol /dev/ramzswap1 --init
@@ -77,9 +70,9 @@ else
 fi
 run rzscontrol /dev/ramzswap0 --backing_swap=$F --memlimit_kb=1024 --init
 for name in $F $F.link; do
-	says "in use by ramzswap0 of the kernel driver" \
+	refused_with "in use by ramzswap0 of the kernel driver" \
 		rzscontrol /dev/ramzswap1 --backing_swap=$name --memlimit_kb=2048 --init
-	says "in use by ramzswap0 of the kernel driver" compcache swap on --backing-swap $name
+	refused_with "in use by ramzswap0 of the kernel driver" compcache swap on --backing-swap $name
 	equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
 		"none 0" "what is left of refused parameters"
 	[ -z "$daemon" ] || says "in use by ramzswap0 of the kernel driver" \
@@ -98,7 +91,7 @@ equal "$(cat /sys/block/ramzswap1/backing_dev)" "$odd" "the path by compcache"
 run compcache swap off ramzswap1 >/dev/null
 cd /mnt/files
 refused write_to /sys/block/ramzswap1/backing_dev swap
-said "ramzswap1: the path of the backing swap does not begin with '/'"
+logged "ramzswap1: the path of the backing swap does not begin with '/'"
 run rzscontrol /dev/ramzswap1 --backing_swap=swap --memlimit_kb=2048 --init
 cd /
 run rzscontrol /dev/ramzswap1 --reset
@@ -108,8 +101,8 @@ run rzscontrol /dev/ramzswap1 --reset
 sleep 600 3<>$F &
 writer=$!
 until_true 20 test -e /proc/$writer/fd/3
-says "backing swap $F is in use by" rzscontrol /dev/ramzswap1 --backing_swap=$F --memlimit_kb=2048 --init
-says "backing swap $F is in use by" compcache --driver kernel swap on ramzswap1 --backing-swap $F --memlimit 2M
+refused_with "backing swap $F is in use by" rzscontrol /dev/ramzswap1 --backing_swap=$F --memlimit_kb=2048 --init
+refused_with "backing swap $F is in use by" compcache --driver kernel swap on ramzswap1 --backing-swap $F --memlimit 2M
 equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
 	"none 0" "what is left of refused parameters"
 kill $writer
@@ -118,10 +111,10 @@ wait $writer
 if [ -n "$daemon" ]; then
 	run rzscontrol /dev/ramzswap2 --backing_swap=$F --memlimit_kb=1024 --init
 	for name in $F $F.link; do
-		says "in use" rzscontrol /dev/ramzswap1 --backing_swap=$name --memlimit_kb=2048 --init
+		refused_with "in use" rzscontrol /dev/ramzswap1 --backing_swap=$name --memlimit_kb=2048 --init
 		equal "$(errno_of /sys/block/ramzswap1/backing_dev $name)" EBUSY "the error of a file that a daemon has"
 	done
-	said "ramzswap1: backing swap $F.link: it is in use"
+	logged "ramzswap1: backing swap $F.link: it is in use"
 	equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
 		"none 0" "what is left of refused parameters"
 	run rzscontrol /dev/ramzswap2 --reset

@@ -5,13 +5,6 @@
 # timeout: 300
 . /lib.sh
 
-says() {
-	words=$1
-	shift
-	refused "$@"
-	grep -q -e "$words" /tmp/refused || fail "'$words' is not in: $(cat /tmp/refused)"
-}
-
 # daemon: starts one, and waits for it.
 daemon() {
 	compcached --num-devices 2 >/tmp/daemon.log 2>&1 &
@@ -55,15 +48,15 @@ cat >>/etc/compcache.toml <<END
 [[device]]
 number = 5
 END
-says "it has no ramzswap5: load it with a larger num_devices" compcached --num-devices 8
+refused_with "it has no ramzswap5: load it with a larger num_devices" compcached --num-devices 8
 equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate after a start that failed"
 grep -q ramzswap /proc/swaps && fail "$(cat /proc/swaps)"
 
 echo 'driver = "zram"' >/etc/compcache.toml
-says 'there is no driver "zram": give auto, kernel or user' compcache swap on
-says 'there is no driver "zram"' compcached
+refused_with 'there is no driver "zram": give auto, kernel or user' compcache swap on
+refused_with 'there is no driver "zram"' compcached
 echo 'driver = "user"' >/etc/compcache.toml
-says "driver: user (user)" compcache status
+refused_with "driver: user (user)" compcache status
 # The command line and the environment win.
 run compcache --driver kernel swap on --size 32M >/dev/null
 run compcache --driver kernel swap off >/dev/null

@@ -18,7 +18,7 @@ run compcache swap on --size 32M >/tmp/out
 grep -q '^/dev/ramzswap1: ' /tmp/out || fail "$(cat /tmp/out)"
 equal "$(cat /sys/block/ramzswap1/initstate)" 1 "initstate of the driver's second device"
 
-# No more of the driver's: one in userspace, and it is said why.
+# No more of the driver's: one in userspace, and the reason is printed.
 run compcache swap on --size 32M >/tmp/out 2>/tmp/err
 grep -q "a device in userspace is used: all devices of the kernel driver are in use" /tmp/err ||
 	fail "$(cat /tmp/err)"

@@ -6,13 +6,6 @@
 # timeout: 900
 . /lib.sh
 
-says() {
-	words=$1
-	shift
-	refused "$@"
-	grep -q -e "$words" /tmp/refused || fail "'$words' is not in: $(cat /tmp/refused)"
-}
-
 # gone: is no device in use?
 gone() {
 	! grep -q ramzswap /proc/swaps && [ "$(cat $S/initstate)" = 0 ]
@@ -42,7 +35,7 @@ until_true 30 used_as_swap
 compcache run --quiet --memory 16M -- hog -u /tmp/enough 24 2>/tmp/shared &
 second=$!
 until_true 30 grep -q "is shared with programs" /tmp/shared
-says "leased by 2 program(s)" compcache swap off ramzswap0
+refused_with "leased by 2 program(s)" compcache swap off ramzswap0
 compcache swap off >/tmp/out 2>&1
 grep -q "leased by 2" /tmp/out || fail "$(cat /tmp/out)"
 run used_as_swap

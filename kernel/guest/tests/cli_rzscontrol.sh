@@ -5,15 +5,8 @@
 # timeout: 300
 . /lib.sh
 
-says() {
-	words=$1
-	shift
-	refused "$@"
-	grep -q -e "$words" /tmp/refused || fail "'$words' is not in: $(cat /tmp/refused)"
-}
-
 run load ramzswap num_devices=2
-says "ramzswap0 is not initialised, so it has no statistics" rzscontrol /dev/ramzswap0 --stats
+refused_with "ramzswap0 is not initialised, so it has no statistics" rzscontrol /dev/ramzswap0 --stats
 run rzscontrol /dev/ramzswap0 --disksize_kb=65536 --init --verbose 2>/tmp/err
 equal "$(cat /tmp/err)" "rzscontrol: /dev/ramzswap0: initialised" "what --verbose says"
 # It comes with its swap header.
@@ -27,21 +20,21 @@ grep -q "^DiskSize:	   65536 kB$" /tmp/stats || fail "$(cat /tmp/stats)"
 run rzscontrol ramzswap0 --stats --verbose >/tmp/stats
 grep -q '^RecompressAfter:	      30 s$' /tmp/stats || fail "$(cat /tmp/stats)"
 
-says "ramzswap0 is busy: it is swapped on" rzscontrol /dev/ramzswap0 --reset
-says "already initialised: reset it first to initialise it anew" rzscontrol /dev/ramzswap0 --init
-says "reset it first to change its parameters" rzscontrol /dev/ramzswap0 --disksize_kb=4096
-says "disksize of 4096 bytes is too small: give at least 40 kB" rzscontrol /dev/ramzswap1 --disksize_kb=4 --init
-says "zero" rzscontrol /dev/ramzswap1 --disksize_kb=0
-says "17179869184" rzscontrol /dev/ramzswap1 --disksize_kb=17179869185
-says "memlimit of 64512 bytes is too small" rzscontrol /dev/ramzswap1 --memlimit_kb=63
-says "backing swap /dev/none" rzscontrol /dev/ramzswap1 --backing_swap=/dev/none
-says "run as root" unprivileged rzscontrol /dev/ramzswap1 --init
+refused_with "ramzswap0 is busy: it is swapped on" rzscontrol /dev/ramzswap0 --reset
+refused_with "already initialised: reset it first to initialise it anew" rzscontrol /dev/ramzswap0 --init
+refused_with "reset it first to change its parameters" rzscontrol /dev/ramzswap0 --disksize_kb=4096
+refused_with "disksize of 4096 bytes is too small: give at least 40 kB" rzscontrol /dev/ramzswap1 --disksize_kb=4 --init
+refused_with "zero" rzscontrol /dev/ramzswap1 --disksize_kb=0
+refused_with "17179869184" rzscontrol /dev/ramzswap1 --disksize_kb=17179869185
+refused_with "memlimit of 64512 bytes is too small" rzscontrol /dev/ramzswap1 --memlimit_kb=63
+refused_with "backing swap /dev/none" rzscontrol /dev/ramzswap1 --backing_swap=/dev/none
+refused_with "run as root" unprivileged rzscontrol /dev/ramzswap1 --init
 equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate after refusals"
-says "no daemon is running" rzscontrol /dev/ramzswap2 --init
+refused_with "no daemon is running" rzscontrol /dev/ramzswap2 --init
 
 # What is refused forgets nothing that was set before.
 run rzscontrol /dev/ramzswap1 --disksize_kb=8192
-says "backing swap" rzscontrol /dev/ramzswap1 --backing_swap=/dev/null --init
+refused_with "backing swap" rzscontrol /dev/ramzswap1 --backing_swap=/dev/null --init
 run rzscontrol /dev/ramzswap1 --init
 equal "$(cat /sys/block/ramzswap1/disksize)" 8388608 "the size that was set before"
 run rzscontrol /dev/ramzswap1 --reset
@@ -66,9 +59,9 @@ if load loop && [ -e /dev/fuse ]; then
 	[ -L /dev/ramzswap2 ] || fail "the daemon's device is no link"
 	run rzscontrol /dev/ramzswap2 --stats >/tmp/stats
 	grep -q "^DiskSize:	   16384 kB$" /tmp/stats || fail "$(cat /tmp/stats)"
-	says "ramzswap4; this daemon has 2 (ramzswap2 to ramzswap3)" rzscontrol /dev/ramzswap4 --init
+	refused_with "ramzswap4; this daemon has 2 (ramzswap2 to ramzswap3)" rzscontrol /dev/ramzswap4 --init
 	run rzscontrol /dev/ramzswap0 --stats >/dev/null
-	says "ramzswap1; this daemon has" compcache --driver user swap on ramzswap1
+	refused_with "ramzswap1; this daemon has" compcache --driver user swap on ramzswap1
 	run compcache status >/tmp/status
 	grep -q '^/dev/ramzswap0  */dev/ramzswap0' /tmp/status || fail "$(cat /tmp/status)"
 	grep -q '^/dev/ramzswap2  */dev/loop' /tmp/status || fail "$(cat /tmp/status)"

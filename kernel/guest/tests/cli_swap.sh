@@ -5,32 +5,24 @@
 # timeout: 600
 . /lib.sh
 
-# says WORDS COMMAND...: refused with status 1 or 2, and the message has the words.
-says() {
-	words=$1
-	shift
-	refused "$@"
-	grep -q -e "$words" /tmp/refused || fail "'$words' is not in: $(cat /tmp/refused)"
-}
-
 no_daemon() {
 	pidof compcached compcache >/dev/null && fail "a daemon runs"
 	[ -e /run/compcache/control.sock ] && fail "a daemon's socket is there"
 	return 0
 }
 
-# Neither loaded nor installed: said so, and by name of the kernel.
+# Neither loaded nor installed: the error names the kernel.
 release=$(uname -r)
 missing="kernel driver: not loaded: module ramzswap not found for $release"
-says "driver: user (auto); $missing" compcache status
-says "$missing" compcache --driver kernel swap on
-says "$missing" compcache --driver kernel swap off
+refused_with "driver: user (auto); $missing" compcache status
+refused_with "$missing" compcache --driver kernel swap on
+refused_with "$missing" compcache --driver kernel swap off
 
 # Installed, it is loaded by whoever wants a device, and not by who looks.
 mkdir -p /lib/modules/$release/extra
 cp /mod/*.ko /lib/modules/$release/extra/
 run depmod
-says "not loaded, but installed" compcache status
+refused_with "not loaded, but installed" compcache status
 [ -e /sys/module/ramzswap ] && fail "loaded by a look"
 run compcache swap on --size 96M --codec lz4 >/tmp/out
 equal "$(cat /tmp/out)" "/dev/ramzswap0: swapped on with priority 1" "what swap on says"
@@ -80,43 +72,43 @@ settings() {
 	cat /proc/swaps
 }
 settings >/tmp/before
-says "already swapped on" compcache swap on ramzswap1
-says "memlimit of 61440 bytes is too small" compcache swap set --memlimit 60K ramzswap1
-says "zero" compcache swap on --size 0
-says "1 bytes is too small\|4096" compcache swap on --size 1
-says "too large" compcache swap on --size 16385G
-says "unknown codec 'gzip'" compcache swap on --codec gzip
-says "zstd:-7 to zstd:9" compcache swap on --codec zstd:99
-says "not in the kernel driver, which has .*lz4" compcache swap on --codec wkdm
-says "not in the kernel driver" compcache swap set --codec wkdm ramzswap1
-says "not in the kernel driver" compcache swap set --recompress wkdm ramzswap1
-says "1 to 86400" compcache swap on --recompress-after 0
-says "1 to 86400" compcache swap set --recompress-after 86401 ramzswap1
-says "1 to 100" compcache swap set --recompress-cpu 101 ramzswap1
-says "32767" compcache swap on --priority 32768
-says "memlimit of 61440 bytes is too small" compcache swap on --memlimit 60K
-says "backing swap /dev/none" compcache swap on --backing-swap /dev/none
-says "neither a file nor a block device" compcache swap on --backing-swap /dev/null
-says "at most 127" compcache --driver kernel swap on --backing-swap "/$(printf '%0200d' 0)"
-says "no such device: ramzswap40" compcache --driver kernel swap on ramzswap40
-says "no such device: ramzswap17" compcache --driver kernel swap off ramzswap17
-says "is not swapped on" compcache swap off ramzswap2
-says "no such device or mount" compcache status sda
+refused_with "already swapped on" compcache swap on ramzswap1
+refused_with "memlimit of 61440 bytes is too small" compcache swap set --memlimit 60K ramzswap1
+refused_with "zero" compcache swap on --size 0
+refused_with "1 bytes is too small\|4096" compcache swap on --size 1
+refused_with "too large" compcache swap on --size 16385G
+refused_with "unknown codec 'gzip'" compcache swap on --codec gzip
+refused_with "zstd:-7 to zstd:9" compcache swap on --codec zstd:99
+refused_with "not in the kernel driver, which has .*lz4" compcache swap on --codec wkdm
+refused_with "not in the kernel driver" compcache swap set --codec wkdm ramzswap1
+refused_with "not in the kernel driver" compcache swap set --recompress wkdm ramzswap1
+refused_with "1 to 86400" compcache swap on --recompress-after 0
+refused_with "1 to 86400" compcache swap set --recompress-after 86401 ramzswap1
+refused_with "1 to 100" compcache swap set --recompress-cpu 101 ramzswap1
+refused_with "32767" compcache swap on --priority 32768
+refused_with "memlimit of 61440 bytes is too small" compcache swap on --memlimit 60K
+refused_with "backing swap /dev/none" compcache swap on --backing-swap /dev/none
+refused_with "neither a file nor a block device" compcache swap on --backing-swap /dev/null
+refused_with "at most 127" compcache --driver kernel swap on --backing-swap "/$(printf '%0200d' 0)"
+refused_with "no such device: ramzswap40" compcache --driver kernel swap on ramzswap40
+refused_with "no such device: ramzswap17" compcache --driver kernel swap off ramzswap17
+refused_with "is not swapped on" compcache swap off ramzswap2
+refused_with "no such device or mount" compcache status sda
 settings >/tmp/after
 cmp /tmp/before /tmp/after || fail "something was changed: $(diff /tmp/before /tmp/after)"
 
 # Not by whom the kernel does not allow it, though the files are open to them.
-says "set .* of ramzswap2.*only root" unprivileged compcache swap on --size 64M
+refused_with "set .* of ramzswap2.*only root" unprivileged compcache swap on --size 64M
 equal "$(cat /sys/block/ramzswap2/initstate)" 0 "initstate after a refusal"
 printf 'root:x:0:0::/root:/bin/sh\nuser:x:1234:1234::/:/bin/sh\n' >/etc/passwd
-says "needs root" su user -c '/bin/compcache --driver kernel swap on --size 64M'
+refused_with "needs root" su user -c '/bin/compcache --driver kernel swap on --size 64M'
 run su user -c '/bin/compcache status' >/tmp/status
 grep -q '^/dev/ramzswap1 ' /tmp/status || fail "status for others: $(cat /tmp/status)"
 
 # One that was set up by hand is used as it is, unless it holds something else.
 echo 32M >/sys/block/ramzswap6/disksize || fail "by hand"
 run blockio fill /dev/ramzswap6 8
-says "it holds something else than swap" compcache swap on ramzswap6
+refused_with "it holds something else than swap" compcache swap on ramzswap6
 run blockio check /dev/ramzswap6 8
 echo 32M >/sys/block/ramzswap7/disksize || fail "by hand"
 run compcache swap on ramzswap7 >/dev/null
@@ -126,7 +118,7 @@ equal "$(cat /sys/block/ramzswap7/initstate)" 0 "initstate after swap off"
 # Open elsewhere it stays, with a reason.
 run compcache swap on ramzswap7 --size 32M >/dev/null
 exec 3</dev/ramzswap7
-says "ramzswap7 is busy" compcache swap off ramzswap7
+refused_with "ramzswap7 is busy" compcache swap off ramzswap7
 exec 3<&-
 run compcache swap on ramzswap7 >/dev/null
 
@@ -148,6 +140,6 @@ echo 'options ramzswap num_devices=2' >/etc/modprobe.d/ramzswap.conf 2>/dev/null
 run compcache swap on --size 32M >/dev/null
 run compcache swap on --size 32M >/dev/null
 equal "$(ls -d /sys/block/ramzswap* | wc -l)" 2 "the administrator's number of devices"
-says "all devices of the kernel driver are in use (2)" compcache --driver kernel swap on --size 32M
+refused_with "all devices of the kernel driver are in use (2)" compcache --driver kernel swap on --size 32M
 run compcache swap off >/dev/null
 done_clean

@@ -23,7 +23,7 @@ for codec in $(codecs); do
 	done
 	[ $failures -gt 20 ] || fail "only $failures pages could be changed"
 	equal "$(io 1)" $failures failed_reads
-	said "$D: .*checksum"
+	logged "$D: .*checksum"
 	run blockio fill /dev/$D 16
 	run blockio check /dev/$D 16
 	reset_device

@@ -9,7 +9,7 @@ for n in 0 1 2 3; do
 done
 [ -e /dev/ramzswap4 ] && fail "a fifth device"
 
-# Nothing was said about its size: a quarter of RAM.
+# No size was set: a quarter of RAM.
 refused rzscontrol /dev/$D --stats
 run rzscontrol /dev/$D --init
 total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)

@@ -13,7 +13,7 @@ for size in 16T 1T 256G 64G 32G 24G 20G 16G; do
 	fi
 	grep -q -i -E 'memory|allocate' /tmp/why || fail "$size: $(cat /tmp/why)"
 	equal "$(cat $S/initstate)" 0 "initstate after $size"
-	said "$D: .*memory"
+	logged "$D: .*memory"
 done
 
 set_to disksize 32M

@@ -26,7 +26,7 @@ used_up() {
 	hog -u /tmp/over 16 &
 	small=$!
 	refused hog "$@"
-	said 'Out of memory: Killed process [0-9]* (hog)'
+	logged 'Out of memory: Killed process [0-9]* (hog)'
 	touch /tmp/over
 	wait $small || fail "$what: the smaller hog has ended by $?"
 	# Whose parent was killed may still run.

@@ -92,7 +92,7 @@ run blockio fill /dev/$D 4
 reset_device
 run rmmod ramzswap
 
-# Vector code can be switched off, and whether the kernel reads ahead can be said.
+# Vector code can be switched off, and the kernel's read-ahead can be chosen.
 for simd in 0 1; do
 	for synchronous in 0 1; do
 		run load ramzswap simd=$simd synchronous=$synchronous

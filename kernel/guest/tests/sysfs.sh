@@ -17,11 +17,11 @@ for bad in none lz5 wks: wks:faster zstd:-8 zstd:10 zstd:x "" "$(printf '%0300d'
 done
 # What is quoted makes no second line of the log, and nothing that a terminal obeys.
 write_refused EINVAL comp_algorithm "$(printf 'lz4\nx\033[2J')"
-said "$D: .*"'lz4\\nx\\e\[2J'
+logged "$D: .*"'lz4\\nx\\e\[2J'
 write_refused EINVAL mem_limit "$(printf '1\n\033[2J')"
-said "$D: .*"'1\\n\\e\[2J'
+logged "$D: .*"'1\\n\\e\[2J'
 write_refused ENOENT backing_dev "$(printf '/tmp/a\nb\033[2J')"
-said "$D: .*"'/tmp/a\\nb\\e\[2J'
+logged "$D: .*"'/tmp/a\\nb\\e\[2J'
 for bad in 0 2 x ""; do
 	write_refused EINVAL reset "$bad"
 done

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn ks_scratch_free(scratch: *mut c_void) {
 ///
 /// # Safety
 /// The vector registers are ours. `scratch` is from [`ks_scratch_new`] and nobody else's meanwhile;
-/// `page` and `out` are as long as is said.
+/// `page` and `out` have these lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ks_compress(
     scratch: *mut c_void,

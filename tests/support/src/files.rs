@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// A temporary directory that every user may look into.
 ///
 /// # Panics
-/// Where it can't be made.
+/// If it can't be made.
 #[must_use]
 pub fn open_directory() -> TempDir {
     tempfile::Builder::new()
@@ -24,7 +24,7 @@ pub fn open_directory() -> TempDir {
 /// that is to be swapped to.
 ///
 /// # Panics
-/// Where that fails.
+/// If that fails.
 pub fn filled_file(path: &Path, bytes: u64) {
     let mut file = File::create(path).expect("a new file");
     let mode = fs::Permissions::from_mode(0o600);

@@ -1,4 +1,4 @@
-//! What a test needs of the machine. A test asks before it begins, and returns where the answer is
+//! What a test needs of the machine. A test asks before it begins, and returns if the answer is
 //! no; what was missing has then been output:
 //!
 //! ```no_run

@@ -1,4 +1,4 @@
-//! What a guest said: how its script ended, and what the kernel complained about.
+//! A guest's console: how its script ended, and what the kernel complained about.
 
 use std::process::ExitCode;
 
@@ -37,14 +37,14 @@ const COMPLAINTS: [&str; 20] = [
 pub(crate) enum Verdict {
     /// The script ended with this status.
     Status(u8),
-    /// The script said that it cannot run on this kernel, by the status that automake gave that
+    /// The script cannot run on this kernel, by the status that automake gave that
     /// meaning.
     Skipped,
     /// It took too long.
     TimedOut,
     /// The guest went away without an end.
     Died,
-    /// The script ended well, but the kernel said this.
+    /// The script ended well, but the kernel logged this.
     Complaint(String),
 }
 
@@ -103,7 +103,7 @@ impl Outcome {
             Verdict::Skipped => "the script cannot run on this kernel".into(),
             Verdict::TimedOut => "timed out".into(),
             Verdict::Died => "the guest ended without a word".into(),
-            Verdict::Complaint(line) => format!("the kernel said: {line}"),
+            Verdict::Complaint(line) => format!("the kernel logged: {line}"),
         }
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn words_of_scripts_and_what_is_allowed_do_not() {
         for line in [
-            "WARNING: said by a script",
+            "WARNING: printed by a script",
             "[    2.3] dm-flakey: WARNING: as told",
         ] {
             assert_eq!(

@@ -46,9 +46,9 @@ pub(crate) enum Counting {
     Plugin(String),
 }
 
-/// What a guest said, and whether it was ended for taking too long.
+/// A guest's console, and whether it was ended for taking too long.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct Transcript {
     pub(crate) console: String,
     pub(crate) timed_out: bool,
 }
@@ -68,7 +68,7 @@ impl Qemu {
     }
 
     /// Boots a kernel with a root file system and waits for the guest's end. The console is also
-    /// written to `log` while it is said; with `echo` to standard output.
+    /// written to `log` as it comes; with `echo` to standard output.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Qemu {
         initramfs: &Path,
         log: &Path,
         echo: bool,
-    ) -> Result<Said> {
+    ) -> Result<Transcript> {
         let mut command = self.command(machine, kernel, initramfs);
         let errors = log.with_extension("qemu");
         let mut guest = command
@@ -137,7 +137,7 @@ impl Qemu {
             bail!("QEMU failed: {}", errors_said.trim());
         }
         let _ = fs::remove_file(&errors);
-        Ok(Said {
+        Ok(Transcript {
             console,
             timed_out: timed_out.into_inner(),
         })

@@ -62,7 +62,7 @@ pub(crate) struct OnlyObjects {
 #[derive(Args)]
 pub(crate) struct Kernels {
     /// A release (6.1.0-56-cloud-amd64), a series of Debian's (6.1, 6.12, 6.12-deb13, 7.3-amd64:
-    /// its newest package; cloud flavour if none is said), or `running`
+    /// its newest package; cloud flavour if none is named), or `running`
     #[arg(long = "kernel", value_name = "RELEASE")]
     kernels: Vec<String>,
 
@@ -90,7 +90,7 @@ impl Place {
     }
 }
 
-/// What CI boots, and what is built if nothing is said.
+/// What CI boots, and what is built by default.
 const DEFAULT: [&str; 2] = ["6.1", "7.3"];
 
 /// Each kernel that is supported.

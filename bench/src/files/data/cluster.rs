@@ -28,10 +28,6 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Finds them.
-    ///
-    /// # Errors
-    /// If they are not installed, or there is nobody to run them.
     pub(crate) fn find() -> Result<Postgres> {
         let below = fs::read_dir("/usr/lib/postgresql")
             .into_iter()
@@ -87,10 +83,6 @@ impl Postgres {
         command
     }
 
-    /// A directory of that user's, for sockets.
-    ///
-    /// # Errors
-    /// If it cannot be made.
     pub(crate) fn sockets(&self) -> Result<tempfile::TempDir> {
         let directory = tempfile::Builder::new()
             .prefix("compcache-bench-")
@@ -107,9 +99,6 @@ impl Postgres {
 }
 
 /// A cluster with a database for pgbench of about `bytes`.
-///
-/// # Errors
-/// If a program fails, or after Ctrl-C.
 pub(crate) fn get(store: &Store, postgres: &Postgres, bytes: u64) -> Result<DataSet> {
     let scale = (bytes / SCALE_BYTES).max(1);
     store.get(&format!("pgbench-{scale}"), |set| {

@@ -19,7 +19,6 @@ const BLOCK: usize = 128 << 10;
 /// Larger files are ignored: they are archives and libraries of debug information.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Words of the records.
 const WORDS: [&str; 16] = [
     "page", "swap", "memory", "chunk", "frame", "slot", "device", "codec", "pool", "kernel",
     "active", "inactive", "pending", "done", "failed", "unknown",
@@ -27,9 +26,6 @@ const WORDS: [&str; 16] = [
 
 /// A data set of files with `bytes` in all (whole files, rounded up). What is needed of it by
 /// several is on the disk once: the files are hard links to a common set.
-///
-/// # Errors
-/// If the disk is full, or after Ctrl-C.
 pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
     let files = bytes.div_ceil(FILE_BYTES);
     store.get(&format!("corpus-{}M", (files * FILE_BYTES) >> 20), |set| {

@@ -25,9 +25,6 @@ const SMALL: usize = 3;
 
 /// A program that uses those crates of Cargo's registry that are there, 3 at least; `small` ones
 /// only if that is asked for.
-///
-/// # Errors
-/// If there are fewer.
 pub(crate) fn get(store: &Store, small: bool) -> Result<DataSet> {
     let (name, crates) = if small {
         ("crates-small", &CRATES[..SMALL])

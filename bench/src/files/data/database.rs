@@ -15,7 +15,6 @@ use crate::{interrupt, sums};
 /// The program that makes and asks the database.
 pub(crate) const PROGRAM: &str = "sqlite3";
 
-/// The name of the database.
 pub(crate) const FILE: &str = "items.sqlite";
 
 /// Lists of queries beside the first and the one to warm up.
@@ -33,24 +32,11 @@ const RANGE: u64 = 200;
 const RANGE_EVERY: u64 = 20;
 
 const WORDS: [&str; 12] = [
-    "compressed",
-    "memory",
-    "kernel",
-    "holds",
-    "pages",
-    "which",
-    "device",
-    "of",
-    "the",
-    "and",
-    "swapped",
-    "lists",
+    "packed", "memory", "kernel", "holds", "pages", "which", "device", "of", "the", "and",
+    "swapped", "lists",
 ];
 
 /// A database of about `bytes`, and lists of `queries` each: by key, by name, and ranges.
-///
-/// # Errors
-/// If there is no sqlite3, or after Ctrl-C.
 pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
     store.get(&format!("sqlite-{}M-{queries}", bytes >> 20), |set| {
         let rows = bytes / ROW_BYTES;
@@ -74,9 +60,6 @@ pub(crate) fn get(store: &Store, bytes: u64, queries: u64) -> Result<DataSet> {
 }
 
 /// The command that asks a database a list of queries.
-///
-/// # Errors
-/// If the list cannot be opened.
 pub(crate) fn command(database: &Path, queries: &Path) -> Result<Command> {
     let mut command = Command::new(PROGRAM);
     command

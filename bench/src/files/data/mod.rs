@@ -18,30 +18,22 @@ use crate::directory;
 #[derive(Debug)]
 pub(crate) struct Store(PathBuf);
 
-/// A data set.
 #[derive(Clone, Debug)]
 pub(crate) struct DataSet(PathBuf);
 
 impl Store {
     /// Opens a store, which is created if missing.
-    ///
-    /// # Errors
-    /// If it cannot be made.
     pub(crate) fn open(directory: &Path) -> Result<Store> {
         fs::create_dir_all(directory)?;
         Ok(Store(fs::canonicalize(directory)?))
     }
 
-    /// Where it is.
     pub(crate) fn directory(&self) -> &Path {
         &self.0
     }
 
     /// The data set of this name. `make` makes it if it is not there yet: one that was not
     /// finished is made again.
-    ///
-    /// # Errors
-    /// Those of `make`.
     pub(crate) fn get(
         &self,
         name: &str,
@@ -74,9 +66,6 @@ impl DataSet {
 }
 
 /// The sources of the crates that Cargo has unpacked on this machine, each in a directory.
-///
-/// # Errors
-/// If there are none.
 pub(crate) fn registry() -> Result<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));

@@ -10,13 +10,9 @@ use fs_err as fs;
 use super::{DataSet, Store};
 use crate::{interrupt, process};
 
-/// Files of a directory.
 const OF_DIRECTORY: usize = 50;
 
 /// A git repository of so many files, all committed.
-///
-/// # Errors
-/// If there is no git, or after Ctrl-C.
 pub(crate) fn get(store: &Store, files: usize) -> Result<DataSet> {
     store.get(&format!("repository-{files}"), |set| {
         let top = set.source();

@@ -16,9 +16,6 @@ const MOST_BYTES: u64 = 512 << 10;
 pub(crate) const PATTERN: &str = "unsafe impl";
 
 /// A tree whose files take `bytes` in whole pages: copies of the crates of Cargo's registry.
-///
-/// # Errors
-/// If there are none, or after Ctrl-C.
 pub(crate) fn get(store: &Store, bytes: u64) -> Result<DataSet> {
     store.get(&format!("tree-{}M", bytes >> 20), |set| {
         let registry = registry()?;

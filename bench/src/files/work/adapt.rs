@@ -16,23 +16,15 @@ use crate::load::files::Request;
 /// Working sets one after the other, in memory limits.
 const PHASES: [f64; 4] = [0.5, 1.5, 2.0, 0.5];
 
-/// The largest of them.
 const LARGEST: f64 = 2.0;
 
-/// How often memory is looked at.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Uniform reads of parts of all files.
 #[derive(Debug)]
 struct Adapt {
-    /// In each phase.
     reads: u64,
 }
 
-/// The job.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let bytes = (config.limit as f64 * LARGEST) as u64;
     let data = corpus::get(config.store, bytes)?;

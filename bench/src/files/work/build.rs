@@ -31,10 +31,6 @@ struct Toolchain {
     library: PathBuf,
 }
 
-/// The job.
-///
-/// # Errors
-/// If there is no cargo, or no crates.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let data = crates::get(config.store, config.quick)?;
     let work = Build {
@@ -92,14 +88,8 @@ impl Work for Build {
             directory::remove(&target)?;
             let mut command = Command::new(&self.toolchain.cargo);
             command
-                .args([
-                    "build",
-                    "--offline",
-                    "--quiet",
-                    "-j",
-                    "1",
-                    "--manifest-path",
-                ])
+                .args(["build", "--offline", "--quiet", "-j1"])
+                .arg("--manifest-path")
                 .arg(setup.directory().join("Cargo.toml"))
                 .arg("--target-dir")
                 .arg(&target)

@@ -13,10 +13,6 @@ use crate::sums;
 #[derive(Debug)]
 struct Queries;
 
-/// The job.
-///
-/// # Errors
-/// If there is no sqlite3.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let bytes = if config.quick {
         config.limit / 4

@@ -16,10 +16,6 @@ struct Grep {
     again: usize,
 }
 
-/// The job.
-///
-/// # Errors
-/// If there is no program text.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let bytes = if config.quick {
         config.limit / 16

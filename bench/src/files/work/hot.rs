@@ -9,37 +9,20 @@ use crate::files::setup::Setup;
 use crate::load::Reply;
 use crate::load::files::Request;
 
-/// Reads of one kind.
 #[derive(Debug)]
 struct Hot(Request);
 
-/// A job for each kind of read.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let data = corpus::get(config.store, config.limit / 6)?;
+    let read = |reads, bytes| Request::Hot {
+        reads: config.scaled(reads),
+        bytes,
+    };
+    let touches = config.scaled(20_000_000);
     let kinds = [
-        (
-            "pread 4K",
-            Request::Hot {
-                reads: config.scaled(2_000_000),
-                bytes: 4 << 10,
-            },
-        ),
-        (
-            "pread 64K",
-            Request::Hot {
-                reads: config.scaled(200_000),
-                bytes: 64 << 10,
-            },
-        ),
-        (
-            "mmap",
-            Request::Mapped {
-                touches: config.scaled(20_000_000),
-            },
-        ),
+        ("pread 4K", read(2_000_000, 4 << 10)),
+        ("pread 64K", read(200_000, 64 << 10)),
+        ("mmap", Request::Mapped { touches }),
     ];
     Ok(kinds
         .into_iter()

@@ -22,7 +22,6 @@ pub(crate) enum Part {
 /// What the ratio to the bare directory should be at most.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Target {
-    /// Which time.
     pub(crate) part: Part,
     /// On a throttled disk.
     pub(crate) throttled: f64,
@@ -41,22 +40,18 @@ pub(super) const LARGER_THAN_MEMORY: Target = Target {
 /// Which of the places beside the bare directory and ours a workload has a use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peers {
-    /// None.
     None,
-    /// tmpfs.
     Tmpfs,
     /// tmpfs, and a file system on zram, filled beforehand.
     TmpfsAndZram,
 }
 
-/// One workload with its files.
 #[derive(Debug)]
 pub(crate) struct Job {
     /// Its name, with its size.
     pub(crate) name: String,
     /// What it should come to.
     pub(crate) target: Option<Target>,
-    /// The files.
     pub(crate) data: DataSet,
     /// Whether files are written, so that each run has a copy of its own.
     pub(crate) copied: bool,
@@ -66,9 +61,7 @@ pub(crate) struct Job {
     pub(crate) limit: Option<u64>,
     /// Whether it is worth it to throttle the disk.
     pub(crate) throttled: bool,
-    /// What else is compared.
     pub(crate) peers: Peers,
-    /// The work.
     pub(crate) work: Box<dyn Work>,
 }
 
@@ -94,25 +87,18 @@ impl Job {
     }
 }
 
-/// Does the work of a job.
 pub(crate) trait Work: fmt::Debug {
     /// Does it once in a setup that is cold, and checks that what was read is right.
-    ///
-    /// # Errors
-    /// If it is not, if a program fails, or after Ctrl-C.
     fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured>;
 }
 
-/// What came of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
     /// Seconds of the first pass, from a cold start.
     pub(crate) first_s: f64,
     /// Seconds of all that comes after it.
     pub(crate) steady_s: f64,
-    /// What else is worth knowing.
     pub(crate) values: Vec<(String, f64)>,
-    /// Memory over time.
     pub(crate) series: Vec<Sample>,
 }
 
@@ -123,7 +109,6 @@ impl Measured {
     }
 }
 
-/// Memory at some time.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
     /// Seconds since the start.
@@ -136,7 +121,6 @@ pub(crate) struct Sample {
     pub(crate) working_set: u64,
 }
 
-/// A pass over files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
     /// From a cold start.

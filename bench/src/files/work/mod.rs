@@ -47,9 +47,6 @@ pub(crate) enum Name {
 }
 
 /// Makes the jobs of a group, and their data sets.
-///
-/// # Errors
-/// If the machine lacks what they need.
 pub(crate) fn jobs(name: Name, config: &Config<'_>) -> Result<Vec<Job>> {
     match name {
         Name::Random => random::uniform(config),

@@ -37,10 +37,6 @@ struct Pgbench {
     transactions: u64,
 }
 
-/// The job.
-///
-/// # Errors
-/// If there is no PostgreSQL.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let postgres = Postgres::find()?;
     let bytes = if config.quick { 0 } else { config.limit * 2 };
@@ -119,7 +115,6 @@ fn wait_until_ready(server: &mut Running, cluster: &Path) -> Result<()> {
     }
 }
 
-/// Has it write its state and end.
 fn end(server: &mut Running) -> Result<()> {
     let pid = Pid::from_child(&server.0);
     // "Fast shutdown".

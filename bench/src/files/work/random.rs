@@ -19,7 +19,6 @@ const THETA: f64 = 0.99;
 /// The working set that just fits without us, in memory limits.
 const FITTING: f64 = 0.8;
 
-/// Reads of pages.
 #[derive(Debug)]
 struct Reads {
     choice: Choice,
@@ -31,18 +30,10 @@ struct Reads {
     random: u64,
 }
 
-/// Uniform reads.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn uniform(config: &Config<'_>) -> Result<Vec<Job>> {
     larger(config, "random", Choice::Uniform)
 }
 
-/// Reads by Zipf's law.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn zipf(config: &Config<'_>) -> Result<Vec<Job>> {
     larger(config, "zipf", Choice::Zipf(THETA))
 }
@@ -74,9 +65,6 @@ fn larger(config: &Config<'_>, name: &str, choice: Choice) -> Result<Vec<Job>> {
 }
 
 /// The worst case: files that just fit without us, read in order and at random.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn fits(config: &Config<'_>) -> Result<Vec<Job>> {
     let bytes = (config.limit as f64 * FITTING) as u64;
     let pages = bytes / 4096;

@@ -20,7 +20,6 @@ const BATCH: u64 = 500;
 /// A hot set of which pages are read at random, and files that are read once meanwhile.
 #[derive(Debug)]
 struct Scan {
-    /// Files of the hot set.
     hot: usize,
     /// Files that are read once.
     scanned: usize,
@@ -28,10 +27,6 @@ struct Scan {
     reads: u64,
 }
 
-/// The job.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     // More than all memory, so that reads reach us, and compressed less than our cache holds.
     let hot = (config.limit / 4 * 5).div_ceil(FILE_BYTES);
@@ -62,22 +57,22 @@ impl Scan {
     }
 }
 
-/// Pages that were asked of us, and of these the ones that we had.
+/// Pages that were read through us, and of these the ones that we had.
 #[derive(Clone, Copy)]
-struct Asked {
+struct Lookups {
     hits: u64,
     all: u64,
 }
 
-fn asked(setup: &mut Setup) -> Result<Option<Asked>> {
-    Ok(setup.status()?.map(|status| Asked {
+fn lookups(setup: &mut Setup) -> Result<Option<Lookups>> {
+    Ok(setup.status()?.map(|status| Lookups {
         hits: status.hits,
         all: status.hits + status.misses,
     }))
 }
 
-/// The share of hits among what was asked between two looks, without the `others` that missed.
-fn hit_rate(before: Option<Asked>, after: Option<Asked>, others: u64) -> f64 {
+/// The share of hits among what was read between two looks, without the `others` that missed.
+fn hit_rate(before: Option<Lookups>, after: Option<Lookups>, others: u64) -> f64 {
     let (Some(before), Some(after)) = (before, after) else {
         return f64::NAN;
     };
@@ -89,9 +84,9 @@ impl Work for Scan {
     fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
         let mut worker = setup.worker(round)?;
         let first_s = self.read_hot(&mut worker, self.reads)?;
-        let warm = asked(setup)?;
+        let warm = lookups(setup)?;
         let before_s = self.read_hot(&mut worker, self.reads)?;
-        let before = asked(setup)?;
+        let before = lookups(setup)?;
 
         let mut scanner = setup.worker(round)?;
         scanner.send(&Request::Sequential { skip: self.hot })?;
@@ -107,7 +102,7 @@ impl Work for Scan {
                 .map_err(|_| anyhow!("the scan's thread panicked"))??;
             Ok::<_, anyhow::Error>((scan.seconds, reads, seconds))
         })?;
-        let after = asked(setup)?;
+        let after = lookups(setup)?;
 
         let scanned = (self.scanned * PAGES_OF_FILE) as u64;
         let (rate, rate_during) = (hit_rate(warm, before, 0), hit_rate(before, after, scanned));
@@ -137,7 +132,7 @@ mod tests {
 
     #[test]
     fn misses_of_the_scan_do_not_count() {
-        let at = |hits, all| Some(Asked { hits, all });
+        let at = |hits, all| Some(Lookups { hits, all });
         assert_eq!(hit_rate(at(10, 20), at(100, 220), 100), 0.9);
         assert!(hit_rate(None, at(1, 1), 0).is_nan());
     }

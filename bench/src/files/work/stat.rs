@@ -7,7 +7,6 @@ use crate::files::config::Config;
 use crate::files::data::repository;
 use crate::files::setup::Setup;
 
-/// Files of the repository.
 const FILES: u64 = 50_000;
 
 /// `git status`, so often again. The first one finds other inodes than git has noted, and notes
@@ -17,10 +16,6 @@ struct Status {
     again: usize,
 }
 
-/// The job.
-///
-/// # Errors
-/// If there is no git.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let files = if config.quick { FILES / 100 } else { FILES };
     let data = repository::get(config.store, files as usize)?;

@@ -11,25 +11,17 @@ use crate::load;
 use crate::load::Reply;
 use crate::load::files::Request;
 
-/// The file that is written.
 const FILE: &str = "written";
 
-/// Overwritten pages between two fsync(2).
 const SYNC_EVERY: u64 = 16;
 
 /// A file that is written in order, and then here and there.
 #[derive(Debug)]
 struct Writes {
-    /// Pages of the file.
     pages: u64,
-    /// Pages that are overwritten.
     overwrites: u64,
 }
 
-/// The job.
-///
-/// # Errors
-/// If the files cannot be made.
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let data = corpus::get(config.store, file_set::FILE_BYTES)?;
     let work = Writes {

@@ -104,9 +104,9 @@ impl Mount {
         )
         .map_err(|e| {
             let remedy = match e {
-                rustix::io::Errno::PERM => "run as root (CAP_SYS_ADMIN is needed)",
-                rustix::io::Errno::NODEV => "load the kernel's fuse module (modprobe fuse)",
-                _ => "",
+                rustix::io::Errno::PERM => Some("run as root (CAP_SYS_ADMIN is needed)"),
+                rustix::io::Errno::NODEV => Some("load the kernel's fuse module (modprobe fuse)"),
+                _ => None,
             };
             DeviceError::system(format!("mount {shown}"), e, remedy)
         })?;
@@ -203,8 +203,8 @@ impl Connection {
     }
 }
 
-/// Ends the connection of the mount at `path`: requests fail from now on, and whoever serves
-/// them is told.
+/// Ends the connection of the mount at `path`: requests fail from now on, and its server is
+/// notified.
 pub(super) fn abort(path: &Path) {
     match rustix::mount::unmount(path, UnmountFlags::FORCE | UnmountFlags::DETACH) {
         // It is unmounted already.

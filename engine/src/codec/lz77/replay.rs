@@ -81,14 +81,14 @@ impl<'a> Output<'a> {
         at: usize,
         length: usize,
     ) -> Option<()> {
-        let given = chunk.get(at..)?;
-        if length > given.len() || !self.has_room(length) {
+        let literals = chunk.get(at..)?;
+        if length > literals.len() || !self.has_room(length) {
             return None;
         }
-        let (from, to) = (given.as_ptr(), self.end());
-        if given.len() >= length + 32 && self.has_room(length + 32) {
+        let (from, to) = (literals.as_ptr(), self.end());
+        if literals.len() >= length + 32 && self.has_room(length + 32) {
             // Few are longer than this, and a loop has its price.
-            // SAFETY: both `given` and the page have `length` + 32 bytes left.
+            // SAFETY: both `literals` and the page have `length` + 32 bytes left.
             unsafe { copy::<32>(from, to) };
             let mut done = 32;
             while done < length {
@@ -97,7 +97,7 @@ impl<'a> Output<'a> {
                 done += 32;
             }
         } else {
-            // SAFETY: both `given` and the page have `length` bytes left, and `given` is
+            // SAFETY: both `literals` and the page have `length` bytes left, and `literals` is
             // borrowed while the page is borrowed mutably: they do not overlap.
             unsafe { to.copy_from_nonoverlapping(from, length) };
         }

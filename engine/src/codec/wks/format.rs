@@ -2,9 +2,7 @@
 
 use super::classes::{Classes, Facts, Found};
 use super::far::Far;
-use super::sizes::{
-    BLOCKS, GROUP, GROUP_WORDS, GROUPS, LANES, MAX_STRIDE, Plane, STREAM_ROOM, WORDS,
-};
+use super::sizes::{BLOCKS, GROUP, GROUPS, LANES, MAX_STRIDE, Plane, STREAM_ROOM, WORDS};
 
 /// The first byte of a chunk that is an lz4 block from its second byte on.
 pub(super) const KIND_LZ4: u8 = 0;
@@ -200,7 +198,7 @@ impl Parts {
         let before = |set: u64, i: usize| (set & ((1 << i) - 1)).count_ones() as usize;
         let mut set = classes.far();
         while set != 0 {
-            let i = set.trailing_zeros() as usize % GROUP_WORDS;
+            let i = set.trailing_zeros() as usize % super::sizes::GROUP_WORDS;
             set &= set - 1;
             let n = self.counts.bytes + before(classes.bytes(), i);
             if let Some(byte) = self.bytes.get_mut(n) {
@@ -209,7 +207,7 @@ impl Parts {
         }
         let mut set = classes.far_high();
         while set != 0 {
-            let i = set.trailing_zeros() as usize % GROUP_WORDS;
+            let i = set.trailing_zeros() as usize % super::sizes::GROUP_WORDS;
             set &= set - 1;
             let n = self.counts.halves + before(classes.halves(), i);
             if let Some([_, high]) = self.halves.as_chunks_mut::<2>().0.get_mut(n) {

@@ -33,7 +33,7 @@ const CONFIG: StoreConfig = StoreConfig {
     reserve_bytes: 1 << 20,
 };
 
-/// A backing store in memory that can be told to fail.
+/// A backing store in memory that can be made to fail.
 #[derive(Clone, Debug, Default)]
 struct MemoryBacking(Arc<MemoryBackingState>);
 

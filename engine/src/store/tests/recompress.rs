@@ -76,7 +76,7 @@ fn cold_pages_shrink_and_read_as_before() {
     }
     assert_eq!(epoch(&mut recompressor, COLD), 0);
     let after = store.stats();
-    assert_eq!((after.recompressed, after.recompress_in_vain), (400, 0));
+    assert_eq!((after.recompressed, after.recompress_no_gain), (400, 0));
     assert_eq!(
         after.recompress_saved,
         before.compr_bytes - after.compr_bytes
@@ -128,7 +128,7 @@ fn incompressible_pages_are_tried_once() {
     let mut recompressor = store.try_recompressor().unwrap().unwrap();
     while epoch(&mut recompressor, COLD) > 0 {}
     let tried = store.stats();
-    assert_eq!((tried.no_compress, tried.recompress_in_vain), (1, 1));
+    assert_eq!((tried.no_compress, tried.recompress_no_gain), (1, 1));
     assert_eq!(tried.recompressed, 1);
     // Reading does not make it worth another try; writing does.
     assert_reads(&store, 4, &five_bits(1));
@@ -136,10 +136,10 @@ fn incompressible_pages_are_tried_once() {
     for _ in 0..9 {
         assert_eq!(epoch(&mut recompressor, COLD), 0);
     }
-    assert_eq!(store.stats().recompress_in_vain, 1);
+    assert_eq!(store.stats().recompress_no_gain, 1);
     store.write(&mut worker, 5, &[page(5, 3)]).unwrap();
     while epoch(&mut recompressor, COLD) > 0 {}
-    assert_eq!(store.stats().recompress_in_vain, 2);
+    assert_eq!(store.stats().recompress_no_gain, 2);
     assert_reads(&store, 5, &page(5, 3));
 }
 

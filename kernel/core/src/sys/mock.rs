@@ -16,7 +16,7 @@ use std::vec::Vec;
 use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::page::{PAGE_SIZE, Page};
 
-use super::{Bio, Cursor, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
+use super::{Bio, BioIter, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
 use crate::deferred::Deferral;
 use crate::live::Live;
 use crate::print::Level;
@@ -103,7 +103,7 @@ extern "C" fn rzk_features() -> u32 {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_print(level: u32, text: *const u8, length: usize) {
-    // SAFETY: the text is as long as is said.
+    // SAFETY: the text has this length.
     let bytes = unsafe { std::slice::from_raw_parts(text, length) };
     if level >= Level::FailedRead as u32 {
         LIMITED.fetch_add(1, SeqCst);
@@ -161,25 +161,25 @@ unsafe extern "C" fn rzk_free(memory: *mut c_void) {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_table_alloc(size: usize) -> *mut c_void {
+unsafe extern "C" fn rzk_vzalloc(size: usize) -> *mut c_void {
     // SAFETY: any size may be requested.
     unsafe { sized(size, 4096, true) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_table_free(memory: *mut c_void) {
-    // SAFETY: made by `rzk_table_alloc`.
+unsafe extern "C" fn rzk_vfree(memory: *mut c_void) {
+    // SAFETY: made by `rzk_vzalloc`.
     unsafe { free_sized(memory) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_random(bytes: *mut c_void, length: usize) {
-    // SAFETY: as many bytes as are said.
+unsafe extern "C" fn rzk_get_random_bytes(bytes: *mut c_void, length: usize) {
+    // SAFETY: the memory has this length.
     unsafe { bytes.cast::<u8>().write_bytes(4, length) }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_ram_bytes() -> u64 {
+extern "C" fn rzk_totalram_bytes() -> u64 {
     1 << 30
 }
 
@@ -196,24 +196,24 @@ unsafe extern "C" fn rzk_frame_free(frame: *mut c_void) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_frames_mapped() -> u64 {
+extern "C" fn rzk_frames_vmapped() -> u64 {
     0
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_memory_is_out() -> bool {
+extern "C" fn rzk_memory_exhausted() -> bool {
     might_sleep();
     MEMORY_IS_OUT.load(SeqCst)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_memory_ask() {
+extern "C" fn rzk_reclaim_or_oom() {
     might_sleep();
     MEMORY_ASKED.fetch_add(1, SeqCst);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_shrinker_start(_: u32, live: *const c_void) -> *mut c_void {
+extern "C" fn rzk_shrinker_register(_: u32, live: *const c_void) -> *mut c_void {
     if may_make() {
         live.cast_mut()
     } else {
@@ -222,12 +222,12 @@ extern "C" fn rzk_shrinker_start(_: u32, live: *const c_void) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_shrinker_stop(_: *mut c_void) {
+extern "C" fn rzk_shrinker_unregister(_: *mut c_void) {
     unmake();
 }
 
 thread_local! {
-    /// How deep this thread is in calls of `rzk_cpu_enter`, and on which processor.
+    /// How deep this thread is in calls of `rzk_get_cpu`, and on which processor.
     static ENTERED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
@@ -238,7 +238,7 @@ fn take(flag: &AtomicBool) -> bool {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_cpu_enter() -> u32 {
+extern "C" fn rzk_get_cpu() -> u32 {
     let (depth, mut cpu) = ENTERED.get();
     if depth == 0 {
         while !take(&BUSY[cpu as usize]) {
@@ -251,7 +251,7 @@ extern "C" fn rzk_cpu_enter() -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_cpu_leave() {
+extern "C" fn rzk_put_cpu() {
     let (depth, cpu) = ENTERED.get();
     if depth == 1 {
         BUSY[cpu as usize].store(false, SeqCst);
@@ -265,7 +265,7 @@ fn might_sleep() {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_cpu_count() -> u32 {
+extern "C" fn rzk_nr_cpu_ids() -> u32 {
     CPUS
 }
 
@@ -291,27 +291,27 @@ unsafe extern "C" fn rzk_spin_unlock(word: *const u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_fpu_enter() -> bool {
+extern "C" fn rzk_fpu_begin() -> bool {
     false
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_fpu_leave() {}
+extern "C" fn rzk_fpu_end() {}
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_now_ns() -> u64 {
+extern "C" fn rzk_local_clock() -> u64 {
     static START: Mutex<Option<Instant>> = Mutex::new(None);
     let start = *lock(&START).get_or_insert_with(Instant::now);
     start.elapsed().as_nanos() as u64
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_breathe() {
+extern "C" fn rzk_cond_resched() {
     might_sleep();
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_nap() {
+extern "C" fn rzk_usleep() {
     might_sleep();
     std::thread::sleep(Duration::from_micros(50));
 }
@@ -325,7 +325,7 @@ struct MockThread {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_thread_new() -> *mut c_void {
+extern "C" fn rzk_thread_alloc() -> *mut c_void {
     if !may_make() {
         return ptr::null_mut();
     }
@@ -335,7 +335,7 @@ extern "C" fn rzk_thread_new() -> *mut c_void {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_thread_free(thread: *mut MockThread) {
     unmake();
-    // SAFETY: made by `rzk_thread_new`.
+    // SAFETY: made by `rzk_thread_alloc`.
     drop(unsafe { Box::from_raw(thread) });
 }
 
@@ -358,14 +358,14 @@ unsafe extern "C" fn rzk_thread_start(
     let live = live as usize;
     // SAFETY: it stays until the thread was stopped.
     let handle = std::thread::spawn(move || unsafe { rz_thread_run(live as *const Live, kind) });
-    // SAFETY: made by `rzk_thread_new`.
+    // SAFETY: made by `rzk_thread_alloc`.
     *lock(unsafe { &(*thread).handle }) = Some(handle);
     0
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_thread_stop(thread: *mut MockThread) {
-    // SAFETY: made by `rzk_thread_new`.
+    // SAFETY: made by `rzk_thread_alloc`.
     let thread = unsafe { &*thread };
     lock(&thread.flags).1 = true;
     thread.changed.notify_all();
@@ -376,28 +376,28 @@ unsafe extern "C" fn rzk_thread_stop(thread: *mut MockThread) {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_thread_wake(thread: *mut MockThread) {
-    // SAFETY: made by `rzk_thread_new`.
+    // SAFETY: made by `rzk_thread_alloc`.
     let thread = unsafe { &*thread };
     lock(&thread.flags).0 = true;
     thread.changed.notify_all();
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_thread_stopped(thread: *mut MockThread) -> bool {
-    // SAFETY: made by `rzk_thread_new`.
+unsafe extern "C" fn rzk_thread_should_stop(thread: *mut MockThread) -> bool {
+    // SAFETY: made by `rzk_thread_alloc`.
     lock(unsafe { &(*thread).flags }).1
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_thread_take_wake(thread: *mut MockThread) -> bool {
-    // SAFETY: made by `rzk_thread_new`.
+unsafe extern "C" fn rzk_thread_clear_woken(thread: *mut MockThread) -> bool {
+    // SAFETY: made by `rzk_thread_alloc`.
     std::mem::take(&mut lock(unsafe { &(*thread).flags }).0)
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_thread_sleep(thread: *mut MockThread, limit_ms: u64) {
     might_sleep();
-    // SAFETY: made by `rzk_thread_new`.
+    // SAFETY: made by `rzk_thread_alloc`.
     let thread = unsafe { &*thread };
     let limit = Duration::from_millis(if limit_ms == 0 { 1 << 40 } else { limit_ms });
     let flags = lock(&thread.flags);
@@ -407,7 +407,7 @@ unsafe extern "C" fn rzk_thread_sleep(thread: *mut MockThread, limit_ms: u64) {
 
 #[unsafe(no_mangle)]
 extern "C" fn rzk_thread_cpu_ns() -> u64 {
-    rzk_now_ns()
+    rzk_local_clock()
 }
 
 /// A disk: who has it open, its size, whether it is claimed.
@@ -420,7 +420,7 @@ pub(crate) struct MockDisk {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_disk_new(
+unsafe extern "C" fn rzk_disk_alloc(
     _: u32,
     _: bool,
     _: *const c_void,
@@ -444,19 +444,19 @@ extern "C" fn rzk_disk_add(_: *mut MockDisk) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_disk_remove(_: *mut MockDisk) {}
+extern "C" fn rzk_disk_del(_: *mut MockDisk) {}
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_disk_free(disk: *mut MockDisk) {
+unsafe extern "C" fn rzk_disk_put(disk: *mut MockDisk) {
     unmake();
-    // SAFETY: made by `rzk_disk_new`.
+    // SAFETY: made by `rzk_disk_alloc`.
     drop(unsafe { Box::from_raw(disk) });
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_disk_lock(disk: *mut MockDisk) {
     might_sleep();
-    // SAFETY: made by `rzk_disk_new`.
+    // SAFETY: made by `rzk_disk_alloc`.
     while !take(unsafe { &(*disk).control }) {
         std::thread::yield_now();
     }
@@ -464,13 +464,13 @@ unsafe extern "C" fn rzk_disk_lock(disk: *mut MockDisk) {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_disk_unlock(disk: *mut MockDisk) {
-    // SAFETY: made by `rzk_disk_new`.
+    // SAFETY: made by `rzk_disk_alloc`.
     unsafe { &(*disk).control }.store(false, SeqCst);
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_disk_claim(disk: *mut MockDisk, own_openers: u32) -> c_int {
-    // SAFETY: made by `rzk_disk_new`.
+    // SAFETY: made by `rzk_disk_alloc`.
     let disk = unsafe { &*disk };
     if disk.openers.load(SeqCst) > own_openers || !take(&disk.claimed) {
         return -super::EBUSY;
@@ -480,16 +480,16 @@ unsafe extern "C" fn rzk_disk_claim(disk: *mut MockDisk, own_openers: u32) -> c_
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_disk_unclaim(disk: *mut MockDisk) {
-    // SAFETY: made by `rzk_disk_new`.
+    // SAFETY: made by `rzk_disk_alloc`.
     unsafe { &(*disk).claimed }.store(false, SeqCst);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_disk_flush(_: *mut MockDisk) {}
+extern "C" fn rzk_disk_invalidate(_: *mut MockDisk) {}
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_disk_resize(disk: *mut MockDisk, bytes: u64) {
-    // SAFETY: made by `rzk_disk_new`.
+unsafe extern "C" fn rzk_disk_set_capacity(disk: *mut MockDisk, bytes: u64) {
+    // SAFETY: made by `rzk_disk_alloc`.
     unsafe { &(*disk).bytes }.store(bytes, SeqCst);
 }
 
@@ -532,12 +532,12 @@ impl MockBio {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_bio_account(_: *mut Bio) -> u64 {
+extern "C" fn rzk_bio_start_io_acct(_: *mut Bio) -> u64 {
     0
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_bio_end(bio: *mut Bio, error: c_int, _: u64) {
+unsafe extern "C" fn rzk_bio_end_io(bio: *mut Bio, error: c_int, _: u64) {
     // SAFETY: made by `as_bio`, and waited for.
     let bio = unsafe { &*bio.cast::<MockBio>() };
     let mut ended = lock(&bio.ended);
@@ -547,19 +547,19 @@ unsafe extern "C" fn rzk_bio_end(bio: *mut Bio, error: c_int, _: u64) {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_bio_refuse(bio: *mut Bio, error: c_int) {
+unsafe extern "C" fn rzk_bio_fail(bio: *mut Bio, error: c_int) {
     // SAFETY: as above.
-    unsafe { rzk_bio_end(bio, error, 0) }
+    unsafe { rzk_bio_end_io(bio, error, 0) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_bio_cursor(_: *mut Bio, cursor: *mut Cursor) {
+unsafe extern "C" fn rzk_bio_iter_init(_: *mut Bio, cursor: *mut BioIter) {
     // SAFETY: there is a place for it.
-    unsafe { cursor.write(Cursor::default()) }
+    unsafe { cursor.write(BioIter::default()) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c_void {
+unsafe extern "C" fn rzk_bio_kmap(bio: *mut Bio, cursor: *const BioIter) -> *mut c_void {
     // SAFETY: a request that was not ended, and a cursor into it.
     let (bio, at) = unsafe { (MockBio::of(bio), (*cursor)._opaque[0] as usize) };
     match &mut bio.pages[at] {
@@ -569,13 +569,13 @@ unsafe extern "C" fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_bio_unmap(_: *mut Bio, cursor: *mut Cursor, _: *mut c_void, _: bool) {
+unsafe extern "C" fn rzk_bio_kunmap(_: *mut Bio, cursor: *mut BioIter, _: *mut c_void, _: bool) {
     // SAFETY: it is a cursor.
     unsafe { (*cursor)._opaque[0] += 1 };
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_deferral_new(
+unsafe extern "C" fn rzk_work_alloc(
     live: *const c_void,
     may_wait: bool,
     size: *mut usize,
@@ -607,10 +607,10 @@ unsafe extern "C" fn rzk_deferral_new(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void, may_wait: bool) {
+unsafe extern "C" fn rzk_work_queue(memory: *mut c_void, may_wait: bool) {
     #[allow(improper_ctypes)] // the other side is in this crate
     unsafe extern "C" {
-        fn rz_deferred(live: *const Live, deferral: *mut Deferral, may_wait: bool) -> bool;
+        fn rz_work_run(live: *const Live, deferral: *mut Deferral, may_wait: bool) -> bool;
     }
     let memory = memory as usize;
     let queue = &QUEUES[usize::from(may_wait)];
@@ -618,9 +618,9 @@ unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void, may_wait: bool) {
         queue.begin();
         let words = size_of::<Deferral>().div_ceil(8) + 1;
         let start = (memory - 8) as *mut u64;
-        // SAFETY: made by `rzk_deferral_new`, freed once.
+        // SAFETY: made by `rzk_work_alloc`, freed once.
         unsafe {
-            if rz_deferred(
+            if rz_work_run(
                 start.read() as *const Live,
                 memory as *mut Deferral,
                 may_wait,
@@ -628,7 +628,7 @@ unsafe extern "C" fn rzk_deferral_queue(memory: *mut c_void, may_wait: bool) {
                 drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words)));
             } else {
                 assert!(!may_wait, "it may wait");
-                rzk_deferral_queue(memory as *mut c_void, true);
+                rzk_work_queue(memory as *mut c_void, true);
             }
         }
         queue.end();
@@ -704,7 +704,7 @@ impl Gate {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_is_admin() -> bool {
+extern "C" fn rzk_capable_sys_admin() -> bool {
     ADMIN.load(SeqCst)
 }
 
@@ -772,7 +772,7 @@ unsafe extern "C" fn rzk_backing_close(backing: *mut MockBacking) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn rzk_backing_map(_: *mut MockBacking, _: u64, _: *mut u64) -> c_int {
+extern "C" fn rzk_backing_bmap(_: *mut MockBacking, _: u64, _: *mut u64) -> c_int {
     -BACKING_MAP_FAILS.load(SeqCst)
 }
 
@@ -791,13 +791,13 @@ unsafe fn with_page(backing: *mut MockBacking, page: u64, work: impl FnOnce(&mut
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_backing_transfer(
+unsafe extern "C" fn rzk_backing_rw(
     backing: *mut MockBacking,
     write: bool,
     first: u64,
     count: u64,
     request: *mut Bio,
-    cursor: *const Cursor,
+    cursor: *const BioIter,
 ) -> c_int {
     // SAFETY: a request that was not ended, and a cursor into it.
     let (bio, at) = unsafe { (MockBio::of(request), (*cursor)._opaque[0] as usize) };
@@ -821,7 +821,7 @@ unsafe extern "C" fn rzk_backing_transfer(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_backing_read(
+unsafe extern "C" fn rzk_backing_read_page(
     backing: *mut MockBacking,
     page: u64,
     memory: *mut c_void,

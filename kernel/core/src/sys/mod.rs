@@ -33,7 +33,7 @@ opaque! {
 /// Where the next page of a request lies.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cursor {
+pub(crate) struct BioIter {
     _opaque: [u64; 3],
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct FileSystem {
     pub(crate) name: [u8; 32],
 }
 
-/// Module parameters as they were given.
+/// The module parameters.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Parameters {
@@ -58,12 +58,12 @@ pub(crate) struct Parameters {
     pub(crate) synchronous: u32,
     pub(crate) simd: u32,
     pub(crate) debug: u32,
-    pub(crate) given: u32,
+    pub(crate) set: u32,
 }
 
-pub(crate) const GIVEN_DISKSIZE: u32 = 1;
-pub(crate) const GIVEN_MEMLIMIT: u32 = 2;
-pub(crate) const GIVEN_BACKING: u32 = 4;
+pub(crate) const SET_DISKSIZE: u32 = 1;
+pub(crate) const SET_MEMLIMIT: u32 = 2;
+pub(crate) const SET_BACKING: u32 = 4;
 
 pub(crate) const HAS_FREE_NOTIFY: u32 = 1;
 pub(crate) const HAS_SYNCHRONOUS: u32 = 2;
@@ -96,36 +96,36 @@ unsafe extern "C" {
     #[cfg(not(test))]
     pub(crate) fn rzk_alloc_zeroed(size: usize, align: usize) -> *mut c_void;
     pub(crate) fn rzk_free(memory: *mut c_void);
-    pub(crate) fn rzk_table_alloc(size: usize) -> *mut c_void;
-    pub(crate) fn rzk_table_free(memory: *mut c_void);
-    pub(crate) fn rzk_ram_bytes() -> u64;
-    pub(crate) fn rzk_random(bytes: *mut c_void, length: usize);
+    pub(crate) fn rzk_vzalloc(size: usize) -> *mut c_void;
+    pub(crate) fn rzk_vfree(memory: *mut c_void);
+    pub(crate) fn rzk_totalram_bytes() -> u64;
+    pub(crate) fn rzk_get_random_bytes(bytes: *mut c_void, length: usize);
 
     pub(crate) fn rzk_frame_alloc(may_wait: bool) -> *mut c_void;
     pub(crate) fn rzk_frame_free(frame: *mut c_void);
-    pub(crate) fn rzk_frames_mapped() -> u64;
+    pub(crate) fn rzk_frames_vmapped() -> u64;
     // May sleep. For the keeper.
-    pub(crate) fn rzk_memory_is_out() -> bool;
-    pub(crate) fn rzk_memory_ask();
+    pub(crate) fn rzk_memory_exhausted() -> bool;
+    pub(crate) fn rzk_reclaim_or_oom();
     // May sleep.
-    pub(crate) fn rzk_shrinker_start(number: u32, live: *const c_void) -> *mut Shrinker;
-    pub(crate) fn rzk_shrinker_stop(shrinker: *mut Shrinker);
+    pub(crate) fn rzk_shrinker_register(number: u32, live: *const c_void) -> *mut Shrinker;
+    pub(crate) fn rzk_shrinker_unregister(shrinker: *mut Shrinker);
 
     pub(crate) fn rzk_spin_lock(lock: *const u32);
     pub(crate) fn rzk_spin_trylock(lock: *const u32) -> bool;
     pub(crate) fn rzk_spin_unlock(lock: *const u32);
-    pub(crate) fn rzk_cpu_count() -> u32;
-    pub(crate) fn rzk_cpu_enter() -> u32;
-    pub(crate) fn rzk_cpu_leave();
-    pub(crate) fn rzk_fpu_enter() -> bool;
-    pub(crate) fn rzk_fpu_leave();
-    pub(crate) fn rzk_now_ns() -> u64;
+    pub(crate) fn rzk_nr_cpu_ids() -> u32;
+    pub(crate) fn rzk_get_cpu() -> u32;
+    pub(crate) fn rzk_put_cpu();
+    pub(crate) fn rzk_fpu_begin() -> bool;
+    pub(crate) fn rzk_fpu_end();
+    pub(crate) fn rzk_local_clock() -> u64;
     // May sleep.
-    pub(crate) fn rzk_breathe();
-    pub(crate) fn rzk_nap();
+    pub(crate) fn rzk_cond_resched();
+    pub(crate) fn rzk_usleep();
 
     // May sleep, but for `rzk_thread_wake`.
-    pub(crate) fn rzk_thread_new() -> *mut Thread;
+    pub(crate) fn rzk_thread_alloc() -> *mut Thread;
     pub(crate) fn rzk_thread_free(thread: *mut Thread);
     pub(crate) fn rzk_thread_start(
         thread: *mut Thread,
@@ -137,44 +137,49 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn rzk_thread_stop(thread: *mut Thread);
     pub(crate) fn rzk_thread_wake(thread: *mut Thread);
-    pub(crate) fn rzk_thread_stopped(thread: *mut Thread) -> bool;
-    pub(crate) fn rzk_thread_take_wake(thread: *mut Thread) -> bool;
+    pub(crate) fn rzk_thread_should_stop(thread: *mut Thread) -> bool;
+    pub(crate) fn rzk_thread_clear_woken(thread: *mut Thread) -> bool;
     pub(crate) fn rzk_thread_sleep(thread: *mut Thread, limit_ms: u64);
     pub(crate) fn rzk_thread_cpu_ns() -> u64;
 
     // May sleep.
-    pub(crate) fn rzk_disk_new(
+    pub(crate) fn rzk_disk_alloc(
         number: u32,
         synchronous: bool,
         device: *const c_void,
         error: *mut c_int,
     ) -> *mut Disk;
     pub(crate) fn rzk_disk_add(disk: *mut Disk) -> c_int;
-    pub(crate) fn rzk_disk_remove(disk: *mut Disk);
-    pub(crate) fn rzk_disk_free(disk: *mut Disk);
+    pub(crate) fn rzk_disk_del(disk: *mut Disk);
+    pub(crate) fn rzk_disk_put(disk: *mut Disk);
     pub(crate) fn rzk_disk_lock(disk: *mut Disk);
     pub(crate) fn rzk_disk_unlock(disk: *mut Disk);
     pub(crate) fn rzk_disk_claim(disk: *mut Disk, own_openers: u32) -> c_int;
     pub(crate) fn rzk_disk_unclaim(disk: *mut Disk);
-    pub(crate) fn rzk_disk_flush(disk: *mut Disk);
-    pub(crate) fn rzk_disk_resize(disk: *mut Disk, bytes: u64);
+    pub(crate) fn rzk_disk_invalidate(disk: *mut Disk);
+    pub(crate) fn rzk_disk_set_capacity(disk: *mut Disk, bytes: u64);
     pub(crate) fn rzk_disk_drain(disk: *mut Disk);
 
-    pub(crate) fn rzk_bio_account(bio: *mut Bio) -> u64;
-    pub(crate) fn rzk_bio_end(bio: *mut Bio, error: c_int, started: u64);
-    pub(crate) fn rzk_bio_refuse(bio: *mut Bio, error: c_int);
-    pub(crate) fn rzk_bio_cursor(bio: *mut Bio, cursor: *mut Cursor);
-    pub(crate) fn rzk_bio_map(bio: *mut Bio, cursor: *const Cursor) -> *mut c_void;
-    pub(crate) fn rzk_bio_unmap(bio: *mut Bio, cursor: *mut Cursor, page: *mut c_void, read: bool);
+    pub(crate) fn rzk_bio_start_io_acct(bio: *mut Bio) -> u64;
+    pub(crate) fn rzk_bio_end_io(bio: *mut Bio, error: c_int, started: u64);
+    pub(crate) fn rzk_bio_fail(bio: *mut Bio, error: c_int);
+    pub(crate) fn rzk_bio_iter_init(bio: *mut Bio, cursor: *mut BioIter);
+    pub(crate) fn rzk_bio_kmap(bio: *mut Bio, cursor: *const BioIter) -> *mut c_void;
+    pub(crate) fn rzk_bio_kunmap(
+        bio: *mut Bio,
+        cursor: *mut BioIter,
+        page: *mut c_void,
+        read: bool,
+    );
     // May sleep if it may wait.
-    pub(crate) fn rzk_deferral_new(
+    pub(crate) fn rzk_work_alloc(
         live: *const c_void,
         may_wait: bool,
         size: *mut usize,
     ) -> *mut c_void;
-    pub(crate) fn rzk_deferral_queue(memory: *mut c_void, may_wait: bool);
+    pub(crate) fn rzk_work_queue(memory: *mut c_void, may_wait: bool);
 
-    pub(crate) fn rzk_is_admin() -> bool;
+    pub(crate) fn rzk_capable_sys_admin() -> bool;
     // May sleep.
     pub(crate) fn rzk_copy_from_user(to: *mut c_void, from: u64, length: usize) -> c_int;
     pub(crate) fn rzk_copy_to_user(to: u64, from: *const c_void, length: usize) -> c_int;
@@ -206,18 +211,22 @@ unsafe extern "C" {
         error: *mut c_int,
     ) -> *mut Backing;
     pub(crate) fn rzk_backing_close(backing: *mut Backing);
-    pub(crate) fn rzk_backing_map(backing: *mut Backing, pages: u64, hole: *mut u64) -> c_int;
-    pub(crate) fn rzk_backing_transfer(
+    pub(crate) fn rzk_backing_bmap(backing: *mut Backing, pages: u64, hole: *mut u64) -> c_int;
+    pub(crate) fn rzk_backing_rw(
         backing: *mut Backing,
         write: bool,
         first: u64,
         count: u64,
         request: *mut Bio,
-        cursor: *const Cursor,
+        cursor: *const BioIter,
     ) -> c_int;
-    pub(crate) fn rzk_backing_read(backing: *mut Backing, page: u64, memory: *mut c_void) -> c_int;
+    pub(crate) fn rzk_backing_read_page(
+        backing: *mut Backing,
+        page: u64,
+        memory: *mut c_void,
+    ) -> c_int;
 
-    // The vector object: between `rzk_fpu_enter` and `rzk_fpu_leave`, but for the first two, which
+    // The vector object: between `rzk_fpu_begin` and `rzk_fpu_end`, but for the first two, which
     // may sleep.
     pub(crate) fn ks_scratch_new() -> *mut c_void;
     pub(crate) fn ks_scratch_free(scratch: *mut c_void);

@@ -33,7 +33,7 @@ const EXEMPT: [(&str, &str, u64); 5] = [
         2048,
     ),
     (
-        "rz_deferred",
+        "rz_work_run",
         "begins on a kernel thread's own stack, with nothing above it",
         2048,
     ),

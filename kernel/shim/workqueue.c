@@ -18,7 +18,7 @@
 /* Memory of the core's for a request, in words (deferred.rs). */
 #define MEMORY_WORDS 200
 
-struct deferral {
+struct deferred_bio {
 	struct work_struct work;
 	struct rz_live *live;
 	u64 memory[MEMORY_WORDS];
@@ -30,7 +30,7 @@ struct deferral {
 /* Requests that are under way at once, at most. */
 #define AT_ONCE 64
 
-static mempool_t *deferrals;
+static mempool_t *pool;
 /* Those that may wait for pages in transit, and those that may not. */
 static struct workqueue_struct *waiting, *moving;
 
@@ -39,10 +39,10 @@ static struct workqueue_struct *new_queue(const char *name)
 	return alloc_workqueue("%s", WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, AT_ONCE, name);
 }
 
-int rzk_deferrals_start(void)
+int rzk_workqueues_alloc(void)
 {
-	deferrals = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferral));
-	if (!deferrals)
+	pool = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferred_bio));
+	if (!pool)
 		return -ENOMEM;
 	waiting = new_queue(RZK_NAME);
 	if (!waiting)
@@ -55,63 +55,63 @@ int rzk_deferrals_start(void)
 no_moving:
 	destroy_workqueue(waiting);
 no_waiting:
-	mempool_destroy(deferrals);
+	mempool_destroy(pool);
 	return -ENOMEM;
 }
 
-void rzk_deferrals_stop(void)
+void rzk_workqueues_destroy(void)
 {
 	destroy_workqueue(moving);
 	destroy_workqueue(waiting);
-	mempool_destroy(deferrals);
+	mempool_destroy(pool);
 }
 
-static void run(struct deferral *deferral, bool may_wait)
+static void run(struct deferred_bio *deferred, bool may_wait)
 {
 	unsigned int noio = memalloc_noio_save();
-	bool ended = rz_deferred(deferral->live, deferral->memory, may_wait);
+	bool ended = rz_work_run(deferred->live, deferred->memory, may_wait);
 
 	memalloc_noio_restore(noio);
 	if (ended)
-		mempool_free(deferral, deferrals);
+		mempool_free(deferred, pool);
 	else
-		rzk_deferral_queue(deferral->memory, true);
+		rzk_work_queue(deferred->memory, true);
 }
 
 static void run_waiting(struct work_struct *work)
 {
-	run(container_of(work, struct deferral, work), true);
+	run(container_of(work, struct deferred_bio, work), true);
 }
 
 static void run_moving(struct work_struct *work)
 {
-	run(container_of(work, struct deferral, work), false);
+	run(container_of(work, struct deferred_bio, work), false);
 }
 
 /*
  * Memory for a request that is to be deferred; its size is *size. NULL if there is none and the
  * caller may not wait for that of another request. May sleep if it may wait.
  */
-void *rzk_deferral_new(struct rz_live *live, bool may_wait, size_t *size)
+void *rzk_work_alloc(struct rz_live *live, bool may_wait, size_t *size)
 {
-	struct deferral *deferral = mempool_alloc(deferrals, may_wait ? GFP_NOIO :
+	struct deferred_bio *deferred = mempool_alloc(pool, may_wait ? GFP_NOIO :
 						  GFP_NOWAIT | __GFP_NOWARN);
 
-	if (!deferral)
+	if (!deferred)
 		return NULL;
-	deferral->live = live;
-	*size = sizeof(deferral->memory);
-	return deferral->memory;
+	deferred->live = live;
+	*size = sizeof(deferred->memory);
+	return deferred->memory;
 }
 
 /*
- * Has rz_deferred() called with the memory, which is freed when that has ended the request. If it
+ * Has rz_work_run() called with the memory, which is freed when that has ended the request. If it
  * may not wait and has to, it is called once more, and then it may.
  */
-void rzk_deferral_queue(void *memory, bool may_wait)
+void rzk_work_queue(void *memory, bool may_wait)
 {
-	struct deferral *deferral = container_of(memory, struct deferral, memory[0]);
+	struct deferred_bio *deferred = container_of(memory, struct deferred_bio, memory[0]);
 
-	INIT_WORK(&deferral->work, may_wait ? run_waiting : run_moving);
-	queue_work(may_wait ? waiting : moving, &deferral->work);
+	INIT_WORK(&deferred->work, may_wait ? run_waiting : run_moving);
+	queue_work(may_wait ? waiting : moving, &deferred->work);
 }
