@@ -13,7 +13,8 @@ use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::{Entry, Slot, Taken};
 use crate::store::{CompressedPage, Store};
 
-/// Chunks that await the end of a lock, at most. One more is freed at once, under the lock.
+/// Chunks that await the end of a lock, at most. One more has all freed under it: if a block of slots is
+/// wanted, many pages may have to go.
 pub(super) const MOST_REMOVED: usize = 16;
 
 /// What slots have held that nobody needs any more. Dropped, it is freed.

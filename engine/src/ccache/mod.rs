@@ -9,7 +9,7 @@
 //! One lock guards the index and the lists. It is never held while a page is compressed, stored or
 //! decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves the page's slot, and
 //! [`Ccache::pin`] pins it; both store the chunk without the lock, and commit it if the slot is still
-//! the page's. Chunks of pages that were evicted or dropped are freed after its release: see [`locked`].
+//! the page's. Chunks of pages that were evicted or dropped are freed after its release.
 
 mod admit;
 mod balance;
