@@ -14,7 +14,7 @@
 //!
 //! Pages that do not compress are never admitted: the page cache holds them as well, and faster.
 
-use super::{Ccache, FileId, Guarded, List, NoRoom};
+use super::{Ccache, FileId, Guarded, List, Locked, NoRoom};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::Page;
 use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
@@ -65,7 +65,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     /// a page, before it is compressed. `worthwhile` says whether reading the page again would take
     /// longer than compressing it: if not, it is not admitted at its first read.
     pub fn should_admit(&self, file: FileId, index: u64, worthwhile: bool) -> Decision {
-        let mut guarded = self.lock();
+        let mut guarded = self.lock_to_remove();
         guarded.index.access_clock = guarded.index.access_clock.wrapping_add(1);
         let found = guarded.index.find(file, index);
         let mut too_far = false;
@@ -130,7 +130,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     /// Leaves a shadow of a page that is not held.
-    fn remember(&self, guarded: &mut Guarded, file: FileId, index: u64) {
+    fn remember(&self, guarded: &mut Locked<'_, H, F, S>, file: FileId, index: u64) {
         let Some(slot) = self.find_or_make(guarded, file, index) else {
             return;
         };
@@ -142,10 +142,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Makes a slot a shadow, whatever it was. Returns whether that was done: not while somebody
     /// reads its page, if it has one.
-    pub(super) fn shadow(&self, guarded: &mut Guarded, slot: u32) -> bool {
+    pub(super) fn shadow(&self, guarded: &mut Locked<'_, H, F, S>, slot: u32) -> bool {
         let eviction_clock = guarded.index.eviction_clock;
         let shadow = Slot::shadow(eviction_clock % EVICTION_CLOCK_RANGE);
-        if !self.store.clear(slot, shadow) {
+        if !guarded.clear(slot, shadow) {
             return false;
         }
         guarded.index.eviction_clock = eviction_clock.wrapping_add(1);
@@ -168,7 +168,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     ) -> Inserted {
         let compressed = self.store.compress_page(worker, page);
         let raw = compressed.is_incompressible();
-        let mut guarded = self.lock();
+        let mut guarded = self.lock_to_remove();
         guarded.index.files.get_mut(file.0).usefulness.tried(raw);
         if !is_current() {
             return Inserted::Bypassed;
@@ -196,24 +196,21 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         self.limit_pool(&guarded);
         drop(guarded);
         let placed = self.evict_and_place(slot, &compressed);
-        let mut guarded = self.lock();
+        let mut guarded = self.lock_to_remove();
         // Whoever drops or pins the page takes the reservation away. Its slot may be another page's
         // then, or reserved again: by somebody who inserts the same page, if it is still current.
         let reserved = guarded.index.find(file, index) == Some((slot, List::Reserved));
-        let placed = match placed {
-            Some(placed) if reserved && is_current() => placed,
-            unwanted => {
-                if reserved {
-                    self.shadow(&mut guarded, slot);
-                }
-                drop(guarded);
-                if let Some(placed) = unwanted {
-                    self.store.release_chunk(placed);
-                }
-                return Inserted::Bypassed;
+        let wanted = placed.filter(|_| reserved && is_current());
+        if !wanted.is_some_and(|placed| guarded.commit(&compressed, slot, placed)) {
+            if reserved {
+                self.shadow(&mut guarded, slot);
             }
-        };
-        self.store.commit_chunk(&compressed, slot, placed);
+            drop(guarded);
+            if let Some(placed) = placed {
+                self.store.release_chunk(placed);
+            }
+            return Inserted::Bypassed;
+        }
         guarded.counts.admitted += 1;
         guarded.index.move_to(slot, to);
         if read == Read::Demand {
@@ -252,7 +249,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         page: &Page,
     ) -> Result<(), NoRoom> {
         let compressed = self.store.compress_page(worker, page);
-        let mut guarded = self.lock();
+        let mut guarded = self.lock_to_remove();
         let slot = match self.find_or_make(&mut guarded, file, index) {
             Some(slot) => slot,
             None if self.free_a_block(&mut guarded) => {
@@ -271,7 +268,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         };
         let mut attempt = 0;
         loop {
-            let mut guarded = self.lock();
+            let mut guarded = self.lock_to_remove();
             // Whoever drops the page meanwhile does so after it was pinned.
             let dropped = guarded
                 .index
@@ -282,7 +279,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
                 self.store.release_chunk(placed);
                 return Ok(());
             }
-            if self.store.try_commit_chunk(&compressed, slot, placed) {
+            if guarded.commit(&compressed, slot, placed) {
                 guarded.index.move_to(slot, List::Pinned);
                 guarded.index.set_accessed(slot);
                 guarded.counts.writes += 1;
@@ -297,7 +294,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Moves a page that could not be pinned back to the list that it was on.
     fn unpin_unplaced(&self, file: FileId, index: u64, slot: u32, before: List) {
-        let mut guarded = self.lock();
+        let mut guarded = self.lock_to_remove();
         if guarded.index.find(file, index) != Some((slot, List::Pinned)) {
             return;
         }
@@ -323,7 +320,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             if let Ok(placed) = self.store.store_chunk(slot, compressed) {
                 return Some(placed);
             }
-            if !self.make_room(&mut self.lock()) {
+            if !self.make_room(&mut self.lock_to_remove()) {
                 break;
             }
         }
@@ -331,7 +328,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     /// Evicts some pages, since the cache is full. Returns whether there were any.
-    fn make_room(&self, guarded: &mut Guarded) -> bool {
+    fn make_room(&self, guarded: &mut Locked<'_, H, F, S>) -> bool {
         guarded.full = true;
         self.evict(guarded, BATCH) > 0
     }

@@ -9,8 +9,6 @@
 //! A block's slots are `8 * number ..` of the store's table, so that a chunk's owner, which is
 //! the number of its slot, leads back to the file.
 
-use alloc::vec::Vec;
-
 use super::block::{Block, List, SLOTS};
 use super::lists::Lists;
 use super::slab::Slab;
@@ -151,12 +149,16 @@ impl Index {
 
     /// Slots of which something is known, of a file's block that is the first from page `from`
     /// on, with the first page after that block; `None` if nothing is known from there on.
-    pub(super) fn known_from(&self, file: FileId, from: u64) -> Option<(Vec<Known>, u64)> {
+    pub(super) fn known_from(
+        &self,
+        file: FileId,
+        from: u64,
+    ) -> Option<(impl Iterator<Item = Known> + use<>, u64)> {
         let tree = &self.files.get(file.0).tree;
         let (key, block) = tree.next(&self.nodes, from / 8)?;
-        let known = &self.blocks.get(block).list;
+        let known = self.blocks.get(block).list;
         let slots = (0..SLOTS)
-            .map(|at| {
+            .map(move |at| {
                 let list = known[at as usize];
                 Known {
                     slot: block * SLOTS + at,
@@ -164,8 +166,7 @@ impl Index {
                     list,
                 }
             })
-            .filter(|known| known.page >= from && known.list != List::None)
-            .collect();
+            .filter(move |known| known.page >= from && known.list != List::None);
         Some((slots, (key + 1).saturating_mul(8)))
     }
 

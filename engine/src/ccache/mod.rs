@@ -9,13 +9,14 @@
 //! One lock guards the index and the lists. It is never held while a page is compressed, stored or
 //! decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves the page's slot, and
 //! [`Ccache::pin`] pins it; both store the chunk without the lock, and commit it if the slot is still
-//! the page's.
+//! the page's. Chunks of pages that were evicted or dropped are freed after its release.
 
 mod admit;
 mod balance;
 mod block;
 mod index;
 mod lists;
+mod locked;
 mod read;
 mod reclaim;
 mod slab;
@@ -28,7 +29,7 @@ mod tests;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use lock_api::{Mutex, MutexGuard};
+use lock_api::Mutex;
 
 use crate::backing::BackingAccess;
 use crate::codec::CodecSpec;
@@ -39,6 +40,7 @@ use crate::store::{Store, StoreConfig, Worker};
 use balance::Balance;
 use block::{List, SLOTS};
 use index::{Index, Known};
+use locked::Locked;
 use stats::Counts;
 
 pub use admit::{Decision, Inserted, Read};
@@ -125,10 +127,6 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, H::Lock, Guarded> {
-        self.guarded.lock()
-    }
-
     /// Working memory for one thread.
     ///
     /// # Errors
@@ -184,11 +182,11 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         while from < end {
             // The lock is released between blocks, of which a file can have many, and while somebody
             // reads one of the pages.
-            let mut guarded = self.lock();
+            let mut guarded = self.lock_to_remove();
             let Some((slots, next)) = guarded.index.known_from(file, from) else {
                 break;
             };
-            let mut known = slots.into_iter().filter(|known| known.page < end);
+            let mut known = slots.filter(|known| known.page < end);
             if known.all(|Known { slot, .. }| self.remove_page(&mut guarded, slot, to, &mut held)) {
                 (from, attempt) = (next, 0);
                 continue;
@@ -202,7 +200,13 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Empties a slot, or makes it a shadow, and adds to `held` whether its page was held. Returns
     /// whether that was done: not while somebody reads the page.
-    fn remove_page(&self, guarded: &mut Guarded, slot: u32, to: List, held: &mut u64) -> bool {
+    fn remove_page(
+        &self,
+        guarded: &mut Locked<'_, H, F, S>,
+        slot: u32,
+        to: List,
+        held: &mut u64,
+    ) -> bool {
         // Making a neighbour a shadow may have dropped or forgotten this one.
         let list = guarded.index.list_of(slot);
         if list == to || list == List::None {
@@ -210,7 +214,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
         let done = match to {
             List::Shadows => self.shadow(guarded, slot),
-            _ => self.store.clear(slot, Slot::EMPTY),
+            _ => guarded.clear(slot, Slot::EMPTY),
         };
         if done {
             *held += u64::from(list.holds());

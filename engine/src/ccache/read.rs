@@ -53,8 +53,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     pub fn next_held(&self, file: FileId, mut from: u64) -> Option<u64> {
         loop {
             let guarded = self.lock();
-            let (slots, next) = guarded.index.known_from(file, from)?;
-            let held = slots.into_iter().find(|known| known.list.holds());
+            let (mut slots, next) = guarded.index.known_from(file, from)?;
+            let held = slots.find(|known| known.list.holds());
             match held {
                 Some(known) => return Some(known.page),
                 None => from = next,
@@ -131,12 +131,12 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     fn remove_corrupt(&self, file: FileId, index: u64, slot: u32) {
-        let mut guarded = self.lock();
+        let mut guarded = self.lock_to_remove();
         guarded.counts.corrupt += 1;
         // Unless it has become something else meanwhile. Pinned pages have no other copy: they
         // stay, so that every read fails and none gives wrong bytes.
         let same = matches!(guarded.index.find(file, index), Some((s, List::Inactive | List::Active)) if s == slot);
-        if same && !self.only_copy && self.store.clear(slot, Slot::EMPTY) {
+        if same && !self.only_copy && guarded.clear(slot, Slot::EMPTY) {
             guarded.index.move_to(slot, List::None);
         }
     }

@@ -2,7 +2,8 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Ccache, Guarded, List};
+use super::locked::MOST_REMOVED;
+use super::{Ccache, Guarded, List, Locked};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
 use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
@@ -20,8 +21,13 @@ const INDEX_PART: u64 = 8;
 /// Locked pages that are skipped, at most, for one that is evicted.
 const MAX_SKIPPED: u32 = 32;
 
-/// Pages that [`Ccache::tune`] evicts before it releases the lock.
-const EVICT_BATCH: usize = 64;
+/// Pages that [`Ccache::tune`] evicts before it releases the lock: with what trimming evicts, no
+/// more than are then freed.
+const EVICT_BATCH: usize = MOST_REMOVED - TRIMMED;
+
+/// Shadows or pages that go when shadows are trimmed, at most: this is done for every page that is
+/// evicted.
+const TRIMMED: usize = 4;
 
 /// What the pool takes beyond its chunks, in parts of a hundred, once it was evacuated.
 const POOL_OVERHEAD_PERCENT: u64 = 6;
@@ -43,7 +49,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     }
 
     /// Evicts up to `count` pages and returns how many.
-    pub(super) fn evict(&self, guarded: &mut Guarded, count: usize) -> usize {
+    pub(super) fn evict(&self, guarded: &mut Locked<'_, H, F, S>, count: usize) -> usize {
         let evicted = (0..count)
             .take_while(|_| self.evict_oldest(guarded))
             .count();
@@ -53,7 +59,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Evicts the page at the end of the inactive list; a shadow stays. Returns whether one was
     /// evicted.
-    fn evict_oldest(&self, guarded: &mut Guarded) -> bool {
+    fn evict_oldest(&self, guarded: &mut Locked<'_, H, F, S>) -> bool {
         // Pages that are being read are skipped.
         for _ in 0..MAX_SKIPPED {
             self.feed_inactive(guarded);
@@ -62,7 +68,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             };
             let eviction_clock = guarded.index.eviction_clock;
             let shadow = Slot::shadow(eviction_clock % EVICTION_CLOCK_RANGE);
-            if !self.store.clear(slot, shadow) {
+            if !guarded.clear(slot, shadow) {
                 guarded.index.move_to(slot, List::Inactive);
                 continue;
             }
@@ -89,11 +95,10 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
 
     /// Forgets the oldest shadows beyond what may be kept, and evicts pages if the index is too
     /// large without them.
-    pub(super) fn trim(&self, guarded: &mut Guarded) {
+    pub(super) fn trim(&self, guarded: &mut Locked<'_, H, F, S>) {
         let limit = self.limit.load(Relaxed);
         let most = limit / PAGE_SIZE as u64 * SHADOWS_PER_PAGE;
-        // A few at a time: this is called for every page that is evicted.
-        for _ in 0..4 {
+        for _ in 0..TRIMMED {
             let shadows = guarded.index.lists.len(List::Shadows);
             let large = guarded.index.used_bytes() > limit / INDEX_PART;
             // Without shadows no page could come back: as many stay as pages are held.
@@ -109,19 +114,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         }
     }
 
-    fn forget_oldest_shadow(&self, guarded: &mut Guarded) -> bool {
+    fn forget_oldest_shadow(&self, guarded: &mut Locked<'_, H, F, S>) -> bool {
         let Some(slot) = guarded.index.lists.oldest(List::Shadows) else {
             return false;
         };
         // A shadow names no chunk that somebody could be reading.
-        let emptied = self.store.clear(slot, Slot::EMPTY);
+        let emptied = guarded.clear(slot, Slot::EMPTY);
         debug_assert!(emptied, "slot {slot} is held");
         guarded.index.move_to(slot, List::None);
         true
     }
 
     /// Forgets shadows, then evicts pages, until a block of slots is free. Returns whether one is.
-    pub(super) fn free_a_block(&self, guarded: &mut Guarded) -> bool {
+    pub(super) fn free_a_block(&self, guarded: &mut Locked<'_, H, F, S>) -> bool {
         let before = guarded.index.blocks.used();
         while guarded.index.blocks.used() >= before {
             if !self.forget_oldest_shadow(guarded) && self.evict(guarded, 1) == 0 {
@@ -163,7 +168,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             if self.chunk_bytes() <= pool || self.store.pool_bytes() <= pool {
                 return;
             }
-            if self.evict(&mut self.lock(), EVICT_BATCH) == 0 {
+            if self.evict(&mut self.lock_to_remove(), EVICT_BATCH) == 0 {
                 return;
             }
         }

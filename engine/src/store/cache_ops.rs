@@ -4,12 +4,12 @@ use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
 use super::read::decompress_chunk;
-use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
+use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, commit_held};
 use crate::codec::CodecId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{Page, fill, same_filled};
 use crate::pool::{Full, Room};
-use crate::slot::{self, ChunkRef, Entry, Slot, SlotGuard};
+use crate::slot::{self, ChunkRef, Entry, Slot, SlotGuard, Taken};
 
 /// A page, compressed, that has no place yet.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         CompressedPage { content, number }
     }
 
-    /// Stores what a page was compressed to, for slot `index`. To be given to [`Store::commit_chunk`] or
+    /// Stores what a page was compressed to, for slot `index`. To be given to [`Store::try_commit_chunk`] or
     /// [`Store::release_chunk`].
     ///
     /// # Errors
@@ -94,29 +94,19 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         })
     }
 
-    /// Commits to slot `index` what was stored for it, and frees what the slot held.
-    pub(crate) fn commit_chunk(&self, compressed: &CompressedPage<'_>, index: u32, placed: Slot) {
-        let mut attempt = 0;
-        while !self.try_commit_chunk(compressed, index, placed) {
-            self.host.backoff(attempt);
-            attempt += 1;
-        }
-    }
-
-    /// As [`Store::commit_chunk`], unless the slot is locked. Returns whether it was done.
+    /// Commits to slot `index` what was stored for it, unless the slot is locked. What the slot held
+    /// is to be given to [`Store::release_taken`].
     pub(crate) fn try_commit_chunk(
         &self,
         compressed: &CompressedPage<'_>,
         index: u32,
         placed: Slot,
-    ) -> bool {
+    ) -> Option<Taken> {
         let shard = self.counters.shard(compressed.number);
-        let done = self.try_set(shard, index, placed);
-        if done {
-            shard.add(&shard.writes, 1);
-            self.end_idle();
-        }
-        done
+        let taken = self.try_set(shard, index, placed)?;
+        shard.add(&shard.writes, 1);
+        self.end_idle();
+        Some(taken)
     }
 
     /// Frees what was stored for a slot but not committed.
@@ -130,26 +120,23 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         self.table.get_to_write(u64::from(index)).is_ok()
     }
 
-    /// Frees what slot `index` holds, and stores `new` in it, which names no chunk. Does nothing if
-    /// the slot is locked. Returns whether it was done.
-    pub(crate) fn clear(&self, index: u32, new: Slot) -> bool {
+    /// Stores `new`, which names no chunk, in slot `index`, unless the slot is locked. What it held is
+    /// to be given to [`Store::release_taken`].
+    pub(crate) fn try_clear(&self, index: u32, new: Slot) -> Option<Taken> {
         self.try_set(self.counters.shared(), index, new)
     }
 
-    /// Stores `new` in slot `index` and frees what it held, unless it is locked. Returns whether it was
-    /// done.
-    fn try_set(&self, shard: &Shard, index: u32, new: Slot) -> bool {
-        let Ok(word) = self.table.get_to_write(u64::from(index)) else {
-            return false;
-        };
+    /// Frees what slots held.
+    pub(crate) fn release_taken(&self, taken: impl Iterator<Item = Taken>) {
+        self.release_each(self.counters.shared(), taken);
+    }
+
+    /// Stores `new` in slot `index`, unless it is locked.
+    fn try_set(&self, shard: &Shard, index: u32, new: Slot) -> Option<Taken> {
+        let word = self.table.get_to_write(u64::from(index)).ok()?;
         let (current, _) = slot::load(word);
-        match slot::try_lock(word, current) {
-            Some(held) => {
-                self.exchange(shard, held, new);
-                true
-            }
-            None => false,
-        }
+        let held = slot::try_lock(word, current)?;
+        Some(commit_held(shard, held, new))
     }
 
     /// The contents of slot `index`, which is locked if it names a chunk. Does not wait.

@@ -345,7 +345,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 
     /// The pool's frames, for tests that make them fail.
     #[cfg(all(test, feature = "std"))]
-    fn pool_frames(&self) -> &F {
+    pub(crate) fn pool_frames(&self) -> &F {
         self.pool.frame_memory()
     }
 

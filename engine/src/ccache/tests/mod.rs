@@ -1,5 +1,6 @@
-//! Tests of the cache: against a model, under threads, and of its policy.
+//! Tests of the cache: against a model, under threads, of its policy and of its lock.
 
+mod lock;
 mod model;
 mod policy;
 mod stress;
@@ -17,6 +18,14 @@ const MIB: u64 = 1 << 20;
 
 /// A cache of `limit` bytes.
 fn cache(limit: u64) -> TestCache {
+    cache_in(limit, HeapFrames::new)
+}
+
+/// A cache of `limit` bytes, in the frames that `frames` makes so many of.
+fn cache_in<F: FrameMemory>(
+    limit: u64,
+    frames: impl FnOnce(u32) -> F,
+) -> Ccache<TestHost, F, HeapSlots> {
     let config = CcacheConfig {
         limit,
         floor: 128 << 10,
@@ -25,10 +34,9 @@ fn cache(limit: u64) -> TestCache {
         reserve_bytes: 64 << 10,
         only_copy: false,
     };
-    let frames = (limit / (64 << 10)) as u32 + 16;
     Ccache::try_new(
         TestHost::default(),
-        HeapFrames::new(frames),
+        frames((limit / (64 << 10)) as u32 + 16),
         HeapSlots::new(1 << 17),
         config,
     )

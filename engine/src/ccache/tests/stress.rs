@@ -179,3 +179,63 @@ fn pins_at_once_with_others_and_with_forgetting_lose_nothing_and_leave_nothing()
         (0, 0, 0)
     );
 }
+
+#[test]
+fn evictions_at_once_with_reads_and_truncation_leave_no_chunk() {
+    const MOST: u64 = 600;
+    let cache = cache(MIB / 2);
+    cache.set_reclaiming(true);
+    let files: Vec<_> = (0..3).map(|_| cache.add_file().unwrap()).collect();
+    let rounds = if cfg!(debug_assertions) {
+        10_000
+    } else {
+        50_000
+    };
+    let reading = AtomicU64::new(2);
+    std::thread::scope(|scope| {
+        let (cache, files, reading) = (&cache, &files, &reading);
+        let readers = (0..2).map(|thread| {
+            scope.spawn(move || {
+                let mut worker = cache.try_worker().unwrap();
+                let mut random = Random::new(thread);
+                for _ in 0..rounds {
+                    let (at, index) = (random.below(3), random.below(MOST));
+                    let content = || page(at * MOST + index);
+                    fault(cache, &mut worker, files[at as usize], index, content);
+                }
+                reading.fetch_sub(1, Ordering::Relaxed);
+            })
+        });
+        let mut threads: Vec<_> = readers.collect();
+        threads.push(scope.spawn(move || {
+            let mut random = Random::new(77);
+            let mut removed = 0;
+            while reading.load(Ordering::Relaxed) > 0 {
+                let file = files[random.below(3) as usize];
+                let first = random.below(MOST);
+                removed += if random.below(2) == 0 {
+                    cache.forget(file, first, u64::MAX)
+                } else {
+                    cache.invalidate(file, first, first + 100)
+                };
+                cache.tune(MIB / 2, random.below(3) * 50_000, 100);
+                while cache.keep() {}
+            }
+            assert!(removed > 0);
+        }));
+        // Joined one by one: ThreadSanitizer does not see how a scope waits.
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+    let stats = cache.stats();
+    assert!(stats.hits > 0 && stats.evicted > 0, "{stats:?}");
+    files.into_iter().for_each(|file| cache.remove_file(file));
+    let store = cache.stats().store;
+    assert_eq!(
+        (store.pages_stored, store.compr_bytes, store.corrupt),
+        (0, 0, 0)
+    );
+    let in_use = store.pool_bytes - store.reserve_bytes;
+    assert_eq!(in_use, 0, "a frame has a chunk that no slot names");
+}
