@@ -354,18 +354,8 @@ impl SwapDevice for Device {
             return Err(self.busy("it is swapped on already"));
         }
         self.check_served(active)?;
-        let failed = |e| {
-            DeviceError::system(
-                format!("swap on ramzswap{}", self.number),
-                e,
-                &*format!(
-                    "the priority must lie between 0 and {}, and only root may do this",
-                    swap::MAX_PRIORITY
-                ),
-            )
-        };
-        let priority =
-            swap::on_above_all(active.attachment.block_device(), priority, true).map_err(failed)?;
+        let priority = swap::on_above_all(active.attachment.block_device(), priority, true)
+            .map_err(|e| swap::refused(&self.name(), e))?;
         tracing::info!(device = %self.name(), priority, "swapped on");
         Ok(priority)
     }

@@ -1,6 +1,7 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
 mod changes;
+mod refused;
 pub(crate) mod room;
 
 use std::ffi::CString;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use compcache_host::proc;
 
 pub use changes::Changes;
+pub(crate) use refused::refused;
 pub use room::RoomError;
 
 use crate::swap_header::SwapHeader;

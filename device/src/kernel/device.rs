@@ -351,16 +351,8 @@ impl SwapDevice for KernelDevice {
         self.ensure_swap_header()?;
         // If the kernel notifies the driver of each slot that it frees, a discard says nothing new.
         let discard = self.freeing() == Freeing::ByCluster;
-        swap::on_above_all(&self.node(), priority, discard).map_err(|e| {
-            DeviceError::system(
-                format!("swap on {}", self.name()),
-                e,
-                &*format!(
-                    "the priority must lie between 0 and {}, and only root may do this",
-                    swap::MAX_PRIORITY
-                ),
-            )
-        })
+        swap::on_above_all(&self.node(), priority, discard)
+            .map_err(|e| swap::refused(&self.name(), e))
     }
 
     fn swap_off(&self, executor: &Executor<'_>) -> Result<(), DeviceError> {
