@@ -12,7 +12,6 @@ pub(crate) struct Cpu {
     pub(crate) server: u64,
     /// Of all kernel threads: kswapd, the loop device's workers, writeback.
     pub(crate) kernel: u64,
-    /// Of the whole machine.
     pub(crate) machine: u64,
 }
 

@@ -2,7 +2,6 @@
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
-    /// The pages that are held.
     pub(crate) original: u64,
     /// The chunks alone.
     pub(crate) compressed: u64,

@@ -41,19 +41,14 @@ pub(crate) enum Access {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) access: Access,
-    _owner: Box<dyn Owner>,
+    /// What keeps the device there.
+    _owner: Box<dyn fmt::Debug>,
 }
-
-trait Owner: fmt::Debug {}
-
-impl Owner for Zram {}
-impl Owner for Daemon {}
-impl Owner for Nbdkit {}
 
 impl Target {
     pub(crate) fn new(contender: &Contender, bytes: u64) -> Result<Target> {
         let disk = |node: &Path| Disk::open(node).map(Access::Disk);
-        let (access, owner): (_, Box<dyn Owner>) = match contender {
+        let (access, owner): (_, Box<dyn fmt::Debug>) = match contender {
             Contender::Zram(algorithm) => {
                 let zram = Zram::new(algorithm, bytes)?;
                 (disk(&zram.node())?, Box::new(zram))

@@ -29,7 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Cgroup {
     memory: Group,
     blkio: Option<DiskGroup>,
-    /// The files that throttle the disk.
     throttle: Vec<Limit>,
 }
 

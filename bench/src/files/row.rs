@@ -33,7 +33,6 @@ pub(crate) struct Row {
     /// What one of these should be at most, and which.
     pub(crate) target: Option<(Part, f64)>,
     pub(crate) values: Vec<(String, f64)>,
-    /// Memory over time, in the last round.
     pub(crate) series: Vec<Sample>,
 }
 

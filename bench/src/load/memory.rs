@@ -15,7 +15,6 @@ use super::{Load, stamp};
 use crate::histogram::Histogram;
 use crate::mapping::Mapping;
 
-/// What is done to all pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {

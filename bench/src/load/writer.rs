@@ -16,7 +16,6 @@ const BLOCK: u64 = 16;
 pub(super) struct Writer {
     file: File,
     samples: Vec<Page>,
-    /// The sample that each page is.
     content: Vec<u32>,
 }
 

@@ -107,7 +107,6 @@ impl<'a> Trace<'a> {
         Ok(())
     }
 
-    /// Bytes of the pages that are held.
     pub(crate) fn original(&self) -> u64 {
         let pages = self.content.iter().flatten().count();
         (pages * compcache_engine::PAGE_SIZE) as u64

@@ -23,7 +23,6 @@ pub(crate) struct Light {
     /// The same divided by that without swap in the same round: the median, and the quartiles
     /// of all rounds, which show how far to trust it.
     pub(crate) slowdown: f64,
-    /// The first and the third quartile.
     pub(crate) quartiles: [f64; 2],
     /// Processor time of the processes, divided by that without swap in the same round.
     pub(crate) cpu: f64,

@@ -18,7 +18,6 @@ use crate::machine::MachineLock;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload<'a> {
     pub(crate) processes: usize,
-    /// Pages of all of them together.
     pub(crate) pages: usize,
     /// A file of pages to fill memory with.
     pub(crate) samples: &'a Path,
@@ -130,11 +129,13 @@ impl Run {
         self.total_cpu() / self.swapped_gib()
     }
 
+    /// Seconds of a phase.
     pub(crate) fn wall(&self, phase: Phase) -> f64 {
         let found = self.wall_s.iter().find(|(of, _)| *of == phase);
         found.map_or(f64::NAN, |(_, seconds)| *seconds)
     }
 
+    /// Seconds of all phases.
     pub(crate) fn total_wall(&self) -> f64 {
         self.wall_s.iter().map(|(_, seconds)| seconds).sum()
     }

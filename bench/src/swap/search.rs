@@ -73,7 +73,6 @@ impl Search {
         (!tried).then_some(limit)
     }
 
-    /// The trial that came nearest.
     pub(crate) fn best(&self) -> Trial {
         let [first, others @ ..] = &self.trials[..] else {
             unreachable!("there is one from the beginning");

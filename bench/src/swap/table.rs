@@ -19,7 +19,6 @@ pub(crate) struct SwapReport {
     pub(crate) bytes: u64,
     /// Bytes that they may hold in memory.
     pub(crate) limit: u64,
-    /// The peers that the tables compare with.
     pub(crate) references: Vec<String>,
     /// The rows, all of them under the same limit.
     pub(crate) rows: Vec<Row>,

@@ -19,7 +19,6 @@ const SCALE_BYTES: u64 = 15 << 20;
 /// Who runs the server: it refuses to be run by root.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
-/// The programs, and who runs them.
 #[derive(Clone, Debug)]
 pub(crate) struct Postgres {
     programs: PathBuf,

@@ -15,7 +15,6 @@ use crate::{directory, process};
 /// Memory that the compiler needs for itself, in bytes: it is added to the limit.
 const COMPILER: u64 = 320 << 20;
 
-/// `cargo build`, so often again.
 #[derive(Debug)]
 struct Build {
     again: usize,

@@ -10,7 +10,6 @@ use crate::files::config::Config;
 use crate::files::data::tree;
 use crate::files::setup::Setup;
 
-/// `grep -r`, so often again.
 #[derive(Debug)]
 struct Grep {
     again: usize,

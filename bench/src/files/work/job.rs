@@ -48,14 +48,11 @@ pub(crate) enum Peers {
 
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// Its name, with its size.
     pub(crate) name: String,
-    /// What it should come to.
     pub(crate) target: Option<Target>,
     pub(crate) data: DataSet,
     /// Whether files are written, so that each run has a copy of its own.
     pub(crate) copied: bool,
-    /// Whether ours is measured with write-back too.
     pub(crate) write_back: bool,
     /// Bytes of memory for all processes; `None` for no limit.
     pub(crate) limit: Option<u64>,
@@ -123,7 +120,6 @@ pub(crate) struct Sample {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// From a cold start.
     First,
     /// One in which whatever can be kept comes to be kept. The disk is not throttled, and it
     /// does not count.

@@ -28,7 +28,6 @@ const WARM_TIMES: u64 = 20;
 /// Clients at once.
 const CLIENTS: u64 = 2;
 
-/// `pgbench -S`, so often again.
 #[derive(Debug)]
 struct Pgbench {
     postgres: Postgres,

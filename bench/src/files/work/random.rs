@@ -10,7 +10,6 @@ use crate::load::Reply;
 use crate::load::choice::Choice;
 use crate::load::files::Request;
 
-/// Working sets, in memory limits.
 const FACTORS: [f64; 3] = [1.5, 2.0, 2.5];
 
 /// The exponent of YCSB's requests (Cooper et al., SoCC 2010).
