@@ -161,11 +161,13 @@ impl Mount {
             FilesError::system("serve", &mountpoint, e, None)
         };
         let device = session.as_fd().try_clone_to_owned().map_err(undo)?;
+        let waiting = fs.waiting.start().map_err(undo)?;
         let ended = Arc::new(Ended::default());
         let serving = Serving {
             session,
             device,
             heard,
+            waiting,
             fs: Arc::clone(&fs),
             mountpoint: mountpoint.clone(),
             ended: ended::OnDrop(Arc::clone(&ended)),
@@ -298,6 +300,7 @@ struct Serving {
     session: Session<Service>,
     device: OwnedFd,
     heard: std::sync::mpsc::Receiver<Notice>,
+    waiting: Background,
     fs: Arc<Passthrough>,
     mountpoint: PathBuf,
     ended: ended::OnDrop,
@@ -312,6 +315,7 @@ impl Serving {
             session,
             device,
             heard,
+            waiting,
             fs,
             mountpoint,
             ended,
@@ -339,6 +343,7 @@ impl Serving {
             tracing::error!("serving {}: {e}", mountpoint.display());
             kernel::abandon(&mountpoint, fs.root);
         }
+        drop(waiting);
         drop(speaking);
         if let Err(e) = fs.contents.sync() {
             let mount = mountpoint.display();

@@ -287,3 +287,28 @@ fn mapped_files(bed: &Bed) {
     let bytes = fs::read(bed.mounted().join("f")).unwrap();
     assert_same_bytes_on_source(bed, "f", &bytes);
 }
+
+#[test]
+fn a_long_copy_is_made_in_pieces() {
+    let Some(bed) = Bed::new() else {
+        return;
+    };
+    let at = bed.mounted();
+    let (from, to) = (open(&at.join("from")), open(&at.join("to")));
+    let bytes = pattern(9 << 20);
+    from.write_all_at(&bytes, 0).unwrap();
+    let (mut from_offset, mut to_offset) = (0, 0);
+    let mut copied = Vec::new();
+    while to_offset < bytes.len() as u64 {
+        let piece = rustix::fs::copy_file_range(
+            &from,
+            Some(&mut from_offset),
+            &to,
+            Some(&mut to_offset),
+            bytes.len(),
+        );
+        copied.push(piece.unwrap());
+    }
+    assert_eq!(copied, [4 << 20, 4 << 20, 1 << 20]);
+    assert!(fs::read(at.join("to")).unwrap() == bytes);
+}

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
-use common::{Bed, OTHER, USER, as_user, errno, raw, test_over_each_policy};
+use common::{Bed, OTHER, USER, acl_for, as_user, errno, raw, test_over_each_policy};
 use rustix::fs::{CWD, Mode, XattrFlags};
 
 fn set_mode(path: &Path, mode: u32) {
@@ -16,30 +16,6 @@ fn set_mode(path: &Path, mode: u32) {
 fn look(path: &Path) -> (u32, u32, u32) {
     let found = path.symlink_metadata().unwrap();
     (found.mode(), found.uid(), found.gid())
-}
-
-/// An ACL as the kernel keeps it in the attribute `system.posix_acl_*`: tag, permissions, id.
-fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let mut bytes = 2_u32.to_le_bytes().to_vec();
-    for (tag, permissions, id) in entries {
-        bytes.extend_from_slice(&tag.to_le_bytes());
-        bytes.extend_from_slice(&permissions.to_le_bytes());
-        bytes.extend_from_slice(&id.to_le_bytes());
-    }
-    bytes
-}
-
-const NOBODY: u32 = u32::MAX;
-
-/// Owner rwx, one more user as given, group and others nothing.
-fn acl_for(user: u32, permissions: u16) -> Vec<u8> {
-    acl(&[
-        (0x01, 7, NOBODY),
-        (0x02, permissions, user),
-        (0x04, 0, NOBODY),
-        (0x10, 7, NOBODY),
-        (0x20, 0, NOBODY),
-    ])
 }
 
 fn set_acl(path: &Path, name: &str, value: &[u8]) -> Result<(), i32> {
@@ -63,6 +39,7 @@ test_over_each_policy!(
     an_acl_from_outside_the_group_clears_set_group_id,
     sticky_directories_protect,
     writers_clear_set_user_id,
+    a_capability_outlives_the_write_before_it,
 );
 
 fn permissions_are_enforced(bed: &Bed) {
@@ -327,6 +304,23 @@ fn writers_clear_set_user_id(bed: &Bed) {
             fs::remove_file(&path).unwrap();
         }
         seen
+    });
+}
+
+fn a_capability_outlives_the_write_before_it(bed: &Bed) {
+    bed.same(|at| {
+        let path = at.join("f");
+        let file = File::create(&path).unwrap();
+        rustix::io::write(&file, b"program").unwrap();
+        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let none = XattrFlags::empty();
+        rustix::fs::setxattr(&path, "security.capability", &capability, none).unwrap();
+        set_mode(&path, 0o6755);
+        file.sync_all().unwrap();
+        drop(file);
+        let mut value = [0; 20];
+        let capable = rustix::fs::getxattr(&path, "security.capability", &mut value[..]);
+        (raw(capable), look(&path))
     });
 }
 

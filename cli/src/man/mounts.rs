@@ -34,8 +34,8 @@ locks\tflock(2) and fcntl(2) locks work between all programs that use the mount.
 passed on to SOURCE, so they do not hold against programs that use SOURCE directly, or on other \
 machines.
 
-permissions\tThe kernel checks them, by the owners and modes that SOURCE has. A mount by root lets \
-other users in, who may do what SOURCE would let them do. Another user's mount is for that user \
+permissions\tThe kernel checks them, by the owners and modes that SOURCE has, and SOURCE once more. A mount \
+by root lets other users in, who may do what SOURCE would let them do. Another user's mount is for that user \
 alone, not even for root, unless --allow-other is given and /etc/fuse.conf has user_allow_other.
 
 open files\tEach takes up to two descriptors of the daemon, each directory one. Of three quarters of the \

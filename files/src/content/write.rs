@@ -12,31 +12,48 @@ use compcache_engine::{PAGE_SIZE, Page};
 
 use super::read::PAGE;
 use super::{Content, Mode};
+use crate::identity::Caller;
 
 impl Content {
-    /// Writes `data` at `offset`.
+    /// Writes `data` at `offset` in the name of `caller`, whose identity the thread may keep.
     ///
     /// `source` is the file, open for writing, and for reading too if writes are kept; it is
     /// held for as long as pages are dirty.
     ///
     /// # Errors
     /// Those of writing to SOURCE, or ENOSPC on a `--ram` mount.
-    pub fn write(&self, source: &Arc<File>, offset: u64, data: &[u8]) -> io::Result<()> {
+    pub fn write(
+        &self,
+        caller: Caller,
+        source: &Arc<File>,
+        offset: u64,
+        data: &[u8],
+    ) -> io::Result<()> {
         if data.is_empty() {
             return Ok(());
         }
         match (self.shared.mode, self.id) {
-            (Mode::Through, _) | (Mode::Back, None) => self.write_through(source, offset, data),
-            (Mode::Back, Some(id)) => self.write_back(id, source, offset, data),
+            (Mode::Through, _) | (Mode::Back, None) => {
+                self.write_through(caller, source, offset, data)
+            }
+            (Mode::Back, Some(id)) => self.write_back(caller, id, source, offset, data),
             (Mode::Memory, _) => self.write_to_memory(source, offset, data),
         }
     }
 
     /// Writes to SOURCE; what is held of these pages is dropped.
-    fn write_through(&self, source: &Arc<File>, offset: u64, data: &[u8]) -> io::Result<()> {
+    fn write_through(
+        &self,
+        caller: Caller,
+        source: &Arc<File>,
+        offset: u64,
+        data: &[u8],
+    ) -> io::Result<()> {
         let end = offset + data.len() as u64;
+        let acting = caller.act_on_open_file()?;
         let changing = self.begin_change();
         let written = source.write_all_at(data, offset);
+        acting.keep();
         if let Some(id) = self.id {
             // Also after a failure: how much was written is not known.
             self.shared
@@ -55,6 +72,7 @@ impl Content {
     /// Keeps the data in dirty pages.
     fn write_back(
         &self,
+        caller: Caller,
         id: FileId,
         source: &Arc<File>,
         offset: u64,
@@ -65,7 +83,7 @@ impl Content {
         {
             let _changing = self.begin_change();
             if end > self.size.load(Ordering::Relaxed) {
-                self.extend(source, end)?;
+                self.extend(caller, source, end)?;
             }
             self.shared.buffers.with(&self.shared.cache, |buffers| {
                 let (worker, room) = buffers.parts(1);
@@ -74,7 +92,7 @@ impl Content {
                     if let Err(error) = self.compose(worker, id, source, &piece, page) {
                         return match error.raw_os_error() {
                             // Not open for reading.
-                            Some(libc::EBADF) => self.write_piece_out(id, source, &piece),
+                            Some(libc::EBADF) => self.write_piece_out(caller, id, source, &piece),
                             _ => Err(error),
                         };
                     }
@@ -87,7 +105,7 @@ impl Content {
                         return Ok(());
                     }
                     drop(state);
-                    self.write_piece_out(id, source, &piece)
+                    self.write_piece_out(caller, id, source, &piece)
                 })
             })?;
         }
@@ -100,10 +118,12 @@ impl Content {
     }
 
     /// Makes the file longer on SOURCE at once, so that its size is right there.
-    fn extend(&self, source: &File, end: u64) -> io::Result<()> {
+    fn extend(&self, caller: Caller, source: &File, end: u64) -> io::Result<()> {
         let stamp = super::source::stamp_of(source)?;
         if stamp.size < end {
+            let acting = caller.act_on_open_file()?;
             source.set_len(end)?;
+            acting.keep();
         }
         self.size.fetch_max(end, Ordering::Relaxed);
         self.restamp_from(source);
@@ -137,10 +157,18 @@ impl Content {
     }
 
     /// Writes a piece for which there is no room to SOURCE.
-    fn write_piece_out(&self, id: FileId, source: &Arc<File>, piece: &Piece<'_>) -> io::Result<()> {
+    fn write_piece_out(
+        &self,
+        caller: Caller,
+        id: FileId,
+        source: &Arc<File>,
+        piece: &Piece<'_>,
+    ) -> io::Result<()> {
         // What is dirty of the page goes first, under the piece.
         self.write_out()?;
+        let acting = caller.act_on_open_file()?;
         source.write_all_at(piece.bytes, piece.page * PAGE + piece.at as u64)?;
+        acting.keep();
         self.shared.cache.invalidate(id, piece.page, piece.page + 1);
         self.restamp_from(source);
         Ok(())

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::dirty::Reported;
 use super::read::PAGE;
 use super::{Content, FileKey, Mode, source};
+use crate::identity::act_as_owner;
 
 /// Pages that are written out at once: 1 MiB.
 const RUN: usize = 256;
@@ -261,6 +262,7 @@ impl Content {
             let offset = first * PAGE;
             let end = self.size.load(Ordering::Relaxed);
             let length = (end.saturating_sub(offset)).min(writes.len() as u64 * PAGE);
+            let _acting = act_as_owner(source)?;
             source.write_all_at(&pages.as_flattened()[..length as usize], offset)
         })?;
         let mut state = self.state.lock();

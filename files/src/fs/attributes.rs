@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fuser::{FileAttr, Request, TimeOrNow};
+use fuser::{FileAttr, TimeOrNow};
 use rustix::fs::{
     AtFlags, CWD, Gid, StatVfs, Statx, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
 };
@@ -14,6 +14,7 @@ use rustix::fs::{
 use super::Passthrough;
 use super::names::permissions;
 use crate::content::{Change, Content, Stamp};
+use crate::identity::Caller;
 use crate::inode::Inode;
 use crate::inode::source::proc_path;
 use crate::inode::stat::{attributes, digest, stamp, stat};
@@ -27,6 +28,8 @@ pub(super) struct Changes {
     pub(super) size: Option<u64>,
     pub(super) atime: Option<TimeOrNow>,
     pub(super) mtime: Option<TimeOrNow>,
+    /// The caller has the file open: to write, if the size changes.
+    pub(super) by_handle: bool,
 }
 
 impl Passthrough {
@@ -38,7 +41,7 @@ impl Passthrough {
     }
 
     /// What of a file is known to the cache, if there can be anything.
-    fn content(&self, inode: &Inode) -> Option<Arc<Content>> {
+    pub(super) fn content(&self, inode: &Inode) -> Option<Arc<Content>> {
         if !inode.is_regular() {
             return None;
         }
@@ -85,12 +88,12 @@ impl Passthrough {
     /// ESTALE if not: then the kernel looks the name up again, and judges anew.
     pub(super) fn check_rights(
         &self,
-        request: &Request,
+        caller: Caller,
         inode: &Inode,
         found: &Statx,
     ) -> io::Result<()> {
         let judged = inode.known.lock().judge(found);
-        let (node, pid) = (inode.node, request.pid());
+        let (node, pid) = (inode.node, caller.pid);
         if !self
             .sent_back
             .should_send(node, pid, judged, Instant::now())
@@ -163,14 +166,14 @@ impl Passthrough {
     /// SETATTR.
     pub(super) fn setattr(
         &self,
-        request: &Request,
+        caller: Caller,
         node: u64,
         changes: &Changes,
     ) -> io::Result<(FileAttr, Duration)> {
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
         if let Some(size) = changes.size {
-            self.truncate(request, &inode, size)?;
+            self.truncate(caller, &inode, size, changes.by_handle)?;
         }
         if changes.mode.is_some()
             || changes.uid.is_some()
@@ -184,24 +187,41 @@ impl Passthrough {
                 // Or writing out what is dirty would change the times that are set now.
                 content.write_dirty()?;
             }
-            self.keeping_stamp(&inode, &fd, || set(&fd, changes))?;
+            self.keeping_stamp(&inode, &fd, || {
+                let _acting = caller.act()?;
+                set(&fd, changes)
+            })?;
         }
         let found = stat(&fd)?;
         Ok(self.observe(&inode, &found))
     }
 
-    /// Sets a file's size.
-    pub(super) fn truncate(&self, request: &Request, inode: &Inode, size: u64) -> io::Result<()> {
+    /// Sets a file's size. Unless it is `open` to the caller, SOURCE is asked whether they may write it.
+    pub(super) fn truncate(
+        &self,
+        caller: Caller,
+        inode: &Inode,
+        size: u64,
+        open: bool,
+    ) -> io::Result<()> {
         if !inode.is_regular() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let opened = inode.open();
+        let opened = if open || caller.is_root() {
+            inode.open()
+        } else {
+            None
+        };
         let file = match opened.as_ref().and_then(|open| open.files.writer().ok()) {
             Some(file) => Arc::clone(file),
-            None => Arc::new(File::from(inode.open_file(&self.source, libc::O_WRONLY)?)),
+            None => {
+                let fd = inode.open_file(&self.source, caller, libc::O_WRONLY)?;
+                Arc::new(File::from(fd))
+            }
         };
-        self.drop_privileges(request, &file)?;
+        self.drop_privileges(caller, &file)?;
         let change = || {
+            let _acting = caller.act_on_open_file()?;
             file.set_len(size)?;
             Ok(stamp(&stat(&file)?))
         };
@@ -225,8 +245,8 @@ impl Passthrough {
     /// Clears set-user-id and set-group-id as a write by somebody without CAP_FSETID does. That
     /// capability is taken to be root's: the kernel asks us only if it matters, or does not
     /// say.
-    pub(super) fn drop_privileges(&self, request: &Request, file: &File) -> io::Result<()> {
-        if self.root && request.uid() != 0 {
+    pub(super) fn drop_privileges(&self, caller: Caller, file: &File) -> io::Result<()> {
+        if self.root && caller.uid != 0 {
             self.clear_set_id(file)?;
         }
         Ok(())

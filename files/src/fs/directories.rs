@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, Request};
+use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo};
 use parking_lot::Mutex;
 use rustix::fs::{RawDir, SeekFrom};
 
 use super::Passthrough;
 use crate::descriptors::{Charge, Holder};
+use crate::identity::Caller;
 use crate::inode::Inode;
 use crate::inode::stat::{kind, stat};
 
@@ -110,14 +111,14 @@ impl Passthrough {
     /// right.
     pub(super) fn opendir(
         &self,
-        request: &Request,
+        caller: Caller,
         node: u64,
     ) -> io::Result<(FileHandle, FopenFlags)> {
         let inode = self.table.get(node)?;
-        let charge = self.descriptors.take(Holder::User(request.uid()), 1)?;
-        let fd = inode.open_file(&self.source, libc::O_RDONLY | libc::O_DIRECTORY)?;
+        let charge = self.descriptors.take(Holder::User(caller.uid), 1)?;
+        let fd = inode.open_file(&self.source, caller, libc::O_RDONLY | libc::O_DIRECTORY)?;
         let found = stat(&fd)?;
-        self.check_rights(request, &inode, &found)?;
+        self.check_rights(caller, &inode, &found)?;
         let mut flags = FopenFlags::empty();
         if !self.strict {
             flags |= FopenFlags::FOPEN_CACHE_DIR;

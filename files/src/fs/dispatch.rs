@@ -4,29 +4,28 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
-    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags,
+    PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use rustix::fs::AtFlags;
 
 use super::Passthrough;
 use super::attributes::Changes;
+use super::caller::caller;
 use super::names::Entry;
+use crate::identity::be_self;
 
 /// Most bytes of a READ or WRITE.
 const MAX_IO: u32 = 1 << 20;
 
 /// Most requests that the kernel sends without waiting for answers (read-ahead, releases).
 const MAX_BACKGROUND: u16 = 64;
-
-/// What `fuser` calls.
-pub(crate) struct Service(pub(crate) Arc<Passthrough>);
 
 /// Answers with an error.
 macro_rules! answer {
@@ -44,6 +43,56 @@ macro_rules! answer {
     };
 }
 
+/// What `fuser` calls.
+pub(crate) struct Service(pub(crate) Arc<Passthrough>);
+
+impl Service {
+    /// For what is asked of names and attributes: as this process, since the thread may still be a caller
+    /// for whom it has written.
+    fn fs(&self) -> &Passthrough {
+        be_self();
+        &self.0
+    }
+
+    /// Answers `request` by what `serve` gives, now or, if that would block (EWOULDBLOCK), from another
+    /// thread once it does not.
+    fn answer_in_time<T>(
+        &self,
+        request: &Request,
+        mut serve: impl FnMut(&Passthrough) -> io::Result<T> + Send + 'static,
+        answer: impl FnOnce(io::Result<T>) + Send + 'static,
+    ) {
+        match serve(self.fs()) {
+            Err(e) if would_block(&e) => {}
+            done => return answer(done),
+        }
+        let fs = Arc::clone(&self.0);
+        let mut answer = Some(answer);
+        let again = move || match serve(&fs) {
+            Err(e) if would_block(&e) => false,
+            done => {
+                if let Some(answer) = answer.take() {
+                    answer(done);
+                }
+                true
+            }
+        };
+        self.0.waiting.add(request.uid(), Box::new(again));
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+fn reply_attributes(reply: ReplyAttr, found: io::Result<(FileAttr, Duration)>) {
+    answer!(reply, found, found => reply.attr(&found.1, &found.0));
+}
+
+fn reply_open(reply: ReplyOpen, opened: io::Result<(FileHandle, FopenFlags)>) {
+    answer!(reply, opened, opened => reply.opened(opened.0, opened.1));
+}
+
 fn reply_entry(reply: ReplyEntry, entry: io::Result<Entry>) {
     answer!(reply, entry, entry => {
         reply.entry(&entry.valid, &entry.attributes, entry.generation());
@@ -51,7 +100,7 @@ fn reply_entry(reply: ReplyEntry, entry: io::Result<Entry>) {
 }
 
 /// "No such name" that the kernel may believe for a while.
-fn reply_nothing(reply: ReplyEntry, valid: std::time::Duration) {
+fn reply_nothing(reply: ReplyEntry, valid: Duration) {
     if valid.is_zero() {
         return reply.error(Errno::ENOENT);
     }
@@ -122,16 +171,16 @@ impl Filesystem for Service {
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(parent.0, name) {
+        match self.fs().lookup(parent.0, name) {
             Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
-                reply_nothing(reply, self.0.nothing());
+                reply_nothing(reply, self.fs().nothing());
             }
             entry => reply_entry(reply, entry),
         }
     }
 
     fn forget(&self, _request: &Request, node: INodeNo, count: u64) {
-        self.0.forget(node.0, count);
+        self.fs().forget(node.0, count);
     }
 
     fn getattr(
@@ -141,7 +190,7 @@ impl Filesystem for Service {
         _handle: Option<FileHandle>,
         reply: ReplyAttr,
     ) {
-        answer!(reply, self.0.getattr(node.0), found => reply.attr(&found.1, &found.0));
+        reply_attributes(reply, self.fs().getattr(node.0));
     }
 
     fn setattr(
@@ -155,7 +204,7 @@ impl Filesystem for Service {
         atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
-        _handle: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
@@ -169,14 +218,18 @@ impl Filesystem for Service {
             size,
             atime,
             mtime,
+            by_handle: handle.is_some(),
         };
-        answer!(reply, self.0.setattr(request, node.0, &changes), found => {
-            reply.attr(&found.1, &found.0);
-        });
+        let caller = caller(request);
+        self.answer_in_time(
+            request,
+            move |fs| fs.setattr(caller, node.0, &changes),
+            |found| reply_attributes(reply, found),
+        );
     }
 
     fn readlink(&self, _request: &Request, node: INodeNo, reply: ReplyData) {
-        answer!(reply, self.0.readlink(node.0), target => reply.data(&target));
+        answer!(reply, self.fs().readlink(node.0), target => reply.data(&target));
     }
 
     fn mknod(
@@ -189,7 +242,9 @@ impl Filesystem for Service {
         device: u32,
         reply: ReplyEntry,
     ) {
-        let made = self.0.mknod(request, parent.0, name, (mode, umask), device);
+        let made = self
+            .fs()
+            .mknod(caller(request), parent.0, name, (mode, umask), device);
         reply_entry(reply, made);
     }
 
@@ -202,20 +257,26 @@ impl Filesystem for Service {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        reply_entry(reply, self.0.mkdir(request, parent.0, name, mode, umask));
+        reply_entry(
+            reply,
+            self.fs()
+                .mkdir(caller(request), parent.0, name, mode, umask),
+        );
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         answer!(
             reply,
-            self.0.remove(request, parent.0, name, AtFlags::empty())
+            self.fs()
+                .remove(caller(request), parent.0, name, AtFlags::empty())
         );
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         answer!(
             reply,
-            self.0.remove(request, parent.0, name, AtFlags::REMOVEDIR)
+            self.fs()
+                .remove(caller(request), parent.0, name, AtFlags::REMOVEDIR)
         );
     }
 
@@ -227,7 +288,10 @@ impl Filesystem for Service {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        reply_entry(reply, self.0.symlink(request, parent.0, name, target));
+        reply_entry(
+            reply,
+            self.fs().symlink(caller(request), parent.0, name, target),
+        );
     }
 
     fn rename(
@@ -241,24 +305,33 @@ impl Filesystem for Service {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((parent.0, name), (new_parent.0, new_name));
-        answer!(reply, self.0.rename(request, from, to, flags));
+        answer!(reply, self.fs().rename(caller(request), from, to, flags));
     }
 
     fn link(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         parent: INodeNo,
         name: &OsStr,
         reply: ReplyEntry,
     ) {
-        reply_entry(reply, self.0.link(node.0, parent.0, name));
+        reply_entry(
+            reply,
+            self.fs().link(caller(request), node.0, parent.0, name),
+        );
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        answer!(reply, self.0.open(request, node.0, flags), open => {
-            reply.opened(open.0, open.1);
-        });
+        let caller = caller(request);
+        if flags.0 & libc::O_NONBLOCK != 0 {
+            return reply_open(reply, self.fs().open(caller, node.0, flags));
+        }
+        self.answer_in_time(
+            request,
+            move |fs| fs.open(caller, node.0, flags),
+            |opened| reply_open(reply, opened),
+        );
     }
 
     fn create(
@@ -272,8 +345,8 @@ impl Filesystem for Service {
         reply: ReplyCreate,
     ) {
         let made = self
-            .0
-            .create(request, (parent.0, name), (mode, umask), flags);
+            .fs()
+            .create(caller(request), (parent.0, name), (mode, umask), flags);
         answer!(reply, made, made => {
             let (entry, handle, flags) = made;
             let generation = entry.generation();
@@ -297,7 +370,7 @@ impl Filesystem for Service {
 
     fn write(
         &self,
-        _request: &Request,
+        request: &Request,
         _node: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -307,7 +380,9 @@ impl Filesystem for Service {
         _owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let written = self.0.write(handle, offset, data, write_flags, flags);
+        let written = self
+            .0
+            .write(caller(request), handle, offset, data, write_flags, flags);
         answer!(reply, written, written => reply.written(written));
     }
 
@@ -348,7 +423,7 @@ impl Filesystem for Service {
     }
 
     fn opendir(&self, request: &Request, node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        answer!(reply, self.0.opendir(request, node.0), open => reply.opened(open.0, open.1));
+        reply_open(reply, self.fs().opendir(caller(request), node.0));
     }
 
     fn readdir(
@@ -359,7 +434,7 @@ impl Filesystem for Service {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let listed = self.0.readdir(handle, offset, |node, next, kind, name| {
+        let listed = self.fs().readdir(handle, offset, |node, next, kind, name| {
             reply.add(node, next, kind, name)
         });
         answer!(reply, listed);
@@ -373,7 +448,7 @@ impl Filesystem for Service {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let listed = self.0.readdirplus(
+        let listed = self.fs().readdirplus(
             handle,
             offset,
             |next, name, valid, attributes, generation| {
@@ -391,7 +466,7 @@ impl Filesystem for Service {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.0.releasedir(handle);
+        self.fs().releasedir(handle);
         reply.ok();
     }
 
@@ -403,11 +478,11 @@ impl Filesystem for Service {
         data_only: bool,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.0.fsyncdir(handle, data_only));
+        answer!(reply, self.fs().fsyncdir(handle, data_only));
     }
 
     fn statfs(&self, _request: &Request, node: INodeNo, reply: ReplyStatfs) {
-        answer!(reply, self.0.statfs(node.0), found => {
+        answer!(reply, self.fs().statfs(node.0), found => {
             reply.statfs(
                 found.f_blocks,
                 found.f_bfree,
@@ -431,26 +506,34 @@ impl Filesystem for Service {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.0.setxattr(request, node.0, name, value, flags));
+        answer!(
+            reply,
+            self.fs()
+                .setxattr(caller(request), node.0, name, value, flags)
+        );
     }
 
     fn getxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         node: INodeNo,
         name: &OsStr,
         size: u32,
         reply: ReplyXattr,
     ) {
-        reply_xattr(reply, size, self.0.getxattr(node.0, name));
+        reply_xattr(
+            reply,
+            size,
+            self.fs().getxattr(caller(request), node.0, name),
+        );
     }
 
     fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
-        reply_xattr(reply, size, self.0.listxattr(request, node.0));
+        reply_xattr(reply, size, self.fs().listxattr(caller(request), node.0));
     }
 
-    fn removexattr(&self, _request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer!(reply, self.0.removexattr(node.0, name));
+    fn removexattr(&self, request: &Request, node: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer!(reply, self.fs().removexattr(caller(request), node.0, name));
     }
 
     /// None is passed on.
@@ -494,7 +577,8 @@ impl Filesystem for Service {
     ) {
         answer!(
             reply,
-            self.0.fallocate(request, handle, offset, length, mode)
+            self.fs()
+                .fallocate(caller(request), handle, offset, length, mode)
         );
     }
 
@@ -507,7 +591,7 @@ impl Filesystem for Service {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        answer!(reply, self.0.lseek(handle, offset, whence), at => reply.offset(at));
+        answer!(reply, self.fs().lseek(handle, offset, whence), at => reply.offset(at));
     }
 
     fn copy_file_range(
@@ -524,7 +608,7 @@ impl Filesystem for Service {
         reply: ReplyWrite,
     ) {
         let (from, to) = ((from, from_offset), (to, to_offset));
-        let copied = self.0.copy_file_range(request, from, to, length);
+        let copied = self.fs().copy_file_range(caller(request), from, to, length);
         answer!(reply, copied, copied => reply.written(copied));
     }
 }

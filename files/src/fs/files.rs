@@ -7,17 +7,22 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use fuser::{FileHandle, FopenFlags, OpenFlags, ReplyData, Request, WriteFlags};
+use fuser::{FileHandle, FopenFlags, OpenFlags, ReplyData, WriteFlags};
 use rustix::fs::{FallocateFlags, Mode, OFlags, Statx};
 
 use super::Passthrough;
-use super::caller::act_as;
+use super::caller::make_as;
 use super::names::Entry;
 use crate::content::{Change, Reported};
 use crate::descriptors::Holder;
+use crate::identity::{self, Caller};
 use crate::inode::stat::{digest, stamp, stat};
-use crate::inode::{Descriptors, Inode, OF_FILE, Open, Openers};
+use crate::inode::{Descriptors, FMODE_EXEC, Inode, OF_FILE, Open, Openers};
 use crate::options::WritePolicy;
+
+/// Most bytes of a COPY_FILE_RANGE: the thread that copies answers nobody else meanwhile, and the kernel
+/// asks for the rest.
+const MAX_COPY: u64 = 4 << 20;
 
 /// A file that the kernel has open.
 #[derive(Debug)]
@@ -34,16 +39,17 @@ impl Passthrough {
     /// OPEN, with O_TRUNC.
     pub(super) fn open(
         &self,
-        request: &Request,
+        caller: Caller,
         node: u64,
         flags: OpenFlags,
     ) -> io::Result<(FileHandle, FopenFlags)> {
         let inode = self.table.get(node)?;
-        let (read, write) = access(flags.0);
+        let mut access = Access::of(flags.0);
         let truncate = flags.0 & libc::O_TRUNC != 0;
-        let (file, keep) = self.open_inode(request, &inode, (read, write || truncate), None)?;
+        access.write |= truncate;
+        let (file, keep) = self.open_inode(caller, &inode, access, None)?;
         let answer = self.opened(&file, keep);
-        if truncate && let Err(e) = self.truncate(request, &inode, 0) {
+        if truncate && let Err(e) = self.truncate(caller, &inode, 0, true) {
             self.close(&file);
             return Err(e);
         }
@@ -53,7 +59,7 @@ impl Passthrough {
     /// CREATE: a new file, open. Returns the answer of a look-up as well.
     pub(super) fn create(
         &self,
-        request: &Request,
+        caller: Caller,
         (parent, name): (u64, &OsStr),
         (mode, umask): (u32, u32),
         flags: i32,
@@ -61,11 +67,9 @@ impl Passthrough {
         let directory = self.table.get(parent)?;
         let fd = directory.fd(&self.source)?;
         // Nothing is made that could not be opened.
-        let room = self
-            .descriptors
-            .take(Holder::User(request.uid()), OF_FILE)?;
+        let room = self.descriptors.take(Holder::User(caller.uid), OF_FILE)?;
         let made = {
-            let _caller = act_as(request, umask, self.root)?;
+            let _acting = make_as(caller, umask)?;
             // Never a file that is there already: its permissions were not checked.
             let how = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW;
             let mode = Mode::from_bits_retain(mode & 0o7777);
@@ -83,7 +87,7 @@ impl Passthrough {
         let path = crate::inode::source::reopen(&made, libc::O_PATH)?;
         let entry = self.entry_of_file(parent, name, path, &found)?;
         drop(room);
-        let opened = self.open_inode(request, &entry.inode, access(flags), Some(made));
+        let opened = self.open_inode(caller, &entry.inode, Access::of(flags), Some(made));
         match opened {
             Ok((file, keep)) => {
                 let answer = self.opened(&file, keep);
@@ -100,26 +104,34 @@ impl Passthrough {
     /// Returns whether what the kernel has of it in its page cache is still right.
     fn open_inode(
         &self,
-        request: &Request,
+        caller: Caller,
         inode: &Arc<Inode>,
-        (read, write): (bool, bool),
+        access: Access,
         made: Option<OwnedFd>,
     ) -> io::Result<(OpenFile, bool)> {
-        let uid = request.uid();
+        let uid = caller.uid;
         let mut state = inode.state.lock();
         let known = state.open.is_some() || self.contents.existing(inode.key).is_some();
-        let source = |flags| inode.open_place(state.pin.as_deref(), &self.source, flags);
+        let Access { read, write, how } = access;
+        let source = |flags| {
+            let pin = state.pin.as_deref();
+            inode.open_place(pin, &self.source, caller, flags | how)
+        };
         // The rights of a new file are its maker's.
         let is_new = made.is_some();
         let check = |found: Statx| match is_new {
             true => Ok(found),
-            false => self.check_rights(request, inode, &found).map(|()| found),
+            false => self.check_rights(caller, inode, &found).map(|()| found),
         };
         let (open, found) = match &state.open {
             Some(open) => {
                 let open = Arc::clone(open);
                 open.openers.add(uid, &self.descriptors)?;
-                let made = open.files.make(read, write, source);
+                let judged = self.root && !caller.is_root();
+                let made = match made {
+                    Some(made) => open.files.set(File::from(made)),
+                    None => open.files.make(read, write, judged, source),
+                };
                 let found = made.and_then(|()| check(stat(open.files.any()?)?));
                 // The other handles stay, so this is not the last one.
                 let found = found.inspect_err(|_| {
@@ -133,7 +145,7 @@ impl Passthrough {
                 let files = Descriptors::default();
                 match made {
                     Some(made) => files.set(File::from(made))?,
-                    None => files.make(read, write, source)?,
+                    None => files.make(read, write, false, source)?,
                 }
                 let found = check(stat(files.any()?)?)?;
                 let open = Open {
@@ -257,6 +269,7 @@ impl Passthrough {
     /// WRITE.
     pub(super) fn write(
         &self,
+        caller: Caller,
         handle: FileHandle,
         offset: u64,
         data: &[u8],
@@ -265,10 +278,13 @@ impl Passthrough {
     ) -> io::Result<u32> {
         let file = self.files.get(handle)?;
         let source = file.open.files.writer()?;
-        if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+        // A write that reaches SOURCE in the name of another user does it there.
+        let by_source = self.root && self.writes_reach_source && !caller.is_root();
+        if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) && !by_source {
+            identity::be_self();
             self.clear_set_id(source)?;
         }
-        file.open.content.write(source, offset, data)?;
+        file.open.content.write(caller, source, offset, data)?;
         // The kernel itself sends FSYNC after a write through its cache.
         if flags.0 & libc::O_DIRECT != 0 && flags.0 & libc::O_DSYNC != 0 {
             let data_only = flags.0 & libc::O_SYNC != libc::O_SYNC;
@@ -297,7 +313,7 @@ impl Passthrough {
     /// FALLOCATE, in all modes that SOURCE has.
     pub(super) fn fallocate(
         &self,
-        request: &Request,
+        caller: Caller,
         handle: FileHandle,
         offset: u64,
         length: u64,
@@ -309,7 +325,7 @@ impl Passthrough {
         let end = offset
             .checked_add(length)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EFBIG))?;
-        self.drop_privileges(request, source)?;
+        self.drop_privileges(caller, source)?;
         // Others move data, which Linux does not let FUSE do.
         let known = FallocateFlags::KEEP_SIZE
             | FallocateFlags::PUNCH_HOLE
@@ -325,6 +341,7 @@ impl Passthrough {
             Change::Nothing
         };
         file.open.content.change(offset..end, change, || {
+            let _acting = caller.act_on_open_file()?;
             if self.size.is_some() {
                 allocate_nothing(source, end, mode)?;
             } else {
@@ -356,7 +373,7 @@ impl Passthrough {
     /// COPY_FILE_RANGE. ENOSYS makes the kernel read and write.
     pub(super) fn copy_file_range(
         &self,
-        request: &Request,
+        caller: Caller,
         (from, mut from_offset): (FileHandle, u64),
         (to, to_offset): (FileHandle, u64),
         length: u64,
@@ -366,12 +383,13 @@ impl Passthrough {
         }
         let (from, to) = (self.files.get(from)?, self.files.get(to)?);
         let (reader, writer) = (from.open.files.reader()?, to.open.files.writer()?);
-        let length = length.min(1 << 30);
+        let length = length.min(MAX_COPY);
         from.open.content.write_dirty()?;
-        self.drop_privileges(request, writer)?;
+        self.drop_privileges(caller, writer)?;
         let mut copied = 0;
         let end = to_offset.saturating_add(length);
         to.open.content.change(to_offset..end, Change::Other, || {
+            let _acting = caller.act_on_open_file()?;
             let mut at = to_offset;
             copied = rustix::fs::copy_file_range(
                 reader,
@@ -386,12 +404,24 @@ impl Passthrough {
     }
 }
 
-/// What an access mode asks for: reading, writing.
-fn access(flags: i32) -> (bool, bool) {
-    match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => (true, false),
-        libc::O_WRONLY => (false, true),
-        _ => (true, true),
+/// For what a file is opened.
+#[derive(Clone, Copy, Debug)]
+struct Access {
+    read: bool,
+    write: bool,
+    /// Flags of the open.
+    how: i32,
+}
+
+impl Access {
+    /// What the flags of open(2) ask for.
+    fn of(flags: i32) -> Self {
+        let mode = flags & libc::O_ACCMODE;
+        Access {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
+            how: flags & FMODE_EXEC,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod freshness;
 mod handles;
 mod names;
 pub(crate) mod notices;
+pub(crate) mod waiting;
 mod xattrs;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use self::files::OpenFile;
 use self::freshness::Freshness;
 use self::handles::Handles;
 use self::notices::Notices;
+use self::waiting::Waiting;
 use crate::content::Contents;
 use crate::descriptors::{Charge, MountPool};
 use crate::inode::known::SentBack;
@@ -42,6 +44,7 @@ pub(crate) struct Passthrough {
     pub(crate) table: Table,
     pub(crate) contents: Arc<Contents>,
     pub(crate) notices: Notices,
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) freshness: Freshness,
     /// Nothing may be trusted.
     pub(crate) strict: bool,
@@ -83,6 +86,7 @@ impl Passthrough {
             table: parts.table,
             contents: parts.contents,
             notices: parts.notices,
+            waiting: Arc::default(),
             freshness: if ram {
                 Freshness::forever()
             } else {

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use fuser::{FileAttr, Generation, RenameFlags, Request};
+use fuser::{FileAttr, Generation, RenameFlags};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx};
 
 use super::Passthrough;
-use super::caller::act_as;
+use super::caller::make_as;
 use super::freshness::Freshness;
 use crate::descriptors::{Held, Holder};
+use crate::identity::Caller;
 use crate::inode::Inode;
 use crate::inode::node::Name;
 use crate::inode::source::{open_path, proc_path};
@@ -121,7 +122,7 @@ impl Passthrough {
     /// Makes `name` in `parent` by `make` in the caller's name.
     fn make(
         &self,
-        request: &Request,
+        caller: Caller,
         parent: u64,
         name: &OsStr,
         umask: u32,
@@ -130,7 +131,7 @@ impl Passthrough {
         let directory = self.table.get(parent)?;
         let fd = directory.fd(&self.source)?;
         {
-            let _caller = act_as(request, umask, self.root)?;
+            let _acting = make_as(caller, umask)?;
             make(fd.as_fd())?;
         }
         self.entry(parent, &fd, name)
@@ -139,13 +140,13 @@ impl Passthrough {
     /// MKDIR.
     pub(super) fn mkdir(
         &self,
-        request: &Request,
+        caller: Caller,
         parent: u64,
         name: &OsStr,
         mode: u32,
         umask: u32,
     ) -> io::Result<Entry> {
-        self.make(request, parent, name, umask, |fd| {
+        self.make(caller, parent, name, umask, |fd| {
             Ok(rustix::fs::mkdirat(fd, name, permissions(mode))?)
         })
     }
@@ -153,13 +154,13 @@ impl Passthrough {
     /// MKNOD: regular files, FIFOs, sockets, devices.
     pub(super) fn mknod(
         &self,
-        request: &Request,
+        caller: Caller,
         parent: u64,
         name: &OsStr,
         (mode, umask): (u32, u32),
         device: u32,
     ) -> io::Result<Entry> {
-        self.make(request, parent, name, umask, |fd| {
+        self.make(caller, parent, name, umask, |fd| {
             let kind = FileType::from_raw_mode(mode);
             let device = decode_device(device);
             Ok(rustix::fs::mknodat(
@@ -175,12 +176,12 @@ impl Passthrough {
     /// SYMLINK.
     pub(super) fn symlink(
         &self,
-        request: &Request,
+        caller: Caller,
         parent: u64,
         name: &OsStr,
         target: &Path,
     ) -> io::Result<Entry> {
-        self.make(request, parent, name, 0, |fd| {
+        self.make(caller, parent, name, 0, |fd| {
             Ok(rustix::fs::symlinkat(target, fd, name)?)
         })
     }
@@ -193,12 +194,19 @@ impl Passthrough {
     }
 
     /// LINK.
-    pub(super) fn link(&self, node: u64, parent: u64, name: &OsStr) -> io::Result<Entry> {
+    pub(super) fn link(
+        &self,
+        caller: Caller,
+        node: u64,
+        parent: u64,
+        name: &OsStr,
+    ) -> io::Result<Entry> {
         let inode = self.table.get(node)?;
         let directory = self.table.get(parent)?;
         let (from, to) = (inode.fd(&self.source)?, directory.fd(&self.source)?);
         self.keeping_stamp(&inode, &from, || {
             let path = proc_path(&from);
+            let _acting = caller.act()?;
             Ok(rustix::fs::linkat(
                 CWD,
                 path,
@@ -214,7 +222,7 @@ impl Passthrough {
     /// UNLINK and RMDIR.
     pub(super) fn remove(
         &self,
-        request: &Request,
+        caller: Caller,
         parent: u64,
         name: &OsStr,
         flags: AtFlags,
@@ -222,9 +230,12 @@ impl Passthrough {
         let directory = self.table.get(parent)?;
         let fd = directory.fd(&self.source)?;
         let doomed = self.doomed(&fd, name);
-        rustix::fs::unlinkat(&fd, name, flags)?;
+        {
+            let _acting = caller.act()?;
+            rustix::fs::unlinkat(&fd, name, flags)?;
+        }
         if let Some(doomed) = doomed {
-            self.removed(request, doomed)?;
+            self.removed(caller, doomed)?;
         }
         Ok(())
     }
@@ -232,7 +243,7 @@ impl Passthrough {
     /// RENAME, with its flags.
     pub(super) fn rename(
         &self,
-        request: &Request,
+        caller: Caller,
         (parent, name): (u64, &OsStr),
         (new_parent, new_name): (u64, &OsStr),
         flags: RenameFlags,
@@ -243,11 +254,14 @@ impl Passthrough {
         let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
         let mover = self.doomed(&from, name);
         let target = self.doomed(&to, new_name);
-        rustix::fs::renameat_with(&from, name, &to, new_name, flags)?;
+        {
+            let _acting = caller.act()?;
+            rustix::fs::renameat_with(&from, name, &to, new_name, flags)?;
+        }
         // Both have new times. The target has lost a name unless the two were exchanged, which
         // its link count tells.
         for file in [mover, target].into_iter().flatten() {
-            self.removed(request, file)?;
+            self.removed(caller, file)?;
         }
         Ok(())
     }
@@ -260,7 +274,7 @@ impl Passthrough {
     }
 
     /// A name of this file was removed or replaced, or it was moved.
-    fn removed(&self, request: &Request, doomed: Doomed) -> io::Result<()> {
+    fn removed(&self, caller: Caller, doomed: Doomed) -> io::Result<()> {
         let after = stat(&doomed.fd)?;
         let key = key(&after);
         let gone = after.stx_nlink == 0;
@@ -270,7 +284,7 @@ impl Passthrough {
                 if gone {
                     // The kernel may still use it, without a name.
                     inode.unlinked.store(true, Relaxed);
-                    match self.descriptors.take(Holder::User(request.uid()), 1) {
+                    match self.descriptors.take(Holder::User(caller.uid), 1) {
                         Ok(charge) => {
                             let held = Held::new(doomed.fd, charge);
                             inode.state.lock().pin = Some(Arc::new(held));

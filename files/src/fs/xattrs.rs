@@ -2,33 +2,27 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 
-use fuser::Request;
-use rustix::fs::{AtFlags, CWD, XattrFlags};
+use rustix::fs::XattrFlags;
 
 use super::Passthrough;
-use super::caller::is_in_group;
-use super::names::permissions;
+use crate::identity::Caller;
 use crate::inode::source::proc_path;
-use crate::inode::stat::stat;
 
 /// The longest list of names, and the longest value, that Linux has (`XATTR_LIST_MAX`,
 /// `XATTR_SIZE_MAX`), in bytes.
 const MAX: usize = 65_536;
 
-/// Names that only root may see.
-const TRUSTED: &[u8] = b"trusted.";
-
 /// Names whose meaning is the file system's own.
 const SYSTEM: &[u8] = b"system.";
 
+/// The attribute that the kernel removes itself when anybody writes to the file. It lets only those who
+/// may remove it otherwise.
+const CAPABILITY: &[u8] = b"security.capability";
+
 /// Names of ACLs.
 const ACL: &[u8] = b"system.posix_acl_";
-
-/// The name of the ACL that the permission bits are a part of.
-const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
 /// Whether the kernel has checked who may change this attribute. Names of `system.` it passes on
 /// unseen, but for POSIX ACLs: a file system checks them itself, by who calls, and that would be root.
@@ -44,7 +38,7 @@ impl Passthrough {
     /// SETXATTR.
     pub(super) fn setxattr(
         &self,
-        request: &Request,
+        caller: Caller,
         node: u64,
         name: &OsStr,
         value: &[u8],
@@ -54,19 +48,25 @@ impl Passthrough {
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
         let flags = XattrFlags::from_bits_retain(flags as u32);
+        if name.as_bytes() == CAPABILITY
+            && let Some(content) = self.content(&inode)
+        {
+            // Or writing out what is dirty would remove it.
+            content.write_dirty()?;
+        }
         self.keeping_stamp(&inode, &fd, || {
-            rustix::fs::setxattr(proc_path(&fd), name, value, flags)?;
-            if self.root && request.uid() != 0 && name.as_bytes() == ACCESS_ACL {
-                drop_set_group_id(request, &fd)?;
-            }
-            Ok(())
+            let _acting = caller.act()?;
+            Ok(rustix::fs::setxattr(proc_path(&fd), name, value, flags)?)
         })
     }
 
     /// GETXATTR.
-    pub(super) fn getxattr(&self, node: u64, name: &OsStr) -> io::Result<Vec<u8>> {
+    pub(super) fn getxattr(&self, caller: Caller, node: u64, name: &OsStr) -> io::Result<Vec<u8>> {
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
+        let is_acl = name.as_bytes().starts_with(ACL);
+        // By ACLs the kernel judges everybody.
+        let _acting = if is_acl { None } else { Some(caller.act()?) };
         let mut value = Vec::with_capacity(256);
         match rustix::fs::getxattr(
             proc_path(&fd),
@@ -81,7 +81,7 @@ impl Passthrough {
                 Ok(value)
             }
             // The kernel would refuse access to a file whose ACL it can't learn.
-            Err(rustix::io::Errno::OPNOTSUPP) if name.as_bytes().starts_with(ACL) => {
+            Err(rustix::io::Errno::OPNOTSUPP) if is_acl => {
                 Err(io::Error::from_raw_os_error(libc::ENODATA))
             }
             Err(e) => Err(e.into()),
@@ -89,40 +89,26 @@ impl Passthrough {
     }
 
     /// LISTXATTR: the names, each ended by NUL.
-    pub(super) fn listxattr(&self, request: &Request, node: u64) -> io::Result<Vec<u8>> {
+    pub(super) fn listxattr(&self, caller: Caller, node: u64) -> io::Result<Vec<u8>> {
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
         let mut names = Vec::with_capacity(MAX);
+        let _acting = caller.act()?;
         rustix::fs::listxattr(proc_path(&fd), rustix::buffer::spare_capacity(&mut names))?;
-        if request.uid() == 0 {
-            return Ok(names);
-        }
-        let seen = names
-            .split_inclusive(|&byte| byte == 0)
-            .filter(|name| !name.starts_with(TRUSTED));
-        Ok(seen.flatten().copied().collect())
+        Ok(names)
     }
 
     /// REMOVEXATTR.
-    pub(super) fn removexattr(&self, node: u64, name: &OsStr) -> io::Result<()> {
+    pub(super) fn removexattr(&self, caller: Caller, node: u64, name: &OsStr) -> io::Result<()> {
         may_change(name)?;
         let inode = self.table.get(node)?;
         let fd = inode.fd(&self.source)?;
         self.keeping_stamp(&inode, &fd, || {
+            let by_kernel = name.as_bytes() == CAPABILITY;
+            let _acting = if by_kernel { None } else { Some(caller.act()?) };
             Ok(rustix::fs::removexattr(proc_path(&fd), name)?)
         })
     }
-}
-
-/// Clears set-group-id as a change of permissions by somebody outside the group does.
-fn drop_set_group_id(request: &Request, fd: impl AsFd) -> io::Result<()> {
-    let found = stat(fd.as_fd())?;
-    let mode = u32::from(found.stx_mode);
-    if mode & libc::S_ISGID != 0 && !is_in_group(request, found.stx_gid) {
-        let cleared = permissions(mode & !libc::S_ISGID);
-        rustix::fs::chmodat(CWD, proc_path(fd), cleared, AtFlags::empty())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,6 @@ pub(crate) mod source;
 pub(crate) mod stat;
 pub(crate) mod table;
 
-pub(crate) use node::{Descriptors, Inode, OF_FILE, Open, Openers};
+pub(crate) use node::{Descriptors, FMODE_EXEC, Inode, OF_FILE, Open, Openers};
 pub(crate) use source::Source;
 pub(crate) use table::Table;

@@ -12,9 +12,10 @@ use rustix::fs::OFlags;
 
 use super::known::Known;
 use super::place::Place;
-use super::source::Source;
+use super::source::{Source, may_execute, reopen};
 use crate::content::{Content, FileKey};
 use crate::descriptors::{Charge, Held, Holder, MountPool};
+use crate::identity::Caller;
 
 /// A name that led to the inode.
 #[derive(Clone, Debug)]
@@ -66,6 +67,9 @@ pub(crate) struct State {
     /// Keeps a file without a name alive for as long as the kernel knows it.
     pub(crate) pin: Option<Arc<Held>>,
 }
+
+/// The flag of an open(2) that the kernel does to execute a file.
+pub(crate) const FMODE_EXEC: i32 = 0x20;
 
 /// Descriptors of a file that is open: one for reading, one for writing.
 pub(crate) const OF_FILE: usize = 2;
@@ -248,13 +252,18 @@ impl Inode {
             .map(PathFd::New)
     }
 
-    /// Opens its file.
+    /// Opens its file as `caller`, if SOURCE lets them.
     ///
     /// # Errors
-    /// Those of open(2).
-    pub(crate) fn open_file(&self, source: &Source, flags: i32) -> io::Result<OwnedFd> {
+    /// Those of open(2); EWOULDBLOCK if somebody else has to give up a lease first.
+    pub(crate) fn open_file(
+        &self,
+        source: &Source,
+        caller: Caller,
+        flags: i32,
+    ) -> io::Result<OwnedFd> {
         let pin = self.state.lock().pin.clone();
-        self.open_place(pin.as_deref(), source, flags)
+        self.open_place(pin.as_deref(), source, caller, flags)
     }
 
     /// The same with the inode's state locked.
@@ -262,13 +271,33 @@ impl Inode {
         &self,
         pin: Option<&Held>,
         source: &Source,
+        caller: Caller,
         flags: i32,
     ) -> io::Result<OwnedFd> {
-        match (&self.place, pin) {
-            (_, Some(held)) => super::source::reopen(held, flags),
-            (Place::Fd(held), None) => super::source::reopen(&**held, flags),
-            (Place::Root, None) => super::source::reopen(&source.root, flags),
-            (Place::Handle(handle), None) => handle.open(&source.root, flags),
+        let executes = flags & FMODE_EXEC != 0;
+        let flags = flags & !FMODE_EXEC | libc::O_NONBLOCK;
+        let by_handle;
+        let fd = match (&self.place, pin) {
+            (_, Some(held)) => held.as_fd(),
+            (Place::Fd(held), None) => held.as_fd(),
+            (Place::Root, None) => source.root.as_fd(),
+            (Place::Handle(handle), None) if caller.is_root() => {
+                return handle.open(&source.root, flags);
+            }
+            (Place::Handle(handle), None) => {
+                // Handles are for those who may read all.
+                by_handle = handle.open(&source.root, libc::O_PATH | libc::O_NOFOLLOW)?;
+                by_handle.as_fd()
+            }
+        };
+        let acting = caller.act()?;
+        match reopen(fd, flags) {
+            Err(e) if executes && e.raw_os_error() == Some(libc::EACCES) => {
+                may_execute(fd)?;
+                drop(acting);
+                reopen(fd, flags)
+            }
+            opened => opened,
         }
     }
 }
@@ -309,7 +338,8 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Opens it for reading, for writing, or for both, as far as it is not yet.
+    /// Opens it for reading, for writing, or for both, as far as it is not yet; if `judged`, all the
+    /// same, so that SOURCE has its say.
     ///
     /// # Errors
     /// Those of open(2).
@@ -317,12 +347,16 @@ impl Descriptors {
         &self,
         read: bool,
         write: bool,
+        judged: bool,
         open: impl Fn(i32) -> io::Result<OwnedFd>,
     ) -> io::Result<()> {
-        if write && self.writer.get().is_none() {
-            self.set(File::from(open_to_write(&open)?))?;
+        let mut may_read = false;
+        if write && (judged || self.writer.get().is_none()) {
+            let (file, reads) = open_to_write(&open)?;
+            self.set(file)?;
+            may_read = reads;
         }
-        if read && self.reader.get().is_none() {
+        if read && !may_read && (judged || self.reader.get().is_none()) {
             self.set(File::from(open(libc::O_RDONLY)?))?;
         }
         Ok(())
@@ -330,10 +364,12 @@ impl Descriptors {
 }
 
 /// Opens a file for writing, and for reading if that is allowed: the cache completes pages that
-/// are written in part.
-fn open_to_write(open: impl Fn(i32) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+/// are written in part. Says whether it is.
+fn open_to_write(open: impl Fn(i32) -> io::Result<OwnedFd>) -> io::Result<(File, bool)> {
     match open(libc::O_RDWR) {
-        Err(e) if e.raw_os_error() == Some(libc::EACCES) => open(libc::O_WRONLY),
-        other => other,
+        Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
+            Ok((File::from(open(libc::O_WRONLY)?), false))
+        }
+        other => Ok((File::from(other?), true)),
     }
 }

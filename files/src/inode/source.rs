@@ -213,3 +213,24 @@ pub(crate) fn reopen(fd: impl AsFd, flags: i32) -> io::Result<OwnedFd> {
     let flags = OFlags::from_bits_retain((flags & !libc::O_NOFOLLOW) as u32) | OFlags::CLOEXEC;
     Ok(rustix::fs::open(proc_path(fd), flags, Mode::empty())?)
 }
+
+/// Whether this thread's file system user may execute the file that `fd` is open on.
+///
+/// # Errors
+/// EACCES if not, or if the kernel (before 5.8) can't say.
+pub(crate) fn may_execute(fd: impl AsFd) -> io::Result<()> {
+    // SAFETY: the path is a NUL-terminated string that lives until the call returns.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_faccessat2,
+            fd.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::X_OK,
+            libc::AT_EACCESS | libc::AT_EMPTY_PATH,
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::from_raw_os_error(libc::EACCES)),
+    }
+}

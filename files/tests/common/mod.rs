@@ -8,6 +8,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,6 +164,41 @@ pub(crate) fn errno<T>(result: io::Result<T>) -> Result<T, i32> {
 /// The same for rustix.
 pub(crate) fn raw<T>(result: rustix::io::Result<T>) -> Result<T, i32> {
     result.map_err(rustix::io::Errno::raw_os_error)
+}
+
+/// An ACL as the kernel keeps it in the attribute `system.posix_acl_*`: tag, permissions, id.
+fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend_from_slice(&tag.to_le_bytes());
+        bytes.extend_from_slice(&permissions.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+    }
+    bytes
+}
+
+/// The ID of entries that have none.
+const NOBODY: u32 = u32::MAX;
+
+/// Owner rwx, one more user as given, group and others nothing.
+pub(crate) fn acl_for(user: u32, permissions: u16) -> Vec<u8> {
+    acl(&[
+        (0x01, 7, NOBODY),
+        (0x02, permissions, user),
+        (0x04, 0, NOBODY),
+        (0x10, 7, NOBODY),
+        (0x20, 0, NOBODY),
+    ])
+}
+
+/// truncate(2), which needs no open file.
+pub(crate) fn truncate(path: &Path, size: i64) -> io::Result<()> {
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path lives until the call returns.
+    match unsafe { libc::truncate(path.as_ptr(), size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A user who is nobody here.

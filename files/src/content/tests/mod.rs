@@ -14,6 +14,7 @@ use std::time::Duration;
 use compcache_engine::CodecSpec;
 
 use super::*;
+use crate::identity::Caller;
 use crate::options::{Limits, MountOptions};
 use crate::status::MountStatus;
 
@@ -92,7 +93,8 @@ impl Opened {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.content.write(&self.source, offset, data)
+        self.content
+            .write(Caller::own(), &self.source, offset, data)
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
