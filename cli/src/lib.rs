@@ -16,6 +16,7 @@ mod env;
 mod error;
 mod hog;
 mod lease;
+mod left_behind;
 mod man;
 mod mount;
 pub mod program;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::integer::integer;
 use crate::size::Size;
+use crate::swapoff::Room;
 use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
 /// Where the daemon keeps its socket, lock and mounts by default.
@@ -126,9 +127,21 @@ pub struct DaemonArgs {
     /// Swap this block device off and exit; how the daemon calls itself
     #[arg(long, hide = true, value_name = "PATH", conflicts_with_all = ["detached", "config"])]
     pub swapoff: Option<PathBuf>,
+
+    /// Swap it off whether or not its pages fit into memory: nobody can read them
+    #[arg(long, hide = true, requires = "swapoff")]
+    pub lost: bool,
 }
 
 impl DaemonArgs {
+    /// Whether a swap-off needs room.
+    pub(crate) fn room(&self) -> Room {
+        match self.lost {
+            true => Room::NotNeeded,
+            false => Room::Needed,
+        }
+    }
+
     /// Whether any of the parameters that initialise device 0 was given.
     #[must_use]
     pub fn initialises_device(&self) -> bool {

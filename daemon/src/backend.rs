@@ -9,7 +9,7 @@ use compcache_device::{SwapDevice, Warning};
 use compcache_files::MountOptions;
 
 use crate::protocol::Refusal;
-use crate::swapoff::{self, Program};
+use crate::swapoff::{self, Program, Room};
 use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
 
 /// One device, initialised or not. Its caller never runs two of the methods that take it from
@@ -119,7 +119,8 @@ impl<T: RealDevice> DeviceBackend for T {
     }
 
     fn swap_off(&self) -> Result<(), Refusal> {
-        let in_child = |block_device: &Path| swapoff::in_child(self.program(), block_device);
+        let in_child =
+            |block_device: &Path| swapoff::in_child(self.program(), block_device, Room::Needed);
         Ok(self.device().swap_off(&in_child)?)
     }
 }

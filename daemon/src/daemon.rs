@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ use crate::runtime_dir::{RuntimeDir, RuntimeDirError};
 use crate::server::access::{Access, group_number};
 use crate::server::{Handle, Options, Outcome, Server};
 use crate::settings::{Settings, SettingsError};
-use crate::swapoff::Program;
+use crate::swapoff::{Program, Room};
 use crate::types::CpuLatency;
 use crate::{kernel, logging, process, swapoff};
 
@@ -61,7 +62,7 @@ enum StartError {
 /// an error or lost pages, [`ALREADY_RUNNING`].
 pub fn run(args: DaemonArgs) -> ExitCode {
     if let Some(block_device) = &args.swapoff {
-        return swapoff::child(block_device);
+        return swapoff::child(block_device, args.room());
     }
     match start(&args) {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
@@ -116,8 +117,13 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
 
     let env = Arc::new(environment(&settings));
     if uid.is_root() {
-        for removed in recover(&env).map_err(StartError::Recover)? {
+        let swap_off = |device: &Path| swapoff::in_child(Program::Daemon, device, Room::NotNeeded);
+        let recovery = recover(&env, &swap_off).map_err(StartError::Recover)?;
+        for removed in recovery.removed {
             tracing::warn!("left by a daemon that crashed: {removed}");
+        }
+        for error in recovery.kept {
+            tracing::error!("left by a daemon that crashed, and kept: {error}");
         }
     }
     clean_mounts().map_err(|e| StartError::System("start a thread", e))?;

@@ -14,6 +14,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use compcache_device::swap;
 use compcache_device::swapoff::{self, SwapoffError};
 
 /// Exit status of a child that has found no room. Its message is on standard output; numbers of
@@ -33,13 +34,22 @@ pub enum Program {
     Command,
 }
 
-/// Swaps off a block device by [`swapoff::checked`] in a child process of `program`, and waits for
-/// it.
+/// Whether the pages of a device that is swapped off come back into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// They do: the kernel is asked only if it would kill no program for them.
+    Needed,
+    /// Nobody serves the device any more: they can't be read.
+    NotNeeded,
+}
+
+/// Swaps off a block device in a child process of `program`, and waits for it: by [`swapoff::checked`] if
+/// its pages need room.
 ///
 /// # Errors
 /// Those of [`swapoff::checked`]; `ENOMEM` even if the child was killed for lack of memory,
 /// `EINTR` if another signal ended it.
-pub fn in_child(program: Program, block_device: &Path) -> Result<(), SwapoffError> {
+pub fn in_child(program: Program, block_device: &Path, room: Room) -> Result<(), SwapoffError> {
     // The link leads to this program even if its file was replaced since.
     let mut command = Command::new("/proc/self/exe");
     if is_subcommand(program, std::env::args_os().nth(1).as_deref()) {
@@ -51,6 +61,9 @@ pub fn in_child(program: Program, block_device: &Path) -> Result<(), SwapoffErro
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    if room == Room::NotNeeded {
+        command.arg("--lost");
+    }
     if program == Program::Daemon {
         // Ctrl-C in the daemon's terminal must not interrupt it. In that of a command it does, as
         // it does with swapoff(8).
@@ -88,13 +101,17 @@ fn is_subcommand(program: Program, first: Option<&OsStr>) -> bool {
 
 /// The child: swaps off `block_device`; the exit status is 0, the errno value, or that of a
 /// message on standard output.
-pub fn child(block_device: &Path) -> ExitCode {
+pub fn child(block_device: &Path, room: Room) -> ExitCode {
     // Inherited from the daemon, if they are needed. Here they would forbid the kernel to
     // swap out to other areas while it brings pages in, and to free the memory of this process.
     // If they were never allowed they are not set.
     let _ = rustix::process::configure_io_flusher_behavior(false);
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
-    let (status, message) = match swapoff::checked(block_device) {
+    let done = match room {
+        Room::Needed => swapoff::checked(block_device),
+        Room::NotNeeded => swap::off(block_device).map_err(SwapoffError::from),
+    };
+    let (status, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(SwapoffError::NoRoom(message)) => (NO_ROOM, message),
         Err(SwapoffError::Unchecked(message)) => (UNCHECKED, message),

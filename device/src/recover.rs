@@ -17,6 +17,7 @@ use crate::device::Env;
 use crate::error::DeviceError;
 use crate::node::{self, backing_file};
 use crate::swap;
+use crate::swapoff::{Executor, SwapoffError};
 use crate::transport::fuse::FSTYPE;
 use crate::transport::loopdev;
 
@@ -45,34 +46,92 @@ pub enum Removed {
     File(PathBuf),
 }
 
-/// Removes what was left under the directories of `env`.
+/// What became of a crashed process's devices.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// What is gone.
+    pub removed: Vec<Removed>,
+    /// Why swap areas stay swapped on. Their loop devices and mounts stay, too.
+    pub kept: Vec<DeviceError>,
+}
+
+/// A swap area that nobody serves any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is swapped on, but its daemon has crashed: {} kB of pages are lost, and programs that need \
+     them are ended (SIGBUS). Start compcached, which swaps it off, or do that by swapoff {0}",
+    .device.display(), .lost_bytes / 1024
+)]
+pub struct LeftBehind {
+    /// The loop device.
+    pub device: PathBuf,
+    /// What it held.
+    pub lost_bytes: u64,
+}
+
+/// The swap areas that a process with this runtime directory left. As for [`recover`], no process may be
+/// serving devices there.
+///
+/// # Errors
+/// [`DeviceError`] if the kernel's tables can't be read.
+pub fn left_behind(runtime_dir: &Path) -> Result<Vec<LeftBehind>, DeviceError> {
+    let mut found = Vec::new();
+    for (device, _) in loop_devices(&real(runtime_dir)?)? {
+        if let Some(area) = swap::find(&device).map_err(swaps_unreadable)? {
+            found.push(LeftBehind {
+                device,
+                lost_bytes: area.used_bytes,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what was left under the directories of `env`. Swap areas are swapped off by `executor`, which need
+/// not look for room: what cannot be read needs none.
 ///
 /// # Errors
 /// [`DeviceError`] if something could not be removed; what came before it is removed.
-pub fn recover(env: &Env) -> Result<Vec<Removed>, DeviceError> {
+pub fn recover(env: &Env, executor: &Executor<'_>) -> Result<Recovery, DeviceError> {
+    let runtime_dir = real(&env.runtime_dir)?;
     let mut removed = Vec::new();
-    let runtime_dir = std::path::absolute(&env.runtime_dir).map_err(|e| {
-        DeviceError::system(format!("resolve {}", env.runtime_dir.display()), e, None)
-    })?;
-    // The kernel names files by their real path.
-    let runtime_dir = std::fs::canonicalize(&runtime_dir).unwrap_or(runtime_dir);
-    for path in loop_devices(&runtime_dir)? {
-        removed.extend(swap_off(&path)?);
-        removed.push(detach(path)?);
+    let mut kept = Vec::new();
+    let mut kept_files = Vec::new();
+    for (device, file) in loop_devices(&runtime_dir)? {
+        match swap_off(&device, executor) {
+            Ok(lost) => {
+                removed.extend(lost);
+                removed.push(detach(device)?);
+            }
+            Err(error) => {
+                kept.push(error);
+                kept_files.push(file);
+            }
+        }
     }
     for path in mounts(&runtime_dir)? {
-        removed.push(unmount(path)?);
+        if !kept_files.contains(&path) {
+            removed.push(unmount(path)?);
+        }
     }
     let files = remove_named(&runtime_dir, |path| {
         let is_file = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-        if is_file {
+        let is_left = is_file && !kept_files.iter().any(|file| file == path);
+        if is_left {
             std::fs::remove_file(path)?;
         }
-        Ok(is_file)
+        Ok(is_left)
     })?;
     removed.extend(files);
     removed.extend(remove_named(&env.dev_dir, node::remove_stale)?);
-    Ok(removed)
+    Ok(Recovery { removed, kept })
+}
+
+/// The runtime directory by its real path, as the kernel names files.
+fn real(runtime_dir: &Path) -> Result<PathBuf, DeviceError> {
+    let path = std::path::absolute(runtime_dir)
+        .map_err(|e| DeviceError::system(format!("resolve {}", runtime_dir.display()), e, None))?;
+    Ok(std::fs::canonicalize(&path).unwrap_or(path))
 }
 
 /// Whether a file name is that of a device: `ramzswap` and a number.
@@ -87,29 +146,37 @@ fn is_ours(path: &Path, runtime_dir: &Path) -> bool {
     path.parent() == Some(runtime_dir) && path.file_name().is_some_and(is_device_name)
 }
 
-/// The loop devices whose file lies in the runtime directory.
-fn loop_devices(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
+/// The loop devices whose file lies in the runtime directory, with that file.
+fn loop_devices(runtime_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, DeviceError> {
     let failed = |e| DeviceError::system("list /sys/block", e, "mount /sys");
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/block").map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if backing_file(&entry.path()).is_some_and(|file| is_ours(&file, runtime_dir)) {
-            found.push(Path::new("/dev").join(entry.file_name()));
+        let file = backing_file(&entry.path()).filter(|file| is_ours(file, runtime_dir));
+        if let Some(file) = file {
+            found.push((Path::new("/dev").join(entry.file_name()), file));
         }
     }
     Ok(found)
 }
 
+fn swaps_unreadable(error: io::Error) -> DeviceError {
+    DeviceError::system("read /proc/swaps", error, "mount /proc")
+}
+
 /// Swaps off a loop device, if it is swapped on.
-fn swap_off(device: &Path) -> Result<Option<Removed>, DeviceError> {
-    let read = |e| DeviceError::system("read /proc/swaps", e, "mount /proc");
-    let Some(entry) = swap::find(device).map_err(read)? else {
+fn swap_off(device: &Path, executor: &Executor<'_>) -> Result<Option<Removed>, DeviceError> {
+    let Some(entry) = swap::find(device).map_err(swaps_unreadable)? else {
         return Ok(None);
     };
-    swap::off(device).map_err(|e| {
+    executor(device).map_err(|e| {
+        let source = match e {
+            SwapoffError::System(source) => source,
+            other => io::Error::other(other),
+        };
         DeviceError::system(
             format!("swap off {}, whose server crashed", device.display()),
-            e,
+            source,
             "end the programs that have pages there, or restart the machine",
         )
     })?;
@@ -193,6 +260,10 @@ fn remove_named(
 mod tests {
     use super::*;
 
+    fn nothing_is_swapped_on(device: &Path) -> Result<(), SwapoffError> {
+        panic!("{}", device.display());
+    }
+
     #[test]
     fn only_names_of_devices_are_ours() {
         for name in ["ramzswap0", "ramzswap17"] {
@@ -229,7 +300,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let env = Env::new(dir.path().join("run"), dir.path().join("dev"));
         assert!(
-            recover(&env).unwrap().is_empty(),
+            recover(&env, &nothing_is_swapped_on)
+                .unwrap()
+                .removed
+                .is_empty(),
             "directories that do not exist are clean"
         );
         std::fs::create_dir(&env.runtime_dir).unwrap();
@@ -244,7 +318,7 @@ mod tests {
         ] {
             std::os::unix::fs::symlink(to, env.dev_dir.join(name)).unwrap();
         }
-        let removed = recover(&env).unwrap();
+        let removed = recover(&env, &nothing_is_swapped_on).unwrap().removed;
         let of_env = |dir: &Path, name: &str| Removed::File(dir.join(name));
         assert_eq!(
             removed,

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use common::{Fixture, buffer, fixture, open_direct, test_over_each_channel, wait_until};
-use compcache_device::recover::{Removed, recover};
+use compcache_device::recover::{Removed, left_behind, recover};
+use compcache_device::swap;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
 
@@ -64,6 +65,13 @@ fn serve(fixture: &Fixture, channel: Channel, swap: bool) -> Child {
     child
 }
 
+/// Recovers all that was left.
+fn recovered(fixture: &Fixture) -> Vec<Removed> {
+    let recovery = recover(&fixture.env, &|device| Ok(swap::off(device)?)).unwrap();
+    assert!(recovery.kept.is_empty(), "{recovery:?}");
+    recovery.removed
+}
+
 fn crash_and_recover(channel: Channel, swap: bool) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let fixture = fixture(channel);
@@ -71,7 +79,21 @@ fn crash_and_recover(channel: Channel, swap: bool) {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    let removed = recover(&fixture.env).unwrap();
+    let lost = left_behind(&fixture.env.runtime_dir).unwrap();
+    assert_eq!(lost.len(), usize::from(swap), "{lost:?}");
+    if swap {
+        // What is still swapped on stays, with what is below it.
+        let refused = |_: &Path| Err(io::Error::from_raw_os_error(libc::ENOMEM).into());
+        let recovery = recover(&fixture.env, &refused).unwrap();
+        assert!(recovery.removed.is_empty(), "{recovery:?}");
+        let [error] = recovery.kept.as_slice() else {
+            panic!("{recovery:?}");
+        };
+        assert_eq!(error.errno(), libc::ENOMEM, "{error}");
+        assert_eq!(left_behind(&fixture.env.runtime_dir).unwrap(), lost);
+    }
+
+    let removed = recovered(&fixture);
     fixture.assert_clean();
     assert_eq!(
         removed.iter().any(|r| matches!(r, Removed::Swap { .. })),
@@ -82,10 +104,8 @@ fn crash_and_recover(channel: Channel, swap: bool) {
         removed.iter().any(|r| matches!(r, Removed::Mount(_))),
         "{removed:?}"
     );
-    assert!(
-        recover(&fixture.env).unwrap().is_empty(),
-        "there is nothing left to do"
-    );
+    let left = recovered(&fixture);
+    assert!(left.is_empty(), "there is nothing left to do: {left:?}");
     // And the place is free.
     fixture.init(1 << 20);
     fixture.device.reset().unwrap();
@@ -120,7 +140,7 @@ fn a_crash_fails_the_requests_in_flight(channel: Channel) {
         child.wait().unwrap();
         wait_until("requests fail", || failed.load(Ordering::Relaxed) == 4);
     });
-    recover(&fixture.env).unwrap();
+    recovered(&fixture);
     fixture.assert_clean();
 }
 

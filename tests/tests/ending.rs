@@ -175,6 +175,14 @@ fn daemon_killed_with_pages_on_its_device() {
     assert!(answer.starts_with("ended: "), "{answer}");
     drop(hog);
     drop(group);
+    for command in [["status", "--json"], ["swap", "off"]] {
+        let Outcome { status, stderr, .. } = bed.compcache(&command);
+        assert!(!status.success(), "{command:?}: {stderr}");
+        assert!(
+            stderr.contains("but its daemon has crashed"),
+            "{command:?}: {stderr}"
+        );
+    }
 
     bed.start(&["--num-devices", "1"]);
     assert!(bed.device(0).block_device.is_none());

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::device_name;
 use crate::env::{Places, print, warn};
 use crate::error::CliError;
+use crate::left_behind;
 
 /// What to try, shown by `--help` and in the man page.
 pub(crate) const EXAMPLES: &str = "\
@@ -80,7 +81,9 @@ enum What {
 pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
     let what = what(args.what.as_deref(), places)?;
     let (mut report, loaded) = kernel_report(&what, places)?;
-    let error = match query(&what, places, &mut report) {
+    let asked = query(&what, places, &mut report);
+    left_behind::warn_of_them(&asked, places);
+    let error = match asked {
         Err(error @ CliError::Client(ClientError::NoDaemon(_))) => Some(error),
         done => {
             done?;

@@ -12,7 +12,7 @@ use compcached::{Client, ClientError};
 use super::{OffArgs, device};
 use crate::env::{Places, print, warn};
 use crate::error::CliError;
-use crate::progress;
+use crate::{left_behind, progress};
 
 /// Swaps off the device that was named, or all.
 pub(super) fn main(args: &OffArgs, places: &Places) -> Result<(), CliError> {
@@ -20,7 +20,7 @@ pub(super) fn main(args: &OffArgs, places: &Places) -> Result<(), CliError> {
         Some(number) if places.is_kernels(number)? => {
             print(&kernel_device(number, places)?.report())
         }
-        Some(number) => print(&daemons(places.connect()?, Some(number))?.report()),
+        Some(number) => print(&daemons(daemon(places)?, Some(number))?.report()),
         None => all(places),
     }
 }
@@ -28,7 +28,7 @@ pub(super) fn main(args: &OffArgs, places: &Places) -> Result<(), CliError> {
 /// Swaps off every device of both drivers that is not leased.
 fn all(places: &Places) -> Result<(), CliError> {
     let kernel = places.driver(false)?.is_kernel();
-    let client = match places.connect() {
+    let client = match daemon(places) {
         // Then the kernel driver's are all that there are.
         Err(CliError::Client(ClientError::NoDaemon(_))) if kernel => None,
         client => Some(client?),
@@ -41,6 +41,13 @@ fn all(places: &Places) -> Result<(), CliError> {
         done.0.extend(daemons(client, None)?.0);
     }
     print(&done.report())
+}
+
+/// Connects to the daemon.
+fn daemon(places: &Places) -> Result<Client, CliError> {
+    let client = places.connect();
+    left_behind::warn_of_them(&client, places);
+    client
 }
 
 /// Has the daemon swap off one device, or all that are its own.
