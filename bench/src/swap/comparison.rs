@@ -1,40 +1,13 @@
 //! Kinds of swap that are compared under the same load.
 
-use std::fmt;
-
 use anyhow::{Result, ensure};
 
 use super::backend::Backend;
+use super::contender::Contender;
 use super::row::Row;
 use super::run::{Run, Workload};
 use crate::load::memory::Phase;
 use crate::rounds::{self, Failure, Runs};
-
-/// A kind of swap under a limit.
-#[derive(Clone, Debug)]
-pub(crate) struct Contender {
-    /// What takes the pages that do not fit.
-    pub(crate) backend: Backend,
-    /// Bytes that the processes may hold in memory.
-    pub(crate) limit: u64,
-}
-
-impl Contender {
-    /// One under a limit that all have; only if the pages are to fit they must.
-    pub(crate) fn new(backend: Backend, load: &Workload<'_>, limit: u64) -> Self {
-        let limit = match backend {
-            Backend::Ram => load.bytes() * 4 + (256 << 20),
-            _ => limit,
-        };
-        Contender { backend, limit }
-    }
-}
-
-impl fmt::Display for Contender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.backend)
-    }
-}
 
 /// Runs each in each round. What fails is named on standard error and left out.
 pub(crate) fn compare(

@@ -4,7 +4,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::comparison::{self, Contender};
+use super::comparison;
+use super::contender::Contender;
 use super::run::{Run, Workload};
 use crate::load::memory::Phase;
 use crate::rounds::Runs;

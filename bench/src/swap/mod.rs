@@ -2,6 +2,7 @@
 
 mod backend;
 mod comparison;
+mod contender;
 mod light;
 mod plots;
 mod processes;
@@ -23,7 +24,7 @@ use crate::ours::Selection;
 use crate::report::{Common, PlotArgs, positive};
 use crate::{machine, ours, programs, zram};
 use backend::Backend;
-use comparison::Contender;
+use contender::Contender;
 use row::Row;
 use run::Workload;
 use same_memory::SameMemory;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::comparison::Contender;
+use super::contender::Contender;
 use super::run::Run;
 use crate::load::memory::Phase;
 use crate::rounds::Runs;

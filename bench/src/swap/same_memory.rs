@@ -4,7 +4,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::comparison::{self, Contender};
+use super::comparison;
+use super::contender::Contender;
 use super::row::Row;
 use super::run::{Run, Workload};
 use super::search::{Search, Trial};
