@@ -27,6 +27,7 @@ use crate::mounts::{Mounts, dead, paths};
 use crate::protocol::Refusal;
 use crate::ramzswap::Ramzswap;
 use crate::registry::Registry;
+use crate::retry::Retry;
 use crate::runtime_dir::{RuntimeDir, RuntimeDirError};
 use crate::server::access::{Access, group_number};
 use crate::server::{Handle, Options, Outcome, Server};
@@ -269,10 +270,15 @@ fn watch_swaps(server: Handle) -> Option<Background> {
         let wake = Arc::new(Wake::with_event()?);
         wake.spawn("swaps", move |wake| {
             // What has changed since devices were brought up.
-            server.swaps_changed();
+            let mut retry = server.swaps_changed(false).then(Retry::begin);
             while !wake.is_stopped() {
-                if wake.wait(&[&changes], None) {
-                    server.swaps_changed();
+                let changed = wake.wait(&[&changes], retry.map(Retry::left));
+                if changed || retry.is_some_and(Retry::is_due) {
+                    let kept = server.swaps_changed(!changed);
+                    retry = match retry {
+                        Some(retry) if kept && !changed => Some(retry.next()),
+                        _ => kept.then(Retry::begin),
+                    };
                 }
             }
         })

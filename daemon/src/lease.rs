@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::protocol::{ErrorCode, Refusal};
-use crate::registry::{Registry, SwappedOn};
+use crate::registry::{GivenBack, Registry, SwappedOn};
 use crate::types::ParamsUpdate;
 
 /// Stands for no device.
@@ -121,21 +121,26 @@ impl Leases {
     }
 
     /// Resets the devices that were swapped on here, and that somebody else has swapped off since. Who
-    /// leases one goes on without. Waits for those who are changing a device.
-    pub fn give_back(&self) {
+    /// leases one goes on without. Waits for those who are changing a device. Returns whether one could not
+    /// be reset yet; `again`: so it was before.
+    pub fn give_back(&self, again: bool) -> bool {
         // The lock of the leased one may be held by a swap-off for long.
         let leased = self.device();
+        let mut kept = false;
         for number in self.registry.numbers() {
             if Some(number) != leased {
-                self.registry.give_back(number);
+                kept |= self.registry.give_back(number, again) == GivenBack::Kept;
             }
         }
         let mut leased = self.leased.lock();
-        if let Some(number) = leased.device
-            && self.registry.give_back(number)
-        {
-            self.change(&mut leased, None, |n| n);
+        if let Some(number) = leased.device {
+            match self.registry.give_back(number, again) {
+                GivenBack::No => {}
+                GivenBack::Reset => self.change(&mut leased, None, |n| n),
+                GivenBack::Kept => kept = true,
+            }
         }
+        kept
     }
 
     /// Swaps off and resets the leased device, whoever holds it: the end of the daemon.

@@ -29,6 +29,7 @@ pub mod process;
 pub mod protocol;
 pub mod ramzswap;
 pub mod registry;
+mod retry;
 pub mod runtime_dir;
 pub mod server;
 pub mod settings;

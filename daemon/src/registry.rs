@@ -202,11 +202,13 @@ impl Registry {
         self.entry(number)?.lock().retire()
     }
 
-    /// Resets a device that was swapped on here, and that somebody else has swapped off since; returns
-    /// whether it was one. Waits for who is changing it. One that cannot be reset stays as it is.
-    pub fn give_back(&self, number: u32) -> bool {
-        self.entry(number)
-            .is_ok_and(|device| device.backend.obstacle().is_none() && device.lock().give_back())
+    /// Resets a device that was swapped on here, and that somebody else has swapped off since. Waits for who
+    /// is changing it. `again`: it could not be reset before.
+    pub fn give_back(&self, number: u32, again: bool) -> GivenBack {
+        match self.entry(number) {
+            Ok(device) if device.backend.obstacle().is_none() => device.lock().give_back(again),
+            _ => GivenBack::No,
+        }
     }
 
     /// The numbers of all devices.
@@ -340,6 +342,17 @@ impl Entry {
     }
 }
 
+/// What became of a device that may have been swapped off by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBack {
+    /// It was not.
+    No,
+    /// It is reset.
+    Reset,
+    /// It cannot be reset yet.
+    Kept,
+}
+
 impl Changing<'_> {
     fn configure(&self, params: &ParamsUpdate, init: bool) -> Result<Vec<String>, Refusal> {
         let before = self.backend.status();
@@ -417,24 +430,28 @@ impl Changing<'_> {
         Ok(())
     }
 
-    fn give_back(&self) -> bool {
+    fn give_back(&self, again: bool) -> GivenBack {
         let status = self.backend.status();
         let gone = status.state == State::Ready && status.swap.is_none();
         if !gone || !self.swapped_on.load(Ordering::Relaxed) {
-            return false;
+            return GivenBack::No;
         }
         let number = status.number;
         match self.reset() {
             Ok(()) => {
                 tracing::info!("ramzswap{number} was swapped off by another process: reset");
-                true
+                GivenBack::Reset
             }
             Err(refusal) => {
-                tracing::warn!(
-                    "ramzswap{number} was swapped off by another process, and keeps its memory: \
-                     {refusal}"
-                );
-                false
+                // At first that is to be expected: the kernel lets go of the block device only when that
+                // process has returned from swapoff(2).
+                if again {
+                    tracing::warn!(
+                        "ramzswap{number} was swapped off by another process, and keeps its memory: \
+                         {refusal}"
+                    );
+                }
+                GivenBack::Kept
             }
         }
     }

@@ -9,6 +9,7 @@ use compcache_tests::content::Kind;
 use compcache_tests::{
     Bed, Cgroup, Hog, MIB, Mode, MountBed, Outcome, Running, mounts_under, needs, wait_until,
 };
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 const SIZE: u64 = 96 * MIB;
 const LIMIT: u64 = 32 * MIB;
@@ -97,20 +98,23 @@ fn pages_that_fit_later() {
     bed.assert_nothing_left();
 }
 
-/// Aborts the FUSE connection of the file system at `path`; `false`, after saying so, if this machine
-/// does not show connections.
-fn abort(path: &Path) -> bool {
+/// Aborts the FUSE connection of the file system at `path`.
+fn abort(path: &Path) {
     let device = fs::metadata(path).expect("it is mounted").st_dev();
     let number = rustix::fs::minor(device).to_string();
-    let connection = Path::new("/sys/fs/fuse/connections").join(number);
-    let shown = needs::need(
-        connection.exists(),
-        "needs fusectl at /sys/fs/fuse/connections",
-    );
-    if shown {
-        fs::write(connection.join("abort"), "1").expect("root");
-    }
-    shown
+    // Mounted here, since not every machine shows connections in /sys/fs/fuse/connections.
+    let control = tempfile::tempdir().expect("a directory");
+    mount(
+        "fusectl",
+        control.path(),
+        "fusectl",
+        MountFlags::empty(),
+        None,
+    )
+    .expect("fusectl");
+    let written = fs::write(control.path().join(number).join("abort"), "1");
+    unmount(control.path(), UnmountFlags::empty()).expect("not in use");
+    written.expect("a connection");
 }
 
 /// A device whose connection was aborted is an error in the log and in the status; it can be swapped
@@ -125,9 +129,7 @@ fn aborted_device() {
         bed.start(&["--num-devices", "1", "--transport", transport]);
         swap_on(&bed);
         assert_eq!(bed.device(0).error, None);
-        if !abort(&bed.runtime_dir().join("ramzswap0")) {
-            return;
-        }
+        abort(&bed.runtime_dir().join("ramzswap0"));
         wait_until("the error", || bed.device(0).error.is_some());
         let log = bed.daemon().stderr();
         assert!(log.contains("FUSE connection was aborted"), "{log}");
@@ -151,9 +153,7 @@ fn aborted_mount() {
         return;
     };
     fs::write(bed.point().join("file"), "dirty").expect("a file");
-    if !abort(bed.point()) {
-        return;
-    }
+    abort(bed.point());
     let aborted = |bed: &MountBed| {
         let status = bed.bed().compcache(&["status"]).success();
         status.contains("its FUSE connection was aborted")

@@ -4,7 +4,6 @@
 pub mod access;
 pub mod admission;
 mod connection;
-mod retry;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -22,9 +21,9 @@ use crate::lease::Leases;
 use crate::mounts::Mounts;
 use crate::protocol::{DaemonStatus, KernelLease, Refusal, Response};
 use crate::registry::Registry;
+use crate::retry::Retry;
 use access::{Access, Peer};
 use admission::Admission;
-use retry::Retry;
 
 /// Stack of a connection's thread in bytes: requests are small, and threads may be many.
 const STACK: usize = 512 << 10;
@@ -375,11 +374,12 @@ impl Handle {
     }
 
     /// A swap area was added to the kernel's table or has gone from it. Waits for those who are
-    /// changing a device.
-    pub fn swaps_changed(&self) {
-        self.shared.own.give_back();
-        self.shared.kernel.give_back();
+    /// changing a device. Returns whether one could not be reset yet that others have swapped off; `again`:
+    /// so it was before, and this is another try.
+    pub fn swaps_changed(&self, again: bool) -> bool {
+        let kept = self.shared.own.give_back(again) | self.shared.kernel.give_back(again);
         let _ = self.shared.events.send(Event::SwapsChanged);
+        kept
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Model {
     pub(crate) taken: bool,
     /// Makes `init` fail.
     pub(crate) fail_init: bool,
+    /// Makes `reset` fail.
+    pub(crate) fail_reset: bool,
     /// Makes `swap_on` fail.
     pub(crate) fail_swap_on: bool,
     /// Makes `swap_off` fail with ENOMEM.
@@ -124,6 +126,9 @@ impl DeviceBackend for Fake {
         self.change(|m| {
             if m.swap.is_some() {
                 return refuse(ErrorCode::Ebusy, "swapped on: swapoff first");
+            }
+            if m.fail_reset {
+                return refuse(ErrorCode::Ebusy, "its block device is held");
             }
             m.ready = false;
             m.params = ParamsUpdate::default();

@@ -578,7 +578,7 @@ fn an_end_that_was_put_off_comes_once_pages_fit_back() {
         refused(&mut client, Request::Shutdown { force: false });
         server.devices[0].set(|m| m.fail_swap_off = false);
         if swaps_change {
-            server.handle.swaps_changed();
+            server.handle.swaps_changed(false);
         }
         assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
         assert!(!server.devices[0].model().ready);
@@ -594,7 +594,7 @@ fn a_device_that_others_swap_off_is_given_back() {
     client.request(&init(2)).unwrap();
     // One by swapoff(8); the last one was swapped on and off by others alone.
     server.devices[0].set(|m| m.swap = None);
-    server.handle.swaps_changed();
+    server.handle.swaps_changed(false);
     let ready = |n: usize| server.devices[n].model().ready;
     assert_eq!([0, 1, 2].map(ready), [false, true, true]);
     client.request(&swap_on(None)).unwrap();
@@ -606,9 +606,27 @@ fn a_device_that_others_swap_off_is_given_back() {
     server.devices[1].set(|m| m.swap = None);
     done(&mut client, Request::Reset { device: 1 });
     client.request(&init(1)).unwrap();
-    server.handle.swaps_changed();
+    server.handle.swaps_changed(false);
     assert!(ready(1));
     assert_eq!(server.end(), Outcome::Clean);
+}
+
+#[test]
+fn a_device_that_others_still_hold_is_given_back_later() {
+    for leased in [false, true] {
+        let server = start(1);
+        let mut client = server.client();
+        let request = if leased { lease() } else { swap_on(Some(0)) };
+        client.request(&request).unwrap();
+        server.devices[0].set(|m| (m.swap, m.fail_reset) = (None, true));
+        assert!(server.handle.swaps_changed(false), "there is more to do");
+        assert!(server.handle.swaps_changed(true));
+        assert!(server.devices[0].model().ready);
+        server.devices[0].set(|m| m.fail_reset = false);
+        assert!(!server.handle.swaps_changed(true));
+        assert!(!server.devices[0].model().ready);
+        assert_eq!(server.end(), Outcome::Clean);
+    }
 }
 
 #[test]
@@ -617,7 +635,7 @@ fn a_leased_device_that_others_swap_off_is_nobodys_any_more() {
     let (mut holder, mut client) = (server.client(), server.client());
     holder.request(&lease()).unwrap();
     server.devices[0].set(|m| m.swap = None);
-    server.handle.swaps_changed();
+    server.handle.swaps_changed(false);
     assert!(!server.devices[0].model().ready);
     assert_eq!(status(&mut client).0.leases, 1, "it goes on without");
     client.request(&swap_on(None)).unwrap();
@@ -630,12 +648,12 @@ fn a_leased_device_that_others_swap_off_is_nobodys_any_more() {
 fn an_idle_daemon_exits_after_others_have_swapped_off() {
     let server = start_with(1, |options| options.exit_when_idle = true);
     // It waits for its first client, whatever others do with swap.
-    server.handle.swaps_changed();
+    server.handle.swaps_changed(false);
     let mut client = server.client();
     client.request(&swap_on(None)).unwrap();
     drop(client);
     server.devices[0].set(|m| m.swap = None);
-    server.handle.swaps_changed();
+    server.handle.swaps_changed(false);
     assert_eq!(server.thread.join().unwrap(), Outcome::Clean);
 }
 

@@ -1,4 +1,4 @@
-//! When to try again to end. No event says that pages fit back into memory.
+//! When to try again what no event announces: pages fit back into memory, a block device is let go of.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The next try.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Retry {
+pub(crate) struct Retry {
     at: Instant,
     after: Duration,
 }
 
 impl Retry {
     /// Soon.
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self::after(SHORTEST)
     }
 
@@ -29,17 +29,17 @@ impl Retry {
     }
 
     /// Later: twice as long after a try as before it, up to a minute.
-    pub(super) fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         Self::after((self.after * 2).min(LONGEST))
     }
 
     /// How long that is from now.
-    pub(super) fn left(self) -> Duration {
+    pub(crate) fn left(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
     /// Whether it is time.
-    pub(super) fn is_due(self) -> bool {
+    pub(crate) fn is_due(self) -> bool {
         self.left().is_zero()
     }
 }
