@@ -2,7 +2,7 @@
 # there and come back; what cannot serve as one is refused.
 # smp: 4
 # memory: 512
-# timeout: 600
+# timeout: 1200
 . /lib.sh
 
 run load brd rd_nr=2 rd_size=98304 max_part=4

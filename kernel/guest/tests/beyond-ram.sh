@@ -2,7 +2,7 @@
 # the kernel has no page to spare.
 # memory: 224
 # smp: 2
-# timeout: 600
+# timeout: 1200
 . /lib.sh
 
 run load ramzswap

@@ -1,6 +1,6 @@
 # Programs that need twice their memory, with each codec, on four CPUs.
 # smp: 4
-# timeout: 600
+# timeout: 1200
 . /lib.sh
 
 run load ramzswap

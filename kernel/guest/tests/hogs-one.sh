@@ -1,5 +1,5 @@
 # Programs that need twice their memory, with each codec, on one CPU.
-# timeout: 600
+# timeout: 1200
 . /lib.sh
 
 run load ramzswap

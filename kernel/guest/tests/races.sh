@@ -2,7 +2,7 @@
 # flight, while opened and while swapped on.
 # smp: 4
 # memory: 512
-# timeout: 600
+# timeout: 1200
 . /lib.sh
 
 run load ramzswap
