@@ -18,9 +18,10 @@ use compcache_engine::{CodecSpec, PAGE_SIZE, Page};
 use compcache_random::Random;
 use serde::Serialize;
 
+use crate::programs;
 use crate::report::{Common, Report, positive};
 use crate::rounds::{self, Failure};
-use crate::{programs, table};
+use crate::table::{Table, short};
 
 /// Measures pages that threads read from, and insert into, one cache of file pages, beside the same
 /// threads with a cache each: what more locks than one could win at most
@@ -283,25 +284,11 @@ impl Cache {
 
 impl Report for CcacheReport {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let names: Vec<String> = self
-            .rows
-            .iter()
-            .map(|row| format!("{:?}, threads: {}", row.work, row.threads))
-            .collect();
-        let cells = |row: &Row| {
-            vec![
-                format!("{:.0}", row.pages_per_second / 1e3),
-                table::short(row.to_a_cache_each),
-            ]
-        };
-        table::print(
-            out,
-            "one cache",
-            &["thousand pages/s", "to a cache each"],
-            names
-                .iter()
-                .map(String::as_str)
-                .zip(self.rows.iter().map(cells)),
-        )
+        Table::new(|row: &Row| format!("{:?}, threads: {}", row.work, row.threads))
+            .column("thousand pages/s", |row| {
+                format!("{:.0}", row.pages_per_second / 1e3)
+            })
+            .column("to a cache each", |row| short(row.to_a_cache_each))
+            .print(out, "one cache", &self.rows)
     }
 }

@@ -23,7 +23,8 @@ impl<'a, R> Table<'a, R> {
         self
     }
 
-    /// Writes it, with a title over the names of the rows.
+    /// Writes it: a title over the names of the rows, which stand left, and headings over their cells, which
+    /// stand right.
     pub(crate) fn print<'r>(
         &self,
         out: &mut dyn Write,
@@ -33,43 +34,29 @@ impl<'a, R> Table<'a, R> {
     where
         R: 'r,
     {
-        let headings: Vec<&str> = self.columns.iter().map(|(heading, _)| *heading).collect();
-        let cells = |row: &R| self.columns.iter().map(|(_, cell)| cell(row)).collect();
-        let rows: Vec<(String, Vec<String>)> = rows
-            .into_iter()
-            .map(|row| ((self.name)(row), cells(row)))
-            .collect();
-        let rows = rows.iter().map(|(name, cells)| (&**name, cells.clone()));
-        print(out, title, &headings, rows)
-    }
-}
-
-/// Writes a table: a title over the names of the rows, which stand left, and headings over their cells,
-/// which stand right.
-pub(crate) fn print<'a>(
-    out: &mut dyn Write,
-    title: &'a str,
-    headings: &[&str],
-    rows: impl IntoIterator<Item = (&'a str, Vec<String>)>,
-) -> io::Result<()> {
-    let mut lines = vec![(title, headings.iter().map(|&h| h.to_owned()).collect())];
-    lines.extend(rows);
-    let length = |text: &str| text.chars().count();
-    let names = lines.iter().map(|(name, _)| length(name)).max();
-    let names = names.unwrap_or(0);
-    let width = |column| {
-        let cells = lines.iter().filter_map(|(_, cells)| cells.get(column));
-        cells.map(|cell: &String| length(cell)).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    for (name, cells) in &lines {
-        let mut line = format!("{name:<names$}");
-        for (cell, width) in cells.iter().zip(&widths) {
-            line += &format!("  {cell:>width$}");
+        let headings = self
+            .columns
+            .iter()
+            .map(|(heading, _)| (*heading).to_owned());
+        let mut lines: Vec<(String, Vec<String>)> = vec![(title.to_owned(), headings.collect())];
+        for row in rows {
+            let cells = self.columns.iter().map(|(_, cell)| cell(row));
+            lines.push(((self.name)(row), cells.collect()));
         }
-        writeln!(out, "{}", line.trim_end())?;
+        let length = |text: &String| text.chars().count();
+        let names = lines.iter().map(|(name, _)| length(name)).max();
+        let names = names.unwrap_or(0);
+        let width = |column: usize| lines.iter().map(|(_, cells)| length(&cells[column])).max();
+        let widths: Vec<usize> = (0..self.columns.len()).filter_map(width).collect();
+        for (name, cells) in &lines {
+            let mut line = format!("{name:<names$}");
+            for (cell, width) in cells.iter().zip(&widths) {
+                line += &format!("  {cell:>width$}");
+            }
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A number with so many digits that three of them mean something; nothing for NaN.

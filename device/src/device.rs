@@ -228,8 +228,7 @@ impl Device {
 
     /// The use of the device as swap, by the kernel's table.
     fn swap_use(&self, active: &Active) -> Result<Option<SwapUse>, DeviceError> {
-        let entry = swap::find(active.attachment.block_device())
-            .map_err(|e| DeviceError::system("read /proc/swaps", e, "mount /proc"))?;
+        let entry = swap::find(active.attachment.block_device()).map_err(swap::unreadable)?;
         Ok(entry.map(SwapUse::from))
     }
 }

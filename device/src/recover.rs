@@ -77,7 +77,7 @@ pub struct LeftBehind {
 pub fn left_behind(runtime_dir: &Path) -> Result<Vec<LeftBehind>, DeviceError> {
     let mut found = Vec::new();
     for (device, _) in loop_devices(&real(runtime_dir)?)? {
-        if let Some(area) = swap::find(&device).map_err(swaps_unreadable)? {
+        if let Some(area) = swap::find(&device).map_err(swap::unreadable)? {
             found.push(LeftBehind {
                 device,
                 lost_bytes: area.used_bytes,
@@ -160,13 +160,9 @@ fn loop_devices(runtime_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, DeviceErr
     Ok(found)
 }
 
-fn swaps_unreadable(error: io::Error) -> DeviceError {
-    DeviceError::system("read /proc/swaps", error, "mount /proc")
-}
-
 /// Swaps off a loop device, if it is swapped on.
 fn swap_off(device: &Path, executor: &Executor<'_>) -> Result<Option<Removed>, DeviceError> {
-    let Some(entry) = swap::find(device).map_err(swaps_unreadable)? else {
+    let Some(entry) = swap::find(device).map_err(swap::unreadable)? else {
         return Ok(None);
     };
     executor(device).map_err(|e| {

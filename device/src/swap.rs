@@ -1,7 +1,7 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
 mod changes;
-mod refused;
+mod errors;
 pub(crate) mod room;
 
 use std::ffi::CString;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use compcache_host::proc;
 
 pub use changes::Changes;
-pub(crate) use refused::refused;
+pub(crate) use errors::{refused, unreadable};
 pub use room::RoomError;
 
 use crate::swap_header::SwapHeader;

@@ -67,15 +67,14 @@ pub(crate) fn swap_off(
     executor: &Executor<'_>,
 ) -> Result<(), DeviceError> {
     let device = || format!("ramzswap{number}");
-    let unreadable = |e| DeviceError::system("read /proc/swaps", e, "mount /proc");
     let is_on = || match find(block_device) {
         Ok(area) => Ok(area.is_some()),
-        Err(e) => Err(unreadable(e)),
+        Err(e) => Err(swap::unreadable(e)),
     };
     if !is_on()? {
         return Ok(());
     }
-    let changes = Changes::watch().map_err(unreadable)?;
+    let changes = Changes::watch().map_err(swap::unreadable)?;
     let mut waits = false;
     loop {
         let source = match executor(block_device) {
@@ -106,7 +105,7 @@ pub(crate) fn swap_off(
                     );
                     waits = true;
                 }
-                changes.wait(BUSY_RETRY).map_err(unreadable)?;
+                changes.wait(BUSY_RETRY).map_err(swap::unreadable)?;
                 continue;
             }
             Some(libc::EPERM) => "the device stays in use; only root may swap it off",

@@ -87,13 +87,6 @@ struct Own {
 #[derive(Debug)]
 pub(crate) struct Acting(());
 
-impl Acting {
-    /// Leaves the thread its identity: who writes is likely to write again. [`be_self`] ends it.
-    pub(crate) fn keep(self) {
-        std::mem::forget(self);
-    }
-}
-
 impl Drop for Acting {
     fn drop(&mut self) {
         be_self();
@@ -140,6 +133,18 @@ impl Caller {
             let identity = thread.identity_of(self.uid, self.gid, OF_CALLER);
             thread.switch(identity, None)
         })
+    }
+
+    /// Does `write` to a file that is open, in its name. The thread keeps the identity, since who writes
+    /// is likely to write again: [`be_self`] ends it.
+    ///
+    /// # Errors
+    /// As [`Caller::act`], and those of `write`.
+    pub(crate) fn write<T>(self, write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let acting = self.act_on_open_file()?;
+        let done = write();
+        std::mem::forget(acting);
+        done
     }
 }
 
@@ -354,7 +359,7 @@ mod tests {
             assert!((effective() - CapabilitySet::IPC_LOCK).is_empty());
             drop(acting);
             assert_eq!((fs_ids(), effective()), ((0, 0), own));
-            caller(12, 34).act_on_open_file().unwrap().keep();
+            caller(12, 34).write(|| Ok(())).unwrap();
             assert_eq!(fs_ids(), (12, 34));
             // From one to the other.
             let acting = caller(56, 78).act_on_open_file().unwrap();

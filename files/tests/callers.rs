@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{
-    Bed, OTHER, USER, acl_for, as_user, errno, raw, test_over_each_policy, truncate, wait_until,
+    Bed, OTHER, USER, acl_for, as_user, errno, raw, set_mode, test_over_each_policy, truncate,
+    wait_until,
 };
 use compcache_files::WritePolicy;
 use compcache_test_support::{filled_file, needs, open_directory};
@@ -16,10 +17,6 @@ use rustix::fs::{XattrFlags, statvfs};
 use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
 
 /// A file system of its own.
 struct Disk {
@@ -168,10 +165,7 @@ fn source_refuses_what_the_kernel_has_not_heard_of() {
         ("list", |at| errno(fs::read_dir(at).map(drop))),
     ];
     for policy in POLICIES {
-        let Some(bed) = Bed::with(|options, _| {
-            options.write = policy;
-            options.revalidate = std::time::Duration::from_secs(3600);
-        }) else {
+        let Some(bed) = Bed::trusting(policy) else {
             return;
         };
         for (name, act) in acts {
@@ -301,10 +295,7 @@ fn a_descriptor_outlives_rights(bed: &Bed) {
 #[test]
 fn an_acl_that_was_set_beneath_holds_at_once() {
     for policy in POLICIES {
-        let Some(bed) = Bed::with(|options, _| {
-            options.write = policy;
-            options.revalidate = std::time::Duration::from_secs(3600);
-        }) else {
+        let Some(bed) = Bed::trusting(policy) else {
             return;
         };
         let (source, mounted) = (bed.source().join("f"), bed.mounted().join("f"));

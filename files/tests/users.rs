@@ -6,12 +6,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
-use common::{Bed, OTHER, USER, acl_for, as_user, errno, raw, test_over_each_policy};
+use common::{Bed, OTHER, USER, acl_for, as_user, errno, raw, set_mode, test_over_each_policy};
+use compcache_files::WritePolicy;
 use rustix::fs::{CWD, Mode, XattrFlags};
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
 
 fn look(path: &Path) -> (u32, u32, u32) {
     let found = path.symlink_metadata().unwrap();
@@ -339,9 +336,7 @@ fn without_allow_other_nobody_else_gets_in() {
 
 #[test]
 fn a_file_made_beneath_is_not_opened_unchecked() {
-    let Some(bed) = Bed::with(|options, _| {
-        options.revalidate = std::time::Duration::from_secs(3600);
-    }) else {
+    let Some(bed) = Bed::trusting(WritePolicy::Through) else {
         return;
     };
     set_mode(&bed.mounted(), 0o777);

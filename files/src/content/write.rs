@@ -50,10 +50,8 @@ impl Content {
         data: &[u8],
     ) -> io::Result<()> {
         let end = offset + data.len() as u64;
-        let acting = caller.act_on_open_file()?;
         let changing = self.begin_change();
-        let written = source.write_all_at(data, offset);
-        acting.keep();
+        let written = caller.write(|| source.write_all_at(data, offset));
         if let Some(id) = self.id {
             // Also after a failure: how much was written is not known.
             self.shared
@@ -121,9 +119,7 @@ impl Content {
     fn extend(&self, caller: Caller, source: &File, end: u64) -> io::Result<()> {
         let stamp = super::source::stamp_of(source)?;
         if stamp.size < end {
-            let acting = caller.act_on_open_file()?;
-            source.set_len(end)?;
-            acting.keep();
+            caller.write(|| source.set_len(end))?;
         }
         self.size.fetch_max(end, Ordering::Relaxed);
         self.restamp_from(source);
@@ -166,9 +162,8 @@ impl Content {
     ) -> io::Result<()> {
         // What is dirty of the page goes first, under the piece.
         self.write_out()?;
-        let acting = caller.act_on_open_file()?;
-        source.write_all_at(piece.bytes, piece.page * PAGE + piece.at as u64)?;
-        acting.keep();
+        let offset = piece.page * PAGE + piece.at as u64;
+        caller.write(|| source.write_all_at(piece.bytes, offset))?;
         self.shared.cache.invalidate(id, piece.page, piece.page + 1);
         self.restamp_from(source);
         Ok(())

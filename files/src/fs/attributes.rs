@@ -246,7 +246,7 @@ impl Passthrough {
     /// capability is taken to be root's: the kernel asks us only if it matters, or does not
     /// say.
     pub(super) fn drop_privileges(&self, caller: Caller, file: &File) -> io::Result<()> {
-        if self.root && caller.uid != 0 {
+        if self.root && !caller.is_root() {
             self.clear_set_id(file)?;
         }
         Ok(())

@@ -117,8 +117,13 @@ impl Passthrough {
             let pin = state.pin.as_deref();
             inode.open_place(pin, &self.source, caller, flags | how)
         };
+        let judged = self.root && !caller.is_root();
         // The rights of a new file are its maker's.
         let is_new = made.is_some();
+        let fill = |files: &Descriptors| match made {
+            Some(made) => files.set(File::from(made)),
+            None => files.make(read, write, judged, source),
+        };
         let check = |found: Statx| match is_new {
             true => Ok(found),
             false => self.check_rights(caller, inode, &found).map(|()| found),
@@ -127,12 +132,8 @@ impl Passthrough {
             Some(open) => {
                 let open = Arc::clone(open);
                 open.openers.add(uid, &self.descriptors)?;
-                let judged = self.root && !caller.is_root();
-                let made = match made {
-                    Some(made) => open.files.set(File::from(made)),
-                    None => open.files.make(read, write, judged, source),
-                };
-                let found = made.and_then(|()| check(stat(open.files.any()?)?));
+                let filled = fill(&open.files);
+                let found = filled.and_then(|()| check(stat(open.files.any()?)?));
                 // The other handles stay, so this is not the last one.
                 let found = found.inspect_err(|_| {
                     open.openers.remove(uid);
@@ -143,10 +144,7 @@ impl Passthrough {
                 let openers = Openers::default();
                 openers.add(uid, &self.descriptors)?;
                 let files = Descriptors::default();
-                match made {
-                    Some(made) => files.set(File::from(made))?,
-                    None => files.make(read, write, false, source)?,
-                }
+                fill(&files)?;
                 let found = check(stat(files.any()?)?)?;
                 let open = Open {
                     content: self.contents.file(inode.key, stamp(&found)),

@@ -7,8 +7,10 @@
 )]
 
 use std::fmt::Debug;
+use std::fs::Permissions;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +85,14 @@ impl Bed {
         Self::with(|_, _| {})
     }
 
+    /// A bed whose mount trusts for an hour what it knows of SOURCE.
+    pub(crate) fn trusting(write: WritePolicy) -> Option<Self> {
+        Self::with(|options, _| {
+            options.write = write;
+            options.revalidate = Duration::from_secs(3600);
+        })
+    }
+
     /// A bed whose mount `change` says more of.
     pub(crate) fn with(change: impl FnOnce(&mut MountOptions, &mut Hooks)) -> Option<Self> {
         if !can_mount() {
@@ -154,6 +164,11 @@ pub(crate) fn unmount(mount: &Mount) {
         Err(e) => panic!("{e}"),
     });
     assert!(mount.ended());
+}
+
+/// Changes the permissions of a file.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// Number of the system's error, or what came out.

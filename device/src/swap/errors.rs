@@ -1,4 +1,4 @@
-//! Why the kernel refuses to swap on, in words.
+//! Errors of swap areas, in words.
 
 use std::io;
 
@@ -14,6 +14,11 @@ pub(crate) fn refused(name: &str, source: io::Error) -> DeviceError {
     let areas = active().map_or(0, |areas| areas.len());
     let remedy = remedy(source.raw_os_error(), may, areas);
     DeviceError::system(format!("swap on {name}"), source, remedy.as_deref())
+}
+
+/// The error of a `/proc/swaps` that can't be read or watched.
+pub(crate) fn unreadable(source: io::Error) -> DeviceError {
+    DeviceError::system("read /proc/swaps", source, "mount /proc")
 }
 
 /// What to do about it, for a caller who may swap on or not, on a machine with so many swap areas.
