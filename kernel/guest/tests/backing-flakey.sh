@@ -70,7 +70,7 @@ logged "$D: reading pages .* of the backing swap failed"
 echo "a second up, a second down"
 run dm load backing 0 $SECTORS flakey "/dev/ram0 0 1 1"
 n=0
-while [ $n -lt 4 ]; do
+while [ $n -lt $(rounds 2) ]; do
 	n=$((n + 1))
 	failed=$(($(io 1) + $(io 2)))
 	hog_begins
@@ -86,8 +86,8 @@ hog_begins
 until_true 60 in_file_at_least 1000
 hog_ends || fail "the program on a sound disk"
 run swapoff /dev/$D
-run blockio fill /dev/$D 48
-run blockio check /dev/$D 48
+run blockio fill /dev/$D 24
+run blockio check /dev/$D 24
 equal "$(io 1) $(io 2)" "$failed" "failed reads and writes on a sound disk"
 equal "$(cat $S/checksum_failures)" 0 "checksum_failures"
 reset_device

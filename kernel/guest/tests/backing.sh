@@ -5,11 +5,11 @@
 # timeout: 1200
 . /lib.sh
 
-run load brd rd_nr=2 rd_size=98304 max_part=4
+run load brd rd_nr=2 rd_size=65536 max_part=4
 run load ramzswap num_devices=2
 
 # A partition of 64 MiB.
-printf 'n\np\n1\n2048\n+64M\nw\n' | fdisk /dev/ram0 >/dev/null 2>&1
+printf 'n\np\n1\n2048\n+36M\nw\n' | fdisk /dev/ram0 >/dev/null 2>&1
 [ -b /dev/ram0p1 ] && partition=/dev/ram0p1 || partition=/dev/ram1
 
 use() {
@@ -20,31 +20,31 @@ use() {
 	set_to comp_algorithm lz4
 	# The disk is as large as the backing swap.
 	set_to disksize 40K
-	[ "$(blockdev --getsize64 /dev/$D)" -ge 50331648 ] || fail "the disk is too small"
-	run blockio fill /dev/$D 48
-	[ "$(cut -d' ' -f1 $S/bd_stat)" -gt 500 ] || fail "few pages went to the backing swap: $(cat $S/bd_stat)"
-	run blockio check /dev/$D 48
+	[ "$(blockdev --getsize64 /dev/$D)" -ge 33554432 ] || fail "the disk is too small"
+	run blockio fill /dev/$D 24
+	[ "$(cut -d' ' -f1 $S/bd_stat)" -gt 300 ] || fail "few pages went to the backing swap: $(cat $S/bd_stat)"
+	run blockio check /dev/$D 24
 	set -- $(cat $S/bd_stat)
-	[ "$2" -gt 500 ] || fail "only $2 pages were read from the backing swap"
+	[ "$2" -gt 300 ] || fail "only $2 pages were read from the backing swap"
 	# Page 0 stays here, where the backing swap has its header.
 	between "$(mm 8)" 0 1 "huge_pages, that ought to be in the backing swap"
-	run blockio random /dev/$D 48 4 500
-	run blockio fill /dev/$D 48
-	run blockio half /dev/$D 48
+	run blockio random /dev/$D 24 4 $(rounds 200)
+	run blockio fill /dev/$D 24
+	run blockio half /dev/$D 24
 
 	# Over the limit: what does not fit goes there, too.
 	set_to mem_limit 4M
-	run blockio fill /dev/$D 48
-	run blockio check /dev/$D 48
+	run blockio fill /dev/$D 24
+	run blockio check /dev/$D 24
 	[ "$(stat_of pool_bytes)" -le 4194304 ] || fail "$(stat_of pool_bytes) bytes are used, of 4 MiB"
 	set_to mem_limit 0
 	run blkdiscard /dev/$D
 	equal "$(cut -d' ' -f1 $S/bd_stat)" 0 "pages in the backing swap when all is discarded"
 
 	swap_on
-	run in_cgroup 24 hog -i 60 -p 2 -f -h 20
-	run in_cgroup 24 hog -i 100 -o -m 24
-	run in_cgroup 24 hog -i 60 -x 40
+	run in_cgroup 12 hog -i 60 -p 2 -r $(rounds 1) -f -h 10
+	run in_cgroup 12 hog -i 100 -r $(rounds 1) -o -m 12
+	run in_cgroup 12 hog -i 60 -r $(rounds 1) -x 20
 	run swapoff /dev/$D
 	reset_device
 	equal "$(cat $S/backing_dev)" none "backing_dev after a reset"
@@ -58,13 +58,13 @@ mkdir -p /mnt/files
 grep -q -w ext4 /proc/filesystems || run load ext4
 run mount -t ext4 /dev/ram1 /mnt/files
 n=0
-while [ $n -lt 56 ]; do
+while [ $n -lt 36 ]; do
 	n=$((n + 1))
 	run dd if=/dev/zero of=/mnt/files/swap bs=1M seek=$n count=1 conv=notrunc 2>/dev/null
 	run dd if=/dev/zero of=/mnt/files/between$n bs=64k count=1 2>/dev/null
 	sync
 done
-run dd if=/dev/zero of=/mnt/files/swap bs=1M count=56 conv=notrunc 2>/dev/null
+run dd if=/dev/zero of=/mnt/files/swap bs=1M count=36 conv=notrunc 2>/dev/null
 use /mnt/files/swap
 cp /mnt/files/swap /mnt/files/hole
 run truncate -s 16M /mnt/files/hole

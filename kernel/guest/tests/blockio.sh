@@ -9,20 +9,20 @@ run load ramzswap
 for codec in $(codecs); do
 	echo "$codec"
 	set_to comp_algorithm "$codec"
-	set_to disksize 32M
+	set_to disksize 16M
 	holds_header_only "at first"
 	run blkdiscard -l $HEADER /dev/$D
-	run blockio blank /dev/$D 32
-	run blockio fill /dev/$D 32
-	run blockio check /dev/$D 32
-	run blockio random /dev/$D 32 4 500
+	run blockio blank /dev/$D 16
+	run blockio fill /dev/$D 16
+	run blockio check /dev/$D 16
+	run blockio random /dev/$D 16 4 $(rounds 200)
 	run blockio same /dev/$D 4
-	run blockio fill /dev/$D 32
-	run blockio half /dev/$D 32
-	run blockio overlap /dev/$D 4 4 400
+	run blockio fill /dev/$D 16
+	run blockio half /dev/$D 16
+	run blockio overlap /dev/$D 4 4 $(rounds 200)
 	run blockio refuse /dev/$D
 	run blkdiscard /dev/$D
-	run blockio blank /dev/$D 32
+	run blockio blank /dev/$D 16
 	equal "$(mm 1)" 0 "orig_data_size when all is discarded"
 	equal "$(mm 2)" 0 "compr_data_size when all is discarded"
 	reset_device

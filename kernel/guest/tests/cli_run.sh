@@ -16,7 +16,7 @@ no_daemon() {
 }
 
 run load ramzswap num_devices=1
-run compcache run --memory 24M --size 96M -- hog -p 2 24 2>/tmp/err
+run compcache run --memory 16M --size 96M -- hog -p 2 -r 1 16 2>/tmp/err
 cat /tmp/err
 grep -q "^compcache: hog: exit status 0" /tmp/err || fail "no report"
 grep -q "^compcache: device: at most" /tmp/err || fail "nothing was swapped: $(cat /tmp/err)"

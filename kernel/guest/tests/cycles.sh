@@ -17,8 +17,10 @@ mapped() {
 
 cycle() {
 	set_to disksize 16M
-	run dd if=/dev/urandom of=/dev/$D bs=64k count=4 oflag=direct 2>/dev/null
-	reset_device
+	run dd if=/tmp/random of=/dev/$D bs=256k count=1 oflag=direct 2>/dev/null
+	set_to reset 1
+	read -r state <$S/initstate
+	equal "$state" 0 initstate
 }
 
 # KiB that may be missing though nothing is lost: KASAN keeps what was freed in a quarantine of up to
@@ -29,6 +31,7 @@ if grep -q ' kasan_report$' /proc/kallsyms; then
 fi
 
 run load ramzswap
+run dd if=/dev/urandom of=/tmp/random bs=256k count=1 2>/dev/null
 for n in 1 2 3 4 5 6 7 8 9 10; do
 	cycle
 done

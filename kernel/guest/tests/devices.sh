@@ -49,13 +49,13 @@ for n in 0 1 2 3; do
 done
 
 # Pages go to each in turn.
-run in_cgroup 24 hog -p 2 -f -r 1 32
+run in_cgroup 16 hog -p 2 -f -r $(rounds 1) 20
 for n in 0 1 2 3; do
 	writes=$(sed -n 's/^writes //p' /sys/block/ramzswap$n/stats)
 	[ "$writes" -gt 500 ] || fail "device $n got $writes pages"
 	# One goes while the others serve.
 	run swapoff /dev/ramzswap$n
 	run write_to /sys/block/ramzswap$n/reset 1
-	[ $n = 3 ] || run in_cgroup 16 hog -o -r 1 20
+	[ $n = 3 ] || run in_cgroup 8 hog -o -r 1 10
 done
 done_clean

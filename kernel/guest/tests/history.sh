@@ -18,9 +18,9 @@ refused rzscontrol /dev/$D --init
 refused rzscontrol /dev/$D --disksize_kb=65536 --init
 
 run swapat 100 /dev/$D
-run in_cgroup 24 hog -p 2 24
+run in_cgroup 16 hog -p 2 -r $(rounds 1) 12
 refused rzscontrol /dev/$D --reset
-run in_cgroup 24 hog -o -u /tmp/enough 48 &
+run in_cgroup 16 hog -o -r 1 -u /tmp/enough 24 &
 until_true 60 stored_at_least 8388608
 run rzscontrol /dev/$D --stats >/tmp/stats
 for name in DiskSize NumReads NumWrites PagesStored OrigDataSize ComprDataSize MemUsedTotal; do

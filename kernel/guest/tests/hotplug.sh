@@ -13,7 +13,7 @@ first=$!
 in_cgroup 24 hog -p 2 -f -r 1 -u /tmp/enough 20 &
 second=$!
 n=0
-while [ $n -lt 12 ]; do
+while [ $n -lt $(rounds 6) ]; do
 	n=$((n + 1))
 	for cpu in 1 2 3; do
 		run write_to /sys/devices/system/cpu/cpu$cpu/online 0

@@ -20,7 +20,7 @@ in_cgroup 24 hog -p 2 -f -r 1 -u /tmp/enough 20 &
 second=$!
 
 turn=0
-while [ $turn -lt 6 ]; do
+while [ $turn -lt $(rounds 2) ]; do
 	turn=$((turn + 1))
 	for codec in $(codecs); do
 		set_to comp_algorithm "$codec"

@@ -1,6 +1,6 @@
 # Memory is used up, and nothing more can be swapped out: the kernel kills programs that have the most,
 # soon, and the others go on.
-# memory: 400
+# memory: 300
 # smp: 2
 # timeout: 480
 # allow: Call Trace

@@ -7,8 +7,8 @@
 
 run load ramzswap
 all=$(codecs | tr -s ' ' , | sed 's/,$//')
-run races $D 400 io init reset stats "codec=$all" limit free ioctl
-run races $D 150 io io reset init ioctl "unload=/mod/ramzswap.ko"
+run races $D $(rounds 150) io init reset stats "codec=$all" limit free ioctl
+run races $D $(rounds 60) io io reset init ioctl "unload=/mod/ramzswap.ko"
 [ -e $S ] || run load ramzswap
 echo 1 >$S/reset
 set_to mem_limit 0
@@ -19,7 +19,7 @@ set_to disksize 128M
 swap_on
 hog -o -r 1 -u /tmp/enough 24 &
 hog=$!
-run races $D 200 reset init stats "codec=$all" limit ioctl
+run races $D $(rounds 80) reset init stats "codec=$all" limit ioctl
 equal "$(cat $S/initstate)" 1 "initstate after refused resets"
 refused rmmod ramzswap
 set_to mem_limit 0
@@ -38,13 +38,13 @@ reset_device
 # memory and with a backing swap.
 run load brd rd_nr=1 rd_size=32768
 run mkswap /dev/ram0 >/dev/null
-run blockio reset /dev/$D 16 8 60
-run blockio reset /dev/$D 16 8 60 /dev/ram0
+run blockio reset /dev/$D 16 8 $(rounds 30)
+run blockio reset /dev/$D 16 8 $(rounds 30) /dev/ram0
 reset_device
 
 # Reset as soon as a swap-off, or requests, are over; and unloading right after them.
 n=0
-while [ $n -lt 20 ]; do
+while [ $n -lt $(rounds 10) ]; do
 	n=$((n + 1))
 	set_to disksize 32M
 	swap_on

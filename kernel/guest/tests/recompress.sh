@@ -8,8 +8,8 @@ run load ramzswap
 grep -q zstd=1 $S/features || skip "this kernel has no zstd for modules"
 set_to comp_algorithm lz4
 set_to recompress_algorithm off
-set_to disksize 128M
-run blockio fill /dev/$D 64
+set_to disksize 96M
+run blockio fill /dev/$D 24
 before=$(mm 2)
 
 # Out of range: refused, nothing changed.
@@ -31,16 +31,16 @@ smaller() {
 }
 until_true 120 smaller
 echo "compressed bytes: $before before, $(mm 2) after, $(stat_of recompressed) pages"
-run blockio check /dev/$D 64
+run blockio check /dev/$D 24
 
 # Written and freed beside it.
-run blockio random /dev/$D 64 4 600
-run blockio fill /dev/$D 64
-run blockio half /dev/$D 64
+run blockio random /dev/$D 24 4 $(rounds 200)
+run blockio fill /dev/$D 24
+run blockio half /dev/$D 24
 set_to recompress_algorithm off
 swap_on
 set_to recompress_algorithm zstd:1
-run in_cgroup 16 hog -o -h -f -r 3 24
+run in_cgroup 16 hog -o -h -f -r $(rounds 1) 24
 run swapoff /dev/$D
 equal "$(cat $S/checksum_failures)" 0 checksum_failures
 done_clean

@@ -18,7 +18,7 @@ set_to disksize 64M
 run blockio fill /dev/$D 32
 run blockio check /dev/$D 32
 run dd if=/dev/zero of=/dev/$D bs=4096 seek=8192 count=1000 oflag=direct 2>/dev/null
-run blockio random /dev/$D 32 4 300
+run blockio random /dev/$D 32 4 $(rounds 200)
 
 agree() {
 	run ioctl2010 /dev/$D stats252 >/tmp/stats
