@@ -495,15 +495,21 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         held.saturating_sub(self.limit.load(Relaxed))
     }
 
+    /// Ready frames that the keeper leaves: beyond the limit, those that are not to be given back.
     fn reserve_target(&self) -> u32 {
-        (self.held.load(Relaxed) / RESERVE_SHARE)
-            .max(RESERVE_MIN)
-            .min(self.reserve_max)
-            .saturating_sub(self.excess())
+        match self.excess() {
+            0 => (self.held.load(Relaxed) / RESERVE_SHARE)
+                .max(RESERVE_MIN)
+                .min(self.reserve_max),
+            excess => self.ready_count().saturating_sub(excess),
+        }
     }
 
+    /// Whether there are so many ready frames that the keeper is to give some back: beyond the limit,
+    /// any.
     fn has_surplus(&self) -> bool {
-        self.ready_count() > self.reserve_target() + FRAMES_A_ROUND / 2
+        let ready = self.ready_count();
+        ready > self.reserve_target() + FRAMES_A_ROUND / 2 || ready > 0 && self.excess() > 0
     }
 
     pub(crate) fn call_keeper(&self, host: &H) {
@@ -537,12 +543,18 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         more || self.ready_count() != target
     }
 
-    /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays until
-    /// chunks are freed, and then the keeper gives the frames back; before, none is added.
-    pub fn set_limit(&self, limit: Option<u64>) {
+    /// Changes the most bytes that the pool may hold (`None`: as many as its frames). What it holds beyond stays
+    /// until chunks are freed, and then the keeper gives the frames back; before, none is added. Returns whether
+    /// the limit was lowered: the keeper is to be called. Meant for one thread at a time.
+    pub fn set_limit(&self, limit: Option<u64>) -> bool {
         let capacity = self.memory.0.capacity();
         let frames = limit.map_or(capacity, frames_of).min(capacity);
-        self.limit.store(frames, Relaxed);
+        let before = self.limit.load(Relaxed);
+        // Usually the same: the cache line is then left to all who read it.
+        if frames != before {
+            self.limit.store(frames, Relaxed);
+        }
+        frames < before
     }
 
     /// Bytes of memory that the pool holds, ready frames included.

@@ -203,6 +203,32 @@ fn a_full_pool_says_so_and_takes_pages_that_must_stay() {
 }
 
 #[test]
+fn a_frame_that_is_emptied_beyond_the_limit_is_given_back_at_once() {
+    let rig = Rig::new(100, 8, None);
+    (0..60).for_each(|owner| rig.put(owner, 4096).unwrap());
+    rig.keep();
+    let held = rig.pool.held.load(Relaxed);
+    assert!(rig.pool.set_limit(Some(FRAME_SIZE as u64)));
+    rig.keep();
+    let lowered = rig.pool.held.load(Relaxed);
+    assert!(lowered < held, "the reserve is given back");
+    assert!(
+        !rig.pool.set_limit(Some(FRAME_SIZE as u64)),
+        "it is the same"
+    );
+    // Fewer than are freed between two looks at whether the arena is sparse.
+    let first = frame_of(rig.chunk_of(0).unwrap().place);
+    let in_frame = |owner: &u32| frame_of(rig.chunk_of(*owner).unwrap().place) == first;
+    let chunks: Vec<u32> = (0..60).filter(in_frame).collect();
+    assert_eq!(chunks.len(), 15, "whole pages to a frame");
+    chunks.into_iter().for_each(|owner| {
+        rig.drop_chunk(owner);
+        rig.keep_if_called();
+    });
+    assert_eq!(rig.pool.held.load(Relaxed), lowered - 1);
+}
+
+#[test]
 fn a_host_without_memory_is_a_full_pool() {
     let rig = Rig::new(10, 4, None);
     rig.pool.memory.0.set_failing(true);

@@ -220,8 +220,8 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// frames. What it holds beyond stays, and until as much is freed, pages that are written go
     /// to the backing store or fail.
     pub fn set_memlimit(&self, bytes: Option<u64>) {
-        self.pool.set_limit(bytes);
-        if self.pool.excess() > 0 {
+        // Once only: as long as the limit stays, it is by freeing chunks that the keeper gets work.
+        if self.pool.set_limit(bytes) && self.pool.excess() > 0 {
             self.pool.call_keeper(&self.host);
         }
     }

@@ -219,6 +219,36 @@ fn memory_stays_within_the_limit_and_comes_back() {
 }
 
 #[test]
+fn pages_that_replace_others_do_not_each_call_the_keeper() {
+    let cache = cache(4 * MIB);
+    cache.set_reclaiming(true);
+    let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
+    let calls = || cache.host().keeper_calls.load(Relaxed);
+    // Two pages to a block: the index grows on when the pool is full, and takes frames from it.
+    let mut read = |i: u64| {
+        let before = calls();
+        fault(&cache, &mut worker, file, i * 4, || page(i));
+        // The keeper runs once it is called, and until it has nothing left.
+        while calls() > before && cache.keep() {}
+    };
+    (0..FIT * 3 / 2).for_each(&mut read);
+    let (stats, before) = (cache.stats(), calls());
+    let taken = stats.store.pool_bytes + stats.index_bytes;
+    assert!(
+        stats.evicted > 0 && taken > stats.limit,
+        "{taken} of {}",
+        stats.limit
+    );
+    (FIT * 3 / 2..2 * FIT).for_each(&mut read);
+    let admitted = cache.stats().admitted - stats.admitted;
+    let called = u64::from(calls() - before);
+    assert!(
+        admitted > FIT / 4 && called < admitted / 16,
+        "{called} calls for {admitted} pages"
+    );
+}
+
+#[test]
 fn pinned_pages_fill_the_cache_and_are_then_refused() {
     let cache = cache(MIB);
     let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());

@@ -271,6 +271,9 @@ fn a_limit_that_is_lowered_holds_from_then_on() {
     store.set_memlimit(Some(limit));
     assert_eq!(store.host().keeper_calls.load(Relaxed), calls + 1);
     while store.keep() {}
+    store.set_memlimit(Some(limit));
+    let unchanged = store.host().keeper_calls.load(Relaxed);
+    assert_eq!(unchanged, calls + 1, "there is nothing new to do");
     let lowered = store.stats();
     assert_eq!(lowered.pages_stored, 600, "what is held stays");
     assert_eq!(lowered.reserve_bytes, 0, "the reserve does not");
