@@ -263,6 +263,7 @@ mod tests {
         wait_until("its sleep", || shared.tuner.sleeps.load(Ordering::SeqCst));
         budget.set_swap(LIMIT);
         wait_until("the floor", || shared.cache.stats().target == floor);
-        assert!(shared.tuner.sleeps.load(Ordering::SeqCst));
+        // Other programs that wait for memory may have woken it meanwhile.
+        wait_until("its sleep, again", || shared.tuner.sleeps.load(Ordering::SeqCst));
     }
 }
