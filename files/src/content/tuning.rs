@@ -264,6 +264,8 @@ mod tests {
         budget.set_swap(LIMIT);
         wait_until("the floor", || shared.cache.stats().target == floor);
         // Other programs that wait for memory may have woken it meanwhile.
-        wait_until("its sleep, again", || shared.tuner.sleeps.load(Ordering::SeqCst));
+        wait_until("its sleep, again", || {
+            shared.tuner.sleeps.load(Ordering::SeqCst)
+        });
     }
 }
