@@ -8,7 +8,7 @@ use compcache_files::MountOptions;
 use compcached::backend::{DeviceBackend, MountBackend, Mounted};
 use compcached::protocol::{ErrorCode, Refusal};
 use compcached::types::{
-    DeviceStats, DeviceStatus, Driver, MountStatus, ParamsUpdate, State, SwapUse,
+    DeviceStats, DeviceStatus, Driver, Ending, Loss, MountStatus, ParamsUpdate, State, SwapUse,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -231,7 +231,7 @@ pub(crate) struct MountModel {
     pub(crate) busy: BTreeSet<PathBuf>,
     /// Makes pages be dirty for ever.
     pub(crate) fail_sync: bool,
-    /// What was done, in order: `mount`, `sync`, `unmount`, `detach` and the path.
+    /// What was done, in order: `mount`, `sync`, `unmount`, `detach`, `give up` and the path.
     pub(crate) done: Vec<String>,
     /// What to call when a mount is over.
     pub(crate) on_end: BTreeMap<PathBuf, OnEnd>,
@@ -361,5 +361,27 @@ impl Mounted for FakeMount {
             callback();
         }
         Ok(())
+    }
+
+    fn end(&self) -> Ending {
+        match self.unmount(false) {
+            Ok(()) => return Ending::Unmounted,
+            Err(refusal) if refusal.code == ErrorCode::Ebusy => {}
+            Err(refusal) => {
+                self.mounts.with(|m| self.did(m, "give up"));
+                return Ending::GivenUp(Arc::new(Loss {
+                    mountpoint: self.options.mountpoint.clone(),
+                    reason: refusal.message,
+                    files: 1,
+                    bytes: 4096,
+                }));
+            }
+        }
+        self.unmount(true).expect("a mount in use");
+        Ending::Detached
+    }
+
+    fn loss(&self) -> Option<Arc<Loss>> {
+        None
     }
 }

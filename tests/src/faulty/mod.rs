@@ -41,6 +41,7 @@ struct State {
     longest_read: Option<usize>,
     read_time: Duration,
     held: Option<OsString>,
+    hold_writes: bool,
     waiting: u32,
     counts: Counts,
 }
@@ -155,13 +156,19 @@ impl Faults {
         self.state.lock().held = Some(name.into());
     }
 
+    /// Writes are not answered until [`Faults::release`]: who waits for one cannot be killed.
+    pub fn hold_writes(&self) {
+        self.state.lock().hold_writes = true;
+    }
+
     /// Answers what was held.
     pub fn release(&self) {
-        self.state.lock().held = None;
+        let mut state = self.state.lock();
+        (state.held, state.hold_writes) = (None, false);
         self.changed.notify_all();
     }
 
-    /// Waits until a read is held.
+    /// Waits until a request is held.
     ///
     /// # Panics
     /// If none is within [`DEADLINE`].
@@ -169,7 +176,7 @@ impl Faults {
         let mut state = self.state.lock();
         while state.waiting == 0 {
             let timed_out = self.changed.wait_for(&mut state, DEADLINE).timed_out();
-            assert!(!timed_out, "nobody reads what is held");
+            assert!(!timed_out, "nobody asks for what is held");
         }
     }
 
@@ -218,6 +225,14 @@ impl Faults {
 
     fn before_write(&self, size: usize) -> Result<(), Errno> {
         let mut state = self.state.lock();
+        if state.hold_writes {
+            state.waiting += 1;
+            self.changed.notify_all();
+            while state.hold_writes {
+                self.changed.wait(&mut state);
+            }
+            state.waiting -= 1;
+        }
         let full = state.room.is_some_and(|room| room < size as u64);
         if state.fail_writes || full {
             state.counts.failed_writes += 1;
