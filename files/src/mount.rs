@@ -23,6 +23,7 @@ use crate::content::Contents;
 use crate::descriptors::{Holder, MountPool, Pool};
 use crate::error::FilesError;
 use crate::fs::notices::{Notice, Notices, Watch};
+use crate::fs::turns::Turns;
 use crate::fs::{Parts, Passthrough, RequestHook, Service};
 use crate::inode::place::Place;
 use crate::inode::table::ROOT;
@@ -140,6 +141,7 @@ impl Mount {
             notices,
             descriptors,
             own,
+            turns: Turns::new(workers),
             on_request: hooks.on_request,
         };
         let fs = Arc::new(Passthrough::new(parts, &options, root));

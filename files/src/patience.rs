@@ -1,7 +1,7 @@
 //! Trying again and again what may fail or never return, for as long as there is progress.
 
-use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_host::Background;
@@ -17,8 +17,6 @@ pub(crate) enum Exhausted<E> {
     Failed(E),
     /// The first try has not returned.
     Silent,
-    /// The system has no thread for the tries.
-    NoThread(io::Error),
 }
 
 /// What the tries and who waits for them share.
@@ -35,16 +33,22 @@ struct State<T, E> {
 
 /// Has `attempt` called, by a thread, until it works, and gives what it gave. Returns without it once
 /// `patience` has passed since this was called and since the last `progress`; a call that has not
-/// returned by then is left to itself, and nobody waits for its thread.
+/// returned by then is left to itself, and nobody waits for its thread. If the system has no thread left,
+/// the caller tries, and waits for as long as a call takes.
 ///
 /// # Errors
 /// Why nothing came of it.
 pub(crate) fn insist<T: Send + 'static, E: Send + 'static>(
     patience: Duration,
     progress: impl Fn() -> Option<Instant>,
-    mut attempt: impl FnMut() -> Result<T, E> + Send + 'static,
+    attempt: impl FnMut() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Exhausted<E>> {
     let begun = Instant::now();
+    let left = || {
+        let since = progress().map_or(begun, |last| last.max(begun));
+        patience.saturating_sub(since.elapsed())
+    };
+    let attempt = Arc::new(Mutex::new(attempt));
     let tries = Arc::new(Tries {
         state: Mutex::new(State {
             done: None,
@@ -53,10 +57,10 @@ pub(crate) fn insist<T: Send + 'static, E: Send + 'static>(
         }),
         changed: Condvar::new(),
     });
-    let own = Arc::clone(&tries);
+    let (own, of_thread) = (Arc::clone(&tries), Arc::clone(&attempt));
     let run = move || {
         loop {
-            let result = attempt();
+            let result = (of_thread.lock())();
             let mut state = own.state.lock();
             match result {
                 Ok(done) => {
@@ -73,14 +77,21 @@ pub(crate) fn insist<T: Send + 'static, E: Send + 'static>(
             }
         }
     };
-    let thread = Background::start("files/end", run, || ()).map_err(Exhausted::NoThread)?;
+    let Ok(thread) = Background::start("files/end", run, || ()) else {
+        loop {
+            match ((attempt.lock())(), left()) {
+                (Ok(done), _) => return Ok(done),
+                (Err(error), Duration::ZERO) => return Err(Exhausted::Failed(error)),
+                (Err(_), left) => thread::sleep(RETRY.min(left)),
+            }
+        }
+    };
     let mut state = tries.state.lock();
     loop {
         if let Some(done) = state.done.take() {
             return Ok(done);
         }
-        let since = progress().map_or(begun, |last| last.max(begun));
-        let left = patience.saturating_sub(since.elapsed());
+        let left = left();
         if left.is_zero() {
             break;
         }

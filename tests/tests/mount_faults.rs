@@ -431,7 +431,7 @@ fn full_source_does_not_keep_the_daemon() {
     for words in [lost.as_str(), total, "No space left on device"] {
         assert!(out.stderr.contains(words), "no {words:?}: {out}");
     }
-    assert_eq!(mounts_under(bed.point()), [PathBuf::new(); 0]);
+    assert_eq!(mounts_under(bed.point()), Vec::<PathBuf>::new());
 }
 
 /// A SOURCE that fails is tried again until the time is over.
@@ -507,7 +507,7 @@ fn source_that_hangs_does_not_keep_the_daemon() {
     syncing.join().unwrap().expect_err("a program that waits");
     file.write_all_at(b"late", 0)
         .expect_err("a mount that is gone");
-    assert_eq!(mounts_under(bed.point()), [PathBuf::new(); 0]);
+    assert_eq!(mounts_under(bed.point()), Vec::<PathBuf>::new());
     // The next daemon finds everything free.
     bed.restart();
     bed.mount(Mode::Through, &[]);
@@ -515,4 +515,56 @@ fn source_that_hangs_does_not_keep_the_daemon() {
     bed.umount();
     bed.faults().release();
     assert_eq!(daemon.finish().code(), 1);
+}
+
+/// How many threads of this process are in that system call.
+fn threads_in(call: libc::c_long) -> usize {
+    let threads = fs::read_dir("/proc/self/task").expect("the threads");
+    let is_in = |thread: io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(thread.ok()?.path().join("syscall")).ok()?;
+        let number = text.split_whitespace().next()?;
+        (number == call.to_string()).then_some(())
+    };
+    threads.filter_map(is_in).count()
+}
+
+/// However many calls of fsync of one user wait for a slow disk: all else goes on.
+#[test]
+fn slow_fsyncs_block_nobody_else() {
+    // More than a mount has threads.
+    const CALLS: usize = 40;
+    for mode in Mode::WITH_SOURCE {
+        let Some(bed) = FaultyBed::new(mode, &["--cache", "8M"]) else {
+            return;
+        };
+        // The kernel has one call at a time for a file.
+        let files: Vec<File> = (0..CALLS)
+            .map(|number| bed.open(&format!("file{number}")))
+            .collect();
+        bed.file_behind("other", b"content");
+        bed.faults().hold_syncs();
+        thread::scope(|scope| {
+            let calls: Vec<_> = files
+                .iter()
+                .map(|file| scope.spawn(|| file.sync_all()))
+                .collect();
+            wait_until("all calls", || threads_in(libc::SYS_fsync) == CALLS);
+            let others = scope.spawn(|| {
+                // Each is a request at least.
+                (0..50).all(|number| {
+                    let new = bed.path(&format!("new{number}"));
+                    fs::create_dir(new).is_ok() && fs::read(bed.path("other")).is_ok()
+                })
+            });
+            let done = until_or(DEADLINE, &mut || others.is_finished().then_some(())).is_some();
+            bed.faults().release();
+            assert!(done, "{mode:?}: others wait for fsync");
+            assert!(others.join().unwrap());
+            for call in calls {
+                call.join().unwrap().unwrap();
+            }
+        });
+        drop(files);
+        bed.umount();
+    }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use compcache_files::{Budget, MountOptions};
+use compcache_host::Background;
 use compcache_host::keeper::Keeper;
 use parking_lot::{Condvar, Mutex};
 
@@ -362,6 +363,12 @@ impl Mounts {
                     self.table.lock().detached.retain(|e| !given_up(e));
                 }
             }
+        }
+        // By a thread of its own: those of a mount may wait for its source, and are waited for.
+        if let Err(e) = Background::start("over", move || drop((entries, detached)), || ())
+            .map(Background::detach)
+        {
+            tracing::debug!("no thread that frees mounts: {e}");
         }
         warnings
     }

@@ -193,6 +193,11 @@ impl Contents {
             .store(true, Ordering::Relaxed);
     }
 
+    /// Dirty pages of all files.
+    pub(crate) fn dirty_pages(&self) -> u64 {
+        self.shared.write_back.pages()
+    }
+
     /// When SOURCE took dirty pages last.
     pub(crate) fn last_progress(&self) -> Option<Instant> {
         *self.shared.write_back.progress.lock()

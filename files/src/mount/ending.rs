@@ -78,7 +78,7 @@ impl Contents {
     /// Writes out what is dirty in a mount that is gone. What SOURCE does not take, is given up as
     /// by [`Mount::end`].
     pub(super) fn finish(self: &Arc<Self>, options: &MountOptions, mountpoint: &Path) {
-        if self.loss().is_some() {
+        if self.loss().is_some() || self.dirty_pages() == 0 {
             return;
         }
         let contents = Arc::clone(self);
@@ -105,7 +105,6 @@ impl Contents {
             match exhausted {
                 Exhausted::Failed(error) => format!("{error}, for {seconds} s"),
                 Exhausted::Silent => format!("SOURCE does not answer for {seconds} s"),
-                Exhausted::NoThread(error) => format!("no thread to write out: {error}"),
             }
         })
     }

@@ -42,6 +42,7 @@ struct State {
     read_time: Duration,
     held: Option<OsString>,
     hold_writes: bool,
+    hold_syncs: bool,
     waiting: u32,
     counts: Counts,
 }
@@ -75,8 +76,8 @@ impl Faulty {
             MountOption::DefaultPermissions,
         ];
         config.acl = fuser::SessionACL::All;
-        // One may wait while the others work.
-        config.n_threads = Some(8);
+        // As many as a mount has may wait while others work.
+        config.n_threads = Some(20);
         config.clone_fd = true;
         let server = Server::new(behind, Arc::clone(&faults));
         let session = fuser::Session::new(server, point, &config)
@@ -161,10 +162,15 @@ impl Faults {
         self.state.lock().hold_writes = true;
     }
 
+    /// Calls of fsync are not answered until [`Faults::release`].
+    pub fn hold_syncs(&self) {
+        self.state.lock().hold_syncs = true;
+    }
+
     /// Answers what was held.
     pub fn release(&self) {
         let mut state = self.state.lock();
-        (state.held, state.hold_writes) = (None, false);
+        (state.held, state.hold_writes, state.hold_syncs) = (None, false, false);
         self.changed.notify_all();
     }
 
@@ -247,6 +253,14 @@ impl Faults {
 
     fn before_sync(&self) -> Result<(), Errno> {
         let mut state = self.state.lock();
+        if state.hold_syncs {
+            state.waiting += 1;
+            self.changed.notify_all();
+            while state.hold_syncs {
+                self.changed.wait(&mut state);
+            }
+            state.waiting -= 1;
+        }
         state.counts.syncs += 1;
         if state.fail_syncs {
             Err(Errno::EIO)
