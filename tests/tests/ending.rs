@@ -414,7 +414,7 @@ fn the_unit_waits_for_as_long_as_it_is_asked_to() {
     for (key, value) in [
         ("Type", "notify"),
         ("SendSIGKILL", "no"),
-        ("TimeoutStopSec", "90s"),
+        ("TimeoutStopSec", "45s"),
     ] {
         assert_eq!(unit.values(key).collect::<Vec<_>>(), [value], "{key}");
     }
