@@ -95,7 +95,7 @@ impl LostFile {
         lost
     }
 
-    /// The line for the log.
+    /// The line for the log. Whoever has named the file may have put anything into the name.
     fn line(&self, mountpoint: &Path) -> String {
         let ranges: Vec<String> = self
             .ranges
@@ -109,7 +109,7 @@ impl LostFile {
         };
         format!(
             "{}: {} bytes are lost: {}{more}",
-            path.display(),
+            path.display().to_string().escape_debug(),
             self.bytes,
             ranges.join(", ")
         )
@@ -201,6 +201,15 @@ mod tests {
         assert_eq!(
             lost.line(Path::new("/mnt")),
             "/mnt/a/b: 12298 bytes are lost: 0-8191, 12288-16383, 20480-20489"
+        );
+    }
+
+    #[test]
+    fn a_name_makes_no_line_of_its_own() {
+        let lost = LostFile::new("a\nERROR: b".into(), 4096, [0].into_iter());
+        assert_eq!(
+            lost.line(Path::new("/mnt")),
+            "/mnt/a\\nERROR: b: 4096 bytes are lost: 0-4095"
         );
     }
 
