@@ -229,6 +229,8 @@ pub(crate) struct MountModel {
     pub(crate) fail_mount: bool,
     /// Paths of mounts that are in use.
     pub(crate) busy: BTreeSet<PathBuf>,
+    /// Makes `unmount` wait, as for a source that does not answer; `end` gives up.
+    pub(crate) hang: bool,
     /// Makes pages be dirty for ever.
     pub(crate) fail_sync: bool,
     /// What was done, in order: `mount`, `sync`, `unmount`, `detach`, `give up` and the path.
@@ -338,7 +340,7 @@ impl Mounted for FakeMount {
 
     fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
         self.mounts.with(|m| m.waiting += 1);
-        self.mounts.wait_for(|m| !m.hold_unmount);
+        self.mounts.wait_for(|m| !m.hold_unmount && !m.hang);
         let over = self.mounts.with(|m| {
             m.waiting -= 1;
             if m.fail_sync {
@@ -364,7 +366,12 @@ impl Mounted for FakeMount {
     }
 
     fn end(&self) -> Ending {
-        match self.unmount(false) {
+        let ended = if self.mounts.with(|m| m.hang) {
+            refuse(ErrorCode::Eio, "the source does not answer")
+        } else {
+            self.unmount(false)
+        };
+        match ended {
             Ok(()) => return Ending::Unmounted,
             Err(refusal) if refusal.code == ErrorCode::Ebusy => {}
             Err(refusal) => {

@@ -320,6 +320,19 @@ fn a_signal_gives_up_a_mount_that_cannot_be_written_out_but_no_device() {
     assert_eq!(server.end(), Outcome::Lost);
 }
 
+/// A client that waits for a source which does not answer keeps nobody's signal waiting.
+#[test]
+fn a_signal_ends_a_server_whose_client_waits_for_a_source() {
+    let server = start(1);
+    let mut client = server.client();
+    mounted(&mut client, "/a");
+    server.mounts.with(|m| m.hang = true);
+    // Nobody waits for it: its connection ends with the process.
+    thread::spawn(move || client.request(&Request::Shutdown { force: false }));
+    server.mounts.wait_for(|m| m.waiting == 1);
+    assert_eq!(server.end(), Outcome::Lost);
+}
+
 #[test]
 fn mounts_get_what_devices_leave_of_the_limit() {
     let server = start_within(2, Some(4 * MIB), |_| {});
