@@ -110,9 +110,8 @@ pub struct DaemonArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
-    /// On a second SIGTERM exit even if pages could not be written out or swapped back in. LOSES
-    /// DATA: what was written to a mount, and processes whose pages are on a device are killed
-    /// when they touch them
+    /// On a second SIGTERM exit even if pages could not be swapped back in. LOSES DATA: processes
+    /// whose pages are on a device are killed when they touch them
     #[arg(long)]
     pub force: bool,
 

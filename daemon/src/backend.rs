@@ -4,13 +4,14 @@
 //! [`FileSystem`](crate::file_system::FileSystem) are the real ones; tests of the server put their own in their place and need no root.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use compcache_device::{SwapDevice, Warning};
 use compcache_files::MountOptions;
 
 use crate::protocol::Refusal;
 use crate::swapoff::{self, Program, Room};
-use crate::types::{DeviceStatus, MountStatus, ParamsUpdate};
+use crate::types::{DeviceStatus, Ending, Loss, MountStatus, ParamsUpdate};
 
 /// One device, initialised or not. Its caller never runs two of the methods that take it from
 /// one state to another at once; [`status`](DeviceBackend::status) may run beside any of them.
@@ -162,4 +163,12 @@ pub trait Mounted: Send + Sync {
     /// # Errors
     /// `EBUSY` while it is in use, unless `lazy`; those of writing out. It stays mounted then.
     fn unmount(&self, lazy: bool) -> Result<(), Refusal>;
+
+    /// Writes dirty pages out and unmounts, lazily if it is in use; what the source does not take in
+    /// time is given up. Returns even if the source never answers, and may run beside
+    /// [`unmount`](Mounted::unmount).
+    fn end(&self) -> Ending;
+
+    /// What was given up, at its end or after somebody else has unmounted it.
+    fn loss(&self) -> Option<Arc<Loss>>;
 }

@@ -34,7 +34,7 @@ use crate::server::{Handle, Options, Outcome, Server};
 use crate::settings::{Settings, SettingsError};
 use crate::swapoff::{Program, Room};
 use crate::types::CpuLatency;
-use crate::{kernel, logging, process, swapoff};
+use crate::{kernel, logging, process, service_manager, swapoff};
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub fn run(args: DaemonArgs) -> ExitCode {
     }
     match start(&args) {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
-        Ok(Outcome::Forced) => ExitCode::FAILURE,
+        Ok(Outcome::Lost) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{MESSAGE_PREFIX}{error}");
             match error {
@@ -147,13 +147,14 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         warnings,
     };
     let server = Server::new(listener, registry, kernel, mounts, options);
-    let _signals = terminate_on(signals, server.handle())
+    let signals = terminate_on(signals, server.handle())
         .map_err(|e| StartError::System("start a thread", e))?;
     let swaps = uid.is_root().then(|| watch_swaps(server.handle()));
     announce(args, &settings);
     let outcome = server
         .run()
         .map_err(|e| StartError::System("start a thread", e))?;
+    drop(signals);
     // It may be waiting for a device that a client is changing.
     if let Some(watching) = swaps.flatten() {
         watching.detach();
@@ -241,21 +242,28 @@ fn bring_up(
 
 /// Takes down what was brought up before the start failed.
 fn take_down(registry: &Registry, mounts: &Mounts) {
-    let mounts = mounts.close(true).err().unwrap_or_default();
-    let devices = registry.close().err().unwrap_or_default();
-    for refusal in mounts
-        .into_iter()
-        .chain(devices.into_iter().map(|(_, r)| r))
-    {
+    for warning in mounts.end() {
+        tracing::warn!("{warning}");
+    }
+    for (_, refusal) in registry.close().err().unwrap_or_default() {
         tracing::error!("{refusal}");
     }
 }
 
-/// Ends the server on each of these signals, as long as what is returned lives.
+/// Ends the server on each of these signals, as long as what is returned lives; from the first one on the
+/// service manager is asked for time.
 fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> {
     let deaf = signals.handle();
     let wait = move || {
+        let mut time = None;
         for signal in signals.forever() {
+            // By this thread: the server may be waiting for a mount.
+            if time.is_none() {
+                time = service_manager::ask_for_time().unwrap_or_else(|e| {
+                    tracing::warn!("cannot ask the service manager for time to end: {e}");
+                    None
+                });
+            }
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             server.terminate(&format!("{name} received"));
         }

@@ -7,7 +7,7 @@ use compcache_files::{FilesError, Hooks, Mount, MountOptions, RequestHook};
 use crate::backend::{MountBackend, Mounted};
 use crate::mounts::{dead, paths};
 use crate::protocol::{ErrorCode, Refusal};
-use crate::types::{CpuLatency, MountStatus};
+use crate::types::{CpuLatency, Ending, Loss, MountStatus};
 
 /// Makes mounts of this process.
 #[derive(Default)]
@@ -69,6 +69,14 @@ impl Mounted for Mount {
 
     fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
         Ok(Mount::unmount(self, lazy)?)
+    }
+
+    fn end(&self) -> Ending {
+        Mount::end(self)
+    }
+
+    fn loss(&self) -> Option<Arc<Loss>> {
+        Mount::loss(self)
     }
 }
 

@@ -32,6 +32,7 @@ pub mod registry;
 mod retry;
 pub mod runtime_dir;
 pub mod server;
+mod service_manager;
 pub mod settings;
 pub mod size;
 pub mod swapoff;

@@ -7,4 +7,4 @@ pub use compcache_device::status::{DeviceStats, DeviceStatus, Driver, State, Swa
 pub use compcache_device::swap::MAX_PRIORITY;
 pub use compcache_device::transport::fuse_loop::Channel;
 pub use compcache_device::{DeviceError, ParamsUpdate};
-pub use compcache_files::MountStatus;
+pub use compcache_files::{Ending, Loss, MountStatus};

@@ -157,6 +157,7 @@ fn the_examples_in_the_example_parse() {
     let mount = &config.mounts[Path::new("/mnt/fast")].spec;
     assert!(mount.write_back && mount.strict);
     assert_eq!((mount.dirty_after, mount.revalidate), (Some(5), Some(5)));
+    assert_eq!(mount.give_up_after, Some(300));
     assert_eq!(mount.dirty_limit, Some(Size::Bytes(64 << 20)));
     assert_eq!(mount.allow_other, Some(false));
     assert_eq!(mount.flags, ["ro", "noexec"]);
@@ -259,6 +260,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             "[[mount]]\nmountpoint = \"/m\"\nrevalidate = 86401",
             3,
             &["revalidate", "86401", "0 to 86400"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\ngive_up_after = 0",
+            3,
+            &["give_up_after", "0", "1 to 86400"],
         ),
         (
             "[[mount]]\nmountpoint = \"/m\"\noptions = [\"ro\", \"loop\"]",

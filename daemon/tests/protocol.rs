@@ -46,7 +46,7 @@ fn spec() -> impl Strategy<Value = MountSpec> {
     let paths = any::<(Option<String>, String)>();
     let sizes = (size(), size(), size());
     let switches = any::<(bool, bool, Option<bool>)>();
-    let seconds = any::<(Option<u32>, Option<u32>)>();
+    let seconds = any::<(Option<u32>, Option<u32>, Option<u32>)>();
     let words = (
         any::<Option<String>>(),
         prop::collection::vec("[a-z]{0,8}", 0..3),
@@ -63,6 +63,7 @@ fn spec() -> impl Strategy<Value = MountSpec> {
             dirty_limit: sizes.2,
             strict: switches.1,
             revalidate: seconds.1,
+            give_up_after: seconds.2,
             allow_other: switches.2,
             flags: words.1,
         }

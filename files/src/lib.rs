@@ -14,13 +14,14 @@ mod identity;
 mod inode;
 pub mod mount;
 pub mod options;
+mod patience;
 pub mod status;
 
 pub use budget::Budget;
-pub use content::{Content, Contents};
+pub use content::{Content, Contents, Loss};
 pub use error::FilesError;
 pub use fs::RequestHook;
 pub use identity::Caller;
-pub use mount::{Hooks, Mount};
+pub use mount::{Ending, Hooks, Mount};
 pub use options::{Limits, MountOptions, WritePolicy};
 pub use status::MountStatus;

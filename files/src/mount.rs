@@ -1,10 +1,12 @@
 //! A mount: made, looked at, and taken away.
 
 mod ended;
+mod ending;
 mod flags;
 mod kernel;
 mod limits;
 mod readahead;
+mod target;
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,16 +18,20 @@ use fuser::{Config, Session, SessionACL};
 
 use self::ended::Ended;
 use self::flags::Flags;
+use self::target::Target;
 use crate::content::Contents;
 use crate::descriptors::{Holder, MountPool, Pool};
 use crate::error::FilesError;
 use crate::fs::notices::{Notice, Notices, Watch};
+use crate::fs::turns::Turns;
 use crate::fs::{Parts, Passthrough, RequestHook, Service};
 use crate::inode::place::Place;
 use crate::inode::table::ROOT;
 use crate::inode::{Inode, Source, Table};
 use crate::options::{MountOptions, WritePolicy};
 use crate::status::MountStatus;
+
+pub use self::ending::Ending;
 
 /// What the owner of a mount wants to hear of it, and how it may be limited.
 #[derive(Default)]
@@ -59,18 +65,15 @@ impl fmt::Debug for Hooks {
 /// A mounted directory.
 pub struct Mount {
     options: MountOptions,
-    mountpoint: PathBuf,
-    root: bool,
     fs: Arc<Passthrough>,
-    contents: Arc<Contents>,
-    ended: Arc<Ended>,
+    target: Arc<Target>,
 }
 
 impl fmt::Debug for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mount")
             .field("options", &self.options)
-            .field("ended", &self.ended.is_set())
+            .field("ended", &self.ended())
             .finish_non_exhaustive()
     }
 }
@@ -138,6 +141,7 @@ impl Mount {
             notices,
             descriptors,
             own,
+            turns: Turns::new(workers),
             on_request: hooks.on_request,
         };
         let fs = Arc::new(Passthrough::new(parts, &options, root));
@@ -169,6 +173,7 @@ impl Mount {
             heard,
             waiting,
             fs: Arc::clone(&fs),
+            options: options.clone(),
             mountpoint: mountpoint.clone(),
             ended: ended::OnDrop(Arc::clone(&ended)),
             on_end: hooks.on_end,
@@ -181,13 +186,11 @@ impl Mount {
         Background::start("files/session", move || serving.run(), || ())
             .map_err(undo)?
             .detach();
+        let target = Arc::new(Target::new(mountpoint, root, contents, ended));
         Ok(Mount {
             options,
-            mountpoint,
-            root,
             fs,
-            contents,
-            ended,
+            target,
         })
     }
 
@@ -200,7 +203,7 @@ impl Mount {
     /// The pages of its files.
     #[must_use]
     pub fn contents(&self) -> &Arc<Contents> {
-        &self.contents
+        &self.target.contents
     }
 
     /// What it has done and holds.
@@ -214,13 +217,13 @@ impl Mount {
         let source = self.options.source.as_deref().unwrap_or(Path::new(""));
         let mut status = MountStatus {
             source: source.display().to_string(),
-            mountpoint: self.mountpoint.display().to_string(),
+            mountpoint: self.target.mountpoint.display().to_string(),
             write: write.to_owned(),
             codec: self.options.codec.to_string(),
             inodes: self.fs.table.len() as u64,
             ..MountStatus::default()
         };
-        self.contents.status(&mut status);
+        self.target.contents.status(&mut status);
         status
     }
 
@@ -229,16 +232,13 @@ impl Mount {
     /// # Errors
     /// The first failure; the pages stay dirty.
     pub fn sync(&self) -> Result<(), FilesError> {
-        self.contents.sync().map_err(|e| {
-            let remedy = "they are kept: see that SOURCE can be written to, then try again";
-            FilesError::system("write out the dirty pages of", &self.mountpoint, e, remedy)
-        })
+        self.target.sync()
     }
 
     /// Whether it is gone, by [`Mount::unmount`] or by somebody else's umount(8).
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.ended.is_set()
+        self.target.ended.is_set()
     }
 
     /// Writes dirty pages out and unmounts. If `lazy`, the mount disappears even if it is in
@@ -246,21 +246,17 @@ impl Mount {
     /// if it was unmounted already.
     ///
     /// # Errors
-    /// [`FilesError::Busy`] if it is in use; if dirty pages can't be written out, it stays.
+    /// [`FilesError::Busy`] if it is in use; if dirty pages can't be written out, it stays. While SOURCE
+    /// does not answer, neither does this: see [`Mount::end`].
     pub fn unmount(&self, lazy: bool) -> Result<(), FilesError> {
         if self.ended() {
             return Ok(());
         }
         self.sync()?;
-        match kernel::unmount(&self.mountpoint, lazy, self.root) {
-            // Somebody else was faster: its end is near.
-            Err(FilesError::System { source, .. })
-                if matches!(source.raw_os_error(), Some(libc::EINVAL)) => {}
-            other => other?,
-        }
+        self.target.take_out(lazy)?;
         if !lazy {
             // Not for `on_end`, which may wait for our caller.
-            self.ended.wait();
+            self.target.ended.wait();
         }
         Ok(())
     }
@@ -268,10 +264,9 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if !self.ended()
-            && let Err(e) = self.unmount(true)
-        {
-            tracing::error!("{e}");
+        if !self.ended() {
+            // What is given up is in the log.
+            let _ = self.end();
         }
     }
 }
@@ -302,6 +297,7 @@ struct Serving {
     heard: std::sync::mpsc::Receiver<Notice>,
     waiting: Background,
     fs: Arc<Passthrough>,
+    options: MountOptions,
     mountpoint: PathBuf,
     ended: ended::OnDrop,
     on_end: Option<Box<dyn FnOnce() + Send>>,
@@ -317,6 +313,7 @@ impl Serving {
             heard,
             waiting,
             fs,
+            options,
             mountpoint,
             ended,
             on_end,
@@ -345,10 +342,7 @@ impl Serving {
         }
         drop(waiting);
         drop(speaking);
-        if let Err(e) = fs.contents.sync() {
-            let mount = mountpoint.display();
-            tracing::error!("dirty pages of {mount}, which was unmounted, are lost: {e}");
-        }
+        fs.contents.finish(&options, &mountpoint);
         drop(ended);
         if let Some(on_end) = on_end {
             on_end();

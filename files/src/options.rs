@@ -52,6 +52,9 @@ pub struct MountOptions {
     pub strict: bool,
     /// How long names and attributes may be trusted.
     pub revalidate: Duration,
+    /// How long a mount that has to end waits for SOURCE while that takes no dirty page; then what is
+    /// dirty is given up.
+    pub give_up_after: Duration,
     /// Let other users in; the kernel checks permissions.
     pub allow_other: bool,
     /// Mount options for the kernel: ro, nosuid, nodev, noexec, noatime, suid, dev, exec.

@@ -173,6 +173,7 @@ fn control_messages_are_understood_or_refused() {
                 mountpoint: "/mnt/fast".into(),
                 cache: Some(Size::Percent(25)),
                 dirty_limit: Some(Size::Bytes(1 << 20)),
+                give_up_after: Some(60),
                 codec: Some("zstd:1".into()),
                 write_back: true,
                 flags: vec!["ro".into()],

@@ -194,6 +194,18 @@ impl MountBed {
         assert_eq!(out.code(), 128 + libc::SIGKILL, "{out}");
     }
 
+    /// Asks the daemon to end. It belongs to the test then.
+    ///
+    /// # Panics
+    /// If it has ended already.
+    #[must_use]
+    pub fn terminate(&mut self) -> Running {
+        self.watchdog.watch(0);
+        let daemon = self.bed.take_daemon();
+        daemon.signal(libc::SIGTERM);
+        daemon
+    }
+
     /// Starts the daemon again.
     ///
     /// # Panics

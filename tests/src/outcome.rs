@@ -181,6 +181,20 @@ impl Running {
         self.child.try_wait().expect("waitpid").is_some()
     }
 
+    /// The status with which it has exited, although threads of it may still wait in the kernel for what
+    /// does not answer: until they return nobody can wait for it. `None` while it has not.
+    ///
+    /// # Panics
+    /// If the kernel does not say.
+    pub fn exited(&self) -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("its state");
+        // Behind the name, which may hold anything, stand the state and, at the end, the status.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let status = fields.split_whitespace().next_back().expect("a status");
+        let status = ExitStatus::from_raw(status.parse().expect("a number"));
+        fields.starts_with('Z').then(|| status.code().unwrap_or(-1))
+    }
+
     /// What it has printed to standard output so far.
     ///
     /// # Panics

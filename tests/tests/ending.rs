@@ -2,12 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
 
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::Kind;
 use compcache_tests::{
-    Bed, Cgroup, Hog, MIB, Outcome, PAGE, Running, loops_under, needs, stats, until, wait_until,
+    Bed, Cgroup, DEADLINE, Hog, MIB, Outcome, PAGE, Running, SmallFilesystem, Unit, loops_under,
+    mounts_under, needs, stats, until, wait_until,
 };
 use compcached::protocol::{ErrorCode, Request};
 use compcached::{Client, ClientError};
@@ -339,4 +342,80 @@ fn second_signal_with_force_loses_pages() {
     bed.start(&[]);
     bed.stop();
     bed.assert_nothing_left();
+}
+
+/// A mount on a full disk, with a dirty page that does not fit there.
+fn full_mount(bed: &Bed) -> SmallFilesystem {
+    let small = SmallFilesystem::new(&bed.directory().join("small"), 8 * MIB);
+    let point = bed.directory().join("point");
+    fs::create_dir(&point).expect("a mount point");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let paths = [text(small.place()), text(&point)];
+    let mut command = bed.command("compcache");
+    command.args(["mount", "--write-back", "--cache", "8M"]);
+    command.args(["--dirty-after", "3600", "--give-up-after", "1"]);
+    Outcome::of(command.args(paths)).success();
+    let file = fs::File::create_new(point.join("file")).expect("a file");
+    file.write_all_at(&[1; PAGE as usize], 0).expect("a page");
+    small.fill();
+    small
+}
+
+/// A mount that cannot be written out is given up, swapped pages never are: the daemon stays for them, tells
+/// of the loss, and the manager of the service is asked for time until they fit.
+#[test]
+fn a_mount_is_given_up_but_swap_is_waited_for() {
+    let Some(mut bed) = Bed::new() else { return };
+    let socket = bed.directory().join("notify");
+    let manager = UnixDatagram::bind(&socket).expect("a socket");
+    manager.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let mut command = bed.command("compcached");
+    command.args(["--num-devices", "1"]);
+    bed.start_by(command.env("NOTIFY_SOCKET", &socket));
+    let mut message = [0; 1024];
+    let mut hear = || {
+        let length = manager.recv(&mut message).expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    assert_eq!(hear().trim(), "READY=1");
+    let Some((group, mut hog)) = hog_that_does_not_fit(&bed, 28) else {
+        return;
+    };
+    let _small = full_mount(&bed);
+    bed.daemon().signal(libc::SIGTERM);
+    assert_eq!(hear().trim(), "EXTEND_TIMEOUT_USEC=60000000");
+    wait_for_log(&mut bed, "point/file: 4096 bytes are lost: 0-4095");
+    wait_for_log(&mut bed, "staying");
+    assert!(!bed.daemon().has_ended());
+    let points = mounts_under(&bed.directory().join("point"));
+    assert!(points.is_empty(), "{points:?}");
+    let (daemon, _) = bed.status();
+    let lost = "4096 bytes of 1 file that SOURCE did not take are lost";
+    let told = daemon.warnings.iter().any(|warning| warning.contains(lost));
+    assert!(told, "{daemon:?}");
+    hog.verify();
+
+    // Once they fit it ends by itself.
+    group.set_limit(4 * SIZE);
+    let out = bed.take_daemon().finish();
+    assert_eq!(out.code(), 1, "{out}");
+    hog.verify();
+    let last = until("the last message", || {
+        Some(hear()).filter(|message| !message.starts_with("EXTEND"))
+    });
+    assert_eq!(last.trim(), "STOPPING=1");
+}
+
+/// What the unit relies on: nobody kills the daemon, and what it asks for counts, since its time is not
+/// infinite.
+#[test]
+fn the_unit_waits_for_as_long_as_it_is_asked_to() {
+    let unit = Unit::shipped("compcached.service");
+    for (key, value) in [
+        ("Type", "notify"),
+        ("SendSIGKILL", "no"),
+        ("TimeoutStopSec", "45s"),
+    ] {
+        assert_eq!(unit.values(key).collect::<Vec<_>>(), [value], "{key}");
+    }
 }

@@ -1,20 +1,33 @@
-//! SOURCE is on a disk that fails: who is told, and what is kept.
+//! SOURCE is on a disk that fails: who is told, what is kept, and what is given up at the end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::IntoRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::faulty::{Faults, Faulty};
-use compcache_tests::{DEADLINE, Mode, MountBed, drop_page_cache, until_or, wait_until};
+use compcache_tests::{
+    DEADLINE, MIB, Mode, MountBed, Outcome, SmallFilesystem, drop_page_cache, mounts_under, until,
+    until_or, wait_until,
+};
 use rustix::fs::Advice;
 
 const SIZE: usize = 4096;
+/// Of a mount that writes nothing out by itself, and gives up soon.
+const GIVING_UP: [&str; 6] = [
+    "--cache",
+    "8M",
+    "--dirty-after",
+    "3600",
+    "--give-up-after",
+    "2",
+];
 
 /// A mount over a faulty directory.
 struct FaultyBed {
@@ -28,6 +41,12 @@ impl Deref for FaultyBed {
 
     fn deref(&self) -> &MountBed {
         &self.bed
+    }
+}
+
+impl DerefMut for FaultyBed {
+    fn deref_mut(&mut self) -> &mut MountBed {
+        &mut self.bed
     }
 }
 
@@ -382,6 +401,170 @@ fn slow_source_blocks_nobody_else() {
             }
         });
         drop((cached, slow));
+        bed.umount();
+    }
+}
+
+/// Whoever fills the disk of SOURCE does not keep the daemon from ending: it says what is lost.
+#[test]
+fn full_source_does_not_keep_the_daemon() {
+    let Some(mut bed) = MountBed::new() else {
+        return;
+    };
+    let small = SmallFilesystem::new(&bed.bed().directory().join("small"), 8 * MIB);
+    bed.set_source(small.place());
+    bed.mount(Mode::Back, &GIVING_UP);
+    let directory = bed.point().join("directory");
+    fs::create_dir(&directory).unwrap();
+    let file = File::create_new(directory.join("file")).unwrap();
+    file.write_all_at(&pages(16, 1), 0).unwrap();
+    file.write_all_at(b"the last bytes", 32 * 4096).unwrap();
+    small.fill();
+    assert_eq!(code(close(file)), libc::ENOSPC);
+    let out = bed.terminate().finish();
+    assert_eq!(out.code(), 1, "{out}");
+    let lost = format!(
+        "{}: 65550 bytes are lost: 0-65535, 131072-131085",
+        directory.join("file").display()
+    );
+    let total = "65550 bytes of 1 file that SOURCE did not take are lost";
+    for words in [lost.as_str(), total, "No space left on device"] {
+        assert!(out.stderr.contains(words), "no {words:?}: {out}");
+    }
+    assert_eq!(mounts_under(bed.point()), Vec::<PathBuf>::new());
+}
+
+/// A SOURCE that fails is tried again until the time is over.
+#[test]
+fn source_that_has_room_again_is_waited_for() {
+    let mut options = GIVING_UP;
+    options[5] = "3600";
+    let Some(mut bed) = FaultyBed::new(Mode::Back, &options) else {
+        return;
+    };
+    let new = pages(16, 2);
+    let file = bed.open("file");
+    file.write_all_at(&new, 0).unwrap();
+    bed.faults().limit_room(Some(0));
+    assert_eq!(code(close(file)), libc::ENOSPC);
+    let daemon = bed.terminate();
+    let failed = bed.faults().counts().failed_writes;
+    wait_until("more tries", || {
+        bed.faults().counts().failed_writes > failed + 1
+    });
+    bed.faults().mend();
+    daemon.finish().success();
+    assert!(bed.behind("file") == new);
+}
+
+/// umount(8) cannot be refused: what SOURCE does not take then is tried again as well.
+#[test]
+fn what_others_unmount_is_written_once_source_has_room() {
+    let mut options = GIVING_UP;
+    options[5] = "3600";
+    let Some(bed) = FaultyBed::new(Mode::Back, &options) else {
+        return;
+    };
+    let new = pages(16, 2);
+    let file = bed.open("file");
+    file.write_all_at(&new, 0).unwrap();
+    bed.faults().limit_room(Some(0));
+    assert_eq!(code(close(file)), libc::ENOSPC);
+    Outcome::of(Command::new("umount").arg(bed.point())).success();
+    let failed = bed.faults().counts().failed_writes;
+    wait_until("more tries", || {
+        bed.faults().counts().failed_writes > failed + 1
+    });
+    bed.faults().mend();
+    wait_until("the pages", || bed.behind("file") == new);
+}
+
+/// A SOURCE that never answers keeps neither the daemon nor programs on the mount: not even a thread
+/// that cannot be killed.
+#[test]
+fn source_that_hangs_does_not_keep_the_daemon() {
+    let Some(mut bed) = FaultyBed::new(Mode::Back, &GIVING_UP) else {
+        return;
+    };
+    let file = bed.open("file");
+    file.write_all_at(&pages(16, 1), 0).unwrap();
+    bed.faults().hold_writes();
+    let syncing = thread::spawn({
+        let file = file.try_clone().unwrap();
+        move || file.sync_all()
+    });
+    bed.faults().wait_for_held();
+    let daemon = bed.terminate();
+    assert_eq!(until("its end", || daemon.exited()), 1);
+    let log = daemon.stderr();
+    let lost = format!(
+        "{}: 65536 bytes are lost: 0-65535",
+        bed.path("file").display()
+    );
+    for words in [&lost, "does not answer"] {
+        assert!(log.contains(words), "no {words:?}: {log}");
+    }
+    syncing.join().unwrap().expect_err("a program that waits");
+    file.write_all_at(b"late", 0)
+        .expect_err("a mount that is gone");
+    assert_eq!(mounts_under(bed.point()), Vec::<PathBuf>::new());
+    // The next daemon finds everything free.
+    bed.restart();
+    bed.mount(Mode::Through, &[]);
+    assert!(fs::exists(bed.path("file")).unwrap());
+    bed.umount();
+    bed.faults().release();
+    assert_eq!(daemon.finish().code(), 1);
+}
+
+/// How many threads of this process are in that system call.
+fn threads_in(call: libc::c_long) -> usize {
+    let threads = fs::read_dir("/proc/self/task").expect("the threads");
+    let is_in = |thread: io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(thread.ok()?.path().join("syscall")).ok()?;
+        let number = text.split_whitespace().next()?;
+        (number == call.to_string()).then_some(())
+    };
+    threads.filter_map(is_in).count()
+}
+
+/// However many calls of fsync of one user wait for a slow disk: all else goes on.
+#[test]
+fn slow_fsyncs_block_nobody_else() {
+    // More than a mount has threads.
+    const CALLS: usize = 40;
+    for mode in Mode::WITH_SOURCE {
+        let Some(bed) = FaultyBed::new(mode, &["--cache", "8M"]) else {
+            return;
+        };
+        // The kernel has one call at a time for a file.
+        let files: Vec<File> = (0..CALLS)
+            .map(|number| bed.open(&format!("file{number}")))
+            .collect();
+        bed.file_behind("other", b"content");
+        bed.faults().hold_syncs();
+        thread::scope(|scope| {
+            let calls: Vec<_> = files
+                .iter()
+                .map(|file| scope.spawn(|| file.sync_all()))
+                .collect();
+            wait_until("all calls", || threads_in(libc::SYS_fsync) == CALLS);
+            let others = scope.spawn(|| {
+                // Each is a request at least.
+                (0..50).all(|number| {
+                    let new = bed.path(&format!("new{number}"));
+                    fs::create_dir(new).is_ok() && fs::read(bed.path("other")).is_ok()
+                })
+            });
+            let done = until_or(DEADLINE, &mut || others.is_finished().then_some(())).is_some();
+            bed.faults().release();
+            assert!(done, "{mode:?}: others wait for fsync");
+            assert!(others.join().unwrap());
+            for call in calls {
+                call.join().unwrap().unwrap();
+            }
+        });
+        drop(files);
         bed.umount();
     }
 }

@@ -22,6 +22,13 @@ fsync\tWhen fsync(2) or fdatasync(2) has returned 0, the data is on SOURCE and S
 with either policy. If writing out fails, the next fsync or close of the file reports it, \
 and the pages are kept and tried again; they are never dropped.
 
+a SOURCE that is full or hangs\tPages that it does not take stay dirty, and are tried again. compcache umount refuses then, and the mount \
+stays (if SOURCE does not answer at all, the command waits for it). A daemon that has to end does not wait for ever, \
+nor does a mount that umount(8) has taken away, which nobody can refuse: once SOURCE has taken no page for \
+--give-up-after seconds, dirty pages are given up. The log then says for each file which bytes are lost, \
+and the total; compcache status says the total, and the daemon's exit status is 1. Programs that still use the \
+mount get errors.
+
 sync\tThe kernel does not pass sync(2) and syncfs(2) to a FUSE file system: sync(1) does not write \
 dirty pages out. compcache sync does.
 
@@ -59,8 +66,9 @@ of the same user, compcache mount at the same place, and compcache umount remove
 
 const UMOUNT_NOTES: &str = "\
 Dirty pages are written out first, which may take a while; progress is shown on standard error. If they \
-cannot be written, or if the mount is in use, it stays, and nothing is lost. umount(8) does the same, \
-without progress. With --lazy a mount in use disappears from the tree at once, and ends when the \
+cannot be written, because SOURCE is full, say, or if the mount is in use, it stays, and nothing is lost. If SOURCE \
+does not answer, this waits. umount(8) writes nothing out first: pages follow when the mount is gone, and what SOURCE \
+does not take within --give-up-after is lost, see compcache-mount(1). With --lazy a mount in use disappears from the tree at once, and ends when the \
 last file on it is closed.";
 
 const OPTIONS: &str = "\
@@ -80,6 +88,9 @@ dirty-limit=SIZE\tWith write-back: most dirty bytes; % are of the cache. Default
 strict\tCheck SOURCE each time a file is used.
 
 revalidate=SECONDS\tHow long names and attributes are trusted, 0 to 86400. Default: 60.
+
+give-up-after=SECONDS\tHow long dirty pages wait for SOURCE, 1 to 86400, when the daemon ends or after umount(8), \
+before they are given up. Default: 30.
 
 allow-other, no-allow-other\tWhether other users have access. Default: if root mounts.
 

@@ -113,16 +113,18 @@ swap. Name none that is not of administrators.
 const DAEMON_SIGNALS: &str = "\
 SIGTERM, SIGINT, SIGHUP\tWrite out and unmount every mount (one in use is taken out of the tree all the \
 same, and the log says so), swap off every device, which brings its pages back into memory, reset \
-all, exit. If dirty pages cannot be written, or swapped pages do not fit, the daemon stays and says so in its log: see that \
-the sources of mounts can be written, and send the signal again; for swapped pages stop programs or add other \
-swap: it tries again by itself. Only with --force does it exit at the second signal anyway, and the \
-pages are lost.";
+all, exit. Dirty pages that SOURCE does not take within --give-up-after (see compcache-mount(1)) are given up: the \
+log says which. If swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other \
+swap, it tries again by itself. Only with --force does it exit at the second signal anyway, and the \
+pages are lost. Under systemd it asks for time until its devices are off, so that TimeoutStopSec= does not end it before. A thread \
+that waits in the kernel for a SOURCE that does not answer keeps the process, which holds nothing any more, until \
+SOURCE answers; a new daemon can start beside it.";
 
 const DAEMON_EXIT: &str = "\
 0\tIt was asked to exit, and did.
 
-1\tIt could not start, for example because another daemon runs or the configuration is wrong; the \
-reason is in the log.
+1\tIt could not start, for example because another daemon runs or the configuration is wrong, or it has ended \
+and pages were lost; the reason is in the log.
 
 2\tThe command line is wrong.";
 

@@ -41,7 +41,8 @@ pub(crate) struct MountArgs {
     /// Keep files in compressed memory only, like a compressed tmpfs; they are gone when it is
     /// unmounted
     #[arg(long, requires = "paths",
-          conflicts_with_all = ["write_back", "write_through", "strict", "revalidate"])]
+          conflicts_with_all = ["write_back", "write_through", "strict", "revalidate",
+                                "give_up_after"])]
     ram: bool,
 
     /// Size of a mount with --ram, before compression: bytes, or with K, M, G, T or % (of RAM)
@@ -112,6 +113,17 @@ pub(crate) struct MountArgs {
     )]
     revalidate: Option<u32>,
 
+    /// When the daemon has to end or others have unmounted it: give up dirty pages, which are lost then,
+    /// once SOURCE has taken none for so many seconds, from 1 to 86400 [default: 30]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        requires = "paths",
+        allow_negative_numbers = true,
+        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400")
+    )]
+    give_up_after: Option<u32>,
+
     /// Allow other users, subject to the files' permissions; the default for root. Other users
     /// need user_allow_other in /etc/fuse.conf for this option
     #[arg(long, requires = "paths", conflicts_with = "no_allow_other")]
@@ -163,6 +175,7 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
         dirty_limit: args.dirty_limit,
         strict: args.strict,
         revalidate: args.revalidate,
+        give_up_after: args.give_up_after,
         allow_other: match (args.allow_other, args.no_allow_other) {
             (true, _) => Some(true),
             (_, true) => Some(false),

@@ -49,8 +49,8 @@ pub(crate) enum OptionError {
     /// Not known.
     #[error(
         "unknown option \"{0}\": known are cache=, codec=, size=, write-back, write-through, \
-         dirty-after=, dirty-limit=, strict, revalidate=, allow-other, no-allow-other, {flags} \
-         and those of mount(8) and systemd that are not for the file system", flags = FLAGS.join(", ")
+         dirty-after=, dirty-limit=, strict, revalidate=, give-up-after=, allow-other, no-allow-other, \
+         {flags} and those of mount(8) and systemd that are not for the file system", flags = FLAGS.join(", ")
     )]
     Unknown(String),
     /// Without its value.
@@ -90,6 +90,7 @@ pub(crate) struct Options {
     dirty_limit: Option<Size>,
     strict: bool,
     revalidate: Option<u32>,
+    give_up_after: Option<u32>,
     allow_other: Option<bool>,
     /// Of each pair of [`OPPOSITES`] the last one.
     flags: Vec<String>,
@@ -133,6 +134,7 @@ impl Options {
         self.dirty_limit = other.dirty_limit.or(self.dirty_limit);
         self.strict |= other.strict;
         self.revalidate = other.revalidate.or(self.revalidate);
+        self.give_up_after = other.give_up_after.or(self.give_up_after);
         self.allow_other = other.allow_other.or(self.allow_other);
         for flag in other.flags {
             self.set_flag(&flag);
@@ -158,6 +160,7 @@ impl Options {
             dirty_limit: spec.dirty_limit.or(options.dirty_limit),
             strict: spec.strict || options.strict,
             revalidate: spec.revalidate.or(options.revalidate),
+            give_up_after: spec.give_up_after.or(options.give_up_after),
             allow_other: spec.allow_other.or(options.allow_other),
             flags: options.flags,
             ..spec
@@ -188,6 +191,7 @@ impl Options {
             "dirty-after" => self.dirty_after = Some(seconds(name, needed()?)?),
             "dirty-limit" => self.dirty_limit = Some(parse(name, needed()?)?),
             "revalidate" => self.revalidate = Some(seconds(name, needed()?)?),
+            "give-up-after" => self.give_up_after = Some(seconds(name, needed()?)?),
             "remount" => return Err(OptionError::Remount),
             other => return self.add_switch(other, name, value),
         }
@@ -263,7 +267,7 @@ mod tests {
     #[test]
     fn a_line_of_fstab() {
         let list = "defaults,cache=1G,codec=zstd:1,write-back,dirty_after=5,dirty-limit=10%,\
-                    allow_other,ro,nosuid,_netdev,nofail,x-systemd.automount,comment=a=b,\
+                    allow_other,ro,nosuid,_netdev,nofail,x-systemd.automount,comment=a=b,give-up-after=60,\
                     x-systemd.requires=network-online.target";
         let expected = MountSpec {
             cache: Some(Size::Bytes(1 << 30)),
@@ -271,6 +275,7 @@ mod tests {
             write_back: true,
             dirty_after: Some(5),
             dirty_limit: Some(Size::Percent(10)),
+            give_up_after: Some(60),
             allow_other: Some(true),
             flags: vec!["ro".into(), "nosuid".into()],
             ..MountSpec::default()

@@ -35,6 +35,8 @@ pub(super) struct Mount {
     strict: Option<bool>,
     #[serde(default, deserialize_with = "within::<_, u32, 0, SECONDS>")]
     revalidate: Option<u32>,
+    #[serde(default, deserialize_with = "within::<_, u32, 1, SECONDS>")]
+    give_up_after: Option<u32>,
     allow_other: Option<bool>,
     #[serde(default, deserialize_with = "flags")]
     options: Option<Vec<String>>,
@@ -61,6 +63,7 @@ impl Mount {
         spec.dirty_limit = kb(self.dirty_limit_kb).or(spec.dirty_limit);
         spec.strict = self.strict.unwrap_or(spec.strict);
         spec.revalidate = self.revalidate.or(spec.revalidate);
+        spec.give_up_after = self.give_up_after.or(spec.give_up_after);
         spec.allow_other = self.allow_other.or(spec.allow_other);
         if let Some(options) = self.options {
             spec.flags = options;

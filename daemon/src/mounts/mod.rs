@@ -9,22 +9,31 @@ pub mod memory;
 pub mod paths;
 pub mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use compcache_files::{Budget, MountOptions};
+use compcache_host::Background;
 use compcache_host::keeper::Keeper;
 use parking_lot::{Condvar, Mutex};
 
 use crate::backend::{MountBackend, Mounted};
 use crate::protocol::{ErrorCode, Refusal};
-use crate::types::MountStatus;
+use crate::size::human;
+use crate::types::{Ending, Loss, MountStatus};
 
 /// The most mounts of one daemon: the status of all must fit into a message.
 pub const MAX_MOUNTS: usize = 256;
+
+/// The most losses that the status tells, the newest.
+const MAX_LOSSES: usize = 16;
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 
 /// All mounts of a daemon.
 pub struct Mounts {
@@ -40,6 +49,12 @@ pub struct Mounts {
     ended: Arc<OnceLock<Listener>>,
     /// Those whose connection was aborted, and that may still be in the tree.
     aborted: Mutex<Vec<Aborted>>,
+    /// They have to end, whatever their sources do.
+    ending: AtomicBool,
+    /// Something that programs have written to one is lost.
+    lossy: AtomicBool,
+    /// What was given up.
+    losses: Mutex<VecDeque<Arc<Loss>>>,
 }
 
 /// A mount whose connection to the kernel was aborted, and that is still in the tree.
@@ -111,6 +126,9 @@ impl Mounts {
             arrived: Condvar::new(),
             ended: Arc::default(),
             aborted: Mutex::default(),
+            ending: AtomicBool::new(false),
+            lossy: AtomicBool::new(false),
+            losses: Mutex::default(),
         })
     }
 
@@ -143,12 +161,35 @@ impl Mounts {
             .collect()
     }
 
-    /// The mounts whose connection was aborted, and that nobody has taken away since.
+    /// What a user should know: mounts whose connection was aborted, and that nobody has taken away since;
+    /// what they have to write out before they end; and what was given up.
     #[must_use]
-    pub fn aborted(&self) -> Vec<Aborted> {
-        let mut aborted = self.aborted.lock();
-        aborted.retain(|mount| dead::is_left(&mount.path));
-        aborted.clone()
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = {
+            let mut aborted = self.aborted.lock();
+            aborted.retain(|mount| dead::is_left(&mount.path));
+            aborted.iter().map(ToString::to_string).collect()
+        };
+        if self.ending.load(Ordering::Relaxed) {
+            let ending = self.statuses().into_iter().map(|mount| {
+                format!(
+                    "{}: has to end, and has {} left to write out; what its source does not take is \
+                     given up when it has taken nothing for its give-up-after",
+                    mount.mountpoint,
+                    human(mount.dirty_pages * PAGE)
+                )
+            });
+            warnings.extend(ending);
+        }
+        let losses = self.losses.lock();
+        warnings.extend(losses.iter().map(ToString::to_string));
+        warnings
+    }
+
+    /// Whether something that programs have written to a mount was lost.
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        self.lossy.load(Ordering::Relaxed)
     }
 
     /// Makes a mount.
@@ -248,7 +289,10 @@ impl Mounts {
             } else {
                 tracing::info!("{path}: unmounted by somebody else");
             }
-            if let Err(e) = entry.mounted.sync() {
+            if let Some(loss) = entry.mounted.loss() {
+                self.note(loss);
+            } else if let Err(e) = entry.mounted.sync() {
+                self.lossy.store(true, Ordering::Relaxed);
                 tracing::error!("{path}: what was written last is lost: {e}");
             }
             self.remove(&entry, false);
@@ -258,49 +302,106 @@ impl Mounts {
         self.count(&table);
     }
 
-    /// Takes down every mount, and lets nobody make one from here on. With `lazy` one that is in
-    /// use is written out and taken out of the tree, so that only programs that have files open
-    /// there lose it; each is named in what is returned.
+    /// Takes down every mount, and lets nobody make one from here on.
     ///
     /// # Errors
-    /// One refusal for each mount that is still there. New mounts can be made again then.
-    pub fn close(&self, lazy: bool) -> Result<Vec<String>, Vec<Refusal>> {
-        let mut table = self.table.lock();
-        table.closing = true;
-        while table.places.values().any(|p| matches!(p, Place::Mounting)) {
-            self.arrived.wait(&mut table);
-        }
-        drop(table);
+    /// One refusal for each mount that is still there: in use, or with dirty pages that its source does
+    /// not take. New mounts can be made again then.
+    pub fn close(&self) -> Result<(), Vec<Refusal>> {
+        self.close_table();
         let mut failed = Vec::new();
         for entry in self.entries() {
-            let mut result = self.unmount(&entry.path, false);
-            if lazy && result.as_ref().is_err_and(|e| e.code == ErrorCode::Ebusy) {
-                result = self.unmount(&entry.path, true);
-            }
-            match result {
+            match self.unmount(&entry.path, false) {
                 Ok(()) => {}
                 // Somebody else was quicker.
                 Err(e) if e.code == ErrorCode::Enoent && *entry.gone.lock() => {}
                 Err(e) => failed.push(e),
             }
         }
-        let mut warnings = Vec::new();
-        let detached = self.table.lock().detached.clone();
-        for entry in detached.iter().filter(|e| !e.has_ended()) {
-            match entry.detach(lazy) {
-                Ok(warning) => warnings.push(warning),
-                Err(e) => failed.push(e),
-            }
-        }
+        failed.extend(self.detached().iter().map(|entry| entry.still_in_use()));
         if failed.is_empty() {
-            return Ok(warnings);
+            return Ok(());
         }
         self.reopen();
         Err(failed)
     }
 
-    /// Lets new mounts be made again, after a [`Mounts::close`] that had worked.
+    /// Takes down every mount, whatever its source does, and lets nobody make one from here on. One that is
+    /// in use is written out and taken out of the tree, so that only programs that have files open
+    /// there lose it. One whose source takes no dirty pages for too long is given up, and they are lost.
+    /// Each of both is named in what is returned.
+    pub fn end(&self) -> Vec<String> {
+        self.close_table();
+        self.ending.store(true, Ordering::Relaxed);
+        let mut warnings = Vec::new();
+        let entries = self.entries();
+        for (entry, ending) in entries.iter().zip(end_all(&entries)) {
+            // Not waited for: whoever is unmounting it may wait for its source.
+            if let Some(mut gone) = entry.gone.try_lock() {
+                *gone = true;
+            }
+            self.remove(entry, ending == Ending::Detached);
+            if let Ending::GivenUp(loss) = ending {
+                warnings.push(loss.to_string());
+                self.note(loss);
+            }
+        }
+        // Meanwhile programs have written to them, and other mounts to those that are their sources.
+        let detached = self.detached();
+        for (entry, ending) in detached.iter().zip(end_all(&detached)) {
+            match ending {
+                Ending::Unmounted => {}
+                Ending::Detached => warnings.push(format!(
+                    "{}: was in use and is unmounted anyway; its dirty pages are written out, but \
+                     programs that have files open there cannot use them any more",
+                    entry.path.display()
+                )),
+                Ending::GivenUp(loss) => {
+                    warnings.push(loss.to_string());
+                    self.note(loss);
+                    let given_up = |other: &Arc<Entry>| Arc::ptr_eq(other, entry);
+                    self.table.lock().detached.retain(|e| !given_up(e));
+                }
+            }
+        }
+        // By a thread of its own: those of a mount may wait for its source, and are waited for.
+        if let Err(e) = Background::start("over", move || drop((entries, detached)), || ())
+            .map(Background::detach)
+        {
+            tracing::debug!("no thread that frees mounts: {e}");
+        }
+        warnings
+    }
+
+    /// Lets nobody make a mount from here on, and waits for those that are on their way.
+    fn close_table(&self) {
+        let mut table = self.table.lock();
+        table.closing = true;
+        while table.places.values().any(|p| matches!(p, Place::Mounting)) {
+            self.arrived.wait(&mut table);
+        }
+    }
+
+    /// Those that were taken out of the tree while in use, and are not over.
+    fn detached(&self) -> Vec<Arc<Entry>> {
+        let table = self.table.lock();
+        let there = table.detached.iter().filter(|entry| !entry.has_ended());
+        there.cloned().collect()
+    }
+
+    /// Keeps what was given up, for the status.
+    fn note(&self, loss: Arc<Loss>) {
+        self.lossy.store(true, Ordering::Relaxed);
+        let mut losses = self.losses.lock();
+        losses.push_back(loss);
+        if losses.len() > MAX_LOSSES {
+            losses.pop_front();
+        }
+    }
+
+    /// Lets new mounts be made again, after a [`Mounts::close`] that had worked, or [`Mounts::end`].
     pub fn reopen(&self) {
+        self.ending.store(false, Ordering::Relaxed);
         self.table.lock().closing = false;
     }
 
@@ -375,25 +476,37 @@ impl Entry {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Writes out what is dirty in a mount that is out of the tree, and leaves it to itself; what
-    /// the user should know of that.
-    ///
-    /// # Errors
-    /// `EBUSY` if `lazy` does not allow it; those of writing out.
-    fn detach(&self, lazy: bool) -> Result<String, Refusal> {
-        let path = self.path.display();
-        if !lazy {
-            let message = format!(
-                "{path}: was unmounted lazily, and programs still have files open there: close them"
-            );
-            return Err(Refusal::new(ErrorCode::Ebusy, message));
-        }
-        self.mounted.sync()?;
-        Ok(format!(
-            "{path}: was in use and is unmounted anyway; its dirty pages are written out, \
-             but programs that have files open there cannot use them any more"
-        ))
+    /// Why a mount that is out of the tree is not over.
+    fn still_in_use(&self) -> Refusal {
+        let message = format!(
+            "{}: was unmounted lazily, and programs still have files open there: close them",
+            self.path.display()
+        );
+        Refusal::new(ErrorCode::Ebusy, message)
     }
+}
+
+/// Ends mounts, all at once, so that those whose sources do not answer take no longer than one; how each
+/// has ended, in their order.
+fn end_all(entries: &[Arc<Entry>]) -> Vec<Ending> {
+    thread::scope(|scope| {
+        let start = |entry: &Arc<Entry>| {
+            let entry = Arc::clone(entry);
+            let builder = thread::Builder::new().name("end".into());
+            builder.spawn_scoped(scope, move || entry.mounted.end())
+        };
+        let threads: Vec<_> = entries.iter().map(start).collect();
+        let endings = threads.into_iter().zip(entries);
+        endings
+            .map(|(thread, entry)| match thread {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // Without a thread they take longer.
+                Err(_) => entry.mounted.end(),
+            })
+            .collect()
+    })
 }
 
 /// The place of a mount that is on its way. When this goes, the mount is there or the place free.

@@ -24,6 +24,8 @@ const MIN_DIRTY: u64 = 1 << 20;
 const DIRTY_AFTER: u32 = 30;
 /// How long names and attributes are trusted by default.
 const REVALIDATE: u32 = 60;
+/// How long a mount that has to end waits for its source by default.
+const GIVE_UP_AFTER: u32 = 30;
 /// The longest time in seconds that anything here may take: a day.
 pub const MAX_SECONDS: u32 = 86_400;
 /// Options for the kernel that a mount may have.
@@ -113,6 +115,7 @@ pub fn options(
         },
         strict: spec.strict,
         revalidate: seconds("revalidate", spec.revalidate, REVALIDATE, 0)?,
+        give_up_after: seconds("give-up-after", spec.give_up_after, GIVE_UP_AFTER, 1)?,
         allow_other: allow_other(spec, environment)?,
         flags: spec.flags.clone(),
         workers: None,
@@ -137,6 +140,7 @@ fn kind(spec: &MountSpec) -> Result<(), Refusal> {
         ("write-back", spec.write_back),
         ("strict", spec.strict),
         ("revalidate", spec.revalidate.is_some()),
+        ("give-up-after", spec.give_up_after.is_some()),
     ];
     if let Some((name, _)) = of_source.iter().find(|(_, is_set)| ram && *is_set) {
         return Err(invalid(format!(
@@ -259,6 +263,7 @@ mod tests {
         assert_eq!(options.codec, CodecSpec::ZSTD);
         assert_eq!(options.write, WritePolicy::Through);
         assert_eq!(options.revalidate, Duration::from_secs(60));
+        assert_eq!(options.give_up_after, Duration::from_secs(30));
         assert!(options.allow_other && !options.strict);
     }
 
@@ -272,6 +277,7 @@ mod tests {
             dirty_limit: Some(Size::Percent(50)),
             strict: true,
             revalidate: Some(0),
+            give_up_after: Some(300),
             allow_other: Some(false),
             flags: vec!["ro".into(), "nosuid".into()],
             ..directory()
@@ -280,6 +286,7 @@ mod tests {
         assert_eq!(options.limits.cache, GIB);
         assert_eq!(options.limits.dirty, GIB / 2);
         assert_eq!(options.limits.dirty_after, Duration::from_secs(5));
+        assert_eq!(options.give_up_after, Duration::from_secs(300));
         assert_eq!(options.codec, CodecSpec::ZSTD);
         assert_eq!(options.write, WritePolicy::Back);
         assert_eq!(options.flags, ["ro", "nosuid"]);
@@ -324,7 +331,7 @@ mod tests {
             change(&mut spec);
             spec
         };
-        let cases: [(Change, &[&str]); 9] = [
+        let cases: [(Change, &[&str]); 10] = [
             (|s| s.cache = Some(Size::Bytes(4096)), &["4096", "1M"]),
             (|s| s.codec = Some("gzip".into()), &["gzip", "lz4"]),
             (|s| s.size = Some(Size::Bytes(GIB)), &["--ram"]),
@@ -347,6 +354,10 @@ mod tests {
             (
                 |s| s.revalidate = Some(86_401),
                 &["revalidate of 86401", "0 to 86400"],
+            ),
+            (
+                |s| s.give_up_after = Some(0),
+                &["give-up-after of 0", "1 to 86400"],
             ),
             (|s| s.flags = vec!["loop".into()], &["loop", "nosuid"]),
         ];

@@ -92,8 +92,9 @@ pub enum Request {
     /// Unmounts all, swaps every device off, resets all, and ends the daemon. Answer:
     /// [`Response::Done`], sent when that has worked, just before the daemon exits.
     Shutdown {
-        /// Exit even if a mount is in use, or if the pages of a device could not be swapped back
-        /// in. Loses data: processes whose pages are there are killed when they touch them.
+        /// Exit even if a mount is in use or its source does not take dirty pages, or if the pages of a
+        /// device could not be swapped back in. Loses data: processes whose pages are there are killed
+        /// when they touch them.
         force: bool,
     },
 }

@@ -31,6 +31,9 @@ pub struct MountSpec {
     pub strict: bool,
     /// How many seconds names and attributes may be trusted, 0 to 86400.
     pub revalidate: Option<u32>,
+    /// Give up what the source does not take, when the mount has to end, after so many seconds without
+    /// progress, 1 to 86400.
+    pub give_up_after: Option<u32>,
     /// Let other users in; `None`: if the daemon is root's.
     pub allow_other: Option<bool>,
     /// Options for the kernel, as in `ro` and `nosuid`.

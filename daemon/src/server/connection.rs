@@ -186,6 +186,16 @@ impl Connection<'_> {
     }
 
     fn shutdown(&self, force: bool, stream: &mut UnixStream) -> Result<(), ProtocolError> {
+        // By this thread, which may wait for a source for ever; the server must hear signals meanwhile.
+        if !force && let Err(failed) = self.shared.mounts.close() {
+            failed
+                .iter()
+                .for_each(|refusal| tracing::error!("{refusal}"));
+            return match Refusal::join(failed) {
+                Some(refusal) => protocol::write(stream, &Response::Error(refusal)),
+                None => Ok(()),
+            };
+        }
         let (answer, answered) = channel();
         // A server that is ending cannot be told; then the channel is closed and so is the
         // connection, when the process ends.

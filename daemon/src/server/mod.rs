@@ -72,8 +72,9 @@ pub struct Handle {
 pub enum Outcome {
     /// Everything was unmounted, and every device swapped off and reset.
     Clean,
-    /// Some mount or device was still in use: its pages are lost.
-    Forced,
+    /// Pages are lost: of a device that was still in use, or of a mount whose source did not take
+    /// them.
+    Lost,
 }
 
 /// What all threads of a server use.
@@ -166,7 +167,7 @@ impl Server {
         }
     }
 
-    /// Serves until told to end and every mount and device is down, or until forced.
+    /// Serves until told to end and every mount and device is down or given up, or until forced.
     ///
     /// # Errors
     /// If the accepting thread could not be started.
@@ -199,7 +200,7 @@ impl Server {
             match event {
                 Event::SwapsChanged | Event::Retry if retry.is_some() => {
                     match self.close(true) {
-                        Ok(_) => return Outcome::Clean,
+                        Ok(_) => return self.outcome(),
                         Err(Stays { refusal, .. }) => tracing::debug!("{refusal}"),
                     }
                     let begun = matches!(event, Event::SwapsChanged).then(Retry::begin);
@@ -208,22 +209,22 @@ impl Server {
                 Event::Disconnected | Event::Unmounted | Event::SwapsChanged | Event::Retry => {
                     if self.options.exit_when_idle && self.shared.end_if_idle() {
                         tracing::info!("nothing is in use and no client connected: exiting");
-                        return Outcome::Clean;
+                        return self.outcome();
                     }
                 }
                 Event::Terminate { why } => {
                     tracing::info!("{why}: unmounting, and swapping devices off");
                     match self.close(true) {
-                        Ok(_) => return Outcome::Clean,
+                        Ok(_) => return self.outcome(),
                         Err(stays) if asked_before && self.options.force => {
                             stays.log();
                             tracing::error!("exiting anyway (--force): pages are lost");
-                            return Outcome::Forced;
+                            return Outcome::Lost;
                         }
                         Err(stays) => {
                             stays.log();
                             self.explain_stay(asked_before);
-                            retry = stays.by_devices.then(Retry::begin);
+                            retry = Some(Retry::begin());
                         }
                     }
                     asked_before = true;
@@ -233,13 +234,13 @@ impl Server {
                         "a client asked to shut down: unmounting, and swapping devices off"
                     );
                     let (response, outcome) = match self.close(force) {
-                        Ok(warnings) => (Response::Done { warnings }, Some(Outcome::Clean)),
+                        Ok(warnings) => (Response::Done { warnings }, Some(self.outcome())),
                         Err(stays) if force => {
                             stays.log();
                             let refusal = stays.refusal;
                             tracing::error!("exiting anyway (force): pages are lost");
                             let warnings = vec![format!("pages were lost: {refusal}")];
-                            (Response::Done { warnings }, Some(Outcome::Forced))
+                            (Response::Done { warnings }, Some(Outcome::Lost))
                         }
                         Err(stays) => {
                             stays.log();
@@ -314,25 +315,37 @@ impl Server {
         }
     }
 
-    /// Takes every mount down, then every device. With `lazy`, mounts in use are written out and
-    /// taken out of the tree; what is returned names them.
-    fn close(&self, lazy: bool) -> Result<Vec<String>, Stays> {
+    /// How the server has ended if everything is down.
+    fn outcome(&self) -> Outcome {
+        if self.shared.mounts.lost() {
+            Outcome::Lost
+        } else {
+            Outcome::Clean
+        }
+    }
+
+    /// Takes every mount down, then every device. If mounts `must_end`, those in use are written out and
+    /// taken out of the tree, and those whose sources do not take dirty pages given up; what is returned
+    /// names both. Devices never are.
+    fn close(&self, must_end: bool) -> Result<Vec<String>, Stays> {
         let Shared {
             mounts,
             own,
             kernel,
             ..
         } = &*self.shared;
-        let (warnings, mut failed) = match mounts.close(lazy) {
-            Ok(warnings) => (warnings, Vec::new()),
-            Err(failed) => (Vec::new(), failed),
-        };
+        let mut failed = Vec::new();
+        let mut warnings = Vec::new();
+        if must_end {
+            warnings = mounts.end();
+        } else if let Err(refusals) = mounts.close() {
+            failed = refusals;
+        }
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         // With a mount that stays the daemon stays, and its swap with it.
-        let by_devices = failed.is_empty();
-        if by_devices {
+        if failed.is_empty() {
             failed.extend(kernel.close().err());
             let devices = own.registry().close().err().unwrap_or_default();
             failed.extend(devices.into_iter().map(|(_, refusal)| refusal));
@@ -341,13 +354,7 @@ impl Server {
             }
         }
         let messages = failed.iter().map(Refusal::to_string).collect();
-        Refusal::join(failed).map_or(Ok(warnings), |refusal| {
-            Err(Stays {
-                refusal,
-                messages,
-                by_devices,
-            })
-        })
+        Refusal::join(failed).map_or(Ok(warnings), |refusal| Err(Stays { refusal, messages }))
     }
 
     fn explain_stay(&self, asked_before: bool) {
@@ -356,16 +363,15 @@ impl Server {
             (false, _) => " (only with --force would a second signal end it, and lose pages)",
         };
         tracing::error!(
-            "staying, because data of running programs would be lost: for mounts, see that their \
-             sources can be written, then send the signal again; for swap devices, stop programs or \
-             add other swap: this daemon tries again by itself{force}"
+            "staying, because pages of running programs would be lost: stop programs or add other swap; \
+             this daemon tries again by itself{force}"
         );
     }
 }
 
 impl Handle {
-    /// Ends the server, as far as dirty pages can be written out and every device be swapped
-    /// off; `why` goes to the log.
+    /// Ends the server as soon as every device can be swapped off; mounts whose sources do not take dirty
+    /// pages are given up. `why` goes to the log.
     pub fn terminate(&self, why: &str) {
         // A server that is gone needs no end.
         let _ = self.shared.events.send(Event::Terminate {
@@ -388,8 +394,6 @@ struct Stays {
     /// All refusals as one.
     refusal: Refusal,
     messages: Vec<String>,
-    /// Only swap devices are in the way.
-    by_devices: bool,
 }
 
 impl Stays {
@@ -419,12 +423,11 @@ impl Shared {
     /// What a user should know: what was so at the start, and what is so now.
     fn warnings(&self) -> Vec<String> {
         let now = StrictOvercommit::now().map(|strict| strict.to_string());
-        let aborted = self.mounts.aborted();
-        let aborted = aborted.iter().map(ToString::to_string);
+        let mounts = self.mounts.warnings();
         let zswap = ZswapOn::now().filter(|_| self.own.registry().any_ready());
         let zswap = zswap.map(|zswap| zswap.to_string());
         let start = self.warnings.iter().cloned();
-        start.chain(now).chain(zswap).chain(aborted).collect()
+        start.chain(now).chain(zswap).chain(mounts).collect()
     }
 
     /// Ends this server for new connections if there is no connection, no mount and no device.

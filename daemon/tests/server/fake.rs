@@ -8,7 +8,7 @@ use compcache_files::MountOptions;
 use compcached::backend::{DeviceBackend, MountBackend, Mounted};
 use compcached::protocol::{ErrorCode, Refusal};
 use compcached::types::{
-    DeviceStats, DeviceStatus, Driver, MountStatus, ParamsUpdate, State, SwapUse,
+    DeviceStats, DeviceStatus, Driver, Ending, Loss, MountStatus, ParamsUpdate, State, SwapUse,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -229,9 +229,11 @@ pub(crate) struct MountModel {
     pub(crate) fail_mount: bool,
     /// Paths of mounts that are in use.
     pub(crate) busy: BTreeSet<PathBuf>,
+    /// Makes `unmount` wait, as for a source that does not answer; `end` gives up.
+    pub(crate) hang: bool,
     /// Makes pages be dirty for ever.
     pub(crate) fail_sync: bool,
-    /// What was done, in order: `mount`, `sync`, `unmount`, `detach` and the path.
+    /// What was done, in order: `mount`, `sync`, `unmount`, `detach`, `give up` and the path.
     pub(crate) done: Vec<String>,
     /// What to call when a mount is over.
     pub(crate) on_end: BTreeMap<PathBuf, OnEnd>,
@@ -338,7 +340,7 @@ impl Mounted for FakeMount {
 
     fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
         self.mounts.with(|m| m.waiting += 1);
-        self.mounts.wait_for(|m| !m.hold_unmount);
+        self.mounts.wait_for(|m| !m.hold_unmount && !m.hang);
         let over = self.mounts.with(|m| {
             m.waiting -= 1;
             if m.fail_sync {
@@ -361,5 +363,32 @@ impl Mounted for FakeMount {
             callback();
         }
         Ok(())
+    }
+
+    fn end(&self) -> Ending {
+        let ended = if self.mounts.with(|m| m.hang) {
+            refuse(ErrorCode::Eio, "the source does not answer")
+        } else {
+            self.unmount(false)
+        };
+        match ended {
+            Ok(()) => return Ending::Unmounted,
+            Err(refusal) if refusal.code == ErrorCode::Ebusy => {}
+            Err(refusal) => {
+                self.mounts.with(|m| self.did(m, "give up"));
+                return Ending::GivenUp(Arc::new(Loss {
+                    mountpoint: self.options.mountpoint.clone(),
+                    reason: refusal.message,
+                    files: 1,
+                    bytes: 4096,
+                }));
+            }
+        }
+        self.unmount(true).expect("a mount in use");
+        Ending::Detached
+    }
+
+    fn loss(&self) -> Option<Arc<Loss>> {
+        None
     }
 }

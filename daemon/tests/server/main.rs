@@ -536,7 +536,7 @@ fn a_daemon_whose_pages_do_not_fit_back_stays() {
     client.request(&swap_on(Some(1))).unwrap();
     let warnings = done(&mut client, Request::Shutdown { force: true });
     assert!(warnings[0].contains("pages were lost"), "{warnings:?}");
-    assert_eq!(server.thread.join().unwrap(), Outcome::Forced);
+    assert_eq!(server.thread.join().unwrap(), Outcome::Lost);
 }
 
 #[test]
@@ -551,7 +551,7 @@ fn only_with_force_a_second_signal_loses_pages() {
         refused(&mut client, Request::Shutdown { force: false }).code,
         ErrorCode::Enomem
     );
-    assert_eq!(server.end(), Outcome::Forced);
+    assert_eq!(server.end(), Outcome::Lost);
 }
 
 #[test]

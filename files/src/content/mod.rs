@@ -7,6 +7,7 @@
 //! - `read`: from the cache, else from SOURCE; reply first, then insert.
 //! - `write`: through to SOURCE, or kept dirty.
 //! - `writeback`: dirty pages go to SOURCE on fsync and close, after a time, and at the limit.
+//! - `loss`: what is given up of that.
 //! - `memory_files`: files that live here only (`--ram`).
 //! - `tuning`: how large the cache may be, ten times a second, by what requests tell the `tuner`.
 
@@ -15,6 +16,7 @@ mod cache;
 mod change;
 mod dirty;
 mod flusher;
+mod loss;
 mod memory_files;
 mod pressure;
 mod read;
@@ -43,6 +45,7 @@ use shared::Shared;
 
 pub use change::Change;
 pub use dirty::Reported;
+pub use loss::Loss;
 pub use table::Contents;
 
 /// Which file it is, for as long as it exists.

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,19 @@ use compcache_host::keeper::Wake;
 use parking_lot::Mutex;
 
 use super::dirty::Reported;
+use super::loss::Loss;
 use super::read::PAGE;
-use super::{Content, FileKey, Mode, source};
+use super::{Content, Contents, FileKey, Mode, source};
 use crate::identity::act_as_owner;
 
 /// Pages that are written out at once: 1 MiB.
 const RUN: usize = 256;
+
+/// The same while somebody watches for progress: 64 KiB, which even a slow SOURCE takes in seconds.
+const SHORT_RUN: usize = 16;
+
+/// The least time between two messages about failures.
+const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// Time between two searches for pages that have been dirty for long.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -43,6 +50,14 @@ pub(super) struct WriteBack {
     pages: AtomicU64,
     written: AtomicU64,
     errors: AtomicU64,
+    /// When the last message about failures was logged.
+    complained: Mutex<Option<Instant>>,
+    /// When SOURCE took pages last.
+    progress: Mutex<Option<Instant>>,
+    /// The mount has to end: somebody watches for progress.
+    hurried: AtomicBool,
+    /// What was dirty when it was given up. Nothing is written out any more then.
+    pub(super) given_up: OnceLock<Arc<Loss>>,
     /// The flusher sleeps without a timeout: no page is dirty.
     sleeping: AtomicBool,
     pub(super) wake: Arc<Wake>,
@@ -95,12 +110,39 @@ impl WriteBack {
     }
 
     pub(super) fn write_out_where(&self, wanted: impl Fn(&Content) -> bool) -> io::Result<()> {
-        let files: Vec<_> = self.files.lock().values().cloned().collect();
+        if self.given_up.get().is_some() {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        let mut files: Vec<_> = self.files.lock().values().cloned().collect();
+        // Whoever writes one out now may wait for SOURCE for ever: the others first.
+        files.sort_by_key(|content| content.exclusive.is_locked());
         let mut outcome = Ok(());
         for content in files.into_iter().filter(|content| wanted(content)) {
             outcome = outcome.and(content.write_out());
         }
         outcome
+    }
+
+    /// A write-out has failed: says so, unless that was said a moment ago.
+    fn failed(&self, error: &io::Error) {
+        let failures = self.errors.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut complained = self.complained.lock();
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAINT) {
+            *complained = Some(Instant::now());
+            tracing::warn!(
+                "writing dirty pages to SOURCE failed, they are kept: {error}; {failures} failures since \
+                 it was mounted"
+            );
+        }
+    }
+
+    /// Pages that are written out at once.
+    fn run_length(&self) -> usize {
+        if self.hurried.load(Ordering::Relaxed) {
+            SHORT_RUN
+        } else {
+            RUN
+        }
     }
 
     /// Drops pages from SOURCE's page cache that were written through some time ago.
@@ -139,6 +181,26 @@ impl WriteBack {
             thread::park_timeout(PERIOD);
         }
         self.wake.take();
+    }
+}
+
+impl Contents {
+    /// Somebody watches for progress from here on: pages are written out a few at once.
+    pub(crate) fn hurry(&self) {
+        self.shared
+            .write_back
+            .hurried
+            .store(true, Ordering::Relaxed);
+    }
+
+    /// Dirty pages of all files.
+    pub(crate) fn dirty_pages(&self) -> u64 {
+        self.shared.write_back.pages()
+    }
+
+    /// When SOURCE took dirty pages last.
+    pub(crate) fn last_progress(&self) -> Option<Instant> {
+        *self.shared.write_back.progress.lock()
     }
 }
 
@@ -215,9 +277,8 @@ impl Content {
         let write_back = &self.shared.write_back;
         let outcome = self.write_runs();
         if let Err(error) = &outcome {
-            write_back.errors.fetch_add(1, Ordering::Relaxed);
             self.state.lock().dirty.failed(error);
-            tracing::warn!("writing dirty pages to SOURCE failed, they are kept: {error}");
+            write_back.failed(error);
         }
         let mut files = write_back.files.lock();
         if self.state.lock().dirty.is_empty() {
@@ -237,7 +298,8 @@ impl Content {
                 let Some(source) = state.dirty.source() else {
                     return Ok(());
                 };
-                (state.dirty.run(from, RUN), Arc::clone(source))
+                let most = self.shared.write_back.run_length();
+                (state.dirty.run(from, most), Arc::clone(source))
             };
             let Some((first, writes)) = run else {
                 return Ok(());
@@ -265,16 +327,21 @@ impl Content {
             let _acting = act_as_owner(source)?;
             source.write_all_at(&pages.as_flattened()[..length as usize], offset)
         })?;
+        let write_back = &self.shared.write_back;
+        *write_back.progress.lock() = Some(Instant::now());
+        // Before the lock is taken, which nobody may hold who waits for SOURCE.
+        let stamp = source::stamp_of(source);
         let mut state = self.state.lock();
         for (index, write) in (first..).zip(writes) {
             if state.dirty.clean(index, *write) {
                 cache.unpin(id, index);
-                self.shared.write_back.became_clean(1);
+                write_back.became_clean(1);
             }
         }
-        let written = &self.shared.write_back.written;
-        written.fetch_add(writes.len() as u64, Ordering::Relaxed);
-        if let Ok(stamp) = source::stamp_of(source) {
+        write_back
+            .written
+            .fetch_add(writes.len() as u64, Ordering::Relaxed);
+        if let Ok(stamp) = stamp {
             state.stamp = stamp;
         }
         Ok(())

@@ -20,6 +20,7 @@ use super::attributes::Changes;
 use super::caller::caller;
 use super::names::Entry;
 use crate::identity::be_self;
+use crate::options::WritePolicy;
 
 /// Most bytes of a READ or WRITE.
 const MAX_IO: u32 = 1 << 20;
@@ -52,6 +53,17 @@ impl Service {
     fn fs(&self) -> &Passthrough {
         be_self();
         &self.0
+    }
+
+    /// Has `answer` answer `request`, which may take long, by no more threads for one user than they may hold.
+    fn answer_in_turn(
+        &self,
+        request: &Request,
+        answer: impl FnOnce(&Passthrough) + Send + 'static,
+    ) {
+        let fs = Arc::clone(&self.0);
+        let job = Box::new(move || answer(&fs));
+        self.0.turns.serve(request.uid(), job);
     }
 
     /// Answers `request` by what `serve` gives, now or, if that would block (EWOULDBLOCK), from another
@@ -388,13 +400,17 @@ impl Filesystem for Service {
 
     fn flush(
         &self,
-        _request: &Request,
+        request: &Request,
         _node: INodeNo,
         handle: FileHandle,
         _owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.0.flush(handle));
+        if self.0.write == WritePolicy::Back {
+            self.answer_in_turn(request, move |fs| answer!(reply, fs.flush(handle)));
+        } else {
+            answer!(reply, self.0.flush(handle));
+        }
     }
 
     fn release(
@@ -413,13 +429,15 @@ impl Filesystem for Service {
 
     fn fsync(
         &self,
-        _request: &Request,
+        request: &Request,
         _node: INodeNo,
         handle: FileHandle,
         data_only: bool,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.0.fsync(handle, data_only));
+        self.answer_in_turn(request, move |fs| {
+            answer!(reply, fs.fsync(handle, data_only));
+        });
     }
 
     fn opendir(&self, request: &Request, node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -472,13 +490,16 @@ impl Filesystem for Service {
 
     fn fsyncdir(
         &self,
-        _request: &Request,
+        request: &Request,
         _node: INodeNo,
         handle: FileHandle,
         data_only: bool,
         reply: ReplyEmpty,
     ) {
-        answer!(reply, self.fs().fsyncdir(handle, data_only));
+        self.answer_in_turn(request, move |fs| {
+            be_self();
+            answer!(reply, fs.fsyncdir(handle, data_only));
+        });
     }
 
     fn statfs(&self, _request: &Request, node: INodeNo, reply: ReplyStatfs) {

@@ -16,6 +16,7 @@ pub(crate) mod freshness;
 mod handles;
 mod names;
 pub(crate) mod notices;
+pub(crate) mod turns;
 pub(crate) mod waiting;
 mod xattrs;
 
@@ -26,6 +27,7 @@ use self::files::OpenFile;
 use self::freshness::Freshness;
 use self::handles::Handles;
 use self::notices::Notices;
+use self::turns::Turns;
 use self::waiting::Waiting;
 use crate::content::Contents;
 use crate::descriptors::{Charge, MountPool};
@@ -45,6 +47,7 @@ pub(crate) struct Passthrough {
     pub(crate) contents: Arc<Contents>,
     pub(crate) notices: Notices,
     pub(crate) waiting: Arc<Waiting>,
+    turns: Turns,
     pub(crate) freshness: Freshness,
     /// Nothing may be trusted.
     pub(crate) strict: bool,
@@ -74,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) notices: Notices,
     pub(crate) descriptors: Arc<MountPool>,
     pub(crate) own: Charge,
+    pub(crate) turns: Turns,
     pub(crate) on_request: Option<RequestHook>,
 }
 
@@ -87,6 +91,7 @@ impl Passthrough {
             contents: parts.contents,
             notices: parts.notices,
             waiting: Arc::default(),
+            turns: parts.turns,
             freshness: if ram {
                 Freshness::forever()
             } else {

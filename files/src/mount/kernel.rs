@@ -122,7 +122,7 @@ pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), F
     if !root {
         return unmount_by_fusermount(mountpoint, lazy);
     }
-    // Never MNT_FORCE: it ends the connection, and with it what programs have not written yet.
+    // Not MNT_FORCE: it ends the connection, and with it what programs have not written yet.
     let mut flags = UnmountFlags::NOFOLLOW;
     if lazy {
         flags |= UnmountFlags::DETACH;
@@ -159,6 +159,29 @@ fn unmount_by_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), FilesError
         io::Error::other(stderr.trim().to_owned())
     };
     Err(FilesError::system("unmount", mountpoint, error, None))
+}
+
+/// Aborts the connection of the file system with this device number (`0:MINOR`), as far as this user may, and
+/// takes it out of the tree if it is the one `at` a path: programs get errors in place of answers.
+pub(super) fn abort(device: Option<&str>, at: Option<&Path>, root: bool) {
+    if let Some((_, connection)) = device.and_then(|device| device.split_once(':')) {
+        let path = format!("/sys/fs/fuse/connections/{connection}/abort");
+        if let Err(e) = std::fs::write(&path, "1") {
+            tracing::debug!("{path}: {e}");
+        }
+    }
+    let Some(mountpoint) = at else { return };
+    let taken_out = if root {
+        // If fusectl is not mounted, this aborts it.
+        let flags = UnmountFlags::FORCE | UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+        rustix::mount::unmount(mountpoint, flags)
+            .map_err(|e| FilesError::system("unmount", mountpoint, e.into(), None))
+    } else {
+        unmount_by_fusermount(mountpoint, true)
+    };
+    if let Err(e) = taken_out {
+        tracing::error!("{e}");
+    }
 }
 
 /// Takes away a mount that nobody will serve.

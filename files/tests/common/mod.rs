@@ -72,6 +72,7 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
         write: WritePolicy::Through,
         strict: false,
         revalidate: Duration::from_secs(60),
+        give_up_after: Duration::from_secs(30),
         allow_other: true,
         flags: vec!["suid".into(), "dev".into()],
         workers: None,

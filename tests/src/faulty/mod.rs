@@ -41,6 +41,8 @@ struct State {
     longest_read: Option<usize>,
     read_time: Duration,
     held: Option<OsString>,
+    hold_writes: bool,
+    hold_syncs: bool,
     waiting: u32,
     counts: Counts,
 }
@@ -74,8 +76,8 @@ impl Faulty {
             MountOption::DefaultPermissions,
         ];
         config.acl = fuser::SessionACL::All;
-        // One may wait while the others work.
-        config.n_threads = Some(8);
+        // As many as a mount has may wait while others work.
+        config.n_threads = Some(20);
         config.clone_fd = true;
         let server = Server::new(behind, Arc::clone(&faults));
         let session = fuser::Session::new(server, point, &config)
@@ -155,13 +157,24 @@ impl Faults {
         self.state.lock().held = Some(name.into());
     }
 
+    /// Writes are not answered until [`Faults::release`]: who waits for one cannot be killed.
+    pub fn hold_writes(&self) {
+        self.state.lock().hold_writes = true;
+    }
+
+    /// Calls of fsync are not answered until [`Faults::release`].
+    pub fn hold_syncs(&self) {
+        self.state.lock().hold_syncs = true;
+    }
+
     /// Answers what was held.
     pub fn release(&self) {
-        self.state.lock().held = None;
+        let mut state = self.state.lock();
+        (state.held, state.hold_writes, state.hold_syncs) = (None, false, false);
         self.changed.notify_all();
     }
 
-    /// Waits until a read is held.
+    /// Waits until a request is held.
     ///
     /// # Panics
     /// If none is within [`DEADLINE`].
@@ -169,7 +182,7 @@ impl Faults {
         let mut state = self.state.lock();
         while state.waiting == 0 {
             let timed_out = self.changed.wait_for(&mut state, DEADLINE).timed_out();
-            assert!(!timed_out, "nobody reads what is held");
+            assert!(!timed_out, "nobody asks for what is held");
         }
     }
 
@@ -218,6 +231,14 @@ impl Faults {
 
     fn before_write(&self, size: usize) -> Result<(), Errno> {
         let mut state = self.state.lock();
+        if state.hold_writes {
+            state.waiting += 1;
+            self.changed.notify_all();
+            while state.hold_writes {
+                self.changed.wait(&mut state);
+            }
+            state.waiting -= 1;
+        }
         let full = state.room.is_some_and(|room| room < size as u64);
         if state.fail_writes || full {
             state.counts.failed_writes += 1;
@@ -232,6 +253,14 @@ impl Faults {
 
     fn before_sync(&self) -> Result<(), Errno> {
         let mut state = self.state.lock();
+        if state.hold_syncs {
+            state.waiting += 1;
+            self.changed.notify_all();
+            while state.hold_syncs {
+                self.changed.wait(&mut state);
+            }
+            state.waiting -= 1;
+        }
         state.counts.syncs += 1;
         if state.fail_syncs {
             Err(Errno::EIO)

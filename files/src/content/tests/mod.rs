@@ -42,6 +42,7 @@ pub(super) fn options(directory: &Path, mode: Mode) -> MountOptions {
         },
         strict: false,
         revalidate: Duration::from_secs(60),
+        give_up_after: Duration::from_secs(1),
         allow_other: false,
         flags: Vec::new(),
         workers: None,
