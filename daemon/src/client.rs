@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use spawn::SpawnError;
 
 use crate::protocol::{self, ProtocolError, Refusal, Request, Response};
-use crate::runtime_dir::SOCKET_NAME;
+use crate::runtime_dir::{Directory, RuntimeDirError, SOCKET_NAME};
 
 /// How long [`Client::connect`] keeps trying: the historic scripts start the daemon in the
 /// background and call `rzscontrol` at once.
@@ -36,6 +36,9 @@ pub enum ClientError {
          group that the daemon's configuration names", .0.display()
     )]
     NotAllowed(PathBuf),
+    /// The runtime directory, where somebody else could have put a socket.
+    #[error(transparent)]
+    RuntimeDir(RuntimeDirError),
     /// The socket could not be reached for another reason.
     #[error("cannot connect to the daemon at {}: {source}", .path.display())]
     Connect {
@@ -69,7 +72,7 @@ impl Client {
     /// again for up to one second.
     ///
     /// # Errors
-    /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`].
+    /// As [`Client::connect_now`].
     pub fn connect(runtime_dir: &Path) -> Result<Client, ClientError> {
         let start = Instant::now();
         loop {
@@ -85,18 +88,18 @@ impl Client {
     /// Connects to the daemon of `runtime_dir`, or fails at once if nothing listens there.
     ///
     /// # Errors
-    /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`].
+    /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`];
+    /// [`ClientError::RuntimeDir`] if the daemon there need be neither this user's nor root's.
     pub fn connect_now(runtime_dir: &Path) -> Result<Client, ClientError> {
         let path = runtime_dir.join(SOCKET_NAME);
-        match UnixStream::connect(&path) {
+        let directory = match Directory::open(runtime_dir) {
+            Ok(directory) => directory,
+            Err(RuntimeDirError::Io { source, .. }) => return Err(unreachable(path, source)),
+            Err(error) => return Err(ClientError::RuntimeDir(error)),
+        };
+        match UnixStream::connect(directory.reach(SOCKET_NAME)) {
             Ok(stream) => Ok(Client { stream }),
-            Err(source) => Err(match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NoDaemon(path)
-                }
-                io::ErrorKind::PermissionDenied => ClientError::NotAllowed(path),
-                _ => ClientError::Connect { path, source },
-            }),
+            Err(source) => Err(unreachable(path, source)),
         }
     }
 
@@ -156,5 +159,14 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Why the socket at `path` cannot be reached.
+fn unreachable(path: PathBuf, source: io::Error) -> ClientError {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoDaemon(path),
+        io::ErrorKind::PermissionDenied => ClientError::NotAllowed(path),
+        _ => ClientError::Connect { path, source },
     }
 }
