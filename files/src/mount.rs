@@ -4,11 +4,12 @@ mod ended;
 mod flags;
 mod kernel;
 mod limits;
+mod point;
 mod readahead;
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use compcache_host::Background;
@@ -16,6 +17,7 @@ use fuser::{Config, Session, SessionACL};
 
 use self::ended::Ended;
 use self::flags::Flags;
+use self::point::{Directory, Mounted};
 use crate::content::Contents;
 use crate::descriptors::{Holder, MountPool, Pool};
 use crate::error::FilesError;
@@ -59,7 +61,7 @@ impl fmt::Debug for Hooks {
 /// A mounted directory.
 pub struct Mount {
     options: MountOptions,
-    mountpoint: PathBuf,
+    mounted: Arc<Mounted>,
     root: bool,
     fs: Arc<Passthrough>,
     contents: Arc<Contents>,
@@ -77,18 +79,20 @@ impl fmt::Debug for Mount {
 
 impl Mount {
     /// Mounts, and serves from threads of its own until it is unmounted. Needs root, or
-    /// `fusermount3` for a mount of one's own.
+    /// `fusermount3` for a mount of one's own. No part of the two paths may be a symbolic link.
     ///
     /// # Errors
     /// If SOURCE or the mount point can't be used, a flag is unknown, there is no memory, or
     /// the system refuses the mount. Nothing is left then.
     pub fn start(options: MountOptions, hooks: Hooks) -> Result<Self, FilesError> {
         let root = rustix::process::geteuid().is_root();
-        let mountpoint = directory("use the mount point", &options.mountpoint)?;
+        let directory = Directory::open("use the mount point", &options.mountpoint)?;
+        let mountpoint = directory.path();
         let (source, name) = match &options.source {
             Some(path) => {
-                let path = directory("use the directory", path)?;
-                if !root && mountpoint != path && mountpoint.starts_with(&path) {
+                let shown = Directory::open("use the directory", path)?;
+                let path = shown.path();
+                if !root && mountpoint != path && mountpoint.starts_with(path) {
                     return Err(FilesError::Invalid(format!(
                         "the mount point {} lies in the directory {} that is to be shown there: \
                          without root the mount would contain itself; mount it elsewhere",
@@ -96,14 +100,14 @@ impl Mount {
                         path.display()
                     )));
                 }
-                let source = Source::open(&path, root)
-                    .map_err(|e| FilesError::system("open", &path, e, None))?;
-                (source, path.into_os_string())
+                let source = Source::open(shown.fd(), root)
+                    .map_err(|e| FilesError::system("open", path, e, None))?;
+                (source, path.as_os_str().to_owned())
             }
             None => {
                 let source = Source::in_memory(root).map_err(|e| {
                     let remedy = "it keeps the names of files in memory";
-                    FilesError::system("make a tmpfs for", &mountpoint, e, remedy)
+                    FilesError::system("make a tmpfs for", mountpoint, e, remedy)
                 })?;
                 // As /etc/fstab names it, so that mount -a knows it again.
                 (source, "ram".into())
@@ -125,7 +129,7 @@ impl Mount {
         let own = own.map_err(|e| {
             let remedy = "the limit of descriptors (ulimit -n, LimitNOFILE=) is used up: raise it, \
                           unmount something or close files in mounts";
-            FilesError::system("mount", &mountpoint, e, remedy)
+            FilesError::system("mount", mountpoint, e, remedy)
         })?;
         let (notices, heard) = Notices::new();
         let parts = Parts {
@@ -151,14 +155,15 @@ impl Mount {
         config.n_threads = Some(workers);
         config.clone_fd = true;
         let service = Service(Arc::clone(&fs));
-        let session = if root {
-            kernel::mount(service, &mountpoint, &name, flags, config)?
+        let (session, mounted) = if root {
+            kernel::mount(service, &directory, &name, flags, config)?
         } else {
-            kernel::fusermount(service, &mountpoint, &name, flags, config)?
+            kernel::fusermount(service, &directory, &name, flags, config)?
         };
+        let mounted = Arc::new(mounted);
         let undo = |e| {
-            kernel::abandon(&mountpoint, root);
-            FilesError::system("serve", &mountpoint, e, None)
+            kernel::abandon(&mounted, root);
+            FilesError::system("serve", mountpoint, e, None)
         };
         let device = session.as_fd().try_clone_to_owned().map_err(undo)?;
         let waiting = fs.waiting.start().map_err(undo)?;
@@ -169,13 +174,13 @@ impl Mount {
             heard,
             waiting,
             fs: Arc::clone(&fs),
-            mountpoint: mountpoint.clone(),
+            mounted: Arc::clone(&mounted),
             ended: ended::OnDrop(Arc::clone(&ended)),
             on_end: hooks.on_end,
             drop_by_name: hooks.drop_by_name,
         };
         if root && options.source.is_some() {
-            readahead::follow(&mountpoint, fs.source.key.dev);
+            readahead::follow(&mounted, fs.source.key.dev);
         }
         // It ends when the mount does, and a lazy unmount does not wait for that.
         Background::start("files/session", move || serving.run(), || ())
@@ -183,7 +188,7 @@ impl Mount {
             .detach();
         Ok(Mount {
             options,
-            mountpoint,
+            mounted,
             root,
             fs,
             contents,
@@ -214,7 +219,7 @@ impl Mount {
         let source = self.options.source.as_deref().unwrap_or(Path::new(""));
         let mut status = MountStatus {
             source: source.display().to_string(),
-            mountpoint: self.mountpoint.display().to_string(),
+            mountpoint: self.mounted.path().display().to_string(),
             write: write.to_owned(),
             codec: self.options.codec.to_string(),
             inodes: self.fs.table.len() as u64,
@@ -231,7 +236,12 @@ impl Mount {
     pub fn sync(&self) -> Result<(), FilesError> {
         self.contents.sync().map_err(|e| {
             let remedy = "they are kept: see that SOURCE can be written to, then try again";
-            FilesError::system("write out the dirty pages of", &self.mountpoint, e, remedy)
+            FilesError::system(
+                "write out the dirty pages of",
+                self.mounted.path(),
+                e,
+                remedy,
+            )
         })
     }
 
@@ -252,7 +262,7 @@ impl Mount {
             return Ok(());
         }
         self.sync()?;
-        match kernel::unmount(&self.mountpoint, lazy, self.root) {
+        match kernel::unmount(&self.mounted, lazy, self.root) {
             // Somebody else was faster: its end is near.
             Err(FilesError::System { source, .. })
                 if matches!(source.raw_os_error(), Some(libc::EINVAL)) => {}
@@ -276,25 +286,6 @@ impl Drop for Mount {
     }
 }
 
-/// An existing directory's absolute path without links.
-fn directory(doing: &'static str, path: &Path) -> Result<PathBuf, FilesError> {
-    let found = path.canonicalize().and_then(|found| {
-        if found.is_dir() {
-            Ok(found)
-        } else {
-            Err(std::io::Error::from_raw_os_error(libc::ENOTDIR))
-        }
-    });
-    found.map_err(|e| {
-        let remedy = match e.raw_os_error() {
-            Some(libc::ENOENT) => "make it first (mkdir)",
-            Some(libc::ENOTCONN) => "a mount there has lost its server: unmount it first (umount)",
-            _ => "",
-        };
-        FilesError::system(doing, path, e, remedy)
-    })
-}
-
 /// What the thread of a mount needs.
 struct Serving {
     session: Session<Service>,
@@ -302,7 +293,7 @@ struct Serving {
     heard: std::sync::mpsc::Receiver<Notice>,
     waiting: Background,
     fs: Arc<Passthrough>,
-    mountpoint: PathBuf,
+    mounted: Arc<Mounted>,
     ended: ended::OnDrop,
     on_end: Option<Box<dyn FnOnce() + Send>>,
     drop_by_name: bool,
@@ -317,7 +308,7 @@ impl Serving {
             heard,
             waiting,
             fs,
-            mountpoint,
+            mounted,
             ended,
             on_end,
             drop_by_name,
@@ -340,13 +331,13 @@ impl Serving {
             tracing::error!("no thread that tells the kernel what is stale: {e}");
         }
         if let Err(e) = session.run() {
-            tracing::error!("serving {}: {e}", mountpoint.display());
-            kernel::abandon(&mountpoint, fs.root);
+            tracing::error!("serving {}: {e}", mounted.path().display());
+            kernel::abandon(&mounted, fs.root);
         }
         drop(waiting);
         drop(speaking);
         if let Err(e) = fs.contents.sync() {
-            let mount = mountpoint.display();
+            let mount = mounted.path().display();
             tracing::error!("dirty pages of {mount}, which was unmounted, are lost: {e}");
         }
         drop(ended);
