@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use compcache_engine::PAGE_SIZE;
-use compcache_host::proc;
+use compcache_host::{proc, remedy};
 
 use super::DetachError;
 use crate::error::DeviceError;
@@ -118,10 +118,10 @@ impl LoopDevice {
             .open("/dev/loop-control")
             .map_err(|e| {
                 let remedy = match e.kind() {
-                    io::ErrorKind::PermissionDenied => "run as root",
-                    _ => "load the kernel's loop module (modprobe loop)",
+                    io::ErrorKind::PermissionDenied => remedy::root("access to it"),
+                    _ => "load the kernel's loop module (modprobe loop)".to_owned(),
                 };
-                DeviceError::system("open /dev/loop-control", e, remedy)
+                DeviceError::system("open /dev/loop-control", e, &*remedy)
             })?;
         // Has FUSE ask for the file's size: kernels before 6.16 take for the device's the one
         // that they know already, which of a file that was only opened is 0.
@@ -136,8 +136,10 @@ impl LoopDevice {
             }
             let path = PathBuf::from(format!("/dev/loop{number}"));
             make_node(&path, number)?;
-            let failed = |action, e| {
-                DeviceError::system(format!("{action} {}", path.display()), e, "run as root")
+            let failed = |action, e: io::Error| {
+                let denied = e.kind() == io::ErrorKind::PermissionDenied;
+                let remedy = denied.then(|| remedy::root("access to loop devices"));
+                DeviceError::system(format!("{action} {}", path.display()), e, remedy.as_deref())
             };
             let device = File::options()
                 .read(true)
@@ -180,7 +182,7 @@ impl LoopDevice {
             DeviceError::system(
                 format!("restrict {}", self.path.display()),
                 e,
-                "run as root",
+                &*remedy::root("CAP_FOWNER"),
             )
         };
         self.mode = self.device.metadata().map_err(failed)?.permissions().mode() & 0o7777;
