@@ -119,6 +119,7 @@ impl Daemon {
         self.server.request(&Request::Lease {
             driver: Driver::User,
             params,
+            default_size: None,
         })?;
         self.check_transport()
     }

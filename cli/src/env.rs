@@ -13,6 +13,7 @@ use compcached::types::DriverChoice;
 use compcached::{Client, ClientError};
 
 use crate::error::CliError;
+use crate::progress;
 
 /// The two directories that daemon and clients must agree on, and where the kernel driver is.
 #[derive(Debug, Clone)]
@@ -81,10 +82,31 @@ impl Places {
     /// Connects to the running daemon, or fails at once if there is none.
     ///
     /// # Errors
-    /// [`CliError::Client`]; [`CliError::RuntimeDir`] if it may be somebody else's.
+    /// [`CliError::Client`].
     pub(crate) fn connect_now(&self) -> Result<Client, CliError> {
-        runtime_dir::check_owner(&self.runtime_dir)?;
-        Ok(Client::connect_now(&self.runtime_dir)?)
+        self.answering(Client::connect_now(&self.runtime_dir)?)
+    }
+
+    /// A connection on which the daemon has answered. Says what it waits for when that takes long.
+    fn answering(&self, client: Client) -> Result<Client, CliError> {
+        let runtime_dir = self.runtime_dir.clone();
+        let socket = runtime_dir.join(SOCKET_NAME);
+        let greet = move || client.greeted(&runtime_dir);
+        let look = || {
+            let socket = socket.display();
+            Some(format!("waiting for the daemon at {socket} to answer"))
+        };
+        Ok(progress::wait(greet, look)??)
+    }
+
+    /// Connects to the running daemon, and starts one first if there is none, or if it is about to exit.
+    fn connect_or_start(&self) -> Result<Client, CliError> {
+        match self.connect_now() {
+            Err(CliError::Client(ClientError::NoDaemon(_) | ClientError::Disconnected)) => {
+                Ok(Client::connect_or_spawn(&self.runtime_dir, &self.dev_dir)?)
+            }
+            result => result,
+        }
     }
 
     /// Connects to the running daemon, and starts one first if there is none, with the rights
@@ -93,8 +115,7 @@ impl Places {
     /// # Errors
     /// As [`Places::connect_now`].
     pub(crate) fn connect_or_spawn_as_user(&self) -> Result<Client, CliError> {
-        runtime_dir::check_owner(&self.runtime_dir)?;
-        Ok(Client::connect_or_spawn(&self.runtime_dir, &self.dev_dir)?)
+        self.connect_or_start()
     }
 
     /// Connects to the running daemon.
@@ -102,7 +123,7 @@ impl Places {
     /// # Errors
     /// [`CliError::Client`], among others if none is running.
     pub(crate) fn connect(&self) -> Result<Client, CliError> {
-        Ok(Client::connect(&self.runtime_dir)?)
+        self.answering(Client::connect(&self.runtime_dir)?)
     }
 
     /// Connects to the running daemon, and starts one first if there is none. `what` names the
@@ -112,12 +133,12 @@ impl Places {
     /// [`CliError::NotRoot`] or [`CliError::Client`].
     pub(crate) fn connect_or_spawn(&self, what: &'static str) -> Result<Client, CliError> {
         if !rustix::process::geteuid().is_root() {
-            return Client::connect_now(&self.runtime_dir).map_err(|error| match error {
-                ClientError::NoDaemon(_) => CliError::NotRoot(what),
-                error => error.into(),
+            return self.connect_now().map_err(|error| match error {
+                CliError::Client(ClientError::NoDaemon(_)) => CliError::NotRoot(what),
+                error => error,
             });
         }
-        Ok(Client::connect_or_spawn(&self.runtime_dir, &self.dev_dir)?)
+        self.connect_or_start()
     }
 }
 

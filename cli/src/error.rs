@@ -8,7 +8,6 @@ use compcached::config::ConfigError;
 use compcached::driver::NoKernelDriver;
 use compcached::mounts::paths::PathError;
 use compcached::protocol::Refusal;
-use compcached::runtime_dir::RuntimeDirError;
 use compcached::size::SizeError;
 
 use crate::cgroup::CgroupError;
@@ -50,9 +49,6 @@ pub(crate) enum CliError {
     /// A path that can't be mounted, or mounted at.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// A directory that may hold somebody else's daemon.
-    #[error(transparent)]
-    RuntimeDir(#[from] RuntimeDirError),
     /// Neither a device nor a mount.
     #[error(
         "{name}: no such device or mount: use {dev_dir}/ramzswapN, with N from 0 on, or a path \

@@ -70,8 +70,8 @@ impl Sample {
 
 impl Lease {
     /// Has the daemon (started if need be) swap on a device of the driver that is used; `what` is
-    /// the command's name for messages. A device that other leases use already is shared with
-    /// them.
+    /// the command's name for messages. A device that is made for it has `default_size` bytes, if
+    /// `params` names no size; one that other leases use already is shared with them.
     ///
     /// # Errors
     /// [`CliError::NotRoot`], [`CliError::Client`], [`CliError::NoKernelDriver`].
@@ -79,6 +79,7 @@ impl Lease {
         places: &Places,
         what: &'static str,
         params: ParamsUpdate,
+        default_size: Option<u64>,
     ) -> Result<Self, CliError> {
         let choice = places.driver(true)?;
         let mut holder = places.connect_or_spawn(what)?;
@@ -88,7 +89,11 @@ impl Lease {
         };
         let mut take = |driver| {
             let params = params.clone();
-            holder.request(&Request::Lease { params, driver })
+            holder.request(&Request::Lease {
+                params,
+                default_size,
+                driver,
+            })
         };
         let response = match take(driver) {
             Err(ClientError::Refused(refusal))

@@ -84,19 +84,20 @@ pub(crate) fn main(args: &RunArgs, places: &Places) -> ExitCode {
 fn run(args: &RunArgs, places: &Places) -> Result<ExitStatus, CliError> {
     let ram = Memory::read()?.total;
     let limit = args.memory.resolve(ram)?;
-    let size = match args.size {
-        Some(size) => size.resolve(ram)?,
-        None => default_size(ram, limit),
-    };
     let params = ParamsUpdate {
-        disksize: Some(size),
+        disksize: args.size.map(|size| size.resolve(ram)).transpose()?,
         codec: args.codec.clone(),
         ..Default::default()
     };
     let group = Group::create(&Parent::find()?, limit)?;
     let entrance = group.entrance()?;
     // A daemon that is started here must not inherit blocked signals, so these come after it.
-    let mut lease = Lease::take(places, "compcache run", params)?;
+    let mut lease = Lease::take(
+        places,
+        "compcache run",
+        params,
+        Some(default_size(ram, limit)),
+    )?;
     let signals =
         Signals::block(&child::PASSED_ON).map_err(|e| CliError::io("cannot receive signals", e))?;
 
@@ -239,12 +240,31 @@ impl End {
     }
 
     fn oom_line(&self) -> String {
-        format!(
-            "out of memory: the kernel killed {} of its processes, since its memory ({}) and the swap \
-             device were full; give it more with --memory or --size",
-            self.usage.oom_kills,
-            human(self.limit)
-        )
+        let killed = format!(
+            "out of memory: the kernel killed {} of its processes",
+            self.usage.oom_kills
+        );
+        if self.usage.ooms == Some(0) {
+            return format!(
+                "{killed}, since the machine, or a cgroup above, had none left: add swap, or run less at once"
+            );
+        }
+        let limit = human(self.limit);
+        match self.usage.swap_peak {
+            Some(swap) if swap > 0 => format!(
+                "{killed}, since its memory ({limit}) was full and no more than {} of it could be swapped \
+                 out; give it more with --memory, or the device with --size",
+                human(swap)
+            ),
+            Some(_) => format!(
+                "{killed}, since its memory ({limit}) was full and nothing of it could be swapped out; give \
+                 it more with --memory"
+            ),
+            None => format!(
+                "{killed}, since its memory ({limit}) was full and no more of it could be swapped out; give \
+                 it more with --memory, or the device with --size"
+            ),
+        }
     }
 }
 
@@ -295,9 +315,28 @@ mod tests {
             end.report(),
             "compcache: make: killed by SIGKILL after 12.3 s\n\
              compcache: out of memory: the kernel killed 1 of its processes, since its memory \
-             (128M) and the swap device were full; give it more with --memory or --size\n\
+             (128M) was full and nothing of it could be swapped out; give it more with --memory\n\
              compcache: memory: at most 128M of 128M used, nothing was swapped\n"
         );
+    }
+
+    #[test]
+    fn what_was_full_when_a_program_was_killed() {
+        let mut end = end(9);
+        end.usage.oom_kills = 2;
+        let line = "out of memory: the kernel killed 2 of its processes, since ";
+        end.usage.ooms = Some(1);
+        let limit = format!(
+            "{line}its memory (128M) was full and no more than 64M of it could be swapped out; give it more \
+             with --memory, or the device with --size"
+        );
+        assert_eq!(end.oom_line(), limit);
+        // Its limit was not reached.
+        end.usage.ooms = Some(0);
+        let machine = format!(
+            "{line}the machine, or a cgroup above, had none left: add swap, or run less at once"
+        );
+        assert_eq!(end.oom_line(), machine);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
 use compcache_device::swap::Changes;
 use compcache_device::{DeviceError, Env};
-use compcache_host::Background;
+use compcache_host::{Background, remedy};
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -175,7 +175,8 @@ fn environment(settings: &Settings) -> Env {
         }
         tracing::warn!(
             "swapping will be slower: how long idle CPUs take to wake cannot be bounded, \
-             /dev/cpu_dma_latency: {e}; run as root, or give --cpu-latency off"
+             /dev/cpu_dma_latency: {e}; {}, or give --cpu-latency off",
+            remedy::root("access to it")
         );
         None
     });

@@ -87,8 +87,8 @@ impl From<FilesError> for Refusal {
                 .raw_os_error()
                 .map_or(ErrorCode::Eio, ErrorCode::from_errno),
             FilesError::Memory { .. } => ErrorCode::Enomem,
-            FilesError::Invalid(_) => ErrorCode::Einval,
-            FilesError::Busy(_) => ErrorCode::Ebusy,
+            FilesError::Invalid(_) | FilesError::Moved(_) => ErrorCode::Einval,
+            FilesError::Busy(_) | FilesError::Covered(_) => ErrorCode::Ebusy,
         };
         Refusal::new(code, error.to_string())
     }

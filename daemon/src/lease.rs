@@ -67,15 +67,26 @@ impl Leases {
         Some(self.number.load(Ordering::Relaxed)).filter(|number| *number != NONE)
     }
 
-    /// Adds a holder. Every call that succeeds needs one [`release`](Self::release).
+    /// Adds a holder. Every call that succeeds needs one [`release`](Self::release). A device that is made
+    /// for it has `default_size` bytes, if `params` names no size.
     ///
     /// # Errors
     /// Those of [`Registry::swap_on`].
-    pub fn take(&self, params: &ParamsUpdate) -> Result<SwappedOn, Refusal> {
+    pub fn take(
+        &self,
+        params: &ParamsUpdate,
+        default_size: Option<u64>,
+    ) -> Result<SwappedOn, Refusal> {
         let mut leased = self.leased.lock();
         let swapped_on = match shared(&leased, &self.registry, params)? {
             Some(swapped_on) => swapped_on,
-            None => self.registry.swap_on(None, params, None)?,
+            None => {
+                let params = ParamsUpdate {
+                    disksize: params.disksize.or(default_size),
+                    ..params.clone()
+                };
+                self.registry.swap_on(None, &params, None)?
+            }
         };
         let number = swapped_on.status.number;
         self.change(&mut leased, Some(number), |n| n + 1);

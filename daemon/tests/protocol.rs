@@ -102,9 +102,12 @@ fn request() -> impl Strategy<Value = Request> {
             }
         ),
         any::<Option<u32>>().prop_map(|device| Request::SwapOff { device }),
-        (params(), any::<bool>()).prop_map(|(params, kernel)| Request::Lease {
-            params,
-            driver: if kernel { Driver::Kernel } else { Driver::User },
+        (params(), any::<(Option<u64>, bool)>()).prop_map(|(params, (default_size, kernel))| {
+            Request::Lease {
+                params,
+                default_size,
+                driver: if kernel { Driver::Kernel } else { Driver::User },
+            }
         }),
         Just(Request::Release),
         any::<bool>().prop_map(|force| Request::Shutdown { force }),

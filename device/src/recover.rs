@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use compcache_host::mountinfo;
+use compcache_host::{mountinfo, proc};
 use rustix::mount::UnmountFlags;
 
 use crate::device::Env;
@@ -147,17 +147,38 @@ fn is_ours(path: &Path, runtime_dir: &Path) -> bool {
 }
 
 /// The loop devices whose file lies in the runtime directory, with that file.
+///
+/// The kernel gives that file's path only, and files of containers and of other mount namespaces have the same ones:
+/// so it has to be one of our mounts here, and the loop device's file has to be of that file system.
 fn loop_devices(runtime_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, DeviceError> {
     let failed = |e| DeviceError::system("list /sys/block", e, "mount /sys");
+    let table = mount_table()?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/block").map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let file = backing_file(&entry.path()).filter(|file| is_ours(file, runtime_dir));
-        if let Some(file) = file {
-            found.push((Path::new("/dev").join(entry.file_name()), file));
+        let Some(file) = file else { continue };
+        let device = Path::new("/dev").join(entry.file_name());
+        if is_backed_by_mount(&device, &file, &table) {
+            found.push((device, file));
         }
     }
     Ok(found)
+}
+
+/// Whether a loop device's file is the mount that is seen at `file`.
+fn is_backed_by_mount(device: &Path, file: &Path, table: &[u8]) -> bool {
+    let Some(numbers) = mountinfo::find(table, file)
+        .filter(|mount| mount.fstype == FSTYPE.as_bytes())
+        .and_then(|mount| proc::device_numbers(mount.device))
+    else {
+        return false;
+    };
+    match File::open(device).and_then(|device| loopdev::file_system(&device)) {
+        Ok(file_system) => file_system == numbers,
+        // Nobody serves it: it is what a crashed process left, and nothing of it can be read.
+        Err(e) => matches!(e.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)),
+    }
 }
 
 /// Swaps off a loop device, if it is swapped on.
@@ -197,11 +218,13 @@ fn detach(path: PathBuf) -> Result<Removed, DeviceError> {
 
 /// The mount points in the runtime directory.
 fn mounts(runtime_dir: &Path) -> Result<Vec<PathBuf>, DeviceError> {
-    let table =
-        mountinfo::read().map_err(|e| DeviceError::system("see the mounts", e, "mount /proc"))?;
-    Ok(of_our_type(&table)
+    Ok(of_our_type(&mount_table()?)
         .filter(|path| is_ours(path, runtime_dir))
         .collect())
+}
+
+fn mount_table() -> Result<Vec<u8>, DeviceError> {
+    mountinfo::read().map_err(|e| DeviceError::system("see the mounts", e, "mount /proc"))
 }
 
 /// The mount points of our file system's type.

@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::ffi::{CString, OsStr};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +17,8 @@ use compcache_device::recover::{Removed, left_behind, recover};
 use compcache_device::swap;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
+use compcache_test_support::needs;
+use rustix::mount::{MountFlags, mount};
 
 /// Not a test by itself: the process that crashes. The variable has its directory.
 #[test]
@@ -142,6 +147,52 @@ fn a_crash_fails_the_requests_in_flight(channel: Channel) {
     });
     recovered(&fixture);
     fixture.assert_clean();
+}
+
+/// In a container, say: the kernel shows the same path for its file.
+#[test]
+fn a_loop_device_whose_file_only_has_the_path_of_ours_stays() {
+    if !needs::root() || !needs::programs(&["losetup"]) || !needs::file("/dev/fuse") {
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let fixture = fixture(Channel::Fuse);
+    std::fs::create_dir_all(&fixture.env.runtime_dir).unwrap();
+    let file = fixture.env.runtime_dir.join("ramzswap0");
+    File::create(&file).unwrap().set_len(1 << 20).unwrap();
+    let losetup = |arguments: &[&OsStr]| {
+        let output = Command::new("losetup").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let theirs = losetup(&["--find".as_ref(), "--show".as_ref(), file.as_os_str()]);
+    let alone = recover(&fixture.env, &|device| panic!("{}", device.display()));
+    // And with what a process of ours has left at this path.
+    if !file.exists() {
+        File::create(&file).unwrap();
+    }
+    let fuse = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .unwrap();
+    let options = format!(
+        "fd={},rootmode=100600,user_id=0,group_id=0",
+        fuse.as_raw_fd()
+    );
+    let options = CString::new(options).unwrap();
+    let flags = MountFlags::empty();
+    mount("test", &file, "fuse.ramzswap", flags, options.as_c_str()).unwrap();
+    drop(fuse);
+    let beside = recover(&fixture.env, &|device| panic!("{}", device.display()));
+    let is_there = std::fs::metadata(Path::new("/sys/block").join(&theirs[5..]).join("loop"));
+    is_there.unwrap();
+    losetup(&["--detach".as_ref(), theirs.as_ref()]);
+    for recovery in [alone, beside] {
+        let removed = recovery.unwrap().removed;
+        let is_loop = |removed: &Removed| matches!(removed, Removed::LoopDevice(_));
+        assert!(!removed.iter().any(is_loop), "{removed:?}");
+    }
 }
 
 fn a_crash_leaves_nothing_that_is_not_recovered(channel: Channel) {

@@ -36,6 +36,15 @@ pub enum FilesError {
     /// The mount is in use.
     #[error("{0} is in use: close its files, leave its directories, then unmount it again")]
     Busy(PathBuf),
+    /// The path of the mount leads to another one.
+    #[error("another file system is mounted over {0}, or above it: unmount that first")]
+    Covered(PathBuf),
+    /// The mount point was renamed while the mount was made.
+    #[error(
+        "{0} is another directory than when it was about to be mounted: somebody renames \
+         directories there; use one that only you can rename"
+    )]
+    Moved(PathBuf),
 }
 
 impl FilesError {

@@ -5,12 +5,13 @@ mod ending;
 mod flags;
 mod kernel;
 mod limits;
+mod point;
 mod readahead;
 mod target;
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use compcache_host::Background;
@@ -18,6 +19,7 @@ use fuser::{Config, Session, SessionACL};
 
 use self::ended::Ended;
 use self::flags::Flags;
+use self::point::{Directory, Mounted};
 use self::target::Target;
 use crate::content::Contents;
 use crate::descriptors::{Holder, MountPool, Pool};
@@ -80,18 +82,20 @@ impl fmt::Debug for Mount {
 
 impl Mount {
     /// Mounts, and serves from threads of its own until it is unmounted. Needs root, or
-    /// `fusermount3` for a mount of one's own.
+    /// `fusermount3` for a mount of one's own. No part of the two paths may be a symbolic link.
     ///
     /// # Errors
     /// If SOURCE or the mount point can't be used, a flag is unknown, there is no memory, or
     /// the system refuses the mount. Nothing is left then.
     pub fn start(options: MountOptions, hooks: Hooks) -> Result<Self, FilesError> {
         let root = rustix::process::geteuid().is_root();
-        let mountpoint = directory("use the mount point", &options.mountpoint)?;
+        let directory = Directory::open("use the mount point", &options.mountpoint)?;
+        let mountpoint = directory.path();
         let (source, name) = match &options.source {
             Some(path) => {
-                let path = directory("use the directory", path)?;
-                if !root && mountpoint != path && mountpoint.starts_with(&path) {
+                let shown = Directory::open("use the directory", path)?;
+                let path = shown.path();
+                if !root && mountpoint != path && mountpoint.starts_with(path) {
                     return Err(FilesError::Invalid(format!(
                         "the mount point {} lies in the directory {} that is to be shown there: \
                          without root the mount would contain itself; mount it elsewhere",
@@ -99,14 +103,14 @@ impl Mount {
                         path.display()
                     )));
                 }
-                let source = Source::open(&path, root)
-                    .map_err(|e| FilesError::system("open", &path, e, None))?;
-                (source, path.into_os_string())
+                let source = Source::open(shown.fd(), root)
+                    .map_err(|e| FilesError::system("open", path, e, None))?;
+                (source, path.as_os_str().to_owned())
             }
             None => {
                 let source = Source::in_memory(root).map_err(|e| {
                     let remedy = "it keeps the names of files in memory";
-                    FilesError::system("make a tmpfs for", &mountpoint, e, remedy)
+                    FilesError::system("make a tmpfs for", mountpoint, e, remedy)
                 })?;
                 // As /etc/fstab names it, so that mount -a knows it again.
                 (source, "ram".into())
@@ -128,7 +132,7 @@ impl Mount {
         let own = own.map_err(|e| {
             let remedy = "the limit of descriptors (ulimit -n, LimitNOFILE=) is used up: raise it, \
                           unmount something or close files in mounts";
-            FilesError::system("mount", &mountpoint, e, remedy)
+            FilesError::system("mount", mountpoint, e, remedy)
         })?;
         let (notices, heard) = Notices::new();
         let parts = Parts {
@@ -155,14 +159,15 @@ impl Mount {
         config.n_threads = Some(workers);
         config.clone_fd = true;
         let service = Service(Arc::clone(&fs));
-        let session = if root {
-            kernel::mount(service, &mountpoint, &name, flags, config)?
+        let (session, mounted) = if root {
+            kernel::mount(service, &directory, &name, flags, config)?
         } else {
-            kernel::fusermount(service, &mountpoint, &name, flags, config)?
+            kernel::fusermount(service, &directory, &name, flags, config)?
         };
+        let mounted = Arc::new(mounted);
         let undo = |e| {
-            kernel::abandon(&mountpoint, root);
-            FilesError::system("serve", &mountpoint, e, None)
+            kernel::abandon(&mounted, root);
+            FilesError::system("serve", mountpoint, e, None)
         };
         let device = session.as_fd().try_clone_to_owned().map_err(undo)?;
         let waiting = fs.waiting.start().map_err(undo)?;
@@ -174,19 +179,24 @@ impl Mount {
             waiting,
             fs: Arc::clone(&fs),
             options: options.clone(),
-            mountpoint: mountpoint.clone(),
+            mounted: Arc::clone(&mounted),
             ended: ended::OnDrop(Arc::clone(&ended)),
             on_end: hooks.on_end,
             drop_by_name: hooks.drop_by_name,
         };
         if root && options.source.is_some() {
-            readahead::follow(&mountpoint, fs.source.key.dev);
+            readahead::follow(&mounted, fs.source.key.dev);
         }
         // It ends when the mount does, and a lazy unmount does not wait for that.
         Background::start("files/session", move || serving.run(), || ())
             .map_err(undo)?
             .detach();
-        let target = Arc::new(Target::new(mountpoint, root, contents, ended));
+        let target = Arc::new(Target {
+            mounted,
+            contents,
+            ended,
+            root,
+        });
         Ok(Mount {
             options,
             fs,
@@ -217,7 +227,7 @@ impl Mount {
         let source = self.options.source.as_deref().unwrap_or(Path::new(""));
         let mut status = MountStatus {
             source: source.display().to_string(),
-            mountpoint: self.target.mountpoint.display().to_string(),
+            mountpoint: self.target.mounted.path().display().to_string(),
             write: write.to_owned(),
             codec: self.options.codec.to_string(),
             inodes: self.fs.table.len() as u64,
@@ -271,25 +281,6 @@ impl Drop for Mount {
     }
 }
 
-/// An existing directory's absolute path without links.
-fn directory(doing: &'static str, path: &Path) -> Result<PathBuf, FilesError> {
-    let found = path.canonicalize().and_then(|found| {
-        if found.is_dir() {
-            Ok(found)
-        } else {
-            Err(std::io::Error::from_raw_os_error(libc::ENOTDIR))
-        }
-    });
-    found.map_err(|e| {
-        let remedy = match e.raw_os_error() {
-            Some(libc::ENOENT) => "make it first (mkdir)",
-            Some(libc::ENOTCONN) => "a mount there has lost its server: unmount it first (umount)",
-            _ => "",
-        };
-        FilesError::system(doing, path, e, remedy)
-    })
-}
-
 /// What the thread of a mount needs.
 struct Serving {
     session: Session<Service>,
@@ -298,7 +289,7 @@ struct Serving {
     waiting: Background,
     fs: Arc<Passthrough>,
     options: MountOptions,
-    mountpoint: PathBuf,
+    mounted: Arc<Mounted>,
     ended: ended::OnDrop,
     on_end: Option<Box<dyn FnOnce() + Send>>,
     drop_by_name: bool,
@@ -314,7 +305,7 @@ impl Serving {
             waiting,
             fs,
             options,
-            mountpoint,
+            mounted,
             ended,
             on_end,
             drop_by_name,
@@ -337,12 +328,12 @@ impl Serving {
             tracing::error!("no thread that tells the kernel what is stale: {e}");
         }
         if let Err(e) = session.run() {
-            tracing::error!("serving {}: {e}", mountpoint.display());
-            kernel::abandon(&mountpoint, fs.root);
+            tracing::error!("serving {}: {e}", mounted.path().display());
+            kernel::abandon(&mounted, fs.root);
         }
         drop(waiting);
         drop(speaking);
-        fs.contents.finish(&options, &mountpoint);
+        fs.contents.finish(&options, mounted.path());
         drop(ended);
         if let Some(on_end) = on_end {
             on_end();

@@ -159,6 +159,75 @@ fn what_can_not_be_mounted_is_refused() {
     assert_eq!(table(&at("d")), None);
 }
 
+/// Whoever may write to a directory above puts a link in place of one that was looked at.
+#[test]
+fn paths_through_links_are_refused() {
+    if !can_mount() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["victim/d", "d"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("victim", at("link")).unwrap();
+    for (source, mountpoint) in [
+        (Some(at("d")), at("link/d")),
+        (None, at("link/d")),
+        (None, at("link")),
+        (Some(at("link/d")), at("d")),
+    ] {
+        let mut options = options(source, mountpoint);
+        options.size = Some(1 << 20);
+        let refused = Mount::start(options, Hooks::default());
+        let refused = refused
+            .map(|mount| unmount(&mount))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("link") && refused.contains("no symbolic link"),
+            "{refused}"
+        );
+    }
+}
+
+/// What lies over a mount is not taken away in its place, nor what has its path by now.
+#[test]
+fn only_the_mount_itself_is_unmounted() {
+    let Some(bed) = Bed::new() else {
+        return;
+    };
+    let tmpfs = |path: &Path| {
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("test", path, "tmpfs", flags, None).unwrap();
+    };
+    let kind = |path: &Path| table(path).map(|(_, kind, _)| kind);
+    let take = |path: &Path| rustix::mount::unmount(path, rustix::mount::UnmountFlags::empty());
+    tmpfs(&bed.mounted());
+    for lazy in [false, true] {
+        let refused = bed.mount().unmount(lazy).unwrap_err().to_string();
+        assert!(
+            refused.contains("another file system is mounted over"),
+            "{refused}"
+        );
+    }
+    take(&bed.mounted()).unwrap();
+    assert_eq!(kind(&bed.mounted()).as_deref(), Some("fuse.compcache"));
+
+    // The directory above has another name, and another mount the path.
+    let above = bed.mounted().parent().unwrap().to_owned();
+    let aside = above.with_extension("aside");
+    fs::rename(&above, &aside).unwrap();
+    fs::create_dir_all(bed.mounted()).unwrap();
+    tmpfs(&bed.mounted());
+    bed.mount().unmount(false).unwrap();
+    let left = (kind(&bed.mounted()), kind(&aside.join("mounted")));
+    take(&bed.mounted()).unwrap();
+    fs::remove_dir_all(&above).unwrap();
+    fs::rename(&aside, &above).unwrap();
+    assert_eq!(left, (Some("tmpfs".to_owned()), None));
+}
+
 #[test]
 fn few_inodes_are_known_at_once() {
     few_inodes(false);

@@ -1,11 +1,13 @@
 //! What the engine and its servers ask of Linux: memory in memfds, locks, time, background
-//! threads, and the kernel's own tables: mounts, memory cgroups, memory pressure.
+//! threads, descriptors in place of paths, and the kernel's own tables: mounts, memory cgroups, memory
+//! pressure.
 //!
 //! Shared by those who hold pages: the ramzswap device and the compressed page cache.
 #![cfg(target_os = "linux")]
 
 mod background;
 pub mod cgroup;
+pub mod descriptor;
 pub mod keeper;
 mod mapping;
 pub mod memory;

@@ -23,7 +23,7 @@ use rustix::mm::{MlockFlags, ProtFlags};
 
 use crate::keeper::Wake;
 use crate::mapping::Mapping;
-use crate::sched;
+use crate::{remedy, sched};
 
 /// Memory can't be reserved.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub struct MemoryError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the {what} could not be locked in memory ({}): under memory pressure it may itself be swapped; \
-     run as root or raise RLIMIT_MEMLOCK", io::Error::from(*.errno)
+     {}, or raise RLIMIT_MEMLOCK", io::Error::from(*.errno), remedy::root("CAP_IPC_LOCK")
 )]
 pub struct NotLocked {
     /// What the memory is for.

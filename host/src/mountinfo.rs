@@ -11,6 +11,10 @@ const PATH: &str = "/proc/self/mountinfo";
 /// A mount.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
+    /// Its number, which no other has while it is there ([`crate::descriptor::mount_id`]).
+    pub id: u64,
+    /// The number of the mount that it lies on.
+    pub parent: u64,
     /// Device number of the file system, `MAJOR:MINOR` as sysfs writes it.
     pub device: &'a [u8],
     /// The directory of the file system that is its root.
@@ -28,8 +32,10 @@ pub struct Mount<'a> {
 impl<'a> Mount<'a> {
     /// A line of the table; `None` if it is not as the kernel writes them.
     fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ').skip(2);
+        let mut fields = line.split(|byte| *byte == b' ');
         Some(Mount {
+            id: proc::number(fields.next()?)?,
+            parent: proc::number(fields.next()?)?,
             device: fields.next()?,
             root: unescape(fields.next()?),
             mountpoint: unescape(fields.next()?),
@@ -78,6 +84,8 @@ mod tests {
         let line = b"53 28 0:47 /a /mnt/b\\040c rw,nosuid shared:9 master:1 - fuse.compcache /s rw,user_id=7";
         let mount = Mount::parse(line).unwrap();
         let expected = Mount {
+            id: 53,
+            parent: 28,
             device: b"0:47",
             root: PathBuf::from("/a"),
             mountpoint: PathBuf::from("/mnt/b c"),

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::io;
 
+use crate::remedy;
+
 /// Gives the calling thread a policy without a priority: `SCHED_OTHER`, `SCHED_BATCH` or
 /// `SCHED_IDLE`.
 ///
@@ -54,7 +56,8 @@ fn change(policy: libc::c_int) {
         && let Err(error) = set_policy(policy)
     {
         STANDING.set(Standing::Stuck);
-        tracing::warn!("a thread cannot change its scheduling policy: {error}; run as root");
+        let remedy = remedy::root("CAP_SYS_NICE");
+        tracing::warn!("a thread cannot change its scheduling policy: {error}; {remedy}");
     }
 }
 

@@ -217,3 +217,20 @@ fn two_daemons_share_a_device_directory() {
     bed.stop();
     bed.assert_nothing_left();
 }
+
+/// A daemon that does nothing, here as it was stopped, is not waited for for ever.
+#[test]
+fn a_daemon_that_does_not_answer_is_named() {
+    let Some(mut bed) = Bed::with_devices(1) else {
+        return;
+    };
+    bed.daemon().signal(libc::SIGSTOP);
+    let status = bed.compcache(&["status"]);
+    bed.daemon().signal(libc::SIGCONT);
+    let socket = bed.runtime_dir().join("control.sock");
+    let socket = socket.display().to_string();
+    let waiting = format!("waiting for the daemon at {socket} to answer");
+    status.refused(&[&waiting, &socket, "has not answered for 30 s", "kill -CONT"]);
+    assert_eq!(status.code(), 1, "{status}");
+    bed.compcache(&["status"]).success();
+}

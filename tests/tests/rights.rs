@@ -1,7 +1,7 @@
 //! Without root: every program says what it needs, and nothing changes.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::process::Command;
 
 use compcache_tests::{Bed, NOBODY, Outcome, binary, needs, packaged};
@@ -76,6 +76,34 @@ fn what_the_daemon_keeps_is_private() {
     bed.as_nobody("rzscontrol", &["ramzswap0", "--reset"])
         .refused(&["only root may control this daemon"]);
     assert!(bed.device(0).block_device.is_some());
+}
+
+/// Somebody has made the runtime directory before, with a link in place of the log, which is begun anew when it is
+/// long.
+#[test]
+fn a_log_that_is_a_link_is_left_alone() {
+    const LENGTH: usize = 2 << 20;
+    let Some(bed) = Bed::new() else { return };
+    let victim = bed.directory().join("victim");
+    fs::write(&victim, vec![7; LENGTH]).expect("a file");
+    let directory = bed.runtime_dir();
+    let log = directory.join("compcached.log");
+    fs::create_dir(&directory).expect("a directory");
+    symlink(&victim, &log).expect("a link");
+    lchown(&log, Some(NOBODY), None).expect("its owner");
+    lchown(&directory, Some(NOBODY), None).expect("its owner");
+    let swap_on = || bed.compcache(&["swap", "on", "--driver", "user", "--size", "64M"]);
+    let path = directory.display().to_string();
+    swap_on().refused(&[&path, "is not yours", "uid 65534", "--runtime-dir"]);
+    // The same in a directory that is root's by now.
+    lchown(&directory, Some(0), None).expect("its owner");
+    let path = log.display().to_string();
+    swap_on().refused(&[&path, "is a symbolic link", "uid 65534", "remove it"]);
+    assert_eq!(
+        fs::metadata(&victim).expect("the file").len(),
+        LENGTH as u64
+    );
+    fs::remove_file(&log).expect("to remove it");
 }
 
 /// Of a program that runs as root for another user, that user's environment steers nothing.

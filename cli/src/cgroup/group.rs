@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a group may take to be emptied and removed in all.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a group used. Everything in bytes but `oom_kills`; `None` if the kernel does not say.
+/// What a group used. Everything in bytes but the counts; `None` if the kernel does not say.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Memory now, page cache included.
@@ -37,7 +37,9 @@ pub struct Usage {
     pub swap_peak: Option<u64>,
     /// What went to zswap, before compression.
     pub zswapped: Option<u64>,
-    /// Processes killed because the limit left no memory for them.
+    /// How often the group was at its limit and nothing could be reclaimed.
+    pub ooms: Option<u64>,
+    /// Processes killed because the limit, or the machine, left no memory for them.
     pub oom_kills: u64,
 }
 
@@ -120,6 +122,7 @@ impl Group {
                     swap: minus(self.number("memory.memsw.usage_in_bytes"), memory),
                     swap_peak: minus(self.number("memory.memsw.max_usage_in_bytes"), memory_peak),
                     zswapped: None,
+                    ooms: None,
                     oom_kills: self.keyed("memory.oom_control", "oom_kill"),
                 }
             }
@@ -129,6 +132,7 @@ impl Group {
                 swap: self.number("memory.swap.current"),
                 swap_peak: self.number("memory.swap.peak"),
                 zswapped: self.pages("memory.stat", "zswpout"),
+                ooms: Some(self.keyed("memory.events", "oom")),
                 oom_kills: self.keyed("memory.events", "oom_kill"),
             },
         }
@@ -335,6 +339,7 @@ mod tests {
             swap: Some(50),
             swap_peak: Some(400),
             zswapped: None,
+            ooms: None,
             oom_kills: 2,
         };
         assert_eq!(group.usage(), expected);
@@ -367,6 +372,7 @@ mod tests {
         );
         let expected = Usage {
             memory: Some(100),
+            ooms: Some(3),
             oom_kills: 1,
             ..Usage::default()
         };

@@ -155,7 +155,7 @@ pub(crate) fn main(args: &DemoArgs, places: &Places) -> Result<ExitCode, CliErro
     let parent = Parent::find()?;
     // The daemon must not inherit blocked signals, so these come after it. It comes before the
     // first run, so that whatever it refuses is known at once.
-    let lease = Lease::take(places, "compcache demo", params)?;
+    let lease = Lease::take(places, "compcache demo", params, None)?;
     let signals =
         Signals::block(&SIGNALS).map_err(|e| CliError::io("cannot receive signals", e))?;
     let mut demo = Demo {

@@ -1,14 +1,15 @@
 //! Starts a daemon for a client that found none.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::fs::OFlags;
+
 use crate::args::{ALREADY_RUNNING, MESSAGE_PREFIX};
-use crate::runtime_dir::{LOG_NAME, make_dir};
+use crate::runtime_dir::{Directory, LOG_NAME, RuntimeDirError};
 
 /// Lines of the log that an error shows if the daemon gave no message.
 const LOG_TAIL: usize = 4;
@@ -31,10 +32,12 @@ pub(super) enum SpawnError {
 pub(super) fn daemon(runtime_dir: &Path, dev_dir: &Path) -> Result<(), SpawnError> {
     let failed = |what: &str, e: io::Error| SpawnError::Failed(format!("{what}: {e}"));
     let program = std::env::current_exe().map_err(|e| failed("path of this program", e))?;
-    let log_path = runtime_dir.join(LOG_NAME);
+    let refused = |e: RuntimeDirError| SpawnError::Failed(e.to_string());
+    let directory = Directory::make(runtime_dir).map_err(refused)?;
+    let log = directory.file(LOG_NAME, OFlags::APPEND).map_err(refused)?;
+    let log_path = directory.path_of(LOG_NAME);
     let log_failed = |e| failed(&format!("log file {}", log_path.display()), e);
-    make_dir(runtime_dir).map_err(log_failed)?;
-    let (log, begin) = open_log(&log_path).map_err(log_failed)?;
+    let begin = begin(&log).map_err(log_failed)?;
     let mut child = Command::new(&program)
         // By the name of its file it might be another program: mount.compcache.
         .arg0("compcache")
@@ -74,20 +77,14 @@ fn is_ready(child: &mut Child) -> bool {
     pipe.read_exact(&mut byte).is_ok()
 }
 
-/// The log, and where a new daemon's part of it begins.
-fn open_log(path: &Path) -> io::Result<(File, u64)> {
-    let log = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)?;
+/// Where a new daemon's part of the log begins.
+fn begin(log: &File) -> io::Result<u64> {
     let length = log.metadata()?.len();
     if length <= LOG_MAX {
-        return Ok((log, length));
+        return Ok(length);
     }
     log.set_len(0)?;
-    Ok((log, 0))
+    Ok(0)
 }
 
 /// The daemon's message from its part of the log, else the last lines of that.
@@ -113,18 +110,25 @@ mod tests {
 
     use super::*;
 
+    /// Opens the log of a directory as a new daemon's client does.
+    fn open_log(dir: &Path) -> (File, u64) {
+        let directory = Directory::make(dir).unwrap();
+        let log = directory.file(LOG_NAME, OFlags::APPEND).unwrap();
+        let begin = begin(&log).unwrap();
+        (log, begin)
+    }
+
     #[test]
     fn the_complaint_is_the_new_message_or_the_last_lines() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let (mut log, begin) = open_log(&path).unwrap();
+        let (mut log, begin) = open_log(dir.path());
         assert_eq!(complaint(log.try_clone().unwrap(), begin), None);
         writeln!(log, "INFO a\nINFO b\nINFO c\nINFO d\nINFO e").unwrap();
         assert_eq!(
             complaint(log, begin).unwrap(),
             "INFO b\nINFO c\nINFO d\nINFO e"
         );
-        let (mut log, begin) = open_log(&path).unwrap();
+        let (mut log, begin) = open_log(dir.path());
         writeln!(log, "WARN x\ncompcached: no such thing").unwrap();
         assert_eq!(complaint(log, begin).unwrap(), "no such thing");
     }
@@ -132,9 +136,9 @@ mod tests {
     #[test]
     fn a_long_log_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
+        let path = dir.path().join(LOG_NAME);
         File::create(&path).unwrap().set_len(LOG_MAX + 1).unwrap();
-        assert_eq!(open_log(&path).unwrap().1, 0);
+        assert_eq!(open_log(dir.path()).1, 0);
         assert_eq!(path.metadata().unwrap().len(), 0);
     }
 }

@@ -1,10 +1,11 @@
 //! Mounts whose daemon is gone: every access gives "Transport endpoint is not connected".
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use compcache_host::mountinfo;
+use compcache_host::{descriptor, mountinfo};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
@@ -16,7 +17,7 @@ pub const KIND: &str = "fuse.compcache";
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Takes away dead mounts of compcache at `path`; whether there was one. A mount that works is
-/// left alone.
+/// left alone, and so is all that a symbolic link in the path leads to.
 ///
 /// # Errors
 /// Those of unmounting.
@@ -25,10 +26,10 @@ pub fn clean(path: &Path) -> io::Result<bool> {
     // Several may lie one above the other.
     loop {
         let _turn = TURN.lock();
-        if !is_dead(path) || !is_mounted(path)? {
+        let Some(found) = Found::at(path)?.filter(|found| found.is_dead()) else {
             return Ok(any);
-        }
-        unmount(path)?;
+        };
+        found.unmount()?;
         tracing::warn!("{}: removed a mount whose daemon was gone", path.display());
         any = true;
     }
@@ -57,22 +58,71 @@ pub fn clean_all() {
 /// # Errors
 /// If the kernel's mount table can't be read.
 pub fn is_mounted(path: &Path) -> io::Result<bool> {
-    let table = mountinfo::read()?;
-    let top = mountinfo::find(&table, path);
-    Ok(top.is_some_and(|mount| mount.fstype == KIND.as_bytes()))
+    Ok(Found::at(path)?.is_some())
 }
 
 /// Whether a mount of compcache is at `path` that has lost its server. Asks no other file system.
 #[must_use]
 pub fn is_left(path: &Path) -> bool {
-    is_mounted(path).unwrap_or(false) && is_dead(path)
+    matches!(Found::at(path), Ok(Some(found)) if found.is_dead())
 }
 
 /// Whether the file system at `path` has lost its server.
 #[must_use]
 pub fn is_dead(path: &Path) -> bool {
+    descriptor::open_directory(path).is_ok_and(|fd| has_no_server(&fd))
+}
+
+fn has_no_server(fd: &OwnedFd) -> bool {
     // The kernel may answer for attributes from what it has cached, but not for this.
-    rustix::fs::statfs(path).is_err_and(|errno| errno == Errno::NOTCONN)
+    rustix::fs::fstatfs(fd).is_err_and(|errno| errno == Errno::NOTCONN)
+}
+
+/// A mount of compcache, by its root: what its path leads to may change at any time, but not what this is open on.
+struct Found {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+impl Found {
+    /// The mount that is seen at a path, none of whose parts may be a symbolic link; `None` if it is of another
+    /// kind, or there is none. Asks no file system.
+    fn at(path: &Path) -> io::Result<Option<Found>> {
+        let Ok(root) = descriptor::open_directory(path) else {
+            return Ok(None);
+        };
+        let (id, path) = (
+            descriptor::mount_id(&root)?,
+            descriptor::current_path(&root)?,
+        );
+        let table = mountinfo::read()?;
+        let ours = mountinfo::parse(&table).any(|mount| {
+            mount.id == id && mount.mountpoint == path && mount.fstype == KIND.as_bytes()
+        });
+        Ok(ours.then_some(Found { root, path }))
+    }
+
+    fn is_dead(&self) -> bool {
+        has_no_server(&self.root)
+    }
+
+    /// Unmounts lazily: a dead mount has nothing to lose.
+    fn unmount(&self) -> io::Result<()> {
+        if rustix::process::geteuid().is_root() {
+            let path = descriptor::path(&self.root);
+            return Ok(rustix::mount::unmount(path, UnmountFlags::DETACH)?);
+        }
+        // It takes paths only, and unmounts nothing but this user's FUSE mounts.
+        let output = Command::new("fusermount3")
+            .args(["-u", "-z", "--"])
+            .arg(&self.path)
+            .output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(message.trim().to_owned()))
+    }
 }
 
 /// Where a user's mounts of compcache are; root's are of everybody.
@@ -85,26 +135,46 @@ fn of_user(table: &[u8], uid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Unmounts lazily: a dead mount has nothing to lose.
-fn unmount(path: &Path) -> io::Result<()> {
-    if rustix::process::geteuid().is_root() {
-        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-        return Ok(rustix::mount::unmount(path, flags)?);
-    }
-    let output = Command::new("fusermount3")
-        .args(["-u", "-z", "--"])
-        .arg(path)
-        .output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let message = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(message.trim().to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::CString;
+    use std::fs::{self, File};
+    use std::os::fd::AsRawFd as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use compcache_test_support::needs;
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::mount::{MountFlags, mount};
+
     use super::*;
+
+    /// Mounts what a daemon that was killed leaves.
+    fn mount_dead(path: &Path) {
+        let fuse = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .unwrap();
+        let options = format!(
+            "fd={},rootmode=40000,user_id=0,group_id=0",
+            fuse.as_raw_fd()
+        );
+        let options = CString::new(options).unwrap();
+        mount("test", path, KIND, MountFlags::empty(), options.as_c_str()).unwrap();
+    }
+
+    fn count(path: &Path) -> usize {
+        let table = mountinfo::read().unwrap();
+        mountinfo::parse(&table)
+            .filter(|mount| mount.mountpoint == path)
+            .count()
+    }
+
+    fn unmount_all(path: &Path) {
+        while count(path) > 0 {
+            rustix::mount::unmount(path, UnmountFlags::DETACH).unwrap();
+        }
+    }
 
     #[test]
     fn mounts_of_a_user() {
@@ -125,5 +195,65 @@ mod tests {
         assert!(!clean(dir.path()).unwrap());
         assert!(!clean(&dir.path().join("none")).unwrap());
         assert!(!is_mounted(Path::new("/")).unwrap());
+    }
+
+    #[test]
+    fn dead_mounts_go_one_after_the_other() {
+        if !needs::root() || !needs::file("/dev/fuse") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("m");
+        fs::create_dir(&path).unwrap();
+        mount_dead(&path);
+        assert!(is_left(&path) && is_dead(&path) && is_mounted(&path).unwrap());
+        assert!(clean(&path).unwrap());
+        assert_eq!(count(&path), 0);
+        assert!(!is_left(&path) && !clean(&path).unwrap());
+    }
+
+    /// Somebody who owns the directories above has them change their names all the time.
+    #[test]
+    fn mounts_that_come_in_between_stay() {
+        const ROUNDS: usize = 200;
+        if !needs::root() || !needs::file("/dev/fuse") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let (a, b) = (top.join("a"), top.join("b"));
+        let points = [&a, &b].map(|directory| directory.join("m"));
+        for point in &points {
+            fs::create_dir_all(point).unwrap();
+        }
+        let plain = descriptor::open_directory(&points[0]).unwrap();
+        mount("test", &points[1], "tmpfs", MountFlags::empty(), None).unwrap();
+        let unrelated = descriptor::open_directory(&points[1]).unwrap();
+        let unrelated = descriptor::mount_id(&unrelated).unwrap();
+        let is_there = || {
+            let table = mountinfo::read().unwrap();
+            mountinfo::parse(&table).any(|mount| mount.id == unrelated)
+        };
+        let stop = AtomicBool::new(false);
+        let kept = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let kept = (0..ROUNDS).all(|_| {
+                mount_dead(Path::new(&descriptor::path(&plain)));
+                for point in &points {
+                    clean(point).unwrap();
+                }
+                is_there()
+            });
+            stop.store(true, Ordering::Relaxed);
+            kept
+        });
+        for point in &points {
+            unmount_all(point);
+        }
+        assert!(kept, "an unrelated mount was unmounted");
     }
 }

@@ -63,6 +63,8 @@ pub enum Request {
     Lease {
         /// Parameters of the leased device; ignored, with a warning, if there is one already.
         params: ParamsUpdate,
+        /// Size in bytes of a device that is made for this, if `params` names none.
+        default_size: Option<u64>,
         /// Whose device: the kernel driver's, which must be loaded, or the daemon's.
         driver: Driver,
     },

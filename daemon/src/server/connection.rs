@@ -106,8 +106,12 @@ impl Connection<'_> {
                 self.shared.own.swap_off(device)?;
             }
             Request::SwapOff { device: None } => warnings = self.swap_off_all()?,
-            Request::Lease { params, driver } => {
-                return self.lease(&params, driver).map(swapped_on);
+            Request::Lease {
+                params,
+                default_size,
+                driver,
+            } => {
+                return self.lease(&params, default_size, driver).map(swapped_on);
             }
             Request::Release => self.release()?,
             Request::Mount { spec } => return self.mount(&spec),
@@ -163,7 +167,12 @@ impl Connection<'_> {
         Ok(Response::Mounted { mount, warnings })
     }
 
-    fn lease(&mut self, params: &ParamsUpdate, driver: Driver) -> Result<SwappedOn, Refusal> {
+    fn lease(
+        &mut self,
+        params: &ParamsUpdate,
+        default_size: Option<u64>,
+        driver: Driver,
+    ) -> Result<SwappedOn, Refusal> {
         if self.leasing.is_some() {
             let message = "this connection holds a lease already: open another connection";
             return Err(Refusal::new(ErrorCode::Ebusy, message));
@@ -172,7 +181,7 @@ impl Connection<'_> {
             Driver::Kernel => &self.shared.kernel,
             Driver::User => &self.shared.own,
         };
-        let swapped_on = leases.take(params)?;
+        let swapped_on = leases.take(params, default_size)?;
         self.leasing = Some(leases);
         Ok(swapped_on)
     }

@@ -166,6 +166,7 @@ fn swap_on(device: Option<u32>) -> Request {
 fn lease() -> Request {
     Request::Lease {
         params: ParamsUpdate::default(),
+        default_size: None,
         driver: Driver::User,
     }
 }
@@ -383,6 +384,7 @@ fn leases_share_a_device_until_the_last_ends() {
     };
     let request = Request::Lease {
         params: params(4096),
+        default_size: None,
         driver: Driver::User,
     };
     assert_eq!(
@@ -411,6 +413,28 @@ fn leases_share_a_device_until_the_last_ends() {
     assert_eq!(server.end(), Outcome::Clean);
 }
 
+/// `compcache run` has a size of its own if the user names none: that is no parameter which is not used.
+#[test]
+fn the_size_that_nobody_chose_is_for_a_new_device_only() {
+    let server = start(2);
+    let (mut first, mut second) = (server.client(), server.client());
+    let warnings = |client: &mut Client, size| {
+        let request = Request::Lease {
+            params: ParamsUpdate::default(),
+            default_size: Some(size),
+            driver: Driver::User,
+        };
+        match client.request(&request).unwrap() {
+            Response::SwappedOn { warnings, .. } => warnings,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(warnings(&mut first, 4096), ["a warning of init"]);
+    let size = status(&mut first).1[0].params.disksize;
+    assert_eq!(size, Some(4096));
+    assert_eq!(warnings(&mut second, 8192), [""; 0]);
+}
+
 #[test]
 fn a_lease_whose_swap_off_fails_leaves_the_device_to_the_next() {
     let server = start(2);
@@ -434,6 +458,7 @@ fn a_lease_whose_swap_off_fails_leaves_the_device_to_the_next() {
 fn kernel_lease() -> Request {
     Request::Lease {
         params: ParamsUpdate::default(),
+        default_size: None,
         driver: Driver::Kernel,
     }
 }

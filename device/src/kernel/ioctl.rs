@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use compcache_host::remedy;
+
 use super::KernelDevice;
 use crate::error::DeviceError;
 use crate::params::{Params, ParamsUpdate};
@@ -250,8 +252,8 @@ fn refused(
         (Some(libc::EPERM | libc::EACCES), request) => {
             // That one opens the backing swap: it may be the file's error.
             let remedy = match request {
-                INIT => format!("run as root; if you are, {}", device.log()),
-                _ => "run as root".to_owned(),
+                INIT => format!("{}; or {}", remedy::root("CAP_SYS_ADMIN"), device.log()),
+                _ => remedy::root("CAP_SYS_ADMIN"),
             };
             let action = format!("{action} ramzswap{}", device.number());
             DeviceError::system(action, source, &*remedy)
@@ -338,7 +340,7 @@ mod tests {
             (INIT, libc::EBUSY, "already initialised: reset it first to"),
             (SET_DISKSIZE_KB, libc::EBUSY, "already initialised"),
             (RESET, libc::EBUSY, "ramzswap0 is busy: it is swapped on"),
-            (SET_DISKSIZE_KB, libc::EPERM, "; run as root"),
+            (SET_DISKSIZE_KB, libc::EPERM, &remedy::root("CAP_SYS_ADMIN")),
             (INIT, libc::EPERM, "dmesg | grep ramzswap0"),
             (INIT, libc::ENOENT, "dmesg | grep ramzswap0"),
         ] {

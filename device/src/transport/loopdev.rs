@@ -10,12 +10,13 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use compcache_engine::PAGE_SIZE;
-use compcache_host::proc;
+use compcache_host::{proc, remedy};
 
 use super::DetachError;
 use crate::error::DeviceError;
 
 const LOOP_CLR_FD: libc::Ioctl = 0x4c01;
+const LOOP_GET_STATUS64: libc::Ioctl = 0x4c05;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4c0a;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
 
@@ -43,6 +44,24 @@ struct LoopInfo64 {
     init: [u64; 2],
 }
 
+impl LoopInfo64 {
+    const EMPTY: LoopInfo64 = LoopInfo64 {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        sizelimit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    };
+}
+
 /// `struct loop_config`.
 #[repr(C)]
 struct LoopConfig {
@@ -66,19 +85,9 @@ impl LoopConfig {
             fd: file.as_raw_fd().cast_unsigned(),
             block_size: PAGE_SIZE as u32,
             info: LoopInfo64 {
-                device: 0,
-                inode: 0,
-                rdevice: 0,
-                offset: 0,
-                sizelimit: 0,
-                number: 0,
-                encrypt_type: 0,
-                encrypt_key_size: 0,
                 flags: LO_FLAGS_DIRECT_IO | LO_FLAGS_AUTOCLEAR,
                 file_name,
-                crypt_name: [0; 64],
-                encrypt_key: [0; 32],
-                init: [0; 2],
+                ..LoopInfo64::EMPTY
             },
             reserved: [0; 8],
         }
@@ -109,10 +118,10 @@ impl LoopDevice {
             .open("/dev/loop-control")
             .map_err(|e| {
                 let remedy = match e.kind() {
-                    io::ErrorKind::PermissionDenied => "run as root",
-                    _ => "load the kernel's loop module (modprobe loop)",
+                    io::ErrorKind::PermissionDenied => remedy::root("access to it"),
+                    _ => "load the kernel's loop module (modprobe loop)".to_owned(),
                 };
-                DeviceError::system("open /dev/loop-control", e, remedy)
+                DeviceError::system("open /dev/loop-control", e, &*remedy)
             })?;
         // Has FUSE ask for the file's size: kernels before 6.16 take for the device's the one
         // that they know already, which of a file that was only opened is 0.
@@ -127,8 +136,10 @@ impl LoopDevice {
             }
             let path = PathBuf::from(format!("/dev/loop{number}"));
             make_node(&path, number)?;
-            let failed = |action, e| {
-                DeviceError::system(format!("{action} {}", path.display()), e, "run as root")
+            let failed = |action, e: io::Error| {
+                let denied = e.kind() == io::ErrorKind::PermissionDenied;
+                let remedy = denied.then(|| remedy::root("access to loop devices"));
+                DeviceError::system(format!("{action} {}", path.display()), e, remedy.as_deref())
             };
             let device = File::options()
                 .read(true)
@@ -171,7 +182,7 @@ impl LoopDevice {
             DeviceError::system(
                 format!("restrict {}", self.path.display()),
                 e,
-                "run as root",
+                &*remedy::root("CAP_FOWNER"),
             )
         };
         self.mode = self.device.metadata().map_err(failed)?.permissions().mode() & 0o7777;
@@ -222,6 +233,30 @@ pub(crate) fn clear(device: &File) -> io::Result<()> {
     }
 }
 
+/// Device number, major and minor, of the file system that the loop device's file is on. Asks that file system.
+///
+/// # Errors
+/// `ENXIO` if it has no file; those of the file system, such as `ENOTCONN`.
+pub(crate) fn file_system(device: &File) -> io::Result<(u32, u32)> {
+    let mut info = LoopInfo64::EMPTY;
+    // SAFETY: the ioctl writes one `loop_info64`, for which there is room until it returns, and of which all bits
+    // are valid.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, &raw mut info) };
+    match done {
+        0 => Ok(decode(info.device)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The kernel's `new_decode_dev`.
+fn decode(device: u64) -> (u32, u32) {
+    let device = device as u32;
+    (
+        (device & 0x000f_ff00) >> 8,
+        (device & 0xff) | ((device >> 12) & 0x000f_ff00),
+    )
+}
+
 fn no_free(error: io::Error) -> DeviceError {
     DeviceError::system(
         "find a free loop device",
@@ -256,5 +291,20 @@ fn make_node(path: &Path, number: libc::c_int) -> Result<(), DeviceError> {
             e if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             e => Err(failed(e)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_as_the_kernel_writes_them() {
+        assert_eq!(decode(0x27), (0, 0x27));
+        assert_eq!(decode(0xfe01), (254, 1));
+        assert_eq!(
+            decode(0x0012_3456 & 0x000f_ffff | 0x7890_0000),
+            (0x234, 0x7_8956)
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use compcache_host::descriptor;
 use fuser::{FileAttr, TimeOrNow};
 use rustix::fs::{
     AtFlags, CWD, Gid, StatVfs, Statx, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
@@ -16,7 +17,6 @@ use super::names::permissions;
 use crate::content::{Change, Content, Stamp};
 use crate::identity::Caller;
 use crate::inode::Inode;
-use crate::inode::source::proc_path;
 use crate::inode::stat::{attributes, digest, stamp, stat};
 
 /// What SETATTR changes.
@@ -305,7 +305,12 @@ fn set(fd: impl AsFd, changes: &Changes) -> io::Result<()> {
         rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH)?;
     }
     if let Some(mode) = changes.mode {
-        rustix::fs::chmodat(CWD, proc_path(fd), permissions(mode), AtFlags::empty())?;
+        rustix::fs::chmodat(
+            CWD,
+            descriptor::path(&fd),
+            permissions(mode),
+            AtFlags::empty(),
+        )?;
     }
     if changes.atime.is_some() || changes.mtime.is_some() {
         let times = Timestamps {

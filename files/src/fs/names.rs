@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use compcache_host::descriptor;
 use fuser::{FileAttr, Generation, RenameFlags};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx};
 
@@ -18,7 +19,7 @@ use crate::descriptors::{Held, Holder};
 use crate::identity::Caller;
 use crate::inode::Inode;
 use crate::inode::node::Name;
-use crate::inode::source::{open_path, proc_path};
+use crate::inode::source::open_path;
 use crate::inode::stat::{decode_device, key, stat, stat_name};
 
 /// A reply to a lookup.
@@ -205,7 +206,7 @@ impl Passthrough {
         let directory = self.table.get(parent)?;
         let (from, to) = (inode.fd(&self.source)?, directory.fd(&self.source)?);
         self.keeping_stamp(&inode, &from, || {
-            let path = proc_path(&from);
+            let path = descriptor::path(&from);
             let _acting = caller.act()?;
             Ok(rustix::fs::linkat(
                 CWD,

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
+use compcache_host::descriptor;
 use rustix::fs::XattrFlags;
 
 use super::Passthrough;
 use crate::identity::Caller;
-use crate::inode::source::proc_path;
 
 /// The longest list of names, and the longest value, that Linux has (`XATTR_LIST_MAX`,
 /// `XATTR_SIZE_MAX`), in bytes.
@@ -56,7 +56,12 @@ impl Passthrough {
         }
         self.keeping_stamp(&inode, &fd, || {
             let _acting = caller.act()?;
-            Ok(rustix::fs::setxattr(proc_path(&fd), name, value, flags)?)
+            Ok(rustix::fs::setxattr(
+                descriptor::path(&fd),
+                name,
+                value,
+                flags,
+            )?)
         })
     }
 
@@ -69,7 +74,7 @@ impl Passthrough {
         let _acting = if is_acl { None } else { Some(caller.act()?) };
         let mut value = Vec::with_capacity(256);
         match rustix::fs::getxattr(
-            proc_path(&fd),
+            descriptor::path(&fd),
             name,
             rustix::buffer::spare_capacity(&mut value),
         ) {
@@ -77,7 +82,7 @@ impl Passthrough {
             Err(rustix::io::Errno::RANGE) => {
                 value.reserve(MAX);
                 let room = rustix::buffer::spare_capacity(&mut value);
-                rustix::fs::getxattr(proc_path(&fd), name, room)?;
+                rustix::fs::getxattr(descriptor::path(&fd), name, room)?;
                 Ok(value)
             }
             // The kernel would refuse access to a file whose ACL it can't learn.
@@ -94,7 +99,10 @@ impl Passthrough {
         let fd = inode.fd(&self.source)?;
         let mut names = Vec::with_capacity(MAX);
         let _acting = caller.act()?;
-        rustix::fs::listxattr(proc_path(&fd), rustix::buffer::spare_capacity(&mut names))?;
+        rustix::fs::listxattr(
+            descriptor::path(&fd),
+            rustix::buffer::spare_capacity(&mut names),
+        )?;
         Ok(names)
     }
 
@@ -106,7 +114,7 @@ impl Passthrough {
         self.keeping_stamp(&inode, &fd, || {
             let by_kernel = name.as_bytes() == CAPABILITY;
             let _acting = if by_kernel { None } else { Some(caller.act()?) };
-            Ok(rustix::fs::removexattr(proc_path(&fd), name)?)
+            Ok(rustix::fs::removexattr(descriptor::path(&fd), name)?)
         })
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use compcache_host::descriptor;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
@@ -46,18 +47,15 @@ impl Drop for Scratch {
 }
 
 impl Source {
-    /// Opens the directory `path`. As root it is a private bind mount of it: what is mounted
+    /// Opens the directory that `shown` refers to. As root it is a private bind mount of it: what is mounted
     /// below it (the mount that is about to be made, above all) can't be reached, and reading does
     /// not update access times.
     ///
     /// # Errors
     /// Those of opening it.
-    pub(crate) fn open(path: &Path, root: bool) -> io::Result<Self> {
-        let tree = if root { clone_mount(path) } else { None };
-        let fd = match &tree {
-            Some(tree) => open_directory(tree.as_fd(), Path::new("."))?,
-            None => open_directory(CWD, path)?,
-        };
+    pub(crate) fn open(shown: &OwnedFd, root: bool) -> io::Result<Self> {
+        let tree = if root { clone_mount(shown) } else { None };
+        let fd = open_directory(tree.as_ref().unwrap_or(shown), Path::new("."))?;
         Self::new(fd, root, tree.is_some(), None)
     }
 
@@ -132,11 +130,13 @@ impl Source {
     }
 }
 
-/// A private copy of the mount that `path` is on, from `path` down; `None` if the kernel
+/// A private copy of the mount that a directory is on, from that down; `None` if the kernel
 /// (before 5.2) or a container does not allow it.
-fn clone_mount(path: &Path) -> Option<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(CWD, path, flags).ok()?;
+fn clone_mount(directory: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(directory, "", flags).ok()?;
     no_access_times(&tree);
     Some(tree)
 }
@@ -199,11 +199,6 @@ pub(crate) fn open_path(directory: impl AsFd, name: &OsStr) -> io::Result<OwnedF
     Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?)
 }
 
-/// The path by which the kernel finds what `fd` is open on.
-pub(crate) fn proc_path(fd: impl AsFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
-}
-
 /// Opens what `fd` is open on once more.
 ///
 /// # Errors
@@ -211,7 +206,11 @@ pub(crate) fn proc_path(fd: impl AsFd) -> String {
 pub(crate) fn reopen(fd: impl AsFd, flags: i32) -> io::Result<OwnedFd> {
     // The path is a link of the kernel's own: it must be followed.
     let flags = OFlags::from_bits_retain((flags & !libc::O_NOFOLLOW) as u32) | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(proc_path(fd), flags, Mode::empty())?)
+    Ok(rustix::fs::open(
+        descriptor::path(&fd),
+        flags,
+        Mode::empty(),
+    )?)
 }
 
 /// Whether this thread's file system user may execute the file that `fd` is open on.

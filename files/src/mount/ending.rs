@@ -37,7 +37,7 @@ impl Mount {
             }
             let sync = target.contents.sync();
             sync.map_err(|e| format!("SOURCE does not take dirty pages: {e}"))?;
-            if !target.is_in_tree() {
+            if !target.mounted.is_in_tree() {
                 return Ok(Ending::Detached);
             }
             match target.take_out(false) {
@@ -62,7 +62,7 @@ impl Mount {
                 // First, so that programs dirty nothing more.
                 self.target.abort();
                 let source = self.options.source.as_deref();
-                Ending::GivenUp(contents.give_up(source, &self.target.mountpoint, reason))
+                Ending::GivenUp(contents.give_up(source, self.target.mounted.path(), reason))
             }
         }
     }

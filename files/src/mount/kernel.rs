@@ -12,11 +12,12 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::flags::Flags;
+use super::point::{Directory, Mounted};
 use crate::error::FilesError;
 use crate::fs::Service;
 
 /// The file system's type, as `/proc/self/mountinfo` shows it.
-const FSTYPE: &str = "fuse.compcache";
+pub(super) const FSTYPE: &str = "fuse.compcache";
 
 /// The same without the part that is every FUSE file system's.
 const SUBTYPE: &str = "compcache";
@@ -27,11 +28,12 @@ const FUSERMOUNT: &str = "fusermount3";
 /// Mounts as root.
 pub(super) fn mount(
     service: Service,
-    mountpoint: &Path,
+    directory: &Directory,
     name: &OsStr,
     flags: Flags,
     config: Config,
-) -> Result<Session<Service>, FilesError> {
+) -> Result<(Session<Service>, Mounted), FilesError> {
+    let mountpoint = directory.path();
     let device = open_device()?;
     let mut data = format!(
         "fd={},rootmode={:o},user_id={},group_id={},default_permissions",
@@ -45,19 +47,29 @@ pub(super) fn mount(
     }
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
     let data = CString::new(data).map_err(|e| failed(e.into(), None))?;
-    rustix::mount::mount(name, mountpoint, FSTYPE, flags.0, data.as_c_str()).map_err(|e| {
-        let remedy = match e {
-            rustix::io::Errno::PERM => Some("CAP_SYS_ADMIN is needed, which containers lack"),
-            rustix::io::Errno::NODEV => Some("load the kernel's fuse module (modprobe fuse)"),
-            _ => None,
-        };
-        failed(e.into(), remedy)
+    rustix::mount::mount(name, directory.reach(), FSTYPE, flags.0, data.as_c_str()).map_err(
+        |e| {
+            let remedy = match e {
+                rustix::io::Errno::PERM => Some("CAP_SYS_ADMIN is needed, which containers lack"),
+                rustix::io::Errno::NODEV => Some("load the kernel's fuse module (modprobe fuse)"),
+                _ => None,
+            };
+            failed(e.into(), remedy)
+        },
+    )?;
+    let mounted = directory.mounted().inspect_err(|_| {
+        if let Err(e) = rustix::mount::unmount(directory.reach(), UnmountFlags::DETACH) {
+            tracing::error!("unmount {}: {e}", mountpoint.display());
+        }
     })?;
     let acl = config.acl;
-    Session::from_fd(service, device, acl, config).map_err(|e| {
-        abandon(mountpoint, true);
-        failed(e, None)
-    })
+    match Session::from_fd(service, device, acl, config) {
+        Ok(session) => Ok((session, mounted)),
+        Err(e) => {
+            abandon(&mounted, true);
+            Err(failed(e, None))
+        }
+    }
 }
 
 fn open_device() -> Result<OwnedFd, FilesError> {
@@ -75,14 +87,15 @@ fn open_device() -> Result<OwnedFd, FilesError> {
     })
 }
 
-/// Mounts by `fusermount3`.
+/// Mounts by `fusermount3`, which takes a path, and checks itself that the user may write to what it leads to.
 pub(super) fn fusermount(
     service: Service,
-    mountpoint: &Path,
+    directory: &Directory,
     name: &OsStr,
     flags: Flags,
     mut config: Config,
-) -> Result<Session<Service>, FilesError> {
+) -> Result<(Session<Service>, Mounted), FilesError> {
+    let mountpoint = directory.path();
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
     drop(open_device()?);
     if let Err(e) = Command::new(FUSERMOUNT).arg("--version").output() {
@@ -105,32 +118,36 @@ pub(super) fn fusermount(
             config.mount_options.push(option);
         }
     }
-    Session::new(service, mountpoint, &config).map_err(|e| {
+    let session = Session::new(service, mountpoint, &config).map_err(|e| {
         let others = config.acl != SessionACL::Owner;
         let remedy = (e.kind() == io::ErrorKind::PermissionDenied && others)
             .then_some("set user_allow_other in /etc/fuse.conf, or mount without allow_other");
         failed(e, remedy)
-    })
+    })?;
+    // If it is elsewhere, the session takes it away as it goes.
+    let mounted = directory.mounted()?;
+    Ok((session, mounted))
 }
 
 /// What to do if `fusermount3` is missing.
 const NO_FUSERMOUNT: &str =
     "without root the program fusermount3 is needed: install the package fuse3";
 
-/// Unmounts; `lazy` even if it is in use. EINVAL if nothing is mounted there.
-pub(super) fn unmount(mountpoint: &Path, lazy: bool, root: bool) -> Result<(), FilesError> {
+/// Unmounts; `lazy` even if it is in use. EINVAL if it is not mounted any more.
+pub(super) fn unmount(mounted: &Mounted, lazy: bool, root: bool) -> Result<(), FilesError> {
+    let found = mounted.locate()?;
     if !root {
-        return unmount_by_fusermount(mountpoint, lazy);
+        return unmount_by_fusermount(&found.path, lazy);
     }
     // Not MNT_FORCE: it ends the connection, and with it what programs have not written yet.
     let mut flags = UnmountFlags::NOFOLLOW;
     if lazy {
         flags |= UnmountFlags::DETACH;
     }
-    match rustix::mount::unmount(mountpoint, flags) {
+    match rustix::mount::unmount(&found.reach, flags) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::BUSY) => Err(FilesError::Busy(mountpoint.to_owned())),
-        Err(e) => Err(FilesError::system("unmount", mountpoint, e.into(), None)),
+        Err(rustix::io::Errno::BUSY) => Err(FilesError::Busy(found.path)),
+        Err(e) => Err(FilesError::system("unmount", &found.path, e.into(), None)),
     }
 }
 
@@ -161,32 +178,35 @@ fn unmount_by_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), FilesError
     Err(FilesError::system("unmount", mountpoint, error, None))
 }
 
-/// Aborts the connection of the file system with this device number (`0:MINOR`), as far as this user may, and
-/// takes it out of the tree if it is the one `at` a path: programs get errors in place of answers.
-pub(super) fn abort(device: Option<&str>, at: Option<&Path>, root: bool) {
-    if let Some((_, connection)) = device.and_then(|device| device.split_once(':')) {
+/// Aborts the connection of a mount, as far as this user may, and takes it out of the tree if it is there:
+/// programs get errors in place of answers.
+pub(super) fn abort(mounted: &Mounted, root: bool) {
+    if let Some((_, connection)) = mounted.device.split_once(':') {
         let path = format!("/sys/fs/fuse/connections/{connection}/abort");
         if let Err(e) = std::fs::write(&path, "1") {
             tracing::debug!("{path}: {e}");
         }
     }
-    let Some(mountpoint) = at else { return };
-    let taken_out = if root {
+    if !mounted.is_in_tree() {
+        return;
+    }
+    let taken_out = mounted.locate().and_then(|found| {
+        if !root {
+            return unmount_by_fusermount(&found.path, true);
+        }
         // If fusectl is not mounted, this aborts it.
         let flags = UnmountFlags::FORCE | UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-        rustix::mount::unmount(mountpoint, flags)
-            .map_err(|e| FilesError::system("unmount", mountpoint, e.into(), None))
-    } else {
-        unmount_by_fusermount(mountpoint, true)
-    };
+        rustix::mount::unmount(&found.reach, flags)
+            .map_err(|e| FilesError::system("unmount", &found.path, e.into(), None))
+    });
     if let Err(e) = taken_out {
         tracing::error!("{e}");
     }
 }
 
 /// Takes away a mount that nobody will serve.
-pub(super) fn abandon(mountpoint: &Path, root: bool) {
-    if let Err(e) = unmount(mountpoint, true, root) {
+pub(super) fn abandon(mounted: &Mounted, root: bool) {
+    if let Err(e) = unmount(mounted, true, root) {
         tracing::error!("{e}");
     }
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use compcache_host::{mountinfo, proc};
+use compcache_host::proc;
+
+use super::point::Mounted;
 
 /// What Linux reads ahead on FUSE by itself, in KiB.
 const LEAST: u64 = 128;
@@ -15,16 +17,16 @@ const MOST: u64 = 1024;
 
 /// Makes the kernel read ahead on the mount as far as on SOURCE. If it cannot be told, which
 /// needs root and sysfs, it reads ahead less far.
-pub(super) fn follow(mountpoint: &Path, source: u64) {
-    if let Err(e) = try_to_follow(mountpoint, source) {
+pub(super) fn follow(mounted: &Mounted, source: u64) {
+    if let Err(e) = try_to_follow(mounted, source) {
         tracing::debug!(
             "the kernel reads ahead {LEAST} KiB on {}: {e}",
-            mountpoint.display()
+            mounted.path().display()
         );
     }
 }
 
-fn try_to_follow(mountpoint: &Path, source: u64) -> io::Result<()> {
+fn try_to_follow(mounted: &Mounted, source: u64) -> io::Result<()> {
     let device = format!(
         "{}:{}",
         rustix::fs::major(source),
@@ -35,12 +37,8 @@ fn try_to_follow(mountpoint: &Path, source: u64) -> io::Result<()> {
         // A partition's is that of its disk.
         .or_else(|_| proc::read(Path::new(&of_the_disk)))?;
     let wanted = within(proc::number(&theirs).unwrap_or(LEAST));
-    // Not by stat(2), which would ask ourselves.
-    let table = mountinfo::read()?;
-    let ours = mountinfo::find(&table, mountpoint).ok_or(io::ErrorKind::NotFound)?;
     if wanted > LEAST {
-        let device = String::from_utf8_lossy(ours.device);
-        fs::write(setting(&device), wanted.to_string())?;
+        fs::write(setting(&mounted.device), wanted.to_string())?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use compcache_host::remedy;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::abi::{HandshakeError, Reply};
@@ -41,10 +42,10 @@ fn open_fuse() -> Result<File, DeviceError> {
         .open("/dev/fuse")
         .map_err(|e| {
             let remedy = match e.kind() {
-                io::ErrorKind::PermissionDenied => "run as root",
-                _ => "load the kernel's fuse module (modprobe fuse)",
+                io::ErrorKind::PermissionDenied => remedy::root("access to it"),
+                _ => "load the kernel's fuse module (modprobe fuse)".to_owned(),
             };
-            DeviceError::system("open /dev/fuse", e, remedy)
+            DeviceError::system("open /dev/fuse", e, &*remedy)
         })
 }
 
@@ -104,11 +105,13 @@ impl Mount {
         )
         .map_err(|e| {
             let remedy = match e {
-                rustix::io::Errno::PERM => Some("run as root (CAP_SYS_ADMIN is needed)"),
-                rustix::io::Errno::NODEV => Some("load the kernel's fuse module (modprobe fuse)"),
+                rustix::io::Errno::PERM => Some(remedy::root("CAP_SYS_ADMIN")),
+                rustix::io::Errno::NODEV => {
+                    Some("load the kernel's fuse module (modprobe fuse)".to_owned())
+                }
                 _ => None,
             };
-            DeviceError::system(format!("mount {shown}"), e, remedy)
+            DeviceError::system(format!("mount {shown}"), e, remedy.as_deref())
         })?;
         mount.mounted = true;
         connection.uring = connection.handshake(max_io, uring)?;

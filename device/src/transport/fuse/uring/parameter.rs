@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use compcache_host::remedy;
 use rustix::fs::FlockOperation;
 
 use super::unsupported;
@@ -46,7 +47,10 @@ impl Handshake {
             DeviceError::system(
                 format!("switch on {PATH}"),
                 e,
-                "run as root, or choose the transport fuse",
+                &*format!(
+                    "{}, or choose the transport fuse",
+                    remedy::root("access to it")
+                ),
             )
         };
         let mut file = File::options()
