@@ -1,12 +1,12 @@
-//! The mounts that this process sees: `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+//! The mounts that the calling thread sees: `/proc/thread-self/mountinfo` (proc_pid_mountinfo(5)).
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::proc::{self, unescape};
 
-/// Where the kernel has them.
-const PATH: &str = "/proc/self/mountinfo";
+/// Where the kernel has them. A thread may have a namespace of mounts of its own.
+const PATH: &str = "/proc/thread-self/mountinfo";
 
 /// A mount.
 #[derive(Debug, PartialEq, Eq)]
