@@ -106,7 +106,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::NoDaemon`], [`ClientError::NotAllowed`] or [`ClientError::Connect`];
-    /// [`ClientError::RuntimeDir`] if the daemon there need be neither this user's nor root's.
+    /// [`ClientError::RuntimeDir`] if the daemon there need be neither this user's nor root's, and this user is not
+    /// root.
     pub fn connect_now(runtime_dir: &Path) -> Result<Client, ClientError> {
         let path = runtime_dir.join(SOCKET_NAME);
         let directory = match Directory::open(runtime_dir) {

@@ -30,7 +30,8 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens a runtime directory of this user or of root.
+    /// Opens a runtime directory of this user or of root. Root, who may ask anybody's daemon, opens any
+    /// user's.
     ///
     /// # Errors
     /// [`RuntimeDirError::Kind`] (a symbolic link, too), [`RuntimeDirError::Foreign`],
@@ -46,7 +47,7 @@ impl Directory {
         if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
             return Err(kind(path, &found, "directory"));
         }
-        if owner != 0 && owner != uid {
+        if owner != 0 && owner != uid && uid != 0 {
             return Err(RuntimeDirError::Foreign { path, owner, uid });
         }
         if mode & 0o022 != 0 {
@@ -60,7 +61,7 @@ impl Directory {
     /// no daemon; a user's has 0700.
     ///
     /// # Errors
-    /// As [`Directory::open`]; it must not be root's either.
+    /// As [`Directory::open`]; it must be this user's own.
     pub(crate) fn make(path: &Path) -> Result<Directory, RuntimeDirError> {
         let directory = match Directory::open(path) {
             Err(error) if error.is_missing() => Directory::make_new(path)?,
@@ -324,6 +325,19 @@ mod tests {
             message.contains("uid 65534, and you are uid 0"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn root_opens_a_users_directory_but_makes_nothing_there() {
+        if !needs::root() {
+            return;
+        }
+        let (dir, _directory) = directory();
+        let run = dir.path().join("run");
+        chown(&run, Some(65534), None).unwrap();
+        Directory::open(&run).unwrap();
+        let error = Directory::make(&run).unwrap_err();
+        assert!(matches!(error, RuntimeDirError::Foreign { .. }), "{error}");
     }
 
     #[test]
