@@ -21,10 +21,10 @@ cat /tmp/err
 grep -q "^compcache: hog: exit status 0" /tmp/err || fail "no report"
 grep -q "^compcache: device: at most" /tmp/err || fail "nothing was swapped: $(cat /tmp/err)"
 run gone
-compcache run --memory 24M -- sh -c 'exit 7' 2>/dev/null
-equal $? 7 "the status of the program"
-compcache run --memory 24M -- no-such-program 2>/dev/null
-equal $? 127 "the status if there is no such program"
+compcache run --memory 24M -- sh -c 'exit 7' 2>/tmp/err
+equal $? 7 "after '$(cat /tmp/err)' the status of the program"
+compcache run --memory 24M -- no-such-program 2>/tmp/err
+equal $? 127 "after '$(cat /tmp/err)' the status if there is no such program"
 until_true 20 gone
 until_true 20 no_daemon
 

@@ -28,7 +28,7 @@ refused_with "zero" rzscontrol /dev/ramzswap1 --disksize_kb=0
 refused_with "17179869184" rzscontrol /dev/ramzswap1 --disksize_kb=17179869185
 refused_with "memlimit of 64512 bytes is too small" rzscontrol /dev/ramzswap1 --memlimit_kb=63
 refused_with "backing swap /dev/none" rzscontrol /dev/ramzswap1 --backing_swap=/dev/none
-refused_with "run as root" unprivileged rzscontrol /dev/ramzswap1 --init
+refused_with "root lacks CAP_SYS_ADMIN" unprivileged rzscontrol /dev/ramzswap1 --init
 equal "$(cat /sys/block/ramzswap1/initstate)" 0 "initstate after refusals"
 refused_with "no daemon is running" rzscontrol /dev/ramzswap2 --init
 
