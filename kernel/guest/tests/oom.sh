@@ -2,7 +2,7 @@
 # soon, and the others go on.
 # memory: 300
 # smp: 2
-# timeout: 480
+# timeout: 1200
 # allow: Call Trace
 . /lib.sh
 
