@@ -133,8 +133,7 @@ impl Client {
         let start = Instant::now();
         loop {
             let connected = Client::connect_now(runtime_dir);
-            let greeted = connected.and_then(|client| client.greeted(runtime_dir));
-            match greeted.and_then(Client::settled) {
+            match connected.and_then(|client| client.greeted(runtime_dir)) {
                 Err(ClientError::NoDaemon(_) | ClientError::Disconnected) => {}
                 result => return result,
             }
@@ -207,18 +206,6 @@ impl Client {
         }
         self.stream.set_read_timeout(None).map_err(failed)?;
         Ok(self)
-    }
-
-    /// This connection, once what is under way in the daemon is done: a device that was given back just now is
-    /// swapped off before it can be had again.
-    fn settled(mut self) -> Result<Client, ClientError> {
-        match self.request(&Request::Status { device: None }) {
-            Ok(_) => Ok(self),
-            Err(ClientError::Protocol(ProtocolError::Io(_) | ProtocolError::Truncated)) => {
-                Err(ClientError::Disconnected)
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The process id of who listens, `?` if the kernel does not say.

@@ -277,9 +277,10 @@ impl Registry {
         if self.devices.is_empty() {
             return Err(no_devices());
         }
-        let mut second_best = None;
+        let (mut second_best, mut locked) = (None, Vec::new());
         for entry in self.present() {
             let Some(guard) = entry.changing.try_lock() else {
+                locked.push(entry);
                 continue;
             };
             let device = entry.held_by(guard);
@@ -292,7 +293,15 @@ impl Registry {
             }
             second_best.get_or_insert(device);
         }
-        second_best.ok_or_else(|| {
+        // Whoever has the lock of one that is not swapped on has it for a moment: to look whether it was given
+        // back, to set it up or to reset it.
+        let mut briefly = locked
+            .into_iter()
+            .filter(|entry| entry.backend.status().swap.is_none())
+            .map(Entry::lock);
+        let free = second_best
+            .or_else(|| briefly.find(|device| device.backend.status().state == State::New));
+        free.ok_or_else(|| {
             let count = self.present().count();
             if count == 0
                 && self.kernel.is_none()

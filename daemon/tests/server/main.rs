@@ -7,8 +7,10 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use compcache_test_support::SetAtEnd;
 use compcached::backend::DeviceBackend;
 use compcached::client::{Client, ClientError};
 use compcached::mounts::Mounts;
@@ -652,6 +654,30 @@ fn a_device_that_others_still_hold_is_given_back_later() {
         assert!(!server.devices[0].model().ready);
         assert_eq!(server.end(), Outcome::Clean);
     }
+}
+
+/// Whoever looks whether devices were given back has their locks for a moment.
+#[test]
+fn a_device_that_is_only_looked_at_is_free() {
+    let server = start(1);
+    let mut client = server.client();
+    let handle = server.handle.clone();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                handle.swaps_changed(false);
+            }
+        });
+        let end = SetAtEnd(&over);
+        for _ in 0..300 {
+            client.request(&lease()).unwrap();
+            done(&mut client, Request::Release);
+        }
+        drop(end);
+        looking.join().unwrap();
+    });
+    assert_eq!(server.end(), Outcome::Clean);
 }
 
 #[test]
