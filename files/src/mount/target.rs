@@ -39,11 +39,8 @@ impl Target {
     /// # Errors
     /// [`FilesError::Busy`], [`FilesError::Covered`], and those of the system.
     pub(super) fn take_out(&self, lazy: bool) -> Result<(), FilesError> {
-        if !self.mounted.is_in_tree() {
-            return Ok(());
-        }
         match kernel::unmount(&self.mounted, lazy, self.root) {
-            // Somebody else was faster: its end is near.
+            // It is out already, or somebody else was faster: its end is near.
             Err(FilesError::System { source, .. })
                 if matches!(source.raw_os_error(), Some(libc::EINVAL)) => {}
             other => other?,
