@@ -99,23 +99,18 @@ impl Places {
         Ok(progress::wait(greet, look)??)
     }
 
-    /// Connects to the running daemon, and starts one first if there is none, or if it is about to exit.
-    fn connect_or_start(&self) -> Result<Client, CliError> {
+    /// Connects to the running daemon, and starts one first, with the rights of this user, if there is none or it
+    /// is about to exit.
+    ///
+    /// # Errors
+    /// As [`Places::connect_now`].
+    pub(crate) fn connect_or_spawn_as_user(&self) -> Result<Client, CliError> {
         match self.connect_now() {
             Err(CliError::Client(ClientError::NoDaemon(_) | ClientError::Disconnected)) => {
                 Ok(Client::connect_or_spawn(&self.runtime_dir, &self.dev_dir)?)
             }
             result => result,
         }
-    }
-
-    /// Connects to the running daemon, and starts one first if there is none, with the rights
-    /// of this user.
-    ///
-    /// # Errors
-    /// As [`Places::connect_now`].
-    pub(crate) fn connect_or_spawn_as_user(&self) -> Result<Client, CliError> {
-        self.connect_or_start()
     }
 
     /// Connects to the running daemon.
@@ -138,7 +133,7 @@ impl Places {
                 error => error,
             });
         }
-        self.connect_or_start()
+        self.connect_or_spawn_as_user()
     }
 }
 

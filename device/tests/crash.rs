@@ -2,10 +2,9 @@
 
 mod common;
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,8 +16,7 @@ use compcache_device::recover::{Removed, left_behind, recover};
 use compcache_device::swap;
 use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
-use compcache_test_support::needs;
-use rustix::mount::{MountFlags, mount};
+use compcache_test_support::{mount_dead, needs};
 
 /// Not a test by itself: the process that crashes. The variable has its directory.
 #[test]
@@ -171,19 +169,7 @@ fn a_loop_device_whose_file_only_has_the_path_of_ours_stays() {
     if !file.exists() {
         File::create(&file).unwrap();
     }
-    let fuse = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .unwrap();
-    let options = format!(
-        "fd={},rootmode=100600,user_id=0,group_id=0",
-        fuse.as_raw_fd()
-    );
-    let options = CString::new(options).unwrap();
-    let flags = MountFlags::empty();
-    mount("test", &file, "fuse.ramzswap", flags, options.as_c_str()).unwrap();
-    drop(fuse);
+    mount_dead(&file, "fuse.ramzswap", 0o100600);
     let beside = recover(&fixture.env, &|device| panic!("{}", device.display()));
     let is_there = std::fs::metadata(Path::new("/sys/block").join(&theirs[5..]).join("loop"));
     is_there.unwrap();

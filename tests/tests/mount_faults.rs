@@ -434,6 +434,15 @@ fn full_source_does_not_keep_the_daemon() {
     assert_eq!(mounts_under(bed.point()), Vec::<PathBuf>::new());
 }
 
+/// Mends SOURCE once some more writes have failed.
+fn mend_once_tried_again(bed: &FaultyBed) {
+    let failed = bed.faults().counts().failed_writes;
+    wait_until("more tries", || {
+        bed.faults().counts().failed_writes > failed + 1
+    });
+    bed.faults().mend();
+}
+
 /// A SOURCE that fails is tried again until the time is over.
 #[test]
 fn source_that_has_room_again_is_waited_for() {
@@ -448,11 +457,7 @@ fn source_that_has_room_again_is_waited_for() {
     bed.faults().limit_room(Some(0));
     assert_eq!(code(close(file)), libc::ENOSPC);
     let daemon = bed.terminate();
-    let failed = bed.faults().counts().failed_writes;
-    wait_until("more tries", || {
-        bed.faults().counts().failed_writes > failed + 1
-    });
-    bed.faults().mend();
+    mend_once_tried_again(&bed);
     daemon.finish().success();
     assert!(bed.behind("file") == new);
 }
@@ -471,11 +476,7 @@ fn what_others_unmount_is_written_once_source_has_room() {
     bed.faults().limit_room(Some(0));
     assert_eq!(code(close(file)), libc::ENOSPC);
     Outcome::of(Command::new("umount").arg(bed.point())).success();
-    let failed = bed.faults().counts().failed_writes;
-    wait_until("more tries", || {
-        bed.faults().counts().failed_writes > failed + 1
-    });
-    bed.faults().mend();
+    mend_once_tried_again(&bed);
     wait_until("the pages", || bed.behind("file") == new);
 }
 

@@ -137,9 +137,7 @@ fn of_user(table: &[u8], uid: u32) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CString;
-    use std::fs::{self, File};
-    use std::os::fd::AsRawFd as _;
+    use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use compcache_test_support::needs;
@@ -150,17 +148,7 @@ mod tests {
 
     /// Mounts what a daemon that was killed leaves.
     fn mount_dead(path: &Path) {
-        let fuse = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/fuse")
-            .unwrap();
-        let options = format!(
-            "fd={},rootmode=40000,user_id=0,group_id=0",
-            fuse.as_raw_fd()
-        );
-        let options = CString::new(options).unwrap();
-        mount("test", path, KIND, MountFlags::empty(), options.as_c_str()).unwrap();
+        compcache_test_support::mount_dead(path, KIND, 0o40000);
     }
 
     fn count(path: &Path) -> usize {

@@ -63,7 +63,7 @@ pub struct Mounts {
     "{}: its FUSE connection was aborted (/sys/fs/fuse/connections): every access fails, and files \
      of a --ram mount are lost; unmount it (umount -l), and mount it again", .path.display()
 )]
-pub struct Aborted {
+struct Aborted {
     path: PathBuf,
 }
 
