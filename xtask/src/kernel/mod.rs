@@ -191,7 +191,6 @@ fn build_all(
     releases: &[Release],
 ) -> Result<(objects::Objects, Vec<(Release, PathBuf)>)> {
     let objects = objects::build(state)?;
-    let build = |release: &Release| Ok((release.clone(), module::build(state, release, &objects)?));
-    let modules = releases.iter().map(build).collect::<Result<_>>()?;
+    let modules = module::build_all(state, releases, &objects)?;
     Ok((objects, modules))
 }

@@ -1,9 +1,11 @@
 //! The module for one kernel: the shim compiled by gcc with the kernel's headers, linked with the
 //! Rust objects.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +13,37 @@ use anyhow::{Context as _, Result};
 use super::objects::Objects;
 use super::{Release, State, directory, headers};
 use crate::{command, workspace};
+
+/// Builds the module for each kernel; those for kernels of different Debian releases at once, since
+/// packages of one are fetched and unpacked one after the other.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn build_all(
+    state: &State,
+    releases: &[Release],
+    objects: &Objects,
+) -> Result<Vec<(Release, PathBuf)>> {
+    let debians: BTreeSet<Option<u32>> = releases.iter().map(|release| release.debian).collect();
+    let build_of = |debian: Option<u32>| -> Result<BTreeMap<&str, PathBuf>> {
+        let of_one = releases.iter().filter(|release| release.debian == debian);
+        of_one
+            .map(|release| Ok((&*release.name, build(state, release, objects)?)))
+            .collect()
+    };
+    let built = std::thread::scope(|scope| {
+        let threads: Vec<_> = debians
+            .into_iter()
+            .map(|debian| scope.spawn(move || build_of(debian)))
+            .collect();
+        let join = |thread: ScopedJoinHandle<'_, _>| thread.join().expect("a build's thread");
+        threads.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?;
+    let modules: BTreeMap<&str, PathBuf> = built.into_iter().flatten().collect();
+    let with_module = |release: &Release| (release.clone(), modules[&*release.name].clone());
+    Ok(releases.iter().map(with_module).collect())
+}
 
 /// Builds `target/kernel/RELEASE/ramzswap.ko`. Objects that are up to date stay.
 ///

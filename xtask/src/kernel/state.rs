@@ -1,7 +1,7 @@
 //! What is kept from one run to the next: Debian's packages, unpacked.
 
-use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 
@@ -12,8 +12,8 @@ use crate::debian::Archive;
 #[derive(Debug)]
 pub(crate) struct State {
     directory: PathBuf,
-    debian12: OnceCell<Archive>,
-    debian13: OnceCell<Archive>,
+    debian12: OnceLock<Archive>,
+    debian13: OnceLock<Archive>,
 }
 
 impl State {
@@ -26,8 +26,8 @@ impl State {
         let directory = directory.canonicalize()?;
         Ok(Self {
             directory,
-            debian12: OnceCell::new(),
-            debian13: OnceCell::new(),
+            debian12: OnceLock::new(),
+            debian13: OnceLock::new(),
         })
     }
 

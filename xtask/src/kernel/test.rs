@@ -193,7 +193,7 @@ impl Test {
         state: &State,
         status: &mut ExitCode,
     ) -> Result<Vec<(Release, Option<PathBuf>)>> {
-        let mut releases = match &self.tree {
+        let releases = match &self.tree {
             Some(tree) => vec![tree_release(tree)?],
             None => self.kernels.releases(state)?,
         };
@@ -205,11 +205,7 @@ impl Test {
                 .collect());
         }
         let objects = objects::build(state)?;
-        let build = |release: Release| {
-            let module = module::build(state, &release, &objects)?;
-            Ok((release, module))
-        };
-        let mut modules: Vec<_> = releases.drain(..).map(build).collect::<Result<_>>()?;
+        let mut modules = module::build_all(state, &releases, &objects)?;
         if self.kernels.all {
             *status = check::run(&objects, &modules)?;
             let default = DEFAULT.map(|name| release::resolve(state, name));
