@@ -13,8 +13,13 @@ use compcache_engine::codec::{Builtin, CodecId, Codecs, Scratch};
 use compcache_engine::{CodecSpec, PAGE_SIZE, Page};
 use compcached::protocol::{self, Message, Request, Response};
 
+mod fuse;
 #[cfg(test)]
 mod tests;
+mod texts;
+
+pub use fuse::fuse_requests;
+pub use texts::{kernel_tables, settings};
 
 thread_local! {
     /// One worker's memory, kept from input to input as a daemon does.

@@ -258,3 +258,71 @@ fn kernel_types_are_read_or_refused() {
     assert!(Btf::parse(&seed).unwrap().function("f").is_some());
     run(btf, &[seed], CHUNKS);
 }
+
+#[test]
+fn requests_of_the_kernel_are_answered_or_refused() {
+    use super::fuse::{FALLOCATE, READ, WRITE, request};
+    let page = PAGE_SIZE as u64;
+    let two = [pages()[4], pages()[9]].concat();
+    let all: Vec<Vec<u8>> = vec![
+        request(WRITE, 2, 3 * page, 2 * page, &two),
+        request(READ, 3, 2 * page, 4 * page, &[]),
+        request(FALLOCATE, 4, 4 * page, page, &[]),
+        request(READ, 5, 3 * page, 2 * page, &[]),
+        request(WRITE, 6, 63 * page, page, &two[..PAGE_SIZE]),
+        // GETATTR, INIT, LOOKUP, FORGET.
+        request(3, 7, 0, 0, &[]),
+        request(26, 8, 7 | 38 << 32, 1 << 20, &[]),
+        request(1, 9, 0, 0, b"name\0"),
+        request(2, 10, 0, 0, &[]),
+    ];
+    let framed = |request: &Vec<u8>| [&(request.len() as u16).to_le_bytes(), &request[..]].concat();
+    let mut seeds: Vec<Vec<u8>> = all.iter().map(framed).collect();
+    seeds.push(seeds[..5].concat());
+    seeds.push(seeds.concat());
+    run(fuse_requests, &seeds, 20_000);
+}
+
+#[test]
+fn tables_of_the_kernel_are_read_or_passed_over() {
+    let seeds: Vec<Vec<u8>> = [
+        &b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n\
+           40 36 0:9 / /a\\040b\\134\\011 rw shared:3 master:2 - fuse.compcache /s rw,user_id=0,group_id=0\n\
+           41 36 0:10 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+           42 36 0:11 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"[..],
+        b"Filename\t\tType\tSize\tUsed\tPriority\n/dev/ramzswap0\\040(deleted) partition 4 0 -2\n",
+        b"0::/user.slice/a b\n4:memory:/x/../y\n3:cpu,cpuacct:/\n",
+        b"42 (a ) (b) R 1 42 42 0 -1 4194560 100 0 0 0 1 2 3\n",
+        b"Name:\tx\nVmRSS:\t  12 kB\nVmSwap:\t 18446744073709551616 kB\n",
+    ]
+    .iter()
+    .map(|text| text.to_vec())
+    .collect();
+    run(kernel_tables, &seeds, CHUNKS);
+}
+
+#[test]
+fn settings_read_back_or_are_refused() {
+    let seeds = [
+        "1G",
+        "25%",
+        "4096",
+        " 64 MiB",
+        "16t",
+        "4294967296%",
+        "+1k",
+        "-1",
+        "zstd:3",
+        "zstd:-5",
+        "wks:fast",
+        "wks:balanced",
+        "lz4",
+        "off",
+        "auto",
+        "clusters",
+        "kernel",
+        "user",
+    ];
+    let seeds: Vec<Vec<u8>> = seeds.iter().map(|text| text.as_bytes().to_vec()).collect();
+    run(settings, &seeds, CHUNKS);
+}

@@ -11,6 +11,8 @@ use crate::disk::Disk;
 use crate::error::DeviceError;
 use crate::warning::Warning;
 
+pub use fuse::Offline;
+
 /// Makes block devices of disks.
 pub trait Transport: Send + Sync {
     /// Serves `disk` as a block device until it is detached. `name` (`ramzswap0`) names what

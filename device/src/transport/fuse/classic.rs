@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 
-use super::abi::{BEFORE_DATA, IN_HEADER, InHeader};
 use super::buffer::{Buffer, DATA_AT, REQUEST_AT};
 use super::handler::{Answer, Handler, become_batch_task, touch_stack};
 
@@ -38,25 +37,14 @@ impl Session {
 
     /// Answers the request of `len` bytes in the buffer.
     fn answer(&mut self, len: usize) {
-        let (head, data) = self.buffer.split_at_mut(DATA_AT);
-        let Some(head) = head
-            .get(REQUEST_AT..)
-            .and_then(|h| h.get(..len.min(BEFORE_DATA)))
-        else {
-            return;
-        };
-        let Some(header) = InHeader::parse(head) else {
-            tracing::error!("the kernel sent a request of {len} bytes");
-            return;
-        };
-        let came = len.saturating_sub(BEFORE_DATA);
-        match self.handler.answer(&header, &head[IN_HEADER..], data, came) {
+        match self.handler.answer_in(&mut self.buffer, len) {
             Answer::Nothing => {}
             Answer::Reply(reply) => send(&self.fuse, &[IoSlice::new(reply.bytes())]),
-            Answer::Data(reply, len) => send(
-                &self.fuse,
-                &[IoSlice::new(reply.bytes()), IoSlice::new(&data[..len])],
-            ),
+            Answer::Data(reply, len) => {
+                let data = &self.buffer[DATA_AT..][..len];
+                let parts = [IoSlice::new(reply.bytes()), IoSlice::new(data)];
+                send(&self.fuse, &parts);
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use compcache_engine::Worker;
 use compcache_host::sched;
 
-use super::abi::{Fallocate, InHeader, Io, ROOT, Reply, op};
+use super::abi::{BEFORE_DATA, Fallocate, IN_HEADER, InHeader, Io, ROOT, Reply, op};
+use super::buffer::{DATA_AT, REQUEST_AT};
 use crate::disk::Disk;
 use crate::error::DeviceError;
 
@@ -52,6 +53,19 @@ impl Handler {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
         })
+    }
+
+    /// Answers the request that is in the first `len` bytes of a [`Buffer`](super::buffer::Buffer), from
+    /// [`REQUEST_AT`] on. What a reply has of data is there from [`DATA_AT`] on.
+    pub(super) fn answer_in(&mut self, buffer: &mut [u8], len: usize) -> Answer {
+        let (head, data) = buffer.split_at_mut(DATA_AT);
+        let head = &head[REQUEST_AT..][..len.min(BEFORE_DATA)];
+        let Some(header) = InHeader::parse(head) else {
+            tracing::error!("the kernel sent a request of {len} bytes");
+            return Answer::Nothing;
+        };
+        let came = len.saturating_sub(BEFORE_DATA);
+        self.answer(&header, &head[IN_HEADER..], data, came)
     }
 
     /// Answers a request with the arguments `args`. The first `len` bytes of `data` came with

@@ -10,11 +10,13 @@ mod buffer;
 mod classic;
 mod handler;
 mod mount;
+mod offline;
 mod server;
 mod serving;
 mod uring;
 
 pub(crate) use mount::FSTYPE;
+pub use offline::Offline;
 pub(crate) use server::{Job, Server};
 pub(crate) use uring::parameter;
 
