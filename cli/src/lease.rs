@@ -19,18 +19,25 @@ use crate::error::CliError;
 pub(crate) struct Lease {
     /// Holds the lease; used for nothing else, since its end may take long.
     holder: Client,
-    /// For questions while the lease lasts.
     source: Source,
     node: PathBuf,
     peak: Sample,
     first: Stats,
+    shared: bool,
+}
+
+/// Who is asked while the lease lasts.
+#[derive(Debug)]
+struct Source {
+    daemon: Client,
+    device: Whose,
 }
 
 /// Who knows what the device holds.
 #[derive(Debug)]
-enum Source {
+enum Whose {
     /// The daemon, of its device with this number.
-    Daemon(Client, u32),
+    Daemon(u32),
     /// The kernel driver.
     Kernel(KernelDevice),
 }
@@ -118,17 +125,21 @@ impl Lease {
             return Err(CliError::Answer);
         };
         warn("compcache", &warnings);
-        let mut source = match driver {
-            Driver::Kernel => Source::Kernel(KernelDevice::new(device, places.kernel.clone())),
-            Driver::User => Source::Daemon(places.connect()?, device),
+        let mut source = Source {
+            daemon: places.connect()?,
+            device: match driver {
+                Driver::Kernel => Whose::Kernel(KernelDevice::new(device, places.kernel.clone())),
+                Driver::User => Whose::Daemon(device),
+            },
         };
-        let first = source.stats()?;
+        let (first, holders) = source.stats()?;
         Ok(Lease {
             holder,
             source,
             node,
             peak: Sample::default(),
             first,
+            shared: holders > 1,
         })
     }
 
@@ -143,7 +154,9 @@ impl Lease {
     /// # Errors
     /// [`CliError::Client`] if the daemon does not answer.
     pub(crate) fn sample(&mut self) -> Result<Sample, CliError> {
-        let sample = Sample::of(&self.source.stats()?);
+        let (stats, holders) = self.source.stats()?;
+        self.shared |= holders > 1;
+        let sample = Sample::of(&stats);
         if sample.pages > self.peak.pages {
             self.peak = sample.clone();
         }
@@ -156,12 +169,18 @@ impl Lease {
         &self.peak
     }
 
+    /// Whether others have leased the device, too, when it was asked about.
+    #[must_use]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// Pages read from and written to the device since the lease began.
     ///
     /// # Errors
     /// [`CliError::Client`] if the daemon does not answer.
     pub(crate) fn traffic(&mut self) -> Result<(u64, u64), CliError> {
-        let now = self.source.stats()?;
+        let (now, _) = self.source.stats()?;
         Ok((
             now.reads.saturating_sub(self.first.reads),
             now.writes.saturating_sub(self.first.writes),
@@ -184,19 +203,28 @@ impl Lease {
 }
 
 impl Source {
-    fn stats(&mut self) -> Result<Stats, CliError> {
-        let (client, number) = match self {
-            Source::Kernel(device) => return Ok(device.status().stats.store),
-            Source::Daemon(client, number) => (client, *number),
+    /// What the device holds, and how many lease it.
+    fn stats(&mut self) -> Result<(Stats, u32), CliError> {
+        let device = match self.device {
+            Whose::Daemon(number) => Some(number),
+            Whose::Kernel(_) => None,
         };
-        let device = Some(number);
-        match client.request(&Request::Status { device })? {
-            Response::Status { devices, .. } => devices
-                .into_iter()
-                .find(|status| status.number == number)
-                .map(|status| status.stats.store)
-                .ok_or(CliError::Answer),
-            _ => Err(CliError::Answer),
+        let Response::Status { daemon, devices } =
+            self.daemon.request(&Request::Status { device })?
+        else {
+            return Err(CliError::Answer);
+        };
+        match &self.device {
+            Whose::Kernel(device) => {
+                let holders = daemon.kernel_lease.map_or(0, |lease| lease.holders);
+                Ok((device.status().stats.store, holders))
+            }
+            Whose::Daemon(number) => {
+                let holders = daemon.kernel_lease.map_or(0, |lease| lease.holders);
+                let status = devices.into_iter().find(|status| status.number == *number);
+                let stats = status.ok_or(CliError::Answer)?.stats.store;
+                Ok((stats, daemon.leases.saturating_sub(holders)))
+            }
         }
     }
 }

@@ -142,6 +142,7 @@ fn supervise(
         usage: group.usage(),
         written: lease.traffic().map_or(0, |(_, written)| written),
         peak: lease.peak().clone(),
+        shared: lease.is_shared(),
     })
 }
 
@@ -176,6 +177,8 @@ struct End {
     /// Pages that were written to the device.
     written: u64,
     peak: Sample,
+    /// Other programs have used the device, too.
+    shared: bool,
 }
 
 impl End {
@@ -211,18 +214,25 @@ impl End {
                 _ => format!("{used}; nothing was written to the device{zswap}"),
             });
         } else {
-            lines.push(format!(
-                "{used}; {} swapped out in all{zswap}",
-                human(self.written * 4096),
-            ));
+            let written = human(self.written * 4096);
+            lines.push(if self.shared {
+                format!("{used}{zswap}")
+            } else {
+                format!("{used}; {written} swapped out in all{zswap}")
+            });
             if let Some(ratio) = self.peak.ratio() {
+                let device = if self.shared {
+                    format!("device, shared with other programs: {written} swapped out in all;")
+                } else {
+                    "device:".to_owned()
+                };
                 lines.push(format!(
-                    "device: at most {} of pages, compressed to {} (ratio {ratio:.2}), in {} of \
-                     memory: {} saved",
+                    "{device} at most {} of pages, compressed to {} (ratio {ratio:.2}), in {} of \
+                     memory: {}",
                     human(self.peak.original()),
                     human(self.peak.compressed),
                     human(self.peak.memory),
-                    human(self.saved()),
+                    self.saved(),
                 ));
             }
         }
@@ -232,11 +242,30 @@ impl End {
             .collect()
     }
 
-    /// Bytes by which the program's swap was larger than the memory that it took on the device,
-    /// which also holds copies of pages that are back in memory. A lower bound in cgroup version 1.
-    fn saved(&self) -> u64 {
-        let swap = self.usage.swap_peak.unwrap_or(self.peak.original());
-        swap.saturating_sub(self.peak.memory)
+    /// How much larger the program's swap was than the memory that it took on the device, which also holds
+    /// copies of pages that are back in memory. A lower bound in cgroup version 1. Of a device that was shared,
+    /// the program's part is that of its swap.
+    fn saved(&self) -> String {
+        let (original, memory) = (self.peak.original(), self.peak.memory);
+        match self.usage.swap_peak {
+            Some(swap) if self.shared && swap < original => {
+                let part = u128::from(memory) * u128::from(swap) / u128::from(original);
+                let part = u64::try_from(part).unwrap_or(memory);
+                format!(
+                    "about {} saved for {}",
+                    human(swap.saturating_sub(part)),
+                    self.program
+                )
+            }
+            None if self.shared => format!(
+                "{} saved for all of them",
+                human(original.saturating_sub(memory))
+            ),
+            swap => format!(
+                "{} saved",
+                human(swap.unwrap_or(original).saturating_sub(memory))
+            ),
+        }
     }
 
     fn oom_line(&self) -> String {
@@ -291,6 +320,7 @@ mod tests {
                 compressed: 16 * MIB,
                 memory: 17 * MIB,
             },
+            shared: false,
         }
     }
 
@@ -303,6 +333,26 @@ mod tests {
              compcache: device: at most 64M of pages, compressed to 16M (ratio 4.00), in 17M of \
              memory: 47M saved\n"
         );
+    }
+
+    #[test]
+    fn report_of_a_run_that_shared_its_device() {
+        let mut end = end(0);
+        end.shared = true;
+        end.peak = Sample {
+            pages: 65_536,
+            compressed: 64 * MIB,
+            memory: 68 * MIB,
+        };
+        assert_eq!(
+            end.report(),
+            "compcache: make: exit status 0 after 12.3 s\n\
+             compcache: memory: at most 128M of 128M used and 64M of swap\n\
+             compcache: device, shared with other programs: 100M swapped out in all; at most 256M of \
+             pages, compressed to 64M (ratio 4.00), in 68M of memory: about 47M saved for make\n"
+        );
+        end.usage.swap_peak = None;
+        assert!(end.report().ends_with(": 188M saved for all of them\n"));
     }
 
     #[test]

@@ -240,6 +240,10 @@ fn two_runs_share_the_device() {
         let out = running.finish();
         // Nobody has chosen parameters.
         assert!(!out.stderr.contains("not used"), "{out}");
+        // What both have swapped is not said of either.
+        for words in ["device, shared with other programs: ", " saved for "] {
+            assert!(out.stderr.contains(words), "{words}: {out}");
+        }
         assert_eq!(out.success(), "verified 24576\n");
     }
     bed.assert_nothing_left();
