@@ -141,6 +141,9 @@ pub fn format_more(status: &DeviceStatus) -> String {
     if let Some(block_device) = &status.block_device {
         out.line("BlockDevice", block_device.display(), "");
     }
+    if let Some(encryption) = &status.backing_encryption {
+        out.line("BackingEncryption", encryption, "");
+    }
     if let Some(freeing) = status.dead_slots {
         out.line("DeadSlots", freeing, "");
     }

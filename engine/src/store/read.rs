@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
 use super::{ReadError, Store, Worker};
-use crate::backing::{Backing, BackingAccess};
+use crate::backing::{Backing, BackingAccess, Unread};
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
@@ -319,12 +319,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 shard.add(&shard.corrupt, 1);
                 return Err(ReadError::Corrupt { index });
             }
-            seen = Some(current);
-            backing.read(index, core::slice::from_mut(page))?;
+            let read = backing.read(index, core::slice::from_mut(page));
+            if let Err(Unread::Failed(error)) = read {
+                return Err(error.into());
+            }
             shard.add(&shard.backing_reads, 1);
-            if self.is_current(index, page) {
+            if read.is_ok() && self.is_current(index, page) {
                 return Ok(());
             }
+            // A page that was written with what it held before has the same slot again.
+            seen = (read != Err(Unread::Changed)).then_some(current);
         }
     }
 }
