@@ -40,8 +40,8 @@ pub struct BackingError {
 pub enum Unread {
     /// The transfer failed.
     Failed(BackingError),
-    /// Something else lies there than what was written last, as the backing store found out by
-    /// itself. Whoever asks treats that as a checksum that does not match.
+    /// Something else lies there than what was written last, as a backing store that verifies its
+    /// pages has found out.
     Damaged,
     /// One of them was being written at the same time: try again.
     Changed,
@@ -60,6 +60,12 @@ pub trait Backing: Send + Sync {
     /// # Errors
     /// [`Unread`] if that is true of any of them; the contents of `pages` are then undefined.
     fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), Unread>;
+
+    /// Whether what [`Backing::read`] gives is always what was written last, be it while it was read.
+    /// Then the checksum in a page's slot is not looked at.
+    fn verifies(&self) -> bool {
+        false
+    }
 
     /// Writes pages `first..first + pages.len()`, in one transfer if it can.
     ///

@@ -289,6 +289,10 @@ BDevNumReads:\t       4
 BDevNumWrites:\t       5
 ";
         assert_eq!(format(&status), expected);
+        assert!(!format_more(&status).contains("BackingEncryption"));
+        status.backing_encryption = Some("aes-256-gcm".into());
+        let more = format_more(&status);
+        assert!(more.contains("BackingEncryption:\taes-256-gcm\n"), "{more}");
     }
 
     #[test]

@@ -127,8 +127,8 @@ impl<S: SlotMemory> Seals<S> {
         }
     }
 
-    /// Whether all that was read since [`Seals::look`] has shown this seal of the place, of the table
-    /// and of the disk, belongs together.
+    /// Whether nobody has written to the place since [`Seals::look`] gave this seal of it: what was
+    /// read of the disk meanwhile is one version, and the seal is that version's.
     pub(super) fn is_still(&self, place: u64, seal: &Seal) -> bool {
         fence(SeqCst);
         self.of(place)

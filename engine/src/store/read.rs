@@ -282,7 +282,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         shard.add(&shard.backing_reads, pages.len() as u64);
         let mut failed: Option<Failed> = None;
         for (index, page) in (first..).zip(pages) {
-            if run.is_ok() && self.is_current(index, page) {
+            if run.is_ok() && (backing.verifies() || self.is_current(index, page)) {
                 continue;
             }
             // It was written anew meanwhile, or the transfer failed at another page.
@@ -324,11 +324,16 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 return Err(error.into());
             }
             shard.add(&shard.backing_reads, 1);
-            if read.is_ok() && self.is_current(index, page) {
-                return Ok(());
+            match read {
+                Ok(()) if backing.verifies() || self.is_current(index, page) => return Ok(()),
+                Err(Unread::Damaged) => {
+                    shard.add(&shard.corrupt, 1);
+                    return Err(ReadError::Corrupt { index });
+                }
+                // A page that was written with what it held before has the same slot again.
+                Err(_) => seen = None,
+                Ok(()) => seen = Some(current),
             }
-            // A page that was written with what it held before has the same slot again.
-            seen = (read != Err(Unread::Changed)).then_some(current);
         }
     }
 }

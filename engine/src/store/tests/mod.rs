@@ -42,6 +42,7 @@ struct MemoryBackingState {
     pages: Mutex<HashMap<u64, Box<Page>>>,
     fail_reads: AtomicBool,
     fail_writes: AtomicBool,
+    verifies: AtomicBool,
     /// What the next reads answer, the last one first.
     answers: Mutex<Vec<Unread>>,
 }
@@ -65,6 +66,10 @@ impl Backing for MemoryBacking {
                 .expect("only pages that were written are read");
         }
         Ok(())
+    }
+
+    fn verifies(&self) -> bool {
+        self.0.verifies.load(Relaxed)
     }
 
     fn write(&self, first: u64, pages: &[Page]) -> Result<(), BackingError> {
