@@ -29,6 +29,8 @@ struct DiskState {
     fail: AtomicBool,
     /// Writes as far as this place before it fails.
     fails_at: Mutex<Option<u64>>,
+    /// What happens before pages are read, once.
+    before_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Shows half of each page before the whole.
     slow: AtomicBool,
 }
@@ -45,6 +47,9 @@ impl Backing for Disk {
     fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), Unread> {
         if self.0.fail.load(Relaxed) {
             return Err(failure(Transfer::Read, first).into());
+        }
+        if let Some(first) = self.0.before_read.lock().take() {
+            first();
         }
         for (place, page) in (first..).zip(pages) {
             *page = self
@@ -239,6 +244,34 @@ fn without_memory_for_its_seal_a_write_fails_and_reaches_no_disk() {
     assert_eq!(encrypted.seals.bytes(), 0);
     let error = encrypted.write(PLACES, &[page(1)]).unwrap_err();
     assert_eq!((error.index, error.errno), (PLACES, libc::EIO));
+}
+
+/// Between the look at a seal and the page that is read, the page is written, or begins to be.
+#[test]
+fn what_changes_between_the_seal_and_the_page_is_not_damaged() {
+    let (disk, encrypted) = encrypted_by(Kind::of_this_cpu(), 1);
+    let encrypted = Arc::new(encrypted);
+    encrypted.write(1, &[page(1), page(2)]).unwrap();
+    let read_while = |act: fn(&Fixture)| {
+        let meanwhile = Arc::clone(&encrypted);
+        *disk.0.before_read.lock() = Some(Box::new(move || act(&meanwhile)));
+        encrypted.read(1, &mut [[0; PAGE_SIZE]; 2])
+    };
+    assert_eq!(read_while(|_| ()), Ok(()));
+    let written = read_while(|it| it.write(2, &[page(3)]).unwrap());
+    assert_eq!(written, Err(Unread::Changed));
+    // With what it held before, too: all that differs is the number.
+    let written = read_while(|it| it.write(2, &[page(3)]).unwrap());
+    assert_eq!(written, Err(Unread::Changed));
+    let begun = read_while(|it| it.seals.begin(2).unwrap());
+    assert_eq!(begun, Err(Unread::Changed));
+    assert_eq!(
+        read(&encrypted, 2),
+        Err(Unread::Changed),
+        "until it is written"
+    );
+    encrypted.seals.abandon(2);
+    assert_eq!(read(&encrypted, 2), Ok(page(3)));
 }
 
 /// Readers race with a writer of the same page: they see one of its versions, or that it changed.
