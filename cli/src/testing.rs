@@ -25,6 +25,7 @@ pub(crate) fn device_status(number: u32) -> DeviceStatus {
         disksize: 1 << 30,
         memlimit: None,
         backing_swap: None,
+        backing_encryption: None,
         codec: "lz4".into(),
         recompress: "zstd:1".into(),
         recompress_after: 30,

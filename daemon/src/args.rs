@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::integer::integer;
 use crate::size::Size;
 use crate::swapoff::Room;
-use crate::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
+use crate::types::{BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
 /// Where the daemon keeps its socket, lock and mounts by default.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
@@ -48,6 +48,12 @@ pub struct DaemonArgs {
     /// Initialise device 0 with this file or partition, a swap area, as its backing swap
     #[arg(long = "backing_swap", alias = "backing-swap", value_name = "PATH")]
     pub backing_swap: Option<PathBuf>,
+
+    /// Initialise device 0 with this encryption of its backing swap, under a key that is never
+    /// stored: `auto` (a file is encrypted, a partition is not), `on` or `off` [default: auto]
+    #[arg(long = "backing_encryption", alias = "backing-encryption", value_name = "NAME",
+          value_parser = str::parse::<BackingEncryption>)]
+    pub backing_encryption: Option<BackingEncryption>,
 
     /// Initialise device 0 with this codec, `NAME` or `NAME:LEVEL`
     #[arg(long, value_name = "CODEC")]
@@ -147,6 +153,7 @@ impl DaemonArgs {
         self.disksize_kb.is_some()
             || self.memlimit_kb.is_some()
             || self.backing_swap.is_some()
+            || self.backing_encryption.is_some()
             || self.codec.is_some()
     }
 }

@@ -128,6 +128,7 @@ fn params(args: &DaemonArgs) -> Result<ParamsUpdate, SettingsError> {
         disksize: bytes("disksize_kb", args.disksize_kb)?,
         memlimit: bytes("memlimit_kb", args.memlimit_kb)?,
         backing_swap: args.backing_swap.clone().map(absolute).transpose()?,
+        backing_encryption: args.backing_encryption,
         codec: args.codec.clone(),
         ..ParamsUpdate::default()
     })
@@ -151,7 +152,9 @@ fn asks_for_devices(args: &DaemonArgs, config: &Config) -> Option<String> {
         return Some("--num-devices".into());
     }
     if args.initialises_device() {
-        return Some("--disksize_kb, --memlimit_kb, --backing_swap and --codec".into());
+        return Some(
+            "--disksize_kb, --memlimit_kb, --backing_swap, --backing_encryption and --codec".into(),
+        );
     }
     if config.num_devices.is_some() {
         return Some("num_devices in the configuration".into());

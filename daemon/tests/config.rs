@@ -7,7 +7,7 @@ use compcached::DaemonArgs;
 use compcached::config::{Config, ConfigError};
 use compcached::settings::Settings;
 use compcached::size::Size;
-use compcached::types::{Channel, CpuLatencySetting, DeadSlots, DriverChoice};
+use compcached::types::{BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
 
@@ -153,6 +153,10 @@ fn the_examples_in_the_example_parse() {
     let device = &config.devices[&0];
     assert_eq!(device.params.memlimit, Some(256 << 20));
     assert!(device.params.backing_swap.is_some() && device.priority.is_some());
+    assert_eq!(
+        device.params.backing_encryption,
+        Some(BackingEncryption::On)
+    );
     assert_eq!(config.memory_limit, Some(4 << 30));
     let mount = &config.mounts[Path::new("/mnt/fast")].spec;
     assert!(mount.write_back && mount.strict);
@@ -291,6 +295,11 @@ fn every_bad_value_is_named_with_file_line_and_key() {
             "cpu_latency = \"fast\"",
             1,
             &["cpu_latency", "fast", "auto, off, or microseconds"],
+        ),
+        (
+            "[[device]]\nnumber = 0\nbacking_encryption = \"yes\"",
+            3,
+            &["backing_encryption", "yes", "on or off"],
         ),
         (
             "dead_slots = \"at once\"",
@@ -462,6 +471,7 @@ fn the_command_line_wins_over_the_files() {
         num_devices: Some(5),
         disksize_kb: Some(8192),
         backing_swap: Some("relative".into()),
+        backing_encryption: Some(BackingEncryption::Off),
         runtime_dir: Some("rt".into()),
         ..args(&path)
     };
@@ -475,6 +485,7 @@ fn the_command_line_wins_over_the_files() {
         params.backing_swap.as_deref(),
         Some(&*here.join("relative"))
     );
+    assert_eq!(params.backing_encryption, Some(BackingEncryption::Off));
     assert_eq!(settings.runtime_dir, here.join("rt"));
     assert_eq!(settings.dev_dir, Path::new("/dev"));
 }

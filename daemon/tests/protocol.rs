@@ -8,7 +8,7 @@ use compcached::protocol::{
     decode, encode, read,
 };
 use compcached::size::Size;
-use compcached::types::{Driver, MountStatus, ParamsUpdate};
+use compcached::types::{BackingEncryption, Driver, MountStatus, ParamsUpdate};
 use proptest::prelude::*;
 
 fn params() -> impl Strategy<Value = ParamsUpdate> {
@@ -18,18 +18,21 @@ fn params() -> impl Strategy<Value = ParamsUpdate> {
         any::<Option<String>>(),
         any::<Option<String>>(),
         any::<Option<String>>(),
-        any::<Option<u32>>(),
-        any::<Option<u32>>(),
+        any::<Option<(u32, u32)>>(),
+        prop::option::of(prop::sample::select(&BackingEncryption::ALL)),
     )
         .prop_map(
-            |(disksize, memlimit, backing_swap, codec, recompress, after, cpu)| ParamsUpdate {
-                disksize,
-                memlimit,
-                backing_swap: backing_swap.map(PathBuf::from),
-                codec,
-                recompress,
-                recompress_after: after,
-                recompress_cpu: cpu,
+            |(disksize, memlimit, backing_swap, codec, recompress, cold, backing_encryption)| {
+                ParamsUpdate {
+                    disksize,
+                    memlimit,
+                    backing_swap: backing_swap.map(PathBuf::from),
+                    backing_encryption,
+                    codec,
+                    recompress,
+                    recompress_after: cold.map(|(after, _)| after),
+                    recompress_cpu: cold.map(|(_, cpu)| cpu),
+                }
             },
         )
 }

@@ -4,8 +4,13 @@
 //!
 //! All its data moves by direct I/O, past the page cache: no memory is needed to free memory.
 
+mod buffers;
+mod choice;
+mod cipher;
+mod encrypted;
 mod extents;
 mod place;
+mod seals;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,10 +19,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use compcache_engine::backing::Transfer;
-use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page};
+use compcache_engine::{Backing, BackingAccess, BackingError, PAGE_SIZE, Page, Unread};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 
+pub use self::choice::{BackingEncryption, UnknownBackingEncryption};
+use self::encrypted::Encrypted;
+pub(crate) use self::encrypted::Encryption;
 use self::extents::{check_extents, check_file_system};
 use self::place::{Found, stays_open_elsewhere};
 use crate::error::DeviceError;
@@ -70,6 +78,7 @@ pub struct BackingSwap {
     // Closed (and so unlocked) before the claim ends.
     file: File,
     pages: u64,
+    is_file: bool,
     warning: Option<Warning>,
     _claim: Claim,
 }
@@ -87,7 +96,29 @@ pub(crate) fn resolve(
     let size = backing.map(|backing| backing.pages() * PAGE);
     let (resolved, mut warnings) = params.resolve(ram_bytes, size)?;
     warnings.extend(backing.and_then(BackingSwap::warning).cloned());
+    if backing.is_none() && params.backing_encryption == Some(BackingEncryption::On) {
+        warnings.push(Warning::NothingToEncrypt);
+    }
     Ok((resolved, warnings))
+}
+
+/// How the pages of a store that `workers` threads use reach this backing swap, if there is one, and
+/// what encrypts them there, if that is wanted.
+///
+/// # Errors
+/// If there is no memory, or no random key, for the encryption.
+pub(crate) fn access(
+    backing: Option<BackingSwap>,
+    choice: BackingEncryption,
+    workers: usize,
+) -> Result<(BackingAccess, Option<Encryption>), DeviceError> {
+    match backing {
+        Some(backing) if choice.encrypts(backing.is_file) => {
+            let (encrypted, encryption) = Encrypted::new(backing, workers)?;
+            Ok((Some(encrypted).into(), Some(encryption)))
+        }
+        plain => Ok((plain.into(), None)),
+    }
 }
 
 impl BackingSwap {
@@ -201,6 +232,7 @@ impl BackingSwap {
         Ok(BackingSwap {
             file,
             pages,
+            is_file: found.is_file(),
             warning,
             _claim: claim,
         })
@@ -268,14 +300,12 @@ fn aligned<T>(at: *const T) -> bool {
 }
 
 impl Backing for BackingSwap {
-    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError> {
+    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), Unread> {
         if aligned(pages.as_ptr()) {
             let at = first.saturating_mul(PAGE);
             let bytes = pages.as_flattened_mut();
-            return self
-                .file
-                .read_exact_at(bytes, at)
-                .map_err(|e| error(Transfer::Read, first, &e));
+            let read = self.file.read_exact_at(bytes, at);
+            return Ok(read.map_err(|e| error(Transfer::Read, first, &e))?);
         }
         for (index, page) in (first..).zip(pages) {
             let mut copy = Aligned([0; PAGE_SIZE]);

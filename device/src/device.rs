@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use compcache_engine::stats::Stats;
 use compcache_engine::{Store, StoreConfig};
 use compcache_host::overcommit::StrictOvercommit;
 use compcache_host::zswap::ZswapOn;
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 
 pub use env::Env;
 
-use crate::backing_swap::{BackingSwap, resolve};
+use crate::backing_swap::{self, BackingEncryption, BackingSwap, Encryption, resolve};
 use crate::disk::{Disk, StoreDisk};
 use crate::error::DeviceError;
 use crate::freed::{DeadSlots, Freeing, Watch};
@@ -60,6 +61,17 @@ struct Active {
     recompression: Recompression,
     disk: Arc<MemfdDisk>,
     resolved: Resolved,
+    /// What encrypts the backing swap.
+    encryption: Option<Encryption>,
+}
+
+impl Active {
+    /// What the store counts, with the memory of the encryption among its tables.
+    fn stats(&self) -> Stats {
+        let mut stats = self.disk.store().stats();
+        stats.table_bytes += self.encryption.as_ref().map_or(0, Encryption::bytes);
+        stats
+    }
 }
 
 impl Device {
@@ -98,6 +110,7 @@ impl Device {
         &self,
         resolved: Resolved,
         backing: Option<BackingSwap>,
+        choice: BackingEncryption,
     ) -> Result<(Active, Vec<Warning>), DeviceError> {
         let pages = resolved.disksize / PAGE;
         let sizes = pool_size::for_device(pages, resolved.memlimit, self.env.workers);
@@ -107,9 +120,12 @@ impl Device {
         if !resident {
             warnings.push(Warning::SlotTableNotResident { bytes: table_bytes });
         }
+        let (backing, encryption) = backing_swap::access(backing, choice, self.env.workers)?;
         let frames = MemfdFrames::new("ramzswap pool", sizes.frames)?;
-        // What keeps the frames from being locked keeps the slot table, too: one warning will do.
-        warnings.extend(frames.locked().err().map(Warning::from));
+        // What keeps the frames from being locked keeps all else, too: one warning will do.
+        let key_locked = encryption.as_ref().map_or(Ok(()), Encryption::locked);
+        let locked = frames.locked().and(key_locked);
+        warnings.extend(locked.err().map(Warning::from));
         let slots = MemfdSlots::new("ramzswap slot table", pages, resident)?;
         let wake = Arc::new(Wake::default());
         let wake_recompression = Arc::new(Wake::default());
@@ -117,7 +133,7 @@ impl Device {
             LinuxHost::new(Arc::clone(&wake), Arc::clone(&wake_recompression)),
             frames,
             slots,
-            backing.into(),
+            backing,
             StoreConfig {
                 memlimit: resolved.memlimit,
                 codec: resolved.codec,
@@ -165,6 +181,7 @@ impl Device {
             recompression,
             disk,
             resolved,
+            encryption,
         };
         Ok((active, warnings))
     }
@@ -281,7 +298,8 @@ impl SwapDevice for Device {
         let ram_bytes = self.env.ram_bytes;
         let (resolved, mut warnings) = resolve(&inner.params, ram_bytes, backing.as_ref())?;
         warnings.retain(|w| !inner.warned.contains(w));
-        let (active, more) = self.activate(resolved, backing)?;
+        let choice = inner.params.backing_encryption.unwrap_or_default();
+        let (active, more) = self.activate(resolved, backing, choice)?;
         warnings.extend(more);
         warnings.extend(StrictOvercommit::now().map(Warning::from));
         warnings.extend(ZswapOn::now().map(Warning::from));
@@ -334,7 +352,7 @@ impl SwapDevice for Device {
         if !update.is_live() {
             return Err(DeviceError::AlreadyInitialised {
                 number: self.number,
-                action: "change its size, its memory limit or its backing swap",
+                action: "change its size, its memory limit, its backing swap or how that is encrypted",
             });
         }
         *params = params.with(update)?;
@@ -402,6 +420,12 @@ impl SwapDevice for Device {
             disksize: active.map_or(params.disksize.unwrap_or(0), |a| a.resolved.disksize),
             memlimit: active.map_or(params.memlimit, |a| a.resolved.memlimit),
             backing_swap: params.backing_swap.clone(),
+            backing_encryption: active.filter(|_| params.backing_swap.is_some()).map(|a| {
+                a.encryption
+                    .as_ref()
+                    .map_or("off", Encryption::name)
+                    .to_owned()
+            }),
             codec: active
                 .map_or(params.codec.unwrap_or_default(), |a| a.resolved.codec)
                 .to_string(),
@@ -411,7 +435,7 @@ impl SwapDevice for Device {
             stats: active.map_or_else(DeviceStats::default, |a| {
                 let cpu_ns = a.recompression.cpu_ns();
                 DeviceStats {
-                    store: a.disk.store().stats(),
+                    store: a.stats(),
                     invalid_io: a.disk.invalid_io(),
                     recompress_cpu_ns: cpu_ns,
                 }
@@ -424,7 +448,7 @@ impl SwapDevice for Device {
             .lock()
             .active
             .as_ref()
-            .map_or(0, |active| active.disk.store().stats().memory_bytes())
+            .map_or(0, |active| active.stats().memory_bytes())
     }
 }
 

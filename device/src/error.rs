@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use compcache_engine::codec::UnknownCodec;
 use compcache_host::remedy;
 
+use crate::backing_swap::BackingEncryption;
 use crate::recompress::policy::OutOfRange;
 use crate::swap_header::HeaderError;
 
@@ -63,6 +64,16 @@ pub enum DeviceError {
         codec: String,
         /// What the driver has.
         known: String,
+    },
+    /// The kernel driver writes pages to the backing swap as they are.
+    #[error(
+        "the kernel driver does not encrypt its backing swap (backing encryption '{choice}'): give \
+         'off' and put it on dm-crypt with a random key, or choose a device in userspace (--driver \
+         user)"
+    )]
+    NoEncryptionInKernel {
+        /// What was given.
+        choice: BackingEncryption,
     },
     /// Neither a codec for cold pages nor `off`.
     #[error("recompress: {0}; or switch it off with 'off'")]
@@ -229,6 +240,7 @@ impl DeviceError {
             | DeviceError::MemlimitOverDisksize { .. }
             | DeviceError::UnknownCodec(_)
             | DeviceError::NotInKernel { .. }
+            | DeviceError::NoEncryptionInKernel { .. }
             | DeviceError::RecompressCodec(_)
             | DeviceError::RecompressRange(_)
             | DeviceError::BackingUnfit { .. }

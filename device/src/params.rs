@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use compcache_engine::{CodecSpec, PAGE_SIZE};
 use serde::{Deserialize, Serialize};
 
+use crate::backing_swap::BackingEncryption;
 use crate::error::DeviceError;
 use crate::recompress::policy::{self, ColdCodec, Recompress};
 use crate::warning::Warning;
@@ -49,6 +50,9 @@ pub struct ParamsUpdate {
     /// The swap file or partition that takes what is not kept in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backing_swap: Option<PathBuf>,
+    /// Whether what goes there is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backing_encryption: Option<BackingEncryption>,
     /// The codec for new pages, such as `lz4` or `zstd:3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
@@ -73,7 +77,10 @@ impl ParamsUpdate {
     /// Whether all that is to be set can be set on a device that is in use.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.disksize.is_none() && self.memlimit.is_none() && self.backing_swap.is_none()
+        self.disksize.is_none()
+            && self.memlimit.is_none()
+            && self.backing_swap.is_none()
+            && self.backing_encryption.is_none()
     }
 
     /// These parameters, and those of `other` if these are `None`.
@@ -83,6 +90,7 @@ impl ParamsUpdate {
             disksize: self.disksize.or(other.disksize),
             memlimit: self.memlimit.or(other.memlimit),
             backing_swap: self.backing_swap.or(other.backing_swap),
+            backing_encryption: self.backing_encryption.or(other.backing_encryption),
             codec: self.codec.or(other.codec),
             recompress: self.recompress.or(other.recompress),
             recompress_after: self.recompress_after.or(other.recompress_after),
@@ -100,6 +108,8 @@ pub struct Params {
     pub memlimit: Option<u64>,
     /// The backing swap.
     pub backing_swap: Option<PathBuf>,
+    /// Whether what goes there is encrypted.
+    pub backing_encryption: Option<BackingEncryption>,
     /// The codec for new pages.
     pub codec: Option<CodecSpec>,
     /// The codec for cold pages, or none.
@@ -140,6 +150,7 @@ impl Params {
         if let Some(path) = &update.backing_swap {
             params.backing_swap = Some(path.clone());
         }
+        params.backing_encryption = update.backing_encryption.or(params.backing_encryption);
         if let Some(codec) = &update.codec {
             params.codec = Some(codec.parse()?);
         }
@@ -224,6 +235,7 @@ impl Params {
             disksize: self.disksize,
             memlimit: self.memlimit,
             backing_swap: self.backing_swap.clone(),
+            backing_encryption: self.backing_encryption,
             codec: self.codec.map(|codec| codec.to_string()),
             recompress: self.recompress.map(|codec| codec.to_string()),
             recompress_after: self.recompress_after,
@@ -488,6 +500,7 @@ mod tests {
             disksize: Some(1 << 20),
             memlimit: Some(1 << 19),
             backing_swap: Some("/swap".into()),
+            backing_encryption: Some(BackingEncryption::Off),
             codec: Some("lzo".into()),
             recompress: Some("off".into()),
             recompress_after: Some(5),

@@ -60,6 +60,9 @@ pub struct DeviceStatus {
     pub memlimit: Option<u64>,
     /// The backing swap.
     pub backing_swap: Option<PathBuf>,
+    /// What encrypts the pages there, `aes-256-gcm`, `chacha20-poly1305` or `off`; while ready, with a
+    /// backing swap.
+    pub backing_encryption: Option<String>,
     /// The codec for new pages, as [`compcache_engine::CodecSpec`] prints it.
     pub codec: String,
     /// The codec with which cold pages are recompressed, or `off`.

@@ -54,6 +54,12 @@ pub enum Warning {
         /// Its mode.
         mode: u32,
     },
+    /// Encryption was asked for, and there is nothing that it could encrypt.
+    #[error(
+        "backing encryption 'on' has no effect without a backing swap: pages stay in memory; give \
+         a backing swap, or leave it out"
+    )]
+    NothingToEncrypt,
     /// Memory that may itself be swapped.
     #[error(transparent)]
     NotLocked(#[from] NotLocked),

@@ -10,8 +10,8 @@ use common::{Aligned, PAGE, any_page, buffer, can_attach, make_swap_file, tempdi
 use compcache_device::backing_swap::BackingSwap;
 use compcache_device::swap_header::SwapHeader;
 use compcache_device::{DeviceError, swap};
-use compcache_engine::Backing;
 use compcache_engine::backing::Transfer;
+use compcache_engine::{Backing, Unread};
 use compcache_random::Random;
 
 /// Writes a file that is its owner's alone.
@@ -69,17 +69,16 @@ fn a_failed_transfer_is_reported_with_its_page() {
     make_swap_file(&path, 10);
     let backing = BackingSwap::open(&path).unwrap();
     let Aligned(bytes) = &mut *buffer();
-    let error = backing
-        .read(10, &mut bytes.as_chunks_mut().0[..1])
-        .unwrap_err();
+    let mut failed_at = |index| match backing.read(index, &mut bytes.as_chunks_mut().0[..1]) {
+        Err(Unread::Failed(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    let error = failed_at(10);
     assert_eq!(
         (error.transfer, error.index, error.errno),
         (Transfer::Read, 10, libc::EIO)
     );
-    let error = backing
-        .read(u64::MAX, &mut bytes.as_chunks_mut().0[..1])
-        .unwrap_err();
-    assert_eq!(error.index, u64::MAX);
+    assert_eq!(failed_at(u64::MAX).index, u64::MAX);
     let error = backing
         .write(u64::MAX / 4096, &bytes.as_chunks().0[..1])
         .unwrap_err();

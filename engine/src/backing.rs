@@ -35,14 +35,37 @@ pub struct BackingError {
     pub errno: i32,
 }
 
+/// Why a backing store did not read pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The transfer failed.
+    Failed(BackingError),
+    /// Something else lies there than what was written last, as a backing store that verifies its
+    /// pages has found out.
+    Damaged,
+    /// One of them was being written at the same time: try again.
+    Changed,
+}
+
+impl From<BackingError> for Unread {
+    fn from(error: BackingError) -> Self {
+        Unread::Failed(error)
+    }
+}
+
 /// A store of pages by index, slower than memory: a backing swap file or partition.
 pub trait Backing: Send + Sync {
     /// Reads pages `first..first + pages.len()`, in one transfer if it can.
     ///
     /// # Errors
-    /// [`BackingError`] if any of them cannot be read whole; the contents of `pages` are
-    /// then undefined.
-    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError>;
+    /// [`Unread`] if that is true of any of them; the contents of `pages` are then undefined.
+    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), Unread>;
+
+    /// Whether what [`Backing::read`] gives is always what was written last, be it while it was read.
+    /// Then the checksum in a page's slot is not looked at.
+    fn verifies(&self) -> bool {
+        false
+    }
 
     /// Writes pages `first..first + pages.len()`, in one transfer if it can.
     ///

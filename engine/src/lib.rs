@@ -26,7 +26,7 @@ pub mod stats;
 pub mod store;
 pub mod swap_header;
 
-pub use backing::{Backing, BackingAccess, BackingError};
+pub use backing::{Backing, BackingAccess, BackingError, Unread};
 pub use ccache::{Ccache, CcacheConfig, FileId};
 pub use codec::{CodecId, CodecSpec, Codecs};
 pub use cpu::Cpu;

@@ -145,6 +145,11 @@ fn devices_and_sizes() {
             vec!["swap", "on", "--recompress-cpu", "101"],
             vec!["101 %", "1 to 100"],
         ),
+        (
+            "compcache",
+            vec!["swap", "on", "--backing-encryption", "aes"],
+            vec!["\"aes\"", "auto", "on or off"],
+        ),
         ("compcache", vec!["swap", "on", "--size", "0"], vec!["zero"]),
         (
             "compcache",

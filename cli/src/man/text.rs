@@ -192,7 +192,8 @@ devices\tAn array of objects, one a device, in the order of their numbers: numbe
 or \"user\"), state (\"new\" or \"ready\"), node, error (null, or why a device that is ready does not \
 work), block_device, transport, dead_slots (\"at once\" or \"by cluster\": when the \
 memory of freed swap slots is freed), swap (null, or an object with priority, used_bytes, \
-size_bytes), params (what was set), disksize, memlimit, backing_swap, codec, recompress, \
+size_bytes), params (what was set), disksize, memlimit, backing_swap, \
+backing_encryption (\"aes-256-gcm\", \"chacha20-poly1305\" or \"off\"; null without a backing swap), codec, recompress, \
 recompress_after (seconds), recompress_cpu (per cent), stats.
 
 stats\tAn object of a device's counters since --init: reads, writes, failed_reads, failed_writes, invalid_io, \

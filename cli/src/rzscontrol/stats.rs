@@ -141,6 +141,9 @@ pub fn format_more(status: &DeviceStatus) -> String {
     if let Some(block_device) = &status.block_device {
         out.line("BlockDevice", block_device.display(), "");
     }
+    if let Some(encryption) = &status.backing_encryption {
+        out.line("BackingEncryption", encryption, "");
+    }
     if let Some(freeing) = status.dead_slots {
         out.line("DeadSlots", freeing, "");
     }
@@ -286,6 +289,10 @@ BDevNumReads:\t       4
 BDevNumWrites:\t       5
 ";
         assert_eq!(format(&status), expected);
+        assert!(!format_more(&status).contains("BackingEncryption"));
+        status.backing_encryption = Some("aes-256-gcm".into());
+        let more = format_more(&status);
+        assert!(more.contains("BackingEncryption:\taes-256-gcm\n"), "{more}");
     }
 
     #[test]

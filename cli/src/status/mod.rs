@@ -340,6 +340,7 @@ pub(super) mod tests {
             "disksize",
             "memlimit",
             "backing_swap",
+            "backing_encryption",
             "codec",
             "recompress",
             "recompress_after",

@@ -9,7 +9,7 @@ use compcached::integer::integer;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::registry::SwappedOn;
 use compcached::size::Size;
-use compcached::types::{DriverChoice, MAX_PRIORITY};
+use compcached::types::{BackingEncryption, DriverChoice, MAX_PRIORITY};
 
 use crate::device_name;
 use crate::env::{Memory, Places, print, warn};
@@ -137,6 +137,11 @@ pub(crate) struct OnArgs {
     #[arg(short, long, value_name = "PATH")]
     backing_swap: Option<PathBuf>,
 
+    /// Encrypt what goes there, with a key that is never stored: `auto` (if it is a file), `on` or
+    /// `off`; devices in userspace only [default: auto]
+    #[arg(long, value_name = "auto|on|off", value_parser = str::parse::<BackingEncryption>)]
+    backing_encryption: Option<BackingEncryption>,
+
     /// Swap priority, 0 to 32767; higher ones fill first [default: above every active swap]
     #[arg(short, long, value_name = "N", value_parser = integer(0..=MAX_PRIORITY, format!("a whole number from 0 to {MAX_PRIORITY}")),
           allow_negative_numbers = true)]
@@ -175,6 +180,7 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
         disksize: bytes(args.size)?,
         memlimit: bytes(args.memlimit)?,
         backing_swap: args.backing_swap.as_ref().map(absolute),
+        backing_encryption: args.backing_encryption,
         codec: args.codec.clone(),
         ..args.recompress.params()
     };

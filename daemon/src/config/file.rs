@@ -17,7 +17,8 @@ use super::{Config, ConfigError};
 use crate::args::MAX_DEVICES;
 use crate::logging;
 use crate::types::{
-    Channel, CpuLatencySetting, DeadSlots, DeviceError, DriverChoice, MAX_PRIORITY, ParamsUpdate,
+    BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DeviceError, DriverChoice,
+    MAX_PRIORITY, ParamsUpdate,
 };
 
 /// The largest number of a device.
@@ -84,6 +85,8 @@ struct Device {
     memlimit_kb: Option<u64>,
     #[serde(default, deserialize_with = "absolute_path")]
     backing_swap: Option<PathBuf>,
+    #[serde(default, deserialize_with = "parsed")]
+    backing_encryption: Option<BackingEncryption>,
     #[serde(default, deserialize_with = "codec")]
     codec: Option<String>,
     #[serde(default, deserialize_with = "cold_codec")]
@@ -194,6 +197,7 @@ fn add_device(config: &mut Config, device: Device, origin: String) {
         disksize: device.disksize_kb.map(bytes),
         memlimit: device.memlimit_kb.map(bytes),
         backing_swap: device.backing_swap,
+        backing_encryption: device.backing_encryption,
         codec: device.codec,
         recompress: device.recompress,
         recompress_after: device.recompress_after,

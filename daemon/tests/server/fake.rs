@@ -167,6 +167,7 @@ impl DeviceBackend for Fake {
             disksize: m.params.disksize.unwrap_or(0),
             memlimit: None,
             backing_swap: None,
+            backing_encryption: None,
             codec: m
                 .params
                 .codec

@@ -266,6 +266,32 @@ fn a_refused_configuration_changes_nothing() {
 }
 
 #[test]
+fn encryption_is_for_a_backing_swap_and_does_not_change_while_it_is_used() {
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
+    let choice = |choice| ParamsUpdate {
+        backing_encryption: Some(choice),
+        ..Default::default()
+    };
+    let warnings = device.configure(&choice(BackingEncryption::On)).unwrap();
+    assert_eq!(warnings, [Warning::NothingToEncrypt]);
+    for quiet in [BackingEncryption::Auto, BackingEncryption::Off] {
+        assert_eq!(device.configure(&choice(quiet)).unwrap(), []);
+    }
+    device.configure(&disksize(1 << 20)).unwrap();
+    device.init().unwrap();
+    assert_eq!(device.status().backing_encryption, None);
+    let message = device
+        .set(&choice(BackingEncryption::On))
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("how that is encrypted"), "{message}");
+    let set = device.status().params.backing_encryption;
+    assert_eq!(set, Some(BackingEncryption::Off));
+}
+
+#[test]
 fn a_warning_is_given_once() {
     let Fixture {
         device, dir: _dir, ..

@@ -16,7 +16,7 @@ use super::attributes::{
 };
 use super::root::{NAME, Root};
 use super::{ioctl, report};
-use crate::backing_swap::{BackingSwap, resolve};
+use crate::backing_swap::{BackingEncryption, BackingSwap, resolve};
 use crate::error::DeviceError;
 use crate::freed::Freeing;
 use crate::params::{PAGE, Params, ParamsUpdate};
@@ -234,6 +234,14 @@ impl KernelDevice {
     }
 }
 
+/// Refuses what could be taken for encryption of the backing swap, which the driver has not.
+fn check_encryption(update: &ParamsUpdate) -> Result<(), DeviceError> {
+    match update.backing_encryption {
+        None | Some(BackingEncryption::Off) => Ok(()),
+        Some(choice) => Err(DeviceError::NoEncryptionInKernel { choice }),
+    }
+}
+
 impl SwapDevice for KernelDevice {
     fn number(&self) -> u32 {
         self.number
@@ -252,6 +260,7 @@ impl SwapDevice for KernelDevice {
     }
 
     fn configure(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
+        check_encryption(update)?;
         if self.is_ready() {
             return Err(self.already("change its parameters"));
         }
@@ -315,6 +324,7 @@ impl SwapDevice for KernelDevice {
     }
 
     fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
+        check_encryption(update)?;
         if !self.is_ready() {
             return self.configure(update);
         }
@@ -379,6 +389,7 @@ impl SwapDevice for KernelDevice {
             swap: self.swap_use().filter(|_| ready),
             disksize: self.read_number(DISKSIZE),
             memlimit: Some(self.read_number(MEM_LIMIT)).filter(|bytes| *bytes > 0),
+            backing_encryption: (ready && params.backing_swap.is_some()).then(|| "off".to_owned()),
             backing_swap: params.backing_swap.clone(),
             params,
             codec: codec

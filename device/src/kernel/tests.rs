@@ -9,6 +9,7 @@ use compcache_engine::stats::CodecStats;
 use tempfile::TempDir;
 
 use super::*;
+use crate::backing_swap::BackingEncryption;
 use crate::freed::Freeing;
 use crate::params::MIN_DISKSIZE;
 use crate::status::{Driver, State};
@@ -183,6 +184,44 @@ fn values_out_of_range_change_nothing() {
         |p| p.backing_swap = Some("/nonexistent".into()),
         "/nonexistent",
     );
+    for choice in [BackingEncryption::Auto, BackingEncryption::On] {
+        let update = ParamsUpdate {
+            recompress_cpu: Some(7),
+            backing_encryption: Some(choice),
+            ..ParamsUpdate::default()
+        };
+        for refused in [device.configure(&update), device.set(&update)] {
+            let message = refused.unwrap_err().to_string();
+            let words =
+                format!("does not encrypt its backing swap (backing encryption '{choice}')");
+            assert!(
+                message.contains(&words) && message.contains("dm-crypt"),
+                "{message}"
+            );
+        }
+        assert_eq!(written(&root, "recompress_cpu"), "10\n");
+    }
+}
+
+#[test]
+fn that_it_does_not_encrypt_may_be_said() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    let off = ParamsUpdate {
+        recompress_cpu: Some(7),
+        backing_encryption: Some(BackingEncryption::Off),
+        ..ParamsUpdate::default()
+    };
+    device.configure(&off).unwrap();
+    assert_eq!(written(&root, "recompress_cpu"), "7\n");
+    assert_eq!(
+        device.status().backing_encryption,
+        None,
+        "no backing swap yet"
+    );
+    put(&root, "initstate", "1\n");
+    put(&root, "backing_dev", "/dev/sda2\n");
+    assert_eq!(device.status().backing_encryption.as_deref(), Some("off"));
 }
 
 #[test]

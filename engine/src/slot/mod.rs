@@ -70,7 +70,8 @@
 //! out of date at once; whoever acts on it does so by an operation that fails if it is
 //! ([`try_lock`], [`age`], [`mark_no_recompress`]). A page read from the backing store may be overwritten
 //! meanwhile: the reader compares the page with the checksum that it saw, and loads the slot
-//! again if that differs.
+//! again if that differs. A backing store that verifies its pages says itself that one was written
+//! meanwhile.
 //!
 //! # Contexts
 //!

@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
 use super::{ReadError, Store, Worker};
-use crate::backing::{Backing, BackingAccess};
+use crate::backing::{Backing, BackingAccess, Unread};
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
@@ -282,7 +282,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
         shard.add(&shard.backing_reads, pages.len() as u64);
         let mut failed: Option<Failed> = None;
         for (index, page) in (first..).zip(pages) {
-            if run.is_ok() && self.is_current(index, page) {
+            if run.is_ok() && (backing.verifies() || self.is_current(index, page)) {
                 continue;
             }
             // It was written anew meanwhile, or the transfer failed at another page.
@@ -319,11 +319,20 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
                 shard.add(&shard.corrupt, 1);
                 return Err(ReadError::Corrupt { index });
             }
-            seen = Some(current);
-            backing.read(index, core::slice::from_mut(page))?;
+            let read = backing.read(index, core::slice::from_mut(page));
+            if let Err(Unread::Failed(error)) = read {
+                return Err(error.into());
+            }
             shard.add(&shard.backing_reads, 1);
-            if self.is_current(index, page) {
-                return Ok(());
+            match read {
+                Ok(()) if backing.verifies() || self.is_current(index, page) => return Ok(()),
+                Err(Unread::Damaged) => {
+                    shard.add(&shard.corrupt, 1);
+                    return Err(ReadError::Corrupt { index });
+                }
+                // A page that was written with what it held before has the same slot again.
+                Err(_) => seen = None,
+                Ok(()) => seen = Some(current),
             }
         }
     }

@@ -89,6 +89,7 @@ refused_with "32767" compcache swap on --priority 32768
 refused_with "memlimit of 61440 bytes is too small" compcache swap on --memlimit 60K
 refused_with "backing swap /dev/none" compcache swap on --backing-swap /dev/none
 refused_with "neither a file nor a block device" compcache swap on --backing-swap /dev/null
+refused_with "does not encrypt its backing swap" compcache swap on --backing-encryption on
 refused_with "at most 127" compcache --driver kernel swap on --backing-swap "/$(printf '%0200d' 0)"
 refused_with "no such device: ramzswap40" compcache --driver kernel swap on ramzswap40
 refused_with "no such device: ramzswap17" compcache --driver kernel swap off ramzswap17

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::*;
 use compcache_random::Random;
 
-use crate::backing::{Backing, BackingError, Transfer};
+use crate::backing::{Backing, BackingError, Transfer, Unread};
 use crate::codec::CodecId;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::TestHost;
@@ -42,16 +42,22 @@ struct MemoryBackingState {
     pages: Mutex<HashMap<u64, Box<Page>>>,
     fail_reads: AtomicBool,
     fail_writes: AtomicBool,
+    verifies: AtomicBool,
+    /// What the next reads answer, the last one first.
+    answers: Mutex<Vec<Unread>>,
 }
 
 impl Backing for MemoryBacking {
-    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), BackingError> {
+    fn read(&self, first: u64, pages: &mut [Page]) -> Result<(), Unread> {
         if self.0.fail_reads.load(Relaxed) {
-            return Err(BackingError {
+            return Err(Unread::Failed(BackingError {
                 transfer: Transfer::Read,
                 index: first,
                 errno: 5,
-            });
+            }));
+        }
+        if let Some(answer) = self.0.answers.lock().pop() {
+            return Err(answer);
         }
         let held = self.0.pages.lock();
         for (index, page) in (first..).zip(pages) {
@@ -60,6 +66,10 @@ impl Backing for MemoryBacking {
                 .expect("only pages that were written are read");
         }
         Ok(())
+    }
+
+    fn verifies(&self) -> bool {
+        self.0.verifies.load(Relaxed)
     }
 
     fn write(&self, first: u64, pages: &[Page]) -> Result<(), BackingError> {

@@ -100,6 +100,39 @@ fn a_changed_page_in_the_backing_store_is_an_error() {
     assert_eq!((store.stats().corrupt, store.stats().failed_reads), (1, 1));
 }
 
+/// What a backing store that verifies its pages may answer.
+#[test]
+fn a_page_that_the_backing_store_finds_damaged_is_an_error_and_one_that_changed_is_read_again() {
+    let backing = MemoryBacking::default();
+    let store = store(100, Some(backing.clone()), None);
+    let mut worker = store.try_worker().unwrap();
+    store.write(&mut worker, 5, &[page(5, 1)]).unwrap();
+    let mut read_with = |answers: &[Unread]| {
+        backing.0.answers.lock().extend(answers.iter().rev());
+        let result = read(&store, &mut worker, 5);
+        assert!(backing.0.answers.lock().is_empty(), "{answers:?}");
+        let stats = store.stats();
+        (result, (stats.corrupt, stats.failed_reads))
+    };
+    let (changed, damaged) = (Unread::Changed, Unread::Damaged);
+    // The first is the answer to the run, which may be that of another of its pages.
+    for passing in [&[changed; 9][..], &[damaged], &[damaged, changed, changed]] {
+        assert_eq!(read_with(passing), (Ok(page(5, 1)), (0, 0)));
+    }
+    let corrupt = Err(ReadError::Corrupt { index: 5 });
+    assert_eq!(read_with(&[damaged; 2]), (corrupt, (1, 1)));
+    assert_eq!(read_with(&[damaged, changed, damaged]), (corrupt, (2, 2)));
+    assert_eq!(read_with(&[]), (Ok(page(5, 1)), (2, 2)));
+
+    // What it gives is taken as it is, though the slot has another checksum by now.
+    let other = page(5, 2);
+    backing.0.pages.lock().insert(5, Box::new(other));
+    assert_eq!(read_with(&[]), (corrupt, (3, 3)));
+    backing.0.verifies.store(true, Relaxed);
+    assert_eq!(read_with(&[]), (Ok(other), (3, 3)));
+    assert_eq!(read_with(&[changed]), (Ok(other), (3, 3)));
+}
+
 #[test]
 fn every_page_of_a_run_that_fails_is_counted() {
     let backing = MemoryBacking::default();
