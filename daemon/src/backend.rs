@@ -163,6 +163,9 @@ pub trait MountBackend: Send + Sync {
         None
     }
 
+    /// All mounts have to end, or that is over: then those that are on their way are not waited for without a bound.
+    fn must_end(&self, _ending: bool) {}
+
     /// Ends what serves mounts, as this process is about to exit.
     fn stop(&self) {}
 }

@@ -118,6 +118,9 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let ends = [SIGTERM, SIGINT, SIGHUP].into_iter();
     let signals = Signals::new(ends.filter(|signal| !ignored.contains(signal)))
         .map_err(|e| StartError::System("catch signals", e))?;
+    // Before anybody can ask for a mount, and take descriptors.
+    let mount_process = mount_process(args, &settings, runtime_dir.mounts_lock()?)
+        .map_err(|e| StartError::System("prepare the process of the mounts", e))?;
     let (listener, _socket_name) = runtime_dir.listen(access.group())?;
 
     let env = Arc::new(environment(&settings));
@@ -134,9 +137,8 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     clean_mounts().map_err(|e| StartError::System("start a thread", e))?;
     let registry = Arc::new(registry(&settings, &env));
     let kernel = Arc::new(kernel::registry(&Root::default(), Program::Daemon));
-    let lock = runtime_dir.mounts_lock()?;
-    let mounts = mounts(args, &settings, lock, &registry);
-    let mounts = Arc::new(mounts.map_err(|e| StartError::System("prepare mounts", e))?);
+    let mounts = mounts(mount_process, &settings, &registry);
+    let mounts = Arc::new(mounts.map_err(|e| StartError::System("start a thread", e))?);
     let mut done = KernelDevices::default();
     if let Err(error) = bring_up(&settings, &registry, &kernel, &mounts, &mut done) {
         for refusal in done.take_down(&kernel) {
@@ -204,12 +206,12 @@ fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
     Registry::new(numbers.map(device).collect())
 }
 
-fn mounts(
+/// What serves mounts: a process, once there is one.
+fn mount_process(
     args: &DaemonArgs,
     settings: &Settings,
     lock: PathBuf,
-    registry: &Arc<Registry>,
-) -> io::Result<Mounts> {
+) -> io::Result<MountProcess> {
     let config = &settings.config;
     let begin = Begin {
         verbose: args.verbose,
@@ -220,11 +222,18 @@ fn mounts(
         lock,
         daemon: std::process::id(),
     };
-    let backend = Box::new(MountProcess::new(begin, &settings.runtime_dir)?);
+    MountProcess::new(begin, &settings.runtime_dir)
+}
+
+fn mounts(
+    backend: MountProcess,
+    settings: &Settings,
+    registry: &Arc<Registry>,
+) -> io::Result<Mounts> {
     let registry = registry.clone();
     let root = Root::default();
     let swap = Arc::new(move || registry.memory() + kernel::memory(&root));
-    Mounts::new(backend, config.memory_limit, swap)
+    Mounts::new(Box::new(backend), settings.config.memory_limit, swap)
 }
 
 /// Removes what crashed daemons have left mounted. In a thread: another file system may not answer.

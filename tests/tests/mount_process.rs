@@ -256,6 +256,29 @@ fn one_that_was_stopped_does_not_keep_the_daemon() {
         .expect_err("a mount that is gone");
 }
 
+/// Nor does a mount that is on its way, by one that was stopped.
+#[test]
+fn a_mount_on_its_way_does_not_keep_the_daemon() {
+    let Some(mut bed) =
+        MountBed::mounted(Mode::Through, &["--cache", "8M", "--give-up-after", "1"])
+    else {
+        return;
+    };
+    bed.bed().signal_mounts(libc::SIGSTOP);
+    let other = bed.bed().directory().join("other");
+    fs::create_dir(&other).expect("a directory");
+    let mut command = bed.bed().command("compcache");
+    command.args(["mount", "--ram", "--size", "8M"]);
+    let mount = Running::start(command.arg(&other));
+    // Its client says so after a while.
+    wait_until("the mount to be on its way", || {
+        mount.stderr().contains("mounting")
+    });
+    bed.terminate().finish().success();
+    mount.finish().refused(&["mount process"]);
+    assert_eq!(mounts_under(bed.bed().directory()), Vec::<PathBuf>::new());
+}
+
 /// It outlives the daemon for as long as it takes to write out what is dirty.
 #[test]
 fn a_daemon_that_is_killed_loses_no_dirty_page() {

@@ -352,8 +352,9 @@ impl Mounts {
     /// there lose it. One whose source takes no dirty pages for too long is given up, and they are lost.
     /// Each of both is named in what is returned.
     pub fn end(&self) -> Vec<String> {
-        self.close_table();
         self.ending.store(true, Ordering::Relaxed);
+        self.backend.must_end(true);
+        self.close_table();
         let mut warnings = Vec::new();
         let entries = self.entries();
         for (entry, ending) in entries.iter().zip(end_all(&served(&entries))) {
@@ -423,6 +424,7 @@ impl Mounts {
     /// Lets new mounts be made again, after a [`Mounts::close`] that had worked, or [`Mounts::end`].
     pub fn reopen(&self) {
         self.ending.store(false, Ordering::Relaxed);
+        self.backend.must_end(false);
         self.table.lock().closing = false;
     }
 

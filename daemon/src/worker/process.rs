@@ -178,15 +178,7 @@ impl Worker {
         self.started.elapsed()
     }
 
-    /// Asks for what takes as long as it takes.
-    ///
-    /// # Errors
-    /// [`Unanswered`], but not `Silent`.
-    pub(super) fn ask<O: Message, A: Message>(&self, order: &O) -> Result<A, Unanswered> {
-        self.ask_while(order, |_| true)
-    }
-
-    /// As [`Worker::ask`], but if nothing at all is answered for so long, the worker is killed.
+    /// Asks for what takes as long as it takes; but if nothing at all is answered for so long, the worker is killed.
     ///
     /// # Errors
     /// [`Unanswered`]: `Silent` if it was killed.

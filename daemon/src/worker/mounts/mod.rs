@@ -46,6 +46,8 @@ const MAX_TOLD: usize = 32;
 const PREVIOUS: Duration = Duration::from_secs(60);
 /// Time between two looks whether it still does.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a mount that is on its way is waited for if all have to end.
+const LATE: Duration = Duration::from_secs(10);
 /// How long a process that was killed may take to be gone when the daemon exits.
 const STOP: Duration = Duration::from_secs(2);
 
@@ -82,6 +84,8 @@ struct State {
     /// When mounts that wait are made again.
     next_try: Option<Instant>,
     budget: Option<Arc<Budget>>,
+    /// Since when all mounts have to end.
+    ending: Option<Instant>,
     /// How many wait for an answer of the process.
     asking: usize,
     /// The daemon is about to exit.
@@ -136,7 +140,7 @@ impl MountBackend for MountProcess {
         if let Err(error) = supervisor.make(&record) {
             record.drop_on_end();
             supervisor.finish(&record, Over::default());
-            if !matches!(error, NotMade::Refused(_)) {
+            if matches!(error, NotMade::Unanswered(_, Unanswered::Closed)) {
                 // What a process that died meanwhile may have left.
                 let _ = dead::clean(&record.options.mountpoint);
             }
@@ -181,6 +185,11 @@ impl MountBackend for MountProcess {
 
     fn pid(&self) -> Option<u32> {
         self.0.current().map(|worker| worker.pid())
+    }
+
+    fn must_end(&self, ending: bool) {
+        let mut state = self.0.state.lock();
+        state.ending = ending.then(Instant::now);
     }
 
     fn stop(&self) {
@@ -260,7 +269,11 @@ impl Supervisor {
             taken: taken.unwrap_or_default(),
         };
         let unanswered = |why| NotMade::Unanswered(worker.pid(), why);
-        let status = match worker.ask(&order).map_err(unanswered)? {
+        let answer = worker.ask_while(&order, |_| {
+            let ending = self.state.lock().ending;
+            ending.is_none_or(|since| since.elapsed() < LATE)
+        });
+        let status = match answer.map_err(unanswered)? {
             Answer::Status { status } => status,
             Answer::Refused(refusal) => return Err(NotMade::Refused(refusal)),
             other => {

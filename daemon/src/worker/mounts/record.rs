@@ -142,9 +142,9 @@ impl Record {
         let mut place = self.place.lock();
         if matches!(place.phase, Phase::Making) {
             place.phase = Phase::On(by);
-            place.last = status;
-            place.number = number;
         }
+        place.last = status;
+        place.number = number;
         self.changed.notify_all();
     }
 
