@@ -58,6 +58,7 @@ impl Supervisor {
                 .filter_map(|record| Some((Arc::clone(record), record.orphaned(worker)?)))
                 .collect()
         };
+        self.changed.notify_all();
         tracing::error!(
             "{why}: {} mount(s) of it are over; swap devices do not notice",
             orphans.len()
@@ -170,18 +171,19 @@ impl Supervisor {
     fn waiting_until_next_try(&self, failed: bool) -> Vec<Arc<Record>> {
         let mut state = self.state.lock();
         let least = if failed { SHORTEST } else { Duration::ZERO };
-        let pause = state.deaths.pause().max(least);
-        let until = Instant::now() + pause;
-        let mut said = false;
+        let begun = Instant::now();
+        let mut said = None;
         loop {
+            // The death that has made the last try fail may be counted only now.
+            let pause = state.deaths.pause().max(least);
+            let until = begun + pause;
             let waits = |record: &&Arc<Record>| matches!(record.phase(), Phase::Waiting { .. });
             let waiting: Vec<_> = state.records.values().filter(waits).cloned().collect();
             if waiting.is_empty() || state.stopped || Instant::now() >= until {
                 state.next_try = None;
                 return if state.stopped { Vec::new() } else { waiting };
             }
-            if !said {
-                said = true;
+            if said.replace(pause) != Some(pause) {
                 state.next_try = Some(until);
                 tracing::warn!(
                     "the mount process died {} times in a row soon after its start: the next one is started \
