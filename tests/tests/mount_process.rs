@@ -14,6 +14,7 @@ use compcache_tests::{
     Bed, Cgroup, Hog, MIB, Mode, MountBed, Running, SetAtEnd, mounts_under, until, wait_until,
 };
 use compcached::protocol::{Request, Response};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 /// Of a mount that writes nothing out by itself.
 const LATE: [&str; 4] = ["--cache", "8M", "--dirty-after", "3600"];
@@ -308,21 +309,39 @@ fn kill_daemon(bed: &mut MountBed) {
     assert_eq!(daemon.finish().code(), 128 + libc::SIGKILL);
 }
 
+/// A mount whose source is to fail.
+struct OnFaulty {
+    // Taken down in this order.
+    bed: MountBed,
+    faulty: Faulty,
+}
+
+impl OnFaulty {
+    fn new() -> Option<OnFaulty> {
+        let bed = MountBed::new()?;
+        let behind = bed.bed().directory().join("behind");
+        fs::create_dir(&behind).expect("a directory");
+        let faulty = Faulty::mount(&behind, bed.source());
+        Some(OnFaulty { bed, faulty })
+    }
+}
+
 /// The next daemon waits with a mount at the same place until the process of the last one has written out.
 #[test]
 fn the_next_daemon_waits_for_what_is_written_out() {
-    let Some(mut bed) = MountBed::new() else {
+    let Some(mut both) = OnFaulty::new() else {
         return;
     };
-    let behind = bed.bed().directory().join("behind");
-    fs::create_dir(&behind).expect("a directory");
-    let faulty = Faulty::mount(&behind, bed.source());
+    let OnFaulty { bed, faulty } = &mut both;
+    let behind = faulty.behind().to_owned();
     bed.mount(Mode::Back, &LATE);
     let file = dirty_file(bed.point(), "open", &[7; 4096]);
     let pid = bed.bed().mount_pid();
     faulty.faults().hold_writes();
-    kill_daemon(&mut bed);
+    // Not by this thread, and before programs are started, which would close it, too: that waits for the source.
+    let closing = thread::spawn(move || drop(file));
     faulty.faults().wait_for_held();
+    kill_daemon(bed);
     bed.restart();
     let mut command = bed.bed().command("compcache");
     command.args(["mount", "--write-through", "--cache", "8M"]);
@@ -338,9 +357,48 @@ fn the_next_daemon_waits_for_what_is_written_out() {
     mount.finish().success();
     assert_eq!(fs::read(behind.join("open")).expect("it"), [7; 4096]);
     assert_eq!(fs::read(bed.point().join("open")).expect("it"), [7; 4096]);
-    drop(file);
+    closing.join().expect("a thread");
     bed.umount();
     bed.bed().compcache(&["umount", other]).success();
+}
+
+/// One that was killed while a thread of it waits in the kernel for its source, which nobody can end, is
+/// replaced all the same, and programs that wait for it get an error.
+#[test]
+fn one_that_cannot_even_die_is_replaced() {
+    let Some(mut both) = OnFaulty::new() else {
+        return;
+    };
+    let OnFaulty { bed, faulty } = &mut both;
+    let behind = faulty.behind().to_owned();
+    fs::write(behind.join("other"), "other").expect("a file");
+    bed.mount(Mode::Back, &LATE);
+    let file = dirty_file(bed.point(), "open", &[7; 4096]);
+    faulty.faults().hold_writes();
+    let syncing = {
+        let file = file.try_clone().expect("a descriptor");
+        thread::spawn(move || file.sync_all())
+    };
+    faulty.faults().wait_for_held();
+    let pid = bed.bed().signal_mounts(libc::SIGKILL);
+    // Nobody need ask for it, if the kernel tells the end of a thread.
+    let of_thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+    let tells = pidfd_open(getpid(), of_thread).is_ok();
+    wait_until("the mount to be made again", || {
+        if !tells {
+            assert_ne!(bed.bed().status().0.pid, pid);
+        }
+        bed.daemon().stderr().contains("mounted again")
+    });
+    syncing.join().expect("a thread").expect_err("a dead mount");
+    assert_eq!(fs::read(bed.point().join("other")).expect("it"), b"other");
+    assert!(!is_gone(pid), "it could not die");
+    assert_warns(bed.bed(), &["up to 4096 bytes", "waits in the kernel"]);
+    faulty.faults().release();
+    wait_until("its end", || is_gone(pid));
+    drop(file);
+    bed.umount();
+    assert_eq!(bed.terminate().finish().code(), 1);
 }
 
 /// One that dies again and again is started ever later, and the daemon says so and goes on.

@@ -134,7 +134,10 @@ impl From<Ended> for Ending {
 #[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Event {
     /// It is ready.
-    Begun,
+    Begun {
+        /// A thread that waits for no source, and ends only with the process.
+        thread: u32,
+    },
     /// A mount is over, whoever has unmounted it.
     Over {
         mount: MountId,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use compcache_host::Background;
 use parking_lot::{Condvar, Mutex};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::Role;
@@ -31,6 +32,8 @@ const WATCH: Duration = Duration::from_secs(1);
 const DEATH: Duration = Duration::from_secs(5);
 /// Time between two looks whether it is gone.
 const LOOK: Duration = Duration::from_millis(20);
+/// pidfd_open(2): of a thread, whose end it tells although others still wait in the kernel. Linux 6.9.
+const PIDFD_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
 /// Conversations that are kept for the next orders.
 const IDLE: usize = 4;
 
@@ -43,6 +46,8 @@ pub(super) struct Worker {
     link: Link,
     /// The conversation of its events: whoever waits for one is woken when this is shut down.
     events: UnixStream,
+    /// A thread of it that ends when it is killed, even if others wait in the kernel.
+    thread: u32,
     /// For what is answered at once.
     quick: Mutex<Quick>,
     idle: Mutex<Vec<Conversation>>,
@@ -94,17 +99,18 @@ impl From<ProtocolError> for Unanswered {
 }
 
 impl Worker {
-    /// Starts a process of this program for `role`, tells it `begin` and gives it `more`, and waits until it says
-    /// `begun`. `runtime_dir` is on its command line only so that users see whose it is.
+    /// Starts a process of this program for `role`, tells it `begin` and gives it `more`, and waits until it says that it
+    /// has `begun`, of which that gives the number of a thread that waits for nothing but the process's end.
+    /// `runtime_dir` is on its command line only so that users see whose it is.
     ///
     /// # Errors
     /// If the system starts no process, or that does not say so in time.
-    pub(super) fn start<B: Message, E: Message + PartialEq>(
+    pub(super) fn start<B: Message, E: Message>(
         role: Role,
         runtime_dir: &Path,
         begin: &B,
         more: BorrowedFd<'_>,
-        begun: &E,
+        begun: impl FnOnce(E) -> Option<u32>,
     ) -> io::Result<(Worker, Started)> {
         let (link, other) = Link::pair()?;
         let mut command = Program::Daemon.again();
@@ -125,23 +131,21 @@ impl Worker {
             let handle = pidfd_open(pid, PidfdFlags::empty())?;
             let mut events = link.open(Some(more))?;
             events.send(begin).map_err(io::Error::other)?;
-            match events.receive::<E>(Some(BEGIN)) {
-                Ok(Received::Message(event)) if event == *begun => {}
+            let thread = match events.receive::<E>(Some(BEGIN)) {
+                Ok(Received::Message(event)) => begun(event),
                 Ok(Received::Nothing) => {
                     let seconds = BEGIN.as_secs();
                     let message = format!("it was not ready within {seconds} s");
                     return Err(io::Error::new(io::ErrorKind::TimedOut, message));
                 }
-                Ok(_) | Err(_) => {
-                    return Err(io::Error::other(
-                        "it ended before it was ready: see the log",
-                    ));
-                }
-            }
+                Ok(Received::End) | Err(_) => None,
+            };
+            let not_ready = || io::Error::other("it ended before it was ready: see the log");
+            let thread = thread.ok_or_else(not_ready)?;
             let quick = link.open(None)?;
-            Ok((handle, events, quick))
+            Ok((handle, events, quick, thread))
         })();
-        let (handle, events, quick) = match prepared {
+        let (handle, events, quick, thread) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 let _ = child.kill();
@@ -156,6 +160,7 @@ impl Worker {
             handle,
             link,
             events: events.handle()?,
+            thread,
             quick: Mutex::new(Quick {
                 conversation: Some(quick),
                 pending: false,
@@ -273,6 +278,18 @@ impl Worker {
             Err(_) => *quick = Quick::default(),
         }
         asked
+    }
+
+    /// Waits for the end of a thread that does not wait for sources, and has whoever waits for its events go on: the
+    /// process has been killed then. Returns at once on a kernel that can't tell.
+    pub(super) fn watch_thread(&self) {
+        let pid = i32::try_from(self.thread).ok().and_then(Pid::from_raw);
+        let Some(Ok(thread)) = pid.map(|pid| pidfd_open(pid, PIDFD_THREAD)) else {
+            return;
+        };
+        let mut polled = [PollFd::new(&thread, PollFlags::IN)];
+        while let Err(rustix::io::Errno::INTR) = poll(&mut polled, None) {}
+        self.kill();
     }
 
     /// Whether it has exited or was killed, although threads of it still wait in the kernel.

@@ -176,17 +176,19 @@ impl Running {
             lifetime,
             daemon,
         } = self;
-        if events.send(&Event::Begun).is_err() {
-            return ExitCode::SUCCESS;
-        }
         let teller = Arc::clone(&served);
         let tell = move || {
+            let thread = rustix::thread::gettid().as_raw_nonzero().get();
+            let begun = Event::Begun {
+                thread: thread.cast_unsigned(),
+            };
+            // If the daemon is gone, nobody needs to know; so below.
+            let _ = events.send(&begun);
             for event in happened {
                 let event = match event {
                     Happened::Over(mount) => teller.over(mount),
                     Happened::ShareAsked => Some(Event::ShareAsked),
                 };
-                // If the daemon is gone, nobody needs to know.
                 let _ = event.map(|event| events.send(&event));
             }
         };

@@ -313,11 +313,21 @@ impl Supervisor {
             &self.runtime_dir,
             &self.begin,
             self.dirty.as_fd(),
-            &Event::Begun,
+            |event| match event {
+                Event::Begun { thread } => Some(thread),
+                _ => None,
+            },
         )?;
         let worker = Arc::new(worker);
         tracing::info!("mounts are served by process {}", worker.pid());
         self.state.lock().worker = Some(Arc::clone(&worker));
+        let watched = Arc::clone(&worker);
+        let exit = Background::start("mounts/exit", move || watched.watch_thread(), || ());
+        match exit {
+            Ok(thread) => thread.detach(),
+            // Its end is noticed later, if a thread of it waits in the kernel.
+            Err(e) => tracing::debug!("no thread that watches the mount process: {e}"),
+        }
         let (supervisor, watched) = (Arc::clone(self), Arc::clone(&worker));
         let watch = move || supervisor.watch(&watched, started);
         match Background::start("mounts/watch", watch, || ()) {
@@ -347,7 +357,7 @@ impl Supervisor {
                         budget.asked().wake();
                     }
                 }
-                Ok(Received::Message(Event::Begun) | Received::Nothing) => {}
+                Ok(Received::Message(Event::Begun { .. }) | Received::Nothing) => {}
                 Ok(Received::End) => break,
                 Err(e) => {
                     tracing::error!("the mount process (pid {}): {e}", worker.pid());
