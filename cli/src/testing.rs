@@ -39,6 +39,7 @@ pub(crate) fn daemon_status() -> DaemonStatus {
     DaemonStatus {
         version: "0.1.0".into(),
         pid: 77,
+        mount_pid: None,
         num_devices: 2,
         leases: 0,
         kernel_lease: None,

@@ -6,6 +6,7 @@ use crate::integer::integer;
 use crate::size::Size;
 use crate::swapoff::Room;
 use crate::types::{BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice};
+use crate::worker::Role;
 
 /// Where the daemon keeps its socket, lock and mounts by default.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
@@ -132,6 +133,10 @@ pub struct DaemonArgs {
     /// Swap this block device off and exit; how the daemon calls itself
     #[arg(long, hide = true, value_name = "PATH", conflicts_with_all = ["detached", "config"])]
     pub swapoff: Option<PathBuf>,
+
+    /// Be a process of the daemon's that does a part of its work; how the daemon calls itself
+    #[arg(long, hide = true, value_name = "ROLE", conflicts_with_all = ["detached", "config", "swapoff"])]
+    pub worker: Option<Role>,
 
     /// Swap it off whether or not its pages fit into memory: nobody can read them
     #[arg(long, hide = true, requires = "swapoff")]

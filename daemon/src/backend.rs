@@ -1,13 +1,14 @@
 //! What the daemon needs of devices and mounts: the seams between the server and them.
 //!
 //! [`Ramzswap`](crate::ramzswap::Ramzswap), [`Kernel`](crate::kernel::Kernel) and
-//! [`FileSystem`](crate::file_system::FileSystem) are the real ones; tests of the server put their own in their place and need no root.
+//! [`MountProcess`](crate::worker::mounts::MountProcess) are the real ones, and in the process of the mounts
+//! [`FileSystem`](crate::file_system::FileSystem); tests of the server put their own in their place and need no root.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use compcache_device::{SwapDevice, Warning};
-use compcache_files::MountOptions;
+use compcache_files::{Budget, MountOptions};
 
 use crate::protocol::Refusal;
 use crate::swapoff::{self, Program, Room};
@@ -143,6 +144,30 @@ pub trait MountBackend: Send + Sync {
         options: MountOptions,
         on_end: Box<dyn FnOnce() + Send>,
     ) -> Result<Box<dyn Mounted>, Refusal>;
+
+    /// What swap devices and mounts take of their common limit has changed.
+    fn limit_changed(&self, _budget: &Budget) {}
+
+    /// What a user should know of how mounts are served, one sentence each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether something that programs have written to a mount was lost with who has served it.
+    fn lost(&self) -> bool {
+        false
+    }
+
+    /// The process that serves mounts, if that is another one and there is one now.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// All mounts have to end, or that is over: then those that are on their way are not waited for without a bound.
+    fn must_end(&self, _ending: bool) {}
+
+    /// Ends what serves mounts, as this process is about to exit.
+    fn stop(&self) {}
 }
 
 /// A mount. Its caller never runs two [`unmount`](Mounted::unmount)s at once; all else may run
@@ -171,4 +196,9 @@ pub trait Mounted: Send + Sync {
 
     /// What was given up, at its end or after somebody else has unmounted it.
     fn loss(&self) -> Option<Arc<Loss>>;
+
+    /// Whether it was said already why it is over: it has ended with who has served it.
+    fn is_explained(&self) -> bool {
+        false
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ use crate::args::{ALREADY_RUNNING, DaemonArgs, MAX_DEVICES, MESSAGE_PREFIX};
 use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
 use crate::clean_start::{CleanStart, Unlifted, clean_start};
-use crate::file_system::FileSystem;
 use crate::mounts::plan::{self, Environment};
 use crate::mounts::{Mounts, dead, paths};
 use crate::protocol::Refusal;
@@ -34,6 +33,8 @@ use crate::server::{Handle, Options, Outcome, Server};
 use crate::settings::{Settings, SettingsError};
 use crate::swapoff::{Program, Room};
 use crate::types::CpuLatency;
+use crate::worker::mounts::{Begin, MountProcess};
+use crate::worker::serve;
 use crate::{kernel, logging, process, service_manager, swapoff};
 
 /// Why the daemon did not start.
@@ -64,6 +65,9 @@ enum StartError {
 pub fn run(args: DaemonArgs) -> ExitCode {
     if let Some(block_device) = &args.swapoff {
         return swapoff::child(block_device, args.room());
+    }
+    if let Some(role) = args.worker {
+        return serve::run(role);
     }
     match start(&args) {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
@@ -114,6 +118,9 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     let ends = [SIGTERM, SIGINT, SIGHUP].into_iter();
     let signals = Signals::new(ends.filter(|signal| !ignored.contains(signal)))
         .map_err(|e| StartError::System("catch signals", e))?;
+    // Before anybody can ask for a mount, and take descriptors.
+    let mount_process = mount_process(args, &settings, runtime_dir.mounts_lock()?)
+        .map_err(|e| StartError::System("prepare the process of the mounts", e))?;
     let (listener, _socket_name) = runtime_dir.listen(access.group())?;
 
     let env = Arc::new(environment(&settings));
@@ -130,7 +137,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     clean_mounts().map_err(|e| StartError::System("start a thread", e))?;
     let registry = Arc::new(registry(&settings, &env));
     let kernel = Arc::new(kernel::registry(&Root::default(), Program::Daemon));
-    let mounts = mounts(&settings, &env, &registry);
+    let mounts = mounts(mount_process, &settings, &registry);
     let mounts = Arc::new(mounts.map_err(|e| StartError::System("start a thread", e))?);
     let mut done = KernelDevices::default();
     if let Err(error) = bring_up(&settings, &registry, &kernel, &mounts, &mut done) {
@@ -146,14 +153,14 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
         force: args.force,
         warnings,
     };
-    let server = Server::new(listener, registry, kernel, mounts, options);
+    let server = Server::new(listener, registry, kernel, Arc::clone(&mounts), options);
     let signals = terminate_on(signals, server.handle())
         .map_err(|e| StartError::System("start a thread", e))?;
     let swaps = uid.is_root().then(|| watch_swaps(server.handle()));
     announce(args, &settings);
-    let outcome = server
-        .run()
-        .map_err(|e| StartError::System("start a thread", e))?;
+    let outcome = server.run();
+    mounts.stop();
+    let outcome = outcome.map_err(|e| StartError::System("start a thread", e))?;
     drop(signals);
     // It may be waiting for a device that a client is changing.
     if let Some(watching) = swaps.flatten() {
@@ -199,12 +206,34 @@ fn registry(settings: &Settings, env: &Arc<Env>) -> Registry {
     Registry::new(numbers.map(device).collect())
 }
 
-fn mounts(settings: &Settings, env: &Env, registry: &Arc<Registry>) -> io::Result<Mounts> {
-    let backend = Box::new(FileSystem::new(env.cpu_latency.clone()));
+/// What serves mounts: a process, once there is one.
+fn mount_process(
+    args: &DaemonArgs,
+    settings: &Settings,
+    lock: PathBuf,
+) -> io::Result<MountProcess> {
+    let config = &settings.config;
+    let begin = Begin {
+        verbose: args.verbose,
+        log: config.log.clone(),
+        process: config.process.clone(),
+        cpu_latency: config.cpu_latency.to_string(),
+        memory_limit: config.memory_limit,
+        lock,
+        daemon: std::process::id(),
+    };
+    MountProcess::new(begin, &settings.runtime_dir)
+}
+
+fn mounts(
+    backend: MountProcess,
+    settings: &Settings,
+    registry: &Arc<Registry>,
+) -> io::Result<Mounts> {
     let registry = registry.clone();
     let root = Root::default();
     let swap = Arc::new(move || registry.memory() + kernel::memory(&root));
-    Mounts::new(backend, settings.config.memory_limit, swap)
+    Mounts::new(Box::new(backend), settings.config.memory_limit, swap)
 }
 
 /// Removes what crashed daemons have left mounted. In a thread: another file system may not answer.
@@ -230,7 +259,7 @@ fn bring_up(
         };
         let mut spec = mount.spec.clone();
         (spec.source, spec.mountpoint) =
-            paths::check(spec.source.as_deref(), path).map_err(|e| failed(e.into()))?;
+            paths::resolve(spec.source.as_deref(), path).map_err(|e| failed(e.into()))?;
         let (options, warnings) = plan::options(&spec, environment).map_err(failed)?;
         for warning in warnings {
             tracing::warn!("{}: {warning}", path.display());
@@ -246,6 +275,7 @@ fn take_down(registry: &Registry, mounts: &Mounts) {
     for warning in mounts.end() {
         tracing::warn!("{warning}");
     }
+    mounts.stop();
     for (_, refusal) in registry.close().err().unwrap_or_default() {
         tracing::error!("{refusal}");
     }

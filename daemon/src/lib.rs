@@ -5,7 +5,8 @@
 //! it through [`client::Client`] only.
 //!
 //! [`daemon`] starts and ends it; [`server`] answers clients; [`registry`] holds the devices,
-//! [`lease`] those of them that live as long as a program does, and [`mounts`] the mounts. The
+//! [`lease`] those of them that live as long as a program does, and [`mounts`] the table of mounts, which
+//! are served by a process of their own ([`worker`]). The
 //! devices of the kernel driver ([`kernel`]) need no daemon; their rules stand here, so that the
 //! programs that set them up have them.
 #![cfg(target_os = "linux")]
@@ -25,6 +26,7 @@ pub mod kernel;
 pub mod lease;
 pub mod logging;
 pub mod mounts;
+mod own_program;
 pub mod process;
 pub mod protocol;
 pub mod ramzswap;
@@ -37,6 +39,7 @@ pub mod settings;
 pub mod size;
 pub mod swapoff;
 pub mod types;
+pub mod worker;
 
 pub use args::DaemonArgs;
 pub use clean_start::reset_sigchld;

@@ -3,18 +3,29 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Overrides the level, in the notation of `EnvFilter`: `debug`, `compcached=trace,warn`.
 pub const VARIABLE: &str = "COMPCACHE_LOG";
 
-/// Begins to log. `verbose` counts the `-v` given and wins over `configured`, which comes from
-/// the configuration; [`VARIABLE`] wins over both. Does nothing when called again.
+/// As [`begin_as`], under the name of the program.
 ///
 /// # Errors
 /// What is wrong with the filter.
 pub fn begin(verbose: u8, configured: &str) -> Result<(), String> {
+    begin_as(None, verbose, configured)
+}
+
+/// Begins to log. A process that is not the daemon's first has a `name`, which stands in each line, and in
+/// the journal as `compcache-NAME`. `verbose` counts the `-v` given and wins over `configured`, which comes from
+/// the configuration; [`VARIABLE`] wins over both. Does nothing when called again.
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn begin_as(name: Option<&str>, verbose: u8, configured: &str) -> Result<(), String> {
     let (source, text) = match (std::env::var(VARIABLE), verbose) {
         (Ok(text), _) if !text.is_empty() => (VARIABLE, text),
         (_, 0) => ("log", configured.to_owned()),
@@ -23,13 +34,20 @@ pub fn begin(verbose: u8, configured: &str) -> Result<(), String> {
     };
     let filter = parse(&text).map_err(|e| format!("{source}: {e}"))?;
     let journal = if stderr_is_journal() {
-        tracing_journald::layer().ok()
+        tracing_journald::layer().ok().map(|layer| match name {
+            Some(name) => layer.with_syslog_identifier(format!("compcache-{name}")),
+            None => layer,
+        })
     } else {
         None
     };
     let plain = journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
+            .with_timer(TimeAndName(name.map(|name| {
+                let pid = std::process::id();
+                format!(" {name}[{pid}]")
+            })))
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
     });
@@ -40,6 +58,16 @@ pub fn begin(verbose: u8, configured: &str) -> Result<(), String> {
     // Fails only if this process logs already.
     let _ = subscriber.try_init();
     Ok(())
+}
+
+/// Writes the time, and which process it is.
+struct TimeAndName(Option<String>);
+
+impl FormatTime for TimeAndName {
+    fn format_time(&self, to: &mut Writer<'_>) -> std::fmt::Result {
+        SystemTime.format_time(to)?;
+        to.write_str(self.0.as_deref().unwrap_or_default())
+    }
 }
 
 /// Reads a filter.

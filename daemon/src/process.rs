@@ -9,9 +9,11 @@ use std::io;
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, configure_io_flusher_behavior, setrlimit};
+use serde::{Deserialize, Serialize};
 
 /// What to ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ProcessOptions {
     /// Keep this process's memory from being swapped out.
     pub lock_memory: bool,

@@ -8,14 +8,15 @@
 //! The child also looks whether the pages fit back, which goes over all cgroups, of users too: if
 //! they manage to break it, the swap-off is refused, and nothing else.
 
-use std::ffi::OsStr;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use compcache_device::swap;
 use compcache_device::swapoff::{self, SwapoffError};
+
+pub use crate::own_program::Program;
 
 /// Exit status of a child that has found no room. Its message is on standard output; numbers of
 /// errors are smaller.
@@ -24,15 +25,6 @@ const NO_ROOM: u8 = 254;
 const UNCHECKED: u8 = 253;
 /// Most bytes of a child's message.
 const MESSAGE: u64 = 8 << 10;
-
-/// The program that calls itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// The daemon, `compcached` or `compcache daemon`.
-    Daemon,
-    /// Another command of `compcache`.
-    Command,
-}
 
 /// Whether the pages of a device that is swapped off come back into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +42,10 @@ pub enum Room {
 /// Those of [`swapoff::checked`]; `ENOMEM` even if the child was killed for lack of memory,
 /// `EINTR` if another signal ended it.
 pub fn in_child(program: Program, block_device: &Path, room: Room) -> Result<(), SwapoffError> {
-    // The link leads to this program even if its file was replaced since.
-    let mut command = Command::new("/proc/self/exe");
-    if is_subcommand(program, std::env::args_os().nth(1).as_deref()) {
-        command.arg("daemon");
-    }
+    let mut command = program.again();
     command
         .arg("--swapoff")
         .arg(block_device)
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     if room == Room::NotNeeded {
@@ -93,12 +80,6 @@ pub fn in_child(program: Program, block_device: &Path, room: Room) -> Result<(),
     Err(io::Error::from_raw_os_error(errno).into())
 }
 
-/// Whether `daemon` must stand before the daemon's options on this program's command line: in
-/// `compcache`, whose other commands have other options, but not in `compcached`.
-fn is_subcommand(program: Program, first: Option<&OsStr>) -> bool {
-    program == Program::Command || first.is_some_and(|word| word == "daemon")
-}
-
 /// The child: swaps off `block_device`; the exit status is 0, the errno value, or that of a
 /// message on standard output.
 pub fn child(block_device: &Path, room: Room) -> ExitCode {
@@ -126,18 +107,4 @@ pub fn child(block_device: &Path, room: Room) -> ExitCode {
     // Without a reader the status says it.
     let _ = io::stdout().write_all(message.as_bytes());
     ExitCode::from(status)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_subcommand_is_kept() {
-        let daemon = |first: Option<&str>| is_subcommand(Program::Daemon, first.map(OsStr::new));
-        assert!(daemon(Some("daemon")));
-        assert!(!daemon(Some("--num-devices")));
-        assert!(!daemon(None));
-        assert!(is_subcommand(Program::Command, Some(OsStr::new("swap"))));
-    }
 }

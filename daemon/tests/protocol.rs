@@ -145,15 +145,16 @@ fn response() -> impl Strategy<Value = Response> {
     prop_oneof![
         warnings().prop_map(|warnings| Response::Done { warnings }),
         (
-            any::<(String, u32, u32, u32, u64)>(),
+            any::<(String, u32, Option<u32>, u32, u32, u64)>(),
             any::<Option<(u32, u32)>>(),
             warnings(),
         )
             .prop_map(|(d, lease, warnings)| {
-                let (version, pid, num_devices, leases, uptime_seconds) = d;
+                let (version, pid, mount_pid, num_devices, leases, uptime_seconds) = d;
                 let daemon = DaemonStatus {
                     version,
                     pid,
+                    mount_pid,
                     num_devices,
                     leases,
                     kernel_lease: lease.map(|(device, holders)| KernelLease { device, holders }),

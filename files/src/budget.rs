@@ -45,9 +45,21 @@ impl Budget {
         self.swap.store(bytes, Relaxed);
     }
 
+    /// What the swap devices take, as of the last report.
+    #[must_use]
+    pub fn swap(&self) -> u64 {
+        self.swap.load(Relaxed)
+    }
+
     /// Reports the sum of [`Limits::cache`](crate::Limits::cache) of all mounts.
     pub fn set_caches(&self, bytes: u64) {
         self.caches.store(bytes, Relaxed);
+    }
+
+    /// That sum, as of the last report.
+    #[must_use]
+    pub fn caches(&self) -> u64 {
+        self.caches.load(Relaxed)
     }
 
     /// What all mounts together may take now: what the swap devices leave of the limit;

@@ -1,8 +1,8 @@
 //! Descriptors that programs make this process hold: of files and directories that they have open,
 //! and of inodes that are not found by handle.
 //!
-//! A process has a limit of them (`RLIMIT_NOFILE`), which its mounts share with its control socket
-//! and its swap devices. So mounts have part of it only, a mount part of that, and a user too.
+//! A process has a limit of them (`RLIMIT_NOFILE`), which its mounts share with its conversations with
+//! the daemon, and with what it opens for a moment. So mounts have part of it only, a mount part of that, and a user too.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 /// Of the limit, one part in so many is not for mounts, but no more than [`RESERVE`].
 const RESERVED_PART: usize = 4;
-/// The most descriptors that are kept from mounts: more than all connections and devices need.
+/// The most descriptors that are kept from mounts: more than all conversations need.
 const RESERVE: usize = 4096;
 
 /// For whom a descriptor is held.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compcache_engine::CodecSpec;
+use compcache_host::counts::Count;
+use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
 
 /// What becomes of a write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WritePolicy {
     /// It is on SOURCE before it is answered.
     #[default]
@@ -19,7 +21,8 @@ pub enum WritePolicy {
 }
 
 /// Limits of the memory that a mount's pages take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Most bytes: pool and index.
     pub cache: u64,
@@ -31,8 +34,9 @@ pub struct Limits {
     pub dirty: u64,
 }
 
-/// Options of a mount.
-#[derive(Clone, Debug)]
+/// Options of a mount. What this process shares with others, budget and count, is not serialised.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MountOptions {
     /// The directory that the mount shows; `None` for files that live in memory only
     /// (`--ram`), of at most [`Limits::cache`] bytes compressed and [`MountOptions::size`] in all.
@@ -44,6 +48,7 @@ pub struct MountOptions {
     /// Limits of its memory.
     pub limits: Limits,
     /// Codec for pages.
+    #[serde(with = "codec_text")]
     pub codec: CodecSpec,
     /// What becomes of writes.
     pub write: WritePolicy,
@@ -63,5 +68,23 @@ pub struct MountOptions {
     pub workers: Option<usize>,
     /// The limit that this mount shares with others and with swap devices; `None` for no other
     /// limit than its own.
+    #[serde(skip)]
     pub budget: Option<Arc<Budget>>,
+    /// Where its dirty pages are counted, each before the program that has written it is answered.
+    #[serde(skip)]
+    pub dirty_pages: Count,
+}
+
+/// A codec as users write it.
+mod codec_text {
+    use compcache_engine::CodecSpec;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(codec: &CodecSpec, into: S) -> Result<S::Ok, S::Error> {
+        into.collect_str(codec)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<CodecSpec, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }

@@ -1,5 +1,5 @@
 //! What the engine and its servers ask of Linux: memory in memfds, locks, time, background
-//! threads, descriptors in place of paths, and the kernel's own tables: mounts, memory cgroups, memory
+//! threads, descriptors in place of paths, counts that processes share, and the kernel's own tables: mounts, memory cgroups, memory
 //! pressure.
 //!
 //! Shared by those who hold pages: the ramzswap device and the compressed page cache.
@@ -7,6 +7,7 @@
 
 mod background;
 pub mod cgroup;
+pub mod counts;
 pub mod descriptor;
 pub mod keeper;
 mod mapping;

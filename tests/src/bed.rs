@@ -314,6 +314,28 @@ impl Bed {
         }
     }
 
+    /// The process that serves the daemon's mounts.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn mount_pid(&self) -> u32 {
+        let (daemon, _) = self.status();
+        daemon.mount_pid.expect("a process that serves mounts")
+    }
+
+    /// Sends a signal to that process, and gives its process id.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn signal_mounts(&self, signal: i32) -> u32 {
+        let pid = self.mount_pid();
+        assert!(try_signal(pid, signal), "signal {signal} to {pid}");
+        pid
+    }
+
     /// The state of one device.
     ///
     /// # Panics
@@ -385,6 +407,8 @@ impl Drop for Bed {
         }
         // The daemon that was started here, and those that `compcache` started.
         for pid in processes_with(&directory) {
+            // One that was stopped could not even end.
+            try_signal(pid, libc::SIGCONT);
             try_signal(pid, libc::SIGTERM);
         }
         if let Some(daemon) = &mut self.daemon

@@ -15,7 +15,7 @@ use rustix::fs::Advice;
 
 use crate::bed::Bed;
 use crate::cgroup::Cgroup;
-use crate::machine::mounts_under;
+use crate::machine::{mounts_under, processes_with};
 use crate::outcome::{Outcome, Running, try_signal};
 use compcache_test_support::wait_until;
 
@@ -42,8 +42,8 @@ impl Mode {
 
 /// A daemon, a directory `source` and an empty one, `point`, where it can be mounted.
 ///
-/// If the test takes longer than `PATIENCE`, the daemon is killed: requests that it never
-/// answered then fail, and so does the test.
+/// If the test takes longer than `PATIENCE`, the daemon and the process of its mounts are killed: requests that were
+/// never answered then fail, and so does the test.
 #[derive(Debug)]
 pub struct MountBed {
     // Before the bed: nobody may kill a process that the bed has waited for.
@@ -80,7 +80,7 @@ impl MountBed {
             fs::create_dir(directory).expect("a new directory");
         }
         let mut bed = MountBed {
-            watchdog: Watchdog::start(),
+            watchdog: Watchdog::start(bed.directory()),
             bed,
             source,
             point,
@@ -182,16 +182,28 @@ impl MountBed {
             .unwrap_or_else(|| panic!("no mount at {}: {text}", self.point.display()))
     }
 
-    /// Kills the daemon.
+    /// Kills the daemon and the process of its mounts, neither of which can do anything about it.
     ///
     /// # Panics
-    /// If it has ended already.
+    /// If one has ended already.
     pub fn kill(&mut self) {
-        self.watchdog.watch(0);
-        let daemon = self.bed.take_daemon();
+        let mounts = self.bed.mount_pid();
+        let daemon = self.release_daemon();
+        daemon.signal(libc::SIGSTOP);
+        assert!(try_signal(mounts, libc::SIGKILL), "process {mounts}");
         daemon.signal(libc::SIGKILL);
         let out = daemon.finish();
         assert_eq!(out.code(), 128 + libc::SIGKILL, "{out}");
+    }
+
+    /// The daemon, which belongs to the test from here on.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn release_daemon(&mut self) -> Running {
+        self.watchdog.watch(0);
+        self.bed.take_daemon()
     }
 
     /// Asks the daemon to end. It belongs to the test then.
@@ -200,8 +212,7 @@ impl MountBed {
     /// If it has ended already.
     #[must_use]
     pub fn terminate(&mut self) -> Running {
-        self.watchdog.watch(0);
-        let daemon = self.bed.take_daemon();
+        let daemon = self.release_daemon();
         daemon.signal(libc::SIGTERM);
         daemon
     }
@@ -252,13 +263,13 @@ impl MountBed {
         self.bed.daemon().pid()
     }
 
-    /// The daemon's resident memory in bytes.
+    /// The resident memory, in bytes, of the process that serves the mount.
     ///
     /// # Panics
-    /// If none runs.
+    /// If there is none.
     #[must_use]
-    pub fn resident(&mut self) -> u64 {
-        status_field(self.pid(), "VmRSS") << 10
+    pub fn resident(&self) -> u64 {
+        status_field(self.bed.mount_pid(), "VmRSS") << 10
     }
 
     fn watch(&mut self) {
@@ -295,7 +306,8 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn start() -> Watchdog {
+    fn start(directory: &Path) -> Watchdog {
+        let directory = directory.to_owned();
         let pid = Arc::new(AtomicU32::new(0));
         let (stop, stopped) = channel();
         thread::spawn({
@@ -305,7 +317,11 @@ impl Watchdog {
                     let pid = pid.load(Ordering::SeqCst);
                     eprintln!("the test hangs: killing the daemon, process {pid}");
                     if pid != 0 {
+                        // First, or it would have the mount served anew.
                         try_signal(pid, libc::SIGKILL);
+                        for pid in processes_with(&directory) {
+                            try_signal(pid, libc::SIGKILL);
+                        }
                     }
                 }
             }

@@ -63,8 +63,15 @@ impl Places {
     }
 
     fn signal_daemon(&self, signal: Signal) {
-        let pid = self.status().0.pid.cast_signed();
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        send(self.status().0.pid, signal);
+    }
+
+    /// Kills the daemon and the process of its mounts, neither of which can do anything about it.
+    fn kill_daemon(&self) {
+        let (daemon, _) = self.status();
+        send(daemon.pid, Signal::STOP);
+        send(daemon.mount_pid.expect("a process of mounts"), Signal::KILL);
+        send(daemon.pid, Signal::KILL);
     }
 
     /// Waits until the daemon, which ends when nothing is mounted, is gone.
@@ -181,11 +188,15 @@ fn a_signal_takes_a_mount_in_use_away() {
     bed.assert_logged("mounted: was in use");
 }
 
+fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
+}
+
 #[test]
 fn what_a_killed_daemon_leaves_is_cleaned_up() {
     let Some(bed) = Places::new() else { return };
     let kill = || {
-        bed.signal_daemon(Signal::KILL);
+        bed.kill_daemon();
         let dead = || {
             let error = fs::metadata(bed.path("mounted")).err();
             error.and_then(|error| error.raw_os_error()) == Some(libc::ENOTCONN)

@@ -1,4 +1,4 @@
-//! The daemon is killed while programs write: what they were told is on its disk, is there.
+//! The daemon and the process of its mounts are killed while programs write: what they were told is on its disk, is there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Mode, MountBed, Random, Running, wait_until};
+use compcache_tests::{Mode, MountBed, Random, Running, mounts_under, wait_until};
 
 /// Kills in one test.
 const KILLS: u64 = 25;
+/// Kills of the process of the mounts alone: each time it is started later.
+const KILLS_OF_MOUNTS: u64 = 4;
 /// Pages of the file that is written at random places: four times the cache.
 const PAGES: usize = 1024;
 /// Pages of the file that is replaced.
@@ -208,7 +210,16 @@ impl Written {
     }
 }
 
-fn kill_again_and_again(mode: Mode, options: &[&str], seed: u64) {
+/// Who is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// The daemon and the process of its mounts; both are started again.
+    Both,
+    /// That process, which the daemon starts again.
+    Mounts,
+}
+
+fn kill_again_and_again(victim: Victim, mode: Mode, options: &[&str], seed: u64) {
     let Some(mut bed) = MountBed::mounted(mode, options) else {
         return;
     };
@@ -223,10 +234,15 @@ fn kill_again_and_again(mode: Mode, options: &[&str], seed: u64) {
     fs::write(bed.point().join("log"), "").expect("a file");
     fs::write(bed.point().join("whole"), whole(0)).expect("a file");
     let mut random = Random::of(&[seed]);
-    for round in 0..KILLS {
+    let kills = match victim {
+        Victim::Both => KILLS,
+        Victim::Mounts => KILLS_OF_MOUNTS,
+    };
+    for round in 0..kills {
         let steps = AtomicU64::new(0);
         let last = 1 + random.below(1500);
         let point = bed.point().to_owned();
+        let mut killed = 0;
         let error = thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 Writer {
@@ -248,7 +264,10 @@ fn kill_again_and_again(mode: Mode, options: &[&str], seed: u64) {
             // Every third time while everything is being written out.
             let sync = (round % 3 == 0)
                 .then(|| Running::start(bed.bed().command("compcache").arg("sync").arg(&point)));
-            bed.kill();
+            match victim {
+                Victim::Both => bed.kill(),
+                Victim::Mounts => killed = bed.bed().signal_mounts(libc::SIGKILL),
+            }
             if let Some(sync) = sync {
                 // It is told that the daemon has gone, or was faster.
                 sync.finish();
@@ -263,7 +282,14 @@ fn kill_again_and_again(mode: Mode, options: &[&str], seed: u64) {
             "{error}"
         );
         written.check(bed.source());
-        bed.mount_again(mode, options);
+        match victim {
+            Victim::Both => bed.mount_again(mode, options),
+            Victim::Mounts => wait_until("the mount to be made again", || {
+                let (daemon, _) = bed.bed().status();
+                let is_new = daemon.mount_pid.is_some_and(|pid| pid != killed);
+                is_new && !mounts_under(bed.point()).is_empty()
+            }),
+        }
         written.check(bed.point());
         written.cut_log(bed.point());
     }
@@ -273,17 +299,29 @@ fn kill_again_and_again(mode: Mode, options: &[&str], seed: u64) {
 
 #[test]
 fn write_back() {
-    kill_again_and_again(Mode::Back, &["--cache", "1M"], 1);
+    kill_again_and_again(Victim::Both, Mode::Back, &["--cache", "1M"], 1);
 }
 
 /// Nothing is written out but for fsync and room.
 #[test]
 fn write_back_with_room() {
-    kill_again_and_again(Mode::Back, &["--cache", "64M", "--dirty-after", "3600"], 2);
+    let options = ["--cache", "64M", "--dirty-after", "3600"];
+    kill_again_and_again(Victim::Both, Mode::Back, &options, 2);
 }
 
 /// What is answered is on SOURCE, fsync or not.
 #[test]
 fn write_through() {
-    kill_again_and_again(Mode::Through, &["--cache", "1M"], 3);
+    kill_again_and_again(Victim::Both, Mode::Through, &["--cache", "1M"], 3);
+}
+
+/// The daemon makes the mount again by itself.
+#[test]
+fn write_back_served_anew() {
+    kill_again_and_again(Victim::Mounts, Mode::Back, &["--cache", "1M"], 4);
+}
+
+#[test]
+fn write_through_served_anew() {
+    kill_again_and_again(Victim::Mounts, Mode::Through, &["--cache", "1M"], 5);
 }

@@ -63,7 +63,7 @@ fn forget() {
 
 #[test]
 fn walk_over_many_files() {
-    let Some(mut bed) = MountBed::new() else {
+    let Some(bed) = MountBed::new() else {
         return;
     };
     let count = count(100_000);

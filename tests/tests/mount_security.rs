@@ -262,6 +262,10 @@ fn private_mount_of_a_user() {
         if ls point; then echo 'root sees into it'; exit 1; fi
         if "$COMPCACHE" status --json | grep "$PWD/point"; then echo 'in the daemon of root'; exit 1; fi
         own "$COMPCACHE" status --json | grep -q "$PWD/point"
+        pid=$(own "$COMPCACHE" status --json | tr -d ' ,' | sed -n 's/^"mount_pid"://p')
+        own sh -c "kill -KILL $pid"
+        # Its process is started anew, by the daemon of that user.
+        until test "$(own cat point/file 2>&1)" = mine; do sleep 0.1; done
         own "$COMPCACHE" umount point >&2
         if grep "$PWD/point" /proc/self/mountinfo; then echo 'still mounted'; exit 1; fi
         own "$COMPCACHE" mount --ram --size 16M point >&2

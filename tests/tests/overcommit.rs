@@ -110,15 +110,15 @@ fn memory_that_is_refused() {
         if mode != Mode::Ram {
             write(&bed.source().join("file"), &content(1)).expect("a file in the source");
         }
-        bed.mount(
-            mode,
-            if mode == Mode::Ram {
-                &["--size", "1G"]
-            } else {
-                &[]
-            },
-        );
-        // More than 1/16 of the RAM for its slots: they are not populated beforehand.
+        // Both processes have an address space of 33 times the RAM: that of the mount for its pool,
+        let cache = (33 * ram()).to_string();
+        let size: &[&str] = if mode == Mode::Ram {
+            &["--size", "1G"]
+        } else {
+            &[]
+        };
+        bed.mount(mode, &[&["--cache", &cache], size].concat());
+        // and that of the device for its slots. More than 1/16 of the RAM: they are not populated beforehand.
         bed.bed().init_sized(33 * ram());
         let [file, small] = ["file", "small"].map(|name| bed.point().join(name));
         fs::write(&small, "small").expect("a small file");

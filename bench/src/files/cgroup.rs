@@ -122,16 +122,19 @@ impl Cgroup {
         self.memory.usage().oom_kills
     }
 
-    /// Ends all that runs in it, but for one process: children that a program has left.
-    pub(crate) fn end_others(&self, spared: Option<u32>) -> Result<()> {
+    /// Ends all that runs in it, but for some processes: children that a program has left.
+    pub(crate) fn end_others(&self, spared: &[u32]) -> Result<()> {
         let start = Instant::now();
         let timeout = Timespec::try_from(PATIENCE)?;
-        let spared = spared.and_then(|pid| Pid::from_raw(pid as i32));
+        let spared: Vec<Pid> = spared
+            .iter()
+            .filter_map(|pid| Pid::from_raw(*pid as i32))
+            .collect();
         loop {
             let others = self
                 .processes()?
                 .into_iter()
-                .filter(|&pid| Some(pid) != spared);
+                .filter(|pid| !spared.contains(pid));
             let open = |pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?));
             let mut others: Vec<(Pid, OwnedFd)> = others.filter_map(open).collect();
             // Only one that is still in the group is the one that was opened.

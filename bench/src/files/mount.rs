@@ -50,12 +50,20 @@ impl Mount {
         }
     }
 
-    pub(crate) fn server(&self) -> u32 {
-        self.server.pid()
+    /// The daemon, and its process that serves the mount.
+    pub(crate) fn servers(&mut self) -> Result<[u32; 2]> {
+        match self.server.request(&Request::Status { device: None })? {
+            Response::Status { daemon, .. } => {
+                Ok([daemon.pid, daemon.mount_pid.context("nobody serves it")?])
+            }
+            other => bail!("the daemon answers {other:?}"),
+        }
     }
 
-    pub(crate) fn cpu_s(&self) -> f64 {
-        threads_of(self.server()) as f64 / 1e9
+    /// CPU time of both.
+    pub(crate) fn cpu_s(&mut self) -> Result<f64> {
+        let ns: u64 = self.servers()?.into_iter().map(threads_of).sum();
+        Ok(ns as f64 / 1e9)
     }
 
     /// Unmounts it: everything that was written is in the source then.

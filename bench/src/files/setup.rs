@@ -103,9 +103,10 @@ impl Setup {
     }
 
     /// Ends whatever a workload has left running, which would keep our mount in use.
-    pub(crate) fn clear(&self) -> Result<()> {
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        let servers = self.mount.as_mut().map(Mount::servers).transpose()?;
         self.cgroup
-            .end_others(self.mount.as_ref().map(Mount::server))
+            .end_others(servers.as_ref().map_or(&[], |servers| servers))
     }
 
     /// What our mount has done and holds; `None` if there is none.
@@ -134,7 +135,7 @@ impl Setup {
             ("hits".to_owned(), hits as f64 / lookups as f64),
             ("pool MiB".to_owned(), pool_mib),
             ("compressed to".to_owned(), compressed),
-            ("daemon CPU s".to_owned(), mount.cpu_s()),
+            ("daemon CPU s".to_owned(), mount.cpu_s()?),
         ])
     }
 

@@ -108,6 +108,8 @@ swap. Name none that is not of administrators.
 
 /run/compcache/compcached.lock\tHeld while the daemon runs; a second one refuses to start.
 
+/run/compcache/mounts.lock\tHeld by the process of the mounts: that of a daemon that was killed writes out first.
+
 /dev/ramzswapN\tThe devices, links to the block devices behind them.";
 
 const DAEMON_SIGNALS: &str = "\
@@ -116,9 +118,10 @@ same, and the log says so), swap off every device, which brings its pages back i
 all, exit. Dirty pages that SOURCE does not take within --give-up-after (see compcache-mount(1)) are given up: the \
 log says which. If swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other \
 swap, it tries again by itself. Only with --force does it exit at the second signal anyway, and the \
-pages are lost. Under systemd it asks for time until its devices are off, so that TimeoutStopSec= does not end it before. A thread \
-that waits in the kernel for a SOURCE that does not answer keeps the process, which holds nothing any more, until \
-SOURCE answers; a new daemon can start beside it.";
+pages are lost. Under systemd it asks for time until its devices are off, so that TimeoutStopSec= does not end it before. Mounts are \
+served by a process of their own (compcached --worker mounts), which these signals do not end: the daemon does. A \
+thread that waits in the kernel for a SOURCE that does not answer keeps that process until SOURCE answers, but not the \
+daemon; a new one can start beside it.";
 
 const DAEMON_EXIT: &str = "\
 0\tIt was asked to exit, and did.
@@ -175,7 +178,8 @@ driver\tAn object: choice (\"auto\", \"kernel\" or \"user\"), used (\"kernel\", 
 the kernel driver was chosen and cannot be used), kernel (a text: the kernel driver's state and features, or \
 why it is not used).
 
-daemon\tnull if no daemon runs, else an object: version, pid, num_devices, leases (programs \
+daemon\tnull if no daemon runs, else an object: version, pid, mount_pid \
+(null, or the process that serves the mounts), num_devices, leases (programs \
 that hold a device: compcache run and demo), kernel_lease (null, or an object with device and holders: \
 the device of the kernel driver that is held for such programs), uptime_seconds, warnings (texts).
 

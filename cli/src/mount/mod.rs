@@ -199,7 +199,7 @@ fn mount(
     mountpoint: &Path,
     places: &Places,
 ) -> Result<(MountStatus, Vec<String>), CliError> {
-    let (source, mountpoint) = paths::check(source, mountpoint)?;
+    let (source, mountpoint) = paths::resolve(source, mountpoint)?;
     let text = mountpoint.display().to_string();
     let spec = MountSpec {
         source,

@@ -320,6 +320,7 @@ pub(super) mod tests {
         for key in [
             "version",
             "pid",
+            "mount_pid",
             "num_devices",
             "leases",
             "kernel_lease",

@@ -13,6 +13,7 @@ mod signals;
 use std::io;
 
 pub(crate) use limits::Unlifted;
+pub(crate) use signals::ignore_signals;
 pub use signals::reset_sigchld;
 
 /// What was found, and could or could not be changed.

@@ -31,6 +31,13 @@ pub fn reset_sigchld() {
     set(libc::SIGCHLD, libc::SIG_DFL);
 }
 
+/// Has signals be ignored from here on.
+pub(crate) fn ignore_signals(signals: &[i32]) {
+    for signal in signals {
+        set(*signal, libc::SIG_IGN);
+    }
+}
+
 fn is_ignored(signal: i32) -> bool {
     // SAFETY: the call fills in the zeroed structure, and changes nothing.
     unsafe {

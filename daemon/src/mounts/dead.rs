@@ -25,9 +25,14 @@ pub fn clean(path: &Path) -> io::Result<bool> {
     let mut any = false;
     // Several may lie one above the other.
     loop {
-        let _turn = TURN.lock();
-        let Some(found) = Found::at(path)?.filter(|found| found.is_dead()) else {
+        let is_dead = |found: &Found| found.is_dead();
+        // A server that does not answer keeps nobody else waiting.
+        if Found::at(path)?.is_none_or(|found| !is_dead(&found)) {
             return Ok(any);
+        }
+        let _turn = TURN.lock();
+        let Some(found) = Found::at(path)?.filter(is_dead) else {
+            continue;
         };
         found.unmount()?;
         tracing::warn!("{}: removed a mount whose daemon was gone", path.display());
@@ -61,10 +66,31 @@ pub fn is_mounted(path: &Path) -> io::Result<bool> {
     Ok(Found::at(path)?.is_some())
 }
 
-/// Whether a mount of compcache is at `path` that has lost its server. Asks no other file system.
+/// The number in the kernel's table of the mount of compcache that is at `path`, working or not; `None` if there is
+/// none, or the table can't be read. Asks no file system.
 #[must_use]
-pub fn is_left(path: &Path) -> bool {
-    matches!(Found::at(path), Ok(Some(found)) if found.is_dead())
+pub fn number(path: &Path) -> Option<u64> {
+    Some(Found::at(path).ok()??.number)
+}
+
+/// As [`number`], if the mount has lost its server.
+#[must_use]
+pub fn left(path: &Path) -> Option<u64> {
+    let found = Found::at(path).ok()?.filter(Found::is_dead)?;
+    Some(found.number)
+}
+
+/// Takes the mount of compcache with this number out of the tree, if it is at `path`; whether its server is gone or
+/// hangs: who waits for it gets an error. Asks no file system.
+///
+/// # Errors
+/// Those of unmounting.
+pub fn take_out(path: &Path, number: u64) -> io::Result<()> {
+    let _turn = TURN.lock();
+    match Found::at(path)?.filter(|found| found.number == number) {
+        Some(found) => found.unmount(),
+        None => Ok(()),
+    }
 }
 
 /// Whether the file system at `path` has lost its server.
@@ -82,6 +108,8 @@ fn has_no_server(fd: &OwnedFd) -> bool {
 struct Found {
     root: OwnedFd,
     path: PathBuf,
+    /// As the kernel's table has it.
+    number: u64,
 }
 
 impl Found {
@@ -99,18 +127,25 @@ impl Found {
         let ours = mountinfo::parse(&table).any(|mount| {
             mount.id == id && mount.mountpoint == path && mount.fstype == KIND.as_bytes()
         });
-        Ok(ours.then_some(Found { root, path }))
+        Ok(ours.then_some(Found {
+            root,
+            path,
+            number: id,
+        }))
     }
 
     fn is_dead(&self) -> bool {
         has_no_server(&self.root)
     }
 
-    /// Unmounts lazily: a dead mount has nothing to lose.
+    /// Unmounts lazily, and ends the connection to its server: a dead mount has nothing to lose.
     fn unmount(&self) -> io::Result<()> {
         if rustix::process::geteuid().is_root() {
             let path = descriptor::path(&self.root);
-            return Ok(rustix::mount::unmount(path, UnmountFlags::DETACH)?);
+            return Ok(rustix::mount::unmount(
+                path,
+                UnmountFlags::DETACH | UnmountFlags::FORCE,
+            )?);
         }
         // It takes paths only, and unmounts nothing but this user's FUSE mounts.
         let output = Command::new("fusermount3")
@@ -194,10 +229,32 @@ mod tests {
         let path = dir.path().canonicalize().unwrap().join("m");
         fs::create_dir(&path).unwrap();
         mount_dead(&path);
-        assert!(is_left(&path) && is_dead(&path) && is_mounted(&path).unwrap());
+        assert!(left(&path).is_some() && is_dead(&path) && is_mounted(&path).unwrap());
+        assert_eq!(left(&path), number(&path));
         assert!(clean(&path).unwrap());
         assert_eq!(count(&path), 0);
-        assert!(!is_left(&path) && !clean(&path).unwrap());
+        assert!(left(&path).is_none() && !clean(&path).unwrap());
+    }
+
+    #[test]
+    fn a_mount_is_taken_out_by_its_number() {
+        if !needs::root() || !needs::file("/dev/fuse") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("m");
+        fs::create_dir(&path).unwrap();
+        mount_dead(&path);
+        let below = number(&path).unwrap();
+        mount_dead(&path);
+        let above = number(&path).unwrap();
+        assert_ne!(below, above);
+        // What lies above is another one's.
+        take_out(&path, below).unwrap();
+        assert_eq!((count(&path), number(&path)), (2, Some(above)));
+        take_out(&path, above).unwrap();
+        take_out(&path, below).unwrap();
+        assert_eq!((count(&path), number(&path)), (0, None));
     }
 
     /// Somebody who owns the directories above has them change their names all the time.

@@ -37,7 +37,7 @@ const PAGE: u64 = 4096;
 
 /// All mounts of a daemon.
 pub struct Mounts {
-    backend: Box<dyn MountBackend>,
+    backend: Arc<dyn MountBackend>,
     budget: Arc<Budget>,
     swap: SwapBytes,
     /// Reports to the budget what swap devices take, when a mount asks for its share of a limit.
@@ -65,6 +65,8 @@ pub struct Mounts {
 )]
 struct Aborted {
     path: PathBuf,
+    /// Its number in the kernel's table.
+    number: u64,
 }
 
 /// Gives the bytes that the swap devices take now. May wait for a device that comes or goes.
@@ -107,12 +109,15 @@ impl Mounts {
         memory_limit: Option<u64>,
         swap: SwapBytes,
     ) -> io::Result<Mounts> {
+        let backend: Arc<dyn MountBackend> = Arc::from(backend);
         let budget = Arc::new(Budget::new(memory_limit));
         let reporter = memory_limit
             .map(|_| {
                 let (budget, swap) = (Arc::clone(&budget), Arc::clone(&swap));
+                let backend = Arc::clone(&backend);
                 Keeper::start("limit", budget.asked(), move || {
                     budget.set_swap(swap());
+                    backend.limit_changed(&budget);
                     false
                 })
             })
@@ -167,7 +172,7 @@ impl Mounts {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = {
             let mut aborted = self.aborted.lock();
-            aborted.retain(|mount| dead::is_left(&mount.path));
+            aborted.retain(|mount| dead::number(&mount.path) == Some(mount.number));
             aborted.iter().map(ToString::to_string).collect()
         };
         if self.ending.load(Ordering::Relaxed) {
@@ -181,6 +186,7 @@ impl Mounts {
             });
             warnings.extend(ending);
         }
+        warnings.extend(self.backend.warnings());
         let losses = self.losses.lock();
         warnings.extend(losses.iter().map(ToString::to_string));
         warnings
@@ -189,7 +195,18 @@ impl Mounts {
     /// Whether something that programs have written to a mount was lost.
     #[must_use]
     pub fn lost(&self) -> bool {
-        self.lossy.load(Ordering::Relaxed)
+        self.lossy.load(Ordering::Relaxed) || self.backend.lost()
+    }
+
+    /// The process that serves the mounts, if that is another one and there is one now.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.backend.pid()
+    }
+
+    /// Ends what serves mounts, as this process is about to exit.
+    pub fn stop(&self) {
+        self.backend.stop();
     }
 
     /// Makes a mount.
@@ -281,9 +298,13 @@ impl Mounts {
                 continue;
             }
             let path = entry.path.display();
-            if dead::is_left(&entry.path) {
+            if entry.mounted.is_explained() {
+                self.remove(&entry, false);
+                continue;
+            }
+            if let Some(number) = dead::left(&entry.path) {
                 let path = entry.path.clone();
-                let aborted = Aborted { path };
+                let aborted = Aborted { path, number };
                 tracing::error!("{aborted}");
                 self.aborted.lock().push(aborted);
             } else {
@@ -331,11 +352,12 @@ impl Mounts {
     /// there lose it. One whose source takes no dirty pages for too long is given up, and they are lost.
     /// Each of both is named in what is returned.
     pub fn end(&self) -> Vec<String> {
-        self.close_table();
         self.ending.store(true, Ordering::Relaxed);
+        self.backend.must_end(true);
+        self.close_table();
         let mut warnings = Vec::new();
         let entries = self.entries();
-        for (entry, ending) in entries.iter().zip(end_all(&entries)) {
+        for (entry, ending) in entries.iter().zip(end_all(&served(&entries))) {
             // Not waited for: whoever is unmounting it may wait for its source.
             if let Some(mut gone) = entry.gone.try_lock() {
                 *gone = true;
@@ -348,7 +370,7 @@ impl Mounts {
         }
         // Meanwhile programs have written to them, and other mounts to those that are their sources.
         let detached = self.detached();
-        for (entry, ending) in detached.iter().zip(end_all(&detached)) {
+        for (entry, ending) in detached.iter().zip(end_all(&served(&detached))) {
             match ending {
                 Ending::Unmounted => {}
                 Ending::Detached => warnings.push(format!(
@@ -402,6 +424,7 @@ impl Mounts {
     /// Lets new mounts be made again, after a [`Mounts::close`] that had worked, or [`Mounts::end`].
     pub fn reopen(&self) {
         self.ending.store(false, Ordering::Relaxed);
+        self.backend.must_end(false);
         self.table.lock().closing = false;
     }
 
@@ -468,6 +491,9 @@ impl Mounts {
         });
         let all = there.chain(&table.detached).map(|entry| entry.cache);
         self.budget.set_caches(all.fold(0, u64::saturating_add));
+        if self.budget.limit().is_some() {
+            self.budget.asked().wake();
+        }
     }
 }
 
@@ -486,24 +512,28 @@ impl Entry {
     }
 }
 
+/// What serves these.
+fn served(entries: &[Arc<Entry>]) -> Vec<&dyn Mounted> {
+    entries.iter().map(|entry| &*entry.mounted).collect()
+}
+
 /// Ends mounts, all at once, so that those whose sources do not answer take no longer than one; how each
 /// has ended, in their order.
-fn end_all(entries: &[Arc<Entry>]) -> Vec<Ending> {
+pub(crate) fn end_all(mounts: &[&dyn Mounted]) -> Vec<Ending> {
     thread::scope(|scope| {
-        let start = |entry: &Arc<Entry>| {
-            let entry = Arc::clone(entry);
+        let spawn = |mount| {
             let builder = thread::Builder::new().name("end".into());
-            builder.spawn_scoped(scope, move || entry.mounted.end())
+            builder.spawn_scoped(scope, move || Mounted::end(mount))
         };
-        let threads: Vec<_> = entries.iter().map(start).collect();
-        let endings = threads.into_iter().zip(entries);
+        let threads: Vec<_> = mounts.iter().copied().map(spawn).collect();
+        let endings = threads.into_iter().zip(mounts);
         endings
-            .map(|(thread, entry)| match thread {
+            .map(|(thread, mount)| match thread {
                 Ok(thread) => thread
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
                 // Without a thread they take longer.
-                Err(_) => entry.mounted.end(),
+                Err(_) => mount.end(),
             })
             .collect()
     })

@@ -77,8 +77,8 @@ impl From<PathError> for Refusal {
     }
 }
 
-/// Makes the paths of a mount absolute, without symbolic links, and checks them. A dead mount at
-/// `mountpoint` is no error.
+/// As [`resolve`], and nothing may be mounted there yet: that the server of mounts finds out, which knows whether it
+/// has to wait for another. A dead mount at `mountpoint` is no error.
 ///
 /// # Errors
 /// [`PathError`].
@@ -86,10 +86,8 @@ pub fn check(
     source: Option<&Path>,
     mountpoint: &Path,
 ) -> Result<(Option<PathBuf>, PathBuf), PathError> {
-    let source = source.map(|path| directory("SOURCE", path)).transpose()?;
-    let mountpoint = self::mountpoint(mountpoint)?;
+    let (source, mountpoint) = resolve(source, mountpoint)?;
     if !dead::is_dead(&mountpoint) {
-        directory("MOUNTPOINT", &mountpoint)?;
         let mounted = dead::is_mounted(&mountpoint).map_err(|source| PathError::Io {
             what: "MOUNTPOINT",
             path: mountpoint.clone(),
@@ -98,6 +96,23 @@ pub fn check(
         if mounted {
             return Err(PathError::Mounted(mountpoint));
         }
+    }
+    Ok((source, mountpoint))
+}
+
+/// Makes the paths of a mount absolute, without symbolic links, and checks what they lead to. A mount at
+/// `mountpoint`, working or dead, is no error.
+///
+/// # Errors
+/// [`PathError`].
+pub fn resolve(
+    source: Option<&Path>,
+    mountpoint: &Path,
+) -> Result<(Option<PathBuf>, PathBuf), PathError> {
+    let source = source.map(|path| directory("SOURCE", path)).transpose()?;
+    let mountpoint = self::mountpoint(mountpoint)?;
+    if !dead::is_dead(&mountpoint) {
+        directory("MOUNTPOINT", &mountpoint)?;
     }
     match &source {
         // Over itself it may be: what is below stays open.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use compcache_engine::CodecSpec;
 use compcache_files::{Limits, MountOptions, WritePolicy};
+use compcache_host::counts::Count;
 use compcache_host::overcommit::StrictOvercommit;
 
 use crate::protocol::{ErrorCode, MountSpec, Refusal};
@@ -120,6 +121,7 @@ pub fn options(
         flags: spec.flags.clone(),
         workers: None,
         budget: None,
+        dirty_pages: Count::default(),
     };
     Ok((options, warnings))
 }

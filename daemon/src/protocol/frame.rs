@@ -31,6 +31,14 @@ pub enum Kind {
     Request = 1,
     /// A [`Response`](super::Response).
     Response = 2,
+    /// What the daemon tells a process of its own that begins.
+    Begin = 3,
+    /// What it asks of such a process.
+    Order = 4,
+    /// The answer of that.
+    Answer = 5,
+    /// What such a process tells by itself.
+    Event = 6,
 }
 
 /// A type that travels in a frame.

@@ -162,6 +162,8 @@ pub struct DaemonStatus {
     pub version: String,
     /// Process id.
     pub pid: u32,
+    /// The process that serves the mounts, if there are any.
+    pub mount_pid: Option<u32>,
     /// Number of devices it serves, initialised or not.
     pub num_devices: u32,
     /// Number of connections that hold a lease.

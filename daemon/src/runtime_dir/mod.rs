@@ -23,6 +23,9 @@ pub const LOG_NAME: &str = "compcached.log";
 /// each lock a file of that name.
 const LOCK_NAME: &str = "compcached.lock";
 
+/// Name of the file that processes lock while they have mounts. It stays, too.
+const MOUNTS_LOCK_NAME: &str = "mounts.lock";
+
 /// A runtime directory that is this process's for as long as this value lives.
 #[derive(Debug)]
 pub struct RuntimeDir {
@@ -62,6 +65,16 @@ impl RuntimeDir {
             directory: Arc::new(directory),
             _lock: lock,
         })
+    }
+
+    /// The path of the file that processes of the daemon lock while they have mounts. It is made if it is not
+    /// there.
+    ///
+    /// # Errors
+    /// [`RuntimeDirError`].
+    pub fn mounts_lock(&self) -> Result<PathBuf, RuntimeDirError> {
+        self.directory.file(MOUNTS_LOCK_NAME, OFlags::empty())?;
+        Ok(self.directory.path_of(MOUNTS_LOCK_NAME))
     }
 
     /// Listens on the control socket: mode 0600, or 0660 for a group. A socket that a crashed

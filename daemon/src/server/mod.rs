@@ -409,6 +409,7 @@ impl Shared {
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            mount_pid: self.mounts.pid(),
             num_devices: u32::try_from(self.own.registry().len()).unwrap_or(u32::MAX),
             leases: self.own.count() + self.kernel.count(),
             kernel_lease: self.kernel.device().map(|device| KernelLease {

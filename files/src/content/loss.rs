@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::read::PAGE;
 use super::{Content, Contents};
 
@@ -16,13 +18,14 @@ const NAMED: usize = 50;
 const RANGES: usize = 8;
 
 /// Pages that are lost with a mount, in all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Loss {
     /// Where it was mounted.
     pub mountpoint: PathBuf,
     /// Why it was given up.
     pub reason: String,
-    /// Files of which something is lost.
+    /// Files of which something is lost; 0 with some `bytes` if nobody knows which.
     pub files: usize,
     /// Bytes that are lost.
     pub bytes: u64,
@@ -38,6 +41,7 @@ impl fmt::Display for Loss {
         } = self;
         write!(f, "{}: given up: {reason}; ", mountpoint.display())?;
         match files {
+            0 if *bytes > 0 => write!(f, "up to {bytes} bytes that SOURCE did not take are lost"),
             0 => write!(f, "no file had dirty pages"),
             1 => write!(
                 f,
@@ -238,6 +242,11 @@ mod tests {
              take are lost"
         );
         loss.files = 0;
+        assert!(
+            loss.to_string()
+                .ends_with("; up to 8192 bytes that SOURCE did not take are lost")
+        );
+        loss.bytes = 0;
         assert!(loss.to_string().ends_with("no file had dirty pages"));
     }
 }

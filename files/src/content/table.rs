@@ -120,7 +120,7 @@ impl Contents {
             limits,
             size,
             buffers: BufferPool::default(),
-            write_back: WriteBack::default(),
+            write_back: WriteBack::counted(options.dirty_pages.clone()),
             tuner: Arc::new(Tuner::new().map_err(thread)?),
             invalidated: AtomicU64::new(0),
         });

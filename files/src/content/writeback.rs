@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_engine::ccache::Lookup;
+use compcache_host::counts::Count;
 use compcache_host::keeper::Wake;
 use parking_lot::Mutex;
 
@@ -47,7 +48,7 @@ const WRITTEN: usize = 256;
 pub(super) struct WriteBack {
     pub(super) files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
     through: Mutex<VecDeque<(Instant, Weak<File>)>>,
-    pages: AtomicU64,
+    pages: Count,
     written: AtomicU64,
     errors: AtomicU64,
     /// When the last message about failures was logged.
@@ -64,6 +65,14 @@ pub(super) struct WriteBack {
 }
 
 impl WriteBack {
+    /// No dirty pages yet, which are counted there.
+    pub(super) fn counted(pages: Count) -> Self {
+        WriteBack {
+            pages,
+            ..WriteBack::default()
+        }
+    }
+
     /// Dirty pages.
     pub(super) fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)

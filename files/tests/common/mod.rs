@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use compcache_files::{FilesError, Hooks, Limits, Mount, MountOptions, WritePolicy};
+use compcache_host::counts::Count;
 pub(crate) use compcache_test_support::{as_user, wait_until};
 use compcache_test_support::{needs, open_directory};
 use tempfile::TempDir;
@@ -77,6 +78,7 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
         flags: vec!["suid".into(), "dev".into()],
         workers: None,
         budget: None,
+        dirty_pages: Count::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compcache_engine::CodecSpec;
+use compcache_host::counts::Count;
 
 use super::*;
 use crate::identity::Caller;
@@ -47,6 +48,7 @@ pub(super) fn options(directory: &Path, mode: Mode) -> MountOptions {
         flags: Vec::new(),
         workers: None,
         budget: None,
+        dirty_pages: Count::default(),
     }
 }
 
