@@ -111,8 +111,10 @@ pub fn resolve(
 ) -> Result<(Option<PathBuf>, PathBuf), PathError> {
     let source = source.map(|path| directory("SOURCE", path)).transpose()?;
     let mountpoint = self::mountpoint(mountpoint)?;
-    if !dead::is_dead(&mountpoint) {
-        directory("MOUNTPOINT", &mountpoint)?;
+    match directory("MOUNTPOINT", &mountpoint) {
+        // Dead, perhaps only since its path was followed.
+        Err(PathError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENOTCONN) => {}
+        other => drop(other?),
     }
     match &source {
         // Over itself it may be: what is below stays open.
@@ -187,6 +189,10 @@ fn failed(what: &'static str, path: &Path, source: io::Error) -> PathError {
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use compcache_test_support::{SetAtEnd, needs};
+    use rustix::mount::UnmountFlags;
 
     use super::*;
 
@@ -228,5 +234,30 @@ mod tests {
         let odd = top.join(OsStr::from_bytes(b"\xff"));
         fs::create_dir(&odd).unwrap();
         assert!(message(&a, &odd).contains("UTF-8"));
+    }
+
+    /// A mount may die, or be taken away, at any moment of the check.
+    #[test]
+    fn a_mount_that_dies_meanwhile_is_no_error() {
+        const ROUNDS: usize = 500;
+        if !needs::root() || !needs::file("/dev/fuse") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _over = SetAtEnd(&over);
+                for _ in 0..ROUNDS {
+                    compcache_test_support::mount_dead(&path, dead::KIND, 0o40000);
+                    rustix::mount::unmount(&path, UnmountFlags::DETACH).unwrap();
+                }
+            });
+            while !over.load(Ordering::Relaxed) {
+                let found = resolve(None, &path);
+                assert!(matches!(&found, Ok((None, to)) if *to == path), "{found:?}");
+            }
+        });
     }
 }
