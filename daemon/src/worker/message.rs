@@ -14,7 +14,7 @@ pub(super) type MountId = u64;
 
 /// What the daemon tells a process that begins, as the first word of the first conversation, with the
 /// descriptor of the [counts](compcache_host::counts::SharedCounts) of dirty pages. That conversation carries
-/// [`Event`]s from then on.
+/// `Event`s from then on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {

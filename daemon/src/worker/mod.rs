@@ -11,12 +11,12 @@
 //!        └── Conversation: ◄── events ──────────────────────────┘
 //! ```
 //!
-//! [`link`] passes conversations, [`conversation`] carries messages, [`process`] starts a worker and waits
+//! `link` passes conversations, `conversation` carries messages, `process` starts a worker and waits
 //! for its end: neither of them knows what the work is. [`mounts`] is the daemon's side of the mounts,
-//! [`serve`] their process; what both say to each other is in [`message`].
+//! `serve` their process; what both say to each other is in `message`.
 //!
 //! Nothing that the daemon waits for without a bound depends on a worker: whoever waits for an answer is a
-//! client's thread, and the status is asked for within a bound ([`process::Worker::quick`]). A worker that has
+//! client's thread, and the status is asked for within a bound (`process::Worker::quick`). A worker that has
 //! died is known by the end of its events; one whose daemon has died knows it by the end of the link, and ends
 //! its work properly.
 

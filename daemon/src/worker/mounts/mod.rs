@@ -2,7 +2,7 @@
 //!
 //! The process is started with the first mount and ended with the last one, which gives its memory back. If it
 //! dies, its mounts are taken out of the tree, what was lost with them is said, and those that show a directory
-//! are made again by a new process ([`again`]).
+//! are made again by a new process (`again`).
 
 mod again;
 mod record;
