@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::integer::integer;
+use crate::role::Role;
 use crate::size::Size;
 use crate::swapoff::Room;
 use crate::types::{BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice};
-use crate::worker::Role;
 
 /// Where the daemon keeps its socket, lock and mounts by default.
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";

@@ -32,6 +32,7 @@ pub mod protocol;
 pub mod ramzswap;
 pub mod registry;
 mod retry;
+pub mod role;
 pub mod runtime_dir;
 pub mod server;
 mod service_manager;

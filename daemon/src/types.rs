@@ -1,6 +1,6 @@
 //! Types of devices and mounts that travel in the control protocol, as their crates define them.
 
-pub use compcache_device::backing_swap::BackingEncryption;
+pub use compcache_device::backing_encryption::BackingEncryption;
 pub use compcache_device::cpu_latency::{CpuLatency, CpuLatencySetting};
 pub use compcache_device::freed::DeadSlots;
 pub use compcache_device::kernel::DriverChoice;

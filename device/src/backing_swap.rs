@@ -5,7 +5,6 @@
 //! All its data moves by direct I/O, past the page cache: no memory is needed to free memory.
 
 mod buffers;
-mod choice;
 mod cipher;
 mod encrypted;
 mod extents;
@@ -23,11 +22,11 @@ use compcache_engine::{Backing, BackingAccess, BackingError, PAGE_SIZE, Page, Un
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 
-pub use self::choice::{BackingEncryption, UnknownBackingEncryption};
 use self::encrypted::Encrypted;
 pub(crate) use self::encrypted::Encryption;
 use self::extents::{check_extents, check_file_system};
 use self::place::{Found, stays_open_elsewhere};
+use crate::backing_encryption::BackingEncryption;
 use crate::error::DeviceError;
 use crate::kernel::root::Root;
 use crate::params::{PAGE, Params, Resolved};

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 
 pub use env::Env;
 
-use crate::backing_swap::{self, BackingEncryption, BackingSwap, Encryption, resolve};
+use crate::backing_encryption::BackingEncryption;
+use crate::backing_swap::{self, BackingSwap, Encryption, resolve};
 use crate::disk::{Disk, StoreDisk};
 use crate::error::DeviceError;
 use crate::freed::{DeadSlots, Freeing, Watch};

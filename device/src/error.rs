@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use compcache_engine::codec::UnknownCodec;
 use compcache_host::remedy;
 
-use crate::backing_swap::BackingEncryption;
+use crate::backing_encryption::BackingEncryption;
 use crate::recompress::policy::OutOfRange;
 use crate::swap_header::HeaderError;
 

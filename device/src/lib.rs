@@ -9,6 +9,7 @@
 //! kernel driver, which are set up by the same parameters.
 #![cfg(target_os = "linux")]
 
+pub mod backing_encryption;
 pub mod backing_swap;
 pub mod cpu_latency;
 pub mod device;

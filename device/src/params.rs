@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use compcache_engine::{CodecSpec, PAGE_SIZE};
 use serde::{Deserialize, Serialize};
 
-use crate::backing_swap::BackingEncryption;
+use crate::backing_encryption::BackingEncryption;
 use crate::error::DeviceError;
 use crate::recompress::policy::{self, ColdCodec, Recompress};
 use crate::warning::Warning;

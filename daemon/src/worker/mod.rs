@@ -27,19 +27,3 @@ mod message;
 pub mod mounts;
 mod process;
 pub(crate) mod serve;
-
-/// What a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Role {
-    /// Serves mounts.
-    Mounts,
-}
-
-impl Role {
-    /// Its name on the command line.
-    const fn name(self) -> &'static str {
-        match self {
-            Role::Mounts => "mounts",
-        }
-    }
-}

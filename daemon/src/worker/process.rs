@@ -16,11 +16,11 @@ use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::Role;
 use super::conversation::{Conversation, Received};
 use super::link::Link;
 use crate::own_program::Program;
 use crate::protocol::{Message, ProtocolError};
+use crate::role::Role;
 
 /// How long a worker may take to be ready: a busy machine starts programs slowly.
 const BEGIN: Duration = Duration::from_secs(60);

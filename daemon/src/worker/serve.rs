@@ -16,7 +16,6 @@ use compcache_host::keeper::Keeper;
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::Mode;
 
-use super::Role;
 use super::conversation::{Conversation, Received};
 use super::lifetime::Lifetime;
 use super::link::{Accepted, Link};
@@ -27,6 +26,7 @@ use crate::clean_start::{clean_start, ignore_signals};
 use crate::file_system::FileSystem;
 use crate::mounts::end_all;
 use crate::protocol::{ErrorCode, Refusal};
+use crate::role::Role;
 use crate::types::{CpuLatency, Ending};
 use crate::{logging, process};
 

@@ -16,7 +16,8 @@ use super::attributes::{
 };
 use super::root::{NAME, Root};
 use super::{ioctl, report};
-use crate::backing_swap::{BackingEncryption, BackingSwap, resolve};
+use crate::backing_encryption::BackingEncryption;
+use crate::backing_swap::{BackingSwap, resolve};
 use crate::error::DeviceError;
 use crate::freed::Freeing;
 use crate::params::{PAGE, Params, ParamsUpdate};

@@ -9,7 +9,7 @@ use compcache_engine::stats::CodecStats;
 use tempfile::TempDir;
 
 use super::*;
-use crate::backing_swap::BackingEncryption;
+use crate::backing_encryption::BackingEncryption;
 use crate::freed::Freeing;
 use crate::params::MIN_DISKSIZE;
 use crate::status::{Driver, State};

@@ -12,12 +12,9 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::flags::Flags;
-use super::point::{Directory, Mounted};
+use super::point::{Directory, FSTYPE, Mounted};
 use crate::error::FilesError;
 use crate::fs::Service;
-
-/// The file system's type, as `/proc/self/mountinfo` shows it.
-pub(super) const FSTYPE: &str = "fuse.compcache";
 
 /// The same without the part that is every FUSE file system's.
 const SUBTYPE: &str = "compcache";

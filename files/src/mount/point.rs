@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use compcache_host::{descriptor, mountinfo};
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::kernel::FSTYPE;
 use crate::error::FilesError;
+
+/// The file system's type, as `/proc/self/mountinfo` shows it.
+pub(super) const FSTYPE: &str = "fuse.compcache";
 
 /// A directory, opened as a mere reference, with the path that it had then.
 pub(super) struct Directory {

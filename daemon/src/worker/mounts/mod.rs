@@ -25,7 +25,6 @@ use parking_lot::{Condvar, Mutex};
 use self::again::Deaths;
 use self::record::{OnEnd, Over, Record};
 use self::remote::Remote;
-use super::Role;
 use super::conversation::Received;
 use super::lifetime;
 pub use super::message::Begin;
@@ -34,6 +33,7 @@ use super::process::{Started, Unanswered, Worker};
 use crate::backend::{MountBackend, Mounted};
 use crate::mounts::dead;
 use crate::protocol::{ErrorCode, Refusal};
+use crate::role::Role;
 use crate::types::{Loss, MountStatus};
 
 /// The most mounts whose dirty pages are counted: more than a daemon has, with those that were taken out of the
