@@ -186,6 +186,18 @@ mod tests {
         compcache_test_support::mount_dead(path, KIND, 0o40000);
     }
 
+    /// A directory with a dead mount in it, at the path; `None` if this machine cannot make one.
+    fn dead_mount() -> Option<(tempfile::TempDir, PathBuf)> {
+        if !needs::root() || !needs::file("/dev/fuse") {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("m");
+        fs::create_dir(&path).unwrap();
+        mount_dead(&path);
+        Some((dir, path))
+    }
+
     fn count(path: &Path) -> usize {
         let table = mountinfo::read().unwrap();
         mountinfo::parse(&table)
@@ -222,13 +234,9 @@ mod tests {
 
     #[test]
     fn dead_mounts_go_one_after_the_other() {
-        if !needs::root() || !needs::file("/dev/fuse") {
+        let Some((_dir, path)) = dead_mount() else {
             return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().canonicalize().unwrap().join("m");
-        fs::create_dir(&path).unwrap();
-        mount_dead(&path);
+        };
         assert!(left(&path).is_some() && is_dead(&path) && is_mounted(&path).unwrap());
         assert_eq!(left(&path), number(&path));
         assert!(clean(&path).unwrap());
@@ -238,13 +246,9 @@ mod tests {
 
     #[test]
     fn a_mount_is_taken_out_by_its_number() {
-        if !needs::root() || !needs::file("/dev/fuse") {
+        let Some((_dir, path)) = dead_mount() else {
             return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().canonicalize().unwrap().join("m");
-        fs::create_dir(&path).unwrap();
-        mount_dead(&path);
+        };
         let below = number(&path).unwrap();
         mount_dead(&path);
         let above = number(&path).unwrap();
