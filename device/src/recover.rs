@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use compcache_host::{mountinfo, proc};
+use compcache_host::{descriptor, mountinfo, proc};
 use rustix::mount::UnmountFlags;
 
 use crate::device::Env;
@@ -177,7 +177,7 @@ fn is_backed_by_mount(device: &Path, file: &Path, table: &[u8]) -> bool {
     match File::open(device).and_then(|device| loopdev::file_system(&device)) {
         Ok(file_system) => file_system == numbers,
         // Nobody serves it: it is what a crashed process left, and nothing of it can be read.
-        Err(e) => matches!(e.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)),
+        Err(e) => descriptor::is_of_lost_server(&e),
     }
 }
 

@@ -17,6 +17,16 @@ pub fn path(fd: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
+/// Whether this is what the kernel says of a FUSE file system that has lost its server: `ENOTCONN` from then on,
+/// `ECONNABORTED` to whoever was waiting for an answer.
+#[must_use]
+pub fn is_of_lost_server(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOTCONN | libc::ECONNABORTED)
+    )
+}
+
 /// Opens a directory as a mere reference (`O_PATH`), part by part: none may be a symbolic link. Does not ask the
 /// file system of the directory itself, which may be a mount whose server is gone.
 ///

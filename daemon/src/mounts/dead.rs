@@ -7,7 +7,6 @@ use std::process::Command;
 
 use compcache_host::{descriptor, mountinfo};
 use parking_lot::Mutex;
-use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 /// The type by which the kernel's mount table shows mounts of compcache.
@@ -101,7 +100,7 @@ pub fn is_dead(path: &Path) -> bool {
 
 fn has_no_server(fd: &OwnedFd) -> bool {
     // The kernel may answer for attributes from what it has cached, but not for this.
-    rustix::fs::fstatfs(fd).is_err_and(|errno| errno == Errno::NOTCONN)
+    rustix::fs::fstatfs(fd).is_err_and(|errno| descriptor::is_of_lost_server(&errno.into()))
 }
 
 /// A mount of compcache, by its root: what its path leads to may change at any time, but not what this is open on.

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use compcache_host::descriptor;
+
 use super::dead;
 use crate::protocol::{ErrorCode, Refusal};
 
@@ -113,7 +115,7 @@ pub fn resolve(
     let mountpoint = self::mountpoint(mountpoint)?;
     match directory("MOUNTPOINT", &mountpoint) {
         // Dead, perhaps only since its path was followed.
-        Err(PathError::Io { source, .. }) if source.raw_os_error() == Some(libc::ENOTCONN) => {}
+        Err(PathError::Io { source, .. }) if descriptor::is_of_lost_server(&source) => {}
         other => drop(other?),
     }
     match &source {
@@ -138,7 +140,7 @@ pub fn resolve(
 pub fn mountpoint(path: &Path) -> Result<PathBuf, PathError> {
     let what = "MOUNTPOINT";
     match path.canonicalize() {
-        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => {
+        Err(e) if descriptor::is_of_lost_server(&e) => {
             // The last part is the dead mount; what leads to it can be followed.
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
                 return Err(failed(what, path, e));

@@ -33,7 +33,7 @@ impl Directory {
                     "each part of its path must be a directory, and no symbolic link: name the path that \
                      the link leads to"
                 }
-                Some(libc::ENOTCONN) => {
+                _ if descriptor::is_of_lost_server(&e) => {
                     "a mount there has lost its server: unmount it first (umount)"
                 }
                 _ => "",
