@@ -214,16 +214,13 @@ impl Source {
         else {
             return Err(CliError::Answer);
         };
+        let of_kernel = daemon.kernel_lease.map_or(0, |lease| lease.holders);
         match &self.device {
-            Whose::Kernel(device) => {
-                let holders = daemon.kernel_lease.map_or(0, |lease| lease.holders);
-                Ok((device.status().stats.store, holders))
-            }
+            Whose::Kernel(device) => Ok((device.status().stats.store, of_kernel)),
             Whose::Daemon(number) => {
-                let holders = daemon.kernel_lease.map_or(0, |lease| lease.holders);
                 let status = devices.into_iter().find(|status| status.number == *number);
                 let stats = status.ok_or(CliError::Answer)?.stats.store;
-                Ok((stats, daemon.leases.saturating_sub(holders)))
+                Ok((stats, daemon.leases.saturating_sub(of_kernel)))
             }
         }
     }

@@ -68,12 +68,8 @@ pub(crate) fn request(opcode: u32, unique: u64, offset: u64, size: u64, data: &[
 /// A number of a request or reply; 0 behind its end, as the server takes it.
 fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
     let mut number = [0; 8];
-    for (to, from) in number.iter_mut().zip(bytes.iter().skip(at).take(len)) {
-        *to = *from;
-    }
-    // Not a number in part.
-    if bytes.len() < at + len {
-        return 0;
+    if let Some(from) = bytes.get(at..at + len) {
+        number[..len].copy_from_slice(from);
     }
     u64::from_le_bytes(number)
 }

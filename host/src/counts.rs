@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::SealFlags;
 use rustix::mm::ProtFlags;
 
 use crate::mapping::Mapping;
+use crate::memory;
 
 /// Counts in a memfd. Whoever else has it mapped sees them as they are, and as a process that has died has
 /// left them.
@@ -34,11 +35,7 @@ impl SharedCounts {
     /// # Errors
     /// Those of memfd_create(2), ftruncate(2) and mmap(2); `EINVAL` if `len` is 0.
     pub fn new(len: usize) -> io::Result<SharedCounts> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let fd = rustix::fs::memfd_create("counts", flags)?;
-        rustix::fs::ftruncate(&fd, bytes(len) as u64)?;
-        // Nobody can make the memory of those who have mapped it disappear.
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let fd = memory::sealed("counts", bytes(len) as u64)?;
         SharedCounts::map(fd, len)
     }
 
@@ -131,6 +128,8 @@ impl Deref for Count {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering::Relaxed;
+
+    use rustix::fs::MemfdFlags;
 
     use super::*;
 

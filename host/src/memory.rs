@@ -98,7 +98,16 @@ impl Host for LinuxHost {
     }
 }
 
-/// A memfd that can never be executed; before Linux 6.3 the kernel cannot promise that.
+/// A memfd of `len` bytes of zeros, for this user alone. Nobody who gets hold of it can execute it
+/// (before Linux 6.3 the kernel cannot promise that), or make the end of a mapping disappear.
+pub(crate) fn sealed(what: &str, len: u64) -> rustix::io::Result<OwnedFd> {
+    let fd = create(what)?;
+    rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
+    rustix::fs::ftruncate(&fd, len)?;
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
 fn create(what: &str) -> rustix::io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     match rustix::fs::memfd_create(what, flags | MemfdFlags::NOEXEC_SEAL) {
@@ -127,12 +136,7 @@ impl Memfd {
 
     fn map(what: &'static str, len: u64) -> io::Result<Self> {
         let size = usize::try_from(len).map_err(|_| io::Error::from(Errno::NOMEM))?;
-        let fd = create(what)?;
-        rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
-        rustix::fs::ftruncate(&fd, len)?;
-        // Who gets hold of it cannot make the mapping end at once.
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Memfd::over(fd, what, size)
+        Memfd::over(sealed(what, len)?, what, size)
     }
 
     /// Maps `size` bytes of a memfd.

@@ -3,8 +3,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
+
+use nix::fcntl::{FcntlArg, fcntl};
 
 /// The lock of a process that has mounts. It goes with this value, and with the process.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ impl Lifetime {
     /// Those of open(2) and fcntl(2).
     pub(super) fn begin(path: &Path, daemon: u32) -> io::Result<Lifetime> {
         let file = open(path)?;
-        let mut lock = range(libc::F_RDLCK, daemon.into(), 1);
-        fcntl(&file, libc::F_SETLK, &mut lock)?;
+        let lock = range(libc::F_RDLCK, daemon.into(), 1);
+        fcntl(&file, FcntlArg::F_SETLK(&lock))?;
         Ok(Lifetime { _file: file })
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn of_others(path: &Path, own: u32) -> io::Result<Option<u32>> {
     let own = i64::from(own);
     for (start, length) in [(0, own), (own + 1, 0)] {
         let mut lock = range(libc::F_WRLCK, start, length);
-        fcntl(&file, libc::F_GETLK, &mut lock)?;
+        fcntl(&file, FcntlArg::F_GETLK(&mut lock))?;
         if libc::c_int::from(lock.l_type) != libc::F_UNLCK {
             return Ok(u32::try_from(lock.l_pid).ok());
         }
@@ -56,14 +57,6 @@ fn range(kind: libc::c_int, start: i64, length: i64) -> libc::flock {
         l_start: start,
         l_len: length,
         l_pid: 0,
-    }
-}
-
-fn fcntl(file: &File, command: libc::c_int, lock: &mut libc::flock) -> io::Result<()> {
-    // SAFETY: the call reads the structure, and with F_GETLK fills it in; it outlives the call.
-    match unsafe { libc::fcntl(file.as_raw_fd(), command, std::ptr::from_mut(lock)) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 

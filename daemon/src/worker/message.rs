@@ -87,7 +87,7 @@ pub(super) enum Answer {
     /// A mount as it is now.
     Status { status: Box<MountStatus> },
     /// How a mount has ended.
-    Ended { ending: Ended },
+    Ended { ending: Ending },
     /// It has no such mount any more: it is over, which the events say.
     Over,
     /// It was refused or failed, and nothing was changed.
@@ -96,37 +96,6 @@ pub(super) enum Answer {
 
 impl Message for Answer {
     const KIND: Kind = Kind::Answer;
-}
-
-/// An [`Ending`] on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "as", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Ended {
-    Unmounted,
-    Detached,
-    GivenUp { loss: Loss },
-}
-
-impl From<Ending> for Ended {
-    fn from(ending: Ending) -> Ended {
-        match ending {
-            Ending::Unmounted => Ended::Unmounted,
-            Ending::Detached => Ended::Detached,
-            Ending::GivenUp(loss) => Ended::GivenUp {
-                loss: (*loss).clone(),
-            },
-        }
-    }
-}
-
-impl From<Ended> for Ending {
-    fn from(ended: Ended) -> Ending {
-        match ended {
-            Ended::Unmounted => Ending::Unmounted,
-            Ended::Detached => Ending::Detached,
-            Ended::GivenUp { loss } => Ending::GivenUp(loss.into()),
-        }
-    }
 }
 
 /// What the mount process tells by itself.
@@ -223,11 +192,11 @@ mod tests {
             Ending::GivenUp(loss.into()),
         ] {
             let answer = Answer::Ended {
-                ending: ending.clone().into(),
+                ending: ending.clone(),
             };
             let frame = encode(&answer).unwrap();
             match decode(&frame).unwrap().unwrap().0 {
-                Answer::Ended { ending: arrived } => assert_eq!(Ending::from(arrived), ending),
+                Answer::Ended { ending: arrived } => assert_eq!(arrived, ending),
                 other => panic!("{other:?}"),
             }
         }

@@ -1,6 +1,5 @@
 //! A worker as the daemon has it: started, asked, and at its end.
 
-use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_host::Background;
+use compcache_host::{Background, proc};
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -294,12 +293,9 @@ impl Worker {
 
     /// Whether it has exited or was killed, although threads of it still wait in the kernel.
     fn is_dying(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid));
-        let behind_name = |stat: &String| stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned());
-        stat.ok()
-            .as_ref()
-            .and_then(behind_name)
-            .is_some_and(|rest| rest.starts_with('Z'))
+        let stat = proc::read_or_empty(Path::new(&format!("/proc/{}/stat", self.pid)));
+        let state = proc::stat_fields(&stat).and_then(|mut fields| fields.next());
+        state == Some(b"Z")
     }
 
     /// Ends it at once; whoever waits for its events goes on.

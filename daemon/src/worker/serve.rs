@@ -275,7 +275,7 @@ impl Served {
             }
             Order::Unmount { lazy, .. } => mounted.unmount(lazy)?,
             Order::End { .. } => {
-                let ending = mounted.end().into();
+                let ending = mounted.end();
                 return Ok(Answer::Ended { ending });
             }
             _ => mounted.sync()?,

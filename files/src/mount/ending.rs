@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Mount;
 use crate::content::{Contents, Loss};
 use crate::error::FilesError;
@@ -10,7 +12,8 @@ use crate::options::MountOptions;
 use crate::patience::{Exhausted, insist};
 
 /// How a mount has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// Its dirty pages are written out, and it is gone.
     Unmounted,

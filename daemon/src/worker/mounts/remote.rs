@@ -177,7 +177,6 @@ impl Remote {
         let asked = worker.ask_or_kill(&Order::End { mount }, &Order::Ping, patience);
         match asked {
             Ok(Answer::Ended { ending }) => {
-                let ending = Ending::from(ending);
                 match &ending {
                     Ending::Detached => record.detach(),
                     Ending::Unmounted => self.supervisor.finish(record, Over::default()),
