@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::codec::{self, CodecArgs, CodecReport};
 use crate::device::{self, DeviceArgs, DeviceReport};
 use crate::files::{self, FilesArgs, FilesReport};
-use crate::plot::Plots;
 use crate::pool::{self, PoolArgs, PoolReport};
 use crate::report::{Common, PlotArgs, Report};
 use crate::swap::{self, SwapArgs, SwapReport};
@@ -52,26 +51,29 @@ fn defaults<T: Args + FromArgMatches>(quick: bool, options: &[&str]) -> Result<T
     Ok(T::from_arg_matches(&matches)?)
 }
 
-impl Plots for AllReport {
-    fn plot(&self, directory: &Path) -> Result<()> {
-        self.codec.plot(directory)?;
-        self.pool.plot(directory)?;
-        self.swap.plot(directory)?;
-        self.files.plot(directory)
+impl AllReport {
+    /// All of them, each below its heading.
+    fn parts(&self) -> [(&'static str, &dyn Report); 5] {
+        [
+            ("== codec ==\n", &self.codec),
+            ("\n== pool ==\n", &self.pool),
+            ("\n== swap ==\n", &self.swap),
+            ("\n== device ==", &self.device),
+            ("\n== files ==\n", &self.files),
+        ]
     }
 }
 
 impl Report for AllReport {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "== codec ==\n")?;
-        self.codec.print(out)?;
-        writeln!(out, "\n== pool ==\n")?;
-        self.pool.print(out)?;
-        writeln!(out, "\n== swap ==\n")?;
-        self.swap.print(out)?;
-        writeln!(out, "\n== device ==")?;
-        self.device.print(out)?;
-        writeln!(out, "\n== files ==\n")?;
-        self.files.print(out)
+        self.parts().into_iter().try_for_each(|(heading, part)| {
+            writeln!(out, "{heading}")?;
+            part.print(out)
+        })
+    }
+
+    fn plot(&self, directory: &Path) -> Result<()> {
+        let mut parts = self.parts().into_iter();
+        parts.try_for_each(|(_, part)| part.plot(directory))
     }
 }

@@ -3,25 +3,22 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::{Args, ValueEnum};
-use compcache_device::host::LinuxHost;
-use compcache_device::keeper::{Keeper, Wake};
 use compcache_engine::ccache::{Ccache, CcacheConfig, Decision, FileId, Lookup, Read};
 use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
-use compcache_engine::{CodecSpec, PAGE_SIZE, Page};
+use compcache_engine::{CodecSpec, PAGE_SIZE, Page, Worker};
+use compcache_host::keeper::{Keeper, Wake};
+use compcache_host::memory::LinuxHost;
 use compcache_random::Random;
 use serde::Serialize;
 
-use crate::programs;
 use crate::report::{Common, Report, positive};
 use crate::rounds::{self, Failure};
 use crate::table::{Table, short};
+use crate::{programs, threads};
 
 /// Measures pages that threads read from, and insert into, one cache of file pages, beside the same
 /// threads with a cache each: what more locks than one could win at most
@@ -105,11 +102,8 @@ pub(crate) struct CcacheReport {
 /// # Errors
 /// If no page can be captured, there is no memory, or the cache gives a wrong page.
 pub(crate) fn run(args: &CcacheArgs) -> Result<CcacheReport> {
-    let (pages, rounds, capture) = if args.common.quick {
-        (2000, 1, 256)
-    } else {
-        (args.pages, args.rounds, CAPTURE)
-    };
+    let full = (args.pages, args.rounds, CAPTURE);
+    let (pages, rounds, capture) = args.common.choose((2000, 1, 256), full);
     let sources = programs::some_sources(capture, args.common.quick)?;
     let content = sources.into_iter().flat_map(|source| source.pages);
     let content = compressible(content.collect(), args.codec)?;
@@ -181,14 +175,13 @@ impl Contender {
             let hold = |index| cache.insert(&mut worker, file, index, content);
             (0..held as u64).for_each(hold);
         }
-        let go = AtomicBool::new(false);
-        let work = |cache: &Cache, file, seed| -> Result<()> {
-            let mut worker = cache.cache.try_worker()?;
-            let mut random = Random::new(seed);
+        let prepared = (0..).zip(files).map(|(seed, (cache, file))| {
+            let worker = cache.cache.try_worker()?;
+            Ok((Random::new(seed), worker, cache, file))
+        });
+        let prepared = prepared.collect::<Result<Vec<_>>>()?;
+        let work = |(mut random, mut worker, cache, file): (Random, Worker, &Cache, FileId)| {
             let mut page = [0; PAGE_SIZE];
-            while !go.load(Ordering::Acquire) {
-                thread::yield_now();
-            }
             for at in 0..pages as u64 {
                 let index = match self.work {
                     Work::Hit | Work::Refault | Work::Write => random.index(held) as u64,
@@ -216,20 +209,8 @@ impl Contender {
             }
             Ok(())
         };
-        let nanoseconds = thread::scope(|scope| -> Result<u128> {
-            let work = &work;
-            let threads: Vec<_> = (0..)
-                .zip(&files)
-                .map(|(seed, &(cache, file))| scope.spawn(move || work(cache, file, seed)))
-                .collect();
-            let start = Instant::now();
-            go.store(true, Ordering::Release);
-            for thread in threads {
-                thread.join().map_err(|_| anyhow!("a thread panicked"))??;
-            }
-            Ok(start.elapsed().as_nanos())
-        })?;
-        Ok((self.threads * pages) as f64 * 1e9 / nanoseconds as f64)
+        let (_, seconds) = threads::at_once(prepared, work)?;
+        Ok((self.threads * pages) as f64 / seconds)
     }
 }
 
@@ -267,13 +248,7 @@ impl Cache {
         })
     }
 
-    fn insert(
-        &self,
-        worker: &mut compcache_engine::Worker,
-        file: FileId,
-        index: u64,
-        content: &[Page],
-    ) {
+    fn insert(&self, worker: &mut Worker, file: FileId, index: u64, content: &[Page]) {
         let page = &content[index as usize % content.len()];
         if self.cache.should_admit(file, index, true) == Decision::Admit {
             self.cache

@@ -1,13 +1,14 @@
 //! Files below a directory.
 
-use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use crate::interrupt;
+use crate::process;
 
 /// The regular files below a directory, in the order of names, and the bytes of each. Links are not
 /// followed; what cannot be read is ignored.
@@ -17,6 +18,19 @@ pub(crate) fn files_below(directory: &Path) -> impl Iterator<Item = (PathBuf, u6
         let metadata = entry.metadata().ok().filter(|of| of.is_file())?;
         Some((entry.into_path(), metadata.len()))
     })
+}
+
+/// Those below some directories, of a size in this range, that are wanted.
+pub(crate) fn files_in<P: AsRef<Path>>(
+    places: impl IntoIterator<Item = P>,
+    bytes: RangeInclusive<u64>,
+    is_wanted: impl Fn(&Path) -> bool,
+) -> impl Iterator<Item = PathBuf> {
+    let files = places
+        .into_iter()
+        .flat_map(|place| files_below(place.as_ref()));
+    let files = files.filter(move |(path, length)| bytes.contains(length) && is_wanted(path));
+    files.map(|(path, _)| path)
 }
 
 /// Bytes that a directory's files take in whole pages, as the page cache holds them.
@@ -35,25 +49,12 @@ pub(crate) fn remove(directory: &Path) -> Result<()> {
 
 /// Copies a directory with its files, links, rights and owners, into one that is there.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in WalkDir::new(from) {
-        interrupt::check()?;
-        let entry = entry?;
-        let (path, metadata) = (entry.path(), entry.metadata()?);
-        let copied = to.join(path.strip_prefix(from)?);
-        if metadata.is_dir() {
-            fs::create_dir_all(&copied)?;
-            fs::set_permissions(&copied, metadata.permissions())?;
-        } else if metadata.is_symlink() {
-            symlink(fs::read_link(path)?, &copied)?;
-            continue;
-        } else if metadata.is_file() {
-            fs::copy(path, &copied)?;
-        } else {
-            continue;
-        }
-        chown(&copied, Some(metadata.uid()), Some(metadata.gid()))?;
-    }
-    Ok(())
+    let mut command = Command::new("cp");
+    command
+        .args(["-dR", "--preserve=mode,ownership"])
+        .arg(from.join("."))
+        .arg(to);
+    process::run(&mut command).map(drop)
 }
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
         fs::create_dir(from.path().join("in")).unwrap();
         fs::write(from.path().join("in/file"), "text").unwrap();
         fs::write(from.path().join("a"), vec![1; 4097]).unwrap();
-        symlink("in/file", from.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("in/file", from.path().join("link")).unwrap();
         copy(from.path(), to.path()).unwrap();
         let text = fs::read_to_string(to.path().join("link")).unwrap();
         assert_eq!(text, "text");

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use compcache_engine::Page;
 
 use crate::capture::{self, Kind, Source};
-use crate::directory::files_below;
+use crate::directory::files_in;
 use crate::programs;
 
 /// Where each kind of file is looked for, and its names' end.
@@ -39,12 +39,8 @@ pub(crate) fn sources(most: usize, quick: bool) -> Vec<Source> {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.ends_with(end) || name.contains(&format!("{end}."))
         };
-        let files = places.split(':').map(Path::new).flat_map(files_below);
-        let mut found: Vec<PathBuf> = files
-            .filter(|(path, bytes)| *bytes <= MOST_BYTES && is_of_kind(path))
-            .map(|(path, _)| path)
-            .take(MOST_FILES)
-            .collect();
+        let found = files_in(places.split(':'), 0..=MOST_BYTES, is_of_kind);
+        let mut found: Vec<PathBuf> = found.take(MOST_FILES).collect();
         found.sort();
         let pages = Some(capture::of_files(&found, most)).filter(|pages| !pages.is_empty());
         let pages = pages.with_context(|| format!("no such file in {places}"));

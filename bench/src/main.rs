@@ -33,6 +33,7 @@ mod stat;
 mod sums;
 mod swap;
 mod table;
+mod threads;
 mod worker;
 mod zram;
 
@@ -40,8 +41,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use plot::Plots;
-use report::{Common, PlotArgs, Report, show};
+use report::{PlotArgs, show};
 
 /// Measures compcache beside its peers
 #[derive(Debug, Parser)]
@@ -85,22 +85,16 @@ fn main() -> ExitCode {
 }
 
 fn run(subject: &Subject) -> Result<()> {
+    let unplotted = &PlotArgs::default();
     match subject {
-        Subject::Ccache(args) => show(&ccache::run(args)?, args.common.json),
-        Subject::Codec(args) => present(&codec::run(args)?, args.common, &args.plot),
-        Subject::Pool(args) => present(&pool::run(args)?, args.common, &args.plot),
-        Subject::Swap(args) => present(&swap::run(args)?, args.common, &args.plot),
+        Subject::Ccache(args) => show(&ccache::run(args)?, args.common, unplotted),
+        Subject::Codec(args) => show(&codec::run(args)?, args.common, &args.plot),
+        Subject::Pool(args) => show(&pool::run(args)?, args.common, &args.plot),
+        Subject::Swap(args) => show(&swap::run(args)?, args.common, &args.plot),
         Subject::Pages(args) => pages::run(args),
-        Subject::Device(args) => show(&device::run(args)?, args.common.json),
-        Subject::Files(args) => present(&files::run(args)?, args.common, &args.plot),
-        Subject::All(args) => present(&all::run(args)?, args.common, &args.plot),
+        Subject::Device(args) => show(&device::run(args)?, args.common, unplotted),
+        Subject::Files(args) => show(&files::run(args)?, args.common, &args.plot),
+        Subject::All(args) => show(&all::run(args)?, args.common, &args.plot),
         Subject::Daemon(_) | Subject::Load(_) => Ok(()),
     }
-}
-
-/// Draws a report if that was asked for, and prints it in any case: hours may be in it.
-fn present(report: &(impl Report + Plots), common: Common, plot: &PlotArgs) -> Result<()> {
-    let drawn = plot.draw(report);
-    show(report, common.json)?;
-    drawn
 }

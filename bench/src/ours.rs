@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::Args;
-use compcache_device::transport::fuse_loop::Channel;
+use compcache_device::settings::Channel;
 use compcache_engine::codec::{Builtin, CodecSpec, Codecs};
 
 use crate::report::positive;

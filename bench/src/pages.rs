@@ -1,12 +1,11 @@
 //! `pages`: writes pages of programs to files, for benches that run elsewhere.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
+use fs_err as fs;
 
 use crate::programs;
 use crate::report::positive;
@@ -28,7 +27,7 @@ pub(crate) struct PagesArgs {
 /// Captures programs that are installed, and writes `DIR/NAME.bin` of each: whole pages, none of
 /// them same-filled, none twice.
 pub(crate) fn run(args: &PagesArgs) -> Result<()> {
-    fs::create_dir_all(&args.to).with_context(|| format!("cannot make {}", args.to.display()))?;
+    fs::create_dir_all(&args.to)?;
     let sources = programs::sources_of(&args.only, usize::MAX);
     ensure!(
         !sources.is_empty(),
@@ -40,16 +39,8 @@ pub(crate) fn run(args: &PagesArgs) -> Result<()> {
         let found = source.pages.len();
         let pages = crate::capture::spread(source.pages, args.pages);
         let path = args.to.join(format!("{}.bin", source.name));
-        write(&path, &pages).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, pages.as_flattened())?;
         println!("{}: {} of {found} pages", path.display(), pages.len());
     }
     Ok(())
-}
-
-fn write(path: &Path, pages: &[compcache_engine::Page]) -> Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for page in pages {
-        file.write_all(page)?;
-    }
-    Ok(file.flush()?)
 }

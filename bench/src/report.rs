@@ -1,14 +1,12 @@
 //! What a subject prints.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use fs_err as fs;
 use serde::Serialize;
-
-use crate::plot::Plots;
 
 /// Options that every subject has.
 #[derive(Clone, Copy, Debug, Args)]
@@ -21,38 +19,55 @@ pub(crate) struct Common {
     pub(crate) quick: bool,
 }
 
+impl Common {
+    /// What is had in a quick run, or else.
+    pub(crate) fn choose<T>(self, quick: T, full: T) -> T {
+        if self.quick { quick } else { full }
+    }
+}
+
 /// The option of subjects that can be drawn.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PlotArgs {
     /// Draws the result into SVG files in this directory, which is created if missing
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
 }
 
-impl PlotArgs {
-    /// Draws a report if that was asked for.
-    pub(crate) fn draw(&self, report: &impl Plots) -> Result<()> {
-        let Some(directory) = &self.plot else {
-            return Ok(());
-        };
-        fs::create_dir_all(directory)?;
-        report.plot(directory)
+pub(crate) trait Report {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Draws it into files of fixed names in a directory that is there.
+    fn plot(&self, _directory: &Path) -> Result<()> {
+        Ok(())
     }
 }
 
-pub(crate) trait Report: Serialize {
-    fn print(&self, out: &mut dyn Write) -> io::Result<()>;
-}
-
-pub(crate) fn show(report: &impl Report, json: bool) -> Result<()> {
+/// Draws a report if that was asked for, and prints it in any case: hours may be in it.
+pub(crate) fn show(
+    report: &(impl Report + Serialize),
+    common: Common,
+    plot: &PlotArgs,
+) -> Result<()> {
+    let drawn = plot.plot.as_ref().map_or(Ok(()), |directory| {
+        fs::create_dir_all(directory)?;
+        report.plot(directory)
+    });
     let mut out = io::stdout().lock();
-    if json {
+    if common.json {
         serde_json::to_writer_pretty(&mut out, report)?;
         writeln!(out)?;
     } else {
         report.print(&mut out)?;
     }
-    Ok(())
+    drawn
+}
+
+/// Says on standard error why something could not be taken down, which nobody else is told.
+pub(crate) fn complain(taken_down: Result<()>) {
+    if let Err(error) = taken_down {
+        eprintln!("compcache-bench: {error:#}");
+    }
 }
 
 /// A whole number of 1 or more, for options.

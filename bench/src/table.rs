@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use compcache::columns::{self, Column};
+
 /// The columns of a table, and what its rows are called.
 pub(crate) struct Table<'a, R> {
     name: Cell<'a, R>,
@@ -34,28 +36,14 @@ impl<'a, R> Table<'a, R> {
     where
         R: 'r,
     {
-        let headings = self
-            .columns
-            .iter()
-            .map(|(heading, _)| (*heading).to_owned());
-        let mut lines: Vec<(String, Vec<String>)> = vec![(title.to_owned(), headings.collect())];
-        for row in rows {
+        let headings = self.columns.iter().map(|(heading, _)| (*heading, true));
+        let columns: Vec<Column<'_>> = [(title, false)].into_iter().chain(headings).collect();
+        let cells = |row| {
             let cells = self.columns.iter().map(|(_, cell)| cell(row));
-            lines.push(((self.name)(row), cells.collect()));
-        }
-        let length = |text: &String| text.chars().count();
-        let names = lines.iter().map(|(name, _)| length(name)).max();
-        let names = names.unwrap_or(0);
-        let width = |column: usize| lines.iter().map(|(_, cells)| length(&cells[column])).max();
-        let widths: Vec<usize> = (0..self.columns.len()).filter_map(width).collect();
-        for (name, cells) in &lines {
-            let mut line = format!("{name:<names$}");
-            for (cell, width) in cells.iter().zip(&widths) {
-                line += &format!("  {cell:>width$}");
-            }
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        Ok(())
+            [(self.name)(row)].into_iter().chain(cells).collect()
+        };
+        let rows = rows.into_iter().map(cells);
+        out.write_all(columns::format_any(&columns, rows).as_bytes())
     }
 }
 

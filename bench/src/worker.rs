@@ -1,6 +1,6 @@
 //! A process that does what it is asked for and replies, a line of JSON each.
 
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -18,9 +18,7 @@ use crate::process::Running;
 pub(crate) struct Worker {
     process: Running,
     requests: ChildStdin,
-    replies: ChildStdout,
-    /// What was read and is not a whole line yet.
-    rest: Vec<u8>,
+    replies: BufReader<ChildStdout>,
 }
 
 impl Worker {
@@ -32,8 +30,7 @@ impl Worker {
         Ok(Worker {
             process,
             requests,
-            replies,
-            rest: Vec::new(),
+            replies: BufReader::new(replies),
         })
     }
 
@@ -64,21 +61,15 @@ impl Worker {
         period: Option<Duration>,
         mut tick: impl FnMut() -> Result<()>,
     ) -> Result<T> {
-        loop {
-            if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
-                return Ok(serde_json::from_slice(&line)?);
-            }
-            if !interrupt::wait(Some(self.replies.as_fd()), period)? {
-                tick()?;
-                continue;
-            }
-            let mut bytes = [0; 4096];
-            match self.replies.read(&mut bytes)? {
-                0 => self.ended()?,
-                length => self.rest.extend_from_slice(&bytes[..length]),
-            }
+        while !interrupt::wait(Some(self.replies.get_ref().as_fd()), period)? {
+            tick()?;
         }
+        // There is one reply to each request, and all of it comes at once.
+        let mut line = String::new();
+        if self.replies.read_line(&mut line)? == 0 {
+            self.ended()?;
+        }
+        Ok(serde_json::from_str(&line)?)
     }
 
     fn ended(&mut self) -> Result<()> {

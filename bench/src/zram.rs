@@ -10,6 +10,7 @@ use fs_err::{self as fs, File};
 
 use crate::held::Held;
 use crate::machine;
+use crate::report::complain;
 
 const CONTROL: &str = "/sys/class/zram-control";
 
@@ -110,9 +111,7 @@ impl Drop for Zram {
             let removed = fs::write(Path::new(CONTROL).join("hot_remove"), number);
             result = result.and(removed.with_context(|| format!("cannot remove {}", self.name)));
         }
-        if let Err(error) = result {
-            eprintln!("compcache-bench: {error:#}");
-        }
+        complain(result);
     }
 }
 

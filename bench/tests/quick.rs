@@ -233,16 +233,16 @@ fn files_are_compared() {
         if list(&report["left_out"]).iter().any(is_it) {
             continue;
         }
-        for place in ["bare directory", "ours wks:balanced"] {
+        for place in ["bare directory", "ours zstd:1"] {
             let row = row(workload, place);
             assert!(number(&row["total_s"]) > 0.0, "{row}");
         }
-        let ours = row(workload, "ours wks:balanced");
+        let ours = row(workload, "ours zstd:1");
         find(&ours["values"], "pool", |value| value[0] == "pool MiB");
     }
-    let back = row("write", "ours wks:balanced, write-back");
+    let back = row("write", "ours zstd:1, write-back");
     assert!(number(&back["steady_to"]) > 0.0, "{back}");
-    let adapt = row("adapt", "ours wks:balanced");
+    let adapt = row("adapt", "ours zstd:1");
     assert!(list(&adapt["series"]).len() > 1, "{adapt}");
     let names = [
         "files-total-throttled.svg",

@@ -1,4 +1,4 @@
-//! A program in a cgroup, for which we stand: it gets our signals, we get its end.
+//! A program in a cgroup, on whose behalf we act: it gets our signals, we get its exit status.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

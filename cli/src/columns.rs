@@ -3,16 +3,22 @@
 use std::fmt::Write as _;
 
 /// A column: its heading, and whether it holds numbers, which stand to the right.
-pub(crate) type Column = (&'static str, bool);
+pub type Column<'a> = (&'a str, bool);
 
-/// A table with a line of headings.
+/// A table of so many columns, with a line of headings.
 pub(crate) fn format<const N: usize>(
-    columns: &[Column; N],
+    columns: &[Column<'_>; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
-    let mut lines = vec![columns.map(|(heading, _)| heading.to_owned())];
+    format_any(columns, rows.into_iter().map(Vec::from))
+}
+
+/// The same with a number of columns that comes out later.
+pub fn format_any(columns: &[Column<'_>], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let headings = columns.iter().map(|(heading, _)| (*heading).to_owned());
+    let mut lines: Vec<Vec<String>> = vec![headings.collect()];
     lines.extend(rows);
-    let mut widths = [0; N];
+    let mut widths = vec![0; columns.len()];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);
@@ -41,8 +47,8 @@ mod tests {
 
     #[test]
     fn text_stands_left_and_numbers_right() {
-        let rows = [["a", "1"], ["long", "23456"]].map(|row| row.map(str::to_owned));
-        let expected = "NAME   SIZE\na         1\nlong  23456\n";
+        let rows = [["a µ", "1"], ["long", "23456"]].map(|row| row.map(str::to_owned));
+        let expected = "NAME   SIZE\na µ       1\nlong  23456\n";
         assert_eq!(format(&[("NAME", false), ("SIZE", true)], rows), expected);
     }
 }

@@ -59,12 +59,11 @@ mod tests {
 
     #[test]
     fn the_error_names_the_device() {
-        let error = number("/dev/sda1", Path::new("/dev"))
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "/dev/sda1: no such device: use /dev/ramzswapN, with N from 0 on"
-        );
+        for name in ["/dev/sda1", ""] {
+            let error = number(name, Path::new("/dev")).unwrap_err().to_string();
+            let wanted =
+                format!("\"{name}\": no such device: use /dev/ramzswapN, with N from 0 on");
+            assert_eq!(error, wanted);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The two roads to a swap device: the kernel driver, or the daemon.
 
-use compcache_device::SwapDevice as _;
-use compcache_device::kernel::KernelDevice;
+use compcache_device::{KernelDevice, SwapDevice as _};
 use compcached::ClientError;
+use compcached::args::DEFAULT_NUM_DEVICES;
 use compcached::config::Config;
 use compcached::driver::{self, Chosen};
 use compcached::protocol::{KernelLease, Request, Response};
@@ -12,10 +12,6 @@ use compcached::types::DriverChoice;
 
 use crate::env::Places;
 use crate::error::CliError;
-
-/// Devices of a driver that is loaded on demand, if the configuration does not say how many: as
-/// many as a daemon has. One that is not initialised costs nothing.
-const NUM_DEVICES: u32 = 16;
 
 /// The driver that was wanted and the one that is used.
 #[derive(Clone, Debug)]
@@ -36,7 +32,7 @@ impl Places {
     pub(crate) fn driver(&self, load: bool) -> Result<Driver, CliError> {
         let config = self.config()?;
         let choice = self.choice_by(&config);
-        let load = load.then(|| config.num_devices.unwrap_or(NUM_DEVICES));
+        let load = load.then(|| config.num_devices.unwrap_or(DEFAULT_NUM_DEVICES));
         let chosen = driver::choose(&self.kernel, choice, &self.dev_dir, load)?;
         Ok(Driver { choice, chosen })
     }

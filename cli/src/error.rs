@@ -51,7 +51,7 @@ pub(crate) enum CliError {
     Path(#[from] PathError),
     /// Neither a device nor a mount.
     #[error(
-        "{name}: no such device or mount: use {dev_dir}/ramzswapN, with N from 0 on, or a path \
+        "{name:?}: no such device or mount: use {dev_dir}/ramzswapN, with N from 0 on, or a path \
          that `compcache mount` lists"
     )]
     NoSuchThing {
@@ -61,7 +61,7 @@ pub(crate) enum CliError {
         dev_dir: String,
     },
     /// A device that is not there.
-    #[error("{name}: no such device: use {dev_dir}/ramzswapN, with N from 0 on")]
+    #[error("{name:?}: no such device: use {dev_dir}/ramzswapN, with N from 0 on")]
     NoSuchDevice {
         /// As the user wrote it.
         name: String,

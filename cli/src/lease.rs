@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use compcache_device::kernel::KernelDevice;
 use compcache_device::status::Driver;
-use compcache_device::{ParamsUpdate, SwapDevice as _};
+use compcache_device::{KernelDevice, ParamsUpdate, SwapDevice as _};
 use compcache_engine::stats::Stats;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::types::DriverChoice;

@@ -1,4 +1,4 @@
-//! Swap areas of a daemon that was killed, which no daemon can tell of.
+//! Swap areas of a daemon that was killed, which no daemon knows about.
 
 use compcache_device::recover::left_behind;
 use compcached::ClientError;

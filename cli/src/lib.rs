@@ -7,7 +7,7 @@
 
 pub mod cgroup;
 mod child;
-mod columns;
+pub mod columns;
 mod command;
 mod demo;
 mod device_name;

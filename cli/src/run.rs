@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use compcache_device::ParamsUpdate;
 use compcached::size::{Size, human};
 
-use crate::cgroup::{Group, Parent, Usage};
+use crate::cgroup::{Counted, Group, Parent};
 use crate::child::{self, SpawnError};
 use crate::env::{Memory, Places};
 use crate::error::CliError;
@@ -85,7 +85,7 @@ fn run(args: &RunArgs, places: &Places) -> Result<ExitStatus, CliError> {
     let ram = Memory::read()?.total;
     let limit = args.memory.resolve(ram)?;
     let params = ParamsUpdate {
-        disksize: args.size.map(|size| size.resolve(ram)).transpose()?,
+        disksize: args.size.map(|size| size.exactly(ram)).transpose()?,
         codec: args.codec.clone(),
         ..Default::default()
     };
@@ -173,7 +173,7 @@ struct End {
     status: ExitStatus,
     took: Duration,
     limit: u64,
-    usage: Usage,
+    usage: Counted,
     /// Pages that were written to the device.
     written: u64,
     peak: Sample,
@@ -309,10 +309,10 @@ mod tests {
             status: ExitStatus::from_raw(raw_status),
             took: Duration::from_millis(12_340),
             limit: 128 * MIB,
-            usage: Usage {
+            usage: Counted {
                 memory_peak: Some(128 * MIB),
                 swap_peak: Some(64 * MIB),
-                ..Usage::default()
+                ..Counted::default()
             },
             written: 25_600,
             peak: Sample {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use compcached::ClientError;
-use compcached::mounts::{dead, paths};
+use compcached::mounts::{dead, order, paths};
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::size::human;
 use compcached::types::MountStatus;
@@ -60,7 +60,10 @@ pub(crate) fn umount(args: &UmountArgs, places: &Places) -> Result<(), CliError>
         if mounts.is_empty() {
             return print("nothing is mounted\n");
         }
-        mounts.into_iter().map(|m| m.mountpoint.into()).collect()
+        order::take_down_order(mounts, |mount| mount.into())
+            .into_iter()
+            .map(|m| m.mountpoint.into())
+            .collect()
     } else {
         args.mountpoints.clone()
     };
@@ -112,8 +115,7 @@ fn umount_one(path: &Path, lazy: bool, places: &Places) -> Result<(), CliError> 
         )));
     }
     Err(CliError::Failed(format!(
-        "{} is not a compcache mount: `compcache mount` lists those that are",
-        path.display()
+        "{path:?} is not a compcache mount: `compcache mount` lists those that are"
     )))
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::integer::integer;
+use crate::integer::Numbers;
 use crate::role::Role;
-use crate::size::Size;
+use crate::size::{Size, parse_kilobytes};
 use crate::swapoff::Room;
 use crate::types::{BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice};
 
@@ -14,9 +14,13 @@ pub const DEFAULT_RUNTIME_DIR: &str = "/run/compcache";
 pub const DEFAULT_DEV_DIR: &str = "/dev";
 /// The most devices that one daemon serves.
 pub const MAX_DEVICES: u32 = 64;
-
-/// What the error of an option in kilobytes asks for.
-const KILOBYTES: &str = "a whole number of kilobytes, for example 1048576 for 1 GiB";
+/// Devices of a daemon that nobody configured, and of a kernel driver that is loaded on demand: each
+/// client takes one, and a device that is not initialised costs nothing.
+pub const DEFAULT_NUM_DEVICES: u32 = 16;
+/// How many devices a daemon may serve.
+pub const NUM_DEVICES: Numbers = Numbers::new(1, MAX_DEVICES as i64);
+/// The numbers of devices.
+pub(crate) const DEVICE_NUMBERS: Numbers = Numbers::new(0, MAX_DEVICES as i64 - 1);
 
 /// Exit status if another daemon has the runtime directory already (`EX_TEMPFAIL` of
 /// sysexits.h).
@@ -29,22 +33,25 @@ pub const MESSAGE_PREFIX: &str = "compcached: ";
 /// overrides the configuration files.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DaemonArgs {
-    /// Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from 1 to 64 [default:
-    /// 16; none if it is not started by root]
+    /// Number of devices; `None`: as configured.
     #[arg(long = "num-devices", alias = "num_devices", value_name = "N",
-          value_parser = integer(1..=MAX_DEVICES, format!("a whole number from 1 to {MAX_DEVICES}")))]
+          help = format!(
+              "Number of devices: /dev/ramzswap0 up to /dev/ramzswap(N-1), from {NUM_DEVICES} \
+               [default: {DEFAULT_NUM_DEVICES}; none if it is not started by root]"
+          ),
+          value_parser = NUM_DEVICES.parser::<u32>())]
     pub num_devices: Option<u32>,
 
     /// Initialise device 0 with this disk size in kB [default: 25% of RAM]
     #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N",
-          value_parser = integer(0..=u64::MAX, KILOBYTES))]
-    pub disksize_kb: Option<u64>,
+          value_parser = parse_kilobytes, allow_negative_numbers = true)]
+    pub disksize: Option<u64>,
 
     /// Initialise device 0 with this memory limit in kB [default: none; with a backing swap 15% of
     /// RAM, or its size if that is smaller]
     #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N",
-          value_parser = integer(0..=u64::MAX, KILOBYTES))]
-    pub memlimit_kb: Option<u64>,
+          value_parser = parse_kilobytes, allow_negative_numbers = true)]
+    pub memlimit: Option<u64>,
 
     /// Initialise device 0 with this file or partition, a swap area, as its backing swap
     #[arg(long = "backing_swap", alias = "backing-swap", value_name = "PATH")]
@@ -155,8 +162,8 @@ impl DaemonArgs {
     /// Whether any of the parameters that initialise device 0 was given.
     #[must_use]
     pub fn initialises_device(&self) -> bool {
-        self.disksize_kb.is_some()
-            || self.memlimit_kb.is_some()
+        self.disksize.is_some()
+            || self.memlimit.is_some()
             || self.backing_swap.is_some()
             || self.backing_encryption.is_some()
             || self.codec.is_some()

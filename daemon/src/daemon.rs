@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use compcache_device::keeper::Wake;
 use compcache_device::kernel::Root;
 use compcache_device::recover::recover;
-use compcache_device::swap::Changes;
+use compcache_device::swap::changes::Changes;
 use compcache_device::{DeviceError, Env};
+use compcache_host::keeper::Wake;
 use compcache_host::{Background, remedy};
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
@@ -35,7 +35,7 @@ use crate::swapoff::{Program, Room};
 use crate::types::CpuLatency;
 use crate::worker::mounts::{Begin, MountProcess};
 use crate::worker::serve;
-use crate::{kernel, logging, process, service_manager, swapoff};
+use crate::{confinement, kernel, logging, process, service_manager, swapoff};
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +111,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
     // depends on this process, and without root the kernel would refuse all of it.
     if uid.is_root() {
         warnings.extend(process::set_up(&settings.config.process));
+        warnings.extend(confinement::devices());
     }
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -284,7 +285,7 @@ fn take_down(registry: &Registry, mounts: &Mounts) {
 /// Ends the server on each of these signals, as long as what is returned lives; from the first one on the
 /// service manager is asked for time.
 fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> {
-    let deaf = signals.handle();
+    let handle = signals.handle();
     let wait = move || {
         let mut time = None;
         for signal in signals.forever() {
@@ -299,7 +300,7 @@ fn terminate_on(mut signals: Signals, server: Handle) -> io::Result<Background> 
             server.terminate(&format!("{name} received"));
         }
     };
-    Background::start("signals", wait, move || deaf.close())
+    Background::start("signals", wait, move || handle.close())
 }
 
 /// Notifies the server of changes of the kernel's table of swap areas, for as long as this process lives.

@@ -2,8 +2,8 @@
 //! first free device, clear refusals. Who sets them up needs no daemon; the daemon does it for
 //! its leases and its configuration.
 
-use compcache_device::SwapDevice;
-use compcache_device::kernel::{KernelDevice, MAX_DEVICES, Root};
+use compcache_device::kernel::{MAX_DEVICES, Root};
+use compcache_device::{KernelDevice, SwapDevice};
 
 use crate::backend::{DeviceBackend, RealDevice};
 use crate::protocol::{ErrorCode, Refusal};
@@ -36,7 +36,7 @@ pub fn memory(root: &Root) -> u64 {
     if !root.is_loaded() {
         return 0;
     }
-    root.devices().iter().map(SwapDevice::memory).sum()
+    KernelDevice::all(root).iter().map(SwapDevice::memory).sum()
 }
 
 impl RealDevice for Kernel {

@@ -18,6 +18,7 @@ const NONE: u32 = u32::MAX;
 /// The leased device of a registry, if there is one, and who holds it.
 pub struct Leases {
     registry: Arc<Registry>,
+    /// Held over swap-on and swap-off, outside of all locks of the registry.
     leased: Mutex<Leased>,
     /// As `Leased::holders`, to be read while a swap-off holds the lock.
     count: AtomicU32,
@@ -25,6 +26,10 @@ pub struct Leases {
     number: AtomicU32,
 }
 
+/// Who holds the leased device. While the lock is free:
+///
+/// 1. [`Leases::count`] and [`Leases::device`] give the same.
+/// 2. Without holders, `device` is an orphan. There may be holders without one: others have swapped it off.
 #[derive(Debug, Default)]
 struct Leased {
     device: Option<u32>,

@@ -78,8 +78,11 @@ pub fn parse(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .parse(text)
-        .map_err(|e| {
-            format!("\"{text}\" is not a log filter ({e}): give `warn`, `info`, `debug`, …")
+        .map_err(|_| {
+            format!(
+                "{text:?} is not a log filter: give error, warn, info, debug or trace, or directives \
+                 as in compcached=debug,warn"
+            )
         })
 }
 

@@ -11,6 +11,11 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, configure_io_flusher_behavior, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::integer::Numbers;
+
+/// What `oom_score_adj` may be: see proc(5).
+pub(crate) const OOM_SCORE_ADJ: Numbers = Numbers::new(-1000, 1000);
+
 /// What to ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

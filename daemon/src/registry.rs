@@ -1,7 +1,7 @@
 //! Devices by number, the daemon's or the kernel driver's, and the operations that take more than one step.
 //!
-//! Each device has a lock of its own that its changes take in turn. No lock is held over more
-//! than one device, and [`Registry::statuses`] takes none: a swap-off that lasts minutes holds
+//! Each device has a lock of its own that its changes take in turn. Nobody waits for one while
+//! holding another, and [`Registry::statuses`] takes none: a swap-off that lasts minutes holds
 //! up nobody but those who want to change the same device.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::backend::DeviceBackend;
 use crate::protocol::{ErrorCode, Refusal};
-use crate::types::{DeviceStatus, MAX_PRIORITY, ParamsUpdate, State};
+use crate::types::{DeviceStatus, PRIORITY, ParamsUpdate, State};
 
 /// A device that was swapped on.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ pub struct Registry {
 struct Entry {
     number: u32,
     backend: Box<dyn DeviceBackend>,
+    /// Taken after [`Registry::lock`] and a lease's lock, before the backend's own.
     changing: Mutex<()>,
     /// It was swapped on here, and not reset since. Changed by who holds `changing`.
     swapped_on: AtomicBool,
@@ -166,9 +167,8 @@ impl Registry {
         params: &ParamsUpdate,
         priority: Option<i32>,
     ) -> Result<SwappedOn, Refusal> {
-        if let Some(p) = priority.filter(|p| !(0..=MAX_PRIORITY).contains(p)) {
-            let message =
-                format!("priority {p} is out of range: give one from 0 to {MAX_PRIORITY}");
+        if let Some(p) = priority.filter(|p| !PRIORITY.contains(*p)) {
+            let message = format!("priority {p} is out of range: give one from {PRIORITY}");
             return Err(Refusal::new(ErrorCode::Einval, message));
         }
         let _lock = self.lock()?;
@@ -309,13 +309,20 @@ impl Registry {
             {
                 return obstacle;
             }
+            let or_reset = self.present().find(|d| d.backend.status().swap.is_none());
+            let or_reset = or_reset.map_or_else(String::new, |d| {
+                format!(
+                    ", reset one that is initialised and not swapped on (`rzscontrol /dev/ramzswap{} --reset`)",
+                    d.number
+                )
+            });
             let message = match self.kernel {
                 None => format!(
-                    "all devices of this daemon are in use ({count}): swap one off, or start the \
+                    "all devices of this daemon are in use ({count}): swap one off{or_reset}, or start the \
                      daemon with a larger --num-devices (num_devices in /etc/compcache.toml)"
                 ),
                 Some(_) => format!(
-                    "all devices of the kernel driver are in use ({count}): swap one off, or load \
+                    "all devices of the kernel driver are in use ({count}): swap one off{or_reset}, or load \
                      the driver with a larger num_devices"
                 ),
             };

@@ -3,17 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::args::{DEFAULT_DEV_DIR, DaemonArgs};
+use crate::args::{DEFAULT_DEV_DIR, DEFAULT_NUM_DEVICES, DaemonArgs};
 use crate::config::{Config, ConfigError};
 use crate::mounts::memory;
-use crate::protocol::{ErrorCode, Refusal};
 use crate::runtime_dir;
 use crate::size::SizeError;
 use crate::types::ParamsUpdate;
-
-/// Devices of a daemon that nobody configured: its clients each take one, and a device that is not
-/// initialised costs nothing.
-const NUM_DEVICES: u32 = 16;
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -58,9 +53,6 @@ pub enum SettingsError {
         /// Who asks.
         uid: u32,
     },
-    /// A parameter on the command line.
-    #[error(transparent)]
-    Param(#[from] Refusal),
     /// A memory limit that can't be used on this machine.
     #[error("--memory-limit: {0}")]
     MemoryLimit(#[from] SizeError),
@@ -90,7 +82,7 @@ impl Settings {
         if !root && let Some(what) = asks_for_devices(args, &config) {
             return Err(SettingsError::NotRoot { what, uid });
         }
-        let default = if root { NUM_DEVICES } else { 0 };
+        let default = if root { DEFAULT_NUM_DEVICES } else { 0 };
         let num_devices = args.num_devices.or(config.num_devices).unwrap_or(default);
         if args.initialises_device() {
             let from_args = params(args)?;
@@ -125,20 +117,12 @@ impl Settings {
 /// The parameters of device 0 on the command line.
 fn params(args: &DaemonArgs) -> Result<ParamsUpdate, SettingsError> {
     Ok(ParamsUpdate {
-        disksize: bytes("disksize_kb", args.disksize_kb)?,
-        memlimit: bytes("memlimit_kb", args.memlimit_kb)?,
+        disksize: args.disksize,
+        memlimit: args.memlimit,
         backing_swap: args.backing_swap.clone().map(absolute).transpose()?,
         backing_encryption: args.backing_encryption,
         codec: args.codec.clone(),
         ..ParamsUpdate::default()
-    })
-}
-
-fn bytes(option: &str, kb: Option<u64>) -> Result<Option<u64>, Refusal> {
-    let Some(kb) = kb else { return Ok(None) };
-    kb.checked_mul(1024).map(Some).ok_or_else(|| {
-        let message = format!("--{option} {kb} is out of range: the limit is 2^34 kB (16 TiB)");
-        Refusal::new(ErrorCode::Einval, message)
     })
 }
 

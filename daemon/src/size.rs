@@ -64,16 +64,42 @@ impl Size {
     /// but never below one page).
     ///
     /// # Errors
-    /// [`SizeError::TooLarge`] if a percentage comes to more than 2^44 bytes.
+    /// Those of [`Size::exactly`].
     pub fn resolve(self, ram: u64) -> Result<u64, SizeError> {
-        let bytes = match self {
-            Size::Bytes(bytes) => bytes,
+        Ok((self.exactly(ram)? & !4095).max(4096))
+    }
+
+    /// The size in bytes on a machine with `ram` bytes of memory, not rounded: for whoever checks it
+    /// and names it in an error.
+    ///
+    /// # Errors
+    /// [`SizeError::TooLarge`] if a percentage comes to more than 2^44 bytes.
+    pub fn exactly(self, ram: u64) -> Result<u64, SizeError> {
+        match self {
+            Size::Bytes(bytes) => Ok(bytes),
             Size::Percent(percent) => u64::try_from(u128::from(ram) * u128::from(percent) / 100)
                 .ok()
                 .filter(|&bytes| bytes <= MAX_BYTES)
-                .ok_or_else(|| SizeError::TooLarge(self.to_string()))?,
-        };
-        Ok((bytes & !4095).max(4096))
+                .ok_or_else(|| SizeError::TooLarge(self.to_string())),
+        }
+    }
+
+    /// The size with its unit, for a message: `10K`, `1000 bytes`, `25%`. Nothing is rounded.
+    #[must_use]
+    pub fn with_unit(self) -> String {
+        match self {
+            Size::Bytes(bytes) if bytes.is_multiple_of(1024) => {
+                let units = ["K", "M", "G", "T"].into_iter().enumerate().rev();
+                let mut wholes = units.map(|(i, unit)| (1 << (10 * (i + 1)), unit));
+                let whole = wholes.find(|(of, _)| bytes.is_multiple_of(*of));
+                whole.map_or_else(
+                    || self.to_string(),
+                    |(of, unit)| format!("{}{unit}", bytes / of),
+                )
+            }
+            Size::Bytes(bytes) => format!("{bytes} bytes"),
+            Size::Percent(_) => self.to_string(),
+        }
     }
 }
 
@@ -267,6 +293,22 @@ mod tests {
             Size::Percent(1000).resolve(1 << 44),
             Err(SizeError::TooLarge("1000%".into()))
         );
+    }
+
+    #[test]
+    fn messages_name_a_size_as_it_was_given() {
+        for (text, shown) in [
+            ("10K", "10K"),
+            ("1024", "1K"),
+            ("1000", "1000 bytes"),
+            ("1536M", "1536M"),
+            ("2048M", "2G"),
+            ("16T", "16T"),
+            ("25%", "25%"),
+        ] {
+            assert_eq!(parse(text).unwrap().with_unit(), shown, "{text}");
+        }
+        assert_eq!(parse("10K").unwrap().exactly(0), Ok(10_240));
     }
 
     #[test]

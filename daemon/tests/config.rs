@@ -4,10 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use compcached::DaemonArgs;
+use compcached::args::{DEFAULT_NUM_DEVICES, NUM_DEVICES};
 use compcached::config::{Config, ConfigError};
+use compcached::mounts::plan::{
+    DEFAULT_DIRTY_AFTER, DEFAULT_GIVE_UP_AFTER, DEFAULT_REVALIDATE, DIRTY_AFTER, GIVE_UP_AFTER,
+    REVALIDATE,
+};
 use compcached::settings::Settings;
 use compcached::size::Size;
-use compcached::types::{BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice};
+use compcached::types::{
+    BackingEncryption, Channel, CpuLatencySetting, DeadSlots, DriverChoice, PRIORITY,
+    RECOMPRESS_AFTER, RECOMPRESS_CPU,
+};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/compcache.toml");
 
@@ -230,12 +238,12 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         (
             "numdevices = 4",
             1,
-            &["numdevices", "unknown field", "num_devices"],
+            &["numdevices", "unknown", "num_devices, group, log"],
         ),
         (
             "\n\nnum_devices = \"four\"",
             3,
-            &["num_devices", "string", "four", "give an integer"],
+            &["num_devices", "\"four\" is a string", "from 1 to 64"],
         ),
         (
             "num_devices = 0",
@@ -248,9 +256,9 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         (
             "num_devices = 1\nnum_devices = 2",
             2,
-            &["num_devices", "duplicate"],
+            &["num_devices", "second time"],
         ),
-        ("num_devices =", 1, &["num_devices"]),
+        ("num_devices =", 1, &["num_devices", "has no value"]),
         ("group = 7", 1, &["group", "integer", "give a string"]),
         ("log = \"compcached=loud\"", 1, &["log", "compcached=loud"]),
         ("memory_limit_kb = -1", 1, &["memory_limit_kb", "-1"]),
@@ -309,25 +317,29 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         (
             "[process]\nmlock = true",
             2,
-            &["mlock", "unknown field", "lock_memory"],
+            &["mlock", "unknown", "lock_memory"],
         ),
         (
             "[process]\nlock_memory = 1",
             2,
-            &["lock_memory", "integer", "give true or false"],
+            &["lock_memory", "1 is an integer", "give true or false"],
         ),
         (
             "[process]\noom_score_adj = -1001",
             2,
             &["oom_score_adj", "-1001", "-1000"],
         ),
-        ("process = 1", 1, &["process"]),
+        (
+            "process = 1",
+            1,
+            &["process", "1 is an integer", "[process], a table"],
+        ),
         ("[[device]]\ncodec = \"lz4\"", 1, &["number", "missing"]),
         ("[[device]]\nnumber = 64", 2, &["number", "64", "0 to 63"]),
         (
             "[[device]]\nnumber = 0\ndisksize_kb = 0",
             3,
-            &["disksize_kb", "0 is out of range"],
+            &["disksize_kb", "\"0\" kB is zero"],
         ),
         (
             "[[device]]\nnumber = 0\ndisksize_kb = -4",
@@ -382,16 +394,24 @@ fn every_bad_value_is_named_with_file_line_and_key() {
         (
             "[[device]]\nnumber = 0\nsize = 1",
             3,
-            &["size", "unknown field"],
+            &["size", "unknown", "disksize_kb, memlimit_kb"],
         ),
         (
             "[[device]]\nnumber = 0\n\n[[device]]\nnumber = 0",
             4,
             &["second", "number 0"],
         ),
-        ("[device]\nnumber = 0", 1, &["device"]),
-        ("this is not TOML", 1, &[]),
-        ("log = \"unterminated", 1, &["log"]),
+        (
+            "[device]\nnumber = 0",
+            1,
+            &["device", "[[device]], an array"],
+        ),
+        (
+            "this is not TOML",
+            1,
+            &["`this is not TOML`", "KEY = VALUE"],
+        ),
+        ("log = \"unterminated", 1, &["log", "double quotes"]),
     ];
     for (text, line, words) in cases {
         let error = parse(text).expect_err(text);
@@ -410,6 +430,155 @@ fn every_bad_value_is_named_with_file_line_and_key() {
                 "{text:?}: {word:?} is not in: {message}"
             );
         }
+    }
+}
+
+/// What a value is that the key does not take, and what it takes, in words of the manual.
+#[test]
+fn no_message_has_words_of_a_parser() {
+    const HUGE: &str = "99999999999999999999";
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "num_devices = 99999999999999999999",
+            &["num_devices", HUGE, "from 1 to 64"],
+        ),
+        (
+            "num_devices = 999999999999999999999999999999999999999999",
+            &["num_devices", "from 1 to 64"],
+        ),
+        ("num_devices = 0x100", &["256 is out of range", "1 to 64"]),
+        (
+            "num_devices = 1.5",
+            &["1.5 is not a whole number", "1 to 64"],
+        ),
+        (
+            "num_devices = 2026-12-01",
+            &["2026-12-01 is a date", "from 1 to 64"],
+        ),
+        ("num_devices =", &["num_devices", "has no value"]),
+        ("num_devices = # none", &["num_devices", "has no value"]),
+        ("workers = [1]", &["workers", "an array", "from 0 to 64"]),
+        ("workers.least = 1", &["workers", "a table", "from 0 to 64"]),
+        (
+            "memory_limit_kb = 99999999999999999999",
+            &["memory_limit_kb", HUGE, "17179869184 kB"],
+        ),
+        (
+            "memory_limit_kb = true",
+            &["true is a boolean", "a whole number of kilobytes"],
+        ),
+        ("log = 2026-12-01T00:00:00Z", &["log", "a date or time"]),
+        (
+            "log = \"compcached=loud\"",
+            &[
+                "log",
+                "compcached=loud",
+                "error, warn, info, debug or trace",
+            ],
+        ),
+        ("group = [\"adm\"]", &["group", "an array", "a string"]),
+        (
+            "driver = 5",
+            &["driver", "5 is an integer", "auto, kernel or user"],
+        ),
+        ("driver = auto", &["driver", "`auto`", "double quotes"]),
+        ("cpu_latency = 2", &["cpu_latency", "as in \"2\""]),
+        (
+            "drivers = \"auto\"",
+            &["drivers", "unknown", "driver, transport"],
+        ),
+        (
+            "process = 5",
+            &["process", "5 is an integer", "[process], a table"],
+        ),
+        (
+            "[[process]]",
+            &["process", "an array", "[process], a table"],
+        ),
+        ("device = 5", &["device", "5 is an integer", "[[device]]"]),
+        ("device = [5]", &["device", "5 is an integer", "[[device]]"]),
+        ("[device]", &["device", "a table", "[[device]]"]),
+        (
+            "mount = \"/m\"",
+            &["mount", "\"/m\" is a string", "[[mount]]"],
+        ),
+        ("[[device]]", &["number", "missing", "number = 0"]),
+        (
+            "[[device]]\nnumber = 0\nbacking_swap = 5",
+            &["backing_swap", "5 is an integer", "absolute path"],
+        ),
+        (
+            "[[device]]\nnumber = 0\ncodec = 1",
+            &["codec", "1 is an integer", "zstd"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\noptions = \"ro\"",
+            &["options", "\"ro\" is a string", "an array", "nosuid"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\noptions = [1]",
+            &["options", "1 is an integer", "nosuid"],
+        ),
+        (
+            "[[mount]]\nmountpoint = \"/m\"\nsizekb = 1",
+            &["sizekb", "size_kb"],
+        ),
+        ("[process]\n[process]", &["process", "second time"]),
+        ("[process", &["process"]),
+        ("= 5", &["`= 5`", "KEY = VALUE"]),
+        ("log = \"a\\q\"", &["log", "double quotes"]),
+    ];
+    for (text, words) in cases {
+        let message = parse(text).expect_err(text).to_string();
+        let line = text.lines().count();
+        let place = format!("configuration test.toml, line {line}: ");
+        assert!(message.starts_with(&place), "{text:?}: {message}");
+        for word in *words {
+            assert!(
+                message.contains(word),
+                "{text:?}: {word:?} is not in: {message}"
+            );
+        }
+        for jargon in [
+            "i128",
+            "i64",
+            "u32",
+            "struct",
+            "sequence",
+            " map",
+            "field",
+            "expected",
+            "literal",
+            "invalid",
+            "duplicate",
+            "level filter",
+        ] {
+            assert!(
+                !message.contains(jargon),
+                "{text:?}: {jargon:?} in: {message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_named_with_line_and_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("latin1.toml");
+    for (bytes, words) in [
+        (
+            &b"workers = 1\ngroup = \"caf\xe9\"\n"[..],
+            &["line 2: ", "key `group`", "0xE9"][..],
+        ),
+        (b"# caf\xe9", &["line 1: ", "0xE9"]),
+        (b"\n\n\xff\xfe", &["line 3: ", "0xFF"]),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let message = Config::load(Some(&path)).unwrap_err().to_string();
+        for word in words.iter().chain(&["latin1.toml", "UTF-8 text"]) {
+            assert!(message.contains(word), "{word:?} is not in: {message}");
+        }
+        assert!(!message.contains("stream"), "{message}");
     }
 }
 
@@ -469,7 +638,7 @@ fn the_command_line_wins_over_the_files() {
     );
     let args = DaemonArgs {
         num_devices: Some(5),
-        disksize_kb: Some(8192),
+        disksize: Some(8 << 20),
         backing_swap: Some("relative".into()),
         backing_encryption: Some(BackingEncryption::Off),
         runtime_dir: Some("rt".into()),
@@ -509,18 +678,98 @@ fn a_device_past_the_last_is_refused() {
     assert!(error.contains("num_devices to 3"), "{error}");
 }
 
+/// The example says the ranges and defaults that the code has.
 #[test]
-fn sizes_on_the_command_line_do_not_overflow() {
-    let (_dir, path) = files("", &[]);
-    let args = DaemonArgs {
-        disksize_kb: Some(u64::MAX),
-        ..args(&path)
-    };
-    let error = Settings::new(&args, 0).unwrap_err().to_string();
-    assert!(
-        error.contains("disksize_kb") && error.contains("out of range"),
-        "{error}"
-    );
+fn the_example_has_the_ranges_of_the_code() {
+    let text = fs::read_to_string(EXAMPLE).unwrap();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .filter(|word| *word != "#")
+        .collect();
+    let text = words.join(" ");
+    for (key, range) in [
+        ("num_devices", NUM_DEVICES),
+        ("recompress_after", RECOMPRESS_AFTER),
+        ("recompress_cpu", RECOMPRESS_CPU),
+        ("priority", PRIORITY),
+        ("dirty_after", DIRTY_AFTER),
+        ("revalidate", REVALIDATE),
+        ("give_up_after", GIVE_UP_AFTER),
+    ] {
+        let (before, _) = text.split_once(&format!("Example: {key} = ")).expect(key);
+        let typed = before.rsplit("Type: ").next().unwrap();
+        assert!(
+            typed.starts_with(&format!("integer, {range}")),
+            "{key}, {range}: {typed}"
+        );
+    }
+    for (key, default) in [
+        ("num_devices", DEFAULT_NUM_DEVICES),
+        ("dirty_after", DEFAULT_DIRTY_AFTER),
+        ("revalidate", DEFAULT_REVALIDATE),
+        ("give_up_after", DEFAULT_GIVE_UP_AFTER),
+    ] {
+        let words = format!("Default: {default}. Example: {key} = ");
+        assert!(text.contains(&words), "{words}");
+    }
+}
+
+/// One parameter has one parser, whichever way it is given.
+#[test]
+fn options_and_keys_take_the_same_numbers() {
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: DaemonArgs,
+    }
+    for (option, key, value, words) in [
+        ("num-devices", "num_devices", "0", "from 1 to 64"),
+        (
+            "num-devices",
+            "num_devices",
+            "99999999999999999999",
+            "from 1 to 64",
+        ),
+        (
+            "disksize_kb",
+            "disksize_kb",
+            "0",
+            "the smallest size is one page, 4 kB",
+        ),
+        (
+            "disksize_kb",
+            "disksize_kb",
+            "-1",
+            "the smallest size is one page, 4 kB",
+        ),
+        (
+            "disksize_kb",
+            "disksize_kb",
+            "99999999999999999999",
+            "the limit is 17179869184 kB",
+        ),
+        (
+            "memlimit_kb",
+            "memlimit_kb",
+            "17179869185",
+            "the limit is 17179869184 kB",
+        ),
+    ] {
+        let argument = format!("--{option}={value}");
+        let line = <Line as clap::Parser>::try_parse_from(["compcached", &argument]);
+        let of_device = if key == "num_devices" {
+            ""
+        } else {
+            "[[device]]\nnumber = 0\n"
+        };
+        let file = parse(&format!("{of_device}{key} = {value}"));
+        for message in [line.unwrap_err().to_string(), file.unwrap_err().to_string()] {
+            assert!(
+                message.contains(value) && message.contains(words),
+                "{message}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 mod buffers;
 mod cipher;
-mod encrypted;
+pub(crate) mod encrypted;
 mod extents;
 mod place;
 mod seals;
@@ -18,24 +18,23 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use compcache_engine::backing::Transfer;
-use compcache_engine::{Backing, BackingAccess, BackingError, PAGE_SIZE, Page, Unread};
+use compcache_engine::disk::PAGE;
+use compcache_engine::swap_header::{HeaderError, SwapHeader};
+use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page, Unread};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom};
 
-use self::encrypted::Encrypted;
-pub(crate) use self::encrypted::Encryption;
 use self::extents::{check_extents, check_file_system};
 use self::place::{Found, stays_open_elsewhere};
-use crate::backing_encryption::BackingEncryption;
 use crate::error::DeviceError;
-use crate::kernel::root::Root;
-use crate::params::{PAGE, Params, Resolved};
+use crate::kernel::Root;
+use crate::params::{Params, Resolved};
+use crate::settings::BackingEncryption;
 use crate::swap;
-use crate::swap_header::{HeaderError, SwapHeader};
 use crate::warning::Warning;
 
 /// What this process uses as backing swaps. The kernel's locks keep other processes out; this
-/// tells the user apart.
+/// tells the user apart. Innermost; there is a [`Claim`] for each.
 static CLAIMED: Mutex<BTreeSet<Identity>> = Mutex::new(BTreeSet::new());
 
 /// A file or block device, however it is named.
@@ -99,25 +98,6 @@ pub(crate) fn resolve(
         warnings.push(Warning::NothingToEncrypt);
     }
     Ok((resolved, warnings))
-}
-
-/// How the pages of a store that `workers` threads use reach this backing swap, if there is one, and
-/// what encrypts them there, if that is wanted.
-///
-/// # Errors
-/// If there is no memory, or no random key, for the encryption.
-pub(crate) fn access(
-    backing: Option<BackingSwap>,
-    choice: BackingEncryption,
-    workers: usize,
-) -> Result<(BackingAccess, Option<Encryption>), DeviceError> {
-    match backing {
-        Some(backing) if choice.encrypts(backing.is_file) => {
-            let (encrypted, encryption) = Encrypted::new(backing, workers)?;
-            Ok((Some(encrypted).into(), Some(encryption)))
-        }
-        plain => Ok((plain.into(), None)),
-    }
 }
 
 impl BackingSwap {

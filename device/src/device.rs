@@ -1,4 +1,18 @@
 //! A ramzswap device: parameters, initialisation, status, reset.
+//!
+//! # Locks, outermost first
+//!
+//! | lock | guards | held over |
+//! |---|---|---|
+//! | `inner` of a device | its parameters, and what serves it | set-up, swap-on, reset; not swap-off |
+//! | `CLAIMED` (`backing_swap.rs`) | which backing swaps this process uses | no wait |
+//! | `policy` of the recompression | what it does from now on | no wait |
+//! | `last` of the failures | the last request that failed, the last report | no wait |
+//! | locks of the store | see the engine's `store` | no wait |
+//!
+//! `CLAIMED`, `policy` and `last` are each held alone or under `inner`, and no other lock under them. No request
+//! takes `inner`, nor does any thread for whose end a reset waits: those of the transport, the keeper, the watcher,
+//! the recompressor. The seals of an encrypted [backing swap](crate::backing_swap) have no lock.
 
 mod env;
 #[cfg(test)]
@@ -8,25 +22,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use compcache_engine::disk::PAGE;
 use compcache_engine::stats::Stats;
 use compcache_engine::{Store, StoreConfig};
+use compcache_host::keeper::{Keeper, Wake};
+use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots};
 use compcache_host::overcommit::StrictOvercommit;
 use compcache_host::zswap::ZswapOn;
 use parking_lot::Mutex;
 
 pub use env::Env;
 
-use crate::backing_encryption::BackingEncryption;
-use crate::backing_swap::{self, BackingSwap, Encryption, resolve};
+use crate::backing_swap::encrypted::{self, Encryption};
+use crate::backing_swap::{BackingSwap, resolve};
 use crate::disk::{Disk, StoreDisk};
 use crate::error::DeviceError;
-use crate::freed::{DeadSlots, Freeing, Watch};
-use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
-use crate::keeper::{Keeper, Wake};
+use crate::freed::{Freeing, Watch};
 use crate::node::{self, Node};
-use crate::params::{PAGE, Params, ParamsUpdate, Resolved};
+use crate::params::{Params, ParamsUpdate, Resolved};
 use crate::pool_size;
 use crate::recompress::Recompression;
+use crate::settings::{BackingEncryption, DeadSlots};
 use crate::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 use crate::swap;
 use crate::swap_device::SwapDevice;
@@ -41,9 +57,14 @@ type MemfdDisk = StoreDisk<LinuxHost, MemfdFrames, MemfdSlots>;
 pub struct Device {
     number: u32,
     env: Arc<Env>,
+    /// Outermost of this crate's locks.
     inner: Mutex<Inner>,
 }
 
+/// What changes of a device. While the lock is free:
+///
+/// 1. Once it is active, nothing is in `warned`, and `resolved` is what `params` give.
+/// 2. It is active from the end of its initialisation until a reset has detached it.
 #[derive(Default)]
 struct Inner {
     params: Params,
@@ -121,7 +142,7 @@ impl Device {
         if !resident {
             warnings.push(Warning::SlotTableNotResident { bytes: table_bytes });
         }
-        let (backing, encryption) = backing_swap::access(backing, choice, self.env.workers)?;
+        let (backing, encryption) = encrypted::access(backing, choice, self.env.workers)?;
         let frames = MemfdFrames::new("ramzswap pool", sizes.frames)?;
         // What keeps the frames from being locked keeps all else, too: one warning will do.
         let key_locked = encryption.as_ref().map_or(Ok(()), Encryption::locked);
@@ -246,7 +267,8 @@ impl Device {
 
     /// The use of the device as swap, by the kernel's table.
     fn swap_use(&self, active: &Active) -> Result<Option<SwapUse>, DeviceError> {
-        let entry = swap::find(active.attachment.block_device()).map_err(swap::unreadable)?;
+        let entry =
+            swap::find(active.attachment.block_device()).map_err(swap::errors::unreadable)?;
         Ok(entry.map(SwapUse::from))
     }
 }
@@ -373,7 +395,7 @@ impl SwapDevice for Device {
         }
         self.check_served(active)?;
         let priority = swap::on_above_all(active.attachment.block_device(), priority, true)
-            .map_err(|e| swap::refused(&self.name(), e))?;
+            .map_err(|e| swap::errors::refused(&self.name(), e))?;
         tracing::info!(device = %self.name(), priority, "swapped on");
         Ok(priority)
     }

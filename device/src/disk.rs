@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use compcache_engine::codec::Builtin;
+use compcache_engine::disk::PAGE;
 use compcache_engine::fallible::NoMemory;
 use compcache_engine::{FrameMemory, Host, Page, SlotMemory, Store, Worker};
 
@@ -11,7 +12,6 @@ use crate::cpu_latency::CpuLatency;
 pub use crate::disk_error::DiskError;
 use crate::failures::Failures;
 use crate::freed::DeadBits;
-use crate::params::PAGE;
 
 /// What a transport serves. Every method but [`Disk::worker`] may be called from many threads
 /// at once and neither allocates nor waits for memory.

@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use compcache_engine::codec::UnknownCodec;
+use compcache_engine::swap_header::HeaderError;
+use compcache_host::memory::MemoryError;
 use compcache_host::remedy;
 
-use crate::backing_encryption::BackingEncryption;
-use crate::recompress::policy::OutOfRange;
-use crate::swap_header::HeaderError;
+use crate::settings::{BackingEncryption, OutOfRange};
 
 /// Why a request to a device was refused or failed. The device is then as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -208,8 +208,8 @@ pub enum DeviceError {
     },
 }
 
-impl From<crate::host::MemoryError> for DeviceError {
-    fn from(error: crate::host::MemoryError) -> Self {
+impl From<MemoryError> for DeviceError {
+    fn from(error: MemoryError) -> Self {
         DeviceError::Memory {
             what: error.what,
             bytes: error.bytes,

@@ -19,6 +19,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Failures {
     writes: AtomicU64,
     reads: AtomicU64,
+    /// Innermost. Requests wait for it: nothing is logged under it.
     last: Mutex<Last>,
 }
 

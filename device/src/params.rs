@@ -10,31 +10,16 @@
 
 use std::path::PathBuf;
 
-use compcache_engine::{CodecSpec, PAGE_SIZE};
+use compcache_engine::CodecSpec;
+use compcache_engine::disk::{
+    MAX_DISKSIZE, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, default_disksize, default_memlimit,
+    is_large_for,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::backing_encryption::BackingEncryption;
 use crate::error::DeviceError;
-use crate::recompress::policy::{self, ColdCodec, Recompress};
+use crate::settings::{BackingEncryption, ColdCodec, Recompress, recompress};
 use crate::warning::Warning;
-
-/// Bytes in a page, as sizes are counted.
-pub(crate) const PAGE: u64 = PAGE_SIZE as u64;
-
-/// The smallest disk in bytes: ten pages, the least that `mkswap` takes.
-pub const MIN_DISKSIZE: u64 = 10 * PAGE;
-
-/// The largest disk in bytes: 2^32 pages, the most that a swap header can name.
-pub const MAX_DISKSIZE: u64 = 1 << 44;
-
-/// The smallest memory limit in bytes: under one frame of the pool no page can be kept.
-pub const MIN_MEMLIMIT: u64 = compcache_engine::host::FRAME_SIZE as u64;
-
-/// The disk's default size, in per cent of the RAM.
-pub const DEFAULT_DISKSIZE_PERCENT: u64 = 25;
-
-/// The memory limit's default with a backing swap, in per cent of the RAM.
-pub const DEFAULT_MEMLIMIT_PERCENT: u64 = 15;
 
 /// Parameters to set; those that are `None` stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,10 +144,10 @@ impl Params {
             params.recompress = Some(codec);
         }
         if let Some(seconds) = update.recompress_after {
-            params.recompress_after = Some(policy::after_seconds(seconds)?);
+            params.recompress_after = Some(recompress::after_seconds(seconds)?);
         }
         if let Some(percent) = update.recompress_cpu {
-            params.recompress_cpu = Some(policy::cpu_percent(percent)?);
+            params.recompress_cpu = Some(recompress::cpu_percent(percent)?);
         }
         Ok(params)
     }
@@ -185,10 +170,9 @@ impl Params {
                 if let Some(set) = self.disksize.filter(|set| *set != backing) {
                     warnings.push(Warning::DisksizeIgnored { set, backing });
                 }
-                let memlimit = self.memlimit.unwrap_or_else(|| {
-                    let share = percent(ram, DEFAULT_MEMLIMIT_PERCENT).max(MIN_MEMLIMIT);
-                    share.min(backing)
-                });
+                let memlimit = self
+                    .memlimit
+                    .unwrap_or_else(|| default_memlimit(ram, backing));
                 if memlimit > backing {
                     return Err(DeviceError::MemlimitOverDisksize {
                         memlimit_kb: memlimit / 1024,
@@ -198,12 +182,11 @@ impl Params {
                 (backing, Some(memlimit))
             }
             None => {
-                let share = || percent(ram, DEFAULT_DISKSIZE_PERCENT);
-                let disksize = self.disksize.unwrap_or_else(share);
-                (disksize.clamp(MIN_DISKSIZE, MAX_DISKSIZE), self.memlimit)
+                let disksize = self.disksize.unwrap_or_else(|| default_disksize(ram));
+                (disksize, self.memlimit)
             }
         };
-        if disksize > ram.saturating_mul(2) {
+        if is_large_for(disksize, ram) {
             warnings.push(Warning::MoreThanTwiceTheRam { disksize, ram });
         }
         Ok((
@@ -259,11 +242,6 @@ fn size(what: &'static str, bytes: u64, min: u64) -> Result<u64, DeviceError> {
         }),
         b => Ok(b / PAGE * PAGE),
     }
-}
-
-/// A share of the RAM, in whole pages.
-fn percent(ram: u64, percent: u64) -> u64 {
-    ram / 100 * percent / PAGE * PAGE
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub struct LeftBehind {
 pub fn left_behind(runtime_dir: &Path) -> Result<Vec<LeftBehind>, DeviceError> {
     let mut found = Vec::new();
     for (device, _) in loop_devices(&real(runtime_dir)?)? {
-        if let Some(area) = swap::find(&device).map_err(swap::unreadable)? {
+        if let Some(area) = swap::find(&device).map_err(swap::errors::unreadable)? {
             found.push(LeftBehind {
                 device,
                 lost_bytes: area.used_bytes,
@@ -183,7 +183,7 @@ fn is_backed_by_mount(device: &Path, file: &Path, table: &[u8]) -> bool {
 
 /// Swaps off a loop device, if it is swapped on.
 fn swap_off(device: &Path, executor: &Executor<'_>) -> Result<Option<Removed>, DeviceError> {
-    let Some(entry) = swap::find(device).map_err(swap::unreadable)? else {
+    let Some(entry) = swap::find(device).map_err(swap::errors::unreadable)? else {
         return Ok(None);
     };
     executor(device).map_err(|e| {

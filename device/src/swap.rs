@@ -1,8 +1,8 @@
 //! The kernel's swap code: `swapon`, `swapoff` and `/proc/swaps`.
 
-mod changes;
-mod errors;
-pub(crate) mod room;
+pub mod changes;
+pub(crate) mod errors;
+pub mod room;
 
 use std::ffi::CString;
 use std::io;
@@ -10,13 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use compcache_engine::swap_header::SwapHeader;
 use compcache_host::proc;
-
-pub use changes::Changes;
-pub(crate) use errors::{refused, unreadable};
-pub use room::RoomError;
-
-use crate::swap_header::SwapHeader;
 
 /// The highest priority that `swapon` takes (`SWAP_FLAG_PRIO_MASK`).
 pub const MAX_PRIORITY: i32 = 0x7fff;

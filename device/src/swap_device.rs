@@ -9,7 +9,7 @@ use crate::swapoff::Executor;
 use crate::warning::Warning;
 
 /// A `ramzswapN`: a [`Device`](crate::Device) of this process or a
-/// [`KernelDevice`](crate::kernel::KernelDevice). Both have the same parameters and rules.
+/// [`KernelDevice`](crate::KernelDevice). Both have the same parameters and rules.
 pub trait SwapDevice: Send + Sync {
     /// The `N` of `ramzswapN`.
     fn number(&self) -> u32;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::DeviceError;
-use crate::swap::{self, Changes, RoomError, find, room};
+use crate::swap::changes::Changes;
+use crate::swap::room::{self, RoomError};
+use crate::swap::{self, find};
 
 /// Time between two tries while another process swaps the device off. If that one succeeds, the kernel
 /// says so at once; if it fails, nothing does.
@@ -69,12 +71,12 @@ pub(crate) fn swap_off(
     let device = || format!("ramzswap{number}");
     let is_on = || match find(block_device) {
         Ok(area) => Ok(area.is_some()),
-        Err(e) => Err(swap::unreadable(e)),
+        Err(e) => Err(swap::errors::unreadable(e)),
     };
     if !is_on()? {
         return Ok(());
     }
-    let changes = Changes::watch().map_err(swap::unreadable)?;
+    let changes = Changes::watch().map_err(swap::errors::unreadable)?;
     let mut waits = false;
     loop {
         let source = match executor(block_device) {
@@ -105,7 +107,7 @@ pub(crate) fn swap_off(
                     );
                     waits = true;
                 }
-                changes.wait(BUSY_RETRY).map_err(swap::unreadable)?;
+                changes.wait(BUSY_RETRY).map_err(swap::errors::unreadable)?;
                 continue;
             }
             Some(libc::EPERM) => "the device stays in use; only root may swap it off",

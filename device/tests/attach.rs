@@ -14,10 +14,11 @@ use common::{
     PAGE, any_page, buffer, can_attach, discard, fixture, make_swap_file, noise_page, open_direct,
     test_over_each_channel, wait_until,
 };
-use compcache_device::swap_header::SwapHeader;
+use compcache_device::settings::Channel;
 use compcache_device::swapoff::SwapoffError;
-use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{DeviceError, ParamsUpdate, SwapDevice as _, swap, swapoff};
+use compcache_engine::swap_header::SwapHeader;
+use compcache_host::proc;
 use compcache_random::Random;
 use rustix::mount::UnmountFlags;
 
@@ -204,7 +205,8 @@ fn the_block_device_is_what_swap_wants(channel: Channel) {
     let name = device.file_name().unwrap().to_str().unwrap();
     let read = |file: &str| {
         let path = format!("/sys/block/{name}/{file}");
-        std::fs::read_to_string(path).unwrap().trim().to_owned()
+        let text = proc::read(Path::new(&path)).unwrap();
+        String::from_utf8_lossy(text.trim_ascii()).into_owned()
     };
     assert_eq!(read("queue/logical_block_size"), "4096");
     assert_eq!(read("queue/rotational"), "0");

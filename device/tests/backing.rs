@@ -8,9 +8,9 @@ use std::path::Path;
 
 use common::{Aligned, PAGE, any_page, buffer, can_attach, make_swap_file, tempdir};
 use compcache_device::backing_swap::BackingSwap;
-use compcache_device::swap_header::SwapHeader;
 use compcache_device::{DeviceError, swap};
 use compcache_engine::backing::Transfer;
+use compcache_engine::swap_header::SwapHeader;
 use compcache_engine::{Backing, Unread};
 use compcache_random::Random;
 

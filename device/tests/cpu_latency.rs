@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{PAGE, buffer, fixture, open_direct, wait_until};
-use compcache_device::cpu_latency::{CpuLatency, CpuLatencySetting};
-use compcache_device::transport::fuse_loop::Channel;
+use compcache_device::cpu_latency::CpuLatency;
+use compcache_device::settings::{Channel, CpuLatencySetting};
 use compcache_device::{Device, SwapDevice as _};
 
 /// What holds now for the whole machine, in microseconds.

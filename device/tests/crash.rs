@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use common::{Fixture, buffer, fixture, open_direct, test_over_each_channel, wait_until};
 use compcache_device::recover::{Removed, left_behind, recover};
+use compcache_device::settings::Channel;
 use compcache_device::swap;
-use compcache_device::transport::fuse_loop::Channel;
 use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
 use compcache_test_support::{mount_dead, needs};
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Fixture, PAGE, fixture, noise_page, test_over_each_channel, wait_until};
 use compcache_device::freed::Freeing;
-use compcache_device::transport::fuse_loop::Channel;
+use compcache_device::settings::Channel;
 use compcache_device::{Env, ParamsUpdate, SwapDevice as _, swap, swapoff};
 use compcache_random::Random;
 
@@ -279,7 +279,7 @@ fn it_can_be_switched_off() {
     let dir = common::tempdir();
     std::fs::create_dir(dir.path().join("dev")).unwrap();
     let env = Env {
-        dead_slots: compcache_device::freed::DeadSlots::Clusters,
+        dead_slots: compcache_device::settings::DeadSlots::Clusters,
         ..Env::new(dir.path().join("run"), dir.path().join("dev"))
     };
     let device = compcache_device::Device::new(0, std::sync::Arc::new(env));

@@ -13,9 +13,11 @@ extern crate alloc;
 
 pub mod backing;
 pub mod ccache;
+pub mod checksum;
 pub mod codec;
 pub mod cold;
 pub mod cpu;
+pub mod disk;
 pub mod fallible;
 pub mod host;
 pub mod page;

@@ -32,9 +32,14 @@ pub(crate) enum Holder {
 #[derive(Debug)]
 pub(crate) struct Pool {
     most: usize,
+    /// Taken before [`MountPool::used`].
     used: Mutex<Used>,
 }
 
+/// What is taken. While the lock is free:
+///
+/// 1. `all` is the sum of all [`Charge`]s, as `used` of a [`MountPool`] is of its own.
+/// 2. `users` counts those of users who are limited; who has none is not in it.
 #[derive(Debug, Default)]
 struct Used {
     all: usize,
@@ -45,6 +50,7 @@ struct Used {
 #[derive(Debug)]
 pub(crate) struct MountPool {
     pool: Arc<Pool>,
+    /// Taken under [`Pool::used`] only.
     used: Mutex<usize>,
     /// The user who is not limited: that of this process.
     own: u32,

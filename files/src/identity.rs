@@ -12,7 +12,6 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -276,10 +275,7 @@ impl Thread {
         }
         let groups = match caller.pid {
             0 => Vec::new(),
-            pid => {
-                let path = format!("/proc/{pid}/status");
-                groups_in(&proc::read_or_empty(Path::new(&path)), caller)
-            }
+            pid => groups_in(&proc::of(pid, "status").unwrap_or_default(), caller),
         };
         self.known = Some((caller, groups.clone(), Instant::now()));
         groups

@@ -52,10 +52,11 @@ pub struct MountOptions {
     pub codec: CodecSpec,
     /// What becomes of writes.
     pub write: WritePolicy,
-    /// Ask SOURCE about every file each time, instead of trusting what was seen up to
-    /// [`MountOptions::revalidate`] ago.
+    /// Ask SOURCE about every file each time, instead of using for a while what was seen; see
+    /// [`MountOptions::revalidate`].
     pub strict: bool,
-    /// How long names and attributes may be trusted.
+    /// Longest time for which names and attributes are used without checking SOURCE: it is a tenth of the
+    /// time since the last change, at least a second.
     pub revalidate: Duration,
     /// How long a mount that has to end waits for SOURCE while that takes no dirty page; then what is
     /// dirty is given up.

@@ -21,6 +21,7 @@ pub(crate) enum Exhausted<E> {
 
 /// What the tries and who waits for them share.
 struct Tries<T, E> {
+    /// Not held over a try, which may never return; who waits asks for `progress` under it.
     state: Mutex<State<T, E>>,
     changed: Condvar,
 }
@@ -38,7 +39,7 @@ struct State<T, E> {
 ///
 /// # Errors
 /// Why nothing came of it.
-pub(crate) fn insist<T: Send + 'static, E: Send + 'static>(
+pub(crate) fn retry_while_progressing<T: Send + 'static, E: Send + 'static>(
     patience: Duration,
     progress: impl Fn() -> Option<Instant>,
     attempt: impl FnMut() -> Result<T, E> + Send + 'static,
@@ -48,6 +49,8 @@ pub(crate) fn insist<T: Send + 'static, E: Send + 'static>(
         let since = progress().map_or(begun, |last| last.max(begun));
         patience.saturating_sub(since.elapsed())
     };
+    // Held over each call, outside of all other locks. Nobody waits for it: either the thread tries or, if there
+    // is none, the caller.
     let attempt = Arc::new(Mutex::new(attempt));
     let tries = Arc::new(Tries {
         state: Mutex::new(State {
@@ -125,7 +128,7 @@ mod tests {
             tries += 1;
             if tries == 3 { Ok(tries) } else { Err(()) }
         };
-        assert_eq!(insist(LONG, || None, third).unwrap(), 3);
+        assert_eq!(retry_while_progressing(LONG, || None, third).unwrap(), 3);
     }
 
     #[test]
@@ -138,7 +141,7 @@ mod tests {
         };
         // However late the thread is.
         let progress = || (!tried.load(Relaxed)).then(Instant::now);
-        let failed = insist(SHORT, progress, fails);
+        let failed = retry_while_progressing(SHORT, progress, fails);
         assert!(matches!(failed, Err(Exhausted::Failed("full"))));
     }
 
@@ -147,7 +150,7 @@ mod tests {
         let (_open, never) = channel::<()>();
         let hangs = move || never.recv();
         assert!(matches!(
-            insist(SHORT, || None, hangs),
+            retry_while_progressing(SHORT, || None, hangs),
             Err(Exhausted::Silent)
         ));
     }
@@ -170,6 +173,9 @@ mod tests {
             Err(_) => Ok::<_, ()>("done"),
             Ok(()) => Err(()),
         };
-        assert_eq!(insist(SHORT, progress, slow).unwrap(), "done");
+        assert_eq!(
+            retry_while_progressing(SHORT, progress, slow).unwrap(),
+            "done"
+        );
     }
 }

@@ -11,20 +11,19 @@ use std::time::Duration;
 
 use common::{Bed, can_mount, options, unmount, wait_until};
 use compcache_files::{FilesError, Hooks, Mount};
+use compcache_host::mountinfo;
 
-/// The line of the mount table for what is mounted at `path`: source, type, options.
-fn table(path: &Path) -> Option<(String, String, String)> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    mounts.lines().find_map(|line| {
-        let words: Vec<&str> = line.split(' ').collect();
-        (Path::new(words[1]) == path).then(|| {
-            (
-                words[0].to_owned(),
-                words[2].to_owned(),
-                words[3].to_owned(),
-            )
-        })
-    })
+/// What the mount table says of what is mounted at `path`: source, type, options.
+fn table(path: &Path) -> Option<(PathBuf, String, Vec<String>)> {
+    let table = mountinfo::read().unwrap();
+    let mount = mountinfo::find(&table, path)?;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let options = [mount.options, mount.super_options]
+        .into_iter()
+        .flat_map(|options| options.split(|byte| *byte == b','))
+        .map(text)
+        .collect();
+    Some((mount.source, text(mount.fstype), options))
 }
 
 #[test]
@@ -78,7 +77,7 @@ fn the_mount_table_tells_what_it_is() {
         return;
     };
     let (source, kind, flags) = table(&bed.mounted()).unwrap();
-    assert_eq!(Path::new(&source), bed.source());
+    assert_eq!(source, bed.source());
     assert_eq!(kind, "fuse.compcache");
     for flag in [
         "ro",
@@ -88,7 +87,7 @@ fn the_mount_table_tells_what_it_is() {
         "default_permissions",
         "allow_other",
     ] {
-        assert!(flags.split(',').any(|f| f == flag), "{flag} in {flags}");
+        assert!(flags.iter().any(|f| f == flag), "{flag} in {flags:?}");
     }
     let refused = fs::write(bed.mounted().join("f"), "x").unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EROFS));

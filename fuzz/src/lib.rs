@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 
 use compcache_device::freed::btf::Btf;
-use compcache_device::swap_header::SwapHeader;
+use compcache_engine::swap_header::SwapHeader;
 use compcache_engine::codec::{Builtin, CodecId, Codecs, Scratch};
 use compcache_engine::{CodecSpec, PAGE_SIZE, Page};
 use compcached::protocol::{self, Message, Request, Response};

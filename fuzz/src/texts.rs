@@ -3,9 +3,8 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use compcache_device::freed::DeadSlots;
-use compcache_device::kernel::DriverChoice;
-use compcache_device::{ColdCodec, swap};
+use compcache_device::settings::{ColdCodec, DeadSlots, DriverChoice};
+use compcache_device::swap;
 use compcache_engine::CodecSpec;
 use compcache_host::cgroup::Hierarchies;
 use compcache_host::{mountinfo, proc};

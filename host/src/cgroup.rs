@@ -2,6 +2,8 @@
 //! they limit and use (cgroups(7); `Documentation/admin-guide/cgroup-v2.rst` and
 //! `cgroup-v1/memory.rst` in the kernel).
 
+mod counted;
+pub mod names;
 pub mod walk;
 
 use std::ffi::OsStr;
@@ -11,6 +13,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use crate::{mountinfo, proc};
+pub use counted::Counted;
+use names::STATISTICS;
 
 /// The memory controller, as version 1 calls it.
 const MEMORY: &str = "memory";
@@ -179,10 +183,7 @@ fn limit_by(
     version: Version,
     read: &impl Fn(&str) -> io::Result<Vec<u8>>,
 ) -> io::Result<Option<u64>> {
-    let file = match version {
-        Version::V1 => "memory.limit_in_bytes",
-        Version::V2 => "memory.max",
-    };
+    let file = version.limit_file();
     match existing(read(file))? {
         Some(text) if text.trim_ascii() != b"max" => {
             Ok(Some(number(file, &text)?).filter(|limit| *limit < UNLIMITED))
@@ -248,14 +249,13 @@ impl Usage {
                 .map(|text| number(file, &text))
                 .transpose()
         };
-        let (memory, swap) = match version {
-            Version::V1 => (number("memory.usage_in_bytes")?, 0),
-            Version::V2 => (
-                number("memory.current")?,
-                number("memory.swap.current")?.unwrap_or(0),
-            ),
+        let memory = number(version.memory_file())?;
+        let swap = match version {
+            // The statistics have it.
+            Version::V1 => 0,
+            Version::V2 => number(version.swap_file())?.unwrap_or(0),
         };
-        let (Some(memory), Some(stat)) = (memory, existing(read("memory.stat"))?) else {
+        let (Some(memory), Some(stat)) = (memory, existing(read(STATISTICS))?) else {
             return Ok(None);
         };
         let value = |key| proc::value(&stat, key).unwrap_or(0);
@@ -276,11 +276,16 @@ impl Usage {
         }))
     }
 
+    /// Bytes of memory that they keep once pages of files have made room.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.memory.saturating_sub(self.file)
+    }
+
     /// Bytes that these groups may have more, once pages of files have made room.
     #[must_use]
     pub fn room(&self) -> u64 {
-        self.limit
-            .saturating_sub(self.memory.saturating_sub(self.file))
+        self.limit.saturating_sub(self.kept())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Descriptors in place of paths. Whoever may write to a directory that a path leads through can have it lead
 //! elsewhere from one system call to the next; what a descriptor is open on stays the same.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -67,8 +66,8 @@ pub fn current_path(fd: &impl AsFd) -> io::Result<PathBuf> {
 /// If /proc is not mounted.
 pub fn mount_id(fd: &impl AsFd) -> io::Result<u64> {
     let info = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-    let text = io::read_to_string(File::open(info)?)?;
-    proc::value(text.as_bytes(), "mnt_id").ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let text = proc::read(Path::new(&info))?;
+    proc::value(&text, "mnt_id").ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod counts;
 pub mod descriptor;
 pub mod keeper;
 mod mapping;
+pub mod maps;
 pub mod memory;
 pub mod mountinfo;
 pub mod overcommit;

@@ -169,6 +169,8 @@ mod tests {
 
     use rustix::fs::MemfdFlags;
 
+    use crate::{maps, proc};
+
     #[test]
     fn fresh_memory_is_zero_and_can_be_written() {
         let mapping = Mapping::anonymous(10_000).unwrap();
@@ -202,8 +204,9 @@ mod tests {
         let memory = rustix::fs::memfd_create("to-be-unmapped", MemfdFlags::CLOEXEC).unwrap();
         let mapping = Mapping::shared(&memory, 0, 4096, ProtFlags::READ).unwrap();
         let is_mapped = || {
-            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-            maps.contains("to-be-unmapped")
+            let maps = proc::of(std::process::id(), "maps").unwrap();
+            let name = b"/memfd:to-be-unmapped (deleted)";
+            maps::parse(&maps).iter().any(|mapped| mapped.name == name)
         };
         assert!(is_mapped());
         drop(mapping);
@@ -216,21 +219,11 @@ mod tests {
         rustix::fs::ftruncate(&memory, 4096).unwrap();
         let shared = Mapping::shared(&memory, 0, 4096, ProtFlags::READ).unwrap();
         let anonymous = Mapping::anonymous(4096).unwrap();
-        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let smaps = proc::of(std::process::id(), "smaps").unwrap();
         for mapping in [shared, anonymous] {
-            let address = mapping.base().as_ptr().addr();
-            let is_its = |line: &&str| {
-                let bounds = line.split(' ').next().and_then(|word| word.split_once('-'));
-                bounds.is_some_and(|(start, end)| {
-                    let [start, end] = [start, end].map(|word| usize::from_str_radix(word, 16));
-                    start.is_ok_and(|start| start <= address) && end.is_ok_and(|end| address < end)
-                })
-            };
-            let mut lines = smaps.lines().skip_while(|line| !is_its(line));
-            let flags = lines
-                .find_map(|line| line.strip_prefix("VmFlags:"))
-                .unwrap();
-            assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
+            let address = mapping.base().as_ptr().addr() as u64;
+            let mapped = maps::at(&smaps, address).unwrap();
+            assert!(mapped.has_flag("dd"), "{mapped:?}");
         }
     }
 

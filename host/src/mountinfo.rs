@@ -25,6 +25,8 @@ pub struct Mount<'a> {
     pub options: &'a [u8],
     /// Type of the file system, with its subtype: `ext4`, `fuse.sshfs`.
     pub fstype: &'a [u8],
+    /// What was mounted, as the file system names it: a device, a directory, or any word.
+    pub source: PathBuf,
     /// Options of the file system, with commas between them.
     pub super_options: &'a [u8],
 }
@@ -42,7 +44,8 @@ impl<'a> Mount<'a> {
             options: fields.next()?,
             // What stands before the hyphen are tags, as many as there are.
             fstype: fields.find(|field| *field == b"-").and(fields.next())?,
-            super_options: fields.nth(1)?,
+            source: unescape(fields.next()?),
+            super_options: fields.next()?,
         })
     }
 
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_line_with_tags_and_blanks() {
-        let line = b"53 28 0:47 /a /mnt/b\\040c rw,nosuid shared:9 master:1 - fuse.compcache /s rw,user_id=7";
+        let line = b"53 28 0:47 /a /mnt/b\\040c rw,nosuid shared:9 master:1 - fuse.compcache /s\\040t rw,user_id=7";
         let mount = Mount::parse(line).unwrap();
         let expected = Mount {
             id: 53,
@@ -91,6 +94,7 @@ mod tests {
             mountpoint: PathBuf::from("/mnt/b c"),
             options: b"rw,nosuid",
             fstype: b"fuse.compcache",
+            source: PathBuf::from("/s t"),
             super_options: b"rw,user_id=7",
         };
         assert_eq!(mount, expected);

@@ -20,6 +20,14 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
+/// All of `/proc/PID/FILE`.
+///
+/// # Errors
+/// The kernel's, with the path in the message.
+pub fn of(pid: u32, file: &str) -> io::Result<Vec<u8>> {
+    read(Path::new(&format!("/proc/{pid}/{file}")))
+}
+
 /// All of a file in an open directory.
 ///
 /// # Errors

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use compcache_host::cgroup::{Hierarchies, Hierarchy};
+use compcache_host::cgroup::names::SWAPPINESS;
+use compcache_host::cgroup::{Counted, Hierarchies, Hierarchy, Usage, Version};
 use compcache_host::proc;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 
@@ -20,7 +21,7 @@ const PREFIX: &str = "compcache-";
 #[derive(Debug)]
 pub struct Cgroup {
     directory: PathBuf,
-    v2: bool,
+    version: Version,
 }
 
 impl Cgroup {
@@ -32,21 +33,21 @@ impl Cgroup {
     #[must_use]
     pub fn new(limit: u64) -> Cgroup {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (parent, v2) = parent().expect("a memory cgroup");
+        let (parent, version) = parent().expect("a memory cgroup");
         let directory = parent.join(format!(
             "{PREFIX}test-{}-{}",
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         ));
-        if v2 {
+        if version == Version::V2 {
             fs::write(parent.join("cgroup.subtree_control"), "+memory")
                 .expect("the memory controller");
         }
         fs::create_dir(&directory).expect("a new cgroup");
-        let group = Cgroup { directory, v2 };
+        let group = Cgroup { directory, version };
         group.set_limit(limit);
-        if !v2 {
-            group.set("memory.swappiness", 100);
+        if version == Version::V1 {
+            group.set(SWAPPINESS, 100);
         }
         group
     }
@@ -56,14 +57,7 @@ impl Cgroup {
     /// # Panics
     /// If the kernel refuses.
     pub fn set_limit(&self, limit: u64) {
-        self.set(
-            if self.v2 {
-                "memory.max"
-            } else {
-                "memory.limit_in_bytes"
-            },
-            limit,
-        );
+        self.set(self.version.limit_file(), limit);
     }
 
     fn set(&self, file: &str, value: u64) {
@@ -89,30 +83,15 @@ impl Cgroup {
     /// If the kernel does not say.
     #[must_use]
     pub fn used(&self) -> u64 {
-        let used = self
-            .number(if self.v2 {
-                "memory.current"
-            } else {
-                "memory.usage_in_bytes"
-            })
-            .expect("the memory in use");
-        let statistics =
-            proc::read(&self.directory.join("memory.stat")).expect("the cgroup's statistics");
-        let files: u64 = ["active_file", "inactive_file"]
-            .into_iter()
-            .filter_map(|name| proc::value(&statistics, name))
-            .sum();
-        used.saturating_sub(files)
+        let usage = Usage::read(&self.directory, self.version);
+        usage.expect("the memory in use").kept()
     }
 
     /// Bytes of swap that its processes have in use; 0 if the kernel does not account swap.
     #[must_use]
     pub fn swap(&self) -> u64 {
-        let number = |file| self.number(file).unwrap_or(0);
-        if self.v2 {
-            return number("memory.swap.current");
-        }
-        number("memory.memsw.usage_in_bytes").saturating_sub(number("memory.usage_in_bytes"))
+        let counted = Counted::read(&self.directory, self.version);
+        counted.swap.unwrap_or(0)
     }
 
     /// Makes `depth` groups in it, each in the one before, which are removed with what is returned.
@@ -127,7 +106,7 @@ impl Cgroup {
             depth: 0,
         };
         for _ in 0..depth {
-            if self.v2 {
+            if self.version == Version::V2 {
                 let flags = OFlags::WRONLY | OFlags::CLOEXEC;
                 let control = openat(&at, "cgroup.subtree_control", flags, Mode::empty());
                 rustix::io::write(control.expect("its control"), b"+memory")
@@ -139,10 +118,6 @@ impl Cgroup {
             groups.deepest = Some(at.try_clone().expect("a descriptor"));
         }
         groups
-    }
-
-    fn number(&self, file: &str) -> Option<u64> {
-        proc::number_in(&self.directory.join(file))
     }
 }
 
@@ -236,14 +211,14 @@ fn is_left_behind(name: &str) -> bool {
         .is_none_or(|pid| pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists())
 }
 
-/// The top of the hierarchy with the memory controller, and whether that is version 2.
-fn parent() -> Option<(PathBuf, bool)> {
+/// The top of the hierarchy with the memory controller.
+fn parent() -> Option<(PathBuf, Version)> {
     let found = Hierarchies::of_this_process();
     let has_memory = |unified: &Hierarchy| {
         let controllers = proc::read_or_empty(&unified.top.join("cgroup.controllers"));
         proc::words(&controllers).any(|name| name == b"memory")
     };
     let v2 = found.v2.filter(has_memory);
-    v2.map(|unified| (unified.top, true))
-        .or_else(|| found.v1.map(|memory| (memory.top, false)))
+    v2.or(found.v1)
+        .map(|hierarchy| (hierarchy.top, hierarchy.version))
 }

@@ -36,6 +36,7 @@ mod map;
 pub mod model;
 mod mount;
 mod outcome;
+mod process;
 mod sandbox;
 mod swap_area;
 pub mod tree;
@@ -49,10 +50,11 @@ pub use guest::guest;
 pub use hog::Hog;
 pub use machine::{Machine, loops_under, mounts_under, processes_with};
 pub use map::Map;
-pub use mount::{Mode, MountBed, drop_page_cache, status_field};
+pub use mount::{Mode, MountBed, drop_page_cache};
 pub use outcome::{OnTerminal, Outcome, Running};
+pub use process::{Limit, limits, proc_file, status_field, status_word};
 pub use sandbox::Sandbox;
-pub use swap_area::{LoopFile, SmallFilesystem, swap_file};
+pub use swap_area::{LoopFile, SmallFilesystem, open_direct, swap_file};
 pub use unit::{Unit, packaged};
 
 /// Bytes in a mebibyte.

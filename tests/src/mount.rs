@@ -10,13 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use compcache_files::MountStatus;
-use compcache_host::proc;
 use rustix::fs::Advice;
 
 use crate::bed::Bed;
 use crate::cgroup::Cgroup;
 use crate::machine::{mounts_under, processes_with};
 use crate::outcome::{Outcome, Running, try_signal};
+use crate::process::status_field;
 use compcache_test_support::wait_until;
 
 /// After this time a test is taken to hang in a request that is never answered.
@@ -276,18 +276,6 @@ impl MountBed {
         let pid = self.bed.daemon().pid();
         self.watchdog.watch(pid);
     }
-}
-
-/// The number after the key `name` in `/proc/PID/status`.
-///
-/// # Panics
-/// If there is none.
-#[must_use]
-pub fn status_field(pid: u32, name: &str) -> u64 {
-    let path = format!("/proc/{pid}/status");
-    let text = proc::read(Path::new(&path)).expect("the process's status");
-    proc::value(&text, name)
-        .unwrap_or_else(|| panic!("no {name} in {}", String::from_utf8_lossy(&text)))
 }
 
 /// Makes the kernel drop what it holds of a file, as far as that is clean.

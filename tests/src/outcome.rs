@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use compcache_host::proc;
 use compcache_test_support::{DEADLINE, until_or};
+
+use crate::process::proc_file;
 
 /// How a program ended and what it printed.
 #[derive(Debug, Clone)]
@@ -187,12 +190,12 @@ impl Running {
     /// # Panics
     /// If the kernel does not say.
     pub fn exited(&self) -> Option<i32> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("its state");
-        // Behind the name, which may hold anything, stand the state and, at the end, the status.
-        let (_, fields) = stat.rsplit_once(") ").expect("a name");
-        let status = fields.split_whitespace().next_back().expect("a status");
-        let status = ExitStatus::from_raw(status.parse().expect("a number"));
-        fields.starts_with('Z').then(|| status.code().unwrap_or(-1))
+        let stat = proc_file(self.pid(), "stat");
+        let mut fields = proc::stat_fields(&stat).expect("a name");
+        let ended = fields.next() == Some(b"Z");
+        let status = fields.last().and_then(proc::number).expect("a status");
+        let status = ExitStatus::from_raw(i32::try_from(status).expect("a status"));
+        ended.then(|| status.code().unwrap_or(-1))
     }
 
     /// What it has printed to standard output so far.

@@ -1,7 +1,8 @@
 //! Swap files, loop devices and small file systems for backing swaps.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,20 @@ fn mkswap(path: &Path) {
         fs::set_permissions(path, mode).expect("the file's mode");
     }
     Outcome::of(Command::new("mkswap").arg(path)).success();
+}
+
+/// Opens a file or block device past the page cache.
+///
+/// # Panics
+/// If that fails.
+#[must_use]
+pub fn open_direct(path: &Path) -> File {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)
+        .expect("a file or device that can be read and written directly")
 }
 
 /// A loop device over a file: a block device such as a partition is. It is detached when this is

@@ -1,16 +1,17 @@
 //! A backing swap that is really used: what does not compress and what does not fit goes there,
 //! and comes back.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use compcache_device::ParamsUpdate;
+use compcache_host::proc;
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::{
-    Bed, Cgroup, Hog, LoopFile, MIB, Mode, MountBed, Outcome, PAGE, SmallFilesystem, needs, stats,
-    swap_file,
+    Bed, Cgroup, Hog, LoopFile, MIB, Mode, MountBed, Outcome, PAGE, SmallFilesystem, needs,
+    open_direct, stats, swap_file,
 };
 use compcached::protocol::Request;
 
@@ -29,16 +30,6 @@ fn swap_on(bed: &Bed, backing: PathBuf, memlimit: Option<u64>) {
             ..Default::default()
         },
     );
-}
-
-/// The device's disk, past the page cache.
-fn open_direct(bed: &Bed) -> File {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(bed.node(0))
-        .unwrap()
 }
 
 /// Pages that do not compress go to the file; nothing of them stays in memory.
@@ -109,7 +100,7 @@ fn pages_move_between_memory_and_file() {
         backing_swap: Some(path),
         ..Default::default()
     });
-    let disk = open_direct(&bed);
+    let disk = open_direct(&bed.node(0));
     let kinds = [Kind::Random, Kind::Structured, Kind::Mixed, Kind::Random];
     for (version, kind) in (0..).zip(kinds) {
         for index in 1..1024 {
@@ -145,7 +136,7 @@ fn full_disk_under_the_backing_swap() {
         backing_swap: Some(path.clone()),
         ..Default::default()
     });
-    let disk = open_direct(&bed);
+    let disk = open_direct(&bed.node(0));
     // Half of the disk: pages in the file, and pages in memory.
     for index in 1..1024 {
         let kind = kind_of(index);
@@ -229,8 +220,8 @@ fn files_without_a_place_on_a_disk_are_refused() {
 fn has_btrfs() -> bool {
     // If it is a module. Whether that worked shows in the list.
     let _ = Command::new("modprobe").arg("btrfs").output();
-    let known = fs::read_to_string("/proc/filesystems").expect("the list of file systems");
-    let has = known.lines().any(|line| line.trim() == "btrfs");
+    let known = proc::read(Path::new("/proc/filesystems")).expect("the list of file systems");
+    let has = proc::words(&known).any(|word| word == b"btrfs");
     needs::need(has, "needs a kernel with Btrfs")
 }
 

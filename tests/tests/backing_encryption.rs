@@ -2,13 +2,15 @@
 //! out.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
 use compcache_tests::content::{Kind, Page};
-use compcache_tests::{Bed, Cgroup, Hog, LoopFile, MIB, PAGE, stats, swap_file, wait_until};
+use compcache_tests::{
+    Bed, Cgroup, Hog, LoopFile, MIB, PAGE, open_direct, stats, swap_file, wait_until,
+};
 use compcached::protocol::Request;
 use compcached::types::BackingEncryption;
 
@@ -22,16 +24,6 @@ fn params(backing: &Path, encryption: Option<BackingEncryption>) -> ParamsUpdate
         backing_encryption: encryption,
         ..Default::default()
     }
-}
-
-/// A file or block device, past the page cache, where programs could not change it meanwhile.
-fn open_direct(path: &Path) -> File {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(path)
-        .unwrap()
 }
 
 fn read(disk: &File, place: u64) -> std::io::Result<Box<Page>> {

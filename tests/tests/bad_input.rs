@@ -138,12 +138,12 @@ fn devices_and_sizes() {
         (
             "compcache",
             vec!["swap", "on", "--recompress-after", "0"],
-            vec!["0 s", "1 to 86400"],
+            vec!["'0'", "1 to 86400"],
         ),
         (
             "compcache",
             vec!["swap", "on", "--recompress-cpu", "101"],
-            vec!["101 %", "1 to 100"],
+            vec!["'101'", "1 to 100"],
         ),
         (
             "compcache",
@@ -165,6 +165,11 @@ fn devices_and_sizes() {
             "compcache",
             vec!["swap", "on", "--size", "17T"],
             vec!["17T", "16T"],
+        ),
+        (
+            "compcache",
+            vec!["swap", "on", "--size", "10K"],
+            vec!["disksize of 10240 bytes", "40 kB"],
         ),
         (
             "compcache",
@@ -396,11 +401,13 @@ fn daemon_arguments_and_configuration() {
         (&["--num-devices", "0"][..], &["0", "64"][..]),
         (&["--num-devices", "65"], &["65", "64"]),
         (&["--num-devices", "many"], &["many"]),
-        (&["--disksize_kb", "-1"], &["-1"]),
+        (&["--disksize_kb", "-1"], &["-1", "negative"]),
         (&["--disksize_kb", "many"], &["many"]),
+        (&["--disksize_kb", "0"], &["\"0\" kB is zero"]),
+        (&["--disksize_kb", "17179869185"], &["17179869184 kB"]),
         (
             &["--disksize_kb", "99999999999999999999999"],
-            &["99999999999999999999999"],
+            &["99999999999999999999999", "17179869184 kB"],
         ),
         (&["--no-such-option"], &["--no-such-option"]),
         (&["argument"], &["argument"]),
@@ -408,11 +415,9 @@ fn daemon_arguments_and_configuration() {
         refused(2, arguments, words);
     }
     for (arguments, words) in [
-        (["--disksize_kb", "0"], &["disksize 0", "40 kB"][..]),
-        (["--disksize_kb", "17179869185"], &["2^44"]),
         (
             ["--memlimit_kb", "63"],
-            &["memlimit of 64512 bytes", "64 kB"],
+            &["memlimit of 64512 bytes", "64 kB"][..],
         ),
         (
             ["--backing_swap", "/no/such/file"],

@@ -7,7 +7,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use compcache_host::proc;
-use compcache_tests::{Bed, Cgroup, MIB, Outcome, Running, binary, until, wait_until};
+use compcache_tests::{
+    Bed, Cgroup, MIB, Outcome, Running, binary, limits, proc_file, status_word, until, wait_until,
+};
 use compcached::Client;
 
 /// What a limit of a daemon may be.
@@ -58,7 +60,7 @@ fn check(done: libc::c_int) -> io::Result<()> {
 /// Whether this process may raise hard limits (CAP_SYS_RESOURCE): root in a container may not.
 fn may_raise() -> bool {
     const SYS_RESOURCE: u32 = 24;
-    let mask = u64::from_str_radix(&status_of(std::process::id(), "CapEff"), 16);
+    let mask = u64::from_str_radix(&status_word(std::process::id(), "CapEff"), 16);
     mask.expect("a mask") >> SYS_RESOURCE & 1 == 1
 }
 
@@ -134,16 +136,10 @@ fn burden(command: &mut Command, held: &fs::File) {
     unsafe { command.pre_exec(change) };
 }
 
-fn status_of(pid: u32, key: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = text.lines().find_map(|line| line.strip_prefix(key));
-    line.expect(key).trim_start_matches(':').trim().to_owned()
-}
-
 /// The signals of a mask, without the two that the C library keeps for itself and cannot be asked to
 /// change.
 fn signals(pid: u32, key: &str) -> Vec<i32> {
-    let mask = u64::from_str_radix(&status_of(pid, key), 16).expect("a mask");
+    let mask = u64::from_str_radix(&status_word(pid, key), 16).expect("a mask");
     let own = 32..=33;
     let all = (1..=64).filter(|n| !own.contains(n));
     all.filter(|n| mask >> (n - 1) & 1 == 1).collect()
@@ -158,37 +154,28 @@ fn wait_for_no_blocked_signal(pid: u32) {
 
 /// The fields of /proc/PID/stat by their numbers in proc(5), from 3 on.
 fn stat(pid: u32, number: usize) -> String {
-    let text = proc::read(format!("/proc/{pid}/stat").as_ref()).expect("a process");
+    let text = proc_file(pid, "stat");
     let mut fields = proc::stat_fields(&text).expect("fields");
     let field = fields.nth(number - 3).expect("a field");
     String::from_utf8_lossy(field).into_owned()
 }
 
 fn assert_limits(pid: u32) {
-    let text = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process");
-    let mut seen = 0;
-    for line in text.lines().skip(1) {
-        let known = LIMITS.iter().find(|(name, _)| line.starts_with(name));
-        let (name, wanted) = known.unwrap_or_else(|| panic!("an unknown limit: {line}"));
-        let soft = line[name.len()..]
-            .split_whitespace()
-            .next()
-            .expect("a value");
+    let limits = limits(pid);
+    for limit in &limits {
+        let known = LIMITS.iter().find(|(name, _)| *name == limit.name);
+        let (_, wanted) = known.unwrap_or_else(|| panic!("an unknown limit: {limit:?}"));
         let right = match wanted {
             Wanted::Any => true,
-            Wanted::Unlimited => soft == "unlimited",
-            Wanted::None => line[name.len()..]
-                .split_whitespace()
-                .take(2)
-                .all(|n| n == "0"),
+            Wanted::Unlimited => limit.soft == "unlimited",
+            Wanted::None => limit.soft == "0" && limit.hard == "0",
             Wanted::AtLeast(least) => {
-                soft == "unlimited" || soft.parse::<u64>().expect("a number") >= *least
+                limit.soft == "unlimited" || limit.soft.parse::<u64>().expect("a number") >= *least
             }
         };
-        assert!(right, "{line}");
-        seen += 1;
+        assert!(right, "{limit:?}");
     }
-    assert_eq!(seen, LIMITS.len());
+    assert_eq!(limits.len(), LIMITS.len());
 }
 
 #[test]
@@ -219,13 +206,13 @@ fn a_daemon_that_a_command_starts_has_nothing_of_the_command() {
     assert_limits(pid);
     assert_eq!((stat(pid, 19), stat(pid, 41)), ("0".into(), "0".into()));
     assert_eq!(
-        status_of(pid, "Cpus_allowed_list"),
-        status_of(1, "Cpus_allowed_list")
+        status_word(pid, "Cpus_allowed_list"),
+        status_word(1, "Cpus_allowed_list")
     );
     // SAFETY: takes numbers only.
     let priority = unsafe { libc::syscall(libc::SYS_ioprio_get, ONE_PROCESS, pid) };
     assert_ne!(priority as libc::c_int >> 13, IDLE_CLASS >> 13);
-    let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("a process");
+    let own = String::from_utf8_lossy(&proc_file(pid, "cgroup")).into_owned();
     assert!(!own.contains("compcache-test"), "{own}");
     let open: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
         .expect("descriptors")

@@ -43,7 +43,7 @@ fn no_daemon() {
         &bed,
         &["umount", "/tmp"],
         1,
-        &["/tmp is not a compcache mount"],
+        &["\"/tmp\" is not a compcache mount"],
     );
 }
 
@@ -121,6 +121,13 @@ fn directories_that_cannot_be_mounted() {
         1,
         &["no such device or mount"],
     );
+    for (args, words) in [
+        (&["status", ""][..], "\"\": no such device or mount"),
+        (&["swap", "off", ""], "\"\": no such device"),
+    ] {
+        compcache_fails(&bed, args, 1, &[words]);
+    }
+    compcache_fails(&bed, &["mount", "", "/tmp"], 2, &["a value is required"]);
     assert!(
         !bed.runtime_dir().join("control.sock").exists(),
         "no daemon was started"
@@ -230,6 +237,7 @@ fn sizes() {
         for option in ["--disksize_kb", "--memlimit_kb"] {
             let argument = format!("{option}={value}");
             rzscontrol_fails(&bed, &["ramzswap0", &argument], 2, &[value, word, option]);
+            compcache_fails(&bed, &["daemon", &argument], 2, &[value, word, option]);
         }
         rzscontrol_fails(&bed, &["ramzswap0", "-d", value], 2, &[value, word]);
     }
@@ -291,11 +299,6 @@ fn whole_numbers() {
                 &["daemon"],
                 "--num-devices",
                 "give a whole number from 1 to 64",
-            ),
-            (
-                &["daemon"],
-                "--disksize_kb",
-                "give a whole number of kilobytes",
             ),
         ] {
             let argument = format!("{option}={value}");

@@ -152,6 +152,23 @@ fn a_mount_in_use_is_unmounted_lazily_and_the_daemon_stays_for_it() {
     bed.wait_for_the_end();
 }
 
+/// One lies in another, and one shows another, whose path comes after it.
+#[test]
+fn all_are_unmounted_whatever_lies_in_or_shows_another() {
+    let Some(bed) = Places::new() else { return };
+    for name in ["source/inner", "shows"] {
+        fs::create_dir(bed.path(name)).unwrap();
+    }
+    let [mounted, inner] = ["mounted", "mounted/inner"].map(|name| bed.path(name));
+    bed.mount();
+    bed.done(&["mount", &mounted, &bed.path("shows")]);
+    bed.done(&["mount", &bed.path("source"), &inner]);
+    assert_eq!(bed.mounts().len(), 3);
+    bed.done(&["umount", "--all"]);
+    assert_eq!(bed.mounts(), Vec::<PathBuf>::new());
+    bed.wait_for_the_end();
+}
+
 #[test]
 fn files_in_memory() {
     let Some(bed) = Places::new() else { return };

@@ -287,7 +287,9 @@ fn kill_again_and_again(victim: Victim, mode: Mode, options: &[&str], seed: u64)
             Victim::Mounts => wait_until("the mount to be made again", || {
                 let (daemon, _) = bed.bed().status();
                 let is_new = daemon.mount_pid.is_some_and(|pid| pid != killed);
-                is_new && !mounts_under(bed.point()).is_empty()
+                // The dead one stays until then.
+                let is_served = rustix::fs::statfs(bed.point()).is_ok();
+                is_new && is_served && !mounts_under(bed.point()).is_empty()
             }),
         }
         written.check(bed.point());

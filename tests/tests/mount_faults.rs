@@ -10,6 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use compcache_host::proc;
 use compcache_tests::content::{Kind, Page};
 use compcache_tests::faulty::{Faults, Faulty};
 use compcache_tests::{
@@ -19,6 +20,8 @@ use compcache_tests::{
 use rustix::fs::Advice;
 
 const SIZE: usize = 4096;
+/// Of a mount that writes nothing out by itself.
+const KEPT: [&str; 4] = ["--cache", "8M", "--dirty-after", "3600"];
 /// Of a mount that writes nothing out by itself, and gives up soon.
 const GIVING_UP: [&str; 6] = [
     "--cache",
@@ -58,6 +61,15 @@ impl FaultyBed {
         let faulty = Faulty::mount(&behind, bed.source());
         bed.mount(mode, options);
         Some(FaultyBed { bed, faulty })
+    }
+
+    /// A mount that has `count` dirty pages in the file "file", which is open, and what they hold.
+    fn with_dirty_pages(options: &[&str], count: usize) -> Option<(FaultyBed, File, Vec<u8>)> {
+        let bed = FaultyBed::new(Mode::Back, options)?;
+        let new = pages(count, 2);
+        let file = bed.open("file");
+        file.write_all_at(&new, 0).expect("dirty pages");
+        Some((bed, file, new))
     }
 
     fn faults(&self) -> &Faults {
@@ -257,7 +269,7 @@ fn write_out_fails() {
 /// fsync itself finds that SOURCE does not take the pages; each one tries again.
 #[test]
 fn fsync_fails_for_as_long_as_source_does() {
-    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+    let Some(bed) = FaultyBed::new(Mode::Back, &KEPT) else {
         return;
     };
     let new = pages(16, 2);
@@ -281,12 +293,9 @@ fn fsync_fails_for_as_long_as_source_does() {
 
 #[test]
 fn no_room_for_what_is_written_out() {
-    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+    let Some((bed, file, new)) = FaultyBed::with_dirty_pages(&KEPT, 64) else {
         return;
     };
-    let new = pages(64, 2);
-    let file = bed.open("file");
-    file.write_all_at(&new, 0).unwrap();
     bed.faults().limit_room(Some(8 * 4096));
     assert_eq!(code(file.sync_all()), libc::ENOSPC);
     drop_page_cache(&file);
@@ -310,12 +319,9 @@ fn no_room_for_what_is_written_out() {
 /// A mount that holds what SOURCE does not take is not taken away.
 #[test]
 fn unmount_keeps_what_cannot_be_written() {
-    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+    let Some((bed, file, new)) = FaultyBed::with_dirty_pages(&KEPT, 16) else {
         return;
     };
-    let new = pages(16, 2);
-    let file = bed.open("file");
-    file.write_all_at(&new, 0).unwrap();
     bed.faults().fail_writes(true);
     assert_eq!(code(close(file)), libc::EIO);
     bed.bed()
@@ -331,7 +337,7 @@ fn unmount_keeps_what_cannot_be_written() {
 /// A few bytes for a page that can't be read: the writer is told, or they get there later.
 #[test]
 fn part_of_a_page_that_cannot_be_read() {
-    let Some(bed) = FaultyBed::new(Mode::Back, &["--cache", "8M", "--dirty-after", "3600"]) else {
+    let Some(bed) = FaultyBed::new(Mode::Back, &KEPT) else {
         return;
     };
     let mut wanted = pages(4, 1);
@@ -448,12 +454,9 @@ fn mend_once_tried_again(bed: &FaultyBed) {
 fn source_that_has_room_again_is_waited_for() {
     let mut options = GIVING_UP;
     options[5] = "3600";
-    let Some(mut bed) = FaultyBed::new(Mode::Back, &options) else {
+    let Some((mut bed, file, new)) = FaultyBed::with_dirty_pages(&options, 16) else {
         return;
     };
-    let new = pages(16, 2);
-    let file = bed.open("file");
-    file.write_all_at(&new, 0).unwrap();
     bed.faults().limit_room(Some(0));
     assert_eq!(code(close(file)), libc::ENOSPC);
     let daemon = bed.terminate();
@@ -467,12 +470,9 @@ fn source_that_has_room_again_is_waited_for() {
 fn what_others_unmount_is_written_once_source_has_room() {
     let mut options = GIVING_UP;
     options[5] = "3600";
-    let Some(bed) = FaultyBed::new(Mode::Back, &options) else {
+    let Some((bed, file, new)) = FaultyBed::with_dirty_pages(&options, 16) else {
         return;
     };
-    let new = pages(16, 2);
-    let file = bed.open("file");
-    file.write_all_at(&new, 0).unwrap();
     bed.faults().limit_room(Some(0));
     assert_eq!(code(close(file)), libc::ENOSPC);
     Outcome::of(Command::new("umount").arg(bed.point())).success();
@@ -484,11 +484,9 @@ fn what_others_unmount_is_written_once_source_has_room() {
 /// that cannot be killed.
 #[test]
 fn source_that_hangs_does_not_keep_the_daemon() {
-    let Some(mut bed) = FaultyBed::new(Mode::Back, &GIVING_UP) else {
+    let Some((mut bed, file, _)) = FaultyBed::with_dirty_pages(&GIVING_UP, 16) else {
         return;
     };
-    let file = bed.open("file");
-    file.write_all_at(&pages(16, 1), 0).unwrap();
     bed.faults().hold_writes();
     let syncing = thread::spawn({
         let file = file.try_clone().unwrap();
@@ -522,9 +520,9 @@ fn source_that_hangs_does_not_keep_the_daemon() {
 fn threads_in(call: libc::c_long) -> usize {
     let threads = fs::read_dir("/proc/self/task").expect("the threads");
     let is_in = |thread: io::Result<fs::DirEntry>| {
-        let text = fs::read_to_string(thread.ok()?.path().join("syscall")).ok()?;
-        let number = text.split_whitespace().next()?;
-        (number == call.to_string()).then_some(())
+        let text = proc::read(&thread.ok()?.path().join("syscall")).ok()?;
+        let number = proc::words(&text).next()?;
+        (number == call.to_string().as_bytes()).then_some(())
     };
     threads.filter_map(is_in).count()
 }

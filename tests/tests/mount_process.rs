@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use compcache_device::ParamsUpdate;
+use compcache_host::proc;
 use compcache_tests::content::Kind;
 use compcache_tests::faulty::Faulty;
 use compcache_tests::{
@@ -20,8 +21,8 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 const LATE: [&str; 4] = ["--cache", "8M", "--dirty-after", "3600"];
 
 fn text(pid: u32, file: &str) -> String {
-    let path = format!("/proc/{pid}/{file}");
-    fs::read_to_string(path).unwrap_or_default()
+    let text = proc::of(pid, file).unwrap_or_default();
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn is_gone(pid: u32) -> bool {
@@ -78,6 +79,66 @@ fn it_is_there_while_there_are_mounts() {
         wait_until("its end", || is_gone(pid));
         assert_eq!(bed.bed().status().0.mount_pid, None);
     }
+    bed.terminate().finish().success();
+}
+
+/// A field of a process's status that is a set of capabilities.
+fn capabilities(status: &str, field: &str) -> u64 {
+    let set = proc::after(status.as_bytes(), field).and_then(|mut words| words.next());
+    let set = std::str::from_utf8(set.expect(field)).expect(field);
+    u64::from_str_radix(set, 16).expect(field)
+}
+
+/// What the numbers of capabilities stand for (linux/capability.h): the unit's set.
+const CHOWN_TO_FSETID: u64 = 0b1_1111;
+const SETGID_AND_SETUID: u64 = 0b1100_0000;
+const IPC_LOCK: u64 = 1 << 14;
+const SYS_ADMIN: u64 = 1 << 21;
+const SYS_NICE_AND_RESOURCE: u64 = 0b11 << 23;
+const MKNOD: u64 = 1 << 27;
+const SETFCAP: u64 = 1 << 31;
+
+/// Neither process keeps rights that it does not need, in any of its threads.
+#[test]
+fn both_processes_give_up_what_they_do_not_need() {
+    const MOST: u64 = CHOWN_TO_FSETID
+        | SETGID_AND_SETUID
+        | IPC_LOCK
+        | SYS_ADMIN
+        | SYS_NICE_AND_RESOURCE
+        | MKNOD
+        | SETFCAP;
+    const FOWNER_AND_FSETID: u64 = 0b1_1000;
+    const DAEMONS: u64 = MOST & !(FOWNER_AND_FSETID | SETGID_AND_SETUID | SETFCAP);
+    let Some(mut bed) = MountBed::mounted(Mode::Through, &["--cache", "8M"]) else {
+        return;
+    };
+    let threads = |pid: u32| {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+        // One may end meanwhile.
+        let status = |task: std::io::Result<fs::DirEntry>| {
+            let status = proc::read(&task.ok()?.path().join("status")).ok()?;
+            Some(String::from_utf8_lossy(&status).into_owned())
+        };
+        let found: Vec<String> = tasks.filter_map(status).collect();
+        assert!(!found.is_empty(), "no thread of {pid}");
+        found
+    };
+    let own = text(getpid().as_raw_nonzero().get().unsigned_abs(), "status");
+    let has = capabilities(&own, "CapEff");
+    for (pid, effective) in [(bed.pid(), DAEMONS), (bed.bed().mount_pid(), MOST)] {
+        for status in threads(pid) {
+            assert_eq!(capabilities(&status, "CapEff"), has & effective, "{status}");
+            assert_eq!(capabilities(&status, "CapPrm"), has & MOST, "{status}");
+            assert_eq!(capabilities(&status, "CapInh") & !MOST, 0, "{status}");
+        }
+    }
+    for status in threads(bed.bed().mount_pid()) {
+        assert_eq!(capabilities(&status, "CapBnd") & !MOST, 0, "{status}");
+        assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
+        assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    }
+    bed.umount();
     bed.terminate().finish().success();
 }
 
@@ -434,6 +495,10 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
         list.contains(bed.point().to_str().expect("UTF-8")),
         "{list}"
     );
+    // Programs are not given the directory beneath.
+    let stray = fs::write(bed.point().join("stray"), "").expect_err("it is dead");
+    let lost = [libc::ENOTCONN, libc::ECONNABORTED].map(Some);
+    assert!(lost.contains(&stray.raw_os_error()), "{stray}");
     wait_until("the file", || {
         fs::read(bed.point().join("file")).is_ok_and(|text| text == b"content")
     });
@@ -444,6 +509,39 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
     });
     bed.umount();
     assert_eq!(warnings_of_waiting(bed.bed()), [""; 0]);
+    assert_eq!(
+        fs::read_dir(bed.point()).expect("what is beneath").count(),
+        0
+    );
+    bed.terminate().finish().success();
+}
+
+/// What is mounted over a mount stays on top of it when its process dies.
+#[test]
+fn one_that_is_covered_is_not_made_again_on_top() {
+    let Some(mut bed) = MountBed::mounted(Mode::Through, &["--cache", "8M"]) else {
+        return;
+    };
+    let none = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("tmpfs", bed.point(), "tmpfs", none, None).expect("a tmpfs");
+    fs::write(bed.point().join("precious"), "content").expect("a file");
+    let old = bed.bed().mount_pid();
+    bed.bed().signal_mounts(libc::SIGKILL);
+    wait_until("the death", || is_gone(old));
+    wait_until("the warning", || {
+        warns(
+            bed.bed(),
+            &["could not be mounted again", "another file system"],
+        )
+    });
+    assert_eq!(
+        fs::read(bed.point().join("precious")).expect("still there"),
+        b"content"
+    );
+    rustix::mount::unmount(bed.point(), rustix::mount::UnmountFlags::empty()).expect("unmount");
+    let found = fs::metadata(bed.point().join("precious")).expect_err("it is dead");
+    assert_eq!(found.raw_os_error(), Some(libc::ENOTCONN));
+    bed.umount();
     bed.terminate().finish().success();
 }
 

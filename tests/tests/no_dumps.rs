@@ -5,59 +5,28 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use compcache_host::maps::{self, Mapped};
 use compcache_tests::content::Kind;
-use compcache_tests::{Bed, Cgroup, Hog, MIB, Mode, MountBed, NOBODY, Outcome};
-
-/// A mapping, as `/proc/PID/smaps` shows it.
-struct Mapped {
-    bytes: u64,
-    writable: bool,
-    name: String,
-    flags: Vec<String>,
-}
-
-impl Mapped {
-    fn is_dumped(&self) -> bool {
-        !self.flags.iter().any(|flag| flag == "dd")
-    }
-}
-
-fn mappings(pid: u32) -> Vec<Mapped> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("a process");
-    let mut found: Vec<Mapped> = Vec::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[0] {
-            "Size:" => {
-                let last = found.last_mut().expect("a mapping");
-                last.bytes = words[1].parse::<u64>().expect("kB") << 10;
-            }
-            "VmFlags:" => {
-                let last = found.last_mut().expect("a mapping");
-                last.flags = words[1..].iter().map(ToString::to_string).collect();
-            }
-            key if key.ends_with(':') => {}
-            _ => found.push(Mapped {
-                bytes: 0,
-                writable: words[1].contains('w'),
-                name: words.get(5..).unwrap_or_default().join(" "),
-                flags: Vec::new(),
-            }),
-        }
-    }
-    found
-}
+use compcache_tests::{Bed, Cgroup, Hog, MIB, Mode, MountBed, NOBODY, Outcome, limits, proc_file};
 
 fn assert_nothing_to_dump(pid: u32) {
-    let filter = fs::read_to_string(format!("/proc/{pid}/coredump_filter"));
-    let filter = filter.expect("a kernel with core dumps");
-    assert_eq!(u32::from_str_radix(filter.trim(), 16), Ok(0));
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process");
+    let filter = proc_file(pid, "coredump_filter");
+    let filter = std::str::from_utf8(filter.trim_ascii()).expect("a number");
+    assert_eq!(u32::from_str_radix(filter, 16), Ok(0));
+    let limits = limits(pid);
     let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"));
-    let words: Vec<&str> = core.expect("a limit").split_whitespace().collect();
-    assert_eq!(words[4..6], ["0", "0"]);
+        .iter()
+        .find(|limit| limit.name == "Max core file size");
+    let core = core.expect("a limit");
+    assert_eq!((&*core.soft, &*core.hard), ("0", "0"));
+}
+
+fn is_dumped(mapped: &Mapped<'_>) -> bool {
+    !mapped.has_flag("dd")
+}
+
+fn is_memfd(mapped: &Mapped<'_>) -> bool {
+    mapped.name.starts_with(b"/memfd:")
 }
 
 #[test]
@@ -74,23 +43,22 @@ fn what_a_daemon_holds_is_in_no_dump() {
     fs::write(bed.point().join("file"), vec![b'x'; 1 << 20]).expect("a file");
     for pid in [bed.pid(), bed.bed().mount_pid()] {
         assert_nothing_to_dump(pid);
-        let mappings = mappings(pid);
-        let held: Vec<_> = mappings
-            .iter()
-            .filter(|mapped| mapped.name.contains("memfd:"))
-            .collect();
+        let smaps = proc_file(pid, "smaps");
+        let held: Vec<_> = maps::parse(&smaps).into_iter().filter(is_memfd).collect();
         // A pool and a table, of the device and of the mount, and the counts that both processes share.
         assert!(held.len() >= 3, "{} mappings", held.len());
         for mapped in held {
-            assert!(!mapped.is_dumped(), "{} of {}", mapped.name, mapped.bytes);
+            assert!(!is_dumped(&mapped), "{mapped:?}");
         }
     }
     // The workers' buffers: a page, and the longest request.
-    let mappings = mappings(bed.pid());
-    let buffer = mappings
-        .iter()
-        .filter(|mapped| mapped.name.is_empty() && mapped.writable && mapped.bytes == MIB + 4096);
-    let dumped: Vec<bool> = buffer.map(Mapped::is_dumped).collect();
+    let smaps = proc_file(bed.pid(), "smaps");
+    let is_buffer = |mapped: &&Mapped<'_>| {
+        let bytes = mapped.addresses.end - mapped.addresses.start;
+        mapped.name.is_empty() && mapped.rights.contains(&b'w') && bytes == MIB + 4096
+    };
+    let mappings = maps::parse(&smaps);
+    let dumped: Vec<bool> = mappings.iter().filter(is_buffer).map(is_dumped).collect();
     assert!(dumped.len() >= 2 && !dumped.contains(&true), "{dumped:?}");
     drop(hog);
     drop(group);

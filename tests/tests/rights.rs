@@ -1,9 +1,13 @@
 //! Without root: every program says what it needs, and nothing changes.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::Path;
 use std::process::Command;
 
+use compcache_host::proc;
 use compcache_tests::{Bed, NOBODY, Outcome, binary, needs, packaged};
 use compcached::args::DEFAULT_RUNTIME_DIR;
 
@@ -154,14 +158,10 @@ fn udev_is_told_to_leave_the_device_to_root() {
         .success();
     let device = bed.device(0).block_device.expect("a block device");
     let name = device.file_name().expect("a name").to_str().expect("UTF-8");
-    let file = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"));
-    let file = file.expect("a loop device");
-    let place = bed.runtime_dir().display().to_string();
-    let rest = file
-        .trim()
-        .strip_prefix(&place)
-        .expect("in the runtime directory");
-    assert_eq!(rest, "/ramzswap0");
+    let file = format!("/sys/block/{name}/loop/backing_file");
+    let file = proc::read(Path::new(&file)).expect("a loop device");
+    let file = Path::new(OsStr::from_bytes(file.trim_ascii()));
+    assert_eq!(file, bed.runtime_dir().join("ramzswap0"));
 
     let rules = fs::read_to_string(packaged("60-compcache.rules")).expect("the rules");
     let ours = format!("ATTR{{loop/backing_file}}==\"{DEFAULT_RUNTIME_DIR}/ramzswap*\"");

@@ -18,6 +18,11 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
+/// Where all goes that is made for the kernel.
+pub(crate) fn kernel_target() -> PathBuf {
+    target().join("kernel")
+}
+
 /// The cargo that started us.
 pub(crate) fn cargo() -> std::process::Command {
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));

@@ -79,7 +79,7 @@ fn packages(workspace: &str) -> Vec<Value> {
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["metadata", "--locked", "--offline", "--format-version=1"])
+        .args(["metadata", "--locked", "--format-version=1"])
         .args(["--filter-platform", &platform])
         .current_dir(root.join(workspace));
     let output = cargo.output().expect("cargo");

@@ -3,9 +3,8 @@
 mod contender;
 mod library;
 mod measure;
-mod plots;
+mod report;
 mod row;
-mod table;
 mod zram;
 
 use std::collections::BTreeMap;
@@ -50,11 +49,7 @@ pub(crate) struct CodecReport {
 
 pub(crate) fn run(args: &CodecArgs) -> Result<CodecReport> {
     let quick = args.common.quick;
-    let (pages, rounds) = if quick {
-        (64, 1)
-    } else {
-        (args.pages, args.rounds)
-    };
+    let (pages, rounds) = args.common.choose((64, 1), (args.pages, args.rounds));
     let mut sources = programs::sources(pages, quick);
     sources.extend(file_pages::sources(pages, quick));
     ensure!(

@@ -1,10 +1,8 @@
 //! Random reads and writes of one device.
 
-use std::os::unix::net::UnixStream;
-use std::sync::Barrier;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use compcache_engine::Page;
 use compcache_random::Random;
 
@@ -12,8 +10,8 @@ use super::nbd::Connection;
 use super::target::Access;
 use crate::direct::{Aligned, Disk};
 use crate::histogram::Histogram;
-use crate::interrupt;
 use crate::load::stamp;
+use crate::{interrupt, threads};
 
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -43,7 +41,7 @@ impl Slot {
     }
 }
 
-trait Queue {
+trait Queue: Send {
     /// Begins to write or to read the page of the slot of this number.
     fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()>;
 
@@ -67,7 +65,7 @@ impl Queue for &Disk {
 }
 
 /// The cookie of a request is the number of its slot.
-impl Queue for Connection<UnixStream> {
+impl Queue for &mut Connection {
     fn submit(&mut self, number: usize, slot: &mut Slot, write: bool) -> Result<()> {
         if write {
             self.send_write(number as u64, slot.index, &slot.page.0)
@@ -85,10 +83,17 @@ impl Queue for Connection<UnixStream> {
     }
 }
 
-struct Work {
-    started: Instant,
-    ended: Instant,
-    latency: Histogram,
+impl Access {
+    /// What takes requests, `depth` of them at once; and how many at once each of these takes.
+    fn queues(&mut self, depth: usize) -> (Vec<Box<dyn Queue + '_>>, usize) {
+        match self {
+            Access::Disk(disk) => {
+                let queue = |_| Box::new(&*disk) as Box<dyn Queue>;
+                ((0..depth).map(queue).collect(), 1)
+            }
+            Access::Socket(connection) => (vec![Box::new(&mut *connection)], depth),
+        }
+    }
 }
 
 /// The pages of a device: each is any of the samples, with a stamp.
@@ -107,7 +112,7 @@ impl Pages<'_> {
     }
 
     /// Writes all of them, one after the other.
-    fn fill(&self, queue: &mut impl Queue, mut random: Random) -> Result<()> {
+    fn fill(&self, queue: &mut dyn Queue, mut random: Random) -> Result<()> {
         let mut slot = Slot::new();
         for index in 0..self.count {
             interrupt::check()?;
@@ -135,9 +140,8 @@ impl<'a> Load<'a> {
         seed: u64,
     ) -> Result<Self> {
         let pages = Pages { samples, count };
-        match access {
-            Access::Disk(disk) => pages.fill(&mut &*disk, Random::new(seed))?,
-            Access::Socket(connection) => pages.fill(connection, Random::new(seed))?,
+        for mut queue in access.queues(1).0 {
+            pages.fill(queue.as_mut(), Random::new(seed))?;
         }
         Ok(Load {
             access,
@@ -155,74 +159,45 @@ impl<'a> Load<'a> {
         requests: usize,
     ) -> Result<Measured> {
         self.seed += 1000;
-        let each = requests.div_ceil(depth);
-        let (pages, seed) = (self.pages, self.seed);
-        let all = match self.access {
-            Access::Disk(disk) => by_threads(depth, |number| {
-                let random = Random::new(seed + number as u64);
-                run(&mut &*disk, pages, write, 1, each, random)
-            })?,
-            Access::Socket(connection) => {
-                let random = Random::new(seed);
-                vec![run(connection, pages, write, depth, each * depth, random)?]
-            }
-        };
-        let started = all.iter().map(|work| work.started).min();
-        let ended = all.iter().map(|work| work.ended).max();
-        let (started, ended) = started.zip(ended).context("no thread worked")?;
+        let requests = requests.div_ceil(depth) * depth;
+        let pages = self.pages;
+        let (queues, depth_each) = self.access.queues(depth);
+        let each = requests / queues.len();
+        let queues = (self.seed..).zip(queues).collect();
+        let (times, seconds) = threads::at_once(queues, |(seed, mut queue)| {
+            let random = Random::new(seed);
+            run(queue.as_mut(), pages, write, depth_each, each, random)
+        })?;
         let mut latency = Histogram::new();
-        for work in &all {
-            latency.merge(&work.latency);
-        }
+        times.iter().for_each(|times| latency.merge(times));
         Ok(Measured {
             write,
             depth,
-            iops: (each * depth) as f64 / (ended - started).as_secs_f64(),
+            iops: requests as f64 / seconds,
             latency,
         })
     }
 }
 
-/// Has so many threads work, all from the same moment on. Each gets its number.
-fn by_threads(count: usize, work: impl Fn(usize) -> Result<Work> + Sync) -> Result<Vec<Work>> {
-    let start_line = Barrier::new(count);
-    let work = |number| {
-        start_line.wait();
-        work(number)
-    };
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = (0..count)
-            .map(|number| scope.spawn(move || work(number)))
-            .collect();
-        // All are waited for, also if one has failed.
-        let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
-        let panicked = |_| Err(anyhow!("a thread panicked"));
-        let ended = ended.into_iter();
-        ended.map(|work| work.unwrap_or_else(panicked)).collect()
-    })
-}
-
-/// Does requests at random places, `depth` at once.
+/// Does requests at random places, `depth` at once, and gives the time of each.
 fn run(
-    queue: &mut impl Queue,
+    queue: &mut dyn Queue,
     pages: Pages<'_>,
     write: bool,
     depth: usize,
     requests: usize,
     mut random: Random,
-) -> Result<Work> {
-    let mut begin = |queue: &mut _, number: usize, slot: &mut Slot| {
+) -> Result<Histogram> {
+    let mut begin = |queue: &mut dyn Queue, number: usize, slot: &mut Slot| {
         slot.index = random.below(pages.count);
         if write {
             slot.page.0 = pages.content(slot.index, &mut random);
         }
         slot.start = Instant::now();
-        Queue::submit(queue, number, slot, write)
+        queue.submit(number, slot, write)
     };
     let mut slots: Vec<Slot> = (0..depth.min(requests)).map(|_| Slot::new()).collect();
     let mut latency = Histogram::new();
-    let started = Instant::now();
     for (number, slot) in slots.iter_mut().enumerate() {
         begin(queue, number, slot)?;
     }
@@ -237,15 +212,13 @@ fn run(
             begin(queue, number, slot)?;
         }
     }
-    Ok(Work {
-        started,
-        ended: Instant::now(),
-        latency,
-    })
+    Ok(latency)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use compcache_engine::PAGE_SIZE;
 
     use super::*;
@@ -308,7 +281,7 @@ mod tests {
             count: 64,
         };
         // Nothing was written: all pages are zeros.
-        let work = run(&mut connection, pages, false, 4, 50, Random::new(1));
+        let work = run(&mut &mut connection, pages, false, 4, 50, Random::new(1));
         let error = work.err().unwrap().to_string();
         assert!(error.contains("has come back wrong"), "{error}");
         drop(connection);

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use compcache_device::transport::fuse_loop::Channel;
+use compcache_device::settings::Channel;
 use compcache_engine::{PAGE_SIZE, Page};
 use serde::Serialize;
 
@@ -71,11 +71,8 @@ pub(crate) struct DeviceReport {
 pub(crate) fn run(args: &DeviceArgs) -> Result<DeviceReport> {
     machine::need_root("device")?;
     let quick = args.common.quick;
-    let (size, requests, rounds, capture) = if quick {
-        (4, 512, 1, 128)
-    } else {
-        (args.size, args.requests, args.selection.rounds, CAPTURE)
-    };
+    let full = (args.size, args.requests, args.selection.rounds, CAPTURE);
+    let (size, requests, rounds, capture) = args.common.choose((4, 512, 1, 128), full);
     let sources = programs::some_sources(capture, quick)?;
     let samples: Vec<_> = sources.into_iter().flat_map(|of| of.pages).collect();
     let mut contenders = contenders(&args.selection.transport);

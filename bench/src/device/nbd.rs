@@ -3,7 +3,8 @@
 //! (<https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md>). All numbers are
 //! big-endian.
 
-use std::io::{Read, Write};
+use std::io::{Read, Write as _};
+use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, bail, ensure};
 use compcache_engine::{PAGE_SIZE, Page};
@@ -24,13 +25,13 @@ const WRITE: u16 = 1;
 
 /// A connection to a server's default export.
 #[derive(Debug)]
-pub(crate) struct Connection<S> {
-    stream: S,
+pub(crate) struct Connection {
+    stream: UnixStream,
     pub(crate) bytes: u64,
 }
 
-impl<S: Read + Write> Connection<S> {
-    pub(crate) fn new(mut stream: S) -> Result<Self> {
+impl Connection {
+    pub(crate) fn new(mut stream: UnixStream) -> Result<Self> {
         ensure!(
             read_u64(&mut stream).context("no greeting")? == MAGIC
                 && read_u64(&mut stream)? == OPTION_MAGIC,
@@ -116,73 +117,58 @@ fn read_u64(stream: &mut impl Read) -> std::io::Result<u64> {
 mod tests {
     use super::*;
 
-    /// What a server says, and what it got.
-    struct Wire {
-        says: std::io::Cursor<Vec<u8>>,
-        sent: Vec<u8>,
+    /// A connection to a server that says this, and the server's end of the socket.
+    fn connect(says: &[&[u8]]) -> (Result<Connection>, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&says.concat()).unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        (Connection::new(ours), theirs)
     }
 
-    impl Read for Wire {
-        fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-            self.says.read(out)
-        }
-    }
-
-    impl Write for Wire {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.sent.write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn wire(says: &[&[u8]]) -> Wire {
-        Wire {
-            says: std::io::Cursor::new(says.concat()),
-            sent: Vec::new(),
-        }
+    /// The next bytes that a server got.
+    fn sent<const N: usize>(server: &mut UnixStream) -> [u8; N] {
+        read(server).unwrap()
     }
 
     const GREETING: &[u8] = b"NBDMAGICIHAVEOPT\0\x03";
+    /// Bytes that the client sends before its requests.
+    const HANDSHAKE: usize = 20;
     /// 64 KiB, and flags.
     const EXPORT: &[u8] = &[0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
 
     #[test]
     fn hands_are_shaken_in_the_new_style() {
-        let connection = Connection::new(wire(&[GREETING, EXPORT])).unwrap();
-        assert_eq!(connection.bytes, 65536);
-        let sent = b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0";
-        assert_eq!(connection.stream.sent, sent);
+        let (connection, mut server) = connect(&[GREETING, EXPORT]);
+        assert_eq!(connection.unwrap().bytes, 65536);
+        let wanted: [u8; HANDSHAKE] = *b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0";
+        assert_eq!(sent(&mut server), wanted);
+        // No more than that: the connection has ended.
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]
     fn the_zeros_of_an_old_server_are_passed_over() {
         let greeting = b"NBDMAGICIHAVEOPT\0\0";
         let reply = b"\x67\x44\x66\x98\0\0\0\0\0\0\0\0\0\0\0\x07";
-        let says = wire(&[greeting, EXPORT, &[0; 124], reply]);
-        let mut connection = Connection::new(says).unwrap();
-        assert_eq!(connection.stream.sent[..4], [0; 4]);
-        assert_eq!(connection.reply(|_| None).unwrap(), 7);
+        let (connection, mut server) = connect(&[greeting, EXPORT, &[0; 124], reply]);
+        assert_eq!(connection.unwrap().reply(|_| None).unwrap(), 7);
+        assert_eq!(sent(&mut server), [0; 4]);
     }
 
     #[test]
     fn pages_are_written_and_read_in_any_order() {
         let ok = |cookie: u8| [b"\x67\x44\x66\x98\0\0\0\0\0\0\0\0\0\0\0", &[cookie][..]].concat();
         let page = [0xa5; PAGE_SIZE];
-        let says = wire(&[GREETING, EXPORT, &ok(2), &page, &ok(1)]);
-        let mut connection = Connection::new(says).unwrap();
-        connection.stream.sent.clear();
+        let (connection, mut server) = connect(&[GREETING, EXPORT, &ok(2), &page, &ok(1)]);
+        let mut connection = connection.unwrap();
+        sent::<HANDSHAKE>(&mut server);
         connection.send_write(1, 3, &[7; PAGE_SIZE]).unwrap();
         connection.send_read(2, 5).unwrap();
-        let sent = &connection.stream.sent;
-        assert_eq!(sent.len(), HEADER + PAGE_SIZE + HEADER);
         let write = b"\x25\x60\x95\x13\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x30\0\0\0\x10\0";
-        assert_eq!(sent[..HEADER], *write);
-        assert_eq!(sent[HEADER..HEADER + PAGE_SIZE], [7; PAGE_SIZE]);
+        assert_eq!(sent(&mut server), *write);
+        assert_eq!(sent(&mut server), [7; PAGE_SIZE]);
         let read = b"\x25\x60\x95\x13\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x50\0\0\0\x10\0";
-        assert_eq!(sent[HEADER + PAGE_SIZE..], *read);
+        assert_eq!(sent(&mut server), *read);
         let mut into = [0; PAGE_SIZE];
         assert_eq!(connection.reply(|_| Some(&mut into)).unwrap(), 2);
         assert_eq!(into, page);
@@ -192,13 +178,18 @@ mod tests {
 
     #[test]
     fn what_is_no_nbd_is_refused() {
-        assert!(Connection::new(wire(&[b"HTTP/1.1 400 Bad Request\r\n"])).is_err());
-        assert!(Connection::new(wire(&[b"NBDMAGIC\0\0\x42\x02\x81\x86\x12\x53"])).is_err());
-        assert!(Connection::new(wire(&[GREETING])).is_err());
+        for says in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"NBDMAGIC\0\0\x42\x02\x81\x86\x12\x53",
+            GREETING,
+        ] {
+            assert!(connect(&[says]).0.is_err(), "{says:?}");
+        }
         let error = b"\x67\x44\x66\x98\0\0\0\x05\0\0\0\0\0\0\0\x01";
         for reply in [&error[..], &[0; 16], &error[..9]] {
-            let mut connection = Connection::new(wire(&[GREETING, EXPORT, reply])).unwrap();
-            assert!(connection.reply(|_| None).is_err(), "{reply:?}");
+            let (connection, _server) = connect(&[GREETING, EXPORT, reply]);
+            let reply_is = connection.unwrap().reply(|_| None);
+            assert!(reply_is.is_err(), "{reply:?}");
         }
     }
 }

@@ -8,15 +8,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::nbd::Connection;
-use crate::process::Running;
+use crate::process::{self, Running};
 
 pub(super) fn is_installed() -> bool {
-    Command::new("nbdkit")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    process::output(Command::new("nbdkit").arg("--version")).is_ok()
 }
 
 /// A server of one connection; it ends with that.
@@ -27,7 +22,7 @@ pub(super) struct Nbdkit {
 
 impl Nbdkit {
     /// A disk of `bytes` that compresses with zstd, and the connection to it.
-    pub(super) fn start(bytes: u64) -> Result<(Nbdkit, Connection<UnixStream>)> {
+    pub(super) fn start(bytes: u64) -> Result<(Nbdkit, Connection)> {
         let (ours, theirs) = UnixStream::pair()?;
         let input = OwnedFd::from(theirs.try_clone()?);
         let server = Running::start(

@@ -1,7 +1,6 @@
 //! Devices to be measured.
 
 use std::fmt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::nbd::Connection;
@@ -33,7 +32,7 @@ impl fmt::Display for Contender {
 pub(crate) enum Access {
     /// As a block device, by direct I/O.
     Disk(Disk),
-    Socket(Connection<UnixStream>),
+    Socket(Connection),
 }
 
 /// A device. When it is dropped, what was made is gone. The fields are dropped in their order:

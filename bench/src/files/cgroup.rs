@@ -1,28 +1,22 @@
 //! The control group of all processes of a run: so much memory, and a disk of such a speed.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use compcache::cgroup::{Group, Parent};
 use compcache_host::cgroup::Version;
 use compcache_host::{mountinfo, proc};
 use fs_err::{self as fs, OpenOptions};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::disk::Disk;
 use super::throttle::Throttle;
+use crate::report::complain;
 
 /// More memory than any machine has.
 const UNLIMITED: u64 = 1 << 50;
-
-/// How long what is left in a cgroup may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A memory cgroup and, if the disk is throttled by another one (version 1), that.
 #[derive(Debug)]
@@ -122,46 +116,10 @@ impl Cgroup {
         self.memory.usage().oom_kills
     }
 
-    /// Ends all that runs in it, but for some processes: children that a program has left.
+    /// Ends all that runs in it, but for some processes: children that a program has left. Nor does
+    /// Ctrl-C end this: the mount must not be in use when it is taken down.
     pub(crate) fn end_others(&self, spared: &[u32]) -> Result<()> {
-        let start = Instant::now();
-        let timeout = Timespec::try_from(PATIENCE)?;
-        let spared: Vec<Pid> = spared
-            .iter()
-            .filter_map(|pid| Pid::from_raw(*pid as i32))
-            .collect();
-        loop {
-            let others = self
-                .processes()?
-                .into_iter()
-                .filter(|pid| !spared.contains(pid));
-            let open = |pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?));
-            let mut others: Vec<(Pid, OwnedFd)> = others.filter_map(open).collect();
-            // Only one that is still in the group is the one that was opened.
-            let still = self.processes()?;
-            others.retain(|(pid, _)| still.contains(pid));
-            if others.is_empty() {
-                return Ok(());
-            }
-            ensure!(
-                start.elapsed() < PATIENCE,
-                "{} processes in the cgroup do not end",
-                others.len()
-            );
-            for (_, process) in &others {
-                // One that has ended meanwhile needs no signal.
-                let _ = pidfd_send_signal(process, Signal::KILL);
-                // Nor does Ctrl-C end this: the mount must not be in use when it is taken down.
-                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&timeout))?;
-            }
-        }
-    }
-
-    fn processes(&self) -> Result<Vec<Pid>> {
-        let text = proc::read(&self.memory.directory().join("cgroup.procs"))?;
-        Ok(proc::lines(&text)
-            .filter_map(|line| Pid::from_raw(i32::try_from(proc::number(line)?).ok()?))
-            .collect())
+        Ok(self.memory.end_others(spared)?)
     }
 
     /// Takes it down; what still runs in it is ended.
@@ -221,9 +179,7 @@ impl DiskGroup {
 
 impl Drop for DiskGroup {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.0) {
-            eprintln!("compcache-bench: {error}");
-        }
+        complain(fs::remove_dir(&self.0).map_err(Into::into));
     }
 }
 

@@ -22,36 +22,23 @@ pub(crate) fn compare(
     rounds: usize,
 ) -> Result<Comparison<Measured>> {
     let title = format!("{}, {throttle}", job.name);
-    rounds::alternate(
-        Some(&title),
-        backends,
-        rounds,
-        Failure::Skips,
-        |backend, round| run(config, job, throttle, backend, round),
-    )
-}
-
-fn run(
-    config: &Config<'_>,
-    job: &Job,
-    throttle: Throttle,
-    backend: &Backend,
-    round: usize,
-) -> Result<Measured> {
     let conditions = Conditions {
         data: &job.data,
         copied: job.copied,
         limit: job.limit,
         throttle,
     };
-    let mut setup = Setup::new(config, backend, &conditions)?;
-    // In what order pages are read is the same for all in a round.
-    let measured = job.work.run(&mut setup, round as u64);
-    setup.clear()?;
-    let mut measured = measured?;
-    measured.values.extend(setup.values()?);
-    setup.end()?;
-    Ok(measured)
+    let run = |backend: &mut Backend, round| {
+        let mut setup = Setup::new(config, backend, &conditions)?;
+        // In what order pages are read is the same for all in a round.
+        let measured = (job.work)(&mut setup, round as u64);
+        setup.clear()?;
+        let mut measured = measured?;
+        measured.values.extend(setup.values()?);
+        setup.end()?;
+        Ok(measured)
+    };
+    rounds::alternate(Some(&title), backends, rounds, Failure::Skips, run)
 }
 
 /// Checks that a process in a cgroup really gets no more of the disk than it should: a kernel may
@@ -68,7 +55,7 @@ pub(crate) fn check_throttle(config: &Config<'_>, throttle: Throttle) -> Result<
         throttle,
     };
     let setup = Setup::new(config, &Backend::Bare, &conditions)?;
-    let reply: Reply = setup.worker(0)?.call(&Request::Sequential { skip: 0 })?;
+    let reply: Reply = setup.worker(0)?.call(&Request::PASS)?;
     setup.end()?;
     let read = bytes_in(&data.source()) as f64;
     // Twice as fast is more than what the kernel lets through at the start.

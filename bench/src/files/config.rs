@@ -2,6 +2,7 @@
 
 use super::data::Store;
 use super::disk::Disk;
+use crate::report::Common;
 
 #[derive(Debug)]
 pub(crate) struct Config<'a> {
@@ -14,19 +15,18 @@ pub(crate) struct Config<'a> {
     pub(super) cache: u64,
     /// How many times as much is done as by default.
     pub(super) scale: f64,
-    /// Whether all of it only shows that it works.
-    pub(super) quick: bool,
+    pub(super) common: Common,
 }
 
 impl Config<'_> {
     /// `number` of something, scaled, 1 at least; a hundredth in a quick run.
     pub(super) fn scaled(&self, number: u64) -> u64 {
-        let scale = if self.quick { 0.01 } else { self.scale };
+        let scale = self.common.choose(0.01, self.scale);
         ((number as f64 * scale) as u64).max(1)
     }
 
     /// How often something is done again after the first time.
     pub(super) fn again(&self, times: usize) -> usize {
-        if self.quick { 1 } else { times }
+        self.common.choose(1, times)
     }
 }

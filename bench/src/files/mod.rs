@@ -7,10 +7,9 @@ mod data;
 mod disk;
 mod mount;
 mod place;
-mod plots;
+mod report;
 mod row;
 mod setup;
-mod table;
 mod throttle;
 mod work;
 
@@ -27,8 +26,8 @@ use config::Config;
 use data::Store;
 use disk::Disk;
 use place::{Backend, Policy};
+pub(crate) use report::FilesReport;
 use row::Row;
-pub(crate) use table::FilesReport;
 use throttle::Throttle;
 use work::Name;
 use work::job::{Job, Peers};
@@ -60,7 +59,7 @@ pub(crate) struct FilesArgs {
     throttle: Vec<Throttle>,
     /// Codecs of our mount
     #[arg(long, value_name = "NAME,...", value_delimiter = ',',
-          default_values_t = [CodecSpec::default()], value_parser = str::parse::<CodecSpec>)]
+          default_values_t = [compcached::mounts::plan::DEFAULT_CODEC], value_parser = str::parse::<CodecSpec>)]
     codec: Vec<CodecSpec>,
     /// What is done
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_values_t = Name::value_variants().to_vec(),
@@ -107,11 +106,9 @@ pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
         Some(directory) => directory.clone(),
         None => default_source()?,
     })?;
-    let throttles = if quick {
-        vec![QUICK_THROTTLE]
-    } else {
-        args.throttle.clone()
-    };
+    let throttles = args
+        .common
+        .choose(vec![QUICK_THROTTLE], args.throttle.clone());
     let is_throttled = throttles.iter().any(|throttle| *throttle != Throttle::None);
     let config = Config {
         store: &store,
@@ -121,7 +118,7 @@ pub(crate) fn run(args: &FilesArgs) -> Result<FilesReport> {
         limit,
         cache,
         scale: args.scale,
-        quick,
+        common: args.common,
     };
     for &throttle in &throttles {
         comparison::check_throttle(&config, throttle)?;
@@ -161,7 +158,7 @@ fn measure(
     zram: Option<&str>,
     report: &mut FilesReport,
 ) -> Result<()> {
-    let quick = config.quick;
+    let quick = config.common.quick;
     // One workload shows that the peers work.
     let peers = if quick && !report.rows.is_empty() {
         Peers::None
@@ -169,12 +166,11 @@ fn measure(
         job.peers
     };
     let mut backends = backends(args, job, peers, zram);
-    let rounds = if quick { 1 } else { args.rounds };
-    let unthrottled = [Throttle::None];
-    let throttles = if job.throttled {
+    let rounds = args.common.choose(1, args.rounds);
+    let throttles: &[Throttle] = if job.throttled {
         throttles
     } else {
-        &unthrottled
+        &[Throttle::None]
     };
     for &throttle in throttles {
         let compared = comparison::compare(config, job, throttle, &mut backends, rounds)?;

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use compcache_engine::CodecSpec;
 use fs_err as fs;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use tempfile::TempDir;
 
 use super::data::{DataSet, Store};
+use crate::report::complain;
 use crate::zram::Zram;
 use crate::{directory, process};
 
@@ -48,17 +48,18 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A directory with the files of a data set. It is taken down when this is dropped.
+/// A directory with the files of a data set. It is taken down when this is dropped, the fields in
+/// their order.
 #[derive(Debug)]
-pub(crate) enum Place {
-    Itself(PathBuf),
-    /// A copy on the same disk.
-    Copy(TempDir),
-    /// A copy in memory.
-    Tmpfs(Mounted),
-    /// A copy on a zram device. The fields are dropped in their order.
-    Zram(Mounted, Zram),
+pub(crate) struct Place {
+    directory: PathBuf,
+    copy: Option<Copied>,
+    /// What a copy is kept in, if its memory counts.
+    zram: Option<Zram>,
 }
+
+/// What is removed with a copy: its directory on a disk, or what is mounted there.
+type Copied = Box<dyn fmt::Debug>;
 
 impl Place {
     /// A directory that holds what `data` holds. `copied` says that it will be written to.
@@ -69,49 +70,54 @@ impl Place {
         copied: bool,
     ) -> Result<Place> {
         let source = data.source();
-        let place = match backend {
+        let mut place = Place {
+            directory: source.clone(),
+            copy: None,
+            zram: None,
+        };
+        match backend {
             Backend::Bare | Backend::Ours(_) if copied => {
                 let directory = tempfile::Builder::new()
                     .prefix("compcache-bench-")
                     .tempdir_in(store.directory())?;
-                directory::copy(&source, directory.path())?;
-                Place::Copy(directory)
+                place.directory = directory.path().to_owned();
+                place.copy = Some(Box::new(directory));
             }
-            Backend::Bare | Backend::Ours(_) => Place::Itself(source),
-            Backend::Tmpfs => {
-                let mounted = Mounted::new("tmpfs".as_ref(), "tmpfs")?;
-                directory::copy(&source, mounted.0.path())?;
-                Place::Tmpfs(mounted)
-            }
+            Backend::Bare | Backend::Ours(_) => {}
+            Backend::Tmpfs => place.mount("tmpfs".as_ref(), "tmpfs")?,
             Backend::Zram(algorithm) => {
                 let bytes = directory::bytes_in(&source);
                 // Room for the file system's own structures.
                 let zram = Zram::new(algorithm, bytes + bytes / 8 + (16 << 20))?;
                 make_ext4(&zram.node())?;
-                let mounted = Mounted::new(&zram.node(), "ext4")?;
-                fs::remove_dir(mounted.0.path().join("lost+found"))?;
-                directory::copy(&source, mounted.0.path())?;
-                Place::Zram(mounted, zram)
+                let node = place.zram.insert(zram).node();
+                place.mount(&node, "ext4")?;
+                fs::remove_dir(place.directory.join("lost+found"))?;
             }
-        };
+        }
+        if place.copy.is_some() {
+            directory::copy(&source, &place.directory)?;
+        }
         drop_caches()?;
         Ok(place)
     }
 
+    /// Mounts a file system of its own.
+    fn mount(&mut self, device: &Path, kind: &str) -> Result<()> {
+        let mounted = Mounted::new(device, kind)?;
+        self.directory = mounted.0.path().to_owned();
+        self.copy = Some(Box::new(mounted));
+        Ok(())
+    }
+
     pub(crate) fn directory(&self) -> &Path {
-        match self {
-            Place::Itself(directory) => directory,
-            Place::Copy(directory) => directory.path(),
-            Place::Tmpfs(mounted) | Place::Zram(mounted, _) => mounted.0.path(),
-        }
+        &self.directory
     }
 
     /// Bytes of memory that it takes beside those that a cgroup counts.
     pub(crate) fn memory(&self) -> Result<u64> {
-        match self {
-            Place::Zram(_, zram) => zram.held().map(|held| held.all),
-            _ => Ok(0),
-        }
+        let zram = self.zram.as_ref();
+        zram.map_or(Ok(0), |zram| zram.held().map(|held| held.all))
     }
 }
 
@@ -140,9 +146,7 @@ impl MountPoint {
 
 impl Drop for MountPoint {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.0) {
-            eprintln!("compcache-bench: {error}");
-        }
+        complain(fs::remove_dir(&self.0).map_err(Into::into));
     }
 }
 
@@ -178,9 +182,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Err(error) = unmount(self.0.path(), UnmountFlags::empty()) {
-            let path = self.0.path().display();
-            eprintln!("compcache-bench: cannot unmount {path}: {error}; do it with umount(8)");
-        }
+        let path = self.0.path();
+        let why = || format!("cannot unmount {}, do it with umount(8)", path.display());
+        complain(unmount(path, UnmountFlags::empty()).with_context(why));
     }
 }

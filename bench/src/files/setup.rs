@@ -15,7 +15,7 @@ use super::place::{Backend, Place};
 use super::throttle::Throttle;
 use crate::load;
 use crate::machine::MachineLock;
-use crate::process::{self, Ended, Running};
+use crate::process::{self, Ended};
 use crate::worker::Worker;
 
 #[derive(Debug)]
@@ -97,11 +97,6 @@ impl Setup {
         process::run(command)
     }
 
-    pub(crate) fn start(&self, command: &mut Command) -> Result<Running> {
-        self.cgroup.hold(command)?;
-        Running::start(command)
-    }
-
     /// Ends whatever a workload has left running, which would keep our mount in use.
     pub(crate) fn clear(&mut self) -> Result<()> {
         let servers = self.mount.as_mut().map(Mount::servers).transpose()?;
@@ -112,6 +107,14 @@ impl Setup {
     /// What our mount has done and holds; `None` if there is none.
     pub(crate) fn status(&mut self) -> Result<Option<MountStatus>> {
         self.mount.as_mut().map(Mount::status).transpose()
+    }
+
+    /// Does something with the disk as fast as it is.
+    pub(crate) fn unthrottled<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.cgroup.throttle(false)?;
+        let done = work()?;
+        self.cgroup.throttle(true)?;
+        Ok(done)
     }
 
     /// Notes what our mount has done so far: what is worth knowing is what comes after it.

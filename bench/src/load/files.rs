@@ -59,6 +59,11 @@ pub(crate) enum Request {
     },
 }
 
+impl Request {
+    /// One pass over all files.
+    pub(crate) const PASS: Request = Request::Sequential { skip: 0 };
+}
+
 pub(super) struct Files {
     files: Vec<File>,
     sums: Vec<u64>,

@@ -32,22 +32,13 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// All, in order.
-    pub(crate) const ALL: [Phase; 5] = [
-        Phase::Fill,
-        Phase::Sweep,
-        Phase::Uniform,
-        Phase::Skewed,
-        Phase::Verify,
-    ];
+    pub(crate) const ALL: [Phase; 5] = {
+        use Phase::*;
+        [Fill, Sweep, Uniform, Skewed, Verify]
+    };
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Phase::Fill => "fill",
-            Phase::Sweep => "sweep",
-            Phase::Uniform => "uniform",
-            Phase::Skewed => "skewed",
-            Phase::Verify => "verify",
-        }
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 

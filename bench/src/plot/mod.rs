@@ -12,32 +12,33 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-pub(crate) use lines::{Line, lines};
-pub(crate) use points::{Point, points};
-pub(crate) use rows::{Row, bars, ranges};
+pub(crate) use lines::lines;
+pub(crate) use points::points;
+pub(crate) use rows::{bars, ranges};
 
-pub(crate) trait Plots {
-    /// Draws it into files of fixed names in a directory that is there.
-    fn plot(&self, directory: &Path) -> Result<()>;
+/// What is drawn below a name: a point, the points of a line, or the values of a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Named<V> {
+    label: String,
+    /// Whose it is has a colour.
+    ours: bool,
+    value: V,
 }
 
-/// Whose something is; it has a colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Ours,
-    Peer,
-}
-
-impl Side {
-    /// The side of what is ours, or not.
-    pub(crate) fn of(ours: bool) -> Self {
-        if ours { Side::Ours } else { Side::Peer }
+impl<V> Named<V> {
+    pub(crate) fn new(label: impl Into<String>, ours: bool, value: V) -> Self {
+        Named {
+            label: label.into(),
+            ours,
+            value,
+        }
     }
 
-    fn colour(self) -> RGBColor {
-        match self {
-            Side::Ours => RGBColor(0xd9, 0x48, 0x01),
-            Side::Peer => RGBColor(0x4d, 0x6a, 0x8c),
+    fn colour(&self) -> RGBColor {
+        if self.ours {
+            RGBColor(0xd9, 0x48, 0x01)
+        } else {
+            RGBColor(0x4d, 0x6a, 0x8c)
         }
     }
 }
@@ -143,35 +144,12 @@ mod tests {
     /// Of charts without a vertical axis.
     const ROWS: Titles<'_> = Titles { y: "", ..TITLES };
 
-    /// Whether tags are closed in the order in which they were opened, and nothing stands
-    /// outside that XML forbids.
+    /// Whether all of it can be drawn, and has these texts in it.
     fn check_svg(text: &str, wanted: &[&str]) {
-        let mut open: Vec<&str> = Vec::new();
-        let mut rest = text;
-        while let Some(start) = rest.find('<') {
-            let end = rest[start..].find('>').expect("a tag ends") + start;
-            let tag = &rest[start + 1..end];
-            rest = &rest[end + 1..];
-            if let Some(name) = tag.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(name));
-            } else if !tag.ends_with('/') && !tag.starts_with('?') {
-                open.push(tag.split_whitespace().next().unwrap());
-            }
-        }
-        assert!(open.is_empty(), "{open:?} are not closed");
         assert!(text.starts_with("<svg "), "{}", &text[..40]);
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         for wanted in wanted {
             assert!(text.contains(wanted), "{wanted} is missing: {text}");
-        }
-    }
-
-    pub(super) fn point(label: &str, x: f64, y: f64) -> Point {
-        Point {
-            label: label.into(),
-            side: Side::Ours,
-            x,
-            y,
         }
     }
 
@@ -185,10 +163,10 @@ mod tests {
     #[test]
     fn points_are_drawn_with_their_names() {
         let all = [
-            point("one", 1.0, 0.3),
-            point("near one", 1.01, 0.301),
-            point("two", 2.0, 0.5),
-            point("never measured", f64::NAN, 0.5),
+            Named::new("one", true, (1.0, 0.3)),
+            Named::new("near one", true, (1.01, 0.301)),
+            Named::new("two", true, (2.0, 0.5)),
+            Named::new("never measured", true, (f64::NAN, 0.5)),
         ];
         let svg = drawn(|path| points(path, &TITLES, &all));
         check_svg(
@@ -200,29 +178,26 @@ mod tests {
 
     #[test]
     fn lines_are_drawn_with_their_names() {
-        let line = |label: &str, height: f64| Line {
-            label: label.into(),
-            side: Side::Peer,
-            points: (0..5).map(|x| (f64::from(x), height)).collect(),
+        let line = |label: &str, height: f64| {
+            let points = (0..5).map(|x| (f64::from(x), height)).collect();
+            Named::new(label, false, points)
         };
         let svg = drawn(|path| lines(path, &TITLES, &[line("low", 1.0), line("high", 9.0)]));
         check_svg(&svg, &["low", "high", "<polyline"]);
     }
 
-    fn row<const N: usize>(label: &str, values: [f64; N]) -> Row<N> {
-        Row {
-            label: label.into(),
-            side: Side::Ours,
-            values,
-        }
-    }
-
     #[test]
     fn bars_and_ranges_are_drawn_with_their_names() {
-        let all = [row("short", [0.5]), row("none", [f64::NAN])];
+        let all = [
+            Named::new("short", true, [0.5]),
+            Named::new("none", true, [f64::NAN]),
+        ];
         let svg = drawn(|path| bars(path, &ROWS, &all));
         check_svg(&svg, &["short", "none", "0.50"]);
-        let all = [row("wide", [5.0, 500.0]), row("none", [f64::NAN; 2])];
+        let all = [
+            Named::new("wide", true, [5.0, 500.0]),
+            Named::new("none", true, [f64::NAN; 2]),
+        ];
         let svg = drawn(|path| ranges(path, &ROWS, &all));
         check_svg(&svg, &["wide", "none", "x (logarithmic)"]);
     }
@@ -243,8 +218,8 @@ mod tests {
         // Also if all values are below it.
         for value in [0.5, 2.0] {
             for svg in [
-                drawn(|path| bars(path, &ROWS, &[row("", [value])])),
-                drawn(|path| points(path, &TITLES, &[point("", value, 0.5)])),
+                drawn(|path| bars(path, &ROWS, &[Named::new("", true, [value])])),
+                drawn(|path| points(path, &TITLES, &[Named::new("", true, (value, 0.5))])),
             ] {
                 assert!(svg.split("<polyline").skip(1).any(is_vertical), "{svg}");
             }

@@ -8,14 +8,11 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::labels::write;
-use super::{Canvas, Chart, Drawn, INK, Side, Titles, WIDTH, chart, largest, line_at_one, picture};
+use super::{
+    Canvas, Chart, Drawn, INK, Named, Titles, WIDTH, chart, largest, line_at_one, picture,
+};
 
-#[derive(Clone, Debug)]
-pub(crate) struct Row<const N: usize> {
-    pub(crate) label: String,
-    pub(crate) side: Side,
-    pub(crate) values: [f64; N],
-}
+type Row<const N: usize> = Named<[f64; N]>;
 
 /// Height of a row, in pixels.
 const ROW: u32 = 24;
@@ -42,13 +39,7 @@ where
         for (n, row) in rows.iter().enumerate() {
             let middle = n as f64 + 0.5;
             let (x, y) = chart.backend_coord(&(left, middle));
-            write(
-                canvas,
-                &row.label,
-                (x - 8, y),
-                HPos::Right,
-                row.side.colour(),
-            )?;
+            write(canvas, &row.label, (x - 8, y), HPos::Right, row.colour())?;
             draw(canvas, &mut chart, row, middle)?;
         }
         Ok(())
@@ -57,16 +48,16 @@ where
 
 /// Draws a bar for each row, whose value is a ratio, and a line at the ratio 1.
 pub(crate) fn bars(path: &Path, titles: &Titles<'_>, rows: &[Row<1>]) -> Result<()> {
-    let right = largest(rows.iter().map(|row| row.values[0])).max(1.0) * 1.02;
+    let right = largest(rows.iter().map(|row| row.value[0])).max(1.0) * 1.02;
     draw(
         path,
         titles,
         (0.0..right, 0.0),
         rows,
         |canvas, chart, row, middle| {
-            let [value] = row.values;
+            let [value] = row.value;
             if value.is_finite() {
-                let colour = row.side.colour().mix(0.8);
+                let colour = row.colour().mix(0.8);
                 let corners = [(0.0, middle - 0.35), (value, middle + 0.35)];
                 chart.draw_series([Rectangle::new(corners, colour.filled())])?;
                 let (x, y) = chart.backend_coord(&(value, middle));
@@ -81,7 +72,7 @@ pub(crate) fn bars(path: &Path, titles: &Titles<'_>, rows: &[Row<1>]) -> Result<
 /// Draws a line from the first value of each row to the second, both above 0, on a logarithmic axis.
 pub(crate) fn ranges(path: &Path, titles: &Titles<'_>, rows: &[Row<2>]) -> Result<()> {
     let values = || {
-        let all = rows.iter().flat_map(|row| row.values);
+        let all = rows.iter().flat_map(|row| row.value);
         all.filter(|value| value.is_finite() && *value > 0.0)
     };
     let right = largest(values()).max(10.0) * 1.2;
@@ -93,9 +84,9 @@ pub(crate) fn ranges(path: &Path, titles: &Titles<'_>, rows: &[Row<2>]) -> Resul
     };
     let axis = ((left..right).log_scale(), left);
     draw(path, &titles, axis, rows, |_, chart, row, middle| {
-        if row.values.iter().all(|value| *value >= left) {
-            let colour = row.side.colour();
-            let [from, to] = row.values;
+        if row.value.iter().all(|value| *value >= left) {
+            let colour = row.colour();
+            let [from, to] = row.value;
             let line = [(from, middle), (to, middle)];
             chart.draw_series([PathElement::new(line, colour.stroke_width(2))])?;
             chart.draw_series([Circle::new(line[0], 5, colour.filled())])?;

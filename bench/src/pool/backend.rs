@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use compcache_device::host::LinuxHost;
-use compcache_device::keeper::{Keeper, Wake};
 use compcache_device::pool_size;
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
 use compcache_engine::store::{ColdPolicy, Progress};
 use compcache_engine::{BackingAccess, CodecSpec, PAGE_SIZE, Page, Store, StoreConfig, Worker};
+use compcache_host::keeper::{Keeper, Wake};
+use compcache_host::memory::LinuxHost;
 
 use crate::direct::{Aligned, Disk};
 use crate::held::Held;

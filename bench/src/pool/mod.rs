@@ -1,10 +1,9 @@
 //! `pool`: how much memory our pool takes for its chunks, beside zram's.
 
 mod backend;
-mod plots;
+mod report;
 mod trace;
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -13,9 +12,8 @@ use compcache_engine::CodecSpec;
 use serde::Serialize;
 
 use crate::capture::Source;
-use crate::report::{Common, PlotArgs, Report, positive};
+use crate::report::{Common, PlotArgs, positive};
 use crate::rounds::{self, Failure, Runs};
-use crate::table::Table;
 use crate::{interrupt, ours, programs, zram};
 use backend::{Backend, Contender};
 use trace::Trace;
@@ -93,11 +91,8 @@ pub(crate) struct PoolReport {
 }
 
 pub(crate) fn run(args: &PoolArgs) -> Result<PoolReport> {
-    let (pages, rounds, capture) = if args.common.quick {
-        (2048, 1, 256)
-    } else {
-        (args.pages, args.rounds, CAPTURE)
-    };
+    let full = (args.pages, args.rounds, CAPTURE);
+    let (pages, rounds, capture) = args.common.choose((2048, 1, 256), full);
     let sources = programs::some_sources(capture, args.common.quick)?;
     let mut contenders = contenders();
     let run = |contender: &mut Contender, round| {
@@ -199,41 +194,5 @@ fn row(contender: &Contender, runs: &Runs<Run>, reference: Option<&Runs<Run>>) -
         over_time: first.map_or(vec![], |run| run.over_time.clone()),
         memory_to_zram: (0..moments).filter_map(to_zram).collect(),
         seconds: runs.median(|run| run.seconds),
-    }
-}
-
-impl Report for PoolReport {
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        // A table with a column for each moment.
-        let mut print = |title: &str, cell: &dyn Fn(&Row, usize) -> Option<String>| {
-            let mut table = Table::new(|row: &Row| row.pool.clone());
-            for (at, moment) in MOMENTS.into_iter().enumerate() {
-                table = table.column(moment, move |row| cell(row, at).unwrap_or_default());
-            }
-            table.print(out, title, &self.rows)?;
-            writeln!(out)
-        };
-        print("overhead of the pool", &|row, at| {
-            let (_, measured) = row.moments.get(at)?;
-            Some(format!("{:.1} %", measured.overhead * 100.0))
-        })?;
-        print("all memory / pages", &|row, at| {
-            let (_, measured) = row.moments.get(at)?;
-            Some(format!("{:.3}", measured.memory))
-        })?;
-        let reference = self.rows.first();
-        if let Some(reference) = reference.filter(|row| !row.memory_to_zram.is_empty()) {
-            print(&format!("memory to {}", reference.pool), &|row, at| {
-                let (_, ratio) = row.memory_to_zram.get(at)?;
-                Some(format!("{ratio:.2} x"))
-            })?;
-        }
-        writeln!(
-            out,
-            "(overhead: pool bytes / chunk bytes - 1, without the reserve of empty frames; all\n \
-             memory: with the reserve and the slot table; compact: asked of zram, ours does it\n \
-             itself; cold: all pages recompressed with zstd:1 a second before the first three looks;\n \
-             medians of the rounds)"
-        )
     }
 }

@@ -35,34 +35,25 @@ fn compiler_proper(program: &str, file: &str, text: &str, most: usize) -> Result
         .arg(format!("-print-prog-name={program}"))
         .output();
     let program = String::from_utf8(found.context("no gcc")?.stdout)?;
-    let directory = tempfile::tempdir()?;
-    let source = directory.path().join(file);
-    fs::write(&source, text)?;
     let mut command = Command::new(program.trim());
-    command
-        .args(["-quiet", "-O2", "-o"])
-        .arg(directory.path().join("large.s"))
-        .arg(source);
-    stopped(&mut command, most)
+    command.args(["-quiet", "-O2", "-o", "large.s"]);
+    stopped(&mut command, file, text, most)
 }
 
 pub(super) fn rustc(most: usize) -> Result<Vec<Page>> {
-    let directory = tempfile::tempdir()?;
-    let source = directory.path().join("large.rs");
-    fs::write(&source, scripts::large_rust())?;
     let mut command = Command::new("rustc");
-    command
-        .args(["--edition", "2021", "--crate-type", "lib", "-O"])
-        .arg("--out-dir")
-        .arg(directory.path())
-        .arg(source)
-        .current_dir(directory.path());
-    stopped(&mut command, most)
+    command.args(["--edition", "2021", "--crate-type", "lib", "-O"]);
+    stopped(&mut command, "large.rs", &scripts::large_rust(), most)
 }
 
-/// The pages of a program once it has written [`MIB`] of memory.
-fn stopped(command: &mut Command, most: usize) -> Result<Vec<Page>> {
+/// The pages of a compiler of a file, in a directory of its own, once it has written [`MIB`] of
+/// memory.
+fn stopped(command: &mut Command, file: &str, text: &str, most: usize) -> Result<Vec<Page>> {
+    let directory = tempfile::tempdir()?;
+    fs::write(directory.path().join(file), text)?;
     command
+        .arg(file)
+        .current_dir(directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use compcache_device::swap;
-use compcache_device::swap_header::SwapHeader;
 use compcache_engine::PAGE_SIZE;
+use compcache_engine::swap_header::SwapHeader;
 use compcache_host::proc;
 use fs_err::{self as fs, OpenOptions};
 use tempfile::NamedTempFile;
@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use crate::daemon::Daemon;
 use crate::held::Held;
 use crate::ours::Policy;
+use crate::report::complain;
 use crate::zram::Zram;
 
 const ZSWAP: &str = "/sys/module/zswap/parameters";
@@ -47,95 +48,78 @@ pub(crate) fn has_zswap() -> bool {
     Path::new(ZSWAP).exists()
 }
 
-/// A swap area above all others. Swapped off and taken down when it is dropped.
+/// A swap area above all others. Taken down when it is dropped, the fields in their order: swapped
+/// off first.
 #[derive(Debug)]
-pub(crate) enum Area {
-    Ram,
-    Zram(On, Zram),
-    /// In a file with zswap before it; and what zswap held before that. The fields are dropped in
-    /// their order: swapped off first.
-    Zswap {
-        on: On,
-        _zswap: Zswap,
-        _file: NamedTempFile,
-        before: Held,
-    },
-    File {
-        on: On,
-        _file: NamedTempFile,
-    },
+pub(crate) struct Area {
+    /// Nothing if there is none, or the daemon does that.
+    on: Option<On>,
+    behind: Behind,
+    _file: Option<NamedTempFile>,
+}
+
+/// What keeps the pages of an area, beside a disk.
+#[derive(Debug)]
+enum Behind {
+    Nothing,
+    Zram(Zram),
+    Zswap(Zswap),
     Ours(Box<Daemon>),
 }
 
 impl Area {
     /// Makes an area of `bytes` (whole pages) and swaps it on; files are made in `directory`.
     pub(crate) fn new(backend: &Backend, bytes: u64, directory: &Path) -> Result<Area> {
-        Ok(match backend {
-            Backend::Ram => Area::Ram,
-            Backend::Zram(algorithm) => {
-                let zram = Zram::new(algorithm, bytes)?;
-                write_header(&zram.node(), bytes)?;
-                Area::Zram(On::new(&zram.node(), true)?, zram)
-            }
-            Backend::Zswap => {
-                let file = swap_file(directory, bytes)?;
-                let before = zswap_held()?;
-                // Enabled before anything is swapped, disabled after all is back.
-                let zswap = Zswap::enable()?;
-                Area::Zswap {
-                    on: On::new(file.path(), false)?,
-                    _zswap: zswap,
-                    _file: file,
-                    before,
-                }
-            }
-            Backend::File => {
-                let file = swap_file(directory, bytes)?;
-                Area::File {
-                    on: On::new(file.path(), false)?,
-                    _file: file,
-                }
-            }
+        let behind = match backend {
+            Backend::Ram | Backend::File => Behind::Nothing,
+            Backend::Zram(algorithm) => Behind::Zram(Zram::new(algorithm, bytes)?),
+            // Enabled before anything is swapped, disabled after all is back.
+            Backend::Zswap => Behind::Zswap(Zswap::enable()?),
             Backend::Ours(policy) => {
                 let mut daemon = Daemon::start(*policy)?;
                 daemon.swap_on(bytes)?;
-                Area::Ours(Box::new(daemon))
+                Behind::Ours(Box::new(daemon))
             }
+        };
+        let in_file = matches!(backend, Backend::Zswap | Backend::File);
+        let file = in_file.then(|| swap_file(directory, bytes)).transpose()?;
+        let on = match (&behind, &file) {
+            (Behind::Zram(zram), _) => Some(On::new(&zram.node(), bytes, true)?),
+            (_, Some(file)) => Some(On::new(file.path(), bytes, false)?),
+            _ => None,
+        };
+        Ok(Area {
+            on,
+            behind,
+            _file: file,
         })
     }
 
     pub(crate) fn server(&self) -> Option<u32> {
-        match self {
-            Area::Ours(daemon) => Some(daemon.pid()),
+        match &self.behind {
+            Behind::Ours(daemon) => Some(daemon.pid()),
             _ => None,
         }
     }
 
     pub(crate) fn memory(&mut self) -> Result<Held> {
-        match self {
-            Area::Ram | Area::File { .. } => Ok(Held::default()),
-            Area::Zram(_, zram) => zram.held(),
-            Area::Zswap { before, .. } => {
-                let now = zswap_held()?;
-                let pool = now.pool.saturating_sub(before.pool);
-                Ok(Held {
-                    original: now.original.saturating_sub(before.original),
-                    compressed: pool,
-                    pool,
-                    all: pool,
-                })
-            }
-            Area::Ours(daemon) => daemon.held(),
+        match &mut self.behind {
+            Behind::Nothing => Ok(Held::default()),
+            Behind::Zram(zram) => zram.held(),
+            Behind::Zswap(zswap) => zswap.held(),
+            Behind::Ours(daemon) => daemon.held(),
         }
     }
 
     /// Checks that the area is swapped on, above every other, and holds no more than `bytes`:
     /// that the pages in question lie here, and no others.
     pub(crate) fn check(&mut self, bytes: u64) -> Result<()> {
-        let path = match self {
-            Area::Ram => return Ok(()),
-            Area::Zram(on, _) | Area::Zswap { on, .. } | Area::File { on, .. } => on.0.clone(),
-            Area::Ours(daemon) => daemon.device()?.block_device.context("it is not ready")?,
+        let path = match (&self.on, &mut self.behind) {
+            (Some(on), _) => on.0.clone(),
+            (None, Behind::Ours(daemon)) => {
+                daemon.device()?.block_device.context("it is not ready")?
+            }
+            _ => return Ok(()),
         };
         let own = swap::find(&path)?.context("it is not swapped on")?;
         let all = swap::active()?;
@@ -155,7 +139,12 @@ impl Area {
 pub(crate) struct On(PathBuf);
 
 impl On {
-    fn new(path: &Path, discard: bool) -> Result<On> {
+    /// Swaps on a file or a device of `bytes`: whatever it holds is lost.
+    fn new(path: &Path, bytes: u64, discard: bool) -> Result<On> {
+        let header = SwapHeader::fresh(bytes / PAGE_SIZE as u64, [0; 16], "bench");
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.write_all(&header.to_page())?;
+        file.sync_all()?;
         swap::on_above_all(path, None, discard)
             .with_context(|| format!("cannot swap on {}", path.display()))?;
         Ok(On(path.to_owned()))
@@ -164,21 +153,25 @@ impl On {
 
 impl Drop for On {
     fn drop(&mut self) {
-        if let Err(error) = swap::off(&self.0) {
-            let path = self.0.display();
-            eprintln!("compcache-bench: cannot swap off {path}: {error}; do it with swapoff(8)");
-        }
+        let path = self.0.display();
+        let why = || format!("cannot swap off {path}, do it with swapoff(8)");
+        complain(swap::off(&self.0).with_context(why));
     }
 }
 
 /// zswap, switched on; as it was before when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Zswap(String);
+pub(crate) struct Zswap {
+    enabled_before: String,
+    held_before: [u64; 2],
+}
 
 impl Zswap {
     fn enable() -> Result<Zswap> {
-        let before = zswap("enabled")?;
-        let zswap = Zswap(before);
+        let zswap = Zswap {
+            enabled_before: zswap("enabled")?,
+            held_before: zswap_held()?,
+        };
         zswap.set("Y").context("cannot switch zswap on")?;
         Ok(zswap)
     }
@@ -186,14 +179,25 @@ impl Zswap {
     fn set(&self, value: &str) -> std::io::Result<()> {
         fs::write(Path::new(ZSWAP).join("enabled"), value)
     }
+
+    /// What it holds beside what it held before; of its memory only the pool is known.
+    fn held(&self) -> Result<Held> {
+        let now = zswap_held()?;
+        let [original, pool] = [0, 1].map(|at| now[at].saturating_sub(self.held_before[at]));
+        Ok(Held {
+            original,
+            compressed: pool,
+            pool,
+            all: pool,
+        })
+    }
 }
 
 impl Drop for Zswap {
     fn drop(&mut self) {
-        if let Err(error) = self.set(&self.0) {
-            let before = &self.0;
-            eprintln!("compcache-bench: cannot set zswap's `enabled` back to {before}: {error}");
-        }
+        let before = &self.enabled_before;
+        let why = || format!("cannot set zswap's `enabled` back to {before}");
+        complain(self.set(before).with_context(why));
     }
 }
 
@@ -203,33 +207,18 @@ fn zswap(parameter: &str) -> Result<String> {
         .to_owned())
 }
 
-/// What zswap holds, all files together; of its memory only the pool is known.
-fn zswap_held() -> Result<Held> {
+/// Bytes of pages that zswap holds, all files together, and of its pool.
+fn zswap_held() -> Result<[u64; 2]> {
     let text = proc::read(Path::new("/proc/meminfo"))?;
-    let bytes = |key| proc::value(&text, key).unwrap_or(0) << 10;
-    let pool = bytes("Zswap");
-    Ok(Held {
-        original: bytes("Zswapped"),
-        compressed: pool,
-        pool,
-        all: pool,
-    })
+    Ok(["Zswapped", "Zswap"].map(|key| proc::value(&text, key).unwrap_or(0) << 10))
 }
 
-/// A file of `bytes` without holes, with a swap header.
+/// A file of `bytes` without holes.
 fn swap_file(directory: &Path, bytes: u64) -> Result<NamedTempFile> {
     let file = tempfile::Builder::new()
         .prefix("compcache-bench-swap-")
         .tempfile_in(directory)?;
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
         .with_context(|| format!("no room for {bytes} bytes in {}", directory.display()))?;
-    write_header(file.path(), bytes)?;
     Ok(file)
-}
-
-fn write_header(path: &Path, bytes: u64) -> Result<()> {
-    let header = SwapHeader::fresh(bytes / PAGE_SIZE as u64, [0; 16], "bench");
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    file.write_all(&header.to_page())?;
-    Ok(file.sync_all()?)
 }

@@ -3,9 +3,8 @@
 use anyhow::{Result, ensure};
 
 use super::backend::Backend;
-use super::contender::Contender;
 use super::row::Row;
-use super::run::{Run, Workload};
+use super::run::{Contender, Run, Workload};
 use crate::load::memory::Phase;
 use crate::rounds::{self, Failure, Runs};
 
@@ -18,9 +17,7 @@ pub(crate) fn compare(
     rounds: usize,
 ) -> Result<Vec<Runs<Run>>> {
     let title = format!("{title}, {}", processes(load.processes));
-    let run = |contender: &mut Contender, round| {
-        Run::new(&contender.backend, load, contender.limit, phases, round)
-    };
+    let run = |contender: &mut Contender, round| Run::new(contender, load, phases, round);
     let runs = rounds::alternate(Some(&title), contenders, rounds, Failure::Skips, run)?.runs;
     ensure!(
         runs.iter().any(|runs| !runs.is_empty()),

@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::backend::Backend;
 use super::comparison;
-use super::contender::Contender;
-use super::run::{Run, Workload};
+use super::run::{Contender, Run, Workload};
 use crate::load::memory::Phase;
 use crate::rounds::Runs;
 use crate::stat::{median, quantile};

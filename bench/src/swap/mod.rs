@@ -2,15 +2,13 @@
 
 mod backend;
 mod comparison;
-mod contender;
 mod light;
-mod plots;
 mod processes;
+mod report;
 mod row;
 mod run;
 mod same_memory;
 mod search;
-mod table;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -24,11 +22,10 @@ use crate::ours::Selection;
 use crate::report::{Common, PlotArgs, positive};
 use crate::{machine, ours, programs, zram};
 use backend::Backend;
-use contender::Contender;
+pub(crate) use report::SwapReport;
 use row::Row;
-use run::Workload;
+use run::{Contender, Workload};
 use same_memory::SameMemory;
-pub(crate) use table::SwapReport;
 
 /// Swaps the memory of processes that have twice what they may use, to zram, zswap, a file and
 /// our device: under the same limit, with the same memory in all, and under light pressure
@@ -99,11 +96,8 @@ const LIGHT_ROUNDS: usize = 3;
 pub(crate) fn run(args: &SwapArgs) -> Result<SwapReport> {
     machine::need_root("swap")?;
     let quick = args.common.quick;
-    let (limit_mib, rounds, capture) = if quick {
-        (16, 1, 128)
-    } else {
-        (args.limit, args.selection.rounds, CAPTURE)
-    };
+    let full = (args.limit, args.selection.rounds, CAPTURE);
+    let (limit_mib, rounds, capture) = args.common.choose((16, 1, 128), full);
     let limit = (limit_mib as u64) << 20;
     let samples = samples(capture, quick)?;
     let backends = backends(args);

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::backend::Backend;
-use super::contender::Contender;
-use super::run::Run;
+use super::run::{Contender, Run};
 use crate::load::memory::Phase;
 use crate::rounds::Runs;
 

@@ -1,5 +1,6 @@
 //! One area under one load, once.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -30,6 +31,32 @@ impl Workload<'_> {
     }
 }
 
+/// A kind of swap under a limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    /// What takes the pages that do not fit.
+    pub(crate) backend: Backend,
+    /// Bytes that the processes may hold in memory.
+    pub(crate) limit: u64,
+}
+
+impl Contender {
+    /// One under a limit that all have; only if the pages are to fit they must.
+    pub(crate) fn new(backend: Backend, load: &Workload<'_>, limit: u64) -> Self {
+        let limit = match backend {
+            Backend::Ram => load.bytes() * 4 + (256 << 20),
+            _ => limit,
+        };
+        Contender { backend, limit }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.backend)
+    }
+}
+
 pub(crate) struct Run {
     wall_s: Vec<(Phase, f64)>,
     /// Seconds of the processes, the server, kernel threads.
@@ -49,19 +76,22 @@ pub(crate) struct Run {
 
 impl Run {
     /// Puts a load on an area of its own, when nobody else uses the machine's swap: has the
-    /// processes do the `phases`, while they may hold `limit` bytes in memory.
+    /// processes do the `phases` under the contender's limit.
     pub(crate) fn new(
-        backend: &Backend,
+        contender: &Contender,
         load: &Workload<'_>,
-        limit: u64,
         phases: &[Phase],
         round: usize,
     ) -> Result<Run> {
         let _lock = MachineLock::take()?;
         let bytes = load.bytes();
         // Dropped last, with no page left in it.
-        let mut area = Area::new(backend, bytes + bytes / 8 + (32 << 20), load.directory)?;
-        let group = Group::create(&Parent::find()?, limit)?;
+        let mut area = Area::new(
+            &contender.backend,
+            bytes + bytes / 8 + (32 << 20),
+            load.directory,
+        )?;
+        let group = Group::create(&Parent::find()?, contender.limit)?;
         let seed = round as u64;
         let mut processes =
             Processes::start(&group, load.samples, load.processes, load.pages, seed)?;

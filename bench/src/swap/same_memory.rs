@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use super::backend::Backend;
 use super::comparison;
-use super::contender::Contender;
 use super::row::Row;
-use super::run::{Run, Workload};
+use super::run::{Contender, Run, Workload};
 use super::search::{Search, Trial};
 use crate::interrupt;
 use crate::load::memory::Phase;
@@ -50,28 +49,28 @@ impl SameMemory {
                 limit,
                 total: *total,
             };
+            let contender = |limit| Contender {
+                backend: backend.clone(),
+                limit,
+            };
             let mut search = Search::new(target, bounds, known);
             for trial in 0..TRIALS {
                 let Some(limit) = search.next() else { break };
-                let name = backend.to_string();
                 let mib = limit >> 20;
-                eprintln!("same memory, trial {}: {name} in {mib} MiB", trial + 1);
-                match Run::new(backend, load, limit, &TRIAL, trial) {
+                eprintln!("same memory, trial {}: {backend} in {mib} MiB", trial + 1);
+                match Run::new(&contender(limit), load, &TRIAL, trial) {
                     Ok(run) => search.add(Trial {
                         limit,
                         total: run.all_bytes,
                     }),
                     Err(error) => {
                         interrupt::check()?;
-                        eprintln!("{name} in {mib} MiB: {error:#}");
+                        eprintln!("{backend} in {mib} MiB: {error:#}");
                         search.fail(limit);
                     }
                 }
             }
-            contenders.push(Contender {
-                backend: backend.clone(),
-                limit: search.best().limit,
-            });
+            contenders.push(contender(search.best().limit));
             trials.push((backend.to_string(), search.trials));
         }
         let runs = comparison::compare("same memory", &mut contenders, load, &Phase::ALL, rounds)?;

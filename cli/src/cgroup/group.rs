@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_host::cgroup::Version;
+use compcache_host::cgroup::names::{SWAP_LIMIT, SWAPPINESS};
+use compcache_host::cgroup::{Counted, Version};
 use compcache_host::proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
@@ -22,26 +23,6 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a group may take to be emptied and removed in all.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// What a group used. Everything in bytes but the counts; `None` if the kernel does not say.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// Memory now, page cache included.
-    pub memory: Option<u64>,
-    /// The most memory at any time.
-    pub memory_peak: Option<u64>,
-    /// Swap now.
-    pub swap: Option<u64>,
-    /// The most swap at any time; in version 1 a lower bound of it, made from the peaks of memory
-    /// and of memory and swap together.
-    pub swap_peak: Option<u64>,
-    /// What went to zswap, before compression.
-    pub zswapped: Option<u64>,
-    /// How often the group was at its limit and nothing could be reclaimed.
-    pub ooms: Option<u64>,
-    /// Processes killed because the limit, or the machine, left no memory for them.
-    pub oom_kills: u64,
-}
 
 /// A group with a memory limit. Dropping it kills what runs in it and removes it, as far as that
 /// goes without waiting long; [`Group::remove`] does so with an answer.
@@ -70,19 +51,18 @@ impl Group {
             version: parent.version,
             removed: false,
         };
+        group.set(group.version.limit_file(), &limit.to_string())?;
         match group.version {
             Version::V1 => {
-                group.set("memory.limit_in_bytes", &limit.to_string())?;
                 // A group that never swaps would be killed at its limit.
-                if group.number("memory.swappiness") == Some(0) {
-                    group.set("memory.swappiness", "60")?;
+                if proc::number_in(&group.directory.join(SWAPPINESS)) == Some(0) {
+                    group.set(SWAPPINESS, "60")?;
                 }
             }
             Version::V2 => {
-                group.set("memory.max", &limit.to_string())?;
                 // Not there if the kernel has no swap accounting, and then there is no limit.
-                if group.directory.join("memory.swap.max").exists() {
-                    group.set("memory.swap.max", "max")?;
+                if group.directory.join(SWAP_LIMIT).exists() {
+                    group.set(SWAP_LIMIT, "max")?;
                 }
             }
         }
@@ -109,33 +89,8 @@ impl Group {
 
     /// What the group used so far.
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        match self.version {
-            Version::V1 => {
-                let memory = self.number("memory.usage_in_bytes");
-                let memory_peak = self.number("memory.max_usage_in_bytes");
-                let minus =
-                    |both: Option<u64>, memory: Option<u64>| Some(both?.saturating_sub(memory?));
-                Usage {
-                    memory,
-                    memory_peak,
-                    swap: minus(self.number("memory.memsw.usage_in_bytes"), memory),
-                    swap_peak: minus(self.number("memory.memsw.max_usage_in_bytes"), memory_peak),
-                    zswapped: None,
-                    ooms: None,
-                    oom_kills: self.keyed("memory.oom_control", "oom_kill"),
-                }
-            }
-            Version::V2 => Usage {
-                memory: self.number("memory.current"),
-                memory_peak: self.number("memory.peak"),
-                swap: self.number("memory.swap.current"),
-                swap_peak: self.number("memory.swap.peak"),
-                zswapped: self.pages("memory.stat", "zswpout"),
-                ooms: Some(self.keyed("memory.events", "oom")),
-                oom_kills: self.keyed("memory.events", "oom_kill"),
-            },
-        }
+    pub fn usage(&self) -> Counted {
+        Counted::read(&self.directory, self.version)
     }
 
     /// Ends what still runs in the group (SIGTERM, two seconds later SIGKILL), waits for it and
@@ -146,6 +101,26 @@ impl Group {
     pub fn remove(mut self) -> Result<usize, CgroupError> {
         self.removed = true;
         self.empty_and_remove(GRACE)
+    }
+
+    /// Ends what runs in the group (SIGKILL) but for some processes, and waits for it.
+    ///
+    /// # Errors
+    /// [`CgroupError::Io`] if processes do not end within 15 s.
+    pub fn end_others(&self, spared: &[u32]) -> Result<(), CgroupError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut others = self.processes();
+            others.retain(|member| !spared.contains(&member.pid));
+            if others.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let late = io::ErrorKind::TimedOut.into();
+                return Err(CgroupError::io("cannot end all in", &self.directory, late));
+            }
+            end(&others, Signal::KILL, until);
+        }
     }
 
     fn empty_and_remove(&self, grace: Duration) -> Result<usize, CgroupError> {
@@ -214,21 +189,6 @@ impl Group {
         let path = self.directory.join(file);
         fs::write(&path, value).map_err(|source| CgroupError::io("cannot set", &path, source))
     }
-
-    fn number(&self, file: &str) -> Option<u64> {
-        proc::number_in(&self.directory.join(file))
-    }
-
-    /// Bytes of the pages whose number is behind `key` in such a file; `None` if the kernel does not say.
-    fn pages(&self, file: &str, key: &str) -> Option<u64> {
-        let text = proc::read_or_empty(&self.directory.join(file));
-        Some(proc::value(&text, key)?.saturating_mul(4096))
-    }
-
-    /// The number behind `key` in a file of `key number` lines; 0 if there is none.
-    fn keyed(&self, file: &str, key: &str) -> u64 {
-        proc::value(&proc::read_or_empty(&self.directory.join(file)), key).unwrap_or(0)
-    }
 }
 
 impl Drop for Group {
@@ -241,41 +201,40 @@ impl Drop for Group {
 }
 
 /// A process of a group, held by a descriptor that can't come to mean another process.
-struct Member(OwnedFd);
+struct Member {
+    pid: u32,
+    handle: OwnedFd,
+}
 
 /// Opens the processes that are in the group now. One that leaves between being listed and being
 /// opened is looked up again, so that a recycled process id is never taken for a member.
 fn members(directory: &Path) -> Vec<Member> {
-    let list = || -> Vec<i32> {
+    let list = || -> Vec<u32> {
         proc::lines(&proc::read_or_empty(&directory.join("cgroup.procs")))
-            .filter_map(|line| i32::try_from(proc::number(line)?).ok())
+            .filter_map(|line| u32::try_from(proc::number(line)?).ok())
             .collect()
     };
-    let opened: Vec<_> = list()
-        .into_iter()
-        .filter_map(|pid| {
-            let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-            Some((pid, handle))
-        })
-        .collect();
+    let open = |pid| {
+        let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let handle = pidfd_open(process, PidfdFlags::empty()).ok()?;
+        Some(Member { pid, handle })
+    };
+    let mut opened: Vec<_> = list().into_iter().filter_map(open).collect();
     if opened.is_empty() {
         return Vec::new();
     }
     let still = list();
+    opened.retain(|member| still.contains(&member.pid));
     opened
-        .into_iter()
-        .filter(|(pid, _)| still.contains(pid))
-        .map(|(_, fd)| Member(fd))
-        .collect()
 }
 
 /// Sends `signal` to all of them and waits until each has ended, or for `until`.
 fn end(members: &[Member], signal: Signal, until: Instant) {
-    for Member(handle) in members {
+    for Member { handle, .. } in members {
         // One that has ended meanwhile needs no signal.
         let _ = pidfd_send_signal(handle, signal);
     }
-    for Member(handle) in members {
+    for Member { handle, .. } in members {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).ok();
         let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], timeout.as_ref());
@@ -303,81 +262,6 @@ fn remove_stale(parent: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A group over plain files, for what needs no kernel.
-    fn fake(version: Version, files: &[(&str, &str)]) -> (tempfile::TempDir, Group) {
-        let root = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            fs::write(root.path().join(name), text).unwrap();
-        }
-        let group = Group {
-            directory: root.path().to_owned(),
-            version,
-            removed: true,
-        };
-        (root, group)
-    }
-
-    #[test]
-    fn usage_of_version_1() {
-        let (_root, group) = fake(
-            Version::V1,
-            &[
-                ("memory.usage_in_bytes", "100\n"),
-                ("memory.max_usage_in_bytes", "300\n"),
-                ("memory.memsw.usage_in_bytes", "150\n"),
-                ("memory.memsw.max_usage_in_bytes", "700\n"),
-                (
-                    "memory.oom_control",
-                    "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
-                ),
-            ],
-        );
-        let expected = Usage {
-            memory: Some(100),
-            memory_peak: Some(300),
-            swap: Some(50),
-            swap_peak: Some(400),
-            zswapped: None,
-            ooms: None,
-            oom_kills: 2,
-        };
-        assert_eq!(group.usage(), expected);
-    }
-
-    #[test]
-    fn usage_of_version_2_with_zswap() {
-        let (_root, group) = fake(
-            Version::V2,
-            &[
-                ("memory.swap.peak", "8192\n"),
-                ("memory.stat", "anon 1\nzswpin 7\nzswpout 3\nzswpwb 1\n"),
-            ],
-        );
-        let usage = group.usage();
-        assert_eq!(
-            (usage.swap_peak, usage.zswapped),
-            (Some(8192), Some(12_288))
-        );
-    }
-
-    #[test]
-    fn usage_of_version_2_on_an_old_kernel() {
-        let (_root, group) = fake(
-            Version::V2,
-            &[
-                ("memory.current", "100\n"),
-                ("memory.events", "low 0\noom 3\noom_kill 1\n"),
-            ],
-        );
-        let expected = Usage {
-            memory: Some(100),
-            ooms: Some(3),
-            oom_kills: 1,
-            ..Usage::default()
-        };
-        assert_eq!(group.usage(), expected);
-    }
 
     #[test]
     fn stale_groups_of_the_dead_are_removed() {

@@ -7,9 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use compcache_host::cgroup::Counted;
 use compcache_host::cgroup::{Hierarchies, Hierarchy, Version};
 use compcache_host::{proc, remedy};
-pub use group::{Group, Usage};
+pub use group::Group;
 
 /// What went wrong with a cgroup.
 #[derive(Debug, thiserror::Error)]

@@ -81,28 +81,27 @@ impl Plan {
             None => (size / 2) & !4095,
         };
         let refuse = |text: String| Err(CliError::Failed(text));
+        let named =
+            |given: Option<Size>, bytes| given.map_or_else(|| human(bytes), Size::with_unit);
+        let (size_named, limit_named) = (named(args.size, size), named(args.limit, limit));
         if size < MIN_SIZE {
             return refuse(format!(
-                "a program of {} is too small to show anything: give --size of at least {}",
-                human(size),
+                "a program of {size_named} is too small to show anything: give --size of at least {}",
                 human(MIN_SIZE)
             ));
         }
         if size > memory.available / 10 * 9 {
             return refuse(format!(
-                "a program of {} does not fit into the {} of memory that are available, and the \
-                 demo runs it once without limit: give a smaller --size",
-                human(size),
+                "a program of {size_named} does not fit into the {} of memory that are available, \
+                 and the demo runs it once without limit: give a smaller --size",
                 human(memory.available)
             ));
         }
         if limit < MIN_LIMIT || limit >= size {
             return refuse(format!(
-                "a limit of {} can't be used: give --limit from {} up to less than the program's \
-                 size of {}",
-                human(limit),
-                human(MIN_LIMIT),
-                human(size)
+                "a limit of {limit_named} can't be used: give --limit from {} up to less than the \
+                 program's size of {size_named}",
+                human(MIN_LIMIT)
             ));
         }
         Ok(Plan { size, limit })

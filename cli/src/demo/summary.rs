@@ -3,7 +3,7 @@
 use compcached::size::human;
 use std::fmt;
 
-use crate::cgroup::Usage;
+use crate::cgroup::Counted;
 use crate::lease::Sample;
 
 /// The numbers of both runs. Sizes in bytes, times in seconds.
@@ -19,7 +19,7 @@ pub(super) struct Summary {
     /// Time with the limit.
     pub(super) limited: f64,
     /// What its cgroup used.
-    pub(super) usage: Usage,
+    pub(super) usage: Counted,
     /// The device at its fullest.
     pub(super) peak: Sample,
     /// Pages read from the device.
@@ -98,9 +98,9 @@ mod tests {
             pages: 131_072,
             enough: 2.0,
             limited: 5.0,
-            usage: Usage {
+            usage: Counted {
                 memory_peak: Some(256 << 20),
-                ..Usage::default()
+                ..Counted::default()
             },
             peak: Sample {
                 pages: 65_536,

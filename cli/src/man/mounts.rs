@@ -22,8 +22,8 @@ fsync\tWhen fsync(2) or fdatasync(2) has returned 0, the data is on SOURCE and S
 with either policy. If writing out fails, the next fsync or close of the file reports it, \
 and the pages are kept and tried again; they are never dropped.
 
-a SOURCE that is full or hangs\tPages that it does not take stay dirty, and are tried again. compcache umount refuses then, and the mount \
-stays (if SOURCE does not answer at all, the command waits for it). A daemon that has to end does not wait for ever, \
+a SOURCE that is full or hangs\tPages that cannot be written stay dirty, and are tried again. compcache umount refuses then, and the mount \
+stays (if SOURCE does not answer at all, the command waits for it). A daemon that must shut down does not wait for ever, \
 nor does a mount that umount(8) has taken away, which nobody can refuse: once SOURCE has taken no page for \
 --give-up-after seconds, dirty pages are given up. The log then says for each file which bytes are lost, \
 and the total; compcache status says the total, and the daemon's exit status is 1. Programs that still use the \
@@ -32,9 +32,13 @@ mount get errors.
 sync\tThe kernel does not pass sync(2) and syncfs(2) to a FUSE file system: sync(1) does not write \
 dirty pages out. compcache sync does.
 
+mapped files\tWhat a program stores through mmap(2) with MAP_SHARED is in the kernel's page cache first, in every mode, \
+and reaches the mount by msync(2), fsync(2), munmap(2) and close, sync -f MOUNTPOINT, or after some 30 seconds. Until then neither \
+compcache sync nor the end of the daemon writes it out, and if the mount's process dies, it is lost.
+
 changes on SOURCE\tOther programs may change SOURCE directly. That is noticed when a file is opened, and \
-when what is known of it is older than --revalidate seconds, by its size and times; its pages are \
-then read again. With --strict SOURCE is checked each time a file is used. A program that keeps a \
+when what is known of it is too old (a tenth of the time since its last change, at least 1 second and at \
+most --revalidate seconds), by its size and times; its pages are then read again. With --strict SOURCE is checked each time a file is used. A program that keeps a \
 file open, or mapped, may see old pages until then.
 
 locks\tflock(2) and fcntl(2) locks work between all programs that use the mount. They are not \
@@ -61,7 +65,8 @@ or, if that is not set, /tmp/compcache-UID. It ends when nothing is mounted any 
 the program fusermount3 (package fuse3) and access to /dev/fuse.";
 
 const DAEMON_GONE: &str = "\
-If the daemon is killed, its mounts answer \"Transport endpoint is not connected\". The next daemon \
+If the daemon is killed, what is dirty is written out and its mounts are taken away. If the process that serves them is killed as well, they \
+answer \"Transport endpoint is not connected\" or \"Software caused connection abort\". The next daemon \
 of the same user, compcache mount at the same place, and compcache umount remove such mounts.";
 
 const UMOUNT_NOTES: &str = "\
@@ -87,12 +92,14 @@ dirty-limit=SIZE\tWith write-back: most dirty bytes; % are of the cache. Default
 
 strict\tCheck SOURCE each time a file is used.
 
-revalidate=SECONDS\tHow long names and attributes are trusted, 0 to 86400. Default: 60.
+revalidate=SECONDS\tLongest time for which names and attributes are used without checking SOURCE, \
+0 to 86400; it is a tenth of the time since the file last changed, but at least 1 second and at most \
+this. Default: 60.
 
-give-up-after=SECONDS\tHow long dirty pages wait for SOURCE, 1 to 86400, when the daemon ends or after umount(8), \
-before they are given up. Default: 30.
+give-up-after=SECONDS\tAt shutdown or after umount(8): discard dirty pages once SOURCE has accepted none \
+for this long, 1 to 86400. Default: 30.
 
-allow-other, no-allow-other\tWhether other users have access. Default: if root mounts.
+allow-other, no-allow-other\tWhether other users have access. Default: yes for root's mounts, otherwise no.
 
 size=SIZE\tWith ram as SOURCE, and needed there: size of the files in memory, before compression.
 
@@ -189,3 +196,30 @@ pub(super) const EXTRA: &[Extra] = &[
         ],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use compcached::mounts::plan;
+
+    use super::OPTIONS;
+
+    #[test]
+    fn ranges_and_defaults_are_those_of_the_code() {
+        for (option, range, default) in [
+            ("dirty-after", plan::DIRTY_AFTER, plan::DEFAULT_DIRTY_AFTER),
+            ("revalidate", plan::REVALIDATE, plan::DEFAULT_REVALIDATE),
+            (
+                "give-up-after",
+                plan::GIVE_UP_AFTER,
+                plan::DEFAULT_GIVE_UP_AFTER,
+            ),
+        ] {
+            let mut paragraphs = OPTIONS.split("\n\n");
+            let text = paragraphs.find(|text| text.starts_with(&format!("{option}=")));
+            let text = text.unwrap_or_default();
+            for word in [range.to_string(), format!("Default: {default}.")] {
+                assert!(text.contains(&word), "{word:?} is not in: {text}");
+            }
+        }
+    }
+}

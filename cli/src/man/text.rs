@@ -17,10 +17,10 @@ by the configuration, by compcache-mount(1) and by mount(8); see mount.compcache
 If it is not started by root it has no devices, only mounts, and does not read \
 /etc/compcache.toml.
 
-It keeps nothing of whoever has started it: it closes inherited descriptors, unblocks all signals, and \
+It inherits nothing from its starter: it closes inherited descriptors, unblocks all signals, and \
 lifts limits of resources as far as it may. If a limit would kill it later (CPU time) and cannot be lifted, it \
 does not start. SIGHUP and SIGINT stay ignored if they were, as under nohup(1). One that a command has started \
-also takes ordinary priorities and all CPUs, and leaves the command's cgroups; what it cannot leave is a \
+also takes ordinary priorities and all CPUs, and leaves the command's cgroups; for those that it cannot leave there is a \
 warning in the log and in compcache-status(1).
 
 While a device is used as swap the daemon must not exit: any program that touches a page that is \
@@ -28,7 +28,7 @@ there would be killed. It therefore locks its memory, asks the kernel not to mak
 that it must itself free, and not to kill it when memory is short. If the kernel refuses \
 one of these, a warning is logged.
 
-What it holds is everybody's memory. So it leaves no core dump, nor does it for a program that gathers them: \
+It holds other programs' memory. So it leaves no core dump, neither in a file nor for a program that collects them: \
 its limit and its filter for them, core(5), are 0, and it is not dumpable. Files below /proc/PID belong to \
 root, and only root may attach a debugger.";
 
@@ -104,7 +104,7 @@ Unknown keys are errors.
 
 /run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group (key group). \
 Its members may then do what root may: mount any directory anywhere, and have any file overwritten as backing \
-swap. Name none that is not of administrators.
+swap. Name only a group of administrators.
 
 /run/compcache/compcached.lock\tHeld while the daemon runs; a second one refuses to start.
 
@@ -113,11 +113,10 @@ swap. Name none that is not of administrators.
 /dev/ramzswapN\tThe devices, links to the block devices behind them.";
 
 const DAEMON_SIGNALS: &str = "\
-SIGTERM, SIGINT, SIGHUP\tWrite out and unmount every mount (one in use is taken out of the tree all the \
-same, and the log says so), swap off every device, which brings its pages back into memory, reset \
+SIGTERM, SIGINT, SIGHUP\tWrite out and unmount every mount (one in use is detached anyway, and the log says so), swap off every device, which brings its pages back into memory, reset \
 all, exit. Dirty pages that SOURCE does not take within --give-up-after (see compcache-mount(1)) are given up: the \
 log says which. If swapped pages do not fit, the daemon stays and says so in its log: stop programs or add other \
-swap, it tries again by itself. Only with --force does it exit at the second signal anyway, and the \
+swap; it tries again by itself. Only with --force does it exit at the second signal anyway, and the \
 pages are lost. Under systemd it asks for time until its devices are off, so that TimeoutStopSec= does not end it before. Mounts are \
 served by a process of their own (compcached --worker mounts), which these signals do not end: the daemon does. A \
 thread that waits in the kernel for a SOURCE that does not answer keeps that process until SOURCE answers, but not the \

@@ -6,8 +6,11 @@ mod options;
 use std::path::{Path, PathBuf};
 
 use compcached::ClientError;
-use compcached::integer::integer;
 use compcached::mounts::paths;
+use compcached::mounts::plan::{
+    DEFAULT_DIRTY_AFTER, DEFAULT_GIVE_UP_AFTER, DEFAULT_REVALIDATE, DIRTY_AFTER, GIVE_UP_AFTER,
+    REVALIDATE,
+};
 use compcached::protocol::{MountSpec, Request, Response};
 use compcached::size::{Size, human};
 use compcached::types::MountStatus;
@@ -78,13 +81,16 @@ pub(crate) struct MountArgs {
     #[arg(long, requires = "paths")]
     write_through: bool,
 
-    /// With --write-back: write pages out after so many seconds, from 1 to 86400 [default: 30]
     #[arg(
         long,
+        help = format!(
+            "With --write-back: write pages out after so many seconds, from {DIRTY_AFTER} \
+             [default: {DEFAULT_DIRTY_AFTER}]"
+        ),
         value_name = "SECONDS",
         requires = "write_back",
         allow_negative_numbers = true,
-        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400")
+        value_parser = DIRTY_AFTER.parser::<u32>()
     )]
     dirty_after: Option<u32>,
 
@@ -102,25 +108,30 @@ pub(crate) struct MountArgs {
     #[arg(long, requires = "paths")]
     strict: bool,
 
-    /// How many seconds names and attributes are trusted before SOURCE is checked again, from 0 to
-    /// 86400 [default: 60]
     #[arg(
         long,
+        help = format!(
+            "Longest time in seconds for which names and attributes are used without checking \
+             SOURCE, from {REVALIDATE}; it is a tenth of the time since the file last changed, but at \
+             least 1 second and at most this [default: {DEFAULT_REVALIDATE}]"
+        ),
         value_name = "SECONDS",
         requires = "paths",
         allow_negative_numbers = true,
-        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 0 to 86400")
+        value_parser = REVALIDATE.parser::<u32>()
     )]
     revalidate: Option<u32>,
 
-    /// When the daemon has to end or others have unmounted it: give up dirty pages, which are lost then,
-    /// once SOURCE has taken none for so many seconds, from 1 to 86400 [default: 30]
     #[arg(
         long,
+        help = format!(
+            "At shutdown or after umount(8): discard dirty pages once SOURCE has accepted none for \
+             this long, in seconds, from {GIVE_UP_AFTER} [default: {DEFAULT_GIVE_UP_AFTER}]"
+        ),
         value_name = "SECONDS",
         requires = "paths",
         allow_negative_numbers = true,
-        value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400")
+        value_parser = GIVE_UP_AFTER.parser::<u32>()
     )]
     give_up_after: Option<u32>,
 

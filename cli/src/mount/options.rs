@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use compcached::mounts::plan::FLAGS;
+use compcached::integer::{NumberError, Numbers};
+use compcached::mounts::plan::{DIRTY_AFTER, FLAGS, GIVE_UP_AFTER, REVALIDATE};
 use compcached::protocol::MountSpec;
 use compcached::size::Size;
 
@@ -188,10 +189,10 @@ impl Options {
             "cache" => self.cache = Some(parse(name, needed()?)?),
             "codec" => self.codec = Some(needed()?.to_owned()),
             "size" => self.size = Some(parse(name, needed()?)?),
-            "dirty-after" => self.dirty_after = Some(seconds(name, needed()?)?),
+            "dirty-after" => self.dirty_after = Some(number(name, needed()?, DIRTY_AFTER)?),
             "dirty-limit" => self.dirty_limit = Some(parse(name, needed()?)?),
-            "revalidate" => self.revalidate = Some(seconds(name, needed()?)?),
-            "give-up-after" => self.give_up_after = Some(seconds(name, needed()?)?),
+            "revalidate" => self.revalidate = Some(number(name, needed()?, REVALIDATE)?),
+            "give-up-after" => self.give_up_after = Some(number(name, needed()?, GIVE_UP_AFTER)?),
             "remount" => return Err(OptionError::Remount),
             other => return self.add_switch(other, name, value),
         }
@@ -237,13 +238,9 @@ fn parse(name: &str, value: &str) -> Result<Size, OptionError> {
         .map_err(|e: compcached::size::SizeError| bad(name, e.to_string()))
 }
 
-fn seconds(name: &str, value: &str) -> Result<u32, OptionError> {
-    value.parse().map_err(|_| {
-        bad(
-            name,
-            format!("\"{value}\" is not a number of seconds: write a whole number, for example 30"),
-        )
-    })
+fn number(name: &str, value: &str, numbers: Numbers) -> Result<u32, OptionError> {
+    let why = |e: NumberError| format!("{value:?} is not accepted: {e}");
+    numbers.parse(value).map_err(|e| bad(name, why(e)))
 }
 
 fn bad(name: &str, why: String) -> OptionError {
@@ -320,7 +317,17 @@ mod tests {
             ("cache", &["cache=VALUE"]),
             ("cache=much", &["cache", "\"much\"", "512M"]),
             ("dirty-after=soon", &["dirty-after", "\"soon\"", "seconds"]),
-            ("revalidate=-1", &["revalidate", "\"-1\""]),
+            ("revalidate=-1", &["revalidate", "\"-1\"", "0 to 86400"]),
+            (
+                "revalidate=86401",
+                &["revalidate", "\"86401\"", "0 to 86400"],
+            ),
+            ("dirty-after=0", &["dirty-after", "\"0\"", "1 to 86400"]),
+            (
+                "dirty-after=99999999999",
+                &["dirty-after", "\"99999999999\"", "1 to 86400"],
+            ),
+            ("give-up-after=", &["give-up-after", "\"\"", "1 to 86400"]),
             ("strict=yes", &["strict", "\"yes\""]),
             ("remount,ro", &["remount", "unmount it"]),
         ] {

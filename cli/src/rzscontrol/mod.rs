@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
-use compcache_device::kernel::KernelDevice;
-use compcache_device::kernel::ioctl::Control;
+use compcache_device::kernel_device::control::Control;
 use compcache_device::status::State;
-use compcache_device::{DeviceStatus, ParamsUpdate, SwapDevice as _};
+use compcache_device::{DeviceStatus, KernelDevice, ParamsUpdate, SwapDevice as _};
 use compcached::Client;
 use compcached::protocol::{Request, Response};
 use compcached::size::parse_kilobytes;

@@ -6,9 +6,8 @@ mod table;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use compcache_device::DeviceStatus;
-use compcache_device::kernel::KernelDevice;
 use compcache_device::status::Driver;
+use compcache_device::{DeviceStatus, KernelDevice};
 use compcache_host::zswap::ZswapOn;
 use compcached::ClientError;
 use compcached::mounts::paths;
@@ -177,7 +176,9 @@ fn kernel_report(what: &What, places: &Places) -> Result<(Report, bool), CliErro
 /// Whether the driver is there, and what it can do.
 fn describe(places: &Places) -> String {
     let presence = places.kernel.presence().to_string();
-    let features = places.kernel.devices().first().map(KernelDevice::features);
+    let features = KernelDevice::all(&places.kernel)
+        .first()
+        .map(KernelDevice::features);
     match features.filter(|features| !features.is_empty()) {
         Some(features) => format!("{presence}, {features}"),
         None => presence,

@@ -10,7 +10,7 @@ use crate::columns::{self, Column};
 /// Bytes of a page.
 const PAGE: u64 = 4096;
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column<'_>; 9] = [
     ("SOURCE", false),
     ("MOUNTPOINT", false),
     ("WRITE", false),

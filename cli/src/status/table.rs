@@ -10,7 +10,7 @@ use super::{Report, mounts};
 use crate::columns::{self, Column};
 use crate::rzscontrol::stats;
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column<'_>; 10] = [
     ("NAME", false),
     ("BLOCK", false),
     ("CODEC", false),

@@ -5,11 +5,12 @@ mod off;
 use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
-use compcached::integer::integer;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::registry::SwappedOn;
 use compcached::size::Size;
-use compcached::types::{BackingEncryption, DriverChoice, MAX_PRIORITY};
+use compcached::types::{
+    BackingEncryption, DriverChoice, PRIORITY, RECOMPRESS_AFTER, RECOMPRESS_CPU,
+};
 
 use crate::device_name;
 use crate::env::{Memory, Places, print, warn};
@@ -82,20 +83,31 @@ pub(crate) struct SetArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct RecompressArgs {
-    /// Compress pages once more with this codec when nobody has read or written them for a
-    /// while, or `off` [default: zstd:1]
+    /// Compress cold pages once more with this codec, or `off` [default: zstd:1]
     #[arg(long, value_name = "CODEC|off")]
     recompress: Option<String>,
 
-    /// How long that is, in seconds, from 1 to 86400 [default: 30]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
-          value_parser = integer(0..=u32::MAX, "a whole number of seconds, from 1 to 86400"))]
+    #[arg(
+        long,
+        help = format!(
+            "Seconds without access after which a page is cold, from {RECOMPRESS_AFTER} [default: 30]"
+        ),
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
+        value_parser = RECOMPRESS_AFTER.parser::<u32>()
+    )]
     recompress_after: Option<u32>,
 
-    /// How much of one CPU that may take, in per cent, from 1 to 100, and only while nothing
-    /// else wants it [default: 10]
-    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true,
-          value_parser = integer(0..=u32::MAX, "a whole number of per cent, from 1 to 100"))]
+    #[arg(
+        long,
+        help = format!(
+            "Share of one CPU that recompression may use, in per cent, from {RECOMPRESS_CPU}, and only while \
+             nothing else wants it [default: 10]"
+        ),
+        value_name = "PERCENT",
+        allow_negative_numbers = true,
+        value_parser = RECOMPRESS_CPU.parser::<u32>()
+    )]
     recompress_cpu: Option<u32>,
 }
 
@@ -142,9 +154,16 @@ pub(crate) struct OnArgs {
     #[arg(long, value_name = "auto|on|off", value_parser = str::parse::<BackingEncryption>)]
     backing_encryption: Option<BackingEncryption>,
 
-    /// Swap priority, 0 to 32767; higher ones fill first [default: above every active swap]
-    #[arg(short, long, value_name = "N", value_parser = integer(0..=MAX_PRIORITY, format!("a whole number from 0 to {MAX_PRIORITY}")),
-          allow_negative_numbers = true)]
+    #[arg(
+        short,
+        long,
+        help = format!(
+            "Swap priority, {PRIORITY}; higher ones fill first [default: above every active swap]"
+        ),
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = PRIORITY.parser::<i32>()
+    )]
     priority: Option<i32>,
 
     #[command(flatten)]
@@ -173,7 +192,7 @@ pub(crate) fn main(command: &SwapCommand, places: &Places) -> Result<(), CliErro
 
 fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
     let ram = Memory::read()?.total;
-    let bytes = |size: Option<Size>| size.map(|size| size.resolve(ram)).transpose();
+    let bytes = |size: Option<Size>| size.map(|size| size.exactly(ram)).transpose();
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let number = device(args.device.as_deref(), places)?;
     let params = ParamsUpdate {
@@ -250,7 +269,7 @@ fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
     let ram = Memory::read()?.total;
     let params = ParamsUpdate {
         codec: args.codec.clone(),
-        memlimit: args.memlimit.map(|size| size.resolve(ram)).transpose()?,
+        memlimit: args.memlimit.map(|size| size.exactly(ram)).transpose()?,
         ..args.recompress.params()
     };
     if places.is_kernels(number)? {

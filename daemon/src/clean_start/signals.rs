@@ -1,4 +1,4 @@
-//! Signals: none blocked, none ignored but those whose ignoring is a wish.
+//! Signals: none blocked, and none ignored except those ignored on purpose (nohup(1), background jobs).
 
 /// The last real-time signal of Linux.
 const LAST: i32 = 64;

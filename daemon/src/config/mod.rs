@@ -5,6 +5,8 @@
 
 mod file;
 mod mount;
+mod section;
+mod syntax;
 mod value;
 
 use std::collections::BTreeMap;
@@ -81,7 +83,7 @@ pub enum ConfigError {
         /// The system's error.
         source: io::Error,
     },
-    /// A file that is not TOML, or has an unknown key or a value that the key does not take.
+    /// A file that is not text or not TOML, or has an unknown key or a value that the key does not take.
     #[error("configuration {}, line {line}: {message}", .path.display())]
     Content {
         /// The file.
@@ -129,8 +131,16 @@ impl Config {
     }
 
     fn add_file(&mut self, path: &Path, required: bool) -> Result<(), ConfigError> {
-        match fs::read_to_string(path) {
-            Ok(text) => self.add(path, &text),
+        match fs::read(path) {
+            Ok(bytes) => {
+                let text =
+                    syntax::utf8(&bytes).map_err(|(line, message)| ConfigError::Content {
+                        path: path.to_owned(),
+                        line,
+                        message,
+                    })?;
+                self.add(path, text)
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound && !required => Ok(()),
             Err(source) => Err(ConfigError::Read {
                 path: path.to_owned(),

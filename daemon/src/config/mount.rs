@@ -2,47 +2,60 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use toml::de::DeValue;
 
 use super::Config;
-use super::value::{MAX_KB, absolute_path, codec, within};
-use crate::mounts::plan::{FLAGS, MAX_SECONDS};
+use super::section::{Section, Wrong};
+use super::value::{absolute_path, boolean, codec, found, kilobytes, whole};
+use crate::mounts::plan::{DIRTY_AFTER, FLAGS, GIVE_UP_AFTER, REVALIDATE};
 use crate::size::Size;
 
-/// The longest time.
-const SECONDS: i64 = MAX_SECONDS as i64;
-
 /// A mount in a file. Keys that are not there change nothing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Mount {
-    #[serde(deserialize_with = "mountpoint")]
+    at: usize,
     mountpoint: PathBuf,
-    #[serde(default, deserialize_with = "absolute_path")]
     source: Option<PathBuf>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
-    size_kb: Option<u64>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
-    cache_kb: Option<u64>,
-    #[serde(default, deserialize_with = "codec")]
+    size: Option<Size>,
+    cache: Option<Size>,
     codec: Option<String>,
     write_back: Option<bool>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, SECONDS>")]
     dirty_after: Option<u32>,
-    #[serde(default, deserialize_with = "within::<_, u64, 1, MAX_KB>")]
-    dirty_limit_kb: Option<u64>,
+    dirty_limit: Option<Size>,
     strict: Option<bool>,
-    #[serde(default, deserialize_with = "within::<_, u32, 0, SECONDS>")]
     revalidate: Option<u32>,
-    #[serde(default, deserialize_with = "within::<_, u32, 1, SECONDS>")]
     give_up_after: Option<u32>,
     allow_other: Option<bool>,
-    #[serde(default, deserialize_with = "flags")]
     options: Option<Vec<String>>,
 }
 
 impl Mount {
+    /// Reads the table.
+    pub(super) fn read(mut from: Section<'_>) -> Result<Mount, Wrong> {
+        let mount = Mount {
+            at: from.at(),
+            mountpoint: from.needed("mountpoint", "\"/mnt/fast\"", absolute_path)?,
+            source: from.value("source", absolute_path)?,
+            size: from.value("size_kb", size)?,
+            cache: from.value("cache_kb", size)?,
+            codec: from.value("codec", codec)?,
+            write_back: from.value("write_back", boolean)?,
+            dirty_after: from.value("dirty_after", whole(DIRTY_AFTER))?,
+            dirty_limit: from.value("dirty_limit_kb", size)?,
+            strict: from.value("strict", boolean)?,
+            revalidate: from.value("revalidate", whole(REVALIDATE))?,
+            give_up_after: from.value("give_up_after", whole(GIVE_UP_AFTER))?,
+            allow_other: from.value("allow_other", boolean)?,
+            options: from.value("options", flags)?,
+        };
+        from.end()?;
+        Ok(mount)
+    }
+
+    /// Where it stands in the file.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// Where it is to be.
     pub(super) fn mountpoint(&self) -> &Path {
         &self.mountpoint
@@ -51,16 +64,15 @@ impl Mount {
     /// Lays it over what is known of a mount at the same place.
     pub(super) fn add_to(self, config: &mut Config, origin: String) {
         let into = config.mounts.entry(self.mountpoint.clone()).or_default();
-        let kb = |kb: Option<u64>| kb.map(|kb| Size::Bytes(kb << 10));
         let spec = &mut into.spec;
         spec.mountpoint = self.mountpoint;
         spec.source = self.source.or(spec.source.take());
-        spec.size = kb(self.size_kb).or(spec.size);
-        spec.cache = kb(self.cache_kb).or(spec.cache);
+        spec.size = self.size.or(spec.size);
+        spec.cache = self.cache.or(spec.cache);
         spec.codec = self.codec.or(spec.codec.take());
         spec.write_back = self.write_back.unwrap_or(spec.write_back);
         spec.dirty_after = self.dirty_after.or(spec.dirty_after);
-        spec.dirty_limit = kb(self.dirty_limit_kb).or(spec.dirty_limit);
+        spec.dirty_limit = self.dirty_limit.or(spec.dirty_limit);
         spec.strict = self.strict.unwrap_or(spec.strict);
         spec.revalidate = self.revalidate.or(spec.revalidate);
         spec.give_up_after = self.give_up_after.or(spec.give_up_after);
@@ -72,17 +84,25 @@ impl Mount {
     }
 }
 
-fn mountpoint<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    Ok(absolute_path(from)?.unwrap_or_default())
+fn size(value: &DeValue<'_>) -> Result<Size, String> {
+    kilobytes(value).map(Size::Bytes)
 }
 
-fn flags<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
-    let flags = Vec::<String>::deserialize(from)?;
-    match flags.iter().find(|flag| !FLAGS.contains(&flag.as_str())) {
-        None => Ok(Some(flags)),
-        Some(flag) => Err(D::Error::custom(format!(
-            "\"{flag}\" is not a mount option: give {}",
-            FLAGS.join(", ")
-        ))),
-    }
+fn flags(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let known = FLAGS.join(", ");
+    let flag = |value: &DeValue<'_>| match value.as_str() {
+        Some(flag) if FLAGS.contains(&flag) => Ok(flag.to_owned()),
+        Some(flag) => Err(format!("{flag:?} is not a mount option: give {known}")),
+        None => Err(format!(
+            "{}: give strings in double quotes, of {known}",
+            found(value)
+        )),
+    };
+    let Some(flags) = value.as_array() else {
+        return Err(format!(
+            "{}: give an array of strings, of {known}, as in [\"ro\", \"noexec\"]",
+            found(value)
+        ));
+    };
+    flags.iter().map(|value| flag(value.get_ref())).collect()
 }

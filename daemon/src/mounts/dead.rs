@@ -12,7 +12,7 @@ use rustix::mount::UnmountFlags;
 /// The type by which the kernel's mount table shows mounts of compcache.
 pub const KIND: &str = "fuse.compcache";
 
-/// Held between the look at a mount and its removal, so that no new one can come in between.
+/// Held between the look at a mount and its removal, so that no new one can come in between. Innermost.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Takes away dead mounts of compcache at `path`; whether there was one. A mount that works is
@@ -77,6 +77,14 @@ pub fn number(path: &Path) -> Option<u64> {
 pub fn left(path: &Path) -> Option<u64> {
     let found = Found::at(path).ok()?.filter(Found::is_dead)?;
     Some(found.number)
+}
+
+/// Whether something else is mounted over the mount with this number, which was made at `path`. Asks no file system.
+#[must_use]
+pub fn is_covered(path: &Path, number: u64) -> bool {
+    let is_there = mountinfo::read()
+        .is_ok_and(|table| mountinfo::parse(&table).any(|mount| mount.id == number));
+    is_there && self::number(path) != Some(number)
 }
 
 /// Takes the mount of compcache with this number out of the tree, if it is at `path`; whether its server is gone or

@@ -6,6 +6,7 @@
 
 pub mod dead;
 pub mod memory;
+pub mod order;
 pub mod paths;
 pub mod plan;
 
@@ -33,7 +34,7 @@ pub const MAX_MOUNTS: usize = 256;
 const MAX_LOSSES: usize = 16;
 
 /// Bytes of a page.
-const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = compcache_engine::PAGE_SIZE as u64;
 
 /// All mounts of a daemon.
 pub struct Mounts {
@@ -42,10 +43,11 @@ pub struct Mounts {
     swap: SwapBytes,
     /// Reports to the budget what swap devices take, when a mount asks for its share of a limit.
     _reporter: Option<Keeper>,
+    /// Taken under an entry's `gone`, never the other way round.
     table: Mutex<Table>,
-    /// Told when a mount that was on its way has come, or has not.
+    /// Notified when a mount that was on its way has come, or has not.
     arrived: Condvar,
-    /// Told when one is over.
+    /// Called when one is over.
     ended: Arc<OnceLock<Listener>>,
     /// Those whose connection was aborted, and that may still be in the tree.
     aborted: Mutex<Vec<Aborted>>,
@@ -74,6 +76,11 @@ pub type SwapBytes = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 type Listener = Box<dyn Fn() + Send + Sync>;
 
+/// Mounts by path. While the lock is free:
+///
+/// 1. A place that is [`Place::Mounting`] has one [`Mounting`], which ends that.
+/// 2. An entry is not in both `places` and `detached`. One whose mount is over may still be in either.
+/// 3. While `closing`, no further place is taken.
 #[derive(Default)]
 struct Table {
     places: BTreeMap<PathBuf, Place>,
@@ -90,11 +97,13 @@ enum Place {
 
 struct Entry {
     path: PathBuf,
+    source: Option<PathBuf>,
     mounted: Box<dyn Mounted>,
     cache: u64,
     /// Set by the mount when it is over, whoever has unmounted it.
     ended: Arc<AtomicBool>,
-    /// Whether it is out of the table; held by whoever takes it out.
+    /// Whether it is out of the table; held by whoever takes it out, over unmounting and writing out. Outside of the
+    /// table's lock and of those of the backend.
     gone: Mutex<bool>,
 }
 
@@ -226,7 +235,7 @@ impl Mounts {
             // The first share that it asks for is right.
             self.budget.set_swap((self.swap)());
         }
-        let cache = options.limits.cache;
+        let (source, cache) = (options.source.clone(), options.limits.cache);
         let ended = Arc::new(AtomicBool::new(false));
         let on_end = {
             let (ended, listener) = (ended.clone(), self.ended.clone());
@@ -245,6 +254,7 @@ impl Mounts {
         let status = mounted.status();
         mounting.entry = Some(Arc::new(Entry {
             path: path.clone(),
+            source,
             mounted,
             cache,
             ended,
@@ -331,7 +341,7 @@ impl Mounts {
     pub fn close(&self) -> Result<(), Vec<Refusal>> {
         self.close_table();
         let mut failed = Vec::new();
-        for entry in self.entries() {
+        for entry in order::take_down_order(self.entries(), |entry| entry.span()) {
             match self.unmount(&entry.path, false) {
                 Ok(()) => {}
                 // Somebody else was quicker.
@@ -498,6 +508,13 @@ impl Mounts {
 }
 
 impl Entry {
+    fn span(&self) -> order::Span {
+        order::Span {
+            source: self.source.clone(),
+            mountpoint: self.path.clone(),
+        }
+    }
+
     fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }

@@ -13,7 +13,7 @@ use crate::protocol::{ErrorCode, Refusal};
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
     /// Not there.
-    #[error("{what} {}: no such directory: create it, or name another", .path.display())]
+    #[error("{what} {path:?}: no such directory: create it, or name another")]
     Missing {
         /// `SOURCE` or `MOUNTPOINT`.
         what: &'static str,
@@ -21,7 +21,7 @@ pub enum PathError {
         path: PathBuf,
     },
     /// A file of another kind.
-    #[error("{what} {} is not a directory: only directories can be mounted", .path.display())]
+    #[error("{what} {path:?} is not a directory: only directories can be mounted")]
     NotDirectory {
         /// `SOURCE` or `MOUNTPOINT`.
         what: &'static str,
@@ -29,7 +29,7 @@ pub enum PathError {
         path: PathBuf,
     },
     /// Could not be looked at.
-    #[error("{what} {}: {source}", .path.display())]
+    #[error("{what} {path:?}: {source}")]
     Io {
         /// `SOURCE` or `MOUNTPOINT`.
         what: &'static str,
@@ -224,8 +224,8 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert!(message(&top.join("no"), &a).contains("SOURCE"));
         assert!(message(&a, &top.join("no")).contains("MOUNTPOINT"));
-        assert!(message(&file, &a).contains("file is not a directory"));
-        assert!(message(&a, &file).contains("file is not a directory"));
+        assert!(message(&file, &a).contains("file\" is not a directory"));
+        assert!(message(&a, &file).contains("file\" is not a directory"));
         for (source, mountpoint) in [(&a, &inner), (&inner, &a)] {
             assert!(message(source, mountpoint).contains("one in the other"));
         }

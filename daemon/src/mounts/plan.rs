@@ -8,6 +8,7 @@ use compcache_files::{Limits, MountOptions, WritePolicy};
 use compcache_host::counts::Count;
 use compcache_host::overcommit::StrictOvercommit;
 
+use crate::integer::Numbers;
 use crate::protocol::{ErrorCode, MountSpec, Refusal};
 use crate::size::{Size, human};
 
@@ -21,14 +22,24 @@ const FLOOR_SHARE: u64 = 64;
 const DIRTY_SHARE: u64 = 4;
 /// The smallest limit of dirty pages: 1 MiB, the largest write of the kernel.
 const MIN_DIRTY: u64 = 1 << 20;
-/// How long dirty pages wait by default.
-const DIRTY_AFTER: u32 = 30;
-/// How long names and attributes are trusted by default.
-const REVALIDATE: u32 = 60;
-/// How long a mount that has to end waits for its source by default.
-const GIVE_UP_AFTER: u32 = 30;
+/// What compresses the pages of a mount by default: they wait for long, and a source is slower than any codec.
+pub const DEFAULT_CODEC: CodecSpec = CodecSpec::ZSTD;
+/// How long dirty pages wait by default, in seconds.
+pub const DEFAULT_DIRTY_AFTER: u32 = 30;
+/// For how long at most names and attributes are not checked, by default, in seconds.
+pub const DEFAULT_REVALIDATE: u32 = 60;
+/// How long a mount that has to end waits for its source by default, in seconds.
+pub const DEFAULT_GIVE_UP_AFTER: u32 = 30;
 /// The longest time in seconds that anything here may take: a day.
-pub const MAX_SECONDS: u32 = 86_400;
+const MAX_SECONDS: u32 = 86_400;
+/// How long dirty pages may wait.
+pub const DIRTY_AFTER: Numbers = Numbers::of(&(1..=MAX_SECONDS), SECONDS);
+/// For how long at most names and attributes may not be checked.
+pub const REVALIDATE: Numbers = Numbers::of(&(0..=MAX_SECONDS), SECONDS);
+/// How long a mount that has to end may wait for its source.
+pub const GIVE_UP_AFTER: Numbers = Numbers::of(&(1..=MAX_SECONDS), SECONDS);
+/// What they count.
+const SECONDS: &str = "seconds";
 /// Options for the kernel that a mount may have.
 pub const FLAGS: [&str; 8] = [
     "ro", "nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec",
@@ -74,7 +85,7 @@ pub fn options(
     let limits = limits(spec, environment.memory)?;
     let codec = match &spec.codec {
         Some(text) => text.parse().map_err(|e| invalid(format!("codec: {e}")))?,
-        None => CodecSpec::ZSTD,
+        None => DEFAULT_CODEC,
     };
     if let Some(flag) = spec.flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
         return Err(invalid(format!(
@@ -91,11 +102,14 @@ pub fn options(
             human(environment.memory)
         ));
     }
-    let seconds = |name, value: Option<u32>, default, least| match value.unwrap_or(default) {
-        value if (least..=MAX_SECONDS).contains(&value) => Ok(Duration::from_secs(value.into())),
-        value => Err(invalid(format!(
-            "{name} of {value} seconds is out of range: give {least} to {MAX_SECONDS}"
-        ))),
+    let seconds = |name, value: Option<u32>, default, numbers: Numbers| {
+        let value = value.unwrap_or(default);
+        if numbers.contains(value) {
+            return Ok(Duration::from_secs(value.into()));
+        }
+        Err(invalid(format!(
+            "{name} of {value} seconds is out of range: give {numbers}"
+        )))
     };
     let options = MountOptions {
         source: spec.source.clone(),
@@ -105,7 +119,12 @@ pub fn options(
             .map(|size| bytes(size, environment.memory))
             .transpose()?,
         limits: Limits {
-            dirty_after: seconds("dirty-after", spec.dirty_after, DIRTY_AFTER, 1)?,
+            dirty_after: seconds(
+                "dirty-after",
+                spec.dirty_after,
+                DEFAULT_DIRTY_AFTER,
+                DIRTY_AFTER,
+            )?,
             ..limits
         },
         codec,
@@ -115,8 +134,18 @@ pub fn options(
             WritePolicy::Through
         },
         strict: spec.strict,
-        revalidate: seconds("revalidate", spec.revalidate, REVALIDATE, 0)?,
-        give_up_after: seconds("give-up-after", spec.give_up_after, GIVE_UP_AFTER, 1)?,
+        revalidate: seconds(
+            "revalidate",
+            spec.revalidate,
+            DEFAULT_REVALIDATE,
+            REVALIDATE,
+        )?,
+        give_up_after: seconds(
+            "give-up-after",
+            spec.give_up_after,
+            DEFAULT_GIVE_UP_AFTER,
+            GIVE_UP_AFTER,
+        )?,
         allow_other: allow_other(spec, environment)?,
         flags: spec.flags.clone(),
         workers: None,
@@ -169,21 +198,24 @@ fn limits(spec: &MountSpec, memory: u64) -> Result<Limits, Refusal> {
     let cache = bytes(size, memory)?;
     if cache < MIN_CACHE {
         return Err(invalid(format!(
-            "a cache of {size} is too small: give at least {}",
+            "a cache of {} is too small: give at least {}",
+            size.with_unit(),
             human(MIN_CACHE)
         )));
     }
     let dirty = match spec.dirty_limit {
-        Some(size) => bytes(size, cache)?,
+        Some(size) => match bytes(size, cache)? {
+            dirty if dirty < MIN_DIRTY => {
+                return Err(invalid(format!(
+                    "a dirty-limit of {} is too small: give at least {}",
+                    size.with_unit(),
+                    human(MIN_DIRTY)
+                )));
+            }
+            dirty => dirty,
+        },
         None => (cache / DIRTY_SHARE).max(MIN_DIRTY),
     };
-    if dirty < MIN_DIRTY {
-        return Err(invalid(format!(
-            "a dirty-limit of {} is too small: give at least {}",
-            human(dirty),
-            human(MIN_DIRTY)
-        )));
-    }
     Ok(Limits {
         cache,
         floor: (cache / FLOOR_SHARE).max(MIN_CACHE),
@@ -334,7 +366,10 @@ mod tests {
             spec
         };
         let cases: [(Change, &[&str]); 10] = [
-            (|s| s.cache = Some(Size::Bytes(4096)), &["4096", "1M"]),
+            (
+                |s| s.cache = Some(Size::Bytes(1024)),
+                &["cache of 1K", "1M"],
+            ),
             (|s| s.codec = Some("gzip".into()), &["gzip", "lz4"]),
             (|s| s.size = Some(Size::Bytes(GIB)), &["--ram"]),
             (
@@ -350,8 +385,8 @@ mod tests {
                 &["dirty-after of 0", "1 to 86400"],
             ),
             (
-                |s| (s.write_back, s.dirty_limit) = (true, Some(Size::Bytes(4096))),
-                &["4K", "1M"],
+                |s| (s.write_back, s.dirty_limit) = (true, Some(Size::Bytes(5000))),
+                &["dirty-limit of 5000 bytes", "1M"],
             ),
             (
                 |s| s.revalidate = Some(86_401),

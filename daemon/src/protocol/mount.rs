@@ -23,16 +23,17 @@ pub struct MountSpec {
     pub codec: Option<String>,
     /// Keep writes in memory and write them out later.
     pub write_back: bool,
-    /// Write dirty pages out after so many seconds, 1 to 86400.
+    /// Write dirty pages out after so many seconds, of `plan::DIRTY_AFTER`.
     pub dirty_after: Option<u32>,
     /// Most dirty pages, before compression; per cent are of the cache.
     pub dirty_limit: Option<Size>,
     /// Ask the source about every file each time.
     pub strict: bool,
-    /// How many seconds names and attributes may be trusted, 0 to 86400.
+    /// Longest time in seconds for which names and attributes are used without checking the source, of
+    /// `plan::REVALIDATE`. It is a tenth of the time since the last change, at least a second.
     pub revalidate: Option<u32>,
     /// Give up what the source does not take, when the mount has to end, after so many seconds without
-    /// progress, 1 to 86400.
+    /// progress, of `plan::GIVE_UP_AFTER`.
     pub give_up_after: Option<u32>,
     /// Let other users in; `None`: if the daemon is root's.
     pub allow_other: Option<bool>,

@@ -1,5 +1,5 @@
-//! How many connections there may be: of all, and of each user, so that nobody keeps others out,
-//! and nobody at all keeps out root.
+//! Limits on the number of connections, in total and per user, so that nobody can lock others out,
+//! and nobody can lock out root.
 
 use std::collections::HashMap;
 

@@ -21,7 +21,7 @@ pub(super) fn admit(stream: UnixStream, shared: &Shared) -> Option<(UnixStream, 
              configuration names (key `group`)"
                 .to_owned()
         }
-        Err(e) => format!("cannot tell who you are: {e}"),
+        Err(e) => format!("cannot identify the caller: {e}"),
     };
     reject(stream, Refusal::new(ErrorCode::Eperm, message));
     None

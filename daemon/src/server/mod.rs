@@ -25,8 +25,8 @@ use crate::retry::Retry;
 use access::{Access, Peer};
 use admission::Admission;
 
-/// Stack of a connection's thread in bytes: requests are small, and threads may be many.
-const STACK: usize = 512 << 10;
+/// Stack in bytes of a thread for a connection or an order: both are small, and threads may be many.
+pub(crate) const STACK: usize = 512 << 10;
 /// How long a daemon that exits when idle waits for its first client.
 const FIRST_CLIENT: Duration = Duration::from_secs(30);
 
@@ -86,6 +86,7 @@ struct Shared {
     kernel: Leases,
     access: Access,
     events: Sender<Event>,
+    /// Outermost: the table of mounts and each device's own lock are taken under it, while no connection is there.
     state: Mutex<ServerState>,
     started: Instant,
     warnings: Vec<String>,

@@ -127,9 +127,9 @@ mod tests {
                     assert_eq!(fd.is_some(), with);
                     accepted.push(conversation);
                     if let Some(fd) = fd {
-                        let mut text = String::new();
-                        File::from(fd).read_to_string(&mut text).unwrap();
-                        assert!(text.starts_with(&std::process::id().to_string()));
+                        let mut text = Vec::new();
+                        File::from(fd).read_to_end(&mut text).unwrap();
+                        assert!(text.starts_with(std::process::id().to_string().as_bytes()));
                     }
                 }
                 other => panic!("{other:?}"),

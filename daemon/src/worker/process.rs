@@ -47,11 +47,13 @@ pub(super) struct Worker {
     events: UnixStream,
     /// A thread of it that ends when it is killed, even if others wait in the kernel.
     thread: u32,
-    /// For what is answered at once.
+    /// For what is answered at once. Innermost, but held until the answer has come, or 3 s.
     quick: Mutex<Quick>,
+    /// Innermost: conversations in which no answer is to come.
     idle: Mutex<Vec<Conversation>>,
     /// It is not wanted any more: its end is no accident.
     retired: AtomicBool,
+    /// Innermost. Once set it stays.
     gone: Mutex<bool>,
     changed: Condvar,
 }
@@ -293,7 +295,7 @@ impl Worker {
 
     /// Whether it has exited or was killed, although threads of it still wait in the kernel.
     fn is_dying(&self) -> bool {
-        let stat = proc::read_or_empty(Path::new(&format!("/proc/{}/stat", self.pid)));
+        let stat = proc::of(self.pid, "stat").unwrap_or_default();
         let state = proc::stat_fields(&stat).and_then(|mut fields| fields.next());
         state == Some(b"Z")
     }
@@ -317,10 +319,11 @@ impl Worker {
     }
 
     /// Waits until it is gone, or 5 s if a thread of it waits in the kernel. For whoever has seen the end of its
-    /// events; says how it has ended.
-    pub(super) fn bury(&self, mut child: Child) -> String {
+    /// events.
+    pub(super) fn reap(&self, mut child: Child) -> Death {
         self.kill();
         let until = Instant::now() + DEATH;
+        let mut is_gone = true;
         let how = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break describe(status),
@@ -331,6 +334,7 @@ impl Worker {
                     if let Ok(thread) = Background::start("reap", wait, || ()) {
                         thread.detach();
                     }
+                    is_gone = false;
                     break "was killed, and waits in the kernel for a source that does not answer"
                         .to_owned();
                 }
@@ -339,7 +343,7 @@ impl Worker {
         };
         *self.gone.lock() = true;
         self.changed.notify_all();
-        how
+        Death { how, is_gone }
     }
 
     /// Waits until whoever buries it has done so, for so long at most.
@@ -348,6 +352,15 @@ impl Worker {
         self.changed
             .wait_while_for(&mut gone, |gone| !*gone, within);
     }
+}
+
+/// The end of a worker.
+#[derive(Debug)]
+pub(super) struct Death {
+    /// How it has ended.
+    pub(super) how: String,
+    /// Whether it is gone, and what it had open with it: not while a thread of it waits in the kernel.
+    pub(super) is_gone: bool,
 }
 
 /// How a process has ended.

@@ -22,16 +22,15 @@ use super::link::{Accepted, Link};
 use super::message::{Answer, Begin, Event, MountId, Order, Taken};
 use crate::args::MESSAGE_PREFIX;
 use crate::backend::{MountBackend, Mounted};
-use crate::clean_start::{clean_start, ignore_signals};
+use crate::clean_start::{Unlifted, clean_start, ignore_signals};
 use crate::file_system::FileSystem;
 use crate::mounts::end_all;
-use crate::protocol::{ErrorCode, Refusal};
+use crate::protocol::{ErrorCode, ProtocolError, Refusal};
 use crate::role::Role;
+use crate::server::STACK;
 use crate::types::{CpuLatency, Ending};
-use crate::{logging, process};
+use crate::{confinement, logging, process};
 
-/// Stack of an order's thread in bytes: threads may be many.
-const STACK: usize = 512 << 10;
 /// How long a mount may take to be there, if it is to be ended.
 const ARRIVAL: Duration = Duration::from_secs(10);
 /// What programs that show processes call this one: 15 bytes at most.
@@ -58,37 +57,46 @@ enum BeginError {
         "--worker is how the daemon starts a process of its own: it is not for the command line"
     )]
     ByHand,
+    #[error(transparent)]
+    Limit(#[from] Unlifted),
+    #[error("the daemon is gone")]
+    Orphan,
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
     #[error("{0}")]
-    Said(String),
+    Log(String),
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
 }
 
 fn begin() -> Result<Running, BeginError> {
     let system = |what| move |e| BeginError::System(what, e);
-    let clean = clean_start(false).map_err(|e| BeginError::Said(e.to_string()))?;
+    let clean = clean_start(false)?;
     // Only the daemon ends it: by its death, or by one that cannot be ignored.
     ignore_signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]);
     let link = take_link().map_err(|_| BeginError::ByHand)?;
     let Ok(Accepted::Conversation(mut events, Some(counts))) = link.accept() else {
         return Err(BeginError::ByHand);
     };
-    let begin = match events.receive::<Begin>(None) {
-        Ok(Received::Message(begin)) => begin,
-        Ok(_) => return Err(BeginError::Said("the daemon is gone".into())),
-        Err(e) => return Err(BeginError::Said(e.to_string())),
+    let Received::Message(begin) = events.receive::<Begin>(None)? else {
+        return Err(BeginError::Orphan);
     };
-    logging::begin_as(Some(LOG_NAME), begin.verbose, &begin.log).map_err(BeginError::Said)?;
+    logging::begin_as(Some(LOG_NAME), begin.verbose, &begin.log).map_err(BeginError::Log)?;
     // A name is all that it is for.
     let _ = rustix::thread::set_name(NAME);
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    // What the kernel has refused the daemon has said already: this process has the same rights.
+    // The daemon has reported already what the kernel refused it: this process has the same rights.
     let mut refused = clean.warnings;
+    let mut confined = Vec::new();
     if rustix::process::geteuid().is_root() {
         refused.extend(process::set_up(&begin.process));
+        confined = confinement::mounts();
     }
     for warning in refused {
         tracing::debug!("{warning}");
+    }
+    for warning in confined {
+        tracing::warn!("{warning}");
     }
     let lifetime = Lifetime::begin(&begin.lock, begin.daemon).map_err(system("lock its file"))?;
     let counts = SharedCounts::of(counts).map_err(system("map the counts of dirty pages"))?;
@@ -151,9 +159,10 @@ struct Served {
     file_system: FileSystem,
     budget: Arc<Budget>,
     counts: Arc<SharedCounts>,
-    /// `None` while it is being made.
+    /// `None` while it is being made, which its maker ends. Not held over what is ordered; outside of the locks of a
+    /// mount's contents.
     mounts: Mutex<HashMap<MountId, Option<Arc<dyn Mounted>>>>,
-    /// Told when a mount that was being made is there, or is not.
+    /// Notified when a mount that was being made is there, or is not.
     arrived: Condvar,
     happened: Sender<Happened>,
 }
@@ -176,7 +185,7 @@ impl Running {
             lifetime,
             daemon,
         } = self;
-        let teller = Arc::clone(&served);
+        let notifier = Arc::clone(&served);
         let tell = move || {
             let thread = rustix::thread::gettid().as_raw_nonzero().get();
             let begun = Event::Begun {
@@ -186,7 +195,7 @@ impl Running {
             let _ = events.send(&begun);
             for event in happened {
                 let event = match event {
-                    Happened::Over(mount) => teller.over(mount),
+                    Happened::Over(mount) => notifier.over(mount),
                     Happened::ShareAsked => Some(Event::ShareAsked),
                 };
                 let _ = event.map(|event| events.send(&event));

@@ -216,8 +216,10 @@ fn overwrite(memory: &Mapping) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use compcache_host::{maps, proc};
     use compcache_random::Random;
+
+    use super::*;
 
     const BOTH: [Kind; 2] = [Kind::Aes, Kind::ChaCha];
 
@@ -285,19 +287,10 @@ mod tests {
     fn the_key_is_locked_not_dumped_and_overwritten_in_the_end() {
         let cipher = Cipher::new(Kind::of_this_cpu()).unwrap();
         cipher.locked().unwrap();
-        let address = cipher.memory.base().as_ptr().addr();
-        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        // The kernel merges neighbours.
-        let holds = |line: &str| {
-            let bounds = line.split(' ').next()?.split_once('-')?;
-            let start = usize::from_str_radix(bounds.0, 16).ok()?;
-            let end = usize::from_str_radix(bounds.1, 16).ok()?;
-            Some((start..end).contains(&address))
-        };
-        let mut lines = smaps.lines().skip_while(|line| holds(line) != Some(true));
-        let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"));
-        let flags: Vec<_> = flags.unwrap().split(' ').collect();
-        assert!(flags.contains(&"lo") && flags.contains(&"dd"), "{flags:?}");
+        let address = cipher.memory.base().as_ptr().addr() as u64;
+        let smaps = proc::of(std::process::id(), "smaps").unwrap();
+        let mapped = maps::at(&smaps, address).unwrap();
+        assert!(mapped.has_flag("lo") && mapped.has_flag("dd"), "{mapped:?}");
 
         // SAFETY: the mapping has these bytes, and they are only looked at.
         let bytes = || unsafe {
@@ -312,8 +305,8 @@ mod tests {
 
     #[test]
     fn it_is_the_cipher_that_the_cpu_is_made_for() {
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap();
-        let has = |flag: &str| cpu.split_whitespace().any(|word| word == flag);
+        let cpu = proc::read(std::path::Path::new("/proc/cpuinfo")).unwrap();
+        let has = |flag: &str| proc::words(&cpu).any(|word| word == flag.as_bytes());
         let aes = has("aes") && (has("pclmulqdq") || has("pmull"));
         assert_eq!(Kind::of_this_cpu() == Kind::Aes, aes);
         assert_ne!(Kind::Aes.name(), Kind::ChaCha.name());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use compcache_engine::backing::Transfer;
 use compcache_engine::space::NoSlot;
-use compcache_engine::{Backing, BackingError, PAGE_SIZE, Page, SlotMemory, Unread};
+use compcache_engine::{Backing, BackingAccess, BackingError, PAGE_SIZE, Page, SlotMemory, Unread};
 use compcache_host::memory::{MemfdSlots, NotLocked};
 
 use super::buffers::{Buffers, RUN};
@@ -21,6 +21,7 @@ use super::cipher::{Cipher, Kind};
 use super::seals::{Look, Seal, Seals, WORDS};
 use super::{Aligned, BackingSwap};
 use crate::error::DeviceError;
+use crate::settings::BackingEncryption;
 
 /// What is known of the encryption of a backing swap while it is used.
 pub(crate) struct Encryption {
@@ -47,6 +48,25 @@ impl Encryption {
     }
 }
 
+/// How the pages of a store that `workers` threads use reach this backing swap, if there is one, and
+/// what encrypts them there, if that is wanted.
+///
+/// # Errors
+/// If there is no memory, or no random key, for the encryption.
+pub(crate) fn access(
+    backing: Option<BackingSwap>,
+    choice: BackingEncryption,
+    workers: usize,
+) -> Result<(BackingAccess, Option<Encryption>), DeviceError> {
+    match backing {
+        Some(backing) if choice.encrypts(backing.is_file) => {
+            let (encrypted, encryption) = Encrypted::new(backing, workers)?;
+            Ok((Some(encrypted).into(), Some(encryption)))
+        }
+        plain => Ok((plain.into(), None)),
+    }
+}
+
 /// A store of pages that encrypts them on their way to another.
 pub(crate) struct Encrypted<B, S> {
     inner: B,
@@ -60,10 +80,7 @@ impl Encrypted<BackingSwap, MemfdSlots> {
     ///
     /// # Errors
     /// If there is no memory, or the kernel gives no random bytes.
-    pub(crate) fn new(
-        swap: BackingSwap,
-        workers: usize,
-    ) -> Result<(Self, Encryption), DeviceError> {
+    fn new(swap: BackingSwap, workers: usize) -> Result<(Self, Encryption), DeviceError> {
         let words = swap.pages() * WORDS;
         let memory = MemfdSlots::new("seals of the backing swap", words, false)?;
         let cipher = Cipher::new(Kind::of_this_cpu())?;

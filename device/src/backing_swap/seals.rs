@@ -54,6 +54,10 @@ pub(super) enum Look {
 
 /// The seals of all places.
 pub(super) struct Seals<S> {
+    // 1. `W` of a place is set for as long as its page on the disk may be changing. Only the place's writer changes
+    //    the words of its seal.
+    // 2. While `W` is not set, number and tag are of one write, the last that has succeeded.
+    // 3. All numbers are below `next`.
     words: Table<S>,
     /// The number of the next write.
     next: AtomicU64,

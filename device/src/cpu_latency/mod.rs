@@ -11,7 +11,6 @@
 //! itself when the process ends.
 
 mod burst;
-mod setting;
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -20,11 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use compcache_host::keeper::Wake;
 use compcache_host::{Background, proc};
 
-use crate::keeper::Wake;
+use crate::settings::CpuLatencySetting;
 use burst::Burst;
-pub use setting::{CpuLatencySetting, UnknownCpuLatency};
 
 /// The kernel's interface.
 const DEVICE: &str = "/dev/cpu_dma_latency";

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use compcache_host::proc::ram_bytes;
 
 use crate::cpu_latency::CpuLatency;
-use crate::freed::DeadSlots;
+use crate::settings::{Channel, DeadSlots};
 use crate::transport::Transport;
-use crate::transport::fuse_loop::{Channel, FuseLoop};
+use crate::transport::fuse_loop::FuseLoop;
 
 /// What all devices of a process share.
 #[derive(Clone)]

@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use compcache_engine::disk::MIN_DISKSIZE;
+use compcache_engine::swap_header::SwapHeader;
 use tempfile::TempDir;
 
 use super::*;
-use crate::params::MIN_DISKSIZE;
-use crate::swap_header::SwapHeader;
 use crate::transport::Transport;
 
 /// What the transport does next, and what it serves now.

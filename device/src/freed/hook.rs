@@ -37,8 +37,8 @@
 
 use std::io::{self, BufRead, BufReader};
 
-use super::FreedError;
 use super::btf::{Btf, Function, Type};
+use super::error::FreedError;
 
 /// How the kernel says which slot is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,6 +59,7 @@
 mod asm;
 pub(crate) mod bits;
 pub mod btf;
+mod error;
 mod hook;
 mod program;
 mod sys;
@@ -68,64 +69,18 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use compcache_host::Background;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bits::DeadBits;
+pub use error::FreedError;
 
 use bits::Layout;
-use btf::{Btf, BtfError};
+use btf::Btf;
 use hook::Hook;
 use sys::{Array, Ring};
-
-/// When dead slots are to be freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeadSlots {
-    /// At once if the kernel allows it, otherwise by cluster.
-    #[default]
-    Auto,
-    /// By cluster: when the kernel discards 512 of them together.
-    Clusters,
-}
-
-impl DeadSlots {
-    /// All of them.
-    pub const ALL: [DeadSlots; 2] = [DeadSlots::Auto, DeadSlots::Clusters];
-
-    /// Its name, as users write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            DeadSlots::Auto => "auto",
-            DeadSlots::Clusters => "clusters",
-        }
-    }
-}
-
-impl fmt::Display for DeadSlots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A choice that there is not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("dead slots can't be freed by \"{0}\": give auto or clusters")]
-pub struct UnknownDeadSlots(String);
-
-impl FromStr for DeadSlots {
-    type Err = UnknownDeadSlots;
-
-    fn from_str(name: &str) -> Result<Self, UnknownDeadSlots> {
-        DeadSlots::ALL
-            .into_iter()
-            .find(|choice| choice.name() == name)
-            .ok_or_else(|| UnknownDeadSlots(name.to_owned()))
-    }
-}
 
 /// When the dead slots of a device are freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,66 +100,6 @@ impl fmt::Display for Freeing {
             Freeing::ByCluster => "by cluster",
         })
     }
-}
-
-/// Why slots cannot be watched.
-#[derive(Debug, thiserror::Error)]
-pub enum FreedError {
-    /// The machine is not one that it is made for.
-    #[error("it is made for little-endian machines of 64 bits with pages of 4096 bytes")]
-    Machine,
-    /// A file can't be read.
-    #[error("cannot read {path}: {source}; {remedy}")]
-    Read {
-        /// The file.
-        path: &'static str,
-        /// The system's error.
-        source: io::Error,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// The kernel's types can't be read.
-    #[error("cannot read the types in {path}: {0}", path = btf::VMLINUX)]
-    Btf(#[from] BtfError),
-    /// The kernel has no function that is known to free slots.
-    #[error(
-        "this kernel has no function that frees swap slots in a form that is known, or it was \
-         inlined"
-    )]
-    NoFunction,
-    /// The function may not take the parameters that its type says.
-    #[error("the kernel was not built by gcc: how {0} takes its parameters is not certain")]
-    Compiler(&'static str),
-    /// The bitmap takes too much memory.
-    #[error("the disk is so large that the bitmap of dead slots would take {0} kB")]
-    TooLarge(u64),
-    /// The kernel refuses.
-    #[error(
-        "cannot {action}: {source}{}; it takes root (CAP_BPF and CAP_PERFMON) and a kernel of \
-         version 5.12 or later with BPF tracing", in_parentheses(.verifier.as_deref())
-    )]
-    System {
-        /// What it was for.
-        action: String,
-        /// The system's error.
-        source: io::Error,
-        /// The last line of the kernel's verifier.
-        verifier: Option<String>,
-    },
-}
-
-impl FreedError {
-    fn system(action: &str, source: io::Error) -> Self {
-        FreedError::System {
-            action: action.to_owned(),
-            source,
-            verifier: None,
-        }
-    }
-}
-
-fn in_parentheses(text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| format!(" ({text})"))
 }
 
 /// The slots of a block device are watched as long as this lives.

@@ -7,7 +7,7 @@ use compcache_test_support::needs;
 use proptest::prelude::*;
 
 use super::*;
-use btf::{Function, Type};
+use btf::{BtfError, Function, Type};
 use hook::Place;
 
 /// Makes BTF of a few types.
@@ -339,24 +339,12 @@ fn this_kernel_takes_the_program() {
     }
 }
 
-#[test]
-fn choices_have_names() {
-    for choice in DeadSlots::ALL {
-        assert_eq!(choice.to_string().parse(), Ok(choice));
-    }
-    let error = "pages".parse::<DeadSlots>().unwrap_err().to_string();
-    assert!(
-        error.contains("\"pages\": give auto or clusters"),
-        "{error}"
-    );
-}
-
 /// A write takes back its pages' bits, whoever looks at the bitmap later.
 #[test]
 fn a_page_that_is_written_after_its_slot_was_freed_stays() {
     use crate::disk::{Disk, StoreDisk};
-    use crate::host::{LinuxHost, MemfdFrames, MemfdSlots};
     use compcache_engine::{BackingAccess, CodecSpec, Store, StoreConfig};
+    use compcache_host::memory::{LinuxHost, MemfdFrames, MemfdSlots};
     use std::sync::atomic::AtomicU64;
 
     let store = Store::try_new(

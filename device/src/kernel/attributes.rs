@@ -31,21 +31,21 @@ pub const LATENCY: &str = "latency";
 pub const FEATURES: &str = "features";
 
 /// What `backing_dev` says if there is none.
-pub(super) const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 /// Who has a backing swap that the driver finds busy.
-pub(super) const IN_USE: &str = "another program (swap, a mount, another device, or a writer)";
+pub(crate) const IN_USE: &str = "another program (swap, a mount, another device, or a writer)";
 
 /// A value to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) attribute: &'static str,
+pub(crate) struct Setting {
+    pub(crate) attribute: &'static str,
     /// A path is any bytes.
-    pub(super) value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 impl Setting {
-    pub(super) fn new(attribute: &'static str, value: impl ToString) -> Setting {
+    pub(crate) fn new(attribute: &'static str, value: impl ToString) -> Setting {
         Setting {
             attribute,
             value: value.to_string().into_bytes(),
@@ -53,7 +53,7 @@ impl Setting {
     }
 
     /// The backing swap, or that there is none.
-    pub(super) fn backing_swap(path: Option<&Path>) -> Setting {
+    pub(crate) fn backing_swap(path: Option<&Path>) -> Setting {
         let path = path.map_or(OsStr::new(NONE), Path::as_os_str);
         Setting {
             attribute: BACKING_DEV,
@@ -63,14 +63,14 @@ impl Setting {
 }
 
 /// What is chosen in a list: the word in brackets, or all of a text without.
-pub(super) fn chosen(list: &str) -> &str {
+pub(crate) fn chosen(list: &str) -> &str {
     list.split_once('[')
         .and_then(|(_, rest)| rest.split_once(']'))
         .map_or(list.trim(), |(word, _)| word)
 }
 
 /// The words of a list, the brackets taken away.
-pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split_ascii_whitespace()
         .map(|word| word.trim_start_matches('[').trim_end_matches(']'))
 }

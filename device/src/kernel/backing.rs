@@ -16,7 +16,7 @@ impl Root {
     ///
     /// # Errors
     /// Those of reading the attribute.
-    pub(super) fn backing_swap_of(&self, number: u32) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn backing_swap_of(&self, number: u32) -> io::Result<Option<PathBuf>> {
         let mut path = std::fs::read(self.block(number).join(BACKING_DEV))?;
         // The line's end, and not what a path may end with.
         path.pop_if(|byte| *byte == b'\n');

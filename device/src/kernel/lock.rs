@@ -1,4 +1,4 @@
-//! One at a time among those who set up kernel devices.
+//! Serialises the set-up of the driver's devices among processes.
 //!
 //! To find a device that nobody uses, set its parameters and initialise it takes several steps,
 //! which the driver does not join. Two programs that took the same device would mix their

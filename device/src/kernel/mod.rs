@@ -1,43 +1,26 @@
 //! The kernel driver, `ramzswap.ko`, as userspace sees it.
 //!
-//! If the driver is loaded, `/sys/block/ramzswapN` are its devices; they are set up by the
-//! attributes there ([`attributes`]) or by the ioctls of the original ([`ioctl`]). A
-//! [`KernelDevice`] is one of them. [`Root`] says where to look, so that tests can show another
-//! tree, and [`presence`](Root::presence) whether the driver is there, or could be loaded
-//! ([`module`]).
-//!
-//! Nothing here keeps state between two calls but what the user set on a device that is not
-//! initialised yet: the driver has it all.
+//! If the driver is loaded, `/sys/block/ramzswapN` are its devices, with their [`attributes`] and
+//! the [`ioctl`]s of the original; a [`KernelDevice`](crate::KernelDevice) is one of them. [`Root`]
+//! says where to look, so that tests can show another tree, and [`presence`](Root::presence) whether
+//! the driver is there, or could be loaded ([`module`]).
 
 pub mod attributes;
 mod backing;
-pub mod choice;
-mod device;
 pub mod ioctl;
 mod lock;
 pub mod module;
-mod report;
-pub(crate) mod root;
-mod sysfs;
+mod root;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
 
-pub use choice::DriverChoice;
-pub use device::KernelDevice;
 pub use lock::Lock;
 pub use root::{MAX_DEVICES, NAME, Root, number};
 
 impl Root {
-    /// The driver's devices, by number.
-    #[must_use]
-    pub fn devices(&self) -> Vec<KernelDevice> {
-        let device = |number| KernelDevice::new(number, self.clone());
-        self.numbers().into_iter().map(device).collect()
-    }
-
     /// Whether the driver is there, or could be.
     #[must_use]
     pub fn presence(&self) -> Presence {

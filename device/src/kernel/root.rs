@@ -77,7 +77,7 @@ impl Root {
     }
 
     /// The directory of a device in sysfs.
-    pub(super) fn block(&self, number: u32) -> PathBuf {
+    pub(crate) fn block(&self, number: u32) -> PathBuf {
         self.sys.join("block").join(format!("{NAME}{number}"))
     }
 }

@@ -1,10 +1,9 @@
 //! The thread that recompresses cold pages, in time that nobody else wants.
 //!
 //! The engine says how ([`compcache_engine::store::Recompressor`]) and at what pace
-//! ([`compcache_engine::cold`]); this is the thread, and its settings.
+//! ([`compcache_engine::cold`]); this is the thread.
 
 mod clock;
-pub(crate) mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -15,17 +14,18 @@ use std::time::Duration;
 
 use compcache_engine::cold::{self, Clock, Owner, Pace};
 use compcache_engine::{FrameMemory, Host, SlotMemory, Store};
+use compcache_host::keeper::Wake;
 use compcache_host::{Background, sched};
 use parking_lot::Mutex;
 
 use crate::disk::StoreDisk;
-use crate::keeper::Wake;
+use crate::settings::{ColdCodec, Recompress};
 use clock::ThreadClock;
-use policy::{ColdCodec, Recompress};
 
 /// What the thread and its owner share.
 #[derive(Default)]
 struct Shared {
+    /// Innermost: copied out.
     policy: Mutex<Recompress>,
     wake: Arc<Wake>,
     cpu_ns: AtomicU64,

@@ -8,10 +8,10 @@ use compcache_engine::codec::CodecSpec;
 use compcache_engine::cold::{QUIET_PAGES, WINDOW};
 use compcache_engine::host::heap::{HeapFrames, HeapSlots};
 use compcache_engine::{BackingAccess, PAGE_SIZE, Page, StoreConfig, Worker};
+use compcache_host::memory::LinuxHost;
 use compcache_random::Random;
 
 use super::*;
-use crate::host::LinuxHost;
 
 type TestStore = Store<PinnedHost, HeapFrames, HeapSlots>;
 

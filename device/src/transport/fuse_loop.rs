@@ -2,9 +2,7 @@
 //! direct I/O makes a block device. It works on every kernel from 5.8 on, without modules
 //! beyond `fuse` and `loop`; from 6.14 on, requests can come over io_uring.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::fuse::{Job, Server, parameter};
@@ -12,36 +10,10 @@ use super::loopdev::LoopDevice;
 use super::{Attachment, DetachError, Transport};
 use crate::disk::Disk;
 use crate::error::DeviceError;
+use crate::settings::Channel;
 use crate::warning::Warning;
 
-/// By which channel requests come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Channel {
-    /// io_uring if the kernel offers it by itself (`/sys/module/fuse/parameters/enable_uring`
-    /// is `Y`) and it works, otherwise the classic channel.
-    #[default]
-    Auto,
-    /// The classic channel: `/dev/fuse` is read and written.
-    Fuse,
-    /// io_uring, or failure. The kernel's parameter is switched on for the moment in which a
-    /// device is initialised.
-    FuseUring,
-}
-
 impl Channel {
-    /// All of them.
-    pub const ALL: [Channel; 3] = [Channel::Auto, Channel::Fuse, Channel::FuseUring];
-
-    /// Its name, as users write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Channel::Auto => "auto",
-            Channel::Fuse => "fuse",
-            Channel::FuseUring => "fuse-uring",
-        }
-    }
-
     /// The channel that a device which is initialised now tries first: what `auto` stands for,
     /// and each of the others itself.
     #[must_use]
@@ -58,28 +30,6 @@ impl Channel {
     #[must_use]
     pub fn is_supported(self) -> bool {
         self != Channel::FuseUring || parameter::exists()
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A transport that there is not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no transport \"{0}\": give auto, fuse or fuse-uring")]
-pub struct UnknownChannel(String);
-
-impl FromStr for Channel {
-    type Err = UnknownChannel;
-
-    fn from_str(name: &str) -> Result<Self, UnknownChannel> {
-        Channel::ALL
-            .into_iter()
-            .find(|channel| channel.name() == name)
-            .ok_or_else(|| UnknownChannel(name.to_owned()))
     }
 }
 
@@ -182,22 +132,5 @@ impl Attachment for Attached {
         self.device = None;
         let stopped = self.server.stop().map_err(DetachError::Leftover);
         detached.and(stopped)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn channels_have_names() {
-        for channel in Channel::ALL {
-            assert_eq!(channel.to_string().parse(), Ok(channel));
-        }
-        let error = "nbd".parse::<Channel>().unwrap_err().to_string();
-        assert!(
-            error.contains("\"nbd\": give auto, fuse or fuse-uring"),
-            "{error}"
-        );
     }
 }

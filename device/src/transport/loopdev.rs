@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use compcache_engine::PAGE_SIZE;
 use compcache_host::{proc, remedy};
 
-use super::DetachError;
+use super::{DetachError, open_driver};
 use crate::error::DeviceError;
 
 const LOOP_CLR_FD: libc::Ioctl = 0x4c01;
@@ -111,18 +111,7 @@ impl LoopDevice {
     /// Attaches `file` to a free loop device, which is then for root only. `name` is what
     /// `losetup` shows if it cannot show the file.
     pub(crate) fn attach(file: &File, name: &str) -> Result<Self, DeviceError> {
-        let control = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_CLOEXEC)
-            .open("/dev/loop-control")
-            .map_err(|e| {
-                let remedy = match e.kind() {
-                    io::ErrorKind::PermissionDenied => remedy::root("access to it"),
-                    _ => "load the kernel's loop module (modprobe loop)".to_owned(),
-                };
-                DeviceError::system("open /dev/loop-control", e, &*remedy)
-            })?;
+        let control = open_driver("/dev/loop-control", "loop")?;
         // Has FUSE ask for the file's size: kernels before 6.16 take for the device's the one
         // that they know already, which of a file that was only opened is 0.
         file.metadata()

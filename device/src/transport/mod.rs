@@ -4,14 +4,33 @@ pub(crate) mod fuse;
 pub mod fuse_loop;
 pub(crate) mod loopdev;
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use compcache_host::remedy;
 
 use crate::disk::Disk;
 use crate::error::DeviceError;
 use crate::warning::Warning;
 
 pub use fuse::Offline;
+
+/// Opens the node by which a driver of the kernel's is used; `module` is where that driver is.
+fn open_driver(node: &str, module: &str) -> Result<File, DeviceError> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open(node)
+        .map_err(|e| {
+            let remedy = match e.kind() {
+                io::ErrorKind::PermissionDenied => remedy::root("access to it"),
+                _ => format!("load the kernel's {module} module (modprobe {module})"),
+            };
+            DeviceError::system(format!("open {node}"), e, &*remedy)
+        })
+}
 
 /// Makes block devices of disks.
 pub trait Transport: Send + Sync {

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use compcache_device::transport::fuse_loop::Channel;
+use compcache_device::settings::Channel;
 use compcache_device::{Device, Env, ParamsUpdate, SwapDevice as _};
 use compcache_host::proc;
 use compcache_random::Random;
@@ -33,7 +33,7 @@ macro_rules! test_over_each_channel {
             $(#[test]
             fn $name() {
                 if $crate::common::can_attach() {
-                    super::$name(compcache_device::transport::fuse_loop::Channel::Fuse);
+                    super::$name(compcache_device::settings::Channel::Fuse);
                 }
             })*
         }
@@ -41,7 +41,7 @@ macro_rules! test_over_each_channel {
             $(#[test]
             fn $name() {
                 if $crate::common::can_attach_uring() {
-                    super::$name(compcache_device::transport::fuse_loop::Channel::FuseUring);
+                    super::$name(compcache_device::settings::Channel::FuseUring);
                 }
             })*
         }
@@ -191,7 +191,7 @@ pub(crate) fn noise_page(random: &mut Random) -> [u8; PAGE] {
 
 /// Makes a swap file of so many pages.
 pub(crate) fn make_swap_file(path: &Path, pages: u32) {
-    use compcache_device::swap_header::SwapHeader;
+    use compcache_engine::swap_header::SwapHeader;
     filled_file(path, u64::from(pages) * PAGE as u64);
     let file = File::options().write(true).open(path).unwrap();
     file.write_all_at(&SwapHeader::new(pages - 1, [1; 16], "backing").to_page(), 0)

@@ -10,6 +10,17 @@
 //! decompressed, nor while somebody else reads one: [`Ccache::insert`] reserves the page's slot, and
 //! [`Ccache::pin`] pins it; both store the chunk without the lock, and commit it if the slot is still
 //! the page's. Chunks of pages that were evicted or dropped are freed after its release.
+//!
+//! # Locks, outermost first
+//!
+//! | lock | guards | taken by |
+//! |---|---|---|
+//! | the cache's lock | index, lists, balance, counts | everything but storing a chunk and restoring a page |
+//! | a slot's lock bit, then an arena's lock | see [`store`](crate::store) | reading, setting a slot; freeing |
+//!
+//! Under the cache's lock a slot is tried, never waited for: who finds it held releases the lock and comes
+//! again. Nobody takes the lock while holding a slot. An arena is locked under it only when more than 16 chunks
+//! await its release, and the index takes memory under it.
 
 mod admit;
 mod balance;
@@ -70,7 +81,13 @@ pub struct CcacheConfig {
     pub only_copy: bool,
 }
 
-/// What the lock guards.
+/// What the lock guards. While it is free:
+///
+/// 1. A slot on [`List::Inactive`] or [`List::Active`] holds its page; on [`List::Shadows`] it is a shadow, on
+///    [`List::None`] empty.
+/// 2. On [`List::Reserved`] it does not hold its page; on [`List::Pinned`] it may not hold it yet.
+/// 3. A block that is in use has a slot that is not on [`List::None`].
+/// 4. `held` and `known` of a file count its slots on lists that hold pages, and on any list.
 struct Guarded {
     index: Index,
     balance: Balance,

@@ -118,7 +118,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
         let Some(slot) = guarded.index.lists.oldest(List::Shadows) else {
             return false;
         };
-        // A shadow names no chunk that somebody could be reading.
+        // A shadow (1 of `Guarded`) names no chunk that somebody could be reading.
         let emptied = guarded.clear(slot, Slot::EMPTY);
         debug_assert!(emptied, "slot {slot} is held");
         guarded.index.move_to(slot, List::None);

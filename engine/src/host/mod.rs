@@ -20,8 +20,8 @@ pub trait Host: Send + Sync {
     /// The codecs that a store of this host has.
     type Codecs: Codecs;
 
-    /// The lock that guards an arena of the pool. Held for well under a microsecond and
-    /// never over I/O or an allocation of memory.
+    /// The lock of an arena of the pool, held for well under a microsecond and never over I/O or an
+    /// allocation of memory; and of a [cache](crate::ccache), which may take memory under it.
     type Lock: lock_api::RawMutex + Send + Sync;
 
     /// A monotonic clock in nanoseconds, for the latency histograms only.

@@ -24,7 +24,11 @@ const LOOK_EVERY: u64 = 16;
 /// A frame fuller than this is not worth evacuating, in granules.
 pub(super) const WORTHWHILE: u32 = (USABLE_GRANULES * 15 / 16) as u32;
 
-/// Frames with one lock. Chunks are placed in the tightest free run of any of its frames.
+/// Frames with one lock. Chunks are placed in the tightest free run of any of its frames. While the lock is free:
+///
+/// 1. `frames` is the number of frames whose [`FrameInfo`] names this arena, closed ones included.
+/// 2. `used` is the sum of theirs, without [`CLOSED`].
+/// 3. `lists` has every maximal free run of the open frames once, and none of a closed frame.
 #[derive(Debug)]
 pub(super) struct Arena {
     number: u32,
@@ -120,7 +124,7 @@ impl Arena {
         let place = self.lists.find(size)?;
         let frame = frame_of(place);
         let start = granule_of(place);
-        // SAFETY: listed runs lie in this arena's frames, and the caller holds its lock.
+        // SAFETY: listed runs lie in this arena's frames (3), and the caller holds its lock.
         unsafe {
             frames.bitmap(frame).mark(start, start + size);
             let length = self.lists.remove(frames.memory, place);
@@ -162,7 +166,7 @@ impl Arena {
             return freed;
         }
         let (mut first, mut length) = (place, size);
-        // SAFETY: free runs of an open frame are maximal and listed, so that those on both sides
+        // SAFETY: the maximal free runs of an open frame are listed (3), so that those on both sides
         // are; what the merged one is made of is not. The bitmap's own granules are in use, so
         // that there is one below.
         unsafe {
@@ -215,7 +219,7 @@ impl Arena {
         }
         info.used.store(used | CLOSED, Relaxed);
         self.each_free_run(frames, frame, |lists, place, _| {
-            // SAFETY: an open frame's maximal free runs are listed; the lock is held.
+            // SAFETY: an open frame's maximal free runs are listed (3); the lock is held.
             unsafe { lists.remove(frames.memory, place) };
         });
         true
@@ -236,7 +240,7 @@ impl Arena {
             return Some(frame);
         }
         self.each_free_run(frames, frame, |lists, place, size| {
-            // SAFETY: a closed frame's free runs are not listed; the lock is held.
+            // SAFETY: a closed frame's free runs are not listed (3); the lock is held.
             unsafe { lists.insert(frames.memory, place, size) }
         });
         None

@@ -190,7 +190,10 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         };
         // SAFETY: the granules at `to` were just allocated for this chunk. Its bytes are
         // copied unread: a corrupted chunk stays corrupted, and its checksum says so.
-        unsafe { self.memory.write_chunk(to, header, bytes) };
+        unsafe {
+            self.memory.write_header(to, header);
+            self.memory.write_bytes(to, bytes);
+        }
         let old = held_slot.commit(current.moved_to(to));
         debug_assert_eq!(old.slot(), current);
         Moved::Away(size)

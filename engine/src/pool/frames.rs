@@ -10,10 +10,13 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// What the pool knows of a frame, beside the bitmap in the frame itself.
 ///
-/// `next` and `depth` belong to the [`Stack`] that the frame is on. `arena` and `used` are written by the
-/// holder of the lock of the frame's arena, which also adds the frame and takes it away. Others
-/// may read them: the owner of a chunk in the frame finds the arena, which cannot change while
-/// there is a chunk; the evacuator looks for sparse frames, and looks again under the lock.
+/// 1. `next` and `depth` belong to the [`Stack`] that the frame is on.
+/// 2. `arena` and `used` are written under the lock of the arena that has the frame, takes it or gives it
+///    away. Others may read them: the evacuator looks for sparse frames, and looks again under the lock.
+/// 3. `arena` does not change while there is a chunk in the frame, whose owner finds it so, nor while the frame
+///    is closed.
+/// 4. While that lock is free, `used` without its topmost bit counts the granules that the frame's bitmap marks,
+///    less the bitmap's own; in a frame of no arena it is 0.
 #[derive(Debug)]
 pub(super) struct FrameInfo {
     /// Next frame on the stack.

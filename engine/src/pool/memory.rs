@@ -179,7 +179,7 @@ impl<F: FrameMemory> Memory<F> {
         unsafe { AtomicU64::from_ptr(self.at(place).cast::<u64>().as_ptr()) }
     }
 
-    /// Reads a chunk's header. May run beside [`Memory::write_chunk`] of the same chunk, and
+    /// Reads a chunk's header. May run beside [`Memory::write_header`] of the same chunk, and
     /// then returns the old or the new word.
     ///
     /// # Safety
@@ -193,19 +193,28 @@ impl<F: FrameMemory> Memory<F> {
         }
     }
 
-    /// Writes a chunk: header and bytes.
+    /// Writes a chunk's header.
     ///
     /// # Safety
     /// `place` is the first of enough granules that the caller has allocated and that no
     /// slot names yet.
     #[inline]
-    pub(super) unsafe fn write_chunk(&self, place: u64, header: Header, bytes: &[u8]) {
+    pub(super) unsafe fn write_header(&self, place: u64, header: Header) {
         let word = u64::from(header.owner) | u64::from(header.checksum) << 32;
         self.header_word(place).store(word, Ordering::Relaxed);
+    }
+
+    /// Writes a chunk's bytes, and gives them as they lie there.
+    ///
+    /// # Safety
+    /// As for [`write_header`](Self::write_header); the bytes are not written again while what is returned lives.
+    #[inline]
+    pub(super) unsafe fn write_bytes(&self, place: u64, bytes: &[u8]) -> &[u8] {
         // SAFETY: the granules behind the header are the caller's alone, and large enough.
         unsafe {
             let to = self.at(place).add(CHUNK_HEADER);
             to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+            NonNull::slice_from_raw_parts(to, bytes.len()).as_ref()
         }
     }
 

@@ -15,8 +15,18 @@
 //! without chunks go to a reserve of ready ones, and from there back to the host.
 //!
 //! A *place* is the index of a granule, counted over all frames.
+//!
+//! # Locks
+//!
+//! | lock | guards | taken by |
+//! |---|---|---|
+//! | an arena's lock | free runs and bitmaps of its frames | placing and freeing a chunk; the evacuator |
+//!
+//! It is the innermost lock (for the others see [`store`](crate::store)); no thread holds two, and no frame is
+//! populated or released under one. A chunk's bytes are guarded by the slot that names it; before that they belong
+//! to whoever placed it. The stacks of ready and of absent frames have no lock.
 
-pub mod checksum;
+pub mod size;
 
 mod arena;
 mod bitmap;
@@ -33,6 +43,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use lock_api::Mutex;
 
+use crate::checksum::crc32c;
 use crate::fallible::{NoMemory, collect};
 use crate::host::{FRAME_SIZE, FrameMemory, Host};
 use crate::slot::{ChunkRef, Slot, SlotGuard, Taken};
@@ -95,6 +106,11 @@ type LockedArena<L> = Padded<Mutex<L, Arena>>;
 /// Memory that holds chunks. See the module's documentation.
 #[derive(Debug)]
 pub struct Pool<H: Host, F> {
+    // 1. A frame is on `ready`, on `absent`, an arena's, or in the hands of one thread.
+    // 2. Frames on `ready` and of arenas are populated, those on `absent` are not.
+    // 3. `held` is at least the number of populated frames: it is raised before one is populated, and lowered
+    //    after it was released.
+    // 4. Frames from `untouched` on are neither ready nor an arena's.
     memory: Memory<F>,
     infos: Box<[FrameInfo]>,
     arenas: Box<[LockedArena<H::Lock>]>,
@@ -284,12 +300,14 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
     /// Stores a chunk where it was placed with its length, and returns that place, which the caller
     /// commits to the owner's slot.
     pub(crate) fn fill(&self, Placed(place): Placed, owner: u32, bytes: &[u8]) -> u64 {
-        let checksum = checksum::crc32c(owner, bytes);
         // SAFETY: these granules were allocated for a chunk of this length, which is made once.
         unsafe {
-            self.memory
-                .write_chunk(place, Header { owner, checksum }, bytes)
-        };
+            // The checksum is that of the copy: a page that is stored as it is may change meanwhile, since a program
+            // can write to a buffer that it has the kernel write from (direct I/O).
+            let copy = self.memory.write_bytes(place, bytes);
+            let checksum = crc32c(owner, copy);
+            self.memory.write_header(place, Header { owner, checksum });
+        }
         place
     }
 
@@ -317,7 +335,7 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
         }
     }
 
-    /// The arena in which a chunk lies.
+    /// The arena in which a chunk lies (3 of [`FrameInfo`]).
     #[inline]
     fn arena_of(&self, place: u64) -> usize {
         self.infos[frame_of(place) as usize].arena.load(Relaxed) as usize
@@ -376,14 +394,14 @@ impl<H: Host, F: FrameMemory> Pool<H, F> {
             return Err(Mismatch);
         }
         // SAFETY: a chunk is committed to a slot only when it is complete, and is freed or
-        // moved only by whoever holds the slot or has replaced its value, which the lock
-        // that `held` proves rules out for as long as the bytes are borrowed.
+        // moved only by whoever holds the slot or has replaced its value (2 and 3 of `Slot`), which
+        // the lock that `held` proves rules out for as long as the bytes are borrowed.
         let (header, bytes) =
             unsafe { (self.memory.header(place), self.memory.chunk(place, length)) };
         if header
             != (Header {
                 owner,
-                checksum: checksum::crc32c(owner, bytes),
+                checksum: crc32c(owner, bytes),
             })
         {
             return Err(Mismatch);

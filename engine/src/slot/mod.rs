@@ -117,7 +117,7 @@ const KIND_SHADOW: u64 = 5;
 const KIND_TRANSIT: u64 = 6;
 
 /// Set in the slot of a page in transit that was freed. Apart from the bits of a chunk's age,
-/// which a reader clears as it unlocks.
+/// which a reader clears as it unlocks (5 of [`Slot`]).
 const DEAD: u64 = 1 << 12;
 
 /// The eviction clock in a shadow counts modulo this.
@@ -129,7 +129,13 @@ pub const PLACE_BITS: u32 = 64 - PLACE_SHIFT;
 /// The greatest age of a slot, which it keeps.
 pub const MAX_AGE: u8 = AGE_MASK as u8;
 
-/// A slot's value, without the lock bit.
+/// A slot's value, without the lock bit. Of the word:
+///
+/// 1. While it is locked, nobody but the holder changes it.
+/// 2. No two slots name the same chunk. One that is named is complete, and its header names the slot's page.
+/// 3. Whoever frees or moves a chunk holds the slot that names it, or has [`Taken`] that slot's value.
+/// 4. While a page is in transit, its old value is with the [`Departure`], and others only mark it as dead.
+/// 5. Bits 4 to 11 are 0 in the slot of anything but a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Slot(u64);
 

@@ -20,6 +20,18 @@
 //! | [`WriteError::NoSlotMemory`] | fails the write: what was there is still there |
 //!
 //! Whoever writes several pages gives them to [`Store::stage_page`], and calls [`Store::commit`].
+//!
+//! # Locks, outermost first
+//!
+//! | lock | guards | taken by |
+//! |---|---|---|
+//! | a [slot word](crate::slot)'s lock bit | the slot's value, and so its chunk | reading, moving, replacing a chunk |
+//! | an arena's lock | free space of a part of the [pool](crate::pool) | placing and freeing a chunk |
+//!
+//! No thread holds two slots, or two arenas. A slot is held over decompressing its chunk and placing another
+//! one, never over compression, I/O or a wait for memory. What a slot held is freed after it was unlocked. A
+//! worker's batch is its own: a commit places all chunks, then takes one slot after the other, then frees.
+//! Outside of both is the lock of a [cache](crate::ccache).
 
 mod cache_ops;
 mod counters;
@@ -123,6 +135,11 @@ impl<C: Codecs> fmt::Debug for Worker<C> {
 
 /// Pages by index, compressed. See the module's documentation.
 pub struct Store<H: Host, F, S> {
+    // 1. A chunk that a slot of `table` names lies in `pool` (and see `Slot`).
+    // 2. Without `backing`, no page is in transit or in the backing store. Page 0 never is.
+    // 3. The counters of what is held are raised before the commit that makes them true, and lowered after the
+    //    value was replaced: they are never less than what slots hold.
+    // 4. Only who has set `recompressing` makes slots older.
     host: H,
     table: Table<S>,
     pool: Pool<H, F>,
@@ -386,7 +403,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
 /// Stores `new` in a locked slot, unlocks it, and returns the old value.
 #[inline]
 fn commit_held(shard: &Shard, held: SlotGuard<'_, AtomicU64>, new: Slot) -> Taken {
-    // Counted first: a discard by another thread may follow the commit at once.
+    // Counted first (3 of `Store`): a discard by another thread may follow the commit at once.
     if let Some(entry) = new.entry() {
         shard.gained(entry);
     }

@@ -5,10 +5,10 @@ use core::sync::atomic::AtomicU64;
 use super::counters::Shard;
 use super::{ReadError, Store, Worker};
 use crate::backing::{Backing, BackingAccess, Unread};
+use crate::checksum::crc32c;
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, fill};
-use crate::pool::checksum::crc32c;
 use crate::slot::{self, Entry, Slot, SlotGuard};
 
 /// Some pages of a run could not be read.

@@ -13,8 +13,8 @@
 //!
 //! That the slot's value is the same proves that the page is the same, even if its chunk was
 //! freed and another one of the same length was placed there since: a slot whose page was
-//! written is of age 0, and only this thread raises ages, which it does not do between 1
-//! and 3. (The evacuator may have moved the chunk away and back, which changes no byte of it.)
+//! written is of age 0, and only this thread raises ages (4 of [`Store`]), which it does not do
+//! between 1 and 3. (The evacuator may have moved the chunk away and back, which changes no byte of it.)
 //!
 //! A chunk that did not get smaller is marked and not tried again until its page is
 //! written. Once an epoch finds only chunks of the policy's codec and marked ones, there is

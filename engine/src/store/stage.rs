@@ -225,7 +225,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     }
 
     /// Stores `new` in a page's slot, which [`Store::stage_page`] has found, and returns the old value.
-    /// The store has no backing store, so that no page is in transit.
+    /// The store has no backing store, so that no page is in transit (2 of [`Store`]).
     fn replace(&self, shard: &Shard, index: u64, new: Slot) -> Option<Taken> {
         let word = self.table.get_to_write(index).ok()?;
         let held = slot::lock(word, |attempt| self.host.backoff(attempt));

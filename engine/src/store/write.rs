@@ -8,11 +8,11 @@ use super::{
     INCOMPRESSIBLE_ABOVE, STORED_AS_IT_IS_ABOVE, Staged, Store, Uncommitted, Worker, WriteError,
 };
 use crate::backing::BackingAccess;
+use crate::checksum::crc32c;
 use crate::codec::{CodecId, Codecs};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page, same_filled};
 use crate::pool::Room;
-use crate::pool::checksum::crc32c;
 use crate::slot::{self, ChunkRef, InTransit, Slot};
 use crate::space::NoSlot;
 

@@ -22,7 +22,8 @@ pub enum Change {
 
 impl Content {
     /// Does something to the file that changes the bytes of `range`. Dirty pages are written
-    /// out before, and pages held of that range dropped after. `apply` does it on SOURCE and gives
+    /// out before, but for those that become zeros, which are only dropped, so that a file whose pages SOURCE
+    /// has no room for can be cut. Pages held of that range are dropped after. `apply` does it on SOURCE and gives
     /// back what SOURCE says of the file then.
     ///
     /// # Errors
@@ -35,15 +36,25 @@ impl Content {
         apply: impl FnOnce() -> io::Result<Stamp>,
     ) -> io::Result<()> {
         let _one = self.exclusive.lock();
-        match self.shared.mode {
+        let zeroed = match change {
+            Change::Zeros => whole_pages(&range),
+            Change::Nothing | Change::Other => 0..0,
+        };
+        let needless = match self.shared.mode {
             Mode::Memory if change == Change::Other => {
                 return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
             }
-            Mode::Back => self.write_out_exclusively()?,
-            Mode::Memory | Mode::Through => {}
-        }
+            Mode::Back => {
+                self.write_out_but(zeroed.clone())?;
+                self.dirty_in(zeroed)
+            }
+            Mode::Memory | Mode::Through => Vec::new(),
+        };
         let _changing = self.begin_change();
         let applied = apply();
+        if applied.is_ok() && !needless.is_empty() {
+            self.discard_dirty(needless);
+        }
         if self.shared.mode == Mode::Memory {
             if applied.is_ok() && change == Change::Zeros {
                 self.zero_memory(range)?;
@@ -66,4 +77,14 @@ impl Content {
         }
         Ok(())
     }
+}
+
+/// The pages that lie in a range of bytes whole.
+fn whole_pages(range: &Range<u64>) -> Range<u64> {
+    let end = match range.end {
+        u64::MAX => u64::MAX,
+        end => end / PAGE,
+    };
+    let first = range.start.div_ceil(PAGE);
+    first..end.max(first)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -12,6 +13,9 @@ use std::time::{Instant, SystemTime};
 pub struct Reported(AtomicU64);
 
 /// The dirty pages of a file.
+///
+/// 1. `since`, `written_at` and `source` are set for as long as `pages` is not empty, and no longer.
+/// 2. The numbers in `pages` differ, and are at most `writes`.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     /// By index; the number changes with each write of the page.
@@ -95,6 +99,11 @@ impl Dirty {
             writes.push(write);
         }
         Some((first, writes))
+    }
+
+    /// The dirty pages of a range, each with the number of its last write.
+    pub(super) fn writes_in(&self, pages: Range<u64>) -> impl Iterator<Item = (u64, u64)> {
+        self.pages.range(pages).map(|(page, write)| (*page, *write))
     }
 
     /// A page was written out as it was after that write. Returns whether it is clean now.

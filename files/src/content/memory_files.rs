@@ -135,6 +135,8 @@ impl Content {
         if let Some(id) = self.id {
             self.shared.cache.forget(id, 0, u64::MAX);
         }
+        drop(state);
+        self.forget_if_clean();
     }
 }
 

@@ -92,7 +92,12 @@ impl Mode {
     }
 }
 
-/// What is known of a file.
+/// What is known of a file. While the lock is free:
+///
+/// 1. The cache holds each dirty page, pinned.
+/// 2. [`WriteBack`](writeback::WriteBack) counts the dirty pages of all files.
+/// 3. A file with dirty pages is in its `files`, or its writer is about to enter it. One that is there has some, or who
+///    has made the last one clean is about to take it out.
 #[derive(Debug)]
 struct State {
     /// What SOURCE said last, as far as pages held here agree with it.
@@ -108,6 +113,7 @@ pub struct Content {
     key: FileKey,
     /// `None` if there was no memory for it: then nothing of the file is held.
     id: Option<FileId>,
+    /// Never held over a call of SOURCE. Only the cache's lock is taken under it.
     state: Mutex<State>,
     /// The file's size in bytes.
     size: AtomicU64,
@@ -115,7 +121,8 @@ pub struct Content {
     /// one was under way is not inserted.
     begun: AtomicU64,
     ended: AtomicU64,
-    /// One at a time: writing out, and changes other than writes.
+    /// One at a time: writing out, and changes other than writes. Held over calls of SOURCE, outside of all other
+    /// locks of contents.
     exclusive: Mutex<()>,
 }
 

@@ -250,7 +250,7 @@ impl Content {
         }
     }
 
-    /// Whether the cache has the only copy of a page.
+    /// Whether the cache has the only copy of a page (1 of [`State`](super::State)).
     pub(super) fn has_only_copy(&self, index: u64) -> bool {
         self.shared.mode == Mode::Memory || self.state.lock().dirty.contains(index)
     }

@@ -36,6 +36,7 @@ const IDLE_CONTENTS: usize = 1024;
 /// The contents of a mount's files.
 pub struct Contents {
     pub(super) shared: Arc<Shared>,
+    /// Taken before a content's state, never together with its `exclusive`.
     files: Mutex<Files>,
     codec: String,
     // In the order in which they end.

@@ -94,7 +94,7 @@ impl Content {
                             _ => Err(error),
                         };
                     }
-                    // The lock makes one of pinning the page and noting it.
+                    // The lock makes one of pinning the page and noting it (1 of `State`).
                     let mut state = self.state.lock();
                     if self.shared.cache.pin(worker, id, piece.page, page).is_ok() {
                         if state.dirty.add(piece.page, source) {

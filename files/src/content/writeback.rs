@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_engine::ccache::Lookup;
+use compcache_engine::ccache::{FileId, Lookup};
 use compcache_host::counts::Count;
 use compcache_host::keeper::Wake;
 use parking_lot::Mutex;
@@ -21,7 +22,7 @@ use parking_lot::Mutex;
 use super::dirty::Reported;
 use super::loss::Loss;
 use super::read::PAGE;
-use super::{Content, Contents, FileKey, Mode, source};
+use super::{Content, Contents, FileKey, Mode, State, source};
 use crate::identity::act_as_owner;
 
 /// Pages that are written out at once: 1 MiB.
@@ -46,6 +47,7 @@ const WRITTEN: usize = 256;
 /// The dirty files of a mount.
 #[derive(Debug, Default)]
 pub(super) struct WriteBack {
+    /// Taken before a content's state; never held while something is written out.
     pub(super) files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
     through: Mutex<VecDeque<(Instant, Weak<File>)>>,
     pages: Count,
@@ -218,7 +220,9 @@ impl Content {
     pub(super) fn note_dirty(&self) {
         let write_back = &self.shared.write_back;
         let mut files = write_back.files.lock();
+        // It may have been written out since.
         if !files.contains_key(&self.key)
+            && self.is_dirty()
             && let Some(content) = self.this.upgrade()
         {
             files.insert(self.key, content);
@@ -278,41 +282,82 @@ impl Content {
             return Ok(());
         }
         let _one = self.exclusive.lock();
-        self.write_out_exclusively()
+        self.write_out_but(0..0)
     }
 
-    /// As [`write_out`](Self::write_out), for whoever holds the lock of exclusive changes.
-    pub(super) fn write_out_exclusively(&self) -> io::Result<()> {
-        let write_back = &self.shared.write_back;
-        let outcome = self.write_runs();
+    /// As [`write_out`](Self::write_out), but for the pages of that range, for whoever holds the lock of exclusive
+    /// changes.
+    pub(super) fn write_out_but(&self, left: Range<u64>) -> io::Result<()> {
+        let outcome = self.write_runs(&left);
         if let Err(error) = &outcome {
             self.state.lock().dirty.failed(error);
-            write_back.failed(error);
+            self.shared.write_back.failed(error);
         }
-        let mut files = write_back.files.lock();
+        self.forget_if_clean();
+        outcome
+    }
+
+    /// The last writes of the dirty pages of a range, by page.
+    pub(super) fn dirty_in(&self, pages: Range<u64>) -> Vec<(u64, u64)> {
+        self.state.lock().dirty.writes_in(pages).collect()
+    }
+
+    /// Pages are clean without having been written out, unless they were written again after these writes.
+    pub(super) fn discard_dirty(&self, writes: Vec<(u64, u64)>) {
+        let Some(id) = self.id else { return };
+        self.make_clean(&mut self.state.lock(), id, writes);
+        self.forget_if_clean();
+    }
+
+    /// Dirty pages of this file are clean, unless they were written again after these writes.
+    fn make_clean(
+        &self,
+        state: &mut State,
+        id: FileId,
+        writes: impl IntoIterator<Item = (u64, u64)>,
+    ) {
+        for (index, write) in writes {
+            if state.dirty.clean(index, write) {
+                self.shared.cache.unpin(id, index);
+                self.shared.write_back.became_clean(1);
+            }
+        }
+    }
+
+    /// A file without dirty pages is none of the flusher's. For whoever has made the last one clean.
+    pub(super) fn forget_if_clean(&self) {
+        let mut files = self.shared.write_back.files.lock();
         if self.state.lock().dirty.is_empty() {
             let removed = files.remove(&self.key);
             // Dropped without the lock: it may be the last reference.
             drop(files);
             drop(removed);
         }
-        outcome
     }
 
-    fn write_runs(&self) -> io::Result<()> {
+    fn write_runs(&self, left: &Range<u64>) -> io::Result<()> {
         let mut from = 0;
         loop {
             let (run, source) = {
                 let state = self.state.lock();
+                // 1 of `Dirty`.
                 let Some(source) = state.dirty.source() else {
                     return Ok(());
                 };
                 let most = self.shared.write_back.run_length();
                 (state.dirty.run(from, most), Arc::clone(source))
             };
-            let Some((first, writes)) = run else {
+            let Some((first, mut writes)) = run else {
                 return Ok(());
             };
+            if left.contains(&first) {
+                from = left.end;
+                continue;
+            }
+            if first < left.start {
+                let before = usize::try_from(left.start - first).unwrap_or(usize::MAX);
+                writes.truncate(before);
+            }
             self.write_run(&source, first, &writes)?;
             from = first + writes.len() as u64;
         }
@@ -341,12 +386,7 @@ impl Content {
         // Before the lock is taken, which nobody may hold who waits for SOURCE.
         let stamp = source::stamp_of(source);
         let mut state = self.state.lock();
-        for (index, write) in (first..).zip(writes) {
-            if state.dirty.clean(index, *write) {
-                cache.unpin(id, index);
-                write_back.became_clean(1);
-            }
-        }
+        self.make_clean(&mut state, id, (first..).zip(writes.iter().copied()));
         write_back
             .written
             .fetch_add(writes.len() as u64, Ordering::Relaxed);
@@ -354,6 +394,11 @@ impl Content {
             state.stamp = stamp;
         }
         Ok(())
+    }
+
+    /// Whether it has dirty pages.
+    fn is_dirty(&self) -> bool {
+        !self.state.lock().dirty.is_empty()
     }
 
     /// Whether a dirty page is older than that.

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
 
 use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo};
 use parking_lot::Mutex;
@@ -18,7 +17,7 @@ use super::Passthrough;
 use crate::descriptors::{Charge, Holder};
 use crate::identity::Caller;
 use crate::inode::Inode;
-use crate::inode::stat::{kind, stat};
+use crate::inode::stat::{bare_attributes, kind, stat};
 
 /// Bytes of entries that are read from SOURCE at once.
 const BUFFER: usize = 32 << 10;
@@ -27,6 +26,7 @@ const BUFFER: usize = 32 << 10;
 #[derive(Debug)]
 pub(super) struct OpenDirectory {
     inode: Arc<Inode>,
+    /// Held over SOURCE's answers, and the look-up of each entry: outside of all locks of inodes and contents.
     stream: Mutex<Stream>,
     _charge: Charge,
 }
@@ -196,7 +196,9 @@ impl Passthrough {
             let item = item.clone();
             let full = if item.is_dot() {
                 // The kernel takes these two for their names only.
-                let attributes = nameless(self.shown(&directory.inode, &item));
+                // `.` and `..`, of which the kernel wants the number and the type.
+                let node = self.shown(&directory.inode, &item);
+                let attributes = bare_attributes(node, FileType::Directory);
                 let valid = std::time::Duration::ZERO;
                 add(item.next, item.name(), &valid, &attributes, Generation(0))
             } else {
@@ -236,26 +238,5 @@ impl Passthrough {
         } else {
             node
         }
-    }
-}
-
-/// Attributes of `.` and `..`, of which the kernel wants the number and the type.
-fn nameless(node: u64) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(node),
-        size: 0,
-        blocks: 0,
-        atime: SystemTime::UNIX_EPOCH,
-        mtime: SystemTime::UNIX_EPOCH,
-        ctime: SystemTime::UNIX_EPOCH,
-        crtime: SystemTime::UNIX_EPOCH,
-        kind: FileType::Directory,
-        perm: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 0,
-        flags: 0,
     }
 }

@@ -20,6 +20,7 @@ use super::attributes::Changes;
 use super::caller::caller;
 use super::names::Entry;
 use crate::identity::be_self;
+use crate::inode::stat::bare_attributes;
 use crate::options::WritePolicy;
 
 /// Most bytes of a READ or WRITE.
@@ -116,23 +117,7 @@ fn reply_nothing(reply: ReplyEntry, valid: Duration) {
     if valid.is_zero() {
         return reply.error(Errno::ENOENT);
     }
-    let nothing = FileAttr {
-        ino: INodeNo(0),
-        size: 0,
-        blocks: 0,
-        atime: SystemTime::UNIX_EPOCH,
-        mtime: SystemTime::UNIX_EPOCH,
-        ctime: SystemTime::UNIX_EPOCH,
-        crtime: SystemTime::UNIX_EPOCH,
-        kind: FileType::RegularFile,
-        perm: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 0,
-        flags: 0,
-    };
+    let nothing = bare_attributes(0, FileType::RegularFile);
     reply.entry(&valid, &nothing, Generation(0));
 }
 

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 #[derive(Debug)]
 pub(super) struct Handles<T> {
     next: AtomicU64,
+    /// Innermost: what is taken out is dropped without it.
     open: RwLock<HashMap<u64, Arc<T>>>,
 }
 

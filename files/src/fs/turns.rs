@@ -14,10 +14,14 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Turns {
     /// Threads that one user may hold.
     most: usize,
+    /// Innermost: not held while a request is served.
     of_users: Mutex<HashMap<u32, User>>,
 }
 
 /// What is under way for a user.
+///
+/// 1. `running` is at least 1, and at most [`Turns::most`].
+/// 2. Requests wait only while [`Turns::most`] run.
 #[derive(Default)]
 struct User {
     running: usize,

@@ -26,7 +26,7 @@ type Try = Box<dyn FnMut() -> bool + Send>;
 /// Requests that wait.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    /// Of each user, in the order in which they are to be tried.
+    /// Of each user, in the order in which they are to be tried. Innermost: not held over a try.
     of_users: Mutex<BTreeMap<u32, VecDeque<Try>>>,
     wake: Arc<Wake>,
 }

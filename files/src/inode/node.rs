@@ -43,7 +43,7 @@ pub(crate) struct Inode {
     /// A file: digest of the stamp at which what the kernel has cached of it was right, as far as
     /// no [`Content`] knows better. A directory: the same for the listing. 0: nothing is known.
     seen: AtomicU64,
-    /// What the kernel knows of it.
+    /// What the kernel knows of it. Innermost.
     pub(crate) known: Mutex<Known>,
     /// Pages that the kernel may have of it are not right, and it may not have dropped them yet.
     stale: AtomicBool,
@@ -54,8 +54,10 @@ pub(crate) struct Inode {
     /// Directories that are open.
     pub(crate) open_directories: AtomicU32,
     place: Place,
-    /// The last name, if the kernel is asked by name to drop it.
+    /// The last name, if the kernel is asked by name to drop it. Innermost.
     pub(crate) name: Mutex<Option<Box<Name>>>,
+    /// Held while the file is opened, over SOURCE's answers: outside of the locks of contents but
+    /// [`Content`]'s `exclusive`, which is not taken under it.
     pub(crate) state: Mutex<State>,
 }
 
@@ -74,7 +76,8 @@ pub(crate) const FMODE_EXEC: i32 = 0x20;
 /// Descriptors of a file that is open: one for reading, one for writing.
 pub(crate) const OF_FILE: usize = 2;
 
-/// Who has a file open. Each user pays for its descriptors, since each of them keeps them.
+/// Who has a file open. Each user pays for its descriptors, since each of them keeps them. Its lock is taken
+/// outside of those of descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct Openers(Mutex<BTreeMap<u32, Opener>>);
 

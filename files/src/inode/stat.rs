@@ -112,6 +112,27 @@ pub(crate) fn attributes(node: u64, stat: &Statx, stamp: Stamp) -> FileAttr {
     }
 }
 
+/// Attributes of which only the number and the type mean anything.
+pub(crate) fn bare_attributes(node: u64, kind: FileType) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(node),
+        size: 0,
+        blocks: 0,
+        atime: SystemTime::UNIX_EPOCH,
+        mtime: SystemTime::UNIX_EPOCH,
+        ctime: SystemTime::UNIX_EPOCH,
+        crtime: SystemTime::UNIX_EPOCH,
+        kind,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}
+
 fn time(nanoseconds: i128) -> SystemTime {
     let length = Duration::new(
         (nanoseconds.unsigned_abs() / 1_000_000_000) as u64,

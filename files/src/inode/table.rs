@@ -49,9 +49,11 @@ type Nodes = HashMap<u64, Arc<Inode>, BuildHasherDefault<NodeHasher>>;
 #[derive(Debug)]
 pub(crate) struct Table {
     root: Arc<Inode>,
+    // 1. An inode other than the root is in the shard of its node, and has `lookups` above 0.
+    // 2. Its node is in `order`, or about to be; there may be nodes that no shard has, or one twice.
     shards: [RwLock<Nodes>; SHARDS],
     count: AtomicUsize,
-    /// Nodes in the order in which the kernel looked them up.
+    /// Nodes in the order in which the kernel looked them up. Taken before a shard, never under one.
     order: Mutex<VecDeque<u64>>,
     /// Above so many the kernel is asked to forget some.
     most: usize,
@@ -202,6 +204,7 @@ impl Table {
             let Ok(inode) = self.get(node) else { continue };
             // It stays in the order until the kernel forgets it.
             order.push_back(node);
+            // Tried: who has it may wait for SOURCE.
             let busy = inode.open_directories.load(Relaxed) > 0
                 || inode.state.try_lock().is_none_or(|s| s.open.is_some());
             if !inode.used.swap(false, Relaxed) && !busy {

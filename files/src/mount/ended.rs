@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 /// Whether a mount is gone.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
+    /// Innermost. Once set it stays.
     set: Mutex<bool>,
     changed: Condvar,
 }

@@ -9,7 +9,7 @@ use super::Mount;
 use crate::content::{Contents, Loss};
 use crate::error::FilesError;
 use crate::options::MountOptions;
-use crate::patience::{Exhausted, insist};
+use crate::patience::{Exhausted, retry_while_progressing};
 
 /// How a mount has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ impl Contents {
     ) -> Result<T, String> {
         self.hurry();
         let patience = options.give_up_after;
-        insist(patience, || self.last_progress(), attempt).map_err(|exhausted| {
+        retry_while_progressing(patience, || self.last_progress(), attempt).map_err(|exhausted| {
             let seconds = patience.as_secs();
             match exhausted {
                 Exhausted::Failed(error) => format!("{error}, for {seconds} s"),

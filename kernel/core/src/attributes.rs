@@ -4,12 +4,12 @@
 use core::fmt::{self, Write};
 
 use compcache_engine::codec::{CodecId, CodecSpec, Codecs};
+use compcache_engine::disk::{AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 
 use crate::backing::BackingSwap;
 use crate::codecs::{self, KernelCodecs};
 use crate::device::{Control, Device};
 use crate::error::Error;
-use crate::limits::{AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use crate::live::Live;
 use crate::params::{self, Recompress};
 use crate::print::{Level, print};
@@ -117,7 +117,7 @@ unsafe extern "C" fn rz_attribute_store(
     match outcome {
         Ok(()) => length as isize,
         Err(error) => {
-            if !matches!(error, Error::Told { .. }) {
+            if !matches!(error, Error::Reported { .. }) {
                 print(Level::Error, Some(device.number()), format_args!("{error}"));
             }
             -(error.errno() as isize)
@@ -321,7 +321,7 @@ fn try_backing_swap<'a>(control: &mut Control<'_>, value: &[u8]) -> Result<(), E
     let path = control.backing_swap.as_deref().unwrap_or_default();
     BackingSwap::open(path).map(drop).map_err(|error| {
         print(Level::Error, Some(number), format_args!("{error}"));
-        Error::Told {
+        Error::Reported {
             code: error.errno(),
         }
     })
@@ -331,7 +331,7 @@ fn initialise<'a>(control: &mut Control<'_>) -> Result<(), Error<'a>> {
     let number = control.device().number();
     control.initialise().map_err(|error| {
         print(Level::Error, Some(number), format_args!("{error}"));
-        Error::Told {
+        Error::Reported {
             code: error.errno(),
         }
     })

@@ -6,11 +6,11 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 
 use compcache_engine::Page;
+use compcache_engine::disk::{MIN_DISKSIZE, PAGE};
 use compcache_engine::fallible::boxed_page;
 use compcache_engine::swap_header::{HeaderError, SwapHeader};
 
 use crate::error::{BackingProblem, Error};
-use crate::limits::{MIN_DISKSIZE, PAGE};
 use crate::sys::{self, Bio, BioIter, FileSystem};
 
 /// Steps of opening, as the kernel's side numbers them.

@@ -1,4 +1,4 @@
-//! A device: parameters, then a life, then parameters again.
+//! The life cycle of a device: parameters, initialised, reset to parameters again.
 
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
@@ -6,13 +6,13 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use compcache_engine::disk::PAGE;
 use compcache_engine::fallible::NoMemory;
 use compcache_engine::stats::Stats;
 
 use crate::backing::BackingSwap;
 use crate::codecs;
 use crate::error::Error;
-use crate::limits::PAGE;
 use crate::live::Live;
 use crate::params::Params;
 use crate::print::{Level, print};

@@ -3,10 +3,10 @@
 use core::fmt;
 
 use compcache_engine::codec::UnknownCodec;
+use compcache_engine::disk::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
 use compcache_engine::fallible::NoMemory;
 use compcache_engine::swap_header::HeaderError;
 
-use crate::limits::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
 use crate::sys::{self, FileSystem};
 
 /// Why a request failed. The device is then as it was before.
@@ -87,7 +87,7 @@ pub(crate) enum Error<'a> {
     #[error("the path of the backing swap does not begin with '/': give the whole path")]
     PathRelative,
     #[error("the reason was printed")]
-    Told { code: i32 },
+    Reported { code: i32 },
     #[error("only a user with CAP_SYS_ADMIN may do that: become root")]
     NotAdmin,
     #[error("num_devices of {value} is out of range: give 1 to 32")]
@@ -165,7 +165,7 @@ impl Error<'_> {
         match self {
             Error::Initialised { .. } | Error::Held => sys::EBUSY,
             Error::NoMemory { .. } | Error::TableTooLarge { .. } => sys::ENOMEM,
-            Error::Kernel { code, .. } | Error::Told { code } => *code,
+            Error::Kernel { code, .. } | Error::Reported { code } => *code,
             Error::NotAdmin => sys::EPERM,
             Error::Fault => sys::EFAULT,
             Error::Backing { problem, .. } => match problem {

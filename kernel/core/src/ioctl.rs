@@ -12,12 +12,12 @@
 //! A SET after INIT and a second INIT are EBUSY, GET_STATS before INIT is ENOTTY, RESET is EBUSY
 //! while somebody else has the device open and does nothing before INIT.
 
+use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use compcache_engine::page::PAGE_SIZE;
 
 use crate::device::{Control, Device};
 use crate::error::{Error, no_memory};
 use crate::fallible;
-use crate::limits::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use crate::params::{self};
 use crate::print::{Level, print};
 use crate::sys;

@@ -53,7 +53,6 @@ mod exhaustion;
 mod fallible;
 mod host;
 mod ioctl;
-mod limits;
 mod live;
 mod memory;
 mod module;

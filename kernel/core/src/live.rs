@@ -7,9 +7,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::backing::BackingAccess;
+use compcache_engine::disk::PAGE;
 use compcache_engine::fallible::{NoMemory, boxed, boxed_page, try_collect};
-use compcache_engine::host::FRAME_SIZE;
-use compcache_engine::page::PAGE_SIZE;
+use compcache_engine::pool::size::{PoolSize, Reserve};
 use compcache_engine::swap_header::{LABEL_LEN, SwapHeader};
 use compcache_engine::{Store, StoreConfig, Worker};
 
@@ -17,7 +17,6 @@ use crate::backing::BackingSwap;
 use crate::codecs::KernelCodecs;
 use crate::error::{Error, no_memory};
 use crate::host::KernelHost;
-use crate::limits::PAGE;
 use crate::memory::{KernelFrames, KernelSlots};
 use crate::params::{Params, Resolved};
 use crate::policy::Policy;
@@ -29,19 +28,12 @@ use crate::threads::{Role, Thread};
 /// A device's store.
 pub(crate) type KernelStore = Store<KernelHost, KernelFrames, KernelSlots>;
 
-/// Bytes of an incompressible page in the pool: header and page, in granules of 16 bytes.
-const RAW_CHUNK: usize = PAGE_SIZE + 16;
-
-/// Such pages in a frame.
-const RAW_PER_FRAME: u64 = (FRAME_SIZE / RAW_CHUNK) as u64;
-
-/// Frames beyond those that a full disk of incompressible pages needs, for each arena.
-const SLACK_PER_ARENA: u64 = 64;
-
-/// The reserve of ready frames: a 512th of the disk, but at least and at most this many bytes. Small
-/// disks are for small machines, which would notice 512 KiB. (The engine keeps no more than a 256th of what the
-/// pool holds ready, or 512 KiB.)
-const RESERVE: core::ops::RangeInclusive<u64> = 128 << 10..=16 << 20;
+/// The reserve of ready frames: a 512th of the disk, from 128 KiB to 16 MiB. Small disks are for small machines, which
+/// would notice 512 KiB.
+const RESERVE: Reserve = Reserve {
+    disk_bytes: 512,
+    bytes: 128 << 10..=16 << 20,
+};
 
 /// The worker of one CPU.
 #[derive(Debug)]
@@ -205,11 +197,10 @@ fn make_store(
 ) -> Result<KernelStore, Error<'static>> {
     let Resolved { disksize, memlimit } = resolved;
     let pages = disksize / PAGE;
-    let frames = pages.div_ceil(RAW_PER_FRAME) + cpus as u64 * SLACK_PER_ARENA;
-    let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+    let size = PoolSize::of_disk(pages, memlimit, cpus, &RESERVE);
     let slots = KernelSlots::new(pages).map_err(no_memory("the slots", pages * 8))?;
-    let frames = KernelFrames::new(frames)
-        .map_err(no_memory("the table of frames", u64::from(frames) * 8))?;
+    let frames = KernelFrames::new(size.frames)
+        .map_err(no_memory("the table of frames", u64::from(size.frames) * 8))?;
     let threads = || no_memory("its threads", PAGE);
     let host = KernelHost {
         keeper: Thread::new().map_err(threads())?,
@@ -220,12 +211,11 @@ fn make_store(
     } else {
         BackingAccess::None
     };
-    let reserve = (disksize / 512).clamp(*RESERVE.start(), *RESERVE.end());
     let config = StoreConfig {
         memlimit,
         codec: params.codec,
-        arenas: cpus,
-        reserve_bytes: memlimit.map_or(reserve, |limit| reserve.min(limit / 8)),
+        arenas: size.arenas,
+        reserve_bytes: size.reserve_bytes,
     };
     KernelStore::try_new(host, frames, slots, access, config)
         .map_err(no_memory("the pool's tables", cpus as u64 * PAGE))

@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use compcache_engine::codec::CodecSpec;
 use compcache_engine::cpu::Cpu;
+use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use compcache_engine::fallible::{boxed, try_collect};
 
 use crate::codecs::{self, KernelCodecs};
 use crate::device::Device;
 use crate::error::{Error, no_memory};
-use crate::limits::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
 use crate::params::{self};
 use crate::print::{Level, print};
 use crate::sys::{self, Parameters};

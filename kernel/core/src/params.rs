@@ -11,16 +11,13 @@
 use alloc::boxed::Box;
 
 use compcache_engine::codec::CodecSpec;
+use compcache_engine::disk::{
+    DEFAULT_AFTER_SECONDS, DEFAULT_CPU_PERCENT, MAX_DISKSIZE, PAGE, default_disksize,
+    default_memlimit, is_large_for,
+};
 
 use crate::codecs;
 use crate::error::Error;
-use crate::limits::{MAX_DISKSIZE, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
-
-/// The disk's default size, in per cent of the RAM.
-const DISKSIZE_PERCENT: u64 = 25;
-
-/// The memory limit's default with a backing swap, in per cent of the RAM.
-const MEMLIMIT_PERCENT: u64 = 15;
 
 /// What becomes of cold pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +74,8 @@ impl Params {
             // As for devices in userspace; if the kernel has no zstd, off.
             recompress: Recompress {
                 codec: crate::zstd::is_there().then_some(CodecSpec::ZSTD),
-                after_seconds: 30,
-                cpu_percent: 10,
+                after_seconds: DEFAULT_AFTER_SECONDS,
+                cpu_percent: DEFAULT_CPU_PERCENT,
             },
         }
     }
@@ -93,10 +90,7 @@ impl Params {
         mut warn: impl FnMut(Warning),
     ) -> Result<Resolved, Error<'static>> {
         let Some(backing) = backing else {
-            let disksize = self
-                .disksize
-                .unwrap_or_else(|| percent(ram, DISKSIZE_PERCENT))
-                .clamp(MIN_DISKSIZE, MAX_DISKSIZE);
+            let disksize = self.disksize.unwrap_or_else(|| default_disksize(ram));
             warn_if_large(disksize, ram, warn);
             return Ok(Resolved {
                 disksize,
@@ -109,12 +103,9 @@ impl Params {
                 disksize: backing,
             });
         }
-        let share = || {
-            percent(ram, MEMLIMIT_PERCENT)
-                .max(MIN_MEMLIMIT)
-                .min(backing)
-        };
-        let memlimit = self.memlimit.unwrap_or_else(share);
+        let memlimit = self
+            .memlimit
+            .unwrap_or_else(|| default_memlimit(ram, backing));
         if memlimit > backing {
             return Err(Error::MemlimitOverDisksize {
                 memlimit,
@@ -130,7 +121,7 @@ impl Params {
 }
 
 fn warn_if_large(disksize: u64, ram: u64, mut warn: impl FnMut(Warning)) {
-    if disksize > ram.saturating_mul(2) {
+    if is_large_for(disksize, ram) {
         warn(Warning::MoreThanTwiceTheRam { disksize, ram });
     }
 }
@@ -178,14 +169,10 @@ pub(crate) fn size_kb(what: &'static str, kb: u64, min: u64) -> Result<u64, Erro
     }
 }
 
-/// A share of the RAM, in whole pages.
-fn percent(ram: u64, percent: u64) -> u64 {
-    ram / 100 * percent / PAGE * PAGE
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use compcache_engine::disk::MIN_DISKSIZE;
 
     const MIB: u64 = 1 << 20;
     const RAM: u64 = 1000 * MIB;

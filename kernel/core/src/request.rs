@@ -7,11 +7,11 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use compcache_engine::Page;
+use compcache_engine::disk::PAGE;
 use compcache_engine::store::WriteError;
 
 use crate::deferred;
 use crate::device::Device;
-use crate::limits::PAGE;
 use crate::live::Live;
 use crate::sys::{self, Bio, BioIter};
 use crate::transfer::{Stop, Transfer};

@@ -3,10 +3,10 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering::Relaxed;
 
+use compcache_engine::disk::PAGE;
 use compcache_engine::stats::{LATENCY_BUCKETS, Latency};
 
 use crate::device::Control;
-use crate::limits::PAGE;
 use crate::live::Live;
 use crate::sys;
 

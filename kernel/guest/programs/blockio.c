@@ -17,6 +17,8 @@
  *   blockio half DEVICE MIB          after `fill`: discards a random half page by page, checks both
  *   blockio blank DEVICE MIB         reads zeros, as if never written?
  *   blockio same DEVICE MIB          writes pages that repeat a word, each its own; checks
+ *   blockio unstable DEVICE MIB THREADS ROUNDS
+ *       writes and reads a page, whose buffer a thread changes meanwhile: some bytes, but no error
  *   blockio refuse DEVICE            requests that are not of whole pages, or beyond the end
  *   blockio failing DEVICE PAGE      reads this page, which must fail with EIO
  */
@@ -461,6 +463,41 @@ static size_t failing(int device, size_t page)
 	return must_fail("a read of a page that cannot be had", pread(device, buffer(PAGE), PAGE, page * PAGE), EIO);
 }
 
+static atomic_int settled;
+
+/* Puts other words that do not compress into a page, again and again. */
+static void *change_buffer(void *page)
+{
+	volatile uint64_t *words = page;
+	uint64_t state = 1;
+
+	while (!settled)
+		for (size_t i = 0; i < PAGE / sizeof *words; i++)
+			words[i] = random_next(&state);
+	return NULL;
+}
+
+static size_t unstable(int device, unsigned int rounds)
+{
+	char *written = buffer(PAGE), *found = buffer(PAGE);
+	size_t wrong = 0;
+	pthread_t changer;
+
+	if (pthread_create(&changer, NULL, change_buffer, written))
+		die("no thread");
+	for (unsigned int round = 0; round < rounds; round++) {
+		off_t at = (off_t)(round % pages) * PAGE;
+
+		if (pwrite(device, written, PAGE, at) != PAGE)
+			die("a page cannot be written");
+		if (pread(device, found, PAGE, at) != PAGE && wrong++ < 3)
+			fprintf(stderr, "WRONG: page %u cannot be read: %s\n", round, strerror(errno));
+	}
+	settled = 1;
+	pthread_join(changer, NULL);
+	return wrong;
+}
+
 int main(int count, char **words)
 {
 	const char *what = count < 3 ? "" : words[1];
@@ -491,6 +528,8 @@ int main(int count, char **words)
 		wrong = in_threads(shared_pages, threads, rounds, NULL);
 	} else if (!strcmp(what, "pile")) {
 		wrong = in_threads(same_page, threads, rounds, NULL);
+	} else if (!strcmp(what, "unstable")) {
+		wrong = unstable(device, rounds);
 	} else if (!strcmp(what, "reset")) {
 		shared = device;
 		backing_path = words[6];

@@ -119,7 +119,7 @@ static void print_value(const char *name, u64 value)
 	print("\n");
 }
 
-static void __attribute__((noreturn)) end(int status)
+static void __attribute__((noreturn)) exit_with(int status)
 {
 	for (;;)
 		call(EXIT, status, 0, 0);
@@ -141,7 +141,7 @@ static int same(const char *a, const char *b)
 	return rest && !*rest;
 }
 
-static u64 number(const char *text)
+static u64 number_in(const char *text)
 {
 	u64 value = 0;
 
@@ -149,7 +149,7 @@ static u64 number(const char *text)
 		value = value * 10 + (*text - '0');
 	if (*text) {
 		print("not a number\n");
-		end(2);
+		exit_with(2);
 	}
 	return value;
 }
@@ -169,7 +169,7 @@ static long stats(int device, u32 request, u32 bytes)
 		return result;
 	if (room[127] != 0 || room[bytes - 1] == 0x5a || room[bytes] != 0x5a) {
 		print("WRONG: the name does not end, or the statistics are not as long as they say\n");
-		end(1);
+		exit_with(1);
 	}
 	print("name ");
 	print((const char *)room);
@@ -185,7 +185,7 @@ static long stats(int device, u32 request, u32 bytes)
 	}
 	if (at != bytes) {
 		print("WRONG: the fields do not add up to the size in the number\n");
-		end(1);
+		exit_with(1);
 	}
 	return 0;
 }
@@ -208,7 +208,7 @@ static long backing(int device, const char *path)
 
 static long size(int device, u32 request, const char *text)
 {
-	unsigned long value = number(text);
+	unsigned long value = number_in(text);
 
 	return call(IOCTL, device, request, (long)&value);
 }
@@ -244,7 +244,7 @@ static long step(int device, const char *what)
 	print("unknown step: ");
 	print(what);
 	print("\n");
-	end(2);
+	exit_with(2);
 }
 
 /* Does a step, of which the part from ! on is cut off. */
@@ -257,7 +257,7 @@ static void expect(int device, char *what)
 		end_of_step++;
 	if (*end_of_step) {
 		*end_of_step = 0;
-		wanted = number(end_of_step + 1);
+		wanted = number_in(end_of_step + 1);
 	}
 	found = -step(device, what);
 	if (found == wanted)
@@ -269,7 +269,7 @@ static void expect(int device, char *what)
 	print(", not ");
 	print_number(wanted);
 	print("\n");
-	end(1);
+	exit_with(1);
 }
 
 void main_of(long count, char **words) __attribute__((noreturn, used));
@@ -280,18 +280,18 @@ void main_of(long count, char **words)
 
 	if (count < 3) {
 		print("ioctl2010 DEVICE STEP...\n");
-		end(2);
+		exit_with(2);
 	}
 	device = call(OPEN, (long)words[1], READ_WRITE | NONBLOCK, 0);
 	if (device < 0) {
 		print("WRONG: the device cannot be opened: error ");
 		print_number(-device);
 		print("\n");
-		end(1);
+		exit_with(1);
 	}
 	for (i = 2; i < count; i++)
 		expect(device, words[i]);
-	end(0);
+	exit_with(0);
 }
 
 #if __STDC_HOSTED__

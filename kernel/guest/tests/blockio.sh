@@ -1,5 +1,5 @@
 # Requests of 4 KiB to 2 MiB: verified, discarded, zeroed, at once; same-filled pages; pages never
-# written; what must be refused.
+# written; buffers that change meanwhile; what must be refused.
 # smp: 4
 # memory: 512
 # timeout: 1200
@@ -20,6 +20,7 @@ for codec in $(codecs); do
 	run blockio fill /dev/$D 16
 	run blockio half /dev/$D 16
 	run blockio overlap /dev/$D 4 4 $(rounds 200)
+	run blockio unstable /dev/$D 1 1 $(rounds 500)
 	run blockio refuse /dev/$D
 	run blkdiscard /dev/$D
 	run blockio blank /dev/$D 16

@@ -4,6 +4,10 @@
 
 mod archive;
 mod foreign;
+mod release;
 mod sources;
+mod state;
 
 pub(crate) use archive::Archive;
+pub(crate) use release::Release;
+pub(crate) use state::State;

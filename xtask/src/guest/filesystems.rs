@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::programs;
 use crate::command;
-use crate::kernel::State;
+use crate::debian::State;
 
 /// A kind, and the program that makes it.
 struct Kind {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::newc::Archive;
-use super::{Script, filesystems, modules, programs};
-use crate::kernel::{Release, State, directory};
+use super::script::Script;
+use super::{filesystems, modules, programs};
+use crate::debian::{Release, State};
 use crate::workspace;
 
 const INIT: &str = include_str!("init.sh");
@@ -68,7 +69,7 @@ pub(crate) fn base(
         );
     }
     let guest = workspace::root().join("kernel/guest");
-    let compiled = directory().join("guest");
+    let compiled = workspace::kernel_target().join("guest");
     let root32 = libraries32(state)?;
     let mut files = programs::compiled(&guest.join("programs"), &compiled, root32.as_deref())?;
     if ours == Ours::With {
@@ -87,7 +88,7 @@ pub(crate) fn base(
         Ours::With => "guest.cpio",
         Ours::Without => "guest-without.cpio",
     };
-    let base = directory().join(&release.name).join(name);
+    let base = workspace::kernel_target().join(&release.name).join(name);
     fs::create_dir_all(base.parent().context("a file is in a directory")?)?;
     fs::write(&base, archive.finish())?;
     Ok(Image { kernel, base })

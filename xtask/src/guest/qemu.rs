@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::kernel::State;
+use crate::debian::State;
 
 /// The release whose emulator is used.
 const DEBIAN: u32 = 13;

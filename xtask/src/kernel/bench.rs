@@ -12,8 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+use super::kernels::{DEFAULT, Kernels};
 use super::values::{Values, split};
-use super::{Kernels, directory, module, objects, pages, promises, test};
+use super::{module, objects, pages, promises, test};
 use crate::guest::{self, Counting, Machine, Ours, Outcome, Qemu, Script};
 use crate::{command, workspace};
 
@@ -76,13 +77,13 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let state = bench.kernels.state()?;
     let qemu = Qemu::find(&state)?;
     let script = Script::read(&workspace::root().join("kernel/guest/bench/bench.sh"))?;
-    let sets = pages::sets(&directory().join("pages"), &bench.set)?;
+    let sets = pages::sets(&workspace::kernel_target().join("pages"), &bench.set)?;
     let objects = objects::build(&state)?;
     let mut values = Values::new();
-    for release in bench.kernels.releases(&state)? {
+    for release in bench.kernels.releases(&state, DEFAULT)? {
         let module = module::build(&state, &release, &objects)?;
         let image = test::image(&state, &release, Some(&module), Ours::Without)?;
-        let out = directory().join(&release.name).join("bench");
+        let out = workspace::kernel_target().join(&release.name).join("bench");
         fs::create_dir_all(&out)?;
         for (set, file) in &sets {
             let files = [(format!("pages/{set}.bin"), fs::read(file)?)];

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::Release;
 use super::gates::{self, Kind};
 use super::objects::Objects;
+use crate::debian::Release;
 
 /// Prints what the gates find; the status says whether they found nothing.
 ///

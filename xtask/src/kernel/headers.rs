@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Release, State};
 use crate::command;
-use crate::debian::Archive;
+use crate::debian::{Archive, Release, State};
 
 /// What `make` needs to build a module.
 #[derive(Debug)]
@@ -69,16 +68,33 @@ pub(crate) fn closure(archive: &Archive, package: &str) -> Vec<String> {
     found
 }
 
-/// Lets a flavour's Makefile name the headers where they are. All else in the packages is
-/// relative.
+/// Lets a flavour's Makefile name the headers where they are, wherever an earlier run has found them. All else in
+/// the packages is relative.
 fn relocate(makefile: &Path, sources: &Path) -> Result<()> {
     let text = fs::read_to_string(makefile)
         .with_context(|| format!("cannot read {}", makefile.display()))?;
-    let here = format!("{}/linux-headers-", sources.display());
-    if !text.contains(&here) {
-        fs::write(makefile, text.replace("/usr/src/linux-headers-", &here))?;
+    let relocated = relocated(&text, &format!("{}/linux-headers-", sources.display()));
+    if relocated != text {
+        fs::write(makefile, relocated)
+            .with_context(|| format!("cannot write {}", makefile.display()))?;
     }
     Ok(())
+}
+
+/// A text whose paths to headers begin with `here`.
+fn relocated(text: &str, here: &str) -> String {
+    let mut pieces = text.split("/usr/src/linux-headers-");
+    let mut relocated = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        // What an earlier run has put before.
+        let path = relocated
+            .rfind([' ', '\t', '\n', '='])
+            .map_or(0, |at| at + 1);
+        relocated.truncate(path);
+        relocated.push_str(here);
+        relocated.push_str(piece);
+    }
+    relocated
 }
 
 /// The directory of the gcc that the headers ask for, if the machine has none of its number.
@@ -155,13 +171,12 @@ mod tests {
             "include /usr/src/linux-headers-6.1-common/Makefile\n",
         )
         .unwrap();
-        for _ in 0..2 {
-            relocate(&file, Path::new("/state/usr/src")).unwrap();
+        // Once more at the same place, and after the state has moved.
+        for state in ["/state", "/state", "/another", "/c"] {
+            relocate(&file, &Path::new(state).join("usr/src")).unwrap();
             let text = fs::read_to_string(&file).unwrap();
-            assert_eq!(
-                text,
-                "include /state/usr/src/linux-headers-6.1-common/Makefile\n"
-            );
+            let expected = format!("include {state}/usr/src/linux-headers-6.1-common/Makefile\n");
+            assert_eq!(text, expected);
         }
     }
 }

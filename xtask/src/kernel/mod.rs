@@ -4,13 +4,12 @@ mod bench;
 mod check;
 mod gates;
 mod headers;
+mod kernels;
 mod module;
 mod objects;
 mod package;
 mod pages;
 mod promises;
-mod release;
-mod state;
 mod test;
 mod values;
 
@@ -21,10 +20,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
-pub(crate) use release::Release;
-pub(crate) use state::State;
-
+use crate::debian::{Release, State};
 use crate::workspace;
+use kernels::{Kernels, Place};
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
@@ -58,77 +56,10 @@ pub(crate) struct OnlyObjects {
     kasan: bool,
 }
 
-/// Which kernels.
-#[derive(Args)]
-pub(crate) struct Kernels {
-    /// A release (6.1.0-56-cloud-amd64), a series of Debian's (6.1, 6.12, 6.12-deb13, 7.3-amd64:
-    /// its newest package; cloud flavour if none is named), or `running`
-    #[arg(long = "kernel", value_name = "RELEASE")]
-    kernels: Vec<String>,
-
-    /// Each kernel that is supported, cloud and generic
-    #[arg(long, conflicts_with = "kernels")]
-    all: bool,
-
-    #[command(flatten)]
-    place: Place,
-}
-
-/// Where what is fetched is kept.
-#[derive(Args)]
-pub(crate) struct Place {
-    /// Where kernels, headers and tools are kept, unpacked, from one run to the next
-    /// [default: target/kernel/state]
-    #[arg(long, value_name = "DIRECTORY", env = "COMPCACHE_KERNEL_STATE")]
-    state: Option<PathBuf>,
-}
-
-impl Place {
-    fn open(&self) -> Result<State> {
-        let default = || directory().join("state");
-        State::open(self.state.clone().unwrap_or_else(default))
-    }
-}
-
-/// What CI boots, and what is built by default.
-const DEFAULT: [&str; 2] = ["6.1", "7.3"];
-
-/// Each kernel that is supported.
-const ALL: [&str; 5] = ["6.1", "6.12-deb12", "6.12-deb13", "7.2", "7.3"];
-
-impl Kernels {
-    fn state(&self) -> Result<State> {
-        self.place.open()
-    }
-
-    /// The kernels that were asked for, `default` if none was.
-    fn releases(&self, state: &State) -> Result<Vec<Release>> {
-        let names: Vec<String> = if self.all {
-            ["cloud", "amd64"]
-                .iter()
-                .flat_map(|f| ALL.map(|s| format!("{s}-{f}")))
-                .collect()
-        } else if self.kernels.is_empty() {
-            DEFAULT.map(String::from).to_vec()
-        } else {
-            self.kernels.clone()
-        };
-        names
-            .iter()
-            .map(|name| release::resolve(state, name))
-            .collect()
-    }
-}
-
-/// All that is made for the kernel.
-pub(crate) fn directory() -> PathBuf {
-    workspace::target().join("kernel")
-}
-
 /// Waits until no other of these tasks builds in the same directory; the file is locked until it is
 /// closed.
 fn alone() -> Result<File> {
-    let directory = directory();
+    let directory = workspace::kernel_target();
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let path = directory.join("lock");
@@ -157,12 +88,12 @@ pub(crate) fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Build(build) => {
             let state = build.kernels.state()?;
-            build_all(&state, &build.kernels.releases(&state)?)?;
+            build_all(&state, &build.kernels.releases(&state, kernels::RUNNING)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Check(build) => {
             let state = build.kernels.state()?;
-            let releases = build.kernels.releases(&state)?;
+            let releases = build.kernels.releases(&state, kernels::DEFAULT)?;
             let (objects, modules) = build_all(&state, &releases)?;
             check::run(&objects, &modules)
         }

@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use super::headers;
 use super::objects::Objects;
-use super::{Release, State, directory, headers};
+use crate::debian::{Release, State};
 use crate::{command, workspace};
 
 /// Builds the module for each kernel; those for kernels of different Debian releases at once, since
@@ -53,7 +54,7 @@ pub(crate) fn build_all(
 pub(crate) fn build(state: &State, release: &Release, objects: &Objects) -> Result<PathBuf> {
     let start = Instant::now();
     let headers = headers::headers(state, release)?;
-    let out = directory().join(&release.name);
+    let out = workspace::kernel_target().join(&release.name);
     let build = out.join("build");
     fs::create_dir_all(&build)?;
     copy_changed(&workspace::root().join("kernel/shim"), &build)?;

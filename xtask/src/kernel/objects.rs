@@ -13,7 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{State, directory};
+use crate::debian::State;
 use crate::{command, workspace};
 
 /// The objects as the module's Kbuild takes them.
@@ -118,7 +118,7 @@ fn compiler(state: &State) -> Result<PathBuf> {
         return Ok(rustc);
     }
     let rustc = state.unpacked_program(12, "rustc", &RUST_PACKAGES)?;
-    let script = directory().join("rustc");
+    let script = workspace::kernel_target().join("rustc");
     let sysroot = rustc
         .parent()
         .and_then(Path::parent)
@@ -148,7 +148,7 @@ fn build_one(object: &Object, rustc: &Path) -> Result<PathBuf> {
         .join("kernel")
         .join(object.part)
         .join("Cargo.toml");
-    let out = directory().join("rust").join(object.name);
+    let out = workspace::kernel_target().join("rust").join(object.name);
     eprintln!("building {}", manifest.display());
     let mut cargo = workspace::cargo();
     cargo
@@ -207,7 +207,7 @@ fn extract(object: &Object, archive: &Path) -> Result<PathBuf> {
     if members.is_empty() {
         bail!("{} has no member {own}*", archive.display());
     }
-    let parts = directory()
+    let parts = workspace::kernel_target()
         .join("rust")
         .join(format!("{}.parts", object.name));
     let _ = fs::remove_dir_all(&parts);
@@ -225,7 +225,7 @@ fn extract(object: &Object, archive: &Path) -> Result<PathBuf> {
             .args(&members)
             .current_dir(&parts),
     )?;
-    let result = directory()
+    let result = workspace::kernel_target()
         .join("rust")
         .join(format!("rz{}.obj", object.name));
     let mut copy = Command::new("objcopy");

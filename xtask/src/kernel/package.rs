@@ -11,8 +11,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use super::kernels::Place;
 use super::objects::{self, Objects};
-use super::{Place, directory};
 use crate::{command, workspace};
 
 /// The version of the package: that of the workspace.
@@ -39,10 +39,10 @@ const TEMPLATES: [(&str, &str, u32); 4] = [
 /// The Rust objects do not build, or `dpkg-deb` fails.
 pub(crate) fn run(package: &Package) -> Result<()> {
     let objects = objects::build(&package.place.open()?)?;
-    let root = directory().join("package");
+    let root = workspace::kernel_target().join("package");
     let _ = fs::remove_dir_all(&root);
     stage(&root, &objects)?;
-    let file = directory().join(format!("ramzswap-dkms_{VERSION}_all.deb"));
+    let file = workspace::kernel_target().join(format!("ramzswap-dkms_{VERSION}_all.deb"));
     command::output(
         Command::new("dpkg-deb")
             .args(["--root-owner-group", "--build"])

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use compcache_host::maps::{self, Mapped};
+use compcache_host::proc;
 
 use crate::{command, workspace};
 
@@ -209,22 +211,21 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
 
 /// Whether a process waits.
 fn sleeps(process: u32) -> Result<bool> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The program's name, in brackets before the state, may have any bytes.
-    Ok(text
-        .rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with('S')))
+    let stat = proc::of(process, "stat")?;
+    let state = proc::stat_fields(&stat).and_then(|mut fields| fields.next());
+    Ok(state == Some(b"S"))
 }
 
 /// The pages of a process's memory that no file is behind, without those that are zero and those
 /// that were there before.
 fn anonymous(process: u32) -> Result<Vec<Vec<u8>>> {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
+    let maps = proc::of(process, "maps")?;
     let memory = File::open(format!("/proc/{process}/mem"))?;
     let mut seen = HashSet::new();
     let mut pages = Vec::new();
-    for (start, end) in maps.lines().filter_map(writable) {
-        for at in (start..end).step_by(PAGE) {
+    let of_its_own = |mapped: &Mapped<'_>| mapped.is_private_memory() && mapped.name != b"[stack]";
+    for mapped in maps::parse(&maps).into_iter().filter(of_its_own) {
+        for at in mapped.addresses.step_by(PAGE) {
             let mut page = vec![0; PAGE];
             // What was never touched reads as zeroes, or not at all.
             let read = memory.read_exact_at(&mut page, at).is_ok();
@@ -234,21 +235,6 @@ fn anonymous(process: u32) -> Result<Vec<Vec<u8>>> {
         }
     }
     Ok(pages)
-}
-
-/// The range of a line of maps, if it is writable and anonymous.
-fn writable(line: &str) -> Option<(u64, u64)> {
-    let mut fields = line.split_whitespace();
-    let (start, end) = fields.next()?.split_once('-')?;
-    let rights = fields.next()?;
-    let name = fields.nth(3).unwrap_or("");
-    if !rights.starts_with("rw-p") || name.starts_with('/') || name == "[stack]" {
-        return None;
-    }
-    Some((
-        u64::from_str_radix(start, 16).ok()?,
-        u64::from_str_radix(end, 16).ok()?,
-    ))
 }
 
 /// At most [`MOST`] pages, in blocks from all over the memory.
@@ -267,21 +253,6 @@ fn thinned(pages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn anonymous_writable_memory_only() {
-        let heap = "55d0c7a00000-55d0c7a21000 rw-p 00000000 00:00 0          [heap]";
-        assert_eq!(writable(heap), Some((0x55d0_c7a0_0000, 0x55d0_c7a2_1000)));
-        assert!(writable("7f0000000000-7f0000001000 rw-p 00000000 00:00 0").is_some());
-        assert_eq!(
-            writable("7f0000000000-7f0000001000 rw-p 00000000 08:01 5 /lib/a.so"),
-            None
-        );
-        assert_eq!(
-            writable("7f0000000000-7f0000001000 r--p 00000000 00:00 0"),
-            None
-        );
-    }
 
     #[test]
     fn only_known_sets_are_asked_for() {

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use super::{
-    DEFAULT, Kernels, Release, State, check, directory, headers, module, objects, release,
-};
+use super::kernels::{DEFAULT, Kernels};
+use super::{check, headers, module, objects};
+use crate::debian::{Release, State};
 use crate::guest::{self, Image, Machine, Ours, Outcome, Qemu, Script, Verdict};
 use crate::workspace;
 
@@ -195,7 +195,7 @@ impl Test {
     ) -> Result<Vec<(Release, Option<PathBuf>)>> {
         let releases = match &self.tree {
             Some(tree) => vec![tree_release(tree)?],
-            None => self.kernels.releases(state)?,
+            None => self.kernels.releases(state, DEFAULT)?,
         };
         if let Some(module) = &self.module {
             let module = Some(module.clone()).filter(|path| path.as_os_str() != "none");
@@ -208,8 +208,8 @@ impl Test {
         let mut modules = module::build_all(state, &releases, &objects)?;
         if self.kernels.all {
             *status = check::run(&objects, &modules)?;
-            let default = DEFAULT.map(|name| release::resolve(state, name));
-            let default: Vec<Release> = default.into_iter().collect::<Result<_>>()?;
+            let default = DEFAULT.iter().map(|name| Release::resolve(state, name));
+            let default: Vec<Release> = default.collect::<Result<_>>()?;
             modules.retain(|(release, _)| default.contains(release));
         }
         Ok(modules
@@ -248,7 +248,9 @@ impl Test {
             image,
             script,
         } = job;
-        let out = directory().join(&release.name).join("guests");
+        let out = workspace::kernel_target()
+            .join(&release.name)
+            .join("guests");
         fs::create_dir_all(&out)?;
         let initramfs = out.join(format!("{}.cpio", script.name()));
         let log = out.join(format!("{}.log", script.name()));

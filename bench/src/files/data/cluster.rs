@@ -19,6 +19,17 @@ const SCALE_BYTES: u64 = 15 << 20;
 /// Who runs the server: it refuses to be run by root.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
+/// What the server is told beside its defaults.
+const SETTINGS: [&str; 4] = [
+    "shared_buffers=16MB",
+    "autovacuum=off",
+    "max_connections=10",
+    "jit=off",
+];
+
+/// How long the server may take until it answers, and to end, in seconds.
+const PATIENCE_S: &str = "120";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Postgres {
     programs: PathBuf,
@@ -52,7 +63,7 @@ impl Postgres {
     }
 
     /// One of the programs, to be run by that user.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command
             .uid(self.user)
@@ -64,14 +75,18 @@ impl Postgres {
         command
     }
 
-    /// The server over a cluster; its socket will be in `sockets`, which belongs to that user.
-    pub(crate) fn server(&self, cluster: &Path, sockets: &Path) -> Command {
-        let mut command = self.command("postgres");
-        command.arg("-D").arg(cluster).arg("-k").arg(sockets);
+    /// What starts or stops the server over a cluster, and waits until that is done; its socket is
+    /// in `sockets`, which belongs to that user.
+    pub(crate) fn control(&self, action: &str, cluster: &Path, sockets: &Path) -> Command {
+        let mut options = format!("-k {} -h ''", sockets.display());
+        for setting in SETTINGS {
+            options += &format!(" -c {setting}");
+        }
+        let mut command = self.command("pg_ctl");
         command
-            .args(["-h", "", "-c", "shared_buffers=16MB"])
-            .args(["-c", "autovacuum=off", "-c", "max_connections=10"])
-            .args(["-c", "jit=off"]);
+            .args([action, "-w", "-s", "-t", PATIENCE_S, "-D"])
+            .arg(cluster)
+            .args(["-o", &options, "-l", "/dev/null"]);
         command
     }
 
@@ -118,13 +133,8 @@ pub(crate) fn get(store: &Store, postgres: &Postgres, bytes: u64) -> Result<Data
             .arg(&cluster);
         process::output(&mut command)?;
         let sockets = postgres.sockets()?;
-        let control = |action: &str| {
-            let options = format!("-k {} -h ''", sockets.path().display());
-            let mut command = postgres.command("pg_ctl");
-            command
-                .args([action, "-w", "-s", "-D"])
-                .arg(&cluster)
-                .args(["-o", &options, "-l", "/dev/null"]);
+        let control = |action| {
+            let mut command = postgres.control(action, &cluster, sockets.path());
             process::output(&mut command)
         };
         control("start")?;

@@ -9,7 +9,7 @@ use compcache_random::Random;
 use fs_err::{self as fs, File};
 
 use super::{DataSet, Store, registry};
-use crate::directory::files_below;
+use crate::directory::files_in;
 use crate::file_set::{FILE_BYTES, names};
 use crate::{interrupt, sums};
 
@@ -84,13 +84,8 @@ fn objects() -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         path.starts_with("/usr/bin") || name.contains(".so")
     };
-    let places = ["/usr/lib", "/usr/bin"].map(Path::new);
-    let files = places.into_iter().flat_map(files_below);
-    files
-        .filter(|(_, bytes)| (PAGE_SIZE as u64..=MOST_BYTES).contains(bytes))
-        .map(|(path, _)| path)
-        .filter(|path| is_object(path))
-        .collect()
+    let bytes = PAGE_SIZE as u64..=MOST_BYTES;
+    files_in(["/usr/lib", "/usr/bin"], bytes, is_object).collect()
 }
 
 fn texts() -> Vec<PathBuf> {
@@ -101,12 +96,7 @@ fn texts() -> Vec<PathBuf> {
             .any(|known| end == *known)
     };
     let places = registry().into_iter().chain(["/usr/include".into()]);
-    let files = places.flat_map(|place| files_below(&place));
-    files
-        .filter(|(_, bytes)| *bytes <= MOST_BYTES)
-        .map(|(path, _)| path)
-        .filter(|path| is_text(path))
-        .collect()
+    files_in(places, 0..=MOST_BYTES, is_text).collect()
 }
 
 /// Files laid end to end, from the first again after the last.

@@ -2,10 +2,6 @@
 
 pub(super) mod cluster;
 pub(crate) mod corpus;
-pub(super) mod crates;
-pub(super) mod database;
-pub(super) mod repository;
-pub(super) mod tree;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! A program that is built from nothing.
+//! A program of some crates that is built from nothing, without a network.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,19 +6,66 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use fs_err as fs;
 
-use super::job::{Job, Measured, Work, passes};
+use super::job::{Job, passes};
 use crate::files::config::Config;
-use crate::files::data::crates;
-use crate::files::setup::Setup;
+use crate::files::data::{DataSet, Store, registry};
 use crate::{directory, process};
 
 /// Memory that the compiler needs for itself, in bytes: it is added to the limit.
 const COMPILER: u64 = 320 << 20;
 
-#[derive(Debug)]
-struct Build {
-    again: usize,
-    toolchain: Toolchain,
+/// Crates that need no other ones, and no program before they are built.
+const CRATES: [&str; 8] = [
+    "itoa",
+    "strsim",
+    "cfg-if",
+    "smallvec",
+    "memchr",
+    "regex-syntax",
+    "aho-corasick",
+    "hashbrown",
+];
+
+/// The smallest of them, for a quick run.
+const SMALL: usize = 3;
+
+pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
+    let data = sources(config.store, config.common.quick)?;
+    let (again, toolchain) = (config.again(2), Toolchain::find()?);
+    let job = Job::new(config, "cargo build".into(), data, move |setup, _| {
+        toolchain.warm()?;
+        let target = setup.directory().join("target");
+        let home = tempfile::tempdir()?;
+        let measured = passes(setup, again, |setup, _| {
+            directory::remove(&target)?;
+            let mut command = Command::new(&toolchain.cargo);
+            command
+                .args(["build", "--offline", "--quiet", "-j1"])
+                .arg("--manifest-path")
+                .arg(setup.directory().join("Cargo.toml"))
+                .arg("--target-dir")
+                .arg(&target)
+                .env("RUSTC", &toolchain.rustc)
+                .env("CARGO_HOME", home.path())
+                .env("CARGO_INCREMENTAL", "0")
+                .current_dir(setup.directory());
+            Ok(setup.run(&mut command)?.seconds)
+        })?;
+        let built = setup.run(&mut Command::new(target.join("debug/built")))?;
+        ensure!(
+            built.output == b"built\n",
+            "the program that was built is wrong"
+        );
+        Ok(measured)
+    });
+    Ok(vec![Job {
+        copied: true,
+        write_back: true,
+        limit: Some(config.limit + COMPILER),
+        // The compiler's time, which nobody can shorten, is a large part.
+        target: None,
+        ..job
+    }])
 }
 
 /// Programs that are the same wherever the files are: held in memory that does not count, as
@@ -28,22 +75,6 @@ struct Toolchain {
     cargo: PathBuf,
     rustc: PathBuf,
     library: PathBuf,
-}
-
-pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
-    let data = crates::get(config.store, config.quick)?;
-    let work = Build {
-        again: config.again(2),
-        toolchain: Toolchain::find()?,
-    };
-    Ok(vec![Job {
-        copied: true,
-        write_back: true,
-        limit: Some(config.limit + COMPILER),
-        // The compiler's time, which nobody can shorten, is a large part.
-        target: None,
-        ..Job::new(config, "cargo build".into(), data, work)
-    }])
 }
 
 impl Toolchain {
@@ -78,31 +109,55 @@ impl Toolchain {
     }
 }
 
-impl Work for Build {
-    fn run(&self, setup: &mut Setup, _round: u64) -> Result<Measured> {
-        self.toolchain.warm()?;
-        let target = setup.directory().join("target");
-        let home = tempfile::tempdir()?;
-        let measured = passes(setup, self.again, |setup, _| {
-            directory::remove(&target)?;
-            let mut command = Command::new(&self.toolchain.cargo);
-            command
-                .args(["build", "--offline", "--quiet", "-j1"])
-                .arg("--manifest-path")
-                .arg(setup.directory().join("Cargo.toml"))
-                .arg("--target-dir")
-                .arg(&target)
-                .env("RUSTC", &self.toolchain.rustc)
-                .env("CARGO_HOME", home.path())
-                .env("CARGO_INCREMENTAL", "0")
-                .current_dir(setup.directory());
-            Ok(setup.run(&mut command)?.seconds)
-        })?;
-        let built = setup.run(&mut Command::new(target.join("debug/built")))?;
+/// A program that uses those crates of Cargo's registry that are there, 3 at least; `small` ones
+/// only if that is asked for.
+fn sources(store: &Store, small: bool) -> Result<DataSet> {
+    let (name, crates) = if small {
+        ("crates-small", &CRATES[..SMALL])
+    } else {
+        ("crates", &CRATES[..])
+    };
+    store.get(name, |set| {
+        let registry = registry()?;
+        let mut dependencies = String::new();
+        let mut found = Vec::new();
+        for &name in crates {
+            let Some(path) = newest(&registry, name)? else {
+                continue;
+            };
+            let to = set.source().join(name);
+            fs::create_dir(&to)?;
+            directory::copy(&path, &to)?;
+            dependencies +=
+                &format!("{name} = {{ path = \"{name}\", default-features = false }}\n");
+            found.push(name);
+        }
         ensure!(
-            built.output == b"built\n",
-            "the program that was built is wrong"
+            found.len() >= SMALL,
+            "too few of the crates {} are there",
+            crates.join(", ")
         );
-        Ok(measured)
-    }
+        // Members of a workspace would need all that their tests need.
+        let manifest = format!(
+            "[package]\nname = \"built\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
+             [dependencies]\n{dependencies}\n[workspace]\nexclude = {found:?}\n"
+        );
+        fs::write(set.source().join("Cargo.toml"), manifest)?;
+        fs::create_dir(set.source().join("src"))?;
+        let program = "fn main() {\n    println!(\"built\");\n}\n";
+        Ok(fs::write(set.source().join("src/main.rs"), program)?)
+    })
+}
+
+/// The directory `NAME-VERSION` that comes last.
+fn newest(registry: &Path, name: &str) -> Result<Option<PathBuf>> {
+    let is_version = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let paths = fs::read_dir(registry)?.flatten().map(|entry| entry.path());
+    let is_one = |path: &PathBuf| {
+        let directory = path.file_name().unwrap_or_default().to_string_lossy();
+        let rest = directory.strip_prefix(name);
+        rest.and_then(|rest| rest.strip_prefix('-'))
+            .is_some_and(is_version)
+    };
+    Ok(paths.filter(is_one).max())
 }

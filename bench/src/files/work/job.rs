@@ -1,7 +1,5 @@
 //! A workload with its files, and what came of it.
 
-use std::fmt;
-
 use anyhow::Result;
 use serde::Serialize;
 
@@ -29,6 +27,17 @@ pub(crate) struct Target {
     pub(crate) unthrottled: f64,
 }
 
+impl Target {
+    /// The same for the steady part on every disk.
+    pub(super) fn steady(ratio: f64) -> Target {
+        Target {
+            part: Part::Steady,
+            throttled: ratio,
+            unthrottled: ratio,
+        }
+    }
+}
+
 /// More than memory holds: twice as fast on a slow disk, and no slower on a fast one. The first
 /// pass takes what the disk takes, whoever reads.
 pub(super) const LARGER_THAN_MEMORY: Target = Target {
@@ -46,7 +55,6 @@ pub(crate) enum Peers {
     TmpfsAndZram,
 }
 
-#[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) target: Option<Target>,
@@ -59,7 +67,7 @@ pub(crate) struct Job {
     /// Whether it is worth it to throttle the disk.
     pub(crate) throttled: bool,
     pub(crate) peers: Peers,
-    pub(crate) work: Box<dyn Work>,
+    pub(crate) work: Work,
 }
 
 impl Job {
@@ -68,7 +76,7 @@ impl Job {
         config: &Config<'_>,
         name: String,
         data: DataSet,
-        work: impl Work + 'static,
+        work: impl Fn(&mut Setup, u64) -> Result<Measured> + 'static,
     ) -> Job {
         Job {
             name,
@@ -84,10 +92,8 @@ impl Job {
     }
 }
 
-pub(crate) trait Work: fmt::Debug {
-    /// Does it once in a setup that is cold, and checks that what was read is right.
-    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured>;
-}
+/// Does it once in a setup that is cold, in a round, and checks that what was read is right.
+type Work = Box<dyn Fn(&mut Setup, u64) -> Result<Measured>>;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
@@ -103,6 +109,11 @@ impl Measured {
     /// Seconds of all.
     pub(crate) fn total_s(&self) -> f64 {
         self.first_s + self.steady_s
+    }
+
+    /// Adds one of the values.
+    pub(super) fn note(&mut self, name: &str, value: f64) {
+        self.values.push((name.to_owned(), value));
     }
 }
 
@@ -135,19 +146,15 @@ pub(super) fn passes(
     again: usize,
     mut pass: impl FnMut(&Setup, Pass) -> Result<f64>,
 ) -> Result<Measured> {
-    let first_s = pass(setup, Pass::First)?;
-    setup.cgroup.throttle(false)?;
-    let warm_s = pass(setup, Pass::Warm)?;
-    setup.cgroup.throttle(true)?;
-    setup.mark()?;
-    let mut steady_s = 0.0;
-    for number in 0..again {
-        steady_s += pass(setup, Pass::Again(number))?;
-    }
-    Ok(Measured {
-        first_s,
-        steady_s,
-        values: vec![("warm-up s".to_owned(), warm_s)],
+    let mut measured = Measured {
+        first_s: pass(setup, Pass::First)?,
         ..Measured::default()
-    })
+    };
+    let warm_s = setup.unthrottled(|| pass(setup, Pass::Warm))?;
+    measured.note("warm-up s", warm_s);
+    setup.mark()?;
+    for number in 0..again {
+        measured.steady_s += pass(setup, Pass::Again(number))?;
+    }
+    Ok(measured)
 }

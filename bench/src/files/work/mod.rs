@@ -2,13 +2,12 @@
 
 mod adapt;
 mod build;
-mod database;
 mod grep;
-mod hot;
 pub(crate) mod job;
 mod pgbench;
-mod random;
+mod reads;
 mod scan;
+mod sqlite;
 mod stat;
 mod write;
 
@@ -49,14 +48,14 @@ pub(crate) enum Name {
 /// Makes the jobs of a group, and their data sets.
 pub(crate) fn jobs(name: Name, config: &Config<'_>) -> Result<Vec<Job>> {
     match name {
-        Name::Random => random::uniform(config),
-        Name::Zipf => random::zipf(config),
+        Name::Random => reads::uniform(config),
+        Name::Zipf => reads::zipf(config),
         Name::Grep => grep::jobs(config),
         Name::Build => build::jobs(config),
-        Name::Sqlite => database::jobs(config),
+        Name::Sqlite => sqlite::jobs(config),
         Name::Pgbench => pgbench::jobs(config),
-        Name::Fits => random::fits(config),
-        Name::Hot => hot::jobs(config),
+        Name::Fits => reads::fits(config),
+        Name::Hot => reads::hot(config),
         Name::Stat => stat::jobs(config),
         Name::Scan => scan::jobs(config),
         Name::Adapt => adapt::jobs(config),

@@ -1,26 +1,14 @@
 //! Look-ups in PostgreSQL.
 
-use std::fs;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use anyhow::{Result, ensure};
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
-
-use super::job::{Job, Measured, Pass, Work, passes};
+use super::job::{Job, Measured, Pass, passes};
 use crate::files::config::Config;
 use crate::files::data::cluster::{self, Postgres};
 use crate::files::setup::Setup;
-use crate::interrupt;
-use crate::process::Running;
 
 /// Memory that the server needs for itself, in bytes: it is added to the limit.
 const SERVER: u64 = 64 << 20;
-
-/// How long the server may take until it answers, and to end.
-const PATIENCE: Duration = Duration::from_secs(120);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How many times as many transactions there are to warm up.
 const WARM_TIMES: u64 = 20;
@@ -28,7 +16,6 @@ const WARM_TIMES: u64 = 20;
 /// Clients at once.
 const CLIENTS: u64 = 2;
 
-#[derive(Debug)]
 struct Pgbench {
     postgres: Postgres,
     again: usize,
@@ -38,13 +25,14 @@ struct Pgbench {
 
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let postgres = Postgres::find()?;
-    let bytes = if config.quick { 0 } else { config.limit * 2 };
+    let bytes = config.common.choose(0, config.limit * 2);
     let data = cluster::get(config.store, &postgres, bytes)?;
-    let work = Pgbench {
+    let pgbench = Pgbench {
         postgres,
         again: config.again(2),
         transactions: config.scaled(5000),
     };
+    let work = move |setup: &mut Setup, round| pgbench.run(setup, round);
     Ok(vec![Job {
         // The server notes that it runs, and would not start after a run that was broken off.
         copied: true,
@@ -53,16 +41,15 @@ pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     }])
 }
 
-impl Work for Pgbench {
+impl Pgbench {
+    /// Should it fail, the server is ended with all else that is left in the cgroup.
     fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
         let sockets = self.postgres.sockets()?;
-        let mut server = setup.start(
-            self.postgres
-                .server(setup.directory(), sockets.path())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null()),
-        )?;
-        wait_until_ready(&mut server, setup.directory())?;
+        let control = |setup: &Setup, action| {
+            let cluster = setup.directory();
+            setup.run(&mut self.postgres.control(action, cluster, sockets.path()))
+        };
+        control(setup, "start")?;
         let measured = passes(setup, self.again, |setup, pass| {
             let (seed, transactions) = match pass {
                 Pass::First => (0, self.transactions),
@@ -84,47 +71,7 @@ impl Work for Pgbench {
             );
             Ok(ended.seconds)
         })?;
-        end(&mut server)?;
+        control(setup, "stop")?;
         Ok(measured)
     }
-}
-
-/// Waits until the last line of the server's own file says so (`pidfile.h` of PostgreSQL).
-fn wait_until_ready(server: &mut Running, cluster: &Path) -> Result<()> {
-    let start = Instant::now();
-    let path = cluster.join("postmaster.pid");
-    loop {
-        if let Some(status) = server.0.try_wait()? {
-            bail!("the server of PostgreSQL ended with {status}");
-        }
-        // It is not there at the start.
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        if text
-            .lines()
-            .next_back()
-            .is_some_and(|line| line.trim() == "ready")
-        {
-            return Ok(());
-        }
-        ensure!(
-            start.elapsed() < PATIENCE,
-            "the server of PostgreSQL does not answer"
-        );
-        interrupt::pause(LOOK_EVERY)?;
-    }
-}
-
-fn end(server: &mut Running) -> Result<()> {
-    let pid = Pid::from_child(&server.0);
-    // "Fast shutdown".
-    kill_process(pid, Signal::INT).context("cannot end the server of PostgreSQL")?;
-    let start = Instant::now();
-    while server.0.try_wait()?.is_none() {
-        ensure!(
-            start.elapsed() < PATIENCE,
-            "the server of PostgreSQL does not end"
-        );
-        interrupt::pause(LOOK_EVERY)?;
-    }
-    Ok(())
 }

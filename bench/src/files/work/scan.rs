@@ -4,7 +4,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::job::{Job, Measured, Work};
+use super::job::{Job, Measured, Peers};
 use crate::file_set::{FILE_BYTES, PAGES_OF_FILE};
 use crate::files::config::Config;
 use crate::files::data::corpus;
@@ -18,7 +18,6 @@ use crate::worker::Worker;
 const BATCH: u64 = 500;
 
 /// A hot set of which pages are read at random, and files that are read once meanwhile.
-#[derive(Debug)]
 struct Scan {
     hot: usize,
     /// Files that are read once.
@@ -30,18 +29,19 @@ struct Scan {
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     // More than all memory, so that reads reach us, and compressed less than our cache holds.
     let hot = (config.limit / 4 * 5).div_ceil(FILE_BYTES);
-    let times = if config.quick { 1 } else { 10 };
+    let times = config.common.choose(1, 10);
     let scanned = (config.cache * times).div_ceil(FILE_BYTES);
-    let work = Scan {
+    let scan = Scan {
         hot: hot as usize,
         scanned: scanned as usize,
         reads: config.scaled(hot * PAGES_OF_FILE as u64 * 3),
     };
+    let work = move |setup: &mut Setup, round| scan.run(setup, round);
     let data = corpus::get(config.store, (hot + scanned) * FILE_BYTES)?;
     Ok(vec![Job {
         target: None,
         throttled: false,
-        peers: super::job::Peers::None,
+        peers: Peers::None,
         ..Job::new(config, format!("scan of {times} x cache"), data, work)
     }])
 }
@@ -55,32 +55,7 @@ impl Scan {
         };
         Ok(worker.call::<Reply>(&request)?.seconds)
     }
-}
 
-/// Pages that were read through us, and of these the ones that we had.
-#[derive(Clone, Copy)]
-struct Lookups {
-    hits: u64,
-    all: u64,
-}
-
-fn lookups(setup: &mut Setup) -> Result<Option<Lookups>> {
-    Ok(setup.status()?.map(|status| Lookups {
-        hits: status.hits,
-        all: status.hits + status.misses,
-    }))
-}
-
-/// The share of hits among what was read between two looks, without the `others` that missed.
-fn hit_rate(before: Option<Lookups>, after: Option<Lookups>, others: u64) -> f64 {
-    let (Some(before), Some(after)) = (before, after) else {
-        return f64::NAN;
-    };
-    let all = (after.all - before.all).saturating_sub(others);
-    (after.hits - before.hits) as f64 / all as f64
-}
-
-impl Work for Scan {
     fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
         let mut worker = setup.worker(round)?;
         let first_s = self.read_hot(&mut worker, self.reads)?;
@@ -106,24 +81,43 @@ impl Work for Scan {
 
         let scanned = (self.scanned * PAGES_OF_FILE) as u64;
         let (rate, rate_during) = (hit_rate(warm, before, 0), hit_rate(before, after, scanned));
-        let mut values = vec![
-            ("reads/s before".to_owned(), self.reads as f64 / before_s),
-            ("reads/s during".to_owned(), reads as f64 / during_s),
-        ];
-        if rate.is_finite() {
-            values.extend([
-                ("hits before".to_owned(), rate),
-                ("hits during".to_owned(), rate_during),
-                ("kept".to_owned(), rate_during / rate),
-            ]);
-        }
-        Ok(Measured {
+        let mut measured = Measured {
             first_s,
             steady_s: scan_s,
-            values,
-            series: Vec::new(),
-        })
+            ..Measured::default()
+        };
+        measured.note("reads/s before", self.reads as f64 / before_s);
+        measured.note("reads/s during", reads as f64 / during_s);
+        if rate.is_finite() {
+            measured.note("hits before", rate);
+            measured.note("hits during", rate_during);
+            measured.note("kept", rate_during / rate);
+        }
+        Ok(measured)
     }
+}
+
+/// Pages that were read through us, and of these the ones that we had.
+#[derive(Clone, Copy)]
+struct Lookups {
+    hits: u64,
+    all: u64,
+}
+
+fn lookups(setup: &mut Setup) -> Result<Option<Lookups>> {
+    Ok(setup.status()?.map(|status| Lookups {
+        hits: status.hits,
+        all: status.hits + status.misses,
+    }))
+}
+
+/// The share of hits among what was read between two looks, without the `others` that missed.
+fn hit_rate(before: Option<Lookups>, after: Option<Lookups>, others: u64) -> f64 {
+    let (Some(before), Some(after)) = (before, after) else {
+        return f64::NAN;
+    };
+    let all = (after.all - before.all).saturating_sub(others);
+    (after.hits - before.hits) as f64 / all as f64
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use super::job::{Job, Measured, Work};
+use super::job::{Job, Measured};
 use crate::file_set;
 use crate::files::config::Config;
 use crate::files::data::corpus;
-use crate::files::setup::Setup;
 use crate::load;
 use crate::load::Reply;
 use crate::load::files::Request;
@@ -16,36 +15,19 @@ const FILE: &str = "written";
 const SYNC_EVERY: u64 = 16;
 
 /// A file that is written in order, and then here and there.
-#[derive(Debug)]
-struct Writes {
-    pages: u64,
-    overwrites: u64,
-}
-
 pub(super) fn jobs(config: &Config<'_>) -> Result<Vec<Job>> {
     let data = corpus::get(config.store, file_set::FILE_BYTES)?;
-    let work = Writes {
-        pages: config.scaled(config.limit / 4096 / 2),
-        overwrites: config.scaled(4000),
-    };
-    Ok(vec![Job {
-        copied: true,
-        write_back: true,
-        target: None,
-        ..Job::new(config, "write, fsync".into(), data, work)
-    }])
-}
-
-impl Work for Writes {
-    fn run(&self, setup: &mut Setup, round: u64) -> Result<Measured> {
+    let pages = config.scaled(config.limit / 4096 / 2);
+    let overwrites = config.scaled(4000);
+    let job = Job::new(config, "write, fsync".into(), data, move |setup, round| {
         let mut worker = setup.worker(round)?;
         let mut request = |request: &Request| worker.call::<Reply>(request);
         let first = request(&Request::Write {
             path: setup.directory().join(FILE),
-            pages: self.pages,
+            pages,
         })?;
         let steady = request(&Request::Overwrite {
-            writes: self.overwrites,
+            writes: overwrites,
             sync_every: SYNC_EVERY,
         })?;
         drop(worker);
@@ -62,5 +44,11 @@ impl Work for Writes {
             values,
             ..Measured::default()
         })
-    }
+    });
+    Ok(vec![Job {
+        copied: true,
+        write_back: true,
+        target: None,
+        ..job
+    }])
 }

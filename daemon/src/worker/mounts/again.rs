@@ -8,18 +8,14 @@ use compcache_host::Background;
 
 use super::record::{Orphan, Over, Phase, Record};
 use super::{NotMade, Supervisor};
-use crate::mounts::dead;
+use crate::mounts::{PAGE, dead};
+use crate::protocol::{ErrorCode, Refusal};
+use crate::retry::{self, SHORTEST};
 use crate::types::Loss;
-use crate::worker::process::Worker;
+use crate::worker::process::{Death, Worker};
 
-/// Bytes of a page.
-const PAGE: u64 = 4096;
 /// One that has run for so long did not die because of its start.
 const STEADY: Duration = Duration::from_secs(10);
-/// Time to the second try, and the least after one that has failed.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// Time between two tries, at most.
-const LONGEST: Duration = Duration::from_secs(60);
 /// How long a mount may take to be made again before the next one is begun beside it.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -40,17 +36,18 @@ impl Deaths {
     fn pause(self) -> Duration {
         match self.0.checked_sub(2) {
             None => Duration::ZERO,
-            Some(more) => SHORTEST.saturating_mul(1 << more.min(10)).min(LONGEST),
+            Some(more) => retry::pause(more),
         }
     }
 }
 
 impl Supervisor {
     /// The process has died, and everything that it has served with it.
-    pub(super) fn died(self: &Arc<Self>, worker: &Arc<Worker>, how: &str, age: Duration) {
-        let why = format!("the mount process (pid {}) {how}", worker.pid());
+    pub(super) fn died(self: &Arc<Self>, worker: &Arc<Worker>, death: &Death, age: Duration) {
+        let why = format!("the mount process (pid {}) {}", worker.pid(), death.how);
         let orphans: Vec<(Arc<Record>, Orphan)> = {
             let mut state = self.state.lock();
+            // Both at once: 3 of `State`.
             state.worker.take_if(|current| Arc::ptr_eq(current, worker));
             state.deaths.count(age);
             let records = state.records.values();
@@ -65,7 +62,14 @@ impl Supervisor {
         );
         // Those that lie in another one, or show it, first.
         for (record, orphan) in orphans.iter().rev() {
-            take_out(record, orphan);
+            let Some(number) = orphan.number.filter(|_| !orphan.detached) else {
+                continue;
+            };
+            if death.is_gone && is_made_again(record, orphan) && !covers_its_source(record) {
+                record.leave(number);
+            } else {
+                take_out(record, number);
+            }
         }
         for (record, orphan) in &orphans {
             self.account(record, orphan, &why);
@@ -104,14 +108,14 @@ impl Supervisor {
             Some(text) => {
                 self.lossy.store(true, Ordering::Relaxed);
                 tracing::error!("{text}");
-                self.note(text);
+                self.news.lock().lost(text);
             }
             None => {}
         }
-        if is_ram || orphan.detached || orphan.ending {
-            self.finish(record, over);
-        } else {
+        if is_made_again(record, orphan) {
             record.wait_again(why.to_owned());
+        } else {
+            self.finish(record, over);
         }
     }
 
@@ -172,7 +176,7 @@ impl Supervisor {
         let mut state = self.state.lock();
         let least = if failed { SHORTEST } else { Duration::ZERO };
         let begun = Instant::now();
-        let mut said = None;
+        let mut logged = None;
         loop {
             // The death that has made the last try fail may be counted only now.
             let pause = state.deaths.pause().max(least);
@@ -183,7 +187,7 @@ impl Supervisor {
                 state.next_try = None;
                 return if state.stopped { Vec::new() } else { waiting };
             }
-            if said.replace(pause) != Some(pause) {
+            if logged.replace(pause) != Some(pause) {
                 state.next_try = Some(until);
                 tracing::warn!(
                     "the mount process died {} times in a row soon after its start: the next one is started \
@@ -198,20 +202,30 @@ impl Supervisor {
 
     fn make_one_again(self: &Arc<Self>, record: &Arc<Record>, why: String) {
         let path = record.options.mountpoint.display();
-        match self.make(record) {
+        let is_covered = |number| dead::is_covered(&record.options.mountpoint, number);
+        let made = if record.left().is_some_and(is_covered) {
+            let message = "its path leads to another file system now";
+            Err(NotMade::Refused(Refusal::new(ErrorCode::Ebusy, message)))
+        } else {
+            self.make(record)
+        };
+        match made {
             Ok(()) => {
                 let text = format!(
                     "{path}: mounted again, since {why}; files that were open there have to be opened anew"
                 );
                 tracing::warn!("{text}");
-                self.note(text);
+                self.news.lock().happened(text);
             }
             Err(NotMade::Refused(refusal)) => {
                 let text = format!(
-                    "{path}: is not mounted any more, since {why}, and could not be mounted again: {refusal}"
+                    "{path}: is dead, since {why}, and could not be mounted again: {refusal}; unmount it \
+                     (compcache umount, or umount -l), and mount it anew"
                 );
                 tracing::error!("{text}");
-                self.note(text);
+                self.news.lock().lost(text);
+                // A dead mount stays: programs get errors there, not the directory beneath.
+                let _ = record.take_left();
                 let over = Over {
                     explained: true,
                     ..Over::default()
@@ -250,12 +264,20 @@ fn loss(record: &Record, reason: &str, bytes: u64) -> Arc<Loss> {
     })
 }
 
+/// Whether a mount is made again whose process has died.
+fn is_made_again(record: &Record, orphan: &Orphan) -> bool {
+    record.options.source.is_some() && !orphan.detached && !orphan.ending
+}
+
+/// Whether its source is only to be seen without it.
+fn covers_its_source(record: &Record) -> bool {
+    let source = record.options.source.as_deref();
+    source.is_some_and(|source| source.starts_with(&record.options.mountpoint))
+}
+
 /// Takes a dead mount out of the tree.
-fn take_out(record: &Record, orphan: &Orphan) {
+pub(super) fn take_out(record: &Record, number: u64) {
     let path = &record.options.mountpoint;
-    let Some(number) = orphan.number.filter(|_| !orphan.detached) else {
-        return;
-    };
     if let Err(e) = dead::take_out(path, number) {
         tracing::error!(
             "{}: a mount whose process has died cannot be removed: {e}; try `umount -l`",

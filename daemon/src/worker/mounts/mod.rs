@@ -3,12 +3,16 @@
 //! The process is started with the first mount and ended with the last one, which gives its memory back. If it
 //! dies, its mounts are taken out of the tree, what was lost with them is said, and those that show a directory
 //! are made again by a new process (`again`).
+//!
+//! Locks, outermost first: `remaking`, `starting`, `state`, and a record's place. The process is spoken to under
+//! none of the last two, so that neither the status nor its death waits for its answer.
 
 mod again;
+mod news;
 mod record;
 mod remote;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +27,7 @@ use compcache_host::counts::SharedCounts;
 use parking_lot::{Condvar, Mutex};
 
 use self::again::Deaths;
+use self::news::News;
 use self::record::{OnEnd, Over, Record};
 use self::remote::Remote;
 use super::conversation::Received;
@@ -39,8 +44,6 @@ use crate::types::{Loss, MountStatus};
 /// The most mounts whose dirty pages are counted: more than a daemon has, with those that were taken out of the
 /// tree while in use.
 const MOST: usize = 4096;
-/// The most sentences on what has happened that are kept for the status, the newest.
-const MAX_TOLD: usize = 32;
 /// How long a mount waits for one at the same place that the process of a daemon that has died still writes
 /// out.
 const PREVIOUS: Duration = Duration::from_secs(60);
@@ -56,23 +59,32 @@ pub struct MountProcess(Arc<Supervisor>);
 
 /// The process, and the mounts that it serves or is to serve.
 struct Supervisor {
-    /// What each process is told at its start.
+    /// What each process is sent at its start.
     begin: Begin,
     runtime_dir: PathBuf,
     /// Dirty pages of each mount, as the process counts them, or has left them when it died.
     dirty: Arc<SharedCounts>,
+    /// Only records' places are taken under it.
     state: Mutex<State>,
-    /// Told when a mount that waits is not to be made again.
+    /// Notified when a mount that waits is not to be made again.
     changed: Condvar,
-    /// Held by who starts a process.
+    /// Held by who starts a process, until it is ready.
     starting: Mutex<()>,
-    /// Held by who makes mounts again.
+    /// Held by who makes mounts again, over pauses and starts.
     remaking: Mutex<()>,
-    /// What has happened, for the status.
-    told: Mutex<VecDeque<String>>,
+    /// Innermost.
+    news: Mutex<News>,
     lossy: AtomicBool,
 }
 
+/// The process and its mounts. While the lock is free:
+///
+/// 1. A record that is not [over](record::Phase::Over) is in `records`.
+/// 2. The count of each record is in `counts`, and no other record's. One of a mount that was given up stays there
+///    until there is no record.
+/// 3. A process that a record is [on](record::Phase::On) is `worker`, unless `stopped`.
+/// 4. With a record, or with somebody asking, the process is not retired, unless `stopped`.
+/// 5. All ids are below `next`.
 #[derive(Default)]
 struct State {
     worker: Option<Arc<Worker>>,
@@ -113,7 +125,7 @@ impl From<NotMade> for Refusal {
 }
 
 impl MountProcess {
-    /// No process yet: each is told `begin` at its start. On its command line stands `runtime_dir`.
+    /// No process yet: each is sent `begin` at its start. On its command line stands `runtime_dir`.
     ///
     /// # Errors
     /// If the system has no memory for the counts of dirty pages.
@@ -126,7 +138,7 @@ impl MountProcess {
             changed: Condvar::new(),
             starting: Mutex::default(),
             remaking: Mutex::default(),
-            told: Mutex::default(),
+            news: Mutex::default(),
             lossy: AtomicBool::new(false),
         })))
     }
@@ -161,7 +173,7 @@ impl MountBackend for MountProcess {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = self.0.told.lock().iter().cloned().collect();
+        let mut warnings = self.0.news.lock().sentences();
         if let Some(worker) = self.0.current()
             && matches!(
                 worker.quick::<_, Answer>(&Order::Ping),
@@ -170,8 +182,8 @@ impl MountBackend for MountProcess {
         {
             let pid = worker.pid();
             warnings.push(format!(
-                "the mount process (pid {pid}) does not answer: programs on its mounts wait, and what is said \
-                 of them is not new; if it was stopped, have it go on (kill -CONT {pid}); if it hangs, kill it \
+                "the mount process (pid {pid}) does not answer: programs on its mounts wait, and their status is \
+                 stale; if it was stopped, resume it (kill -CONT {pid}); if it hangs, kill it \
                  (kill -KILL {pid}), and its mounts are made again"
             ));
         }
@@ -284,7 +296,7 @@ impl Supervisor {
         };
         let number = dead::number(&record.options.mountpoint);
         let state = self.state.lock();
-        // If it has died since, who buries it knows nothing of this mount.
+        // If it has died since, who buries it knows nothing of this mount (3 of `State`).
         let is_there = state
             .worker
             .as_ref()
@@ -366,11 +378,11 @@ impl Supervisor {
             }
         }
         let age = worker.age();
-        let how = worker.bury(child);
+        let death = worker.reap(child);
         if worker.is_retired() {
-            tracing::debug!("the mount process (pid {}) {how}", worker.pid());
+            tracing::debug!("the mount process (pid {}) {}", worker.pid(), death.how);
         } else {
-            self.died(worker, &how, age);
+            self.died(worker, &death, age);
         }
     }
 
@@ -388,8 +400,11 @@ impl Supervisor {
         }
     }
 
-    /// A mount is over: whoever has it is told. With the last one the process ends.
+    /// A mount is over: whoever has it is notified. With the last one the process ends.
     fn finish(&self, record: &Arc<Record>, over: Over) {
+        if let Some(number) = record.take_left() {
+            again::take_out(record, number);
+        }
         // Threads of one that was given up may still count.
         let counts_on = over.loss.is_some();
         if !record.end(over) {
@@ -425,15 +440,6 @@ impl Supervisor {
     fn asking(&self) -> Asking<'_> {
         self.state.lock().asking += 1;
         Asking(self)
-    }
-
-    /// Keeps for the status what has happened to a mount.
-    fn note(&self, text: String) {
-        let mut told = self.told.lock();
-        told.push_back(text);
-        if told.len() > MAX_TOLD {
-            told.pop_front();
-        }
     }
 }
 

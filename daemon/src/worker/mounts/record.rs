@@ -23,19 +23,29 @@ pub(super) struct Record {
     /// Which of the shared counts is that of its dirty pages.
     pub(super) count: usize,
     pub(super) options: MountOptions,
+    /// Taken out when it is over, which it is once (1 of [`Place`]), and called without any lock of a record.
     on_end: Mutex<Option<OnEnd>>,
+    /// Innermost; may be taken under the supervisor's state.
     place: Mutex<Place>,
-    /// Told when its phase changes.
+    /// Notified when its phase changes.
     changed: Condvar,
 }
 
 /// Where a mount stands.
+///
+/// 1. Phases follow one another so, and [`Phase::Over`] may follow each and is the last:
+///    `Making` → `On` → `Orphaned` → `Waiting` → `Making`; or `Making` → `Waiting`, if that fails.
+/// 2. While it is `Orphaned` or `Waiting`, there is no `number`; while it is `On`, nothing is `left`.
+/// 3. `detached` and `ending` stay set.
 struct Place {
     phase: Phase,
     /// Its status, as it was when it was asked for last.
     last: MountStatus,
     /// The number of the mount in the kernel's table.
     number: Option<u64>,
+    /// The same of a dead one, which stays until it is made again, so that programs get errors there and do not see
+    /// the directory beneath.
+    left: Option<u64>,
     /// It was taken out of the tree while in use.
     detached: bool,
     /// It has to end, and is not made again.
@@ -98,6 +108,7 @@ impl Record {
                 phase: Phase::Making,
                 last: MountStatus::default(),
                 number: None,
+                left: None,
                 detached: false,
                 ending: false,
             }),
@@ -132,7 +143,7 @@ impl Record {
         self.place.lock().ending = true;
     }
 
-    /// Nobody needs to be told of its end.
+    /// Nobody needs to be notified of its end.
     pub(super) fn drop_on_end(&self) {
         self.on_end.lock().take();
     }
@@ -145,6 +156,7 @@ impl Record {
         }
         place.last = status;
         place.number = number;
+        place.left = None;
         self.changed.notify_all();
     }
 
@@ -164,6 +176,21 @@ impl Record {
             ending: place.ending,
             held,
         })
+    }
+
+    /// The dead mount with this number stays until it is made again.
+    pub(super) fn leave(&self, number: u64) {
+        self.place.lock().left = Some(number);
+    }
+
+    /// The dead mount that stays, if one does.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.place.lock().left
+    }
+
+    /// The dead mount that has stayed, which the caller sees to from here on.
+    pub(super) fn take_left(&self) -> Option<u64> {
+        self.place.lock().left.take()
     }
 
     /// If it waits: it is being made from here on; why it has waited.
@@ -187,7 +214,7 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// It is over; whoever has it is told. Whether it was not over before.
+    /// It is over; whoever has it is notified. Whether it was not over before.
     pub(super) fn end(&self, over: Over) -> bool {
         {
             let mut place = self.place.lock();

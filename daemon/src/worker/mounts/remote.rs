@@ -12,7 +12,7 @@ use crate::worker::message::{Answer, Order};
 use crate::worker::process::Worker;
 
 /// How long it may take until the end of a process that was killed is known.
-const BURIAL: Duration = Duration::from_secs(15);
+const REAPED: Duration = Duration::from_secs(15);
 
 /// How many seconds an answer may take once the mount is over.
 const ROUNDS: u32 = 3;
@@ -69,7 +69,7 @@ impl Mounted for Remote {
         }
         match self.ask(&Order::Unmount { mount, lazy })? {
             Answer::Refused(refusal) => return Err(refusal),
-            // Its end is told when nobody uses it any more.
+            // Its end is reported when nobody uses it any more.
             Answer::Done if lazy => record.detach(),
             _ => self.supervisor.finish(record, Over::default()),
         }
@@ -101,7 +101,7 @@ impl Mounted for Remote {
                     {
                         worker.kill();
                     }
-                    record.wait_while(Some(BURIAL), Phase::is_passing);
+                    record.wait_while(Some(REAPED), Phase::is_passing);
                     if record.phase().is_passing() {
                         self.supervisor.abandon(record);
                     }
@@ -190,7 +190,7 @@ impl Remote {
                 }
                 return Some(ending);
             }
-            // Its end is being told.
+            // Its end is being reported.
             Ok(_) => {}
             Err(Unanswered::Silent) => tracing::error!(
                 "the mount process (pid {}) has not answered for {} s, and was killed",
@@ -206,7 +206,7 @@ impl Remote {
                 worker.kill();
             }
         }
-        record.wait_while(Some(BURIAL), is_on);
+        record.wait_while(Some(REAPED), is_on);
         if is_on(&record.phase()) {
             self.supervisor.abandon(record);
         }

@@ -17,6 +17,9 @@ pub(super) const REQUEST_AT: usize = PAGE_SIZE - BEFORE_DATA;
 /// Where a WRITE's data starts.
 pub(super) const DATA_AT: usize = PAGE_SIZE;
 
+/// Most bytes of data in one request.
+pub(super) const MAX_IO: usize = 1 << 20;
+
 /// A page for a request's head and so many bytes for data, resident and (if the system
 /// allows) locked from the start.
 pub(super) struct Buffer {

@@ -1,4 +1,4 @@
-//! What every request is answered, by whichever channel it came.
+//! Replies to requests, common to both channels.
 
 use std::sync::Arc;
 

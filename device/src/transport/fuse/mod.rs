@@ -19,6 +19,3 @@ pub(crate) use mount::FSTYPE;
 pub use offline::Offline;
 pub(crate) use server::{Job, Server};
 pub(crate) use uring::parameter;
-
-/// Most bytes of data in one request.
-const MAX_IO: usize = 1 << 20;

@@ -12,6 +12,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::abi::{HandshakeError, Reply};
 use crate::error::DeviceError;
+use crate::transport::open_driver;
 
 /// The file system's type, as `/proc/self/mountinfo` shows it.
 pub(crate) const FSTYPE: &str = "fuse.ramzswap";
@@ -35,18 +36,7 @@ pub(super) struct Connection {
 
 /// Opens `/dev/fuse`.
 fn open_fuse() -> Result<File, DeviceError> {
-    File::options()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_CLOEXEC)
-        .open("/dev/fuse")
-        .map_err(|e| {
-            let remedy = match e.kind() {
-                io::ErrorKind::PermissionDenied => remedy::root("access to it"),
-                _ => "load the kernel's fuse module (modprobe fuse)".to_owned(),
-            };
-            DeviceError::system("open /dev/fuse", e, &*remedy)
-        })
+    open_driver("/dev/fuse", "fuse")
 }
 
 impl Mount {

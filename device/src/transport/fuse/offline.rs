@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::MAX_IO;
-use super::buffer::{Buffer, DATA_AT, REQUEST_AT};
+use super::buffer::{Buffer, DATA_AT, MAX_IO, REQUEST_AT};
 use super::handler::{Answer, Handler};
 use crate::disk::Disk;
 use crate::error::DeviceError;

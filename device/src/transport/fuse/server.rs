@@ -8,15 +8,14 @@ use std::sync::{Arc, mpsc};
 use compcache_host::Background;
 use compcache_host::memory::NotLocked;
 
-use super::MAX_IO;
-use super::buffer::Buffer;
+use super::buffer::{Buffer, MAX_IO};
 use super::classic::Session;
 use super::handler::Handler;
 use super::mount::{Connection, Mount};
 use super::serving::Serving;
-use super::uring::parameter::Handshake;
+use super::uring::Queues;
+use super::uring::parameter::{self, Handshake};
 use super::uring::plan::Plan;
-use super::uring::{self, Queues};
 use crate::disk::Disk;
 use crate::error::DeviceError;
 
@@ -80,7 +79,7 @@ impl Server {
         let (mount, connection) = Mount::new(job.path, plan.max_io, true)?;
         drop(handshake);
         if !connection.uring {
-            return Err(uring::unsupported("the kernel did not offer it"));
+            return Err(parameter::unsupported("the kernel did not offer it"));
         }
         let mut server = Server {
             mount,

@@ -38,6 +38,34 @@ fn what_cannot_be_written_out_is_kept_and_told_once() {
     assert_eq!(status.write_errors, 3);
     contents.forget(key_of(&good.source));
     assert_eq!(contents.shared.write_back.pages(), 0);
+    assert!(contents.shared.write_back.files.lock().is_empty());
+}
+
+#[test]
+fn a_file_is_cut_whose_pages_cannot_be_written_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
+    let contents = Contents::untuned(&options(directory.path(), Mode::Back));
+    let good = open(&contents, &path);
+    let bad = Opened {
+        source: unwritable(&path),
+        content: Arc::clone(&good.content),
+        reported: good.content.opened(),
+    };
+    bad.write(4096, &some_bytes(2, 8192)).unwrap();
+    let cut = good.truncate(8000).unwrap_err();
+    assert_eq!(
+        cut.raw_os_error(),
+        Some(libc::EBADF),
+        "a part of page 1 stays"
+    );
+    assert_eq!(contents.shared.write_back.pages(), 2);
+    good.truncate(4096).unwrap();
+    assert_eq!(contents.shared.write_back.pages(), 0);
+    contents.sync().unwrap();
+    assert!(good.read(0, 8192).unwrap() == some_bytes(1, 40_960)[..4096]);
+    assert_eq!(std::fs::read(&path).unwrap(), some_bytes(1, 40_960)[..4096]);
 }
 
 #[test]

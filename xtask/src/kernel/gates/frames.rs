@@ -3,8 +3,8 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
-use super::Violation;
 use super::code::{Code, Function};
+use super::violation::Violation;
 
 /// The largest frame on the way of a page, bytes.
 const LIMIT: u64 = 1024;

@@ -1,8 +1,8 @@
 //! The gate on `.modinfo`: what the loader compares, and what decides which of the kernel's
 //! functions a module may call.
 
-use super::Violation;
 use super::code::Code;
+use super::violation::Violation;
 
 /// `kernel_fpu_begin` and others are for modules with a licence that the kernel takes for free.
 const LICENSE: &str = "license=Dual MIT/GPL";

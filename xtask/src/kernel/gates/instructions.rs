@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use iced_x86::{CpuidFeature, Instruction, Mnemonic, OpKind, Register};
 use object::elf;
 
-use super::Violation;
 use super::code::{Code, Function};
+use super::violation::Violation;
 
 /// What the core calls between `kernel_fpu_begin` and `kernel_fpu_end`.
 pub(super) const VECTOR_ENTRIES: [&str; 2] = ["ks_compress", "ks_decompress"];

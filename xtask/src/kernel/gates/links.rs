@@ -2,8 +2,8 @@
 
 use object::elf;
 
-use super::Violation;
 use super::code::Code;
+use super::violation::Violation;
 
 /// What the Rust objects may have of what the kernel's loader knows.
 pub(super) const RELOCATIONS: [u32; 4] = [

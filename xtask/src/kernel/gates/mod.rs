@@ -7,20 +7,14 @@ mod frames;
 mod info;
 mod instructions;
 mod links;
+mod violation;
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-pub(crate) use code::Code;
-
-/// What a gate found: the gate's name, where, and what.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) gate: &'static str,
-    pub(crate) place: String,
-    pub(crate) what: String,
-}
+use code::Code;
+use violation::Violation;
 
 /// Which of the files is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

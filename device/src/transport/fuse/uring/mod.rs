@@ -16,14 +16,3 @@ pub(super) mod plan;
 mod queues;
 
 pub(super) use queues::Queues;
-
-use crate::error::DeviceError;
-
-/// The error if the kernel does not speak FUSE over io_uring.
-pub(super) fn unsupported(reason: &str) -> DeviceError {
-    DeviceError::system(
-        "use FUSE over io_uring",
-        std::io::Error::new(std::io::ErrorKind::Unsupported, reason),
-        "it needs Linux 6.14 or later with CONFIG_FUSE_IO_URING: choose the transport fuse",
-    )
-}

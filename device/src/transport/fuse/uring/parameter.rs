@@ -11,10 +11,18 @@ use std::path::Path;
 use compcache_host::remedy;
 use rustix::fs::FlockOperation;
 
-use super::unsupported;
 use crate::error::DeviceError;
 
 const PATH: &str = "/sys/module/fuse/parameters/enable_uring";
+
+/// The error if the kernel does not speak FUSE over io_uring.
+pub(in super::super) fn unsupported(reason: &str) -> DeviceError {
+    DeviceError::system(
+        "use FUSE over io_uring",
+        std::io::Error::new(std::io::ErrorKind::Unsupported, reason),
+        "it needs Linux 6.14 or later with CONFIG_FUSE_IO_URING: choose the transport fuse",
+    )
+}
 
 /// Whether the parameter is on.
 pub(crate) fn is_on() -> bool {

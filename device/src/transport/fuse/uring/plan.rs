@@ -6,7 +6,7 @@ use std::path::Path;
 
 use compcache_host::proc;
 
-use super::super::MAX_IO;
+use super::super::buffer::MAX_IO;
 use crate::error::DeviceError;
 
 /// Entries by which a thread serves one queue: so many requests of a CPU are answered at once.

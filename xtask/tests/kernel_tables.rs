@@ -1,0 +1,86 @@
+//! What the kernel writes into files of /proc and /sys is bytes: a program's name, a path or a mount point in it need
+//! not be UTF-8, and any user can choose one. So it is read by `compcache_host::proc` and its like, never as a string.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Reading a file as a string. In two parts, for this file is looked at, too.
+const AS_STRING: &str = concat!("read_to", "_string");
+
+/// How a path of the kernel's begins in a program.
+const KERNEL: [&str; 2] = ["\"/proc", "\"/sys/"];
+
+/// The files that do both, and what they read as a string.
+const ALLOWED: [(&str, &str); 7] = [
+    ("bench/src/daemon.rs", "the daemon's log"),
+    (
+        "bench/src/swap/backend.rs",
+        "a parameter of zswap: one word",
+    ),
+    ("bench/src/zram.rs", "attributes of zram: names of codecs"),
+    (
+        "bench/tests/quick.rs",
+        "tables that are searched for the bench's own devices",
+    ),
+    ("tests/tests/overcommit.rs", "a file of the test's"),
+    ("tests/tests/rights.rs", "our udev rules"),
+    ("tests/tests/unit_sandbox.rs", "our unit"),
+];
+
+/// The programs below a directory that name files of the kernel's and read files as strings.
+fn find(root: &Path, directory: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).expect("a directory of sources") {
+        let entry = entry.expect("a source");
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if entry.file_type().expect("its type").is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                find(root, &path, found);
+            }
+        } else if name.ends_with(".rs") {
+            let text = String::from_utf8(fs::read(&path).expect("a source")).expect("UTF-8");
+            if text.contains(AS_STRING) && KERNEL.iter().any(|begin| text.contains(begin)) {
+                let below = path.strip_prefix(root).expect("below the root");
+                found.push(below.display().to_string());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_table_of_the_kernels_is_read_as_a_string() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut found = Vec::new();
+    find(root, root, &mut found);
+    let mut allowed = BTreeMap::from(ALLOWED);
+    let bad: Vec<_> = found
+        .iter()
+        .filter(|file| allowed.remove(file.as_str()).is_none())
+        .collect();
+    assert!(
+        bad.is_empty(),
+        "read with compcache_host::proc what the kernel writes, or say above why it can be a string: {bad:?}"
+    );
+    assert!(allowed.is_empty(), "no longer needed: {allowed:?}");
+}
+
+#[test]
+fn what_is_looked_for_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir_all(root.join("a/target")).unwrap();
+    let bad = format!("fn f() {{ {AS_STRING}(format!(\"/proc/{{pid}}/maps\")) }}");
+    for (file, text) in [
+        ("a/bad.rs", &*bad),
+        ("a/bytes.rs", "fn f() { read(\"/proc/self/maps\") }"),
+        ("a/ours.rs", AS_STRING),
+        ("a/target/made.rs", &bad),
+        ("a/text.md", &bad),
+    ] {
+        fs::write(root.join(file), text).unwrap();
+    }
+    let mut found = Vec::new();
+    find(root, root, &mut found);
+    assert_eq!(found, ["a/bad.rs"]);
+}
