@@ -76,43 +76,55 @@ impl Content {
         offset: u64,
         data: &[u8],
     ) -> io::Result<()> {
-        let end = offset + data.len() as u64;
         self.shared.tuner.busy();
-        {
-            let _changing = self.begin_change();
-            if end > self.size.load(Ordering::Relaxed) {
-                self.extend(caller, source, end)?;
-            }
-            self.shared.buffers.with(&self.shared.cache, |buffers| {
-                let (worker, room) = buffers.parts(1);
-                pieces(offset, data).try_for_each(|piece| {
-                    let page = &mut room[0];
-                    if let Err(error) = self.compose(worker, id, source, &piece, page) {
-                        return match error.raw_os_error() {
-                            // Not open for reading.
-                            Some(libc::EBADF) => self.write_piece_out(caller, id, source, &piece),
-                            _ => Err(error),
-                        };
-                    }
-                    // The lock makes one of pinning the page and noting it (1 of `State`).
-                    let mut state = self.state.lock();
-                    if self.shared.cache.pin(worker, id, piece.page, page).is_ok() {
-                        if state.dirty.add(piece.page, source) {
-                            self.shared.write_back.became_dirty(1);
-                        }
-                        return Ok(());
-                    }
-                    drop(state);
-                    self.write_piece_out(caller, id, source, &piece)
-                })
-            })?;
-        }
+        let kept = self.keep_pieces(caller, id, source, offset, data);
+        // Also after a failure: the pages before it are dirty.
         self.note_dirty();
+        kept?;
         if self.shared.write_back.pages() * PAGE > self.shared.limits.dirty {
             // Failures are kept for fsync and close, and the pages stay.
             let _ = self.write_out();
         }
         Ok(())
+    }
+
+    /// Makes the pages of a write dirty, one after the other. After a failure those before it are.
+    fn keep_pieces(
+        &self,
+        caller: Caller,
+        id: FileId,
+        source: &Arc<File>,
+        offset: u64,
+        data: &[u8],
+    ) -> io::Result<()> {
+        let end = offset + data.len() as u64;
+        let _changing = self.begin_change();
+        if end > self.size.load(Ordering::Relaxed) {
+            self.extend(caller, source, end)?;
+        }
+        self.shared.buffers.with(&self.shared.cache, |buffers| {
+            let (worker, room) = buffers.parts(1);
+            pieces(offset, data).try_for_each(|piece| {
+                let page = &mut room[0];
+                if let Err(error) = self.compose(worker, id, source, &piece, page) {
+                    return match error.raw_os_error() {
+                        // Not open for reading.
+                        Some(libc::EBADF) => self.write_piece_out(caller, id, source, &piece),
+                        _ => Err(error),
+                    };
+                }
+                // The lock makes one of pinning the page and noting it (1 of `State`).
+                let mut state = self.state.lock();
+                if self.shared.cache.pin(worker, id, piece.page, page).is_ok() {
+                    if state.dirty.add(piece.page, source) {
+                        self.shared.write_back.became_dirty(1);
+                    }
+                    return Ok(());
+                }
+                drop(state);
+                self.write_piece_out(caller, id, source, &piece)
+            })
+        })
     }
 
     /// Makes the file longer on SOURCE at once, so that its size is right there.

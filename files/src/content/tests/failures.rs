@@ -69,6 +69,30 @@ fn a_file_is_cut_whose_pages_cannot_be_written_out() {
 }
 
 #[test]
+fn the_flusher_knows_the_pages_of_a_write_that_failed_midway() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, some_bytes(1, 1 << 20)).unwrap();
+    let contents = Contents::untuned(&options(directory.path(), Mode::Back));
+    let good = open(&contents, &path);
+    let bad = Opened {
+        source: unwritable(&path),
+        content: Arc::clone(&good.content),
+        reported: good.content.opened(),
+    };
+    let failed = bad.write(0, &some_bytes(2, 1 << 20));
+    assert_eq!(
+        failed.unwrap_err().raw_os_error(),
+        Some(libc::EBADF),
+        "more than the cache holds"
+    );
+    let write_back = &contents.shared.write_back;
+    assert!(write_back.pages() > 0, "some were kept");
+    assert!(write_back.files.lock().contains_key(&key_of(&good.source)));
+    assert!(contents.sync().is_err(), "they are written out, too");
+}
+
+#[test]
 fn memory_that_is_full_is_no_space() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(directory.path(), Mode::Memory);
