@@ -153,7 +153,7 @@ pub trait MountBackend: Send + Sync {
         Vec::new()
     }
 
-    /// Whether something that programs have written to a mount was lost with who has served it.
+    /// Whether something that programs have written to a mount was lost with the process that served it.
     fn lost(&self) -> bool {
         false
     }
@@ -197,7 +197,7 @@ pub trait Mounted: Send + Sync {
     /// What was given up, at its end or after somebody else has unmounted it.
     fn loss(&self) -> Option<Arc<Loss>>;
 
-    /// Whether it was said already why it is over: it has ended with who has served it.
+    /// Whether it was reported already why it has ended: with the process that served it.
     fn is_explained(&self) -> bool {
         false
     }

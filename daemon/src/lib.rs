@@ -30,7 +30,7 @@
 //! others. No lock of mounts is taken under one of devices, nor the other way round.
 //! What is called at the end of a mount may be called under `gone`: it sends an event, and takes no lock.
 //!
-//! All others are innermost: `aborted` and `losses` of the mounts, `told`, `on_end` of a record, `idle`, `quick` and
+//! All others are innermost: `aborted` and `losses` of the mounts, `news`, `on_end` of a record, `idle`, `quick` and
 //! `gone` of a worker, `TURN` of dead mounts. `quick` is held for up to 3 s, for an answer of the process;
 //! `TURN` over an unmount. In the process of the mounts, `mounts` (`worker/serve.rs`) is outside
 //! of all locks of a mount's contents.

@@ -39,7 +39,7 @@ pub(crate) struct Pool {
 /// What is taken. While the lock is free:
 ///
 /// 1. `all` is the sum of all [`Charge`]s, as `used` of a [`MountPool`] is of its own.
-/// 2. `users` counts those of users who are limited; who has none is not in it.
+/// 2. `users` counts those of users who are limited; one who has none is not in it.
 #[derive(Debug, Default)]
 struct Used {
     all: usize,

@@ -37,13 +37,7 @@ impl Background {
         stop: impl FnOnce() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let name = name.into();
-        let own = name.clone();
-        let thread = Builder::new().name(name.clone()).spawn(move || {
-            // The thread ends: nobody sees what a panic has left half done in `run`.
-            if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                tracing::error!("the thread {own} panicked");
-            }
-        })?;
+        let thread = spawn(Builder::new(), &name, run)?;
         Ok(Background {
             name,
             stop: Some(Box::new(stop)),
@@ -55,6 +49,33 @@ impl Background {
     pub fn detach(mut self) {
         self.thread = None;
     }
+}
+
+/// Starts a thread that nobody owns, with a stack of `stack` bytes: it ends when `run` returns. If it panics, that
+/// goes to the log.
+///
+/// # Errors
+/// If the system has no thread left.
+pub fn spawn_detached(
+    name: &str,
+    stack: usize,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    spawn(Builder::new().stack_size(stack), name, run).map(drop)
+}
+
+fn spawn(
+    builder: Builder,
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let own = name.to_owned();
+    builder.name(name.to_owned()).spawn(move || {
+        // The thread ends: nobody sees what a panic has left half done in `run`.
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            tracing::error!("the thread {own} panicked");
+        }
+    })
 }
 
 impl Drop for Background {

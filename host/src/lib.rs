@@ -21,5 +21,5 @@ pub mod remedy;
 pub mod sched;
 pub mod zswap;
 
-pub use background::Background;
+pub use background::{Background, spawn_detached};
 pub use mapping::Mapping;

@@ -8,6 +8,9 @@ use std::path::Path;
 /// Reading a file as a string. In two parts, for this file is looked at, too.
 const AS_STRING: &str = concat!("read_to", "_string");
 
+/// Reading its lines as strings: all of these.
+const LINES: [&str; 2] = [concat!("Buf", "Read"), concat!(".lines", "()")];
+
 /// How a path of the kernel's begins in a program.
 const KERNEL: [&str; 2] = ["\"/proc", "\"/sys/"];
 
@@ -40,7 +43,9 @@ fn find(root: &Path, directory: &Path, found: &mut Vec<String>) {
             }
         } else if name.ends_with(".rs") {
             let text = String::from_utf8(fs::read(&path).expect("a source")).expect("UTF-8");
-            if text.contains(AS_STRING) && KERNEL.iter().any(|begin| text.contains(begin)) {
+            let as_string =
+                text.contains(AS_STRING) || LINES.iter().all(|part| text.contains(part));
+            if as_string && KERNEL.iter().any(|begin| text.contains(begin)) {
                 let below = path.strip_prefix(root).expect("below the root");
                 found.push(below.display().to_string());
             }
@@ -71,8 +76,13 @@ fn what_is_looked_for_is_found() {
     let root = directory.path();
     fs::create_dir_all(root.join("a/target")).unwrap();
     let bad = format!("fn f() {{ {AS_STRING}(format!(\"/proc/{{pid}}/maps\")) }}");
+    let by_line = format!(
+        "use {}; fn f() {{ open(\"/proc/swaps\"){} }}",
+        LINES[0], LINES[1]
+    );
     for (file, text) in [
         ("a/bad.rs", &*bad),
+        ("a/bad_lines.rs", &by_line),
         ("a/bytes.rs", "fn f() { read(\"/proc/self/maps\") }"),
         ("a/ours.rs", AS_STRING),
         ("a/target/made.rs", &bad),
@@ -82,5 +92,6 @@ fn what_is_looked_for_is_found() {
     }
     let mut found = Vec::new();
     find(root, root, &mut found);
-    assert_eq!(found, ["a/bad.rs"]);
+    found.sort();
+    assert_eq!(found, ["a/bad.rs", "a/bad_lines.rs"]);
 }

@@ -103,8 +103,8 @@ const DAEMON_FILES: &str = "\
 Unknown keys are errors.
 
 /run/compcache/control.sock\tControl socket, mode 0600 unless the configuration names a group (key group). \
-Its members may then do what root may: mount any directory anywhere, and have any file overwritten as backing \
-swap. Name only a group of administrators.
+Its members may then do what root may: mount any directory anywhere, and give any partition, and any swap file of \
+root's, to a device as backing swap. Name only a group of administrators.
 
 /run/compcache/compcached.lock\tHeld while the daemon runs; a second one refuses to start.
 

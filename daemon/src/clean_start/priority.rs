@@ -38,7 +38,7 @@ pub(super) fn reset() -> Vec<String> {
     let mut attempt = |what: &str, result: io::Result<()>| {
         if let Err(error) = result {
             warnings.push(format!(
-                "the {what} of whoever started this daemon stays: {error}; start it as root"
+                "cannot reset the {what} inherited from the starter of this daemon: {error}; start it as root"
             ));
         }
     };

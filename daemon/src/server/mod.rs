@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_host::Background;
 use compcache_host::overcommit::StrictOvercommit;
 use compcache_host::zswap::ZswapOn;
+use compcache_host::{Background, spawn_detached};
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
@@ -487,11 +487,8 @@ fn spawn_connection(stream: UnixStream, shared: &Arc<Shared>) {
         return;
     }
     let guard = ConnectionGuard(shared.clone(), peer);
-    let started = thread::Builder::new()
-        .name("client".into())
-        .stack_size(STACK)
-        .spawn(move || connection::serve(stream, &guard.0));
-    if let Err(e) = started {
+    let serve = move || connection::serve(stream, &guard.0);
+    if let Err(e) = spawn_detached("client", STACK, serve) {
         tracing::error!("no thread for a connection: {e}");
     }
 }

@@ -7,12 +7,12 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use compcache_files::{Budget, MountOptions};
 use compcache_host::counts::{Count, SharedCounts};
 use compcache_host::keeper::Keeper;
+use compcache_host::spawn_detached;
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::Mode;
 
@@ -201,7 +201,7 @@ impl Running {
                 let _ = event.map(|event| events.send(&event));
             }
         };
-        if let Err(e) = spawn("events", tell) {
+        if let Err(e) = spawn_detached("events", STACK, tell) {
             tracing::error!("no thread for events: {e}");
             return ExitCode::FAILURE;
         }
@@ -209,7 +209,9 @@ impl Running {
             match link.accept() {
                 Ok(Accepted::Conversation(conversation, _)) => {
                     let served = Arc::clone(&served);
-                    if let Err(e) = spawn("order", move || served.serve(conversation)) {
+                    if let Err(e) =
+                        spawn_detached("order", STACK, move || served.serve(conversation))
+                    {
                         tracing::error!("no thread for an order: {e}");
                     }
                 }
@@ -230,11 +232,6 @@ impl Running {
             ExitCode::SUCCESS
         }
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name(name.into()).stack_size(STACK);
-    thread.spawn(run).map(drop)
 }
 
 impl Served {

@@ -37,6 +37,8 @@
 
 use std::io::{self, BufRead, BufReader};
 
+use compcache_host::proc;
+
 use super::btf::{Btf, Function, Type};
 use super::error::FreedError;
 
@@ -161,13 +163,13 @@ fn is_gcc(version: &[u8]) -> bool {
 
 /// Whether a symbol of `/proc/kallsyms` is there and visible to all of the kernel (`T`).
 fn is_global(symbols: impl BufRead, name: &str) -> io::Result<bool> {
-    for line in symbols.lines() {
+    for line in symbols.split(b'\n') {
         let line = line?;
-        let mut fields = line.split_ascii_whitespace().skip(1);
+        let mut fields = proc::words(&line).skip(1);
         if let (Some(kind), Some(symbol), None) = (fields.next(), fields.next(), fields.next())
-            && symbol == name
+            && symbol == name.as_bytes()
         {
-            return Ok(kind == "T");
+            return Ok(kind == b"T");
         }
     }
     Ok(false)

@@ -1,7 +1,7 @@
 //! The cache's lock, and what is done once it is released: chunks are freed.
 //!
 //! A slot stops naming its chunk under the lock. From then on nobody finds the chunk, but its place is
-//! taken until it is freed, which takes an arena's lock and touches a frame: so long only the thread
+//! taken until it is freed, which takes an arena's lock and touches a frame: for that long only the thread
 //! that evicted the page, or dropped it, waits.
 
 use core::ops::{Deref, DerefMut};

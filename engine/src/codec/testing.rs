@@ -202,8 +202,10 @@ pub(crate) fn real_pages() -> Vec<NamedPage> {
     let maps = File::open("/proc/self/maps").map(BufReader::new);
     for line in maps
         .into_iter()
-        .flat_map(|f| f.lines().map_while(Result::ok))
+        .flat_map(|f| f.split(b'\n').map_while(Result::ok))
     {
+        // Names of files in it need not be UTF-8.
+        let line = String::from_utf8_lossy(&line);
         // 55d0-55f1 rw-p 00000000 00:00 0  [heap]
         let mut fields = line.split_whitespace();
         let (Some(range), Some("rw-p")) = (fields.next(), fields.next()) else {

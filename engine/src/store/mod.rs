@@ -139,7 +139,7 @@ pub struct Store<H: Host, F, S> {
     // 2. Without `backing`, no page is in transit or in the backing store. Page 0 never is.
     // 3. The counters of what is held are raised before the commit that makes them true, and lowered after the
     //    value was replaced: they are never less than what slots hold.
-    // 4. Only who has set `recompressing` makes slots older.
+    // 4. Only the thread that has set `recompressing` makes slots older.
     host: H,
     table: Table<S>,
     pool: Pool<H, F>,

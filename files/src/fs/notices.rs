@@ -27,6 +27,54 @@ const BATCH: usize = 512;
 /// Time between two times that it is asked to.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The longest time between two times, while it drops none.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// When the kernel is asked next to drop inodes. It forgets in its own time, and not what programs use: so less
+/// and less often while there are not fewer, and in the end no more until it has looked another one up.
+#[derive(Debug)]
+struct Pace {
+    next: Instant,
+    pause: Duration,
+    /// How many there were too many when it was asked last.
+    excess: usize,
+    /// It was asked for long enough.
+    resting: bool,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Pace {
+            next: Instant::now(),
+            pause: PAUSE,
+            excess: usize::MAX,
+            resting: false,
+        }
+    }
+
+    /// When to ask next, if at all, with so many too many.
+    fn next(&self, excess: usize) -> Option<Instant> {
+        (excess > 0 && !self.resting).then_some(self.next)
+    }
+
+    /// It has looked one up, which makes too many.
+    fn looked_up(&mut self) {
+        self.resting = false;
+    }
+
+    /// It is asked now, with so many too many.
+    fn ask(&mut self, excess: usize) {
+        if excess < self.excess {
+            self.pause = PAUSE;
+        } else {
+            self.resting = self.pause >= LONGEST_PAUSE;
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        self.excess = excess;
+        self.next = Instant::now() + self.pause;
+    }
+}
+
 /// What the thread is to do.
 #[derive(Debug)]
 pub(crate) enum Notice {
@@ -132,12 +180,10 @@ impl Notices {
         let Some(notifier) = self.notifier.get() else {
             return;
         };
-        let mut next_pass = Instant::now();
+        let mut pace = Pace::new();
         let mut next_check = None;
         loop {
-            // The kernel forgets in its own time, and not what it uses at the moment: it is asked
-            // again for as long as there are too many.
-            let pass = (table.excess() > 0).then_some(next_pass);
+            let pass = pace.next(table.excess());
             let next = [pass, next_check].into_iter().flatten().min();
             let notice = match next {
                 Some(next) => receiver.recv_timeout(next.saturating_duration_since(Instant::now())),
@@ -147,6 +193,7 @@ impl Notices {
                 Ok(Notice::Stale(node)) => notifier.inval_inode(INodeNo(node), 0, 0),
                 Ok(Notice::TooMany) => {
                     self.forget_pending.store(false, Relaxed);
+                    pace.looked_up();
                     Ok(())
                 }
                 Ok(Notice::Opened) => {
@@ -159,7 +206,7 @@ impl Notices {
                     Ok(())
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    next_pass = Instant::now() + PAUSE;
+                    pace.ask(table.excess());
                     self.drop_some(notifier, device, table)
                 }
                 Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -226,5 +273,37 @@ fn prune(device: &OwnedFd, nodes: &[u64]) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_drops_nothing_is_asked_no_more() {
+        let mut pace = Pace::new();
+        let mut asked = 0;
+        while pace.next(10).is_some() {
+            pace.ask(10);
+            asked += 1;
+            assert!(asked < 20, "pause {:?}", pace.pause);
+        }
+        pace.looked_up();
+        assert!(pace.next(11).is_some());
+        pace.ask(11);
+        assert!(pace.next(11).is_none(), "still none");
+        assert_eq!(pace.pause, LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_kernel_that_drops_some_is_asked_until_there_are_not_too_many() {
+        let mut pace = Pace::new();
+        for excess in (1..100).rev() {
+            assert!(pace.next(excess).is_some());
+            pace.ask(excess);
+            assert_eq!(pace.pause, PAUSE);
+        }
+        assert!(pace.next(0).is_none());
     }
 }

@@ -28,15 +28,15 @@ impl Directory {
     pub(super) fn open(doing: &'static str, path: &Path) -> Result<Directory, FilesError> {
         let failed = |e: io::Error| {
             let remedy = match e.raw_os_error() {
-                Some(libc::ENOENT) => "make it first (mkdir)",
-                Some(libc::ENOTDIR) => {
+                Some(libc::ENOENT) => Some("make it first (mkdir)"),
+                Some(libc::ENOTDIR) => Some(
                     "each part of its path must be a directory, and no symbolic link: name the path that \
-                     the link leads to"
-                }
+                     the link leads to",
+                ),
                 _ if descriptor::is_of_lost_server(&e) => {
-                    "a mount there has lost its server: unmount it first (umount)"
+                    Some("a mount there has lost its server: unmount it first (umount)")
                 }
-                _ => "",
+                _ => None,
             };
             FilesError::system(doing, path, e, remedy)
         };

@@ -122,7 +122,7 @@ fn no_disk(code: i32) -> Error<'static> {
     Error::Kernel {
         action: "make its disk",
         code: -code,
-        remedy: ": load the module with fewer devices, or free memory",
+        remedy: Some("load the module with fewer devices, or free memory"),
     }
 }
 

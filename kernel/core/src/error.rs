@@ -69,11 +69,11 @@ pub(crate) enum Error<'a> {
          give a smaller disk", .disksize / 1024, .table / 1024, .ram / 1024
     )]
     TableTooLarge { disksize: u64, table: u64, ram: u64 },
-    #[error("cannot {action} (error {code}){remedy}")]
+    #[error("cannot {action} (error {code}){}", Remedy(*.remedy))]
     Kernel {
         action: &'static str,
         code: i32,
-        remedy: &'static str,
+        remedy: Option<&'static str>,
     },
     #[error("backing swap {}: {problem}", Path(.path))]
     Backing {
@@ -156,6 +156,18 @@ impl fmt::Display for Path<'_> {
         let path = self.0.strip_suffix(b"\0").unwrap_or(self.0);
         path.utf8_chunks()
             .try_for_each(|chunk| f.write_str(chunk.valid()))
+    }
+}
+
+/// What the user can do, if anything, behind what went wrong.
+struct Remedy(Option<&'static str>);
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(remedy) => write!(f, ": {remedy}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -76,7 +76,7 @@ impl Thread {
             code => Err(Error::Kernel {
                 action: "start its threads",
                 code: -code,
-                remedy: "",
+                remedy: None,
             }),
         }
     }

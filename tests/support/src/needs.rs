@@ -10,7 +10,7 @@
 //!
 //! A line that begins with `SKIPPED:` goes to the standard error that the process began with,
 //! which the test runner does not keep to itself, and to the file that the environment variable
-//! `COMPCACHE_SKIP_LOG` names, for who wants to know at the end what did not run. With
+//! `COMPCACHE_SKIP_LOG` names, for whoever wants to know at the end what did not run. With
 //! `COMPCACHE_REQUIRE_ROOT_TESTS=1` the test fails instead.
 
 use std::fs::OpenOptions;

@@ -212,7 +212,7 @@ impl Supervisor {
         match made {
             Ok(()) => {
                 let text = format!(
-                    "{path}: mounted again, since {why}; files that were open there have to be opened anew"
+                    "{path}: mounted again, since {why}; files that were open there must be reopened"
                 );
                 tracing::warn!("{text}");
                 self.news.lock().happened(text);
@@ -220,7 +220,7 @@ impl Supervisor {
             Err(NotMade::Refused(refusal)) => {
                 let text = format!(
                     "{path}: is dead, since {why}, and could not be mounted again: {refusal}; unmount it \
-                     (compcache umount, or umount -l), and mount it anew"
+                     (compcache umount, or umount -l), and mount it again"
                 );
                 tracing::error!("{text}");
                 self.news.lock().lost(text);

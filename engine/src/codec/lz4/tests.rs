@@ -1,3 +1,5 @@
+//! The LZ4 codec: it reads what the C library writes and the other way round, and refuses what is no block.
+
 use alloc::vec::Vec;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The LZO codec: it reads what another implementation writes and the other way round, and refuses what is no stream.
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! The wks codec: all its paths write the same bytes, read them back, and refuse the same damage.
+
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
