@@ -109,7 +109,8 @@ pub(crate) enum Command {
     /// For mounts, WRITE is the write policy; LIMIT is the most memory that the mount may
     /// take, POOL what it takes, its index included; PAGES is what it holds, before compression;
     /// RATIO is that of these pages; HIT is the share of accesses that were hits; DIRTY
-    /// is what is not written out yet.
+    /// is what is not written out yet. Control characters in a name are shown as \xHH; --json gives names as
+    /// they are.
     #[command(after_help = crate::examples(status::EXAMPLES))]
     Status(status::StatusArgs),
 

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use compcache_device::kernel::Root;
+use compcache_host::printable::Printable;
 use compcache_host::proc;
 use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
 use compcached::runtime_dir::{self, SOCKET_NAME};
@@ -182,11 +183,16 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Prints each of the daemon's warnings to standard error, as `PROGRAM: warning: …`.
+/// Prints each of the daemon's warnings to standard error, as `PROGRAM: warning: …`, each on one line.
 pub(crate) fn warn(program: &str, warnings: &[impl Display]) {
     for warning in warnings {
-        eprintln!("{program}: warning: {warning}");
+        complain(&format!("{program}: warning"), warning);
     }
+}
+
+/// Prints why something failed to standard error, as `PROGRAM: …` on one line.
+pub(crate) fn complain(program: &str, error: &(impl Display + ?Sized)) {
+    eprintln!("{program}: {}", Printable(error));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use clap_complete::Shell;
 
 use crate::command::{Args, Command, command};
-use crate::env::{Places, print};
+use crate::env::{Places, complain, print};
 use crate::error::CliError;
 use crate::{demo, hog, man, mount, run, rzscontrol, status, swap, umount};
 
@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
         }
     };
     result.unwrap_or_else(|error| {
-        eprintln!("compcache: {error}");
+        complain("compcache", &error);
         match error {
             CliError::Usage(_) => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,
@@ -65,7 +65,7 @@ fn hog_main(size: u64, seed: u64) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("compcache: hog: {error}");
+            complain("compcache: hog", &error);
             ExitCode::FAILURE
         }
     }

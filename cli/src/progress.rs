@@ -5,6 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use compcache_host::Background;
+use compcache_host::printable::Printable;
 
 use crate::error::CliError;
 
@@ -58,6 +59,7 @@ struct Line {
 
 impl Line {
     fn show(&mut self, text: &str) {
+        let text = Printable(text);
         let terminal = std::io::stderr().is_terminal();
         let mut out = std::io::stderr().lock();
         // Progress that can't be shown is no reason to stop.

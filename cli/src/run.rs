@@ -7,11 +7,12 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use compcache_device::ParamsUpdate;
+use compcache_host::printable::Printable;
 use compcached::size::{Size, human};
 
 use crate::cgroup::{Counted, Group, Parent};
 use crate::child::{self, SpawnError};
-use crate::env::{Memory, Places};
+use crate::env::{Memory, Places, complain, warn};
 use crate::error::CliError;
 use crate::lease::{Lease, Sample};
 use crate::signals::Signals;
@@ -71,7 +72,7 @@ pub(crate) fn main(args: &RunArgs, places: &Places) -> ExitCode {
     match run(args, places) {
         Ok(status) => ExitCode::from(child::exit_code(status)),
         Err(error) => {
-            eprintln!("compcache: run: {error}");
+            complain("compcache: run", &error);
             ExitCode::from(match error {
                 CliError::Spawn(SpawnError::NotFound { .. }) => NOT_FOUND,
                 CliError::Spawn(SpawnError::NotExecutable { .. }) => NOT_EXECUTABLE,
@@ -132,7 +133,8 @@ fn supervise(
     })
     .map_err(|e| CliError::io("cannot wait for the program", e))?;
     if let Some(error) = lost {
-        eprintln!("compcache: warning: the device could not be watched to the end: {error}");
+        let warning = format!("the device could not be watched to the end: {error}");
+        warn("compcache", &[warning]);
     }
     Ok(End {
         program: args.command[0].to_string_lossy().into_owned(),
@@ -154,10 +156,10 @@ fn clean_up(group: Group, lease: Lease) {
         Ok(ended) => eprintln!(
             "compcache: warning: ended {ended} process(es) that the program had left running"
         ),
-        Err(error) => eprintln!("compcache: warning: {error}"),
+        Err(error) => warn("compcache", &[error]),
     }
     if let Err(error) = lease.end() {
-        eprintln!("compcache: warning: {error}");
+        warn("compcache", &[error]);
     }
 }
 
@@ -189,7 +191,7 @@ impl End {
         };
         let mut lines = vec![format!(
             "{}: {how} after {:.1} s",
-            self.program,
+            Printable(&self.program),
             self.took.as_secs_f64()
         )];
         if self.usage.oom_kills > 0 {

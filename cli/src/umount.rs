@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use compcache_host::printable;
 use compcached::ClientError;
 use compcached::mounts::{dead, order, paths};
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::size::human;
 use compcached::types::MountStatus;
 
-use crate::env::{Places, print, warn};
+use crate::env::{Places, complain, print, warn};
 use crate::error::CliError;
 use crate::progress;
 
@@ -74,7 +75,7 @@ pub(crate) fn umount(args: &UmountArgs, places: &Places) -> Result<(), CliError>
     for result in &mut results {
         match (&first, result) {
             (Ok(()), result) => first = result,
-            (Err(_), Err(error)) => eprintln!("compcache: {error}"),
+            (Err(_), Err(error)) => complain("compcache", &error),
             (Err(_), Ok(())) => {}
         }
     }
@@ -88,7 +89,7 @@ fn umount_one(path: &Path, lazy: bool, places: &Places) -> Result<(), CliError> 
         lazy,
     };
     let refused = match request_and_wait(request, Some(&path), "unmounting", places) {
-        Ok(()) => return print(&format!("{}: unmounted\n", path.display())),
+        Ok(()) => return print(&format!("{}: unmounted\n", printable::path(&path))),
         Err(error) => error,
     };
     let unknown = match &refused {
@@ -103,7 +104,7 @@ fn umount_one(path: &Path, lazy: bool, places: &Places) -> Result<(), CliError> 
     if dead::clean(&path).map_err(failed)? {
         return print(&format!(
             "{}: unmounted; its daemon was gone\n",
-            path.display()
+            printable::path(&path)
         ));
     }
     if dead::is_mounted(&path).map_err(failed)? {

@@ -44,13 +44,13 @@ pub struct DaemonArgs {
 
     /// Initialise device 0 with this disk size in kB [default: 25% of RAM]
     #[arg(long = "disksize_kb", alias = "disksize-kb", value_name = "N",
-          value_parser = parse_kilobytes, allow_negative_numbers = true)]
+          value_parser = parse_kilobytes, allow_hyphen_values = true)]
     pub disksize: Option<u64>,
 
     /// Initialise device 0 with this memory limit in kB [default: none; with a backing swap 15% of
     /// RAM, or its size if that is smaller]
     #[arg(long = "memlimit_kb", alias = "memlimit-kb", value_name = "N",
-          value_parser = parse_kilobytes, allow_negative_numbers = true)]
+          value_parser = parse_kilobytes, allow_hyphen_values = true)]
     pub memlimit: Option<u64>,
 
     /// Initialise device 0 with this file or partition, a swap area, as its backing swap

@@ -11,6 +11,7 @@ use compcache_device::recover::recover;
 use compcache_device::swap::changes::Changes;
 use compcache_device::{DeviceError, Env};
 use compcache_host::keeper::Wake;
+use compcache_host::printable::Printable;
 use compcache_host::{Background, remedy};
 use rustix::fs::Mode;
 use sd_notify::NotifyState;
@@ -73,7 +74,7 @@ pub fn run(args: DaemonArgs) -> ExitCode {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::Lost) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{MESSAGE_PREFIX}{error}");
+            eprintln!("{MESSAGE_PREFIX}{}", Printable(&error));
             match error {
                 StartError::RuntimeDir(RuntimeDirError::AlreadyRunning { .. }) => {
                     ExitCode::from(ALREADY_RUNNING)

@@ -60,7 +60,12 @@ impl Numbers {
     /// # Errors
     /// [`NumberError`].
     pub fn parse<T: TryFrom<i64>>(self, text: &str) -> Result<T, NumberError> {
-        let number = text.parse().ok().filter(|number| self.contains(*number));
+        // Without a plus, as sizes.
+        let number = match text.starts_with('+') {
+            true => None,
+            false => text.parse().ok(),
+        };
+        let number = number.filter(|number| self.contains(*number));
         number
             .and_then(|number: i64| T::try_from(number).ok())
             .ok_or(NumberError(self))
@@ -93,7 +98,16 @@ mod tests {
         let numbers = Numbers::of(&(1..=100), "per cent");
         assert_eq!(numbers.to_string(), "1 to 100");
         assert_eq!((numbers.parse("1"), numbers.parse("100")), (Ok(1), Ok(100)));
-        for wrong in ["", "x", "1.5", "0", "-1", "101", "99999999999999999999"] {
+        for wrong in [
+            "",
+            "x",
+            "1.5",
+            "0",
+            "-1",
+            "+1",
+            "101",
+            "99999999999999999999",
+        ] {
             assert_eq!(
                 numbers.parse::<u32>(wrong).unwrap_err().to_string(),
                 "give a whole number of per cent, from 1 to 100",

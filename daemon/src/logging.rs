@@ -1,9 +1,14 @@
-//! The daemon's log: the journal if systemd gave one, standard error elsewhere.
+//! The daemon's log: the journal if systemd gave one, standard error elsewhere, where an event is one line
+//! whatever names it has in it.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
+use compcache_host::printable::Printable;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -44,6 +49,7 @@ pub fn begin_as(name: Option<&str>, verbose: u8, configured: &str) -> Result<(),
     let plain = journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .with_timer(TimeAndName(name.map(|name| {
                 let pid = std::process::id();
                 format!(" {name}[{pid}]")
@@ -58,6 +64,14 @@ pub fn begin_as(name: Option<&str>, verbose: u8, configured: &str) -> Result<(),
     // Fails only if this process logs already.
     let _ = subscriber.try_init();
     Ok(())
+}
+
+/// Writes a field of an event, the message or `NAME=VALUE`. Names of files may be in it.
+fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(to, "{field}=")?;
+    }
+    write!(to, "{}", Printable(format_args!("{value:?}")))
 }
 
 /// Writes the time, and which process it is.
@@ -101,9 +115,29 @@ fn journal_name(stat: &rustix::fs::Stat) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let file = fs::File::create(&path).unwrap();
+        let log = tracing_subscriber::fmt::layer()
+            .with_writer(move || file.try_clone().unwrap())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .without_time()
+            .with_ansi(false)
+            .with_target(false);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(log), || {
+            tracing::info!(path = %"/a\x1b[2J", "mounted {}", "/b\nERROR all is lost\r");
+        });
+        let text = fs::read_to_string(path).unwrap();
+        let expected = " INFO mounted /b\\x0aERROR all is lost\\x0d path=/a\\x1b[2J\n";
+        assert_eq!(text, expected);
+    }
 
     #[test]
     fn filters() {

@@ -152,6 +152,7 @@ impl Registry {
     /// `EINVAL` for a bad value, `EBUSY` for a parameter that cannot be changed in use. Nothing
     /// is changed then.
     pub fn set(&self, number: u32, params: &ParamsUpdate) -> Result<Vec<String>, Refusal> {
+        let _lock = self.lock()?;
         self.change(number)?.backend.set(params)
     }
 

@@ -48,6 +48,39 @@ pub enum SizeError {
     NegativeKilobytes(String),
 }
 
+/// A memory limit on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// None, written as 0.
+    None,
+    /// So much.
+    Size(Size),
+}
+
+impl Limit {
+    /// The limit in bytes on a machine with `ram` bytes of memory, not rounded; 0: none.
+    ///
+    /// # Errors
+    /// Those of [`Size::exactly`].
+    pub fn exactly(self, ram: u64) -> Result<u64, SizeError> {
+        match self {
+            Limit::None => Ok(0),
+            Limit::Size(size) => size.exactly(ram),
+        }
+    }
+}
+
+impl FromStr for Limit {
+    type Err = SizeError;
+
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        match text.parse() {
+            Err(SizeError::Zero(_)) => Ok(Limit::None),
+            size => size.map(Limit::Size),
+        }
+    }
+}
+
 /// A size on the command line, in `1..=2^44` bytes or `1..=1000` percent of RAM. In the control
 /// protocol it is the text that `Display` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,7 +291,7 @@ mod tests {
         assert_eq!(parse("0%"), Err(SizeError::Zero("0%".into())));
         assert_eq!(parse("-5M"), Err(SizeError::Negative("-5M".into())));
         for text in [
-            "", "M", "five", "1.5G", "1X", "+1", "--1", "0x10", "1e3", "１",
+            "", "M", "five", "1.5G", "1X", "+1", "+64M", "+5%", "--1", "0x10", "1e3", "１",
         ] {
             assert_eq!(
                 parse(text),
@@ -282,6 +315,20 @@ mod tests {
             parse("1001%"),
             Err(SizeError::TooManyPercent("1001%".into()))
         );
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none() {
+        for zero in ["0", "0K", "0%"] {
+            assert_eq!(zero.parse(), Ok(Limit::None), "{zero}");
+        }
+        let limit: Limit = "25%".parse().unwrap();
+        assert_eq!(limit, Limit::Size(Size::Percent(25)));
+        let bytes = [limit, Limit::None].map(|limit| limit.exactly(1 << 30));
+        assert_eq!(bytes, [Ok(256 << 20), Ok(0)]);
+        for bad in ["-1", "+0", "x"] {
+            assert!(bad.parse::<Limit>().is_err(), "{bad}");
+        }
     }
 
     #[test]

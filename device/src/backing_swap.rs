@@ -186,7 +186,7 @@ impl BackingSwap {
         }
         let size = rustix::fs::seek(&file, SeekFrom::End(0))
             .map_err(|e| failed("reading its size")(e.into()))?;
-        let pages = usable_pages(&file, size / PAGE).map_err(|e| match e {
+        let pages = usable_pages(&file, size).map_err(|e| match e {
             Unusable::Io(e) => failed("reading its header")(e),
             Unusable::Header(source) => DeviceError::BackingHeader {
                 path: path.to_owned(),
@@ -236,8 +236,9 @@ enum Unusable {
     Header(HeaderError),
 }
 
-/// The pages of the swap area in `file`, which has room for `room` of them.
-fn usable_pages(file: &File, room: u64) -> Result<u64, Unusable> {
+/// The pages of the swap area in `file`, which has so many bytes.
+fn usable_pages(file: &File, bytes: u64) -> Result<u64, Unusable> {
+    let room = SwapHeader::room(bytes).map_err(Unusable::Header)?;
     // As much as the largest page size that there is.
     let mut start = Box::new(Start([[0; PAGE_SIZE]; 16]));
     let read = file

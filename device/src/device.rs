@@ -370,7 +370,11 @@ impl SwapDevice for Device {
         let mut inner = self.inner.lock();
         let Inner { params, active, .. } = &mut *inner;
         let Some(active) = active else {
-            return self.configure_new(&mut inner, update);
+            let mut warnings = self.configure_new(&mut inner, update)?;
+            warnings.push(Warning::NotInUse {
+                number: self.number,
+            });
+            return Ok(warnings);
         };
         if !update.is_live() {
             return Err(DeviceError::AlreadyInitialised {
@@ -441,7 +445,9 @@ impl SwapDevice for Device {
             swap,
             params: params.to_update(),
             disksize: active.map_or(params.disksize.unwrap_or(0), |a| a.resolved.disksize),
-            memlimit: active.map_or(params.memlimit, |a| a.resolved.memlimit),
+            memlimit: active
+                .map_or(params.memlimit, |a| a.resolved.memlimit)
+                .filter(|bytes| *bytes > 0),
             backing_swap: params.backing_swap.clone(),
             backing_encryption: active.filter(|_| params.backing_swap.is_some()).map(|a| {
                 a.encryption

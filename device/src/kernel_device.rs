@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use compcache_engine::codec::UnknownCodec;
 use compcache_engine::disk::PAGE;
 use compcache_engine::swap_header::{HeaderError, SwapHeader};
 use compcache_engine::{CodecSpec, PAGE_SIZE};
@@ -50,9 +51,18 @@ const RESET_PAUSE: Duration = Duration::from_millis(20);
 pub struct KernelDevice {
     number: u32,
     root: Root,
-    /// The size that was set and is written last, since that initialises the device. Innermost; several changes are
-    /// kept apart by who makes them.
-    disksize: Mutex<Option<u64>>,
+    /// What is written when the device is initialised. Innermost; several changes are kept apart by who makes
+    /// them.
+    pending: Mutex<Pending>,
+}
+
+/// What was set and the driver cannot be told before the device is initialised.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The size, since writing it initialises the device.
+    disksize: Option<u64>,
+    /// No memory limit: that it has none set means the default one beside a backing swap.
+    no_memlimit: bool,
 }
 
 impl KernelDevice {
@@ -62,7 +72,7 @@ impl KernelDevice {
         KernelDevice {
             number,
             root,
-            disksize: Mutex::default(),
+            pending: Mutex::default(),
         }
     }
 
@@ -94,12 +104,26 @@ impl KernelDevice {
     /// The parameters that were set and can be seen: size, memory limit and backing swap.
     fn set_so_far(&self) -> ParamsUpdate {
         let some = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
+        let pending = self.pending.lock();
         ParamsUpdate {
-            disksize: self.disksize.lock().or(some(self.read_number(DISKSIZE))),
-            memlimit: some(self.read_number(MEM_LIMIT)),
+            disksize: pending.disksize.or(some(self.read_number(DISKSIZE))),
+            memlimit: some(self.read_number(MEM_LIMIT)).or(pending.no_memlimit.then_some(0)),
             backing_swap: self.backing_swap().unwrap_or_default(),
             ..ParamsUpdate::default()
         }
+    }
+
+    /// These parameters, by the rules. An unknown codec is refused with those that the driver has.
+    fn params(&self, update: &ParamsUpdate) -> Result<Params, DeviceError> {
+        let here = |error: UnknownCodec| {
+            let known = self.codecs();
+            error.among(|id| known.is_empty() || known.iter().any(|name| name == id.name()))
+        };
+        Params::default().with(update).map_err(|error| match error {
+            DeviceError::UnknownCodec(error) => DeviceError::UnknownCodec(here(error)),
+            DeviceError::RecompressCodec(error) => DeviceError::RecompressCodec(here(error)),
+            error => error,
+        })
     }
 
     fn resolve(
@@ -143,12 +167,18 @@ impl KernelDevice {
         Ok(settings)
     }
 
-    /// Refuses a codec that the driver does not have.
-    fn check_codec(&self, codec: CodecSpec) -> Result<(), DeviceError> {
+    /// The names of the codecs that the driver has; none if they cannot be read.
+    fn codecs(&self) -> Vec<String> {
         let list = self.read(COMP_ALGORITHM).unwrap_or_default();
         let name = |word: &str| word.split(':').next().unwrap_or_default().to_owned();
         let mut known: Vec<_> = attribute::words(&list).map(name).collect();
         known.dedup();
+        known
+    }
+
+    /// Refuses a codec that the driver does not have.
+    fn check_codec(&self, codec: CodecSpec) -> Result<(), DeviceError> {
+        let known = self.codecs();
         if known.is_empty() || known.iter().any(|known| known == codec.id().name()) {
             return Ok(());
         }
@@ -278,7 +308,7 @@ impl SwapDevice for KernelDevice {
         if self.is_ready() {
             return Err(self.already("change its parameters"));
         }
-        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
+        let params = self.params(&update.clone().or(self.set_so_far()))?;
         let warnings = self.resolve(&params)?.1;
         let mut settings = Vec::new();
         if let Some(path) = update.backing_swap.as_ref() {
@@ -289,8 +319,9 @@ impl SwapDevice for KernelDevice {
         }
         settings.extend(self.live_settings(update, &params)?);
         self.write_all(&settings)?;
-        let mut disksize = self.disksize.lock();
-        *disksize = params.disksize.or(*disksize);
+        let mut pending = self.pending.lock();
+        pending.disksize = params.disksize.or(pending.disksize);
+        pending.no_memlimit = params.memlimit == Some(0);
         Ok(warnings)
     }
 
@@ -299,7 +330,7 @@ impl SwapDevice for KernelDevice {
             return Err(self.already("initialise it anew"));
         }
         let set = self.set_so_far();
-        let (resolved, mut warnings) = self.resolve(&Params::default().with(&set)?)?;
+        let (resolved, mut warnings) = self.resolve(&self.params(&set)?)?;
         warnings.extend(ZswapOn::now().map(Warning::from));
         let mut settings = Vec::new();
         if let Some(memlimit) = resolved.memlimit.filter(|_| set.memlimit.is_none()) {
@@ -307,7 +338,12 @@ impl SwapDevice for KernelDevice {
         }
         settings.push(Setting::new(DISKSIZE, resolved.disksize));
         self.write_all(&settings)?;
-        if let Err(error) = self.ensure_swap_header() {
+        let limited = match (set.memlimit, &set.backing_swap) {
+            // It was given the default one.
+            (Some(0), Some(_)) => self.write(&Setting::new(MEM_LIMIT, 0)),
+            _ => Ok(()),
+        };
+        if let Err(error) = limited.and_then(|()| self.ensure_swap_header()) {
             if let Err(error) = self.reset() {
                 tracing::error!("{error}");
             } else if let Err(error) = self.configure(&set) {
@@ -315,7 +351,7 @@ impl SwapDevice for KernelDevice {
             }
             return Err(error);
         }
-        self.disksize.lock().take();
+        *self.pending.lock() = Pending::default();
         Ok(warnings)
     }
 
@@ -329,7 +365,7 @@ impl SwapDevice for KernelDevice {
                     std::thread::sleep(RESET_PAUSE);
                 }
                 Ok(()) => {
-                    self.disksize.lock().take();
+                    *self.pending.lock() = Pending::default();
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -340,12 +376,16 @@ impl SwapDevice for KernelDevice {
     fn set(&self, update: &ParamsUpdate) -> Result<Vec<Warning>, DeviceError> {
         check_encryption(update)?;
         if !self.is_ready() {
-            return self.configure(update);
+            let mut warnings = self.configure(update)?;
+            warnings.push(Warning::NotInUse {
+                number: self.number,
+            });
+            return Ok(warnings);
         }
         if update.disksize.is_some() || update.backing_swap.is_some() {
             return Err(self.already("change its size or its backing swap"));
         }
-        let params = Params::default().with(&update.clone().or(self.set_so_far()))?;
+        let params = self.params(&update.clone().or(self.set_so_far()))?;
         let mut settings = Vec::new();
         if let Some(memlimit) = params.memlimit.filter(|_| update.memlimit.is_some()) {
             let disksize = self.read_number(DISKSIZE);

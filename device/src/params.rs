@@ -6,6 +6,7 @@
 //! - with a backing swap, the disk has the size of the backing swap; the memory limit is what
 //!   was set, else 15 % of the RAM or the backing swap's size if that is smaller; a limit
 //!   over the disk's size is refused;
+//! - a memory limit of 0 is none, with a backing swap either;
 //! - a disk of more than twice the RAM gives a warning.
 
 use std::path::PathBuf;
@@ -28,8 +29,8 @@ pub struct ParamsUpdate {
     /// Size of the disk in bytes, rounded down to whole pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disksize: Option<u64>,
-    /// Most bytes of memory for pages, rounded down to whole pages. What does not fit goes to the
-    /// backing swap, or is refused if there is none.
+    /// Most bytes of memory for pages, rounded down to whole pages; 0: no limit. What does not fit
+    /// goes to the backing swap, or is refused if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memlimit: Option<u64>,
     /// The swap file or partition that takes what is not kept in memory.
@@ -89,7 +90,7 @@ impl ParamsUpdate {
 pub struct Params {
     /// Size of the disk in bytes: whole pages.
     pub disksize: Option<u64>,
-    /// Most bytes of memory for pages: whole pages.
+    /// Most bytes of memory for pages: whole pages. 0: no limit, with a backing swap either.
     pub memlimit: Option<u64>,
     /// The backing swap.
     pub backing_swap: Option<PathBuf>,
@@ -130,7 +131,10 @@ impl Params {
             params.disksize = Some(size("disksize", bytes, MIN_DISKSIZE)?);
         }
         if let Some(bytes) = update.memlimit {
-            params.memlimit = Some(size("memlimit", bytes, MIN_MEMLIMIT)?);
+            params.memlimit = Some(match bytes {
+                0 => 0,
+                bytes => size("memlimit", bytes, MIN_MEMLIMIT)?,
+            });
         }
         if let Some(path) = &update.backing_swap {
             params.backing_swap = Some(path.clone());
@@ -179,13 +183,14 @@ impl Params {
                         disksize_kb: backing / 1024,
                     });
                 }
-                (backing, Some(memlimit))
+                (backing, memlimit)
             }
             None => {
                 let disksize = self.disksize.unwrap_or_else(|| default_disksize(ram));
-                (disksize, self.memlimit)
+                (disksize, self.memlimit.unwrap_or(0))
             }
         };
+        let memlimit = Some(memlimit).filter(|bytes| *bytes > 0);
         if is_large_for(disksize, ram) {
             warnings.push(Warning::MoreThanTwiceTheRam { disksize, ram });
         }
@@ -314,8 +319,6 @@ mod tests {
             let message = set(disksize(bytes)).unwrap_err().to_string();
             assert!(message.contains(words), "{bytes}: {message}");
         }
-        let message = set(memlimit(0)).unwrap_err().to_string();
-        assert!(message.contains("memlimit 0 is refused"), "{message}");
     }
 
     #[test]
@@ -377,6 +380,18 @@ mod tests {
             message.contains("10240 kB is larger than the disk (9216 kB)"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none_with_a_backing_swap_either() {
+        for backing in [None, Some(500 * MIB)] {
+            let params = set(memlimit(0)).unwrap();
+            assert_eq!(params.resolve(RAM, backing).unwrap().0.memlimit, None);
+            assert_eq!(params.to_update(), memlimit(0));
+        }
+        let limited = set(memlimit(10 * MIB)).unwrap();
+        let taken_away = limited.with(&memlimit(0)).unwrap();
+        assert_eq!(taken_away.resolve(RAM, None).unwrap().0.memlimit, None);
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub enum Warning {
         /// The machine's memory in bytes.
         ram: u64,
     },
+    /// A change of a device that is not in use.
+    #[error(
+        "ramzswap{number} is not initialised: what was set applies when it is (`compcache swap on \
+         ramzswap{number}`)"
+    )]
+    NotInUse {
+        /// The device's number.
+        number: u32,
+    },
     /// A slot table that is too large to be made resident beforehand.
     #[error(
         "the slot table ({} kB) is more than 1/16 of the RAM: it is not made resident beforehand, \

@@ -106,14 +106,21 @@ fn what_is_not_a_file_or_partition_is_refused() {
 fn what_is_not_a_swap_area_is_refused() {
     let dir = tempdir();
     let path = dir.path().join("swap");
-    for len in [0, 1, PAGE - 1, PAGE, 20 * PAGE] {
+    for len in [0, 1, PAGE, 10 * PAGE - 1] {
         write(&path, vec![b'x'; len]);
-        let message = refusal(&path);
-        assert!(
-            message.contains("not a swap area") && message.contains("mkswap"),
-            "{message}"
+        let words = format!(
+            "backing swap {}: it has {len} bytes, and a swap area has at least 40960 (10 pages)",
+            path.display()
         );
+        let message = refusal(&path);
+        assert!(message.contains(&words), "{message}");
     }
+    write(&path, vec![b'x'; 20 * PAGE]);
+    let message = refusal(&path);
+    assert!(
+        message.contains("not a swap area") && message.contains("mkswap"),
+        "{message}"
+    );
     let mut foreign = vec![0; 20 * PAGE];
     foreign[16374..16384].copy_from_slice(b"SWAPSPACE2");
     write(&path, foreign);

@@ -14,6 +14,7 @@
 //! 4086  "SWAPSPACE2"
 //! ```
 
+use crate::disk::{MIN_DISKSIZE, PAGE};
 use crate::page::{PAGE_SIZE, Page};
 
 /// The signature of a swap area of version 1.
@@ -43,6 +44,15 @@ pub struct SwapHeader {
 /// Why a first page is not the header of a swap area that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
+    /// Too short for the smallest swap area that `mkswap` makes.
+    #[error(
+        "it has {bytes} bytes, and a swap area has at least {MIN_DISKSIZE} ({} pages): give a larger \
+         one, prepared with mkswap", MIN_DISKSIZE / PAGE
+    )]
+    TooShort {
+        /// Its size in bytes.
+        bytes: u64,
+    },
     /// No signature where a page of 4096 bytes has it.
     #[error("it is not a swap area: no SWAPSPACE2 signature; prepare it with mkswap")]
     NoSignature,
@@ -124,6 +134,17 @@ impl SwapHeader {
         page[UUID_AT..UUID_AT + 16].copy_from_slice(&self.uuid);
         page[LABEL_AT..LABEL_AT + LABEL_LEN].copy_from_slice(&self.label);
         page[SIGNATURE_AT..].copy_from_slice(SIGNATURE);
+    }
+
+    /// The whole pages of a file or partition of so many bytes, whose first one is to be read.
+    ///
+    /// # Errors
+    /// [`HeaderError::TooShort`] if no swap area is that small.
+    pub fn room(bytes: u64) -> Result<u64, HeaderError> {
+        match bytes {
+            MIN_DISKSIZE.. => Ok(bytes / PAGE),
+            _ => Err(HeaderError::TooShort { bytes }),
+        }
     }
 
     /// Reads and checks the first page of an area that is `pages` pages long.
@@ -265,6 +286,17 @@ mod tests {
             message.contains("page 10 as the last, but it has only 10 pages"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn what_is_too_short_is_named_with_its_size_and_the_least() {
+        assert_eq!(SwapHeader::room(MIN_DISKSIZE), Ok(10));
+        assert_eq!(SwapHeader::room(MIN_DISKSIZE + PAGE - 1), Ok(10));
+        for bytes in [0, 1, MIN_DISKSIZE - 1] {
+            let message = SwapHeader::room(bytes).unwrap_err().to_string();
+            let words = alloc::format!("it has {bytes} bytes, and a swap area has at least 40960");
+            assert!(message.starts_with(&words), "{message}");
+        }
     }
 
     #[test]

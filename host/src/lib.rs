@@ -1,5 +1,5 @@
 //! What the engine and its servers ask of Linux: memory in memfds, locks, time, background
-//! threads, descriptors in place of paths, counts that processes share, and the kernel's own tables: mounts, memory cgroups, memory
+//! threads, descriptors in place of paths, names made printable, counts that processes share, and the kernel's own tables: mounts, memory cgroups, memory
 //! pressure.
 //!
 //! Shared by those who hold pages: the ramzswap device and the compressed page cache.
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod mountinfo;
 pub mod overcommit;
 pub mod pressure;
+pub mod printable;
 pub mod proc;
 pub mod remedy;
 pub mod sched;

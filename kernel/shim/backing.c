@@ -134,10 +134,10 @@ static void release_file(struct rzk_backing *backing)
 }
 
 /*
- * Opens and claims a partition or file; *pages is its size, *found the file system of a file. NULL
+ * Opens and claims a partition or file; *bytes is its size, *found the file system of a file. NULL
  * if that failed, with the step (RZK_BACKING_*) and the error. May sleep.
  */
-struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_file_system *found,
+struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_file_system *found,
 				     u32 *step, int *error)
 {
 	struct rzk_backing *backing = kzalloc(sizeof(*backing), GFP_KERNEL);
@@ -168,7 +168,7 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_fi
 			release_device(backing);
 			goto ours;
 		}
-		*pages = bdev_nr_bytes(backing->bdev) >> PAGE_SHIFT;
+		*bytes = bdev_nr_bytes(backing->bdev);
 		return backing;
 	}
 	*step = RZK_BACKING_KIND;
@@ -190,7 +190,7 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_fi
 	*error = claim_file(backing);
 	if (*error)
 		goto no_claim;
-	*pages = i_size_read(file_inode(file)) >> PAGE_SHIFT;
+	*bytes = i_size_read(file_inode(file));
 	return backing;
 
 /* Its requests would wait in the queues, and for the memory, of those that wait for them. */

@@ -27,7 +27,8 @@ struct size {
 static int set_size(const char *text, const struct kernel_param *parameter)
 {
 	struct size *size = parameter->arg;
-	int error = kstrtoul(text, 0, &size->kb);
+	/* Which kstrtoul takes, and the attributes and the commands do not. */
+	int error = *text == '+' ? -EINVAL : kstrtoul(text, 0, &size->kb);
 
 	size->set = !error;
 	return error;

@@ -200,7 +200,7 @@ size_t rzk_zstd_compress(void *context, int level, const void *page, void *out, 
 bool rzk_zstd_decompress(void *context, const void *chunk, size_t length, void *page);
 
 /* backing.c */
-struct rzk_backing *rzk_backing_open(const char *path, u64 *pages, struct rzk_file_system *found,
+struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_file_system *found,
 				     u32 *step, int *error);
 void rzk_backing_close(struct rzk_backing *backing);
 int rzk_backing_bmap(struct rzk_backing *backing, u64 pages, u64 *hole);

@@ -326,7 +326,7 @@ fn backing_swaps() {
         (&missing, "No such file"),
         (&directory, "neither a file nor a block device"),
         (Path::new("/dev/null"), "neither a file nor a block device"),
-        (&empty, "mkswap"),
+        (&empty, "it has 0 bytes, and a swap area has at least 40960"),
         (&readable, "chmod 600"),
         (&foreign, "chown root"),
         (&link, "symbolic link"),

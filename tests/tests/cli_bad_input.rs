@@ -229,6 +229,8 @@ fn sizes() {
     for (value, word) in [
         ("0", "zero"),
         ("-4", "negative"),
+        ("-5%", "not a number of kilobytes"),
+        ("+4096", "not a number of kilobytes"),
         ("4M", "not a number of kilobytes"),
         ("1.5", "not a number of kilobytes"),
         ("17179869185", "the limit is 17179869184 kB"),
@@ -244,6 +246,8 @@ fn sizes() {
     for (value, word) in [
         ("0", "zero"),
         ("-1G", "negative"),
+        ("-5%", "negative"),
+        ("+64M", "not a size"),
         ("many", "not a size"),
         ("17T", "the limit is 16T"),
         ("1001%", "the limit is 1000%"),
@@ -272,7 +276,7 @@ fn sizes() {
 fn whole_numbers() {
     let bed = Bed::without_root();
     let seconds = "give a whole number of seconds, from 1 to 86400";
-    for value in ["x", "", "1.5", "99999999999999999999"] {
+    for value in ["x", "", "1.5", "-5%", "+5", "99999999999999999999"] {
         for (args, option, wanted) in [
             (
                 &["swap", "on"][..],
@@ -306,6 +310,9 @@ fn whole_numbers() {
             compcache_fails(&bed, &args, 2, &[value, option, wanted]);
         }
     }
+    // Behind the option as well.
+    let behind = ["swap", "set", "ramzswap0", "--recompress-after", "-5%"];
+    compcache_fails(&bed, &behind, 2, &["-5%", seconds]);
     for value in ["-1", "32768"] {
         let argument = format!("--priority={value}");
         compcache_fails(

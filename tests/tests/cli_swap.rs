@@ -64,6 +64,10 @@ fn codec_and_recompression_are_changed_while_swapped_on() {
         (&"zstd:3".into(), &"off".into())
     );
     assert_eq!(after["recompress_cpu"], 3);
+    let new = bed.compcache(&["swap", "set", "--codec", "lz4", "ramzswap1"]);
+    assert_eq!(new.code(), 0, "{new}");
+    let when = "ramzswap1 is not initialised: what was set applies when it is";
+    assert!(new.stderr.contains(when), "{new}");
     let nothing = set(&[]);
     assert_eq!(nothing.code(), 2, "{nothing}");
     nothing.refused(&["--recompress"]);

@@ -12,7 +12,7 @@ use compcached::size::{Size, human};
 
 use crate::cgroup::{CgroupError, Group, Parent};
 use crate::child;
-use crate::env::{Memory, Places, print};
+use crate::env::{Memory, Places, print, warn};
 use crate::error::CliError;
 use crate::lease::Lease;
 use crate::signals::Signals;
@@ -173,7 +173,7 @@ pub(crate) fn main(args: &DemoArgs, places: &Places) -> Result<ExitCode, CliErro
         }
         Err(stopped) => {
             if let Err(error) = ended {
-                eprintln!("compcache: warning: {error}");
+                warn("compcache", &[error]);
             }
             match stopped {
                 Stopped::Error(error) => Err(error),

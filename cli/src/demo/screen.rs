@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use compcache_host::printable::Printable;
 use compcached::size::human;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -42,7 +43,7 @@ impl Screen {
     pub(super) fn start(&mut self, text: &str) {
         self.phase = None;
         self.device.clear();
-        eprintln!("{text}");
+        eprintln!("{}", Printable(text));
         self.bars = std::io::stderr().is_terminal().then(|| {
             let all = MultiProgress::new();
             Bars {

@@ -9,7 +9,7 @@ use compcached::ClientError;
 use compcached::protocol::{ErrorCode, MountSpec};
 
 use super::options::{OptionError, Options};
-use crate::env::{Places, warn};
+use crate::env::{Places, complain, warn};
 use crate::error::CliError;
 
 /// What to try, shown by `--help` and in the man page.
@@ -120,7 +120,9 @@ pub(crate) fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mount.compcache: {}: {error}", args.mountpoint.display());
+            let program = "mount.compcache";
+            let mountpoint = args.mountpoint.display();
+            complain(program, &format_args!("{mountpoint}: {error}"));
             ExitCode::from(error.status())
         }
     }
@@ -159,7 +161,8 @@ fn options(list: &str, sloppy: bool) -> Result<Options, OptionError> {
     }
     let (options, unknown) = Options::tolerant(list)?;
     for option in unknown {
-        eprintln!("mount.compcache: warning: option {option} is unknown and ignored");
+        let warning = format!("option {option} is unknown and ignored");
+        warn("mount.compcache", &[warning]);
     }
     Ok(options)
 }

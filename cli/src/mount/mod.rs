@@ -5,6 +5,7 @@ mod options;
 
 use std::path::{Path, PathBuf};
 
+use compcache_host::printable::Printable;
 use compcached::ClientError;
 use compcached::mounts::paths;
 use compcached::mounts::plan::{
@@ -89,7 +90,7 @@ pub(crate) struct MountArgs {
         ),
         value_name = "SECONDS",
         requires = "write_back",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         value_parser = DIRTY_AFTER.parser::<u32>()
     )]
     dirty_after: Option<u32>,
@@ -117,7 +118,7 @@ pub(crate) struct MountArgs {
         ),
         value_name = "SECONDS",
         requires = "paths",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         value_parser = REVALIDATE.parser::<u32>()
     )]
     revalidate: Option<u32>,
@@ -130,7 +131,7 @@ pub(crate) struct MountArgs {
         ),
         value_name = "SECONDS",
         requires = "paths",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         value_parser = GIVE_UP_AFTER.parser::<u32>()
     )]
     give_up_after: Option<u32>,
@@ -229,11 +230,11 @@ fn report(mount: &MountStatus) -> String {
     let what = if mount.source.is_empty() {
         "files in memory".to_owned()
     } else {
-        format!("shows {}", mount.source)
+        format!("shows {}", Printable(&mount.source))
     };
     format!(
         "{}: {what}; cache of {}, {}, {}\n",
-        mount.mountpoint,
+        Printable(&mount.mountpoint),
         human(mount.limit),
         mount.codec,
         mounts::write_policy(mount)
@@ -264,6 +265,21 @@ fn usage(message: &str) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_mounts_are_printable() {
+        let mount = MountStatus {
+            source: "/a\x1b[2J".into(),
+            mountpoint: "/b\nc".into(),
+            ..MountStatus::default()
+        };
+        for text in [report(&mount), mounts::details(&mount)] {
+            assert!(
+                text.contains("/b\\x0ac") && text.contains("/a\\x1b[2J"),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn the_report_says_what_was_mounted() {

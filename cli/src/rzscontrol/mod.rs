@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser};
 use compcache_device::kernel_device::control::Control;
 use compcache_device::status::State;
-use compcache_device::{DeviceStatus, KernelDevice, ParamsUpdate, SwapDevice as _};
+use compcache_device::{DeviceStatus, KernelDevice, ParamsUpdate, SwapDevice as _, Warning};
 use compcached::Client;
 use compcached::protocol::{Request, Response};
 use compcached::size::parse_kilobytes;
 
 use crate::device_name;
-use crate::env::{Places, print, warn};
+use crate::env::{Places, complain, print, warn};
 use crate::error::CliError;
 
 const NAME: &str = "rzscontrol";
@@ -58,16 +58,17 @@ struct Args {
     /// Keep at most N kB of pages in memory, the rest in the backing swap
     ///
     /// Without a backing swap, pages that do not fit are refused, and stay with the kernel,
-    /// uncompressed. [default: none; with a backing swap 15% of RAM, or its size if that is smaller]
+    /// uncompressed. 0 is refused, as by the driver's call: leave it out for no limit. [default: none;
+    /// with a backing swap 15% of RAM, or its size if that is smaller]
     #[arg(short = 'm', long = "memlimit_kb", value_name = "N", value_parser = parse_kilobytes,
-          allow_negative_numbers = true)]
+          allow_hyphen_values = true)]
     memlimit_kb: Option<u64>,
 
     /// Make the disk N kB large, before compression
     ///
     /// [default: 25% of RAM; with --backing_swap always the size of the backing swap]
     #[arg(short = 'd', long = "disksize_kb", value_name = "N", value_parser = parse_kilobytes,
-          allow_negative_numbers = true)]
+          allow_hyphen_values = true)]
     disksize_kb: Option<u64>,
 
     /// Initialise the device; its parameters are fixed from then on
@@ -118,7 +119,7 @@ pub fn main() -> ExitCode {
     match run(&args, &Places::new(None, None)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{NAME}: {error}");
+            complain(NAME, &error);
             ExitCode::FAILURE
         }
     }
@@ -128,7 +129,7 @@ fn run(args: &Args, places: &Places) -> Result<(), CliError> {
     let device = device_name::number(&args.device, &places.dev_dir)?;
     let say = |text: &str| {
         if args.verbose {
-            eprintln!("{NAME}: {}: {text}", args.device);
+            complain(NAME, &format_args!("{}: {text}", args.device));
         }
     };
     let params = args.params();
@@ -140,21 +141,16 @@ fn run(args: &Args, places: &Places) -> Result<(), CliError> {
     };
     if places.has_kernel_device(device) {
         let device = KernelDevice::new(device, places.kernel.clone());
-        let control = Control::open(&device)?;
+        let params = configures.then_some(&params);
+        let (warnings, stats) = control(args, params, &device, places)?;
+        warn(NAME, &warnings);
         if configures {
-            // Among all that set up its devices: several steps, all or none.
-            let _lock = places.kernel.lock()?;
-            warn(NAME, &control.configure(&params, args.init)?);
             say(configured);
         }
         if args.reset {
-            control.reset()?;
             say("reset");
         }
-        return match args.stats {
-            true => print(&kernel_stats(args, &device, &control)?),
-            false => Ok(()),
-        };
+        return stats.map_or(Ok(()), |stats| print(&stats?));
     }
     let mut client = places.connect()?;
     if configures {
@@ -183,6 +179,36 @@ fn run(args: &Args, places: &Places) -> Result<(), CliError> {
         print(&text)?;
     }
     Ok(())
+}
+
+/// What [`control`] comes to: warnings, and the statistics if they are wanted.
+type Controlled = (Vec<Warning>, Option<Result<String, CliError>>);
+
+/// Does what is wanted of a device of the kernel driver. Nothing is printed meanwhile: whoever reads it may
+/// be slow, and others wait.
+fn control(
+    args: &Args,
+    params: Option<&ParamsUpdate>,
+    device: &KernelDevice,
+    places: &Places,
+) -> Result<Controlled, CliError> {
+    // Among all that set up its devices. Taken before the node is opened and kept until it is closed: while
+    // it is open, nobody else can reset the device. Whoever only reads need not be allowed to take it.
+    let _lock = match params.is_some() || args.reset {
+        true => Some(places.kernel.lock()?),
+        false => places.kernel.lock().ok(),
+    };
+    let control = Control::open(device)?;
+    let warnings = match params {
+        // Several steps, all or none.
+        Some(params) => control.configure(params, args.init)?,
+        None => Vec::new(),
+    };
+    if args.reset {
+        control.reset()?;
+    }
+    let stats = args.stats.then(|| kernel_stats(args, device, &control));
+    Ok((warnings, stats))
 }
 
 /// The statistics of a device of the kernel driver.
@@ -220,5 +246,61 @@ fn status(client: &mut Client, device: u32) -> Result<DeviceStatus, CliError> {
             .find(|d| d.number == device)
             .ok_or(CliError::Answer),
         _ => Err(CliError::Answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use compcache_device::kernel::Root;
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    use std::path::Path;
+    use std::thread;
+
+    /// Whether somebody waits for a lock of a file, by the kernel's table.
+    fn is_waited_for(file: &Path) -> bool {
+        let inode = format!(":{} ", std::fs::metadata(file).unwrap().ino());
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks
+            .lines()
+            .any(|lock| lock.contains("->") && lock.contains(&inode))
+    }
+
+    /// The node is a pipe, which knows whether it is open: nobody may write who has no reader.
+    fn is_open(pipe: &Path) -> bool {
+        let writer = std::fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(pipe);
+        writer.is_ok()
+    }
+
+    #[test]
+    fn a_device_is_opened_by_who_has_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::below(dir.path(), "6.1.0-test");
+        std::fs::create_dir_all(root.sys.join("module/ramzswap")).unwrap();
+        std::fs::create_dir_all(root.sys.join("block/ramzswap0")).unwrap();
+        std::fs::create_dir_all(&root.dev).unwrap();
+        let node = root.node(0);
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &node, fifo, 0o600.into(), 0).unwrap();
+        let mut places = Places::new(Some(dir.path().join("none")), Some(root.dev.clone()));
+        places.kernel = root.clone();
+        for action in ["--init", "--disksize_kb=1024", "--reset", "--stats"] {
+            let lock = root.lock().unwrap();
+            let args = Args::parse_from([NAME, "ramzswap0", action]);
+            let others = places.clone();
+            let other = thread::spawn(move || run(&args, &others).map_err(|e| e.to_string()));
+            let file = root.run.join("compcache/kernel.lock");
+            while !is_waited_for(&file) && !other.is_finished() {
+                thread::yield_now();
+            }
+            assert!(!other.is_finished(), "{action} did not wait for the lock");
+            assert!(!is_open(&node), "{action} has opened the device meanwhile");
+            drop(lock);
+            // It is no device, and so knows none of the calls.
+            other.join().unwrap().unwrap_err();
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use compcache_device::DeviceStatus;
 use compcache_device::kernel::ioctl::Stats;
+use compcache_host::printable::Printable;
 
 /// Kilobytes in a page.
 const PAGE_KB: u64 = 4;
@@ -212,7 +213,7 @@ impl Lines {
     fn line(&mut self, label: &str, value: impl Display, unit: &str) {
         // Writing to a String can't fail. `Path::display` and `format_args!` pad as numbers do
         // only once they are text.
-        let value = value.to_string();
+        let value = Printable(value).to_string();
         let _ = writeln!(self.0, "{label}:\t{value:>8}{unit}");
     }
 }

@@ -16,7 +16,7 @@ use compcached::types::{DriverChoice, MountStatus};
 use serde::Serialize;
 
 use crate::device_name;
-use crate::env::{Places, print, warn};
+use crate::env::{Places, complain, print, warn};
 use crate::error::CliError;
 use crate::left_behind;
 
@@ -105,7 +105,7 @@ pub(crate) fn main(args: &StatusArgs, places: &Places) -> Result<(), CliError> {
         };
         print(&text)?;
     } else {
-        eprintln!("compcache: {}", report.driver);
+        complain("compcache", &report.driver);
     }
     error.map_or(Ok(()), Err)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use compcache_host::printable::Printable;
 use compcached::size::human;
 use compcached::types::MountStatus;
 
@@ -43,10 +44,10 @@ fn row(mount: &MountStatus) -> [String; COLUMNS.len()] {
 
 /// All about a mount, a line each.
 pub(crate) fn details(mount: &MountStatus) -> String {
-    let mut out = format!("{}\n", mount.mountpoint);
+    let mut out = format!("{}\n", Printable(&mount.mountpoint));
     let mut line = |label: &str, value: &dyn Display| {
         // Writing to a String can't fail.
-        let _ = writeln!(out, "{label:<14}{value}");
+        let _ = writeln!(out, "{label:<14}{}", Printable(value));
     };
     line("Source", &source(mount));
     line("Write", &write_policy(mount));

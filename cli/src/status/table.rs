@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use compcache_device::status::State;
 use compcache_device::{DeviceStatus, ParamsUpdate};
+use compcache_host::printable::{self, Printable};
 use compcached::size::human;
 
 use super::{Report, mounts};
@@ -37,7 +38,7 @@ pub(super) fn format(report: &Report, verbose: bool) -> String {
     let has_devices = daemon.as_ref().is_none_or(|daemon| daemon.num_devices > 0);
     let mut out = String::new();
     if has_devices || !devices.is_empty() {
-        let _ = writeln!(out, "{driver}");
+        let _ = writeln!(out, "{}", Printable(driver));
     }
     if let Some(daemon) = daemon {
         let _ = writeln!(
@@ -50,11 +51,11 @@ pub(super) fn format(report: &Report, verbose: bool) -> String {
             daemon.leases,
         );
         for warning in &daemon.warnings {
-            let _ = writeln!(out, "warning: {warning}");
+            let _ = writeln!(out, "warning: {}", Printable(warning));
         }
     }
     for error in devices.iter().filter_map(|device| device.error.as_ref()) {
-        let _ = writeln!(out, "error: {error}");
+        let _ = writeln!(out, "error: {}", Printable(error));
     }
     // Those that were not touched yet have nothing to show.
     let shown: Vec<_> = devices
@@ -78,7 +79,7 @@ pub(super) fn format(report: &Report, verbose: bool) -> String {
             let _ = write!(
                 out,
                 "\n{}\n{}{}",
-                device.node.display(),
+                printable::path(&device.node),
                 stats::format(device),
                 stats::format_more(device)
             );

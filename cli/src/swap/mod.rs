@@ -5,9 +5,10 @@ mod off;
 use std::path::{Path, PathBuf};
 
 use compcache_device::ParamsUpdate;
+use compcache_host::printable;
 use compcached::protocol::{ErrorCode, Request, Response};
 use compcached::registry::SwappedOn;
-use compcached::size::Size;
+use compcached::size::{Limit, Size};
 use compcached::types::{
     BackingEncryption, DriverChoice, PRIORITY, RECOMPRESS_AFTER, RECOMPRESS_CPU,
 };
@@ -43,7 +44,8 @@ pub(crate) enum SwapCommand {
     ///
     /// Pages that the device holds stay as they are, and readable; new ones are compressed with
     /// the new codec. The policy for cold pages changes at once, and so does the memory limit,
-    /// which only devices of the kernel driver can change while in use.
+    /// which only devices of the kernel driver can change while in use. What is set on a device that
+    /// is not initialised applies when it is, which is said.
     #[command(after_help = crate::examples(SET_EXAMPLES))]
     Set(SetArgs),
 }
@@ -66,14 +68,15 @@ pub(crate) struct SetArgs {
     #[arg(value_name = "DEVICE")]
     device: String,
 
-    /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wkdm, zstd:3
+    /// Codec for new pages: NAME or NAME:LEVEL, for example lz4, lzo, wks:fast, zstd:3; wkdm is one of
+    /// devices in userspace only
     #[arg(short, long, value_name = "CODEC")]
     codec: Option<String>,
 
-    /// Keep at most this much in memory, the rest in the backing swap, if there is one; kernel driver
-    /// only
+    /// Keep at most this much in memory, the rest in the backing swap, if there is one; 0: no limit. Of
+    /// a device in use only the kernel driver's can be changed
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
-    memlimit: Option<Size>,
+    memlimit: Option<Limit>,
 
     #[command(flatten)]
     recompress: RecompressArgs,
@@ -93,7 +96,7 @@ pub(crate) struct RecompressArgs {
             "Seconds without access after which a page is cold, from {RECOMPRESS_AFTER} [default: 30]"
         ),
         value_name = "SECONDS",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         value_parser = RECOMPRESS_AFTER.parser::<u32>()
     )]
     recompress_after: Option<u32>,
@@ -105,7 +108,7 @@ pub(crate) struct RecompressArgs {
              nothing else wants it [default: 10]"
         ),
         value_name = "PERCENT",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         value_parser = RECOMPRESS_CPU.parser::<u32>()
     )]
     recompress_cpu: Option<u32>,
@@ -140,12 +143,14 @@ pub(crate) struct OnArgs {
     codec: Option<String>,
 
     /// Keep at most this much of it in memory, the rest in the backing swap; without one, pages that
-    /// do not fit stay with the kernel, uncompressed [default: none; with a backing swap 15% of RAM,
-    /// or its size if that is smaller]
+    /// do not fit stay with the kernel, uncompressed; 0: no limit [default: 0; with a backing swap 15% of
+    /// RAM, or its size if that is smaller]
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
-    memlimit: Option<Size>,
+    memlimit: Option<Limit>,
 
-    /// A swap area, partition or file, for pages that do not compress or do not fit
+    /// A swap area, partition or file, for pages that do not compress or do not fit. Keep it out of
+    /// fstab(5), and do not swap it on by hand: of a file behind a device in userspace the kernel
+    /// does not refuse that, and what is written there would be overwritten
     #[arg(short, long, value_name = "PATH")]
     backing_swap: Option<PathBuf>,
 
@@ -161,7 +166,7 @@ pub(crate) struct OnArgs {
             "Swap priority, {PRIORITY}; higher ones fill first [default: above every active swap]"
         ),
         value_name = "N",
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         value_parser = PRIORITY.parser::<i32>()
     )]
     priority: Option<i32>,
@@ -192,12 +197,11 @@ pub(crate) fn main(command: &SwapCommand, places: &Places) -> Result<(), CliErro
 
 fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
     let ram = Memory::read()?.total;
-    let bytes = |size: Option<Size>| size.map(|size| size.exactly(ram)).transpose();
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let number = device(args.device.as_deref(), places)?;
     let params = ParamsUpdate {
-        disksize: bytes(args.size)?,
-        memlimit: bytes(args.memlimit)?,
+        disksize: args.size.map(|size| size.exactly(ram)).transpose()?,
+        memlimit: args.memlimit.map(|limit| limit.exactly(ram)).transpose()?,
         backing_swap: args.backing_swap.as_ref().map(absolute),
         backing_encryption: args.backing_encryption,
         codec: args.codec.clone(),
@@ -229,7 +233,7 @@ fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
 fn report_on(node: &Path, priority: i32) -> Result<(), CliError> {
     print(&format!(
         "{}: swapped on with priority {priority}\n",
-        node.display()
+        printable::path(node)
     ))
 }
 
@@ -269,7 +273,7 @@ fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
     let ram = Memory::read()?.total;
     let params = ParamsUpdate {
         codec: args.codec.clone(),
-        memlimit: args.memlimit.map(|size| size.exactly(ram)).transpose()?,
+        memlimit: args.memlimit.map(|limit| limit.exactly(ram)).transpose()?,
         ..args.recompress.params()
     };
     if places.is_kernels(number)? {

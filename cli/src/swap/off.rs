@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use compcache_device::DeviceStatus;
 use compcache_device::swap;
+use compcache_host::printable;
 use compcached::lease::in_use;
 use compcached::protocol::{KernelLease, Refusal, Request, Response};
 use compcached::size::human;
@@ -165,7 +166,7 @@ impl InUse {
             [] => "no ramzswap device was swapped on\n".to_owned(),
             devices => devices
                 .iter()
-                .map(|(node, _)| format!("{}: swapped off\n", node.display()))
+                .map(|(node, _)| format!("{}: swapped off\n", printable::path(node)))
                 .collect(),
         }
     }

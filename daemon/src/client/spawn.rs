@@ -87,7 +87,7 @@ fn begin(log: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// The daemon's message from its part of the log, else the last lines of that.
+/// The daemon's message from its part of the log, else the last lines of that, in one line.
 fn complaint(mut log: File, begin: u64) -> Option<String> {
     let mut text = Vec::new();
     log.seek(SeekFrom::Start(begin)).ok()?;
@@ -100,7 +100,7 @@ fn complaint(mut log: File, begin: u64) -> Option<String> {
         return Some(message.to_owned());
     }
     let lines: Vec<&str> = text.lines().collect();
-    let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n");
+    let tail = lines[lines.len().saturating_sub(LOG_TAIL)..].join(" | ");
     (!tail.is_empty()).then_some(tail)
 }
 
@@ -126,7 +126,7 @@ mod tests {
         writeln!(log, "INFO a\nINFO b\nINFO c\nINFO d\nINFO e").unwrap();
         assert_eq!(
             complaint(log, begin).unwrap(),
-            "INFO b\nINFO c\nINFO d\nINFO e"
+            "INFO b | INFO c | INFO d | INFO e"
         );
         let (mut log, begin) = open_log(dir.path());
         writeln!(log, "WARN x\ncompcached: no such thing").unwrap();

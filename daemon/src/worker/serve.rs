@@ -12,6 +12,7 @@ use std::time::Duration;
 use compcache_files::{Budget, MountOptions};
 use compcache_host::counts::{Count, SharedCounts};
 use compcache_host::keeper::Keeper;
+use compcache_host::printable::Printable;
 use compcache_host::spawn_detached;
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::Mode;
@@ -44,7 +45,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
     match begin() {
         Ok(running) => running.serve(),
         Err(error) => {
-            eprintln!("{MESSAGE_PREFIX}mount process: {error}");
+            eprintln!("{MESSAGE_PREFIX}mount process: {}", Printable(error));
             ExitCode::FAILURE
         }
     }

@@ -240,6 +240,31 @@ fn a_memory_limit_needs_no_backing_swap() {
 }
 
 #[test]
+fn a_limit_of_zero_is_none_and_what_is_set_before_says_when_it_applies() {
+    let Fixture {
+        device, dir: _dir, ..
+    } = fixture();
+    let mut limited = disksize(1 << 20);
+    limited.memlimit = Some(1 << 19);
+    device.configure(&limited).unwrap();
+    let none = ParamsUpdate {
+        memlimit: Some(0),
+        ..Default::default()
+    };
+    let warnings = device.set(&none).unwrap();
+    assert_eq!(warnings, [Warning::NotInUse { number: 3 }]);
+    assert_eq!(device.status().memlimit, None);
+    device.init().unwrap();
+    assert_eq!(device.status().memlimit, None);
+    let codec = ParamsUpdate {
+        codec: Some("lz4".into()),
+        ..Default::default()
+    };
+    assert_eq!(device.set(&codec).unwrap(), []);
+    device.reset().unwrap();
+}
+
+#[test]
 fn a_refused_configuration_changes_nothing() {
     let Fixture {
         device, dir: _dir, ..

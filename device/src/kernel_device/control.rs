@@ -14,7 +14,7 @@ use crate::error::DeviceError;
 use crate::kernel::ioctl::{
     GET_STATS, INIT, RESET, SET_BACKING_SWAP, SET_DISKSIZE_KB, SET_MEMLIMIT_KB, Stats, c_name,
 };
-use crate::params::{Params, ParamsUpdate};
+use crate::params::ParamsUpdate;
 use crate::swap_device::SwapDevice;
 use crate::warning::Warning;
 
@@ -66,7 +66,7 @@ impl<'a> Control<'a> {
             };
             return Err(self.device.already(action));
         }
-        let params = Params::default().with(&update.clone().or(before.clone()))?;
+        let params = self.device.params(&update.clone().or(before.clone()))?;
         let warnings = self.device.resolve(&params)?.1;
         let done = self.set(update).and_then(|()| match init {
             true => self.init(),

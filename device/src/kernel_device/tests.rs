@@ -96,7 +96,14 @@ fn values_out_of_range_change_nothing() {
     };
     bad(|p| p.disksize = Some(1), "too small");
     bad(|p| p.memlimit = Some(4096), "memlimit of 4096 bytes");
-    bad(|p| p.codec = Some("gzip".into()), "unknown codec 'gzip'");
+    // What another driver has is not offered.
+    let known = "choose one of lzo, lz4, zstd, wks (";
+    bad(
+        |p| p.codec = Some("gzip".into()),
+        &format!("unknown codec 'gzip': {known}"),
+    );
+    bad(|p| p.codec = Some("zstd:99".into()), known);
+    bad(|p| p.recompress = Some("gzip".into()), known);
     bad(
         |p| p.codec = Some("wkdm".into()),
         "which has lzo, lz4, wks, zstd",
@@ -198,6 +205,48 @@ fn an_initialised_device_takes_what_can_change_live() {
             "{message}"
         );
     }
+}
+
+#[test]
+fn a_limit_of_zero_is_none() {
+    let limit = |bytes| ParamsUpdate {
+        memlimit: Some(bytes),
+        ..ParamsUpdate::default()
+    };
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    device.configure(&limit(1 << 19)).unwrap();
+    device.configure(&limit(0)).unwrap();
+    assert_eq!(written(&root, "mem_limit"), "0\n");
+    assert_eq!(device.status().params, limit(0), "it is set, to none");
+    device.configure(&limit(1 << 19)).unwrap();
+    put(&root, "initstate", "1\n");
+    put(&root, "backing_dev", "/dev/sda2\n");
+    assert_eq!(device.set(&limit(0)).unwrap(), []);
+    assert_eq!(written(&root, "mem_limit"), "0\n");
+    assert_eq!(device.status().memlimit, None);
+}
+
+#[test]
+fn a_change_of_a_device_that_is_not_in_use_says_when_it_applies() {
+    let (_dir, root) = tree(1);
+    let device = device(&root);
+    let update = ParamsUpdate {
+        codec: Some("lz4".into()),
+        ..ParamsUpdate::default()
+    };
+    let warnings = device.set(&update).unwrap();
+    assert_eq!(written(&root, "comp_algorithm"), "lz4\n");
+    let [warning] = warnings.as_slice() else {
+        panic!("{warnings:?}");
+    };
+    let message = warning.to_string();
+    assert!(
+        message.starts_with("ramzswap0 is not initialised: what was set applies when it is"),
+        "{message}"
+    );
+    put(&root, "initstate", "1\n");
+    assert_eq!(device.set(&update).unwrap(), []);
 }
 
 #[test]

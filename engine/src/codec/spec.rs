@@ -92,7 +92,7 @@ impl CodecSpec {
             return Ok(spec);
         };
         let level = match (spec.id, level) {
-            (CodecId::Zstd, level) => level.parse().ok(),
+            (CodecId::Zstd, level) if !level.starts_with('+') => level.parse().ok(),
             (CodecId::Wks, "fast") => Some(wks::FAST),
             (CodecId::Wks, "balanced") => Some(wks::BALANCED),
             _ => None,
@@ -189,6 +189,16 @@ impl UnknownCodec {
             known: Known(CodecId::ALL.map(C::has)),
         }
     }
+
+    /// The same error where only those of the known codecs can be chosen that `has` says are there.
+    #[must_use]
+    pub fn among(self, has: impl Fn(CodecId) -> bool) -> Self {
+        let mut known = self.known;
+        for (id, is_known) in CodecId::ALL.into_iter().zip(&mut known.0) {
+            *is_known &= has(id);
+        }
+        UnknownCodec { known, ..self }
+    }
 }
 
 /// The start of what a user gave: an error must not need memory.
@@ -267,7 +277,9 @@ mod tests {
             assert_eq!(spec.level(), level);
             assert_eq!(CodecSpec::from_bits(spec.to_bits()), spec);
         }
-        for bad in ["zstd:10", "zstd:-8", "zstd:", "zstd:x", "zstd:1:2"] {
+        for bad in [
+            "zstd:10", "zstd:-8", "zstd:", "zstd:x", "zstd:+3", "zstd:1:2",
+        ] {
             assert!(bad.parse::<CodecSpec>().is_err(), "{bad}");
         }
     }
@@ -294,6 +306,13 @@ mod tests {
             };
             assert!(message.contains(first), "{message}");
         }
+    }
+
+    #[test]
+    fn those_that_are_not_there_are_not_listed() {
+        let error = "lzma".parse::<CodecSpec>().unwrap_err();
+        let message = error.among(|id| id != CodecId::Wkdm).to_string();
+        assert!(message.contains("one of lzo, lz4"), "{message}");
     }
 
     #[test]

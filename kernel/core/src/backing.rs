@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use compcache_engine::Page;
 use compcache_engine::disk::{MIN_DISKSIZE, PAGE};
 use compcache_engine::fallible::boxed_page;
-use compcache_engine::swap_header::{HeaderError, SwapHeader};
+use compcache_engine::swap_header::SwapHeader;
 
 use crate::error::{BackingProblem, Error};
 use crate::sys::{self, Bio, BioIter, FileSystem};
@@ -51,11 +51,11 @@ impl BackingSwap {
             CStr::from_bytes_until_nul(path).unwrap_or_default(),
             |problem| Error::Backing { path, problem },
         );
-        let (mut room, mut step, mut error) = (0, 0, 0);
+        let (mut bytes, mut step, mut error) = (0, 0, 0);
         let mut found = FileSystem::default();
         // SAFETY: the text ends with a 0.
         let backing = unsafe {
-            sys::rzk_backing_open(text.as_ptr(), &mut room, &mut found, &mut step, &mut error)
+            sys::rzk_backing_open(text.as_ptr(), &mut bytes, &mut found, &mut step, &mut error)
         };
         let Some(backing) = NonNull::new(backing) else {
             return Err(match (step, -error) {
@@ -75,6 +75,8 @@ impl BackingSwap {
         if !keeps_places(&found) {
             return Err(failed(BackingProblem::FileSystem { found }));
         }
+        // Before it is asked where its first page lies.
+        let room = SwapHeader::room(bytes).map_err(|e| failed(BackingProblem::Header(e)))?;
         swap.map(1).map_err(failed)?;
         let pages = swap.read_header(room).map_err(|problem| match problem {
             Some(problem) => failed(problem),
@@ -108,9 +110,6 @@ impl BackingSwap {
 
     /// The number of pages that its header names; `None` if there is no memory to read it.
     fn read_header(&self, room: u64) -> Result<u64, Option<BackingProblem>> {
-        if room == 0 {
-            return Err(Some(BackingProblem::Header(HeaderError::NoSignature)));
-        }
         let mut page = boxed_page().map_err(|_| None)?;
         // SAFETY: the memory is a page of `rzk_alloc`'s.
         let code = -unsafe {
@@ -171,6 +170,7 @@ fn check_header(page: &Page, room: u64) -> Result<u64, BackingProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use compcache_engine::swap_header::HeaderError;
 
     #[test]
     fn files_serve_where_their_blocks_stay() {

@@ -272,6 +272,7 @@ fn attributes_take_what_they_may_and_name_what_they_refuse() {
             "0",
             "recompress_after of 0 s is out of range: give 1 to 86400",
         ),
+        (MEM_LIMIT, "+64M", "mem_limit: '+64M' is not a size"),
         (RESET_ATTRIBUTE, "2", "write 1"),
         (
             BACKING_DEV,
@@ -552,6 +553,28 @@ fn errors_of_a_backing_swap_are_told_apart() {
         step.store(0, SeqCst);
     }
     assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+}
+
+#[test]
+fn a_backing_swap_that_is_too_short_is_named_with_its_size() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    for pages in [0, 9] {
+        swap_area("/swap", 9);
+        let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        let area = files.as_mut().and_then(|files| files.get_mut("/swap"));
+        area.expect("just made").truncate(pages);
+        drop(files);
+        // Of an empty file no page has a place.
+        BACKING_MAP_FAILS.store(if pages == 0 { 6 } else { 0 }, SeqCst);
+        assert_eq!(bed.store(BACKING_DEV, "/swap"), EINVAL);
+        let words = format!(
+            "backing swap /swap: it has {} bytes, and a swap area has at least 40960",
+            pages * PAGE_SIZE
+        );
+        assert!(logged(&words), "{words}: {:?}", LOG.lock());
+    }
+    BACKING_MAP_FAILS.store(0, SeqCst);
 }
 
 #[test]

@@ -39,8 +39,12 @@ impl fmt::Write for Writer<'_> {
     }
 }
 
-/// A number that a user wrote, decimal or with `0x` before it.
+/// A number that a user wrote, decimal or with `0x` before it. It has no sign, as for `memparse`: a
+/// `+` could be meant as "so much more".
 pub(crate) fn number(text: &str) -> Option<u64> {
+    if text.contains('+') {
+        return None;
+    }
     match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
@@ -90,6 +94,8 @@ mod tests {
             "",
             "K",
             "-1",
+            "+64M",
+            "0x+40",
             "1.5G",
             "1GB",
             "1 G",

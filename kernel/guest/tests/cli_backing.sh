@@ -26,8 +26,16 @@ equal "$(head -n 3 /tmp/stats | tr '\n' '|')" \
 	"BackingSwap:	/dev/ram0|DiskSize:	   65536 kB|MemLimit:	    8192 kB|" "the first lines of --stats"
 grep -q '^BDevNumWrites:' /tmp/stats || fail "$(cat /tmp/stats)"
 refused_with "in use" compcache swap on --backing-swap /dev/ram0
+run compcache swap set --memlimit 0 ramzswap0
+equal "$(cat $S/mem_limit)" 0 "mem_limit, taken away"
 run compcache swap off >/dev/null
 equal "$(cat $S/backing_dev)" none "backing_dev after swap off"
+# No limit from the start, where the default would be one.
+run compcache swap on --backing-swap /dev/ram0 --memlimit 0 >/dev/null
+equal "$(cat $S/mem_limit)" 0 "mem_limit of none"
+equal "$(cat $S/disksize)" 67108864 disksize
+run in_cgroup 16 hog -i 60 40
+run compcache swap off >/dev/null
 
 # The same by the calls of 2009, parameter by parameter.
 refused_with "no SWAPSPACE2 signature" rzscontrol /dev/ramzswap1 -b /dev/ram1 --init
@@ -53,6 +61,14 @@ zcat /filesystems/ext4.gz >/dev/ram0 || fail "no file system of ext4"
 mkdir -p /mnt/files
 run mount -t ext4 /dev/ram0 /mnt/files
 F=/mnt/files/swap
+# An empty one, by whichever road.
+: >$F
+chmod 600 $F
+short="backing swap $F: it has 0 bytes, and a swap area has at least 40960"
+refused_with "$short" compcache swap on --backing-swap $F
+refused_with "$short" rzscontrol /dev/ramzswap1 --backing_swap=$F --init
+refused write_to /sys/block/ramzswap1/backing_dev $F
+logged "ramzswap1: $short"
 run dd if=/dev/zero of=$F bs=1M count=17 2>/dev/null
 run mkswap $F >/dev/null
 run chmod 600 $F
@@ -75,7 +91,7 @@ for name in $F $F.link; do
 	refused_with "in use by ramzswap0 of the kernel driver" compcache swap on --backing-swap $name
 	equal "$(cat /sys/block/ramzswap1/backing_dev) $(cat /sys/block/ramzswap1/mem_limit)" \
 		"none 0" "what is left of refused parameters"
-	[ -z "$daemon" ] || says "in use by ramzswap0 of the kernel driver" \
+	[ -z "$daemon" ] || refused_with "in use by ramzswap0 of the kernel driver" \
 		rzscontrol /dev/ramzswap2 --backing_swap=$name --memlimit_kb=2048 --init
 done
 run rzscontrol /dev/ramzswap0 --reset

@@ -61,6 +61,10 @@ run compcache swap set --codec zstd:3 --recompress lz4 --recompress-after 5 ramz
 grep -q '\[zstd:3\]' /sys/block/ramzswap1/comp_algorithm || fail "codec after set"
 equal "$(cat /sys/block/ramzswap1/recompress_after)" 5 recompress_after
 run compcache swap set --recompress off /dev/ramzswap1
+run compcache swap set --memlimit 1G ramzswap1
+equal "$(cat /sys/block/ramzswap1/mem_limit)" 1073741824 mem_limit
+run compcache swap set --memlimit 0 ramzswap1
+equal "$(cat /sys/block/ramzswap1/mem_limit)" 0 "mem_limit, taken away"
 touch /tmp/enough
 wait $! || fail "the hog under status and set"
 rm /tmp/enough
@@ -75,9 +79,11 @@ settings >/tmp/before
 refused_with "already swapped on" compcache swap on ramzswap1
 refused_with "memlimit of 61440 bytes is too small" compcache swap set --memlimit 60K ramzswap1
 refused_with "zero" compcache swap on --size 0
+refused_with "not a size" compcache swap on --size +64M
 refused_with "1 bytes is too small\|4096" compcache swap on --size 1
 refused_with "too large" compcache swap on --size 16385G
-refused_with "unknown codec 'gzip'" compcache swap on --codec gzip
+refused_with "unknown codec 'gzip': choose one of lzo, lz4, " compcache swap on --codec gzip
+grep wkdm /tmp/refused && fail "a codec is offered that the driver has not"
 refused_with "zstd:-7 to zstd:9" compcache swap on --codec zstd:99
 refused_with "not in the kernel driver, which has .*lz4" compcache swap on --codec wkdm
 refused_with "not in the kernel driver" compcache swap set --codec wkdm ramzswap1
@@ -97,6 +103,15 @@ refused_with "is not swapped on" compcache swap off ramzswap2
 refused_with "no such device or mount" compcache status sda
 settings >/tmp/after
 cmp /tmp/before /tmp/after || fail "something was changed: $(diff /tmp/before /tmp/after)"
+
+# On a device that is not in use it is said when a change applies.
+run compcache swap set --codec lzo --memlimit 1M ramzswap3 2>/tmp/err
+grep -q "ramzswap3 is not initialised: what was set applies when it is" /tmp/err || fail "$(cat /tmp/err)"
+run compcache swap set --memlimit 0 ramzswap3 2>/dev/null
+run compcache swap on --size 16M ramzswap3 >/dev/null
+grep -q '\[lzo\]' /sys/block/ramzswap3/comp_algorithm || fail "the codec that was set before"
+equal "$(cat /sys/block/ramzswap3/mem_limit)" 0 "the limit that was taken away before"
+run compcache swap off ramzswap3 >/dev/null
 
 # Not by whom the kernel does not allow it, though the files are open to them.
 refused_with "set .* of ramzswap2.*only root" unprivileged compcache swap on --size 64M

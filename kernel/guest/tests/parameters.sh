@@ -29,6 +29,8 @@ bad disksize_kb=39
 bad disksize_kb=17179869188
 bad disksize_kb=18446744073709551615
 bad disksize_kb=x
+bad disksize_kb=+20480
+bad memlimit_kb=+8192 disksize_kb=20480
 bad memlimit_kb=x
 bad codec=none disksize_kb=20480
 bad codec= disksize_kb=20480

@@ -5,14 +5,14 @@
 run load ramzswap num_devices=2
 
 # Before initialisation.
-for bad in 0 1 4096 40959 17592186044417 17T -1 x 1X "" 18446744073709551616; do
+for bad in 0 1 4096 40959 17592186044417 17T -1 +64M x 1X "" 18446744073709551616; do
 	write_refused EINVAL disksize "$bad"
 	equal "$(cat $S/initstate)" 0 "initstate after '$bad'"
 done
-for bad in -1 x 1X 18446744073709551616 99999999T; do
+for bad in -1 +64M 0x+1000 x 1X 18446744073709551616 99999999T; do
 	write_refused EINVAL mem_limit "$bad"
 done
-for bad in none lz5 wks: wks:faster zstd:-8 zstd:10 zstd:x "" "$(printf '%0300d' 0)"; do
+for bad in none lz5 wks: wks:faster zstd:+3 zstd:-8 zstd:10 zstd:x "" "$(printf '%0300d' 0)"; do
 	write_refused EINVAL comp_algorithm "$bad"
 done
 # What is quoted makes no second line of the log, and nothing that a terminal obeys.

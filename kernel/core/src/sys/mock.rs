@@ -734,7 +734,7 @@ pub(crate) struct MockBacking(String);
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_backing_open(
     path: *const c_char,
-    pages: *mut u64,
+    bytes: *mut u64,
     found: *mut FileSystem,
     step: *mut u32,
     error: *mut c_int,
@@ -758,7 +758,7 @@ unsafe extern "C" fn rzk_backing_open(
     }
     // SAFETY: as above.
     unsafe {
-        pages.write(file.len() as u64);
+        bytes.write((file.len() * PAGE_SIZE) as u64);
         found.write(*lock(&FILE_SYSTEM));
     }
     Box::into_raw(Box::new(MockBacking(path)))

@@ -205,7 +205,7 @@ unsafe extern "C" {
     // May sleep.
     pub(crate) fn rzk_backing_open(
         path: *const c_char,
-        pages: *mut u64,
+        bytes: *mut u64,
         found: *mut FileSystem,
         step: *mut u32,
         error: *mut c_int,
