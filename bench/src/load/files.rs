@@ -12,8 +12,8 @@ use fs_err::os::unix::fs::FileExt as _;
 use fs_err::{self as fs, File};
 use serde::{Deserialize, Serialize};
 
-use super::Load;
 use super::choice::{Choice, Chooser};
+use super::work::Load;
 use super::writer::Writer;
 use crate::file_set;
 use crate::histogram::Histogram;

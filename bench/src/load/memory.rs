@@ -11,7 +11,8 @@ use fs_err::File;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{Choice, Chooser};
-use super::{Load, stamp};
+use super::stamp;
+use super::work::Load;
 use crate::histogram::Histogram;
 use crate::mapping::Mapping;
 

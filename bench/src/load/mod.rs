@@ -5,6 +5,7 @@ pub(crate) mod choice;
 pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod stamp;
+mod work;
 mod writer;
 
 use std::path::Path;
@@ -15,11 +16,12 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use compcache_host::proc;
 use rustix::time::{ClockId, clock_gettime};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 use crate::worker;
+use work::Load;
+
+pub(crate) use work::Reply;
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
@@ -43,36 +45,6 @@ pub(crate) fn command(seed: u64) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.args(["load", "--seed", &seed.to_string()]);
     command
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Reply {
-    pub(crate) seconds: f64,
-    /// Processor time of the process, faults included, in nanoseconds.
-    pub(crate) cpu_ns: u64,
-    /// Faults that had to read from a disk or a swap area.
-    pub(crate) major_faults: u64,
-    /// The time of each first touch or read of a page; nothing if these were not taken.
-    pub(crate) times: Histogram,
-    /// The checksum of the file written so far; 0 of none.
-    pub(crate) written: u64,
-}
-
-trait Load {
-    type Request: DeserializeOwned;
-
-    /// Makes what a request needs, before time counts.
-    fn prepare(&mut self, _request: &Self::Request) -> Result<()> {
-        Ok(())
-    }
-
-    /// Does what is asked for. Fails if something is not what it must be.
-    fn work(&mut self, request: &Self::Request, times: &mut Histogram) -> Result<()>;
-
-    /// See [`Reply::written`].
-    fn written(&self) -> u64 {
-        0
-    }
 }
 
 /// Does what is asked for on standard input, and replies on standard output.

@@ -13,7 +13,8 @@ use compcache_host::proc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 
-use super::{CgroupError, Parent};
+use super::error::CgroupError;
+use super::parent::Parent;
 
 /// What the groups' names begin with; the process id of their maker follows.
 const PREFIX: &str = "compcache-run-";

@@ -2,6 +2,7 @@
 //!
 //! `compcache man --dir man` (hidden) writes them; they are kept in the tree, and a test compares.
 
+mod extra;
 mod mounts;
 mod text;
 
@@ -15,20 +16,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use compcached::DaemonArgs;
 
 use crate::{command, mount, rzscontrol};
-
-/// A page that is not made from the command line's definition alone.
-struct Extra {
-    /// Name of the page, as in `compcache-run`.
-    name: &'static str,
-    /// Section of the manual.
-    section: &'static str,
-    /// Headings and texts, in order, after the options.
-    parts: &'static [(&'static str, &'static str)],
-    /// Lines to try.
-    examples: &'static str,
-    /// Other pages, with sections.
-    see_also: &'static [&'static str],
-}
+use extra::Extra;
 
 /// All pages: file name and content.
 ///

@@ -1,6 +1,6 @@
 //! What the man pages of mounts say beyond the options.
 
-use super::Extra;
+use super::extra::Extra;
 use super::text::{EXIT_STATUS, FILES};
 use crate::mount;
 use crate::umount;

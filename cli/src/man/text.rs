@@ -1,6 +1,6 @@
 //! What the man pages say beyond the options.
 
-use super::Extra;
+use super::extra::Extra;
 use crate::{command, demo, run, rzscontrol, status, swap};
 
 /// Description of compcached(8).
@@ -244,6 +244,13 @@ With vm.overcommit_memory=2 (sysctl(8)) the memory of a device in userspace coun
 /proc/meminfo. Once that is used up, writes to the device fail, although memory is free, and the kernel \
 keeps the pages. swap on and compcache status warn of that setting and say what is left.";
 
+/// What the pages of `compcache swap` and of what sets devices up and takes them down have after the options.
+const SWAP_PARTS: &[(&str, &str)] = &[
+    ("NOTES", SWAP_NOTES),
+    ("EXIT STATUS", EXIT_STATUS),
+    ("FILES", FILES),
+];
+
 pub(super) const EXTRA: &[Extra] = &[
     Extra {
         name: "compcache",
@@ -268,11 +275,7 @@ pub(super) const EXTRA: &[Extra] = &[
     Extra {
         name: "compcache-swap",
         section: "1",
-        parts: &[
-            ("NOTES", SWAP_NOTES),
-            ("EXIT STATUS", EXIT_STATUS),
-            ("FILES", FILES),
-        ],
+        parts: SWAP_PARTS,
         examples: swap::EXAMPLES,
         see_also: &[
             "compcache-swap-on(1)",
@@ -285,11 +288,7 @@ pub(super) const EXTRA: &[Extra] = &[
     Extra {
         name: "compcache-swap-on",
         section: "1",
-        parts: &[
-            ("NOTES", SWAP_NOTES),
-            ("EXIT STATUS", EXIT_STATUS),
-            ("FILES", FILES),
-        ],
+        parts: SWAP_PARTS,
         examples: swap::EXAMPLES,
         see_also: &[
             "compcache-swap-off(1)",
@@ -301,11 +300,7 @@ pub(super) const EXTRA: &[Extra] = &[
     Extra {
         name: "compcache-swap-off",
         section: "1",
-        parts: &[
-            ("NOTES", SWAP_NOTES),
-            ("EXIT STATUS", EXIT_STATUS),
-            ("FILES", FILES),
-        ],
+        parts: SWAP_PARTS,
         examples: swap::OFF_EXAMPLES,
         see_also: &[
             "compcache-swap-on(1)",

@@ -6,13 +6,14 @@ use std::path::Path;
 use compcache_device::settings::ColdCodec;
 use toml::de::{DeTable, DeValue};
 
+use super::error::ConfigError;
 use super::mount::Mount;
 use super::section::{Section, Wrong};
+use super::settings::Config;
 use super::syntax::{line_number, not_toml};
 use super::value::{
     absolute_path, boolean, codec, kilobytes, kilobytes_or_none, parsed, string, text, whole,
 };
-use super::{Config, ConfigError};
 use crate::args::{DEVICE_NUMBERS, NUM_DEVICES};
 use crate::integer::Numbers;
 use crate::logging;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
-use super::Config;
 use super::section::{Section, Wrong};
+use super::settings::Config;
 use super::value::{absolute_path, boolean, codec, found, kilobytes, whole};
 use crate::mounts::plan::{DIRTY_AFTER, FLAGS, GIVE_UP_AFTER, REVALIDATE};
 use crate::size::Size;

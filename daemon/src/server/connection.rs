@@ -4,7 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 
 use super::access::Peer;
-use super::{Event, Shared};
+use super::event::Event;
+use super::shared::Shared;
 use crate::lease::Leases;
 use crate::mounts::plan::{self, Environment};
 use crate::protocol::{self, ErrorCode, MountSpec, ProtocolError, Refusal, Request, Response};

@@ -4,26 +4,27 @@
 pub mod access;
 pub mod admission;
 mod connection;
+mod event;
+mod shared;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use compcache_host::overcommit::StrictOvercommit;
-use compcache_host::zswap::ZswapOn;
 use compcache_host::{Background, spawn_detached};
 use parking_lot::Mutex;
 
 use crate::lease::Leases;
 use crate::mounts::Mounts;
-use crate::protocol::{DaemonStatus, KernelLease, Refusal, Response};
+use crate::protocol::{Refusal, Response};
 use crate::registry::Registry;
 use crate::retry::Retry;
 use access::{Access, Peer};
-use admission::Admission;
+use event::{Event, FinalAnswer};
+use shared::Shared;
 
 /// Stack in bytes of a thread for a connection or an order: both are small, and threads may be many.
 pub(crate) const STACK: usize = 512 << 10;
@@ -75,54 +76,6 @@ pub enum Outcome {
     /// Pages are lost: of a device that was still in use, or of a mount whose source did not take
     /// them.
     Lost,
-}
-
-/// What all threads of a server use.
-struct Shared {
-    mounts: Arc<Mounts>,
-    /// The daemon's devices, and leases of them.
-    own: Leases,
-    /// Leases of the kernel driver's devices.
-    kernel: Leases,
-    access: Access,
-    events: Sender<Event>,
-    /// Outermost: the table of mounts and each device's own lock are taken under it, while no connection is there.
-    state: Mutex<ServerState>,
-    started: Instant,
-    warnings: Vec<String>,
-}
-
-#[derive(Default)]
-struct ServerState {
-    connections: Admission,
-    /// No new connection is served any more.
-    ending: bool,
-}
-
-/// Events of the event loop.
-#[derive(Debug)]
-enum Event {
-    /// A connection ended.
-    Disconnected,
-    /// Somebody else has unmounted a mount.
-    Unmounted,
-    /// A swap area was added or has gone.
-    SwapsChanged,
-    /// It is time for another try to end.
-    Retry,
-    /// A signal came.
-    Terminate { why: String },
-    /// A client requested a shutdown.
-    Shutdown {
-        force: bool,
-        answer: Sender<FinalAnswer>,
-    },
-}
-
-/// The answer to a shutdown request. The daemon exits once `sent` is dropped.
-struct FinalAnswer {
-    response: Response,
-    _sent: Sender<()>,
 }
 
 impl Server {
@@ -402,44 +355,6 @@ impl Stays {
         for message in &self.messages {
             tracing::error!("{message}");
         }
-    }
-}
-
-impl Shared {
-    fn daemon_status(&self) -> DaemonStatus {
-        DaemonStatus {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            mount_pid: self.mounts.pid(),
-            num_devices: u32::try_from(self.own.registry().len()).unwrap_or(u32::MAX),
-            leases: self.own.count() + self.kernel.count(),
-            kernel_lease: self.kernel.device().map(|device| KernelLease {
-                device,
-                holders: self.kernel.count(),
-            }),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            warnings: self.warnings(),
-        }
-    }
-
-    /// What a user should know: what was so at the start, and what is so now.
-    fn warnings(&self) -> Vec<String> {
-        let now = StrictOvercommit::now().map(|strict| strict.to_string());
-        let mounts = self.mounts.warnings();
-        let zswap = ZswapOn::now().filter(|_| self.own.registry().any_ready());
-        let zswap = zswap.map(|zswap| zswap.to_string());
-        let start = self.warnings.iter().cloned();
-        start.chain(now).chain(zswap).chain(mounts).collect()
-    }
-
-    /// Ends this server for new connections if there is no connection, no mount and no device.
-    fn end_if_idle(&self) -> bool {
-        let mut state = self.state.lock();
-        state.ending = state.connections.is_empty()
-            && self.mounts.is_empty()
-            && !self.own.registry().any_ready()
-            && self.kernel.device().is_none();
-        state.ending
     }
 }
 

@@ -14,7 +14,11 @@
 //!
 //! Pages that do not compress are never admitted: the page cache holds them as well, and faster.
 
-use super::{Ccache, FileId, Guarded, List, Locked, NoRoom};
+use super::block::List;
+use super::cache::Ccache;
+use super::guarded::Guarded;
+use super::index::FileId;
+use super::locked::Locked;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::Page;
 use crate::slot::{EVICTION_CLOCK_RANGE, Slot};
@@ -54,6 +58,11 @@ pub enum Inserted {
     /// There was no room, or the page was no longer current.
     Bypassed,
 }
+
+/// The cache has no room for a page that it must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cache is full: its limit is reached by pages that cannot be dropped")]
+pub struct NoRoom;
 
 /// True for an eighth of all numbers, spread evenly.
 fn one_in_eight(number: u32) -> bool {

@@ -112,7 +112,7 @@ impl Index {
 
     /// Moves a slot to a list, or to the front of the one that it is on, and keeps count. One that
     /// comes to be on [`List::None`] must be empty; its block is freed with the last of its slots (1 and 3 of
-    /// [`Guarded`](super::Guarded)).
+    /// [`Guarded`](super::guarded::Guarded)).
     pub(super) fn move_to(&mut self, slot: u32, to: List) {
         let from = self.list_of(slot);
         self.lists.move_to(&mut self.blocks, slot, to);

@@ -8,7 +8,8 @@ use core::ops::{Deref, DerefMut};
 
 use lock_api::MutexGuard;
 
-use super::{Ccache, Guarded};
+use super::cache::Ccache;
+use super::guarded::Guarded;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot::{Entry, Slot, Taken};
 use crate::store::{CompressedPage, Store};

@@ -2,7 +2,10 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Ccache, FileId, Guarded, List};
+use super::block::List;
+use super::cache::Ccache;
+use super::guarded::Guarded;
+use super::index::FileId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{PAGE_SIZE, Page};
 use crate::slot::Slot;

@@ -2,8 +2,10 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::locked::MOST_REMOVED;
-use super::{Ccache, Guarded, List, Locked};
+use super::block::List;
+use super::cache::Ccache;
+use super::guarded::Guarded;
+use super::locked::{Locked, MOST_REMOVED};
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::PAGE_SIZE;
 use crate::slot::{EVICTION_CLOCK_RANGE, Slot};

@@ -1,21 +1,9 @@
 //! What a cache has done and holds.
 
-use super::{Ccache, List};
+use super::block::List;
+use super::cache::Ccache;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::stats::Stats;
-
-/// Counters that the lock guards.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) hits: u64,
-    pub(super) misses: u64,
-    pub(super) refaults: u64,
-    pub(super) admitted: u64,
-    pub(super) bypassed: u64,
-    pub(super) evicted: u64,
-    pub(super) writes: u64,
-    pub(super) corrupt: u64,
-}
 
 /// A snapshot of a cache. Counters never go back; gauges say what is held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

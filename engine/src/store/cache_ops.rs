@@ -3,8 +3,11 @@
 use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
+use super::limits::INCOMPRESSIBLE_ABOVE;
+use super::pages::Store;
 use super::read::decompress_chunk;
-use super::{INCOMPRESSIBLE_ABOVE, Store, Worker, commit_held};
+use super::release::commit_held;
+use super::worker::Worker;
 use crate::codec::CodecId;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::page::{Page, fill, same_filled};

@@ -1,6 +1,6 @@
 //! Damage, for tests of what becomes of it.
 
-use super::Store;
+use super::pages::Store;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::slot;
 

@@ -3,7 +3,9 @@
 use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
-use super::{ReadError, Store, Worker};
+use super::error::ReadError;
+use super::pages::Store;
+use super::worker::Worker;
 use crate::backing::{Backing, BackingAccess, Unread};
 use crate::checksum::crc32c;
 use crate::codec::{CodecId, Codecs};

@@ -24,8 +24,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::limits::INCOMPRESSIBLE_ABOVE;
+use super::pages::Store;
 use super::read::decompress_chunk;
-use super::{INCOMPRESSIBLE_ABOVE, Store, Worker};
+use super::worker::Worker;
 use crate::codec::{CodecId, CodecSpec, Codecs};
 use crate::fallible::{NoMemory, boxed_page, reserved};
 use crate::host::{FrameMemory, Host, SlotMemory};

@@ -3,10 +3,12 @@
 use core::sync::atomic::AtomicU64;
 
 use super::counters::Shard;
+use super::error::WriteError;
+use super::limits::{INCOMPRESSIBLE_ABOVE, STORED_AS_IT_IS_ABOVE};
+use super::pages::Store;
+use super::stage::{Staged, Uncommitted};
 use super::transit::{LONGEST_RUN, Transit};
-use super::{
-    INCOMPRESSIBLE_ABOVE, STORED_AS_IT_IS_ABOVE, Staged, Store, Uncommitted, Worker, WriteError,
-};
+use super::worker::Worker;
 use crate::backing::BackingAccess;
 use crate::checksum::crc32c;
 use crate::codec::{CodecId, Codecs};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
+use super::page::PAGE;
+
 /// Which failed write-backs were reported to one open file.
 #[derive(Debug, Default)]
 pub struct Reported(AtomicU64);
@@ -58,7 +60,7 @@ impl Dirty {
     pub(super) fn end_of_pages(&self) -> u64 {
         self.pages
             .last_key_value()
-            .map_or(0, |(page, _)| (page + 1) * super::read::PAGE)
+            .map_or(0, |(page, _)| (page + 1) * PAGE)
     }
 
     /// When the oldest of them was written.

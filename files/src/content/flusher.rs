@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use compcache_host::Background;
 
-use super::shared::Shared;
+use super::file_content::Shared;
 
 /// The thread that writes out what has been dirty for long.
 #[derive(Debug)]

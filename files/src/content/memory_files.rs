@@ -12,8 +12,8 @@ use compcache_engine::PAGE_SIZE;
 use compcache_engine::ccache::{FileId, Lookup};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
-use super::Content;
-use super::read::PAGE;
+use super::file_content::Content;
+use super::page::PAGE;
 use super::write::pieces;
 
 impl Content {

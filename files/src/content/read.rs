@@ -11,10 +11,10 @@ use compcache_engine::ccache::{Decision, FileId, Lookup, Read};
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
-use super::{Content, Mode, source};
-
-/// A page as a length of bytes in a file.
-pub(super) const PAGE: u64 = PAGE_SIZE as u64;
+use super::file_content::Content;
+use super::mode::Mode;
+use super::page::PAGE;
+use super::stamp::stamp_of;
 
 /// Pages of a request that are not held, counted from the first that is worked on.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +131,7 @@ impl Content {
         let mut end = self.size.load(Ordering::Relaxed);
         let wanted = offset.saturating_add(size as u64);
         if wanted > end.next_multiple_of(PAGE) && self.shared.mode != Mode::Memory {
-            end = end.max(source::stamp_of(source)?.size);
+            end = end.max(stamp_of(source)?.size);
         }
         Ok((end.saturating_sub(offset)).min(size as u64) as usize)
     }

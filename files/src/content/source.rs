@@ -2,13 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
-
-use super::Stamp;
 
 /// Read through the page cache, but drop the pages again that this read brought there
 /// (`RWF_DONTCACHE`, Linux 6.14).
@@ -67,15 +64,4 @@ pub(super) fn drop_behind(file: &File, offset: u64, length: u64) {
     if let Err(errno) = rustix::fs::fadvise(file, offset, length, Advice::DontNeed) {
         tracing::debug!("fadvise: {}", io::Error::from(errno));
     }
-}
-
-/// What SOURCE says of a file.
-pub(super) fn stamp_of(file: &File) -> io::Result<Stamp> {
-    let found = file.metadata()?;
-    let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
-    Ok(Stamp {
-        size: found.len(),
-        mtime: ns(found.mtime(), found.mtime_nsec()),
-        ctime: ns(found.ctime(), found.ctime_nsec()),
-    })
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use compcache_engine::ccache::CcacheConfig;
 use compcache_host::Background;
@@ -14,12 +15,13 @@ use parking_lot::Mutex;
 
 use super::buffers::BufferPool;
 use super::cache::{Cache, capacity};
+use super::file_content::{Content, Shared, WriteBack};
+use super::file_key::FileKey;
 use super::flusher::Flusher;
-use super::shared::Shared;
+use super::mode::Mode;
+use super::stamp::Stamp;
 use super::tuner::Tuner;
 use super::tuning;
-use super::writeback::WriteBack;
-use super::{Content, FileKey, Mode, Stamp};
 use crate::error::FilesError;
 use crate::options::MountOptions;
 use crate::status::MountStatus;
@@ -179,6 +181,24 @@ impl Contents {
     /// The first failure; the pages stay dirty.
     pub fn sync(&self) -> io::Result<()> {
         self.shared.write_back.write_out_all()
+    }
+
+    /// Somebody watches for progress from here on: pages are written out a few at once.
+    pub(crate) fn hurry(&self) {
+        self.shared
+            .write_back
+            .hurried
+            .store(true, Ordering::Relaxed);
+    }
+
+    /// Dirty pages of all files.
+    pub(crate) fn dirty_pages(&self) -> u64 {
+        self.shared.write_back.pages()
+    }
+
+    /// When SOURCE took dirty pages last.
+    pub(crate) fn last_progress(&self) -> Option<Instant> {
+        *self.shared.write_back.progress.lock()
     }
 
     /// Fills in what is counted here.

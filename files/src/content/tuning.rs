@@ -13,9 +13,9 @@ use compcache_host::Background;
 use compcache_host::keeper::Wake;
 use compcache_host::pressure::Trigger;
 
-use super::Mode;
+use super::file_content::Shared;
+use super::mode::Mode;
 use super::pressure::System;
-use super::shared::Shared;
 use crate::options::{Limits, MountOptions};
 
 /// Time between two samples.

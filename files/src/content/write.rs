@@ -10,8 +10,10 @@ use compcache_engine::ccache::{FileId, Lookup};
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
-use super::read::PAGE;
-use super::{Content, Mode};
+use super::file_content::Content;
+use super::mode::Mode;
+use super::page::PAGE;
+use super::stamp::stamp_of;
 use crate::identity::Caller;
 
 impl Content {
@@ -129,7 +131,7 @@ impl Content {
 
     /// Makes the file longer on SOURCE at once, so that its size is right there.
     fn extend(&self, caller: Caller, source: &File, end: u64) -> io::Result<()> {
-        let stamp = super::source::stamp_of(source)?;
+        let stamp = stamp_of(source)?;
         if stamp.size < end {
             caller.write(|| source.set_len(end))?;
         }

@@ -4,25 +4,23 @@
 //! write; so nothing is lost if SOURCE fails, and the next write-out tries again. The failure is
 //! reported once per open file, by its next fsync or close.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_engine::ccache::{FileId, Lookup};
-use compcache_host::counts::Count;
-use compcache_host::keeper::Wake;
-use parking_lot::Mutex;
 
 use super::dirty::Reported;
-use super::loss::Loss;
-use super::read::PAGE;
-use super::{Content, Contents, FileKey, Mode, State, source};
+use super::file_content::{Content, State, WriteBack};
+use super::mode::Mode;
+use super::page::PAGE;
+use super::source;
+use super::stamp::stamp_of;
 use crate::identity::act_as_owner;
 
 /// Pages that are written out at once: 1 MiB.
@@ -44,37 +42,7 @@ const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(36);
 /// Files written through whose pages wait for that; of more, the kernel's reclaim takes care.
 const WRITTEN: usize = 256;
 
-/// The dirty files of a mount.
-#[derive(Debug, Default)]
-pub(super) struct WriteBack {
-    /// Taken before a content's state; never held while something is written out.
-    pub(super) files: Mutex<BTreeMap<FileKey, Arc<Content>>>,
-    through: Mutex<VecDeque<(Instant, Weak<File>)>>,
-    pages: Count,
-    written: AtomicU64,
-    errors: AtomicU64,
-    /// When the last message about failures was logged.
-    complained: Mutex<Option<Instant>>,
-    /// When SOURCE took pages last.
-    progress: Mutex<Option<Instant>>,
-    /// The mount has to end: somebody watches for progress.
-    hurried: AtomicBool,
-    /// What was dirty when it was given up. Nothing is written out any more then.
-    pub(super) given_up: OnceLock<Arc<Loss>>,
-    /// The flusher sleeps without a timeout: no page is dirty.
-    sleeping: AtomicBool,
-    pub(super) wake: Arc<Wake>,
-}
-
 impl WriteBack {
-    /// No dirty pages yet, which are counted there.
-    pub(super) fn counted(pages: Count) -> Self {
-        WriteBack {
-            pages,
-            ..WriteBack::default()
-        }
-    }
-
     /// Dirty pages.
     pub(super) fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
@@ -192,26 +160,6 @@ impl WriteBack {
             thread::park_timeout(PERIOD);
         }
         self.wake.take();
-    }
-}
-
-impl Contents {
-    /// Somebody watches for progress from here on: pages are written out a few at once.
-    pub(crate) fn hurry(&self) {
-        self.shared
-            .write_back
-            .hurried
-            .store(true, Ordering::Relaxed);
-    }
-
-    /// Dirty pages of all files.
-    pub(crate) fn dirty_pages(&self) -> u64 {
-        self.shared.write_back.pages()
-    }
-
-    /// When SOURCE took dirty pages last.
-    pub(crate) fn last_progress(&self) -> Option<Instant> {
-        *self.shared.write_back.progress.lock()
     }
 }
 
@@ -384,7 +332,7 @@ impl Content {
         let write_back = &self.shared.write_back;
         *write_back.progress.lock() = Some(Instant::now());
         // Before the lock is taken, which nobody may hold who waits for SOURCE.
-        let stamp = source::stamp_of(source);
+        let stamp = stamp_of(source);
         let mut state = self.state.lock();
         self.make_clean(&mut state, id, (first..).zip(writes.iter().copied()));
         write_back

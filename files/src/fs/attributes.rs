@@ -12,8 +12,8 @@ use rustix::fs::{
     AtFlags, CWD, Gid, StatVfs, Statx, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
 };
 
-use super::Passthrough;
 use super::names::permissions;
+use super::passthrough::Passthrough;
 use crate::content::{Change, Content, Stamp};
 use crate::identity::Caller;
 use crate::inode::Inode;

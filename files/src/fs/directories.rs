@@ -1,110 +1,17 @@
 //! Directories: listing them.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use fuser::{FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo};
-use parking_lot::Mutex;
-use rustix::fs::{RawDir, SeekFrom};
 
-use super::Passthrough;
-use crate::descriptors::{Charge, Holder};
+use super::open_directory::{Item, OpenDirectory};
+use super::passthrough::Passthrough;
+use crate::descriptors::Holder;
 use crate::identity::Caller;
 use crate::inode::Inode;
 use crate::inode::stat::{bare_attributes, kind, stat};
-
-/// Bytes of entries that are read from SOURCE at once.
-const BUFFER: usize = 32 << 10;
-
-/// A directory that the kernel has open.
-#[derive(Debug)]
-pub(super) struct OpenDirectory {
-    inode: Arc<Inode>,
-    /// Held over SOURCE's answers, and the look-up of each entry: outside of all locks of inodes and contents.
-    stream: Mutex<Stream>,
-    _charge: Charge,
-}
-
-/// Where the listing of a directory stands. Offsets are SOURCE's own, so that they stay good while
-/// entries come and go.
-#[derive(Debug)]
-struct Stream {
-    fd: OwnedFd,
-    /// Entries that were read and not handed out.
-    ahead: VecDeque<Item>,
-    /// Offset of the first of them, or of the descriptor.
-    at: u64,
-}
-
-/// An entry of a directory.
-#[derive(Clone, Debug)]
-struct Item {
-    ino: u64,
-    /// Offset of the entry after it.
-    next: u64,
-    kind: rustix::fs::FileType,
-    name: Box<[u8]>,
-}
-
-impl Item {
-    fn name(&self) -> &OsStr {
-        OsStr::from_bytes(&self.name)
-    }
-
-    fn is_dot(&self) -> bool {
-        matches!(&*self.name, b"." | b"..")
-    }
-}
-
-impl Stream {
-    /// The next entry, which stays there until [`Stream::advance`]; `None` at the end.
-    fn peek(&mut self) -> io::Result<Option<&Item>> {
-        if self.ahead.is_empty() {
-            self.fill()?;
-        }
-        Ok(self.ahead.front())
-    }
-
-    /// Goes past the entry that was looked at.
-    fn advance(&mut self) {
-        if let Some(item) = self.ahead.pop_front() {
-            self.at = item.next;
-        }
-    }
-
-    fn seek(&mut self, offset: u64) -> io::Result<()> {
-        if offset != self.at || offset == 0 {
-            self.ahead.clear();
-            rustix::fs::seek(&self.fd, SeekFrom::Start(offset))?;
-            self.at = offset;
-        }
-        Ok(())
-    }
-
-    fn fill(&mut self) -> io::Result<()> {
-        let mut buffer = [MaybeUninit::uninit(); BUFFER];
-        let mut entries = RawDir::new(&self.fd, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            self.ahead.push_back(Item {
-                ino: entry.ino(),
-                next: entry.next_entry_cookie(),
-                kind: entry.file_type(),
-                name: entry.file_name().to_bytes().into(),
-            });
-            if entries.is_buffer_empty() {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
 
 impl Passthrough {
     /// OPENDIR. The kernel may keep the listing, and still has the one from before if that is
@@ -126,16 +33,8 @@ impl Passthrough {
             flags.set(FopenFlags::FOPEN_KEEP_CACHE, known);
         }
         inode.open_directories.fetch_add(1, Relaxed);
-        let stream = Mutex::new(Stream {
-            fd,
-            ahead: VecDeque::new(),
-            at: 0,
-        });
-        let (handle, _) = self.directories.insert(OpenDirectory {
-            inode,
-            stream,
-            _charge: charge,
-        });
+        let opened = OpenDirectory::new(inode, fd, charge);
+        let (handle, _) = self.directories.insert(opened);
         Ok((handle, flags))
     }
 

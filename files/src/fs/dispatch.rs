@@ -15,10 +15,10 @@ use fuser::{
 };
 use rustix::fs::AtFlags;
 
-use super::Passthrough;
 use super::attributes::Changes;
 use super::caller::caller;
 use super::names::Entry;
+use super::passthrough::Passthrough;
 use crate::identity::be_self;
 use crate::inode::stat::bare_attributes;
 use crate::options::WritePolicy;

@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use fuser::{FileHandle, FopenFlags, OpenFlags, ReplyData, WriteFlags};
 use rustix::fs::{FallocateFlags, Mode, OFlags, Statx};
 
-use super::Passthrough;
 use super::caller::make_as;
 use super::names::Entry;
-use crate::content::{Change, Reported};
+use super::open_file::OpenFile;
+use super::passthrough::Passthrough;
+use crate::content::Change;
 use crate::descriptors::Holder;
 use crate::identity::{self, Caller};
 use crate::inode::stat::{digest, stamp, stat};
@@ -23,17 +24,6 @@ use crate::options::WritePolicy;
 /// Most bytes of a COPY_FILE_RANGE: the thread that copies answers nobody else meanwhile, and the kernel
 /// asks for the rest.
 const MAX_COPY: u64 = 4 << 20;
-
-/// A file that the kernel has open.
-#[derive(Debug)]
-pub(super) struct OpenFile {
-    inode: Arc<Inode>,
-    pub(super) open: Arc<Open>,
-    reported: Reported,
-    writes: bool,
-    /// Who has opened it.
-    uid: u32,
-}
 
 impl Passthrough {
     /// OPEN, with O_TRUNC.

@@ -12,9 +12,9 @@ use compcache_host::descriptor;
 use fuser::{FileAttr, Generation, RenameFlags};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx};
 
-use super::Passthrough;
 use super::caller::make_as;
 use super::freshness::Freshness;
+use super::passthrough::Passthrough;
 use crate::descriptors::{Held, Holder};
 use crate::identity::Caller;
 use crate::inode::Inode;

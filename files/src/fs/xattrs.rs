@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use compcache_host::descriptor;
 use rustix::fs::XattrFlags;
 
-use super::Passthrough;
+use super::passthrough::Passthrough;
 use crate::identity::Caller;
 
 /// The longest list of names, and the longest value, that Linux has (`XATTR_LIST_MAX`,

@@ -8,9 +8,12 @@ mod stress;
 use super::*;
 use compcache_random::Random;
 
+use crate::codec::CodecSpec;
+use crate::host::FrameMemory;
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::TestHost;
 use crate::page::{PAGE_SIZE, Page};
+use crate::store::Worker;
 
 type TestCache = Ccache<TestHost, HeapFrames, HeapSlots>;
 

@@ -1,5 +1,6 @@
 //! What is admitted, and what is evicted.
 
+use core::sync::atomic::Ordering::Relaxed;
 use std::vec::Vec;
 
 use super::*;

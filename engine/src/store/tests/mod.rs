@@ -18,11 +18,13 @@ use parking_lot::Mutex;
 use super::*;
 use compcache_random::Random;
 
-use crate::backing::{Backing, BackingError, Transfer, Unread};
-use crate::codec::CodecId;
+use crate::backing::{Backing, BackingAccess, BackingError, Transfer, Unread};
+use crate::codec::{CodecId, CodecSpec, Codecs as _};
 use crate::host::heap::{HeapFrames, HeapSlots};
 use crate::host::testing::TestHost;
-use crate::page::Page;
+use crate::page::{PAGE_SIZE, Page};
+use crate::slot::{self, Slot};
+use crate::stats::Stats;
 
 type TestStore = Store<TestHost, HeapFrames, HeapSlots>;
 

@@ -26,14 +26,14 @@ fn what_changed_beneath_is_read_anew() {
     let contents = Contents::untuned(&options(directory.path(), Mode::Through));
     let file = open(&contents, &path);
     warm(&contents, &file, 40_960);
-    let stamp = source::stamp_of(&file.source).unwrap();
+    let stamp = stamp_of(&file.source).unwrap();
     assert!(file.content.revalidate(stamp), "nothing has changed");
     file.source.write_all_at(&some_bytes(2, 100), 5000).unwrap();
     // What the clock of the file system does not show, a later time does.
     file.source
         .set_modified(std::time::SystemTime::now() + Duration::from_secs(1))
         .unwrap();
-    let stamp = source::stamp_of(&file.source).unwrap();
+    let stamp = stamp_of(&file.source).unwrap();
     assert!(!file.content.revalidate(stamp));
     assert!(file.content.revalidate(stamp), "now it is known");
     let got = file.read(0, 40_960).unwrap();
@@ -60,11 +60,7 @@ fn what_was_read_before_a_change_was_seen_is_not_taken_in_after_it() {
         file.source.write_all_at(&some_bytes(2, 4096), 0).unwrap();
         let later = std::time::SystemTime::now() + Duration::from_secs(1);
         file.source.set_modified(later).unwrap();
-        assert!(
-            !file
-                .content
-                .revalidate(source::stamp_of(&file.source).unwrap())
-        );
+        assert!(!file.content.revalidate(stamp_of(&file.source).unwrap()));
     });
     assert_eq!(contents.shared.cache.stats().admitted, 0);
     assert!(file.read(0, 4096).unwrap() == some_bytes(2, 4096));
@@ -81,7 +77,7 @@ fn what_is_written_through_the_mount_stays_valid() {
         warm(&contents, &file, 40_960);
         file.write(8192, &some_bytes(3, 4096)).unwrap();
         file.content.flush(&file.reported).unwrap();
-        let stamp = source::stamp_of(&file.source).unwrap();
+        let stamp = stamp_of(&file.source).unwrap();
         assert!(file.content.revalidate(stamp), "{mode:?}");
         let hits = contents.shared.cache.stats().hits;
         file.read(0, 8192).unwrap();
@@ -110,7 +106,7 @@ fn a_file_that_grew_beneath_is_read_to_its_new_end() {
     let contents = Contents::untuned(&options(directory.path(), Mode::Through));
     let file = open(&contents, &path);
     file.source.write_all_at(&some_bytes(1, 20_000), 0).unwrap();
-    let stamp = source::stamp_of(&file.source).unwrap();
+    let stamp = stamp_of(&file.source).unwrap();
     file.content.revalidate(stamp);
     assert!(file.read(0, 32_768).unwrap() == some_bytes(1, 20_000));
 }
@@ -127,11 +123,7 @@ fn dirty_pages_outlive_a_change_beneath() {
     file.source
         .set_modified(std::time::SystemTime::now() + Duration::from_secs(1))
         .unwrap();
-    assert!(
-        !file
-            .content
-            .revalidate(source::stamp_of(&file.source).unwrap())
-    );
+    assert!(!file.content.revalidate(stamp_of(&file.source).unwrap()));
     assert!(file.read(4096, 4096).unwrap() == some_bytes(5, 4096));
     assert!(file.read(0, 4096).unwrap() == some_bytes(6, 40_960)[..4096]);
     contents.sync().unwrap();

@@ -14,9 +14,11 @@ use std::time::Duration;
 use compcache_engine::CodecSpec;
 use compcache_host::counts::Count;
 
+use super::mode::Mode;
+use super::stamp::stamp_of;
 use super::*;
 use crate::identity::Caller;
-use crate::options::{Limits, MountOptions};
+use crate::options::{Limits, MountOptions, WritePolicy};
 use crate::status::MountStatus;
 
 /// Options of a mount in that mode, with a small cache.
@@ -76,7 +78,7 @@ fn open(contents: &Contents, path: &Path) -> Opened {
         .truncate(false)
         .open(path)
         .unwrap();
-    let stamp = source::stamp_of(&file).unwrap();
+    let stamp = stamp_of(&file).unwrap();
     let content = contents.file(key_of(&file), stamp);
     content.revalidate(stamp);
     Opened {
@@ -104,7 +106,7 @@ impl Opened {
         let from = size.min(self.content.size());
         self.content.change(from..u64::MAX, Change::Zeros, || {
             self.source.set_len(size)?;
-            source::stamp_of(&self.source)
+            stamp_of(&self.source)
         })
     }
 }

@@ -107,7 +107,7 @@ fn step(
             file.content
                 .change(at..at + n, Change::Zeros, || {
                     rustix::fs::fallocate(&file.source, punch, at, n)?;
-                    source::stamp_of(&file.source)
+                    stamp_of(&file.source)
                 })
                 .unwrap();
             model.zero(at, n);
@@ -117,7 +117,7 @@ fn step(
                 .change(at..at + n, Change::Nothing, || {
                     let longer = file.source.metadata()?.len().max(at + n);
                     file.source.set_len(longer)?;
-                    source::stamp_of(&file.source)
+                    stamp_of(&file.source)
                 })
                 .unwrap();
             let longer = model.0.len().max((at + n) as usize);
@@ -128,7 +128,7 @@ fn step(
                 let mut data = vec![0; n as usize];
                 let came = file.source.read_at(&mut data, from)?;
                 file.source.write_all_at(&data[..came], to)?;
-                source::stamp_of(&file.source)
+                stamp_of(&file.source)
             });
             if mode == Mode::Memory {
                 assert_eq!(copied.unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
