@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::canvas::{Canvas, Drawn, FONT, TEXT_SIZE};
+use super::{Canvas, Drawn, FONT, TEXT_SIZE};
 
 /// About how wide a character is, in pixels; the font is the reader's.
 const CHARACTER: i32 = 7;

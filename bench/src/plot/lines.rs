@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use plotters::prelude::*;
 
-use super::canvas::{HEIGHT, Named, Titles, WIDTH, chart, largest, picture};
 use super::labels::Labels;
+use super::{HEIGHT, Named, Titles, WIDTH, chart, largest, picture};
 
 /// Draws lines, each with its name at its end.
 pub(crate) fn lines(

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use plotters::prelude::*;
 
-use super::canvas::{HEIGHT, Named, Titles, WIDTH, chart, largest, line_at_one, picture};
 use super::labels::Labels;
+use super::{HEIGHT, Named, Titles, WIDTH, chart, largest, line_at_one, picture};
 
 /// A point with a name. More to the right, which is a ratio, is better, and lower.
 type Point = Named<(f64, f64)>;

@@ -7,10 +7,10 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::canvas::{
+use super::labels::write;
+use super::{
     Canvas, Chart, Drawn, INK, Named, Titles, WIDTH, chart, largest, line_at_one, picture,
 };
-use super::labels::write;
 
 type Row<const N: usize> = Named<[f64; N]>;
 
