@@ -80,7 +80,10 @@ fn mount() -> impl Strategy<Value = MountStatus> {
         write: m.2,
         limit: m.3,
         pages: m.4,
-        hits: m.5,
+        counts: compcache_engine::ccache::Counts {
+            hits: m.5,
+            ..Default::default()
+        },
         ..MountStatus::default()
     })
 }

@@ -1,5 +1,6 @@
 //! What a mount has done and holds.
 
+use compcache_engine::ccache::Counts;
 use serde::{Deserialize, Serialize};
 
 /// A snapshot of a mount's counters. Counters never go back; gauges say what is held now.
@@ -35,26 +36,13 @@ pub struct MountStatus {
     pub files: u64,
     /// Gauge: inodes that the kernel knows of.
     pub inodes: u64,
-    /// Counter: pages that the kernel requested and that were held.
-    pub hits: u64,
-    /// Counter: pages that the kernel requested and that came from SOURCE.
-    pub misses: u64,
-    /// Counter: of these, pages that were known from before.
-    pub refaults: u64,
-    /// Counter: pages that were inserted.
-    pub admitted: u64,
-    /// Counter: pages that were not admitted because they do not compress or belong to a stream.
-    pub bypassed: u64,
-    /// Counter: pages that were evicted.
-    pub evicted: u64,
-    /// Counter: pages written by programs.
-    pub writes: u64,
+    /// What the cache counts.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Counter: dirty pages written out to SOURCE.
     pub written_back: u64,
     /// Counter: writes to SOURCE that failed.
     pub write_errors: u64,
-    /// Counter: chunks that failed their checksum; their pages were read from SOURCE again.
-    pub corrupt: u64,
     /// Counter: files whose pages were dropped because SOURCE had changed.
     pub invalidated: u64,
 }

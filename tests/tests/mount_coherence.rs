@@ -215,7 +215,7 @@ fn truncated_beneath_a_mapping() {
         drop(map);
         drop(file);
         assert!(fs::read(bed.point().join("other")).unwrap() == content(32, 1));
-        assert_eq!(bed.status().corrupt, 0);
+        assert_eq!(bed.status().counts.corrupt, 0);
         bed.umount();
     }
 }

@@ -23,7 +23,7 @@ fn in_each_mode(test: impl Fn(&MountBed, Mode)) {
             return;
         };
         test(&bed, mode);
-        assert_eq!(bed.status().corrupt, 0);
+        assert_eq!(bed.status().counts.corrupt, 0);
         bed.umount();
     }
 }

@@ -169,7 +169,7 @@ fn one_page_cannot_be_read() {
             bed.faults().mend();
             assert!(read_page(&file, 10).unwrap() == wanted[10 * SIZE..][..SIZE]);
         }
-        assert_eq!(bed.status().corrupt, 0);
+        assert_eq!(bed.status().counts.corrupt, 0);
         bed.umount();
     }
 }

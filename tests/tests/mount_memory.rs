@@ -148,6 +148,9 @@ fn read_many_files() {
     let status = bed.status();
     assert_eq!(status.limit, 4 * MIB);
     assert!(most > MIB, "the cache was used: {status:?}");
-    assert!(status.hits > 0 && status.evicted > 0, "{status:?}");
+    assert!(
+        status.counts.hits > 0 && status.counts.evicted > 0,
+        "{status:?}"
+    );
     bed.umount();
 }

@@ -50,10 +50,17 @@ fn run(mode: Mode, options: &[&str], default: u64) {
 fn end_of_batch(bed: &MountBed, mode: Mode, trees: &mut Vec<Tree>) {
     verify(trees);
     let status = bed.status();
-    assert_eq!((status.corrupt, status.write_errors), (0, 0), "{status:?}");
+    assert_eq!(
+        (status.counts.corrupt, status.write_errors),
+        (0, 0),
+        "{status:?}"
+    );
     if mode != Mode::Ram && trees.len() == BATCH {
         // Otherwise nothing was tested.
-        assert!(status.hits > 0 && status.evicted > 0, "{status:?}");
+        assert!(
+            status.counts.hits > 0 && status.counts.evicted > 0,
+            "{status:?}"
+        );
     }
     bed.umount();
     for tree in trees.drain(..) {

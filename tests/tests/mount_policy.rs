@@ -41,8 +41,11 @@ fn read_hot(file: &File, pages: u64, random: &mut Random) {
 
 /// Share of the reads since `before` that found their page, in percent.
 fn hit_rate(before: &MountStatus, after: &MountStatus) -> u64 {
-    let [hits, misses] =
-        [(before.hits, after.hits), (before.misses, after.misses)].map(|(a, b)| b - a);
+    let [hits, misses] = [
+        (before.counts.hits, after.counts.hits),
+        (before.counts.misses, after.counts.misses),
+    ]
+    .map(|(a, b)| b - a);
     assert!(hits + misses > 0, "nothing was asked for");
     100 * hits / (hits + misses)
 }
@@ -152,7 +155,7 @@ fn cache_shrinks_where_memory_is_short() {
         file.read_exact_at(page.bytes_mut(), index * PAGE)
             .expect("a page");
     }
-    assert_eq!(bed.status().corrupt, 0);
+    assert_eq!(bed.status().counts.corrupt, 0);
     drop((file, other));
     bed.umount();
 }

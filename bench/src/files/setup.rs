@@ -129,8 +129,8 @@ impl Setup {
             return Ok(Vec::new());
         };
         let status = mount.status()?;
-        let hits = status.hits - self.marked.hits;
-        let lookups = hits + status.misses - self.marked.misses;
+        let hits = status.counts.hits - self.marked.counts.hits;
+        let lookups = hits + status.counts.misses - self.marked.counts.misses;
         let compressed = status.compressed_bytes as f64 / (status.pages * PAGE_SIZE as u64) as f64;
         let pool_mib = status.pool_bytes as f64 / f64::from(1 << 20);
         Ok(vec![

@@ -253,17 +253,21 @@ fn status(client: &mut Client, device: u32) -> Result<DeviceStatus, CliError> {
 mod tests {
     use super::*;
     use compcache_device::kernel::Root;
+    use compcache_host::proc;
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
     use std::path::Path;
     use std::thread;
 
     /// Whether somebody waits for a lock of a file, by the kernel's table.
     fn is_waited_for(file: &Path) -> bool {
-        let inode = format!(":{} ", std::fs::metadata(file).unwrap().ino());
-        let locks = std::fs::read_to_string("/proc/locks").unwrap();
-        locks
-            .lines()
-            .any(|lock| lock.contains("->") && lock.contains(&inode))
+        let inode = format!(":{}", std::fs::metadata(file).unwrap().ino());
+        let locks = proc::read(Path::new("/proc/locks")).unwrap();
+        // 1: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
+        proc::lines(&locks).any(|lock| {
+            let words: Vec<&[u8]> = proc::words(lock).collect();
+            words.get(1) == Some(&&b"->"[..])
+                && words.iter().any(|word| word.ends_with(inode.as_bytes()))
+        })
     }
 
     /// The node is a pipe, which knows whether it is open: nobody may write who has no reader.

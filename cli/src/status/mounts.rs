@@ -76,20 +76,20 @@ pub(crate) fn details(mount: &MountStatus) -> String {
     line("Files", &mount.files);
     line("Inodes", &mount.inodes);
     line("Shadows", &mount.shadows);
-    line("Hits", &mount.hits);
-    line("Misses", &mount.misses);
+    line("Hits", &mount.counts.hits);
+    line("Misses", &mount.counts.misses);
     if let Some(rate) = hit_rate(mount) {
         line("Hit rate", &format_args!("{rate:.1}%"));
     }
     for (label, count) in [
-        ("Refaults", mount.refaults),
-        ("Admitted", mount.admitted),
-        ("Bypassed", mount.bypassed),
-        ("Evicted", mount.evicted),
-        ("Writes", mount.writes),
+        ("Refaults", mount.counts.refaults),
+        ("Admitted", mount.counts.admitted),
+        ("Bypassed", mount.counts.bypassed),
+        ("Evicted", mount.counts.evicted),
+        ("Writes", mount.counts.writes),
         ("Written back", mount.written_back),
         ("Write errors", mount.write_errors),
-        ("Corrupt", mount.corrupt),
+        ("Corrupt", mount.counts.corrupt),
         ("Invalidated", mount.invalidated),
     ] {
         line(label, &count);
@@ -122,13 +122,14 @@ fn ratio(mount: &MountStatus) -> Option<f64> {
 
 /// The share of accesses that were hits, in per cent.
 fn hit_rate(mount: &MountStatus) -> Option<f64> {
-    let asked = mount.hits + mount.misses;
-    (asked > 0).then(|| mount.hits as f64 * 100.0 / asked as f64)
+    let asked = mount.counts.hits + mount.counts.misses;
+    (asked > 0).then(|| mount.counts.hits as f64 * 100.0 / asked as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use compcache_engine::ccache::Counts;
 
     fn mounts() -> [MountStatus; 2] {
         [
@@ -145,8 +146,11 @@ mod tests {
                 active_pages: 70_000,
                 compressed_bytes: 96 << 20,
                 dirty_pages: 256,
-                hits: 900,
-                misses: 100,
+                counts: Counts {
+                    hits: 900,
+                    misses: 100,
+                    ..Counts::default()
+                },
                 ..MountStatus::default()
             },
             MountStatus {

@@ -45,6 +45,7 @@ mod tests;
 pub use admit::{Decision, Inserted, NoRoom, Read};
 pub use cache::Ccache;
 pub use config::CcacheConfig;
+pub use counts::Counts;
 pub use index::FileId;
 pub use read::Lookup;
 pub use stats::CcacheStats;

@@ -2,6 +2,7 @@
 
 use super::block::List;
 use super::cache::Ccache;
+use super::counts::Counts;
 use crate::host::{FrameMemory, Host, SlotMemory};
 use crate::stats::Stats;
 
@@ -24,22 +25,8 @@ pub struct CcacheStats {
     pub shadows: u64,
     /// Gauge: files.
     pub files: u64,
-    /// Counter: accesses to pages that were held.
-    pub hits: u64,
-    /// Counter: accesses to pages that were not held.
-    pub misses: u64,
-    /// Counter: of these, pages that had a shadow.
-    pub refaults: u64,
-    /// Counter: pages inserted.
-    pub admitted: u64,
-    /// Counter: pages not admitted because they do not compress or belong to a stream.
-    pub bypassed: u64,
-    /// Counter: pages evicted.
-    pub evicted: u64,
-    /// Counter: pages pinned.
-    pub writes: u64,
-    /// Counter: pages that did not match their checksum.
-    pub corrupt: u64,
+    /// What was counted.
+    pub counts: Counts,
     /// The store's counters.
     pub store: Stats,
 }
@@ -60,7 +47,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
     pub fn stats(&self) -> CcacheStats {
         let store = self.store.stats();
         let guarded = self.lock();
-        let (index, counts) = (&guarded.index, &guarded.counts);
+        let index = &guarded.index;
         CcacheStats {
             limit: self.limit.load(core::sync::atomic::Ordering::Relaxed),
             target: self.target(&guarded),
@@ -70,14 +57,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Ccache<H, F, S> {
             pinned: index.lists.len(List::Pinned),
             shadows: index.lists.len(List::Shadows),
             files: u64::from(index.files.used()),
-            hits: counts.hits,
-            misses: counts.misses,
-            refaults: counts.refaults,
-            admitted: counts.admitted,
-            bypassed: counts.bypassed,
-            evicted: counts.evicted,
-            writes: counts.writes,
-            corrupt: counts.corrupt,
+            counts: guarded.counts,
             store,
         }
     }

@@ -217,16 +217,9 @@ impl Contents {
         status.dirty_pages = write_back.pages();
         status.shadows = stats.shadows;
         status.files = stats.files;
-        status.hits = stats.hits;
-        status.misses = stats.misses;
-        status.refaults = stats.refaults;
-        status.admitted = stats.admitted;
-        status.bypassed = stats.bypassed;
-        status.evicted = stats.evicted;
-        status.writes = stats.writes;
+        status.counts = stats.counts;
         status.written_back = write_back.written();
         status.write_errors = write_back.errors();
-        status.corrupt = stats.corrupt;
         status.invalidated = counted(&self.shared.invalidated);
     }
 }

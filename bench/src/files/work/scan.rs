@@ -106,8 +106,8 @@ struct Lookups {
 
 fn lookups(setup: &mut Setup) -> Result<Option<Lookups>> {
     Ok(setup.status()?.map(|status| Lookups {
-        hits: status.hits,
-        all: status.hits + status.misses,
+        hits: status.counts.hits,
+        all: status.counts.hits + status.counts.misses,
     }))
 }
 

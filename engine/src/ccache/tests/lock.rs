@@ -66,7 +66,7 @@ fn no_chunk_is_stored_read_or_freed_under_the_lock() {
         cache.pin(&mut worker, file, i, &page(i + 1)).unwrap();
     }
     let before = cache.stats();
-    assert!(before.evicted > 0 && before.hits > 0 && before.pinned == 100);
+    assert!(before.counts.evicted > 0 && before.counts.hits > 0 && before.pinned == 100);
     let held = cache.next_held(file, 100).unwrap();
     let found = cache.lock().index.find(file, held).unwrap();
     assert!(cache.store.flip_bit(u64::from(found.0)));
@@ -75,7 +75,7 @@ fn no_chunk_is_stored_read_or_freed_under_the_lock() {
         Lookup::Corrupt
     );
     cache.tune(MIB, MIB / 4, u64::MAX);
-    assert!(cache.stats().evicted > before.evicted);
+    assert!(cache.stats().counts.evicted > before.counts.evicted);
     assert!(cache.invalidate(file, 0, 50) > 0);
     assert!(cache.forget(file, 0, u64::MAX) > 0);
     assert_eq!(cache.stats().store.pages_stored, 0);

@@ -105,7 +105,7 @@ fn run(seed: u64, steps: u32) {
     }
     let stats = cache.stats();
     assert_eq!(stats.pinned, model.pinned.len() as u64);
-    assert_eq!(stats.corrupt, 0);
+    assert_eq!(stats.counts.corrupt, 0);
     let held = stats.store.pages_stored + stats.store.zero_pages + stats.store.same_pages;
     assert_eq!(stats.inactive + stats.active + stats.pinned, held);
     for file in files {

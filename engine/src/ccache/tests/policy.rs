@@ -14,9 +14,12 @@ fn a_page_is_taken_in_when_it_comes_back() {
     let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let mut read = |i| fault(&cache, &mut worker, file, i, || page(i));
     assert!(!(0..100).any(&mut read), "nothing is held at first");
-    assert_eq!(cache.stats().admitted, 0, "and nothing is taken in");
+    assert_eq!(cache.stats().counts.admitted, 0, "and nothing is taken in");
     assert!(!(0..100).any(&mut read));
-    assert_eq!((cache.stats().refaults, cache.stats().admitted), (100, 100));
+    assert_eq!(
+        (cache.stats().counts.refaults, cache.stats().counts.admitted),
+        (100, 100)
+    );
     assert!((0..100).all(&mut read));
     assert_eq!(cache.stats().active, 100);
 }
@@ -163,8 +166,8 @@ fn what_does_not_compress_passes_by() {
         });
     }
     let stats = cache.stats();
-    assert_eq!((stats.admitted, stats.hits), (0, 0));
-    assert!(stats.bypassed >= 2000, "{}", stats.bypassed);
+    assert_eq!((stats.counts.admitted, stats.counts.hits), (0, 0));
+    assert!(stats.counts.bypassed >= 2000, "{}", stats.counts.bypassed);
 }
 
 #[test]
@@ -173,11 +176,11 @@ fn a_stream_learns_to_pass_by() {
     cache.set_reclaiming(true);
     let (mut worker, file) = (cache.try_worker().unwrap(), cache.add_file().unwrap());
     let mut read = |from: u64, to: u64| {
-        let before = cache.stats().admitted;
+        let before = cache.stats().counts.admitted;
         (from..to).for_each(|i| {
             fault(&cache, &mut worker, file, i, || page(i));
         });
-        cache.stats().admitted - before
+        cache.stats().counts.admitted - before
     };
     assert!(read(0, 4 * FIT) > FIT);
     assert_eq!(read(4 * FIT, 8 * FIT), 0);
@@ -204,7 +207,7 @@ fn memory_stays_within_the_limit_and_comes_back() {
             }
         }
     }
-    assert!(cache.stats().evicted > FIT);
+    assert!(cache.stats().counts.evicted > FIT);
     cache.tune(limit, limit / 2, u64::MAX);
     assert!(
         taken() <= limit * 5 / 8,
@@ -236,12 +239,12 @@ fn pages_that_replace_others_do_not_each_call_the_keeper() {
     let (stats, before) = (cache.stats(), calls());
     let taken = stats.store.pool_bytes + stats.index_bytes;
     assert!(
-        stats.evicted > 0 && taken > stats.limit,
+        stats.counts.evicted > 0 && taken > stats.limit,
         "{taken} of {}",
         stats.limit
     );
     (FIT * 3 / 2..2 * FIT).for_each(&mut read);
-    let admitted = cache.stats().admitted - stats.admitted;
+    let admitted = cache.stats().counts.admitted - stats.counts.admitted;
     let called = u64::from(calls() - before);
     assert!(
         admitted > FIT / 4 && called < admitted / 16,
@@ -280,7 +283,7 @@ fn a_corrupt_page_is_dropped_and_never_given_out() {
     cache.store.swap_slots(slot(3), slot(4));
     let mut got = [0; PAGE_SIZE];
     assert_eq!(cache.read(&mut worker, file, 3, &mut got), Lookup::Corrupt);
-    assert_eq!(cache.stats().corrupt, 1);
+    assert_eq!(cache.stats().counts.corrupt, 1);
     assert_eq!(cache.read(&mut worker, file, 3, &mut got), Lookup::Miss);
 }
 
@@ -309,7 +312,11 @@ fn pages_beside_one_that_was_asked_for_are_taken_in_while_there_is_room() {
     assert!((FIT / 8..FIT).contains(&ahead), "{ahead}");
     assert!(!cache.has_room());
     let stats = cache.stats();
-    assert_eq!((stats.hits, stats.misses), (0, 0), "nobody asked for them");
+    assert_eq!(
+        (stats.counts.hits, stats.counts.misses),
+        (0, 0),
+        "nobody asked for them"
+    );
     assert!(fault(&cache, &mut worker, file, ahead - 1, || page(
         ahead - 1
     )));
@@ -342,7 +349,7 @@ fn pages_that_cost_no_pool_are_bounded_by_the_index() {
     for i in 0..20_000 {
         fault(&cache, &mut worker, file, i, || [7; PAGE_SIZE]);
     }
-    assert!(cache.stats().evicted > 0);
+    assert!(cache.stats().counts.evicted > 0);
     let used = cache.lock().index.used_bytes();
     assert!(used <= MIB / 7, "{used} bytes of index");
 }
@@ -359,7 +366,7 @@ fn a_page_that_changes_while_it_is_stored_is_not_taken_in() {
     let added = cache.insert(&mut worker, file, 3, &page(3), Read::Demand, right_at_first);
     assert_eq!((added, asked.get()), (Inserted::Bypassed, 2));
     let stats = cache.stats();
-    assert_eq!((stats.admitted, stats.shadows), (0, 1));
+    assert_eq!((stats.counts.admitted, stats.shadows), (0, 1));
     assert_eq!(stats.store.compr_bytes, empty);
     assert!(!cache.holds(file, 3));
     // Its place is free again: for whoever asks next, and when the file goes.

@@ -108,8 +108,8 @@ fn no_thread_reads_a_wrong_page() {
             thread.join().unwrap();
         }
     });
-    assert_eq!(cache.stats().corrupt, 0);
-    assert!(cache.stats().hits > 0 && cache.stats().evicted > 0);
+    assert_eq!(cache.stats().counts.corrupt, 0);
+    assert!(cache.stats().counts.hits > 0 && cache.stats().counts.evicted > 0);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn pins_at_once_with_others_and_with_forgetting_lose_nothing_and_leave_nothing()
             thread.join().unwrap();
         }
     });
-    assert!(cache.stats().writes > 0 && cache.stats().evicted > 0);
+    assert!(cache.stats().counts.writes > 0 && cache.stats().counts.evicted > 0);
     cache.forget(file, 0, u64::MAX);
     let (stats, store) = (cache.stats(), cache.store.stats());
     assert_eq!(stats.pinned + stats.active + stats.inactive, 0);
@@ -229,7 +229,10 @@ fn evictions_at_once_with_reads_and_truncation_leave_no_chunk() {
         }
     });
     let stats = cache.stats();
-    assert!(stats.hits > 0 && stats.evicted > 0, "{stats:?}");
+    assert!(
+        stats.counts.hits > 0 && stats.counts.evicted > 0,
+        "{stats:?}"
+    );
     files.into_iter().for_each(|file| cache.remove_file(file));
     let store = cache.stats().store;
     assert_eq!(

@@ -10,10 +10,10 @@ fn warm(contents: &Contents, file: &Opened, size: usize) {
     for _ in 0..2 {
         file.read(0, size).unwrap();
     }
-    let hits = contents.shared.cache.stats().hits;
+    let hits = contents.shared.cache.stats().counts.hits;
     file.read(0, size).unwrap();
     assert_eq!(
-        contents.shared.cache.stats().hits - hits,
+        contents.shared.cache.stats().counts.hits - hits,
         (size / 4096) as u64
     );
 }
@@ -62,7 +62,7 @@ fn what_was_read_before_a_change_was_seen_is_not_taken_in_after_it() {
         file.source.set_modified(later).unwrap();
         assert!(!file.content.revalidate(stamp_of(&file.source).unwrap()));
     });
-    assert_eq!(contents.shared.cache.stats().admitted, 0);
+    assert_eq!(contents.shared.cache.stats().counts.admitted, 0);
     assert!(file.read(0, 4096).unwrap() == some_bytes(2, 4096));
 }
 
@@ -79,9 +79,13 @@ fn what_is_written_through_the_mount_stays_valid() {
         file.content.flush(&file.reported).unwrap();
         let stamp = stamp_of(&file.source).unwrap();
         assert!(file.content.revalidate(stamp), "{mode:?}");
-        let hits = contents.shared.cache.stats().hits;
+        let hits = contents.shared.cache.stats().counts.hits;
         file.read(0, 8192).unwrap();
-        assert_eq!(contents.shared.cache.stats().hits - hits, 2, "{mode:?}");
+        assert_eq!(
+            contents.shared.cache.stats().counts.hits - hits,
+            2,
+            "{mode:?}"
+        );
         assert!(file.read(8192, 4096).unwrap() == some_bytes(3, 4096));
     }
 }
@@ -142,21 +146,24 @@ fn of_a_slow_source_more_is_read_than_asked_for() {
     // The first time it may come too fast to be worth it.
     let twice = |at: u64| (0..2).for_each(|_| drop(file.read(at, 4096).unwrap()));
     twice(4096 * 3);
-    assert_eq!(cache.stats().admitted, 1, "SOURCE is fast");
+    assert_eq!(cache.stats().counts.admitted, 1, "SOURCE is fast");
     // Now it is slow.
     contents.shared.tuner.record_miss(Duration::from_secs(1), 1);
     twice(4096 * 5);
     assert_eq!(
-        cache.stats().admitted,
+        cache.stats().counts.admitted,
         5,
         "pages 4 to 7, but not those before page 3"
     );
     // The last block ends with the file.
     twice(4096 * 17);
-    assert_eq!(cache.stats().admitted, 7);
+    assert_eq!(cache.stats().counts.admitted, 7);
     assert!(file.read(4096 * 16, 9000).unwrap() == some_bytes(1, 70_000)[65_536..]);
     let before = cache.stats();
     assert!(file.read(4096 * 4, 4096 * 4).unwrap() == some_bytes(1, 70_000)[16_384..32_768]);
     let after = cache.stats();
-    assert_eq!((after.hits - before.hits, after.misses), (4, before.misses));
+    assert_eq!(
+        (after.counts.hits - before.counts.hits, after.counts.misses),
+        (4, before.counts.misses)
+    );
 }

@@ -125,6 +125,6 @@ fn a_read_that_fails_takes_nothing_in() {
         reported: Reported::default(),
     };
     assert!(write_only.read(0, 4096).is_err());
-    assert_eq!(contents.shared.cache.stats().admitted, 0);
+    assert_eq!(contents.shared.cache.stats().counts.admitted, 0);
     assert!(file.read(0, 4096).unwrap() == some_bytes(1, 40_960)[..4096]);
 }

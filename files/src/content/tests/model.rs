@@ -218,8 +218,8 @@ fn run(mode: Mode, cases: u32) {
     assert_eq!(contents.shared.cache.pinned(), 0);
     let mut status = MountStatus::default();
     contents.status(&mut status);
-    assert_eq!(status.corrupt, 0);
-    assert!(status.hits > 0, "{status:?}");
+    assert_eq!(status.counts.corrupt, 0);
+    assert!(status.counts.hits > 0, "{status:?}");
 }
 
 #[test]
