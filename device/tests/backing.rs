@@ -148,15 +148,17 @@ fn an_unfit_header_is_refused() {
         let message = refusal(&path);
         assert!(message.contains(words), "{message}");
     }
-    make_swap_file(&path, 10);
-    File::options()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(9 * PAGE as u64 + 4095)
-        .unwrap();
-    let message = refusal(&path);
-    assert!(message.contains("it has only 9 pages"), "{message}");
+    for (pages, words) in [(20, "it has only 19 pages"), (10, "it has 40959 bytes")] {
+        make_swap_file(&path, pages);
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(u64::from(pages - 1) * PAGE as u64 + 4095)
+            .unwrap();
+        let message = refusal(&path);
+        assert!(message.contains(words), "{message}");
+    }
 }
 
 #[test]
