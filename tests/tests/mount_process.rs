@@ -496,9 +496,12 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
         "{list}"
     );
     // Programs are not given the directory beneath.
-    let stray = fs::write(bed.point().join("stray"), "").expect_err("it is dead");
     let lost = [libc::ENOTCONN, libc::ECONNABORTED].map(Some);
-    assert!(lost.contains(&stray.raw_os_error()), "{stray}");
+    match fs::write(bed.point().join("stray"), "") {
+        Err(error) => assert!(lost.contains(&error.raw_os_error()), "{error}"),
+        // On a slow machine the time has passed by now.
+        Ok(()) => assert!(bed.source().join("stray").exists(), "it is beneath"),
+    }
     wait_until("the file", || {
         fs::read(bed.point().join("file")).is_ok_and(|text| text == b"content")
     });
