@@ -16,7 +16,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// May be called under spinlocks, but not from an interrupt.
     ///
     /// `worker` is the number of the caller's worker, which nobody else may use meanwhile (in a
-    /// kernel: that of this CPU, with preemption off), or [`NO_WORKER`].
+    /// kernel: that of this CPU, with preemption off), or [`NO_WORKER`](super::NO_WORKER).
     pub fn free(&self, worker: usize, index: u64) -> bool {
         let Some(word) = self.table.get(index) else {
             return false;

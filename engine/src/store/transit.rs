@@ -6,7 +6,7 @@ use crate::slot::Departure;
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// A page on its way to the backing store. Whoever has this writes the page there, and then
-/// hands it to [`Store::arrive`], from whatever thread; until then the page can be neither read
+/// hands it to [`Store::arrive`](super::Store::arrive), from whatever thread; until then the page can be neither read
 /// nor written.
 #[derive(Debug)]
 #[must_use = "the page is in transit until this is handed to `Store::arrive`"]

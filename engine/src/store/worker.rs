@@ -7,7 +7,7 @@ use super::staging::Staging;
 use super::transit::Transit;
 use crate::codec::{Builtin, Codecs};
 
-/// The number for [`Store::free`] and the like of a thread that has no worker in hand: it counts
+/// The number for [`Store::free`](super::Store::free) and the like of a thread that has no worker in hand: it counts
 /// if all such threads do.
 pub const NO_WORKER: usize = usize::MAX;
 
@@ -24,7 +24,7 @@ pub struct Worker<C: Codecs = Builtin> {
 
 impl<C: Codecs> Worker<C> {
     /// The worker's number: how many were made before it. Those below
-    /// [`StoreConfig::arenas`] have an arena and counters of their own.
+    /// [`StoreConfig::arenas`](super::StoreConfig::arenas) have an arena and counters of their own.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
