@@ -473,6 +473,7 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
     for _ in 0..3 {
         bed.bed().signal_mounts(libc::SIGKILL);
         pid = wait_for_another(bed.bed(), pid);
+        wait_until("the mount", || fs::read(bed.point().join("file")).is_ok());
     }
     bed.bed().signal_mounts(libc::SIGKILL);
     let words = ["died 4 times in a row", "1 mount(s) wait", "is started in"];
