@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use compcache_engine::disk::PAGE;
 use compcache_host::printable;
 use compcached::ClientError;
 use compcached::mounts::{dead, order, paths};
@@ -21,9 +22,6 @@ compcache umount --all";
 
 /// What to try with `sync`.
 pub(crate) const SYNC_EXAMPLES: &str = "compcache sync\ncompcache sync /mnt/data";
-
-/// Bytes of a page.
-const PAGE: u64 = 4096;
 
 /// Options of `compcache umount`.
 #[derive(Debug, clap::Args)]

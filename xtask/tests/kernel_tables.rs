@@ -1,6 +1,8 @@
 //! What the kernel writes into files of /proc and /sys is bytes: a program's name, a path or a mount point in it need
 //! not be UTF-8, and any user can choose one. So it is read by `compcache_host::proc` and its like, never as a string.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -33,32 +35,20 @@ const ALLOWED: [(&str, &str); 8] = [
 ];
 
 /// The programs below a directory that name files of the kernel's and read files as strings.
-fn find(root: &Path, directory: &Path, found: &mut Vec<String>) {
-    for entry in fs::read_dir(directory).expect("a directory of sources") {
-        let entry = entry.expect("a source");
-        let (path, name) = (entry.path(), entry.file_name());
-        let name = name.to_string_lossy();
-        if entry.file_type().expect("its type").is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                find(root, &path, found);
-            }
-        } else if name.ends_with(".rs") {
-            let text = String::from_utf8(fs::read(&path).expect("a source")).expect("UTF-8");
-            let as_string =
-                text.contains(AS_STRING) || LINES.iter().all(|part| text.contains(part));
-            if as_string && KERNEL.iter().any(|begin| text.contains(begin)) {
-                let below = path.strip_prefix(root).expect("below the root");
-                found.push(below.display().to_string());
-            }
+fn find(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    common::each_source(root, &mut |file, text| {
+        let as_string = text.contains(AS_STRING) || LINES.iter().all(|part| text.contains(part));
+        if as_string && KERNEL.iter().any(|begin| text.contains(begin)) {
+            found.push(file.to_owned());
         }
-    }
+    });
+    found
 }
 
 #[test]
 fn no_table_of_the_kernels_is_read_as_a_string() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut found = Vec::new();
-    find(root, root, &mut found);
+    let found = find(common::root());
     let mut allowed = BTreeMap::from(ALLOWED);
     let bad: Vec<_> = found
         .iter()
@@ -91,8 +81,7 @@ fn what_is_looked_for_is_found() {
     ] {
         fs::write(root.join(file), text).unwrap();
     }
-    let mut found = Vec::new();
-    find(root, root, &mut found);
+    let mut found = find(root);
     found.sort();
     assert_eq!(found, ["a/bad.rs", "a/bad_lines.rs"]);
 }

@@ -2,14 +2,12 @@
 
 use std::fmt::{Display, Write as _};
 
+use compcache_engine::disk::PAGE;
 use compcache_host::printable::Printable;
 use compcached::size::human;
 use compcached::types::MountStatus;
 
 use crate::columns::{self, Column};
-
-/// Bytes of a page.
-const PAGE: u64 = 4096;
 
 const COLUMNS: [Column<'_>; 9] = [
     ("SOURCE", false),

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use compcache_engine::disk::PAGE;
 use compcache_files::{Budget, MountOptions};
 use compcache_host::Background;
 use compcache_host::keeper::Keeper;
@@ -32,9 +33,6 @@ pub const MAX_MOUNTS: usize = 256;
 
 /// The most losses that the status tells, the newest.
 const MAX_LOSSES: usize = 16;
-
-/// Bytes of a page.
-pub(crate) const PAGE: u64 = compcache_engine::PAGE_SIZE as u64;
 
 /// All mounts of a daemon.
 pub struct Mounts {

@@ -4,9 +4,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use compcache_engine::disk::PAGE;
+
 use super::file_content::Content;
 use super::mode::Mode;
-use super::page::PAGE;
 use super::stamp::Stamp;
 
 /// What a change does to the bytes of its range.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use super::page::PAGE;
+use compcache_engine::disk::PAGE;
 
 /// Which failed write-backs were reported to one open file.
 #[derive(Debug, Default)]

@@ -5,9 +5,10 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use compcache_engine::disk::PAGE;
+
 use super::file_content::Content;
 use super::loss::Loss;
-use super::page::PAGE;
 use super::table::Contents;
 
 /// The most files that are named in the log, those that lose most first.

@@ -10,10 +10,10 @@ use std::sync::atomic::Ordering;
 
 use compcache_engine::PAGE_SIZE;
 use compcache_engine::ccache::{FileId, Lookup};
+use compcache_engine::disk::PAGE;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::file_content::Content;
-use super::page::PAGE;
 use super::write::pieces;
 
 impl Content {

@@ -23,7 +23,6 @@ mod give_up;
 mod loss;
 mod memory_files;
 mod mode;
-mod page;
 mod pressure;
 mod read;
 mod seek;

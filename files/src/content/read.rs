@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use compcache_engine::ccache::{Decision, FileId, Lookup, Read};
+use compcache_engine::disk::PAGE;
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
 use super::file_content::Content;
 use super::mode::Mode;
-use super::page::PAGE;
 use super::stamp::stamp_of;
 
 /// Pages of a request that are not held, counted from the first that is worked on.

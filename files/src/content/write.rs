@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use compcache_engine::ccache::{FileId, Lookup};
+use compcache_engine::disk::PAGE;
 use compcache_engine::store::Worker;
 use compcache_engine::{PAGE_SIZE, Page};
 
 use super::file_content::Content;
 use super::mode::Mode;
-use super::page::PAGE;
 use super::stamp::stamp_of;
 use crate::identity::Caller;
 

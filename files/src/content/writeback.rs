@@ -14,11 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use compcache_engine::ccache::{FileId, Lookup};
+use compcache_engine::disk::PAGE;
 
 use super::dirty::Reported;
 use super::file_content::{Content, State, WriteBack};
 use super::mode::Mode;
-use super::page::PAGE;
 use super::source;
 use super::stamp::stamp_of;
 use crate::identity::act_as_owner;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use compcache_engine::disk::PAGE;
 use compcache_host::Background;
 
 use super::record::{Orphan, Over, Phase, Record};
 use super::{NotMade, Supervisor};
-use crate::mounts::{PAGE, dead};
+use crate::mounts::dead;
 use crate::protocol::{ErrorCode, Refusal};
 use crate::retry::{self, SHORTEST};
 use crate::types::Loss;

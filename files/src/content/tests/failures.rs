@@ -2,9 +2,13 @@
 
 use super::*;
 
-/// A file whose writes fail with EBADF: it is open for reading only.
-fn unwritable(path: &Path) -> Arc<File> {
-    Arc::new(File::open(path).unwrap())
+/// The file opened once more, whose writes fail with EBADF: it is open for reading only.
+fn unwritable(file: &Opened, path: &Path) -> Opened {
+    Opened {
+        source: Arc::new(File::open(path).unwrap()),
+        content: Arc::clone(&file.content),
+        reported: file.content.opened(),
+    }
 }
 
 #[test]
@@ -15,11 +19,7 @@ fn what_cannot_be_written_out_is_kept_and_told_once() {
     let contents = Contents::untuned(&options(directory.path(), Mode::Back));
     let good = open(&contents, &path);
     let other = open(&contents, &path);
-    let bad = Opened {
-        source: unwritable(&path),
-        content: Arc::clone(&good.content),
-        reported: good.content.opened(),
-    };
+    let bad = unwritable(&good, &path);
     bad.write(4096, &some_bytes(2, 4096)).unwrap();
     let failed = bad.content.flush(&bad.reported);
     assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::EBADF));
@@ -48,11 +48,7 @@ fn a_file_is_cut_whose_pages_cannot_be_written_out() {
     std::fs::write(&path, some_bytes(1, 40_960)).unwrap();
     let contents = Contents::untuned(&options(directory.path(), Mode::Back));
     let good = open(&contents, &path);
-    let bad = Opened {
-        source: unwritable(&path),
-        content: Arc::clone(&good.content),
-        reported: good.content.opened(),
-    };
+    let bad = unwritable(&good, &path);
     bad.write(4096, &some_bytes(2, 8192)).unwrap();
     let cut = good.truncate(8000).unwrap_err();
     assert_eq!(
@@ -75,11 +71,7 @@ fn the_flusher_knows_the_pages_of_a_write_that_failed_midway() {
     std::fs::write(&path, some_bytes(1, 1 << 20)).unwrap();
     let contents = Contents::untuned(&options(directory.path(), Mode::Back));
     let good = open(&contents, &path);
-    let bad = Opened {
-        source: unwritable(&path),
-        content: Arc::clone(&good.content),
-        reported: good.content.opened(),
-    };
+    let bad = unwritable(&good, &path);
     let failed = bad.write(0, &some_bytes(2, 1 << 20));
     assert_eq!(
         failed.unwrap_err().raw_os_error(),
