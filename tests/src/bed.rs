@@ -102,13 +102,17 @@ impl Bed {
         assert!(self.daemon.is_none(), "a daemon runs already");
         let daemon = Running::start(command);
         self.daemon = Some(daemon);
-        until("the daemon's socket", || {
+        until("the daemon's answer", || {
             if let Some(daemon) = &mut self.daemon
                 && daemon.has_ended()
             {
                 panic!("the daemon does not start: {}", daemon.stderr());
             }
-            Client::connect_now(&self.runtime_dir()).ok()
+            let runtime_dir = self.runtime_dir();
+            // It listens before it has cleaned up after others and set up: only an answer says that it is up.
+            Client::connect_now(&runtime_dir)
+                .and_then(|client| client.greeted(&runtime_dir))
+                .ok()
         });
     }
 
