@@ -5,6 +5,7 @@
 //! changed its codec. Decoders are bounds-checked: a truncated or corrupted chunk gives
 //! [`Corrupt`], never a panic and never a read or write out of bounds.
 
+mod blocks;
 mod builtin;
 mod lz4;
 mod lz77;

@@ -31,6 +31,9 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
     /// Frees pages `first..first + count` and returns how many of them held something. They
     /// read as zeros from now on. Pages past the end are ignored.
     pub fn discard(&self, worker: &mut Worker<H::Codecs>, first: u64, count: u64) -> u64 {
+        if count == 1 {
+            return u64::from(self.free(worker.number, first));
+        }
         let shard = self.counters.shard(worker.number);
         let mut freed = 0;
         let mut words = self.table.written_in(first..first.saturating_add(count));

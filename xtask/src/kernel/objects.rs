@@ -27,7 +27,9 @@ const FLAGS: &str = "-Crelocation-model=static -Ccode-model=kernel -Cno-redzone=
     -Cforce-unwind-tables=n -Ctarget-cpu=x86-64 -Cjump-tables=n -Crelro-level=off -Zplt=yes \
     -Zfunction-return=thunk-extern -Zretpoline-external-thunk -Zcf-protection=branch";
 
-const VECTOR_FLAGS: &str = "-Ctarget-feature=+avx2,+bmi1,+bmi2,+popcnt,+lzcnt";
+/// Loops that clear or copy stay loops, of vectors: the kernel's `memset` and `memcpy` have none.
+const VECTOR_FLAGS: &str = "-Ctarget-feature=+avx2,+bmi1,+bmi2,+popcnt,+lzcnt \
+    -Cllvm-args=-disable-loop-idiom-memset -Cllvm-args=-disable-loop-idiom-memcpy";
 
 /// Every access to memory calls the checker of a kernel with KASAN. Its offset is x86's
 /// (`CONFIG_KASAN_SHADOW_OFFSET`).

@@ -3,6 +3,7 @@
 //! This is the parse of LZ4's and LZO1X-1's fast compressors, with positions of
 //! 16 bits.
 
+use super::super::blocks;
 use super::bytes::{load32, load64};
 use crate::page::{PAGE_SIZE, Page};
 
@@ -134,7 +135,7 @@ pub(in crate::codec) fn compress<F: Format>(
 ) -> Option<usize> {
     // An empty entry is the page's first position, whose own entry is thus made.
     let entries = &mut table.0;
-    entries.fill(0);
+    blocks::clear(entries);
     let base = page.as_ptr();
     let mut len = 0;
     let mut anchor = 0;

@@ -1,5 +1,6 @@
 //! Far words: the search for them, and their numbers in the streams.
 
+use super::super::blocks;
 use super::classes::Found;
 use super::sizes::{GROUP, GROUP_WORDS, GROUPS, LANES, WORDS};
 use crate::page::Page;
@@ -42,7 +43,7 @@ impl Far {
     /// Forgets the words of the page before.
     #[inline(always)]
     pub(super) fn clear(&mut self) {
-        self.table.fill(0);
+        blocks::clear(&mut self.table);
     }
 
     /// Looks up the far words of those words of a group that may profit, `sought`; the groups

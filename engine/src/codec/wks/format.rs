@@ -1,5 +1,6 @@
 //! The layout of a chunk, as `docs/wks.md` describes it byte by byte.
 
+use super::super::blocks;
 use super::classes::{Classes, Facts, Found};
 use super::far::Far;
 use super::sizes::{BLOCKS, GROUP, GROUPS, LANES, MAX_STRIDE, Plane, STREAM_ROOM, WORDS};
@@ -231,7 +232,7 @@ impl Parts {
         let len = self.chunk_len();
         let mut rest = out.get_mut(..len)?;
         let mut put = |bytes: &[u8]| -> Option<()> {
-            rest.split_off_mut(..bytes.len())?.copy_from_slice(bytes);
+            blocks::copy(bytes, rest.split_off_mut(..bytes.len())?);
             Some(())
         };
         if self.with_third == 0 {

@@ -1,6 +1,7 @@
 //! Streams as the vector paths write and read them: a whole vector at a time, of which only
 //! the first items count.
 
+use super::super::blocks;
 use super::format::{Chunk, Counts, Parts};
 use super::sizes::STREAM_ROOM;
 
@@ -35,8 +36,7 @@ impl Ends {
     /// if there is not.
     #[inline(always)]
     pub(super) fn of_chunk(chunk: &Chunk<'_>, room: &mut [u8; STREAM_ROOM]) -> Option<Self> {
-        room.get_mut(..chunk.streams.len())?
-            .copy_from_slice(chunk.streams);
+        blocks::copy(chunk.streams, room.get_mut(..chunk.streams.len())?);
         let words = room.as_mut_ptr();
         let halves = words.wrapping_add(4 * chunk.counts.words);
         let bytes = halves.wrapping_add(2 * chunk.counts.halves);
