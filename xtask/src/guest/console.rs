@@ -1,7 +1,5 @@
 //! A guest's console: how its script ended, and what the kernel complained about.
 
-use std::process::ExitCode;
-
 /// The line that ends a guest's console.
 const END: &str = "GUEST EXIT ";
 
@@ -88,12 +86,20 @@ impl Outcome {
     }
 
     /// The script's status; 1 if the guest failed in another way.
-    pub(crate) fn exit_code(&self) -> ExitCode {
+    fn status(&self) -> u8 {
         match self.verdict {
-            Verdict::Status(status) => ExitCode::from(status),
-            Verdict::Skipped => ExitCode::from(SKIPPED),
-            _ => ExitCode::FAILURE,
+            Verdict::Status(status) => status,
+            Verdict::Skipped => SKIPPED,
+            _ => 1,
         }
+    }
+
+    /// The status of a script that ran in several guests: that of the first in which it failed, else
+    /// that of the first in which it skipped, else 0.
+    pub(crate) fn status_of_all(outcomes: &[Outcome]) -> u8 {
+        let bad = || outcomes.iter().map(Outcome::status).filter(|it| *it != 0);
+        let failed = bad().find(|it| *it != SKIPPED);
+        failed.or_else(|| bad().next()).unwrap_or(0)
     }
 
     /// Why it failed, in a line.
@@ -165,6 +171,22 @@ mod tests {
         assert_eq!(judge("booting\r\n"), Verdict::Died);
         let late = Outcome::judge("GUEST EXIT 0", true, &[]);
         assert!(!late.passed());
+    }
+
+    #[test]
+    fn a_script_in_several_guests_ends_with_what_went_wrong() {
+        let table = [
+            (["GUEST EXIT 0", "GUEST EXIT 0"], 0),
+            (["GUEST EXIT 0", "GUEST EXIT 3"], 3),
+            (["GUEST EXIT 4", "GUEST EXIT 3"], 4),
+            (["GUEST EXIT 77", "GUEST EXIT 0"], 77),
+            (["GUEST EXIT 77", "GUEST EXIT 3"], 3),
+            (["GUEST EXIT 0", "no end"], 1),
+        ];
+        for (consoles, status) in table {
+            let outcomes = consoles.map(|console| Outcome::judge(console, false, &[]));
+            assert_eq!(Outcome::status_of_all(&outcomes), status, "{consoles:?}");
+        }
     }
 
     #[test]
