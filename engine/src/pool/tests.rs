@@ -229,6 +229,32 @@ fn a_frame_that_is_emptied_beyond_the_limit_is_given_back_at_once() {
 }
 
 #[test]
+fn ready_frames_are_given_back_when_memory_is_wanted_but_for_the_least_reserve() {
+    let rig = Rig::new(400, 64, None);
+    // Twenty frames of fifteen pages, all of which become ready.
+    (0..300).for_each(|owner| rig.put(owner, 4096).unwrap());
+    (10..300).for_each(|owner| rig.drop_chunk(owner));
+    let pool = &rig.pool;
+    let (ready, held) = (pool.ready_count(), pool.held.load(Relaxed));
+    assert!(ready > RESERVE_MIN, "{ready}");
+    let frame = FRAME_SIZE as u64;
+    assert_eq!(
+        pool.shrinkable_bytes(),
+        u64::from(ready - RESERVE_MIN) * frame
+    );
+    // Whole frames, as many as hold what is asked for.
+    assert_eq!(pool.shrink(1), frame);
+    assert_eq!(pool.held.load(Relaxed), held - 1);
+    assert_eq!(
+        pool.shrink(u64::MAX),
+        u64::from(ready - 1 - RESERVE_MIN) * frame
+    );
+    assert_eq!(pool.ready_count(), RESERVE_MIN);
+    assert_eq!((pool.shrinkable_bytes(), pool.shrink(frame)), (0, 0));
+    (0..10).for_each(|owner| rig.check(owner));
+}
+
+#[test]
 fn a_host_without_memory_is_a_full_pool() {
     let rig = Rig::new(10, 4, None);
     rig.pool.memory.0.set_failing(true);

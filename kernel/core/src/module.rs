@@ -215,7 +215,7 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use crate::sys::mock::{self, LOG, MADE, MOST_SHOWN, SHOWN};
+    use crate::sys::mock::{self, FAIL_IN, LOG, MADE, MOST_SHOWN, SHOWN};
 
     fn load(num_devices: u64, disksize_kb: Option<u64>) -> i32 {
         let parameters = Parameters {
@@ -252,6 +252,29 @@ mod tests {
         assert_eq!(SHOWN.load(SeqCst), 4);
         rz_exit();
         assert_eq!(MADE.load(SeqCst), before);
+    }
+
+    #[test]
+    fn a_module_without_memory_is_not_loaded_and_leaves_nothing() {
+        let _alone = mock::alone();
+        let before = MADE.load(SeqCst);
+        for after in 0.. {
+            FAIL_IN.store(after, SeqCst);
+            let loaded = load(2, None);
+            let failed = FAIL_IN.swap(i64::MAX, SeqCst) < 0;
+            if loaded == 0 {
+                rz_exit();
+            } else {
+                assert_eq!(loaded, -sys::ENOMEM, "allocation {after}");
+                assert_eq!(SHOWN.load(SeqCst), 0, "allocation {after}");
+            }
+            assert_eq!(MADE.load(SeqCst), before, "allocation {after}");
+            if !failed {
+                assert!(after > 0, "nothing was allocated");
+                break;
+            }
+        }
+        assert!(logged("cannot make its disk (error 12)"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::boxed::Box;
 use std::collections::HashMap;
+use std::ffi::c_void;
 use std::format;
 use std::string::String;
 use std::sync::PoisonError;
@@ -36,6 +37,8 @@ unsafe extern "C" {
         bytes: u64,
     );
     fn rz_slot_free_notify(device: *const Device, index: u64);
+    fn rz_shrinker_count(live: *const c_void) -> u64;
+    fn rz_shrinker_scan(live: *const c_void, pages: u64) -> u64;
     fn rz_rw_page(device: *const Device, sector: u64, page: *mut Page, write: bool) -> i32;
 }
 
@@ -388,6 +391,33 @@ fn once_memory_stays_out_after_a_failed_write_the_kernel_is_asked_for_some() {
         std::thread::yield_now();
     }
     assert!(logged("ramzswap0: memory has been out for 2 s"));
+}
+
+#[test]
+fn free_frames_are_given_back_when_the_kernel_wants_memory() {
+    let _alone = mock::alone();
+    let bed = Bed::new();
+    assert_eq!(bed.store(DISKSIZE, "4M"), 0);
+    let live = mock::SHRINKER.load(SeqCst);
+    // SAFETY: the device was initialised with it, and stays so.
+    let count = || unsafe { rz_shrinker_count(live) };
+    let pages: Vec<Page> = (0..240).map(noise).collect();
+    // The keeper may be faster, and give them back by itself.
+    while count() < 32 {
+        assert_eq!(bed.write(100, &pages), 0);
+        assert_eq!(bed.submit(DISCARD, 110, vec![None; 230]).0, 0);
+    }
+    let before = bed.stat("pool_bytes");
+    // SAFETY: as above.
+    let given = unsafe { rz_shrinker_scan(live, 32) };
+    assert!((1..=32).contains(&given), "{given}");
+    assert_eq!(given % 16, 0, "whole frames");
+    assert!(bed.stat("pool_bytes") <= before - given * PAGE_SIZE as u64);
+    // SAFETY: as above.
+    while unsafe { rz_shrinker_scan(live, 1) } > 0 {}
+    assert!(bed.read(100, 10).unwrap() == pages[..10]);
+    assert_eq!(bed.write(100, &pages), 0);
+    assert!(bed.read(100, 240).unwrap() == pages);
 }
 
 /// As kernels with `rw_page` do it.

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::string::String;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst,
+};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -70,6 +72,8 @@ pub(crate) static MEMORY_IS_OUT: AtomicBool = AtomicBool::new(false);
 pub(crate) static MEMORY_ASKED: AtomicU32 = AtomicU32::new(0);
 /// Things that were made and not freed.
 pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
+/// What the shrinker that was registered last was registered with.
+pub(crate) static SHRINKER: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// Lines of the log of which the kernel prints some only.
 pub(crate) static LIMITED: AtomicU32 = AtomicU32::new(0);
 /// The kernel's log.
@@ -215,6 +219,7 @@ extern "C" fn rzk_reclaim_or_oom() {
 #[unsafe(no_mangle)]
 extern "C" fn rzk_shrinker_register(_: u32, live: *const c_void) -> *mut c_void {
     if may_make() {
+        SHRINKER.store(live.cast_mut(), SeqCst);
         live.cast_mut()
     } else {
         ptr::null_mut()
