@@ -24,12 +24,17 @@ pub(crate) struct Package {
     place: Place,
 }
 
-/// A template beside the sources, where it goes in the package, and its mode.
-const TEMPLATES: [(&str, &str, u32); 4] = [
-    ("control.in", "DEBIAN/control", 0o644),
-    ("postinst.in", "DEBIAN/postinst", 0o755),
-    ("prerm.in", "DEBIAN/prerm", 0o755),
-    ("copyright", "usr/share/doc/ramzswap-dkms/copyright", 0o644),
+/// A template, where it goes in the package, and its mode.
+const TEMPLATES: [(&str, &str, u32); 5] = [
+    ("kernel/dkms/control.in", "DEBIAN/control", 0o644),
+    ("kernel/dkms/postinst.in", "DEBIAN/postinst", 0o755),
+    ("kernel/dkms/prerm.in", "DEBIAN/prerm", 0o755),
+    (
+        "kernel/dkms/copyright",
+        "usr/share/doc/ramzswap-dkms/copyright",
+        0o644,
+    ),
+    ("man/ramzswap.4", "usr/share/man/man4/ramzswap.4", 0o644),
 ];
 
 /// Builds `target/kernel/ramzswap-dkms_VERSION_all.deb`.
@@ -54,12 +59,12 @@ pub(crate) fn run(package: &Package) -> Result<()> {
 
 /// Lays out the package's files below `root`.
 fn stage(root: &Path, objects: &Objects) -> Result<()> {
-    let templates = workspace::root().join("kernel/dkms");
+    let project = workspace::root();
     for (name, place, mode) in TEMPLATES {
-        put(&root.join(place), &filled(&templates.join(name))?, mode)?;
+        put(&root.join(place), &filled(&project.join(name))?, mode)?;
     }
     let sources = root.join(format!("usr/src/ramzswap-{VERSION}"));
-    let shim = workspace::root().join("kernel/shim");
+    let shim = project.join("kernel/shim");
     for file in files_below(&shim)? {
         let place = sources.join(file.strip_prefix(&shim)?);
         put(&place, &fs::read(&file)?, 0o644)?;
@@ -68,7 +73,7 @@ fn stage(root: &Path, objects: &Objects) -> Result<()> {
         let name = object.file_name().context("an object has a name")?;
         put(&sources.join(name), &fs::read(object)?, 0o644)?;
     }
-    let conf = filled(&templates.join("dkms.conf.in"))?;
+    let conf = filled(&project.join("kernel/dkms/dkms.conf.in"))?;
     put(&sources.join("dkms.conf"), &conf, 0o644)
 }
 
@@ -110,16 +115,17 @@ mod tests {
 
     #[test]
     fn templates_are_filled_and_their_places_are_the_packages() {
-        let templates = workspace::root().join("kernel/dkms");
+        let root = workspace::root();
         for (name, place, _) in TEMPLATES {
-            let text = String::from_utf8(filled(&templates.join(name)).unwrap()).unwrap();
+            let text = String::from_utf8(filled(&root.join(name)).unwrap()).unwrap();
             assert!(
-                !text.contains('@') || name == "control.in",
+                !text.contains('@') || name.ends_with("control.in"),
                 "{place}: {text}"
             );
             assert!(!text.contains("@VERSION@"), "{place}");
         }
-        let conf = String::from_utf8(filled(&templates.join("dkms.conf.in")).unwrap()).unwrap();
+        let conf =
+            String::from_utf8(filled(&root.join("kernel/dkms/dkms.conf.in")).unwrap()).unwrap();
         assert!(conf.contains(&format!("PACKAGE_VERSION=\"{VERSION}\"")));
     }
 
