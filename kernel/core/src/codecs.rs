@@ -129,9 +129,15 @@ impl Drop for Vector {
     }
 }
 
-/// Whether a codec's vector code is faster: lz4 and lzo have none.
-fn has_vector_code(id: CodecId) -> bool {
-    id == CodecId::Wks
+/// Whether pages are compressed faster by the vector object: lz4 and lzo, which search byte by byte, gain by how they
+/// clear their tables and copy literals.
+fn compresses_by_vectors(id: CodecId) -> bool {
+    matches!(id, CodecId::Wks | CodecId::Lz4 | CodecId::Lzo)
+}
+
+/// Whether pages are restored faster by the vector object. lzo copies too few bytes at a time.
+fn restores_by_vectors(id: CodecId) -> bool {
+    matches!(id, CodecId::Wks | CodecId::Lz4)
 }
 
 impl Codecs for KernelCodecs {
@@ -161,7 +167,7 @@ impl Codecs for KernelCodecs {
         if spec.id() == CodecId::Zstd {
             return zstd::compress(page, spec.level(), out);
         }
-        if has_vector_code(spec.id()) {
+        if compresses_by_vectors(spec.id()) {
             let level = spec.level().into();
             let length = scratch.with_vector(|vector| {
                 // SAFETY: the registers are ours, page and buffer have these lengths, and the
@@ -193,7 +199,7 @@ impl Codecs for KernelCodecs {
         if id == CodecId::Zstd {
             return zstd::decompress(chunk, page).ok_or(Corrupt { codec: id });
         }
-        if has_vector_code(id) {
+        if restores_by_vectors(id) {
             let restored = scratch.with_vector(|vector| {
                 // SAFETY: as in `compress`.
                 unsafe {
