@@ -9,6 +9,8 @@ pub mod cgroup;
 mod child;
 pub mod columns;
 mod command;
+#[cfg(test)]
+mod defaults;
 mod demo;
 mod device_name;
 mod driver;

@@ -27,7 +27,7 @@ compcache demo --size 2G --codec zstd
 compcache demo --size 1G --limit 256M";
 
 /// Memory of the program if the user does not say.
-const DEFAULT_SIZE: u64 = 512 << 20;
+pub(crate) const DEFAULT_SIZE: u64 = 512 << 20;
 /// The smallest program: one that is not lost in what a process needs anyway.
 const MIN_SIZE: u64 = 32 << 20;
 /// The smallest limit, for the same reason.

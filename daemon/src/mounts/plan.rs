@@ -13,13 +13,13 @@ use crate::protocol::{ErrorCode, MountSpec, Refusal};
 use crate::size::{Size, human};
 
 /// Per cent of the memory that a cache may take by default.
-const CACHE_PERCENT: u32 = 50;
+pub const CACHE_PERCENT: u32 = 50;
 /// The smallest cache, and the least that a cache shrinks to: 1 MiB.
 const MIN_CACHE: u64 = 1 << 20;
 /// The share of the cache that it never shrinks below.
 const FLOOR_SHARE: u64 = 64;
 /// The share of the cache that may be dirty by default.
-const DIRTY_SHARE: u64 = 4;
+pub const DIRTY_SHARE: u64 = 4;
 /// The smallest limit of dirty pages: 1 MiB, the largest write of the kernel.
 const MIN_DIRTY: u64 = 1 << 20;
 /// What compresses the pages of a mount by default: they wait for long, and a source is slower than any codec.
