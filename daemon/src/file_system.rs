@@ -1,5 +1,6 @@
 //! The real mounts.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use compcache_files::{FilesError, Hooks, Mount, MountOptions, RequestHook};
@@ -39,22 +40,49 @@ impl MountBackend for FileSystem {
             );
             return Err(Refusal::new(ErrorCode::Einval, message));
         }
-        dead::clean(&mountpoint).map_err(|e| {
+        let stuck = |e| {
             let message = format!(
                 "{}: a mount whose daemon is gone cannot be removed: {e}; try `umount -l`",
                 mountpoint.display()
             );
             Refusal::new(ErrorCode::Ebusy, message)
-        })?;
+        };
+        // One covers the directory until the new mount does.
+        let dead = dead::clean_but_one(&mountpoint).map_err(stuck)?;
+        let on_end: Box<dyn FnOnce() + Send> = match dead {
+            Some(_) => {
+                let path = mountpoint.clone();
+                Box::new(move || {
+                    uncover(&path);
+                    on_end();
+                })
+            }
+            None => on_end,
+        };
         let latency = self.cpu_latency.clone();
         let on_request =
             latency.map(|latency| -> RequestHook { Arc::new(move || latency.request()) });
         let hooks = Hooks {
             on_end: Some(on_end),
             on_request,
+            dead,
             ..Hooks::default()
         };
-        Ok(Box::new(Mount::start(options, hooks)?))
+        let mount = Mount::start(options, hooks)?;
+        if dead.is_some() {
+            dead::clean(&mountpoint).map_err(stuck)?;
+        }
+        Ok(Box::new(mount))
+    }
+}
+
+/// Removes the dead mount that one at `path` had to be made on top of.
+fn uncover(path: &Path) {
+    if let Err(e) = dead::clean(path) {
+        tracing::error!(
+            "{}: a dead mount beneath the one that was unmounted cannot be removed: {e}; try `umount -l`",
+            path.display()
+        );
     }
 }
 
@@ -68,11 +96,15 @@ impl Mounted for Mount {
     }
 
     fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
-        Ok(Mount::unmount(self, lazy)?)
+        Mount::unmount(self, lazy)?;
+        uncover(&self.options().mountpoint);
+        Ok(())
     }
 
     fn end(&self) -> Ending {
-        Mount::end(self)
+        let ending = Mount::end(self);
+        uncover(&self.options().mountpoint);
+        ending
     }
 
     fn loss(&self) -> Option<Arc<Loss>> {

@@ -1,5 +1,6 @@
 //! A mount: made, looked at, and taken away.
 
+mod aside;
 mod ended;
 mod ending;
 mod flags;
@@ -52,6 +53,12 @@ pub struct Hooks {
     /// Ask the kernel by name to drop inodes, as kernels before 6.18 want it, even if it can
     /// be asked by number.
     pub drop_by_name: bool,
+    /// The number of a mount at the mount point whose server is gone, as `/proc/self/mountinfo` has it. As root the new
+    /// one is made beneath it, or on top of it before Linux 6.5, so that nobody sees the directory meanwhile; it is the
+    /// caller's to remove.
+    pub dead: Option<u64>,
+    /// Mount on top of it, as kernels before 6.5 want it, even if it can be done beneath.
+    pub on_top: bool,
 }
 
 impl fmt::Debug for Hooks {
@@ -60,6 +67,8 @@ impl fmt::Debug for Hooks {
             .field("most_inodes", &self.most_inodes)
             .field("most_descriptors", &self.most_descriptors)
             .field("drop_by_name", &self.drop_by_name)
+            .field("dead", &self.dead)
+            .field("on_top", &self.on_top)
             .finish_non_exhaustive()
     }
 }
@@ -160,7 +169,9 @@ impl Mount {
         config.clone_fd = true;
         let service = Service(Arc::clone(&fs));
         let (session, mounted) = if root {
-            kernel::mount(service, &directory, &name, flags, config)?
+            let is_on = hooks.dead.map(|dead| directory.is_on(dead)).transpose()?;
+            let beneath = is_on.unwrap_or(false) && !hooks.on_top;
+            kernel::mount(service, &directory, &name, flags, config, beneath)?
         } else {
             kernel::fusermount(service, &directory, &name, flags, config)?
         };

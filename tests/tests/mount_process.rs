@@ -473,7 +473,6 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
     for _ in 0..3 {
         bed.bed().signal_mounts(libc::SIGKILL);
         pid = wait_for_another(bed.bed(), pid);
-        wait_until("the mount", || fs::read(bed.point().join("file")).is_ok());
     }
     bed.bed().signal_mounts(libc::SIGKILL);
     let words = ["died 4 times in a row", "1 mount(s) wait", "is started in"];
@@ -517,6 +516,50 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
         fs::read_dir(bed.point()).expect("what is beneath").count(),
         0
     );
+    bed.terminate().finish().success();
+}
+
+/// Whenever it dies, something covers the directory beneath: a mount that is dead, or one that works.
+#[test]
+fn the_directory_beneath_is_never_seen() {
+    const DEATHS: usize = 5;
+    let Some(mut bed) = MountBed::new() else {
+        return;
+    };
+    fs::write(bed.source().join("file"), "content").expect("a file");
+    fs::write(bed.point().join("beneath"), "").expect("a file");
+    bed.mount(Mode::Through, &["--cache", "8M"]);
+    let before = mounts_under(bed.bed().directory());
+    let seen = AtomicU32::new(0);
+    let over = AtomicBool::new(false);
+    let beneath = bed.point().join("beneath");
+    thread::scope(|scope| {
+        let _over = SetAtEnd(&over);
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                if fs::symlink_metadata(&beneath).is_ok() {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let mut pid = bed.bed().mount_pid();
+        for _ in 0..DEATHS {
+            bed.bed().signal_mounts(libc::SIGKILL);
+            // It may be anywhere on its way.
+            pid = wait_for_another(bed.bed(), pid);
+        }
+        wait_until("the mount", || {
+            fs::read(bed.point().join("file")).is_ok_and(|text| text == b"content")
+        });
+    });
+    assert_eq!(seen.into_inner(), 0);
+    // None is left that was dead.
+    wait_until("one mount", || {
+        mounts_under(bed.bed().directory()) == before
+    });
+    bed.umount();
+    assert!(beneath.exists());
+    fs::remove_file(&beneath).expect("what is beneath");
     bed.terminate().finish().success();
 }
 
