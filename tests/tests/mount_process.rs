@@ -519,45 +519,76 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
     bed.terminate().finish().success();
 }
 
-/// Whenever it dies, something covers the directory beneath: a mount that is dead, or one that works.
+/// Whether this kernel can mount beneath what is mounted already: since Linux 6.5.
+fn kernel_mounts_beneath() -> bool {
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(5))
+}
+
+/// Whenever it dies, something covers the directories beneath, that of a mount in another one as well: a mount that is
+/// dead, or one that works.
 #[test]
 fn the_directory_beneath_is_never_seen() {
     const DEATHS: usize = 5;
     let Some(mut bed) = MountBed::new() else {
         return;
     };
+    let second = bed.bed().directory().join("second");
+    let inner = bed.point().join("inner");
+    for directory in [&second, &bed.source().join("inner")] {
+        fs::create_dir(directory).expect("a directory");
+        fs::write(directory.join("file"), "content").expect("a file");
+    }
     fs::write(bed.source().join("file"), "content").expect("a file");
+    fs::write(bed.source().join("inner/beneath"), "").expect("a file");
     fs::write(bed.point().join("beneath"), "").expect("a file");
     bed.mount(Mode::Through, &["--cache", "8M"]);
+    let [source, point] = [&second, &inner].map(|path| path.to_str().expect("UTF-8"));
+    bed.bed()
+        .compcache(&["mount", "--cache", "8M", source, point])
+        .success();
     let before = mounts_under(bed.bed().directory());
-    let seen = AtomicU32::new(0);
     let over = AtomicBool::new(false);
-    let beneath = bed.point().join("beneath");
+    let beneath = [bed.point(), &inner].map(|point| (point.join("beneath"), AtomicU32::new(0)));
     thread::scope(|scope| {
         let _over = SetAtEnd(&over);
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                if fs::symlink_metadata(&beneath).is_ok() {
-                    seen.fetch_add(1, Ordering::Relaxed);
+        for (path, seen) in &beneath {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    if fs::symlink_metadata(path).is_ok() {
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
-            }
-        });
+            });
+        }
         let mut pid = bed.bed().mount_pid();
         for _ in 0..DEATHS {
             bed.bed().signal_mounts(libc::SIGKILL);
             // It may be anywhere on its way.
             pid = wait_for_another(bed.bed(), pid);
         }
-        wait_until("the mount", || {
-            fs::read(bed.point().join("file")).is_ok_and(|text| text == b"content")
+        // None is left that was dead.
+        wait_until("the mounts", || {
+            let is_there =
+                |point: &Path| fs::read(point.join("file")).is_ok_and(|text| text == b"content");
+            is_there(bed.point())
+                && is_there(&inner)
+                && mounts_under(bed.bed().directory()) == before
         });
     });
-    assert_eq!(seen.into_inner(), 0);
-    // None is left that was dead.
-    wait_until("one mount", || {
-        mounts_under(bed.bed().directory()) == before
-    });
+    let seen = beneath.map(|(_, seen)| seen.into_inner());
+    assert_eq!(seen[0], 0, "beneath the mount");
+    // Only Linux 6.5 and later mount beneath what is dead.
+    if kernel_mounts_beneath() {
+        assert_eq!(seen[1], 0, "beneath the mount in it");
+    }
+    bed.bed().compcache(&["umount", point]).success();
+    assert!(inner.join("beneath").exists());
     bed.umount();
+    let beneath = bed.point().join("beneath");
     assert!(beneath.exists());
     fs::remove_file(&beneath).expect("what is beneath");
     bed.terminate().finish().success();

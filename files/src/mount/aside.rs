@@ -4,8 +4,10 @@
 //! two is there.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::Path;
 
 use compcache_host::descriptor;
 use rustix::io::Errno;
@@ -15,7 +17,7 @@ use rustix::mount::{
 };
 
 use super::flags::Flags;
-use super::point::{Directory, SUBTYPE};
+use super::point::SUBTYPE;
 
 /// A mount that is in no tree, or was not when it was made; one that is in none ends with this.
 pub(super) struct Aside(OwnedFd);
@@ -70,6 +72,19 @@ impl Aside {
         )?))
     }
 
+    /// A dead mount, called `name` in the table of mounts, that covers a directory of this one, which has to be served.
+    ///
+    /// # Errors
+    /// Those of opening the directory and of mounting.
+    pub(super) fn cover(&self, directory: &Path, name: &OsStr) -> io::Result<()> {
+        let directory = descriptor::open_directory_in(&self.0, directory)?;
+        let flags = Flags(MountFlags::NOSUID | MountFlags::NODEV);
+        let device = File::options().read(true).write(true).open("/dev/fuse")?;
+        // Others than root get the same error there.
+        let dead = Aside::make(&device.into(), name, &flags, true)?;
+        Ok(dead.put_on(&directory)?)
+    }
+
     /// Its number in the kernel's table, once it is in the tree.
     ///
     /// # Errors
@@ -82,7 +97,7 @@ impl Aside {
     ///
     /// # Errors
     /// Those of move_mount(2).
-    pub(super) fn put_on(&self, directory: &Directory) -> Result<(), Errno> {
+    pub(super) fn put_on(&self, directory: &OwnedFd) -> Result<(), Errno> {
         self.put(directory, MoveMountFlags::empty())
     }
 
@@ -90,17 +105,17 @@ impl Aside {
     ///
     /// # Errors
     /// `EINVAL` before Linux 6.5, and if that mount is not in the tree any more.
-    pub(super) fn put_beneath(&self, directory: &Directory) -> Result<(), Errno> {
+    pub(super) fn put_beneath(&self, directory: &OwnedFd) -> Result<(), Errno> {
         self.put(directory, MoveMountFlags::MOVE_MOUNT_BENEATH)
     }
 
-    fn put(&self, directory: &Directory, how: MoveMountFlags) -> Result<(), Errno> {
+    fn put(&self, directory: &OwnedFd, how: MoveMountFlags) -> Result<(), Errno> {
         let by_descriptor =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(
             self.0.as_fd(),
             "",
-            directory.fd().as_fd(),
+            directory.as_fd(),
             "",
             by_descriptor | how,
         )

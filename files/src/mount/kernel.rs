@@ -29,7 +29,7 @@ pub(super) fn mount(
     flags: Flags,
     config: Config,
     beneath: bool,
-) -> Result<(Session<Service>, Mounted), FilesError> {
+) -> Result<(Session<Service>, Mounted, Aside), FilesError> {
     let mountpoint = directory.path();
     let device = open_device()?;
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
@@ -45,21 +45,21 @@ pub(super) fn mount(
     let made = Aside::make(&device, name, &flags, others).map_err(refused)?;
     let acl = config.acl;
     let session = Session::from_fd(service, device, acl, config).map_err(|e| failed(e, None))?;
-    let put = || match beneath.then(|| made.put_beneath(directory)) {
-        None | Some(Err(Errno::INVAL)) => made.put_on(directory),
+    let put = || match beneath.then(|| made.put_beneath(directory.fd())) {
+        None | Some(Err(Errno::INVAL)) => made.put_on(directory.fd()),
         Some(put) => put,
     };
     match put() {
         // What was dead has been removed since.
         Err(Errno::INVAL) if beneath && !directory.is_in_tree() => {
-            made.put_on(&Directory::open("mount on", mountpoint)?)
+            made.put_on(Directory::open("mount on", mountpoint)?.fd())
         }
         put => put,
     }
     .map_err(|e| refused(e.into()))?;
     let mounted = directory.mounted_as(&made);
     let mounted = mounted.inspect_err(|_| made.take_back())?;
-    Ok((session, mounted))
+    Ok((session, mounted, made))
 }
 
 fn open_device() -> Result<OwnedFd, FilesError> {

@@ -274,10 +274,21 @@ impl Supervisor {
             dirty.store(0, Ordering::Relaxed);
         }
         let taken = record.options.budget.as_deref().map(taken_of);
+        let within = self.waiting_within(record);
+        let covered = within.iter().filter_map(|inner| {
+            let path = inner
+                .options
+                .mountpoint
+                .strip_prefix(&record.options.mountpoint);
+            Some(path.ok()?.to_owned())
+        });
         let order = Order::Mount {
             mount: record.id,
             count: record.count,
-            options: Box::new(record.options.clone()),
+            options: Box::new(MountOptions {
+                covered: covered.collect(),
+                ..record.options.clone()
+            }),
             taken: taken.unwrap_or_default(),
         };
         let unanswered = |why| NotMade::Unanswered(worker.pid(), why);
@@ -294,6 +305,9 @@ impl Supervisor {
                 return Err(NotMade::Refused(Refusal::new(ErrorCode::Eproto, message)));
             }
         };
+        for inner in &within {
+            again::note_cover(inner);
+        }
         let number = dead::number(&record.options.mountpoint);
         let state = self.state.lock();
         // If it has died since, who buries it knows nothing of this mount (3 of `State`).
