@@ -433,6 +433,8 @@ fn one_that_cannot_even_die_is_replaced() {
     let OnFaulty { bed, faulty } = &mut both;
     let behind = faulty.behind().to_owned();
     fs::write(behind.join("other"), "other").expect("a file");
+    let beneath = bed.point().join("beneath");
+    fs::write(&beneath, "").expect("a file");
     bed.mount(Mode::Back, &LATE);
     let file = dirty_file(bed.point(), "open", &[7; 4096]);
     faulty.faults().hold_writes();
@@ -445,12 +447,15 @@ fn one_that_cannot_even_die_is_replaced() {
     // Nobody need ask for it, if the kernel tells the end of a thread.
     let of_thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
     let tells = pidfd_open(getpid(), of_thread).is_ok();
-    wait_until("the mount to be made again", || {
-        if !tells {
-            assert_ne!(bed.bed().status().0.pid, pid);
-        }
-        bed.daemon().stderr().contains("mounted again")
+    let seen = count_seen([bed.point().join("beneath")], || {
+        wait_until("the mount to be made again", || {
+            if !tells {
+                assert_ne!(bed.bed().status().0.pid, pid);
+            }
+            bed.daemon().stderr().contains("mounted again")
+        });
     });
+    assert_eq!(seen, [0]);
     syncing.join().expect("a thread").expect_err("a dead mount");
     assert_eq!(fs::read(bed.point().join("other")).expect("it"), b"other");
     assert!(!is_gone(pid), "it could not die");
@@ -459,6 +464,7 @@ fn one_that_cannot_even_die_is_replaced() {
     wait_until("its end", || is_gone(pid));
     drop(file);
     bed.umount();
+    fs::remove_file(&beneath).expect("what is beneath");
     assert_eq!(bed.terminate().finish().code(), 1);
 }
 
@@ -519,6 +525,27 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
     bed.terminate().finish().success();
 }
 
+/// How often each of these files is seen to be there while something is done.
+fn count_seen<const N: usize>(paths: [PathBuf; N], during: impl FnOnce()) -> [u32; N] {
+    let over = AtomicBool::new(false);
+    let counts = paths.map(|path| (path, AtomicU32::new(0)));
+    thread::scope(|scope| {
+        let _over = SetAtEnd(&over);
+        for (path, seen) in &counts {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    if fs::symlink_metadata(path).is_ok() {
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        during();
+    });
+    counts.map(|(_, seen)| seen.into_inner())
+}
+
 /// Whether this kernel can mount beneath what is mounted already: since Linux 6.5.
 fn kernel_mounts_beneath() -> bool {
     let system = rustix::system::uname();
@@ -550,36 +577,26 @@ fn the_directory_beneath_is_never_seen() {
         .compcache(&["mount", "--cache", "8M", source, point])
         .success();
     let before = mounts_under(bed.bed().directory());
-    let over = AtomicBool::new(false);
-    let beneath = [bed.point(), &inner].map(|point| (point.join("beneath"), AtomicU32::new(0)));
-    thread::scope(|scope| {
-        let _over = SetAtEnd(&over);
-        for (path, seen) in &beneath {
-            let over = &over;
-            scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    if fs::symlink_metadata(path).is_ok() {
-                        seen.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+    let seen = count_seen(
+        [bed.point(), &inner].map(|point| point.join("beneath")),
+        || {
+            let mut pid = bed.bed().mount_pid();
+            for _ in 0..DEATHS {
+                bed.bed().signal_mounts(libc::SIGKILL);
+                // It may be anywhere on its way.
+                pid = wait_for_another(bed.bed(), pid);
+            }
+            // None is left that was dead.
+            wait_until("the mounts", || {
+                let is_there = |point: &Path| {
+                    fs::read(point.join("file")).is_ok_and(|text| text == b"content")
+                };
+                is_there(bed.point())
+                    && is_there(&inner)
+                    && mounts_under(bed.bed().directory()) == before
             });
-        }
-        let mut pid = bed.bed().mount_pid();
-        for _ in 0..DEATHS {
-            bed.bed().signal_mounts(libc::SIGKILL);
-            // It may be anywhere on its way.
-            pid = wait_for_another(bed.bed(), pid);
-        }
-        // None is left that was dead.
-        wait_until("the mounts", || {
-            let is_there =
-                |point: &Path| fs::read(point.join("file")).is_ok_and(|text| text == b"content");
-            is_there(bed.point())
-                && is_there(&inner)
-                && mounts_under(bed.bed().directory()) == before
-        });
-    });
-    let seen = beneath.map(|(_, seen)| seen.into_inner());
+        },
+    );
     assert_eq!(seen[0], 0, "beneath the mount");
     // Only Linux 6.5 and later mount beneath what is dead.
     if kernel_mounts_beneath() {

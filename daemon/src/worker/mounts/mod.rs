@@ -1,8 +1,8 @@
 //! Mounts that another process serves: the daemon's side.
 //!
 //! The process is started with the first mount and ended with the last one, which gives its memory back. If it
-//! dies, its mounts are taken out of the tree, what was lost with them is said, and those that show a directory
-//! are made again by a new process (`again`).
+//! dies, what was lost with its mounts is said; those that show a directory stay in the tree, dead, until they are
+//! made again by a new process (`again`), the others are taken out of it.
 //!
 //! Locks, outermost first: `remaking`, `starting`, `state`, and a record's place. The process is spoken to under
 //! none of the last two, so that neither the status nor its death waits for its answer.
