@@ -15,7 +15,7 @@ use compcache_tests::{
     Bed, Cgroup, Hog, MIB, Mode, MountBed, Running, SetAtEnd, mounts_under, until, wait_until,
 };
 use compcached::protocol::{Request, Response};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open};
 
 /// Of a mount that writes nothing out by itself.
 const LATE: [&str; 4] = ["--cache", "8M", "--dirty-after", "3600"];
@@ -609,6 +609,46 @@ fn the_directory_beneath_is_never_seen() {
     assert!(beneath.exists());
     fs::remove_file(&beneath).expect("what is beneath");
     bed.terminate().finish().success();
+}
+
+/// So it is if the daemon is killed, too, and the next one makes the mount by its configuration.
+#[test]
+fn a_mount_of_the_configuration_is_not_bare_after_a_crash() {
+    let Some(mut bed) = Bed::new() else { return };
+    let [source, point] = ["source", "point"].map(|name| bed.directory().join(name));
+    for directory in [&source, &point] {
+        fs::create_dir(directory).expect("a directory");
+    }
+    fs::write(source.join("file"), "content").expect("a file");
+    let beneath = point.join("beneath");
+    fs::write(&beneath, "").expect("a file");
+    let config = bed.config(format!(
+        "[[mount]]\nsource = {source:?}\nmountpoint = {point:?}\ncache_kb = 8192\n"
+    ));
+    let start = ["--num-devices", "1", "--config", &config];
+    let is_there = || fs::read(point.join("file")).is_ok_and(|text| text == b"content");
+    bed.start(&start);
+    wait_until("the mount", is_there);
+    let before = mounts_under(&point);
+    for _ in 0..3 {
+        let seen = count_seen([beneath.clone()], || {
+            // So that it unmounts nothing when its daemon is gone.
+            let mounts = bed.signal_mounts(libc::SIGSTOP).cast_signed();
+            let daemon = bed.take_daemon();
+            daemon.signal(libc::SIGKILL);
+            let mounts = Pid::from_raw(mounts).expect("a process");
+            kill_process(mounts, Signal::KILL).expect("it is stopped");
+            assert_eq!(daemon.finish().code(), 128 + libc::SIGKILL);
+            bed.start(&start);
+            wait_until("the mount", || is_there() && mounts_under(&point) == before);
+        });
+        assert_eq!(seen, [0]);
+    }
+    let point = point.to_str().expect("UTF-8");
+    bed.compcache(&["umount", point]).success();
+    assert!(beneath.exists());
+    bed.stop();
+    bed.assert_nothing_left();
 }
 
 /// What is mounted over a mount stays on top of it when its process dies.
