@@ -136,7 +136,7 @@ fn start(args: &DaemonArgs) -> Result<Outcome, StartError> {
             tracing::error!("left by a daemon that crashed, and kept: {error}");
         }
     }
-    clean_mounts().map_err(|e| StartError::System("start a thread", e))?;
+    clean_mounts(&settings).map_err(|e| StartError::System("start a thread", e))?;
     let registry = Arc::new(registry(&settings, &env));
     let kernel = Arc::new(kernel::registry(&Root::default(), Program::Daemon));
     let mounts = mounts(mount_process, &settings, &registry);
@@ -238,9 +238,22 @@ fn mounts(
     Mounts::new(Box::new(backend), settings.config.memory_limit, swap)
 }
 
-/// Removes what crashed daemons have left mounted. In a thread: another file system may not answer.
-fn clean_mounts() -> io::Result<()> {
-    Background::start("clean", dead::clean_all, || ()).map(Background::detach)
+/// Removes what crashed daemons have left mounted. What is mounted again by the configuration stays until then, so that
+/// nobody sees the directory beneath, unless it is the SOURCE. In a thread: another file system may not answer.
+fn clean_mounts(settings: &Settings) -> io::Result<()> {
+    let mounts = settings.config.mounts.iter();
+    let again: Vec<_> = mounts
+        .map(|(path, mount)| (path.clone(), mount.spec.source.clone()))
+        .collect();
+    let clean = move || {
+        let resolved = |path: PathBuf| paths::mountpoint(&path).ok();
+        let kept = again.into_iter().filter_map(|(path, source)| {
+            let path = resolved(path)?;
+            (source.and_then(resolved).as_ref() != Some(&path)).then_some(path)
+        });
+        dead::clean_all(&kept.collect::<Vec<_>>());
+    };
+    Background::start("clean", clean, || ()).map(Background::detach)
 }
 
 /// Brings up the devices and mounts of the configuration and the command line.

@@ -1,5 +1,6 @@
 //! The real mounts.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use compcache_files::{FilesError, Hooks, Mount, MountOptions, RequestHook};
@@ -13,13 +14,18 @@ use crate::types::{CpuLatency, Ending, Loss, MountStatus};
 #[derive(Default)]
 pub struct FileSystem {
     cpu_latency: Option<Arc<CpuLatency>>,
+    /// Mount on top of what is dead, as kernels before 6.5 want it.
+    on_top: bool,
 }
 
 impl FileSystem {
     /// Mounts whose requests are reported to `cpu_latency`.
     #[must_use]
     pub fn new(cpu_latency: Option<Arc<CpuLatency>>) -> FileSystem {
-        FileSystem { cpu_latency }
+        FileSystem {
+            cpu_latency,
+            on_top: false,
+        }
     }
 }
 
@@ -39,22 +45,50 @@ impl MountBackend for FileSystem {
             );
             return Err(Refusal::new(ErrorCode::Einval, message));
         }
-        dead::clean(&mountpoint).map_err(|e| {
+        let stuck = |e| {
             let message = format!(
                 "{}: a mount whose daemon is gone cannot be removed: {e}; try `umount -l`",
                 mountpoint.display()
             );
             Refusal::new(ErrorCode::Ebusy, message)
-        })?;
+        };
+        // One covers the directory until the new mount does.
+        let dead = dead::clean_but_one(&mountpoint).map_err(stuck)?;
+        let on_end: Box<dyn FnOnce() + Send> = match dead {
+            Some(_) => {
+                let path = mountpoint.clone();
+                Box::new(move || {
+                    uncover(&path);
+                    on_end();
+                })
+            }
+            None => on_end,
+        };
         let latency = self.cpu_latency.clone();
         let on_request =
             latency.map(|latency| -> RequestHook { Arc::new(move || latency.request()) });
         let hooks = Hooks {
             on_end: Some(on_end),
             on_request,
+            dead,
+            on_top: self.on_top,
             ..Hooks::default()
         };
-        Ok(Box::new(Mount::start(options, hooks)?))
+        let mount = Mount::start(options, hooks)?;
+        if dead.is_some() {
+            dead::clean(&mountpoint).map_err(stuck)?;
+        }
+        Ok(Box::new(mount))
+    }
+}
+
+/// Removes the dead mount that one at `path` had to be made on top of.
+fn uncover(path: &Path) {
+    if let Err(e) = dead::clean(path) {
+        tracing::error!(
+            "{}: a dead mount beneath the one that was unmounted cannot be removed: {e}; try `umount -l`",
+            path.display()
+        );
     }
 }
 
@@ -68,11 +102,15 @@ impl Mounted for Mount {
     }
 
     fn unmount(&self, lazy: bool) -> Result<(), Refusal> {
-        Ok(Mount::unmount(self, lazy)?)
+        Mount::unmount(self, lazy)?;
+        uncover(&self.options().mountpoint);
+        Ok(())
     }
 
     fn end(&self) -> Ending {
-        Mount::end(self)
+        let ending = Mount::end(self);
+        uncover(&self.options().mountpoint);
+        ending
     }
 
     fn loss(&self) -> Option<Arc<Loss>> {
@@ -91,5 +129,69 @@ impl From<FilesError> for Refusal {
             FilesError::Busy(_) | FilesError::Covered(_) => ErrorCode::Ebusy,
         };
         Refusal::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use compcache_test_support::{mount_dead, needs, wait_until};
+    use rustix::mount::UnmountFlags;
+
+    use super::*;
+    use crate::mounts::plan::{self, Environment};
+    use crate::protocol::MountSpec;
+
+    /// Who ends a mount, and how.
+    type End = fn(&Path, &dyn Mounted);
+
+    /// Whoever unmounts the new one sees the directory, as if nothing had been dead there.
+    #[test]
+    fn what_was_dead_goes_before_the_mount_or_with_it() {
+        if !needs::root() || !needs::file("/dev/fuse") {
+            return;
+        }
+        let by_us: End = |_, mounted| mounted.unmount(false).unwrap();
+        let at_the_end: End = |_, mounted| assert_eq!(mounted.end(), Ending::Unmounted);
+        let by_others: End = |point, _| {
+            wait_until("umount", || {
+                rustix::mount::unmount(point, UnmountFlags::empty()).is_ok()
+            });
+        };
+        for on_top in [false, true] {
+            for end in [by_us, at_the_end, by_others] {
+                let dir = tempfile::tempdir().unwrap();
+                let top = dir.path().canonicalize().unwrap();
+                let [source, point] = ["source", "point"].map(|name| top.join(name));
+                for path in [&source, &point] {
+                    fs::create_dir(path).unwrap();
+                }
+                fs::write(source.join("file"), "").unwrap();
+                fs::write(point.join("beneath"), "").unwrap();
+                for _ in 0..3 {
+                    mount_dead(&point, dead::KIND, libc::S_IFDIR);
+                }
+                let spec = MountSpec {
+                    source: Some(source),
+                    mountpoint: point.clone(),
+                    ..MountSpec::default()
+                };
+                let (options, _) = plan::options(&spec, Environment::of_this_process()).unwrap();
+                let (ended, end_told) = mpsc::channel();
+                let file_system = FileSystem {
+                    on_top,
+                    ..FileSystem::default()
+                };
+                let on_end = Box::new(move || ended.send(()).unwrap());
+                let mounted = file_system.start(options, on_end).unwrap();
+                assert!(point.join("file").exists());
+                end(&point, &*mounted);
+                end_told.recv_timeout(Duration::from_secs(600)).unwrap();
+                assert!(point.join("beneath").exists());
+            }
+        }
     }
 }

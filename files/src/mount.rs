@@ -1,5 +1,6 @@
 //! A mount: made, looked at, and taken away.
 
+mod aside;
 mod ended;
 mod ending;
 mod flags;
@@ -52,6 +53,12 @@ pub struct Hooks {
     /// Ask the kernel by name to drop inodes, as kernels before 6.18 want it, even if it can
     /// be asked by number.
     pub drop_by_name: bool,
+    /// The number of a mount at the mount point whose server is gone, as `/proc/self/mountinfo` has it. As root the new
+    /// one is made beneath it, or on top of it before Linux 6.5, so that nobody sees the directory meanwhile; it is the
+    /// caller's to remove.
+    pub dead: Option<u64>,
+    /// Mount on top of it, as kernels before 6.5 want it, even if it can be done beneath.
+    pub on_top: bool,
 }
 
 impl fmt::Debug for Hooks {
@@ -60,6 +67,8 @@ impl fmt::Debug for Hooks {
             .field("most_inodes", &self.most_inodes)
             .field("most_descriptors", &self.most_descriptors)
             .field("drop_by_name", &self.drop_by_name)
+            .field("dead", &self.dead)
+            .field("on_top", &self.on_top)
             .finish_non_exhaustive()
     }
 }
@@ -159,10 +168,15 @@ impl Mount {
         config.n_threads = Some(workers);
         config.clone_fd = true;
         let service = Service(Arc::clone(&fs));
-        let (session, mounted) = if root {
-            kernel::mount(service, &directory, &name, flags, config)?
+        let (session, mounted, made) = if root {
+            let is_on = hooks.dead.map(|dead| directory.is_on(dead)).transpose()?;
+            let beneath = is_on.unwrap_or(false) && !hooks.on_top;
+            let (session, mounted, made) =
+                kernel::mount(service, &directory, &name, flags, config, beneath)?;
+            (session, mounted, Some(made))
         } else {
-            kernel::fusermount(service, &directory, &name, flags, config)?
+            let (session, mounted) = kernel::fusermount(service, &directory, &name, flags, config)?;
+            (session, mounted, None)
         };
         let mounted = Arc::new(mounted);
         let undo = |e| {
@@ -191,6 +205,14 @@ impl Mount {
         Background::start("files/session", move || serving.run(), || ())
             .map_err(undo)?
             .detach();
+        if let Some(made) = made {
+            for path in &options.covered {
+                let whole = mountpoint.join(path);
+                if let Err(e) = made.cover(path, whole.as_os_str()) {
+                    tracing::warn!("{}: cannot be covered: {e}", whole.display());
+                }
+            }
+        }
         let target = Arc::new(Target {
             mounted,
             contents,

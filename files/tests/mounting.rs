@@ -12,6 +12,8 @@ use std::time::Duration;
 use common::{Bed, can_mount, options, unmount, wait_until};
 use compcache_files::{FilesError, Hooks, Mount};
 use compcache_host::mountinfo;
+use compcache_test_support::mount_dead;
+use rustix::mount::UnmountFlags;
 
 /// What the mount table says of what is mounted at `path`: source, type, options.
 fn table(path: &Path) -> Option<(PathBuf, String, Vec<String>)> {
@@ -96,6 +98,95 @@ fn the_mount_table_tells_what_it_is() {
     assert_eq!(Path::new(&status.mountpoint), bed.mounted());
     assert_eq!(status.write, "through");
     assert!(status.inodes >= 1);
+}
+
+/// A bed whose mount takes the place of a dead one, whose number it gives; `on_top` as before Linux 6.5.
+fn in_place_of_a_dead_one(on_top: bool) -> Option<(Bed, u64)> {
+    let mut number = 0;
+    let bed = Bed::with(|options, hooks| {
+        let (source, point) = (options.source.as_ref().unwrap(), &options.mountpoint);
+        fs::create_dir(source.join("inner")).unwrap();
+        fs::write(source.join("inner/file"), "").unwrap();
+        fs::write(point.join("beneath"), "").unwrap();
+        mount_dead(point, "fuse.compcache", libc::S_IFDIR);
+        let table = mountinfo::read().unwrap();
+        number = mountinfo::find(&table, point).unwrap().id;
+        options.covered = vec!["inner".into(), "none".into()];
+        (hooks.dead, hooks.on_top) = (Some(number), on_top);
+    })?;
+    Some((bed, number))
+}
+
+/// The numbers of the mounts at a path, the lowest first.
+fn stack(path: &Path) -> Vec<u64> {
+    let table = mountinfo::read().unwrap();
+    let all: Vec<_> = mountinfo::parse(&table)
+        .filter(|mount| mount.mountpoint == path)
+        .map(|mount| (mount.id, mount.parent))
+        .collect();
+    let is_lowest = |(_, parent): &&(u64, u64)| all.iter().all(|(id, _)| id != parent);
+    let lowest = all.iter().find(is_lowest).map(|(id, _)| *id);
+    std::iter::successors(lowest, |below| {
+        let above = all.iter().find(|(_, parent)| parent == below);
+        above.map(|(id, _)| *id)
+    })
+    .collect()
+}
+
+#[track_caller]
+fn assert_dead(path: &Path) {
+    let error = fs::read_dir(path).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN), "{error}");
+}
+
+#[test]
+fn a_new_mount_is_beneath_a_dead_one_until_that_goes() {
+    let Some((bed, dead)) = in_place_of_a_dead_one(false) else {
+        return;
+    };
+    let point = bed.mounted();
+    // Before Linux 6.5 it is on top.
+    if stack(&point).last() == Some(&dead) {
+        assert_eq!(stack(&point).len(), 2);
+        assert_dead(&point);
+        rustix::mount::unmount(&point, UnmountFlags::DETACH).unwrap();
+        assert_eq!(stack(&point).len(), 1);
+        assert_dead(&point.join("inner"));
+        rustix::mount::unmount(point.join("inner"), UnmountFlags::DETACH).unwrap();
+        assert!(point.join("inner/file").exists());
+        unmount(bed.mount());
+        assert!(point.join("beneath").exists());
+    }
+    while !stack(&point).is_empty() {
+        rustix::mount::unmount(&point, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[test]
+fn before_linux_6_5_a_new_mount_is_on_top_of_a_dead_one() {
+    let Some((bed, dead)) = in_place_of_a_dead_one(true) else {
+        return;
+    };
+    let point = bed.mounted();
+    assert_eq!((stack(&point).len(), stack(&point)[0]), (2, dead));
+    assert_dead(&point.join("inner"));
+    rustix::mount::unmount(point.join("inner"), UnmountFlags::DETACH).unwrap();
+    assert!(point.join("inner/file").exists());
+    unmount(bed.mount());
+    assert_eq!(stack(&point), [dead]);
+    assert_dead(&point);
+    rustix::mount::unmount(&point, UnmountFlags::DETACH).unwrap();
+    assert!(point.join("beneath").exists());
+}
+
+/// Somebody may remove the dead one first.
+#[test]
+fn a_dead_mount_that_is_gone_keeps_none_from_its_place() {
+    let Some(bed) = Bed::with(|_, hooks| hooks.dead = Some(u64::MAX)) else {
+        return;
+    };
+    assert_eq!(stack(&bed.mounted()).len(), 1);
+    fs::write(bed.mounted().join("f"), "x").unwrap();
 }
 
 #[test]

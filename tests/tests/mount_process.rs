@@ -15,7 +15,7 @@ use compcache_tests::{
     Bed, Cgroup, Hog, MIB, Mode, MountBed, Running, SetAtEnd, mounts_under, until, wait_until,
 };
 use compcached::protocol::{Request, Response};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open};
 
 /// Of a mount that writes nothing out by itself.
 const LATE: [&str; 4] = ["--cache", "8M", "--dirty-after", "3600"];
@@ -433,6 +433,8 @@ fn one_that_cannot_even_die_is_replaced() {
     let OnFaulty { bed, faulty } = &mut both;
     let behind = faulty.behind().to_owned();
     fs::write(behind.join("other"), "other").expect("a file");
+    let beneath = bed.point().join("beneath");
+    fs::write(&beneath, "").expect("a file");
     bed.mount(Mode::Back, &LATE);
     let file = dirty_file(bed.point(), "open", &[7; 4096]);
     faulty.faults().hold_writes();
@@ -445,12 +447,15 @@ fn one_that_cannot_even_die_is_replaced() {
     // Nobody need ask for it, if the kernel tells the end of a thread.
     let of_thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
     let tells = pidfd_open(getpid(), of_thread).is_ok();
-    wait_until("the mount to be made again", || {
-        if !tells {
-            assert_ne!(bed.bed().status().0.pid, pid);
-        }
-        bed.daemon().stderr().contains("mounted again")
+    let seen = count_seen([bed.point().join("beneath")], || {
+        wait_until("the mount to be made again", || {
+            if !tells {
+                assert_ne!(bed.bed().status().0.pid, pid);
+            }
+            bed.daemon().stderr().contains("mounted again")
+        });
     });
+    assert_eq!(seen, [0]);
     syncing.join().expect("a thread").expect_err("a dead mount");
     assert_eq!(fs::read(bed.point().join("other")).expect("it"), b"other");
     assert!(!is_gone(pid), "it could not die");
@@ -459,6 +464,7 @@ fn one_that_cannot_even_die_is_replaced() {
     wait_until("its end", || is_gone(pid));
     drop(file);
     bed.umount();
+    fs::remove_file(&beneath).expect("what is beneath");
     assert_eq!(bed.terminate().finish().code(), 1);
 }
 
@@ -473,7 +479,6 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
     for _ in 0..3 {
         bed.bed().signal_mounts(libc::SIGKILL);
         pid = wait_for_another(bed.bed(), pid);
-        wait_until("the mount", || fs::read(bed.point().join("file")).is_ok());
     }
     bed.bed().signal_mounts(libc::SIGKILL);
     let words = ["died 4 times in a row", "1 mount(s) wait", "is started in"];
@@ -518,6 +523,132 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
         0
     );
     bed.terminate().finish().success();
+}
+
+/// How often each of these files is seen to be there while something is done.
+fn count_seen<const N: usize>(paths: [PathBuf; N], during: impl FnOnce()) -> [u32; N] {
+    let over = AtomicBool::new(false);
+    let counts = paths.map(|path| (path, AtomicU32::new(0)));
+    thread::scope(|scope| {
+        let _over = SetAtEnd(&over);
+        for (path, seen) in &counts {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    if fs::symlink_metadata(path).is_ok() {
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        during();
+    });
+    counts.map(|(_, seen)| seen.into_inner())
+}
+
+/// Whether this kernel can mount beneath what is mounted already: since Linux 6.5.
+fn kernel_mounts_beneath() -> bool {
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(5))
+}
+
+/// Whenever it dies, something covers the directories beneath, that of a mount in another one as well: a mount that is
+/// dead, or one that works.
+#[test]
+fn the_directory_beneath_is_never_seen() {
+    const DEATHS: usize = 5;
+    let Some(mut bed) = MountBed::new() else {
+        return;
+    };
+    let second = bed.bed().directory().join("second");
+    let inner = bed.point().join("inner");
+    for directory in [&second, &bed.source().join("inner")] {
+        fs::create_dir(directory).expect("a directory");
+        fs::write(directory.join("file"), "content").expect("a file");
+    }
+    fs::write(bed.source().join("file"), "content").expect("a file");
+    fs::write(bed.source().join("inner/beneath"), "").expect("a file");
+    fs::write(bed.point().join("beneath"), "").expect("a file");
+    bed.mount(Mode::Through, &["--cache", "8M"]);
+    let [source, point] = [&second, &inner].map(|path| path.to_str().expect("UTF-8"));
+    bed.bed()
+        .compcache(&["mount", "--cache", "8M", source, point])
+        .success();
+    let before = mounts_under(bed.bed().directory());
+    let seen = count_seen(
+        [bed.point(), &inner].map(|point| point.join("beneath")),
+        || {
+            let mut pid = bed.bed().mount_pid();
+            for _ in 0..DEATHS {
+                bed.bed().signal_mounts(libc::SIGKILL);
+                // It may be anywhere on its way.
+                pid = wait_for_another(bed.bed(), pid);
+            }
+            // None is left that was dead.
+            wait_until("the mounts", || {
+                let is_there = |point: &Path| {
+                    fs::read(point.join("file")).is_ok_and(|text| text == b"content")
+                };
+                is_there(bed.point())
+                    && is_there(&inner)
+                    && mounts_under(bed.bed().directory()) == before
+            });
+        },
+    );
+    assert_eq!(seen[0], 0, "beneath the mount");
+    // Only Linux 6.5 and later mount beneath what is dead.
+    if kernel_mounts_beneath() {
+        assert_eq!(seen[1], 0, "beneath the mount in it");
+    }
+    bed.bed().compcache(&["umount", point]).success();
+    assert!(inner.join("beneath").exists());
+    bed.umount();
+    let beneath = bed.point().join("beneath");
+    assert!(beneath.exists());
+    fs::remove_file(&beneath).expect("what is beneath");
+    bed.terminate().finish().success();
+}
+
+/// So it is if the daemon is killed, too, and the next one makes the mount by its configuration.
+#[test]
+fn a_mount_of_the_configuration_is_not_bare_after_a_crash() {
+    let Some(mut bed) = Bed::new() else { return };
+    let [source, point] = ["source", "point"].map(|name| bed.directory().join(name));
+    for directory in [&source, &point] {
+        fs::create_dir(directory).expect("a directory");
+    }
+    fs::write(source.join("file"), "content").expect("a file");
+    let beneath = point.join("beneath");
+    fs::write(&beneath, "").expect("a file");
+    let config = bed.config(format!(
+        "[[mount]]\nsource = {source:?}\nmountpoint = {point:?}\ncache_kb = 8192\n"
+    ));
+    let start = ["--num-devices", "1", "--config", &config];
+    let is_there = || fs::read(point.join("file")).is_ok_and(|text| text == b"content");
+    bed.start(&start);
+    wait_until("the mount", is_there);
+    let before = mounts_under(&point);
+    for _ in 0..3 {
+        let seen = count_seen([beneath.clone()], || {
+            // So that it unmounts nothing when its daemon is gone.
+            let mounts = bed.signal_mounts(libc::SIGSTOP).cast_signed();
+            let daemon = bed.take_daemon();
+            daemon.signal(libc::SIGKILL);
+            let mounts = Pid::from_raw(mounts).expect("a process");
+            kill_process(mounts, Signal::KILL).expect("it is stopped");
+            assert_eq!(daemon.finish().code(), 128 + libc::SIGKILL);
+            bed.start(&start);
+            wait_until("the mount", || is_there() && mounts_under(&point) == before);
+        });
+        assert_eq!(seen, [0]);
+    }
+    let point = point.to_str().expect("UTF-8");
+    bed.compcache(&["umount", point]).success();
+    assert!(beneath.exists());
+    bed.stop();
+    bed.assert_nothing_left();
 }
 
 /// What is mounted over a mount stays on top of it when its process dies.

@@ -21,16 +21,34 @@ static TURN: Mutex<()> = Mutex::new(());
 /// # Errors
 /// Those of unmounting.
 pub fn clean(path: &Path) -> io::Result<bool> {
+    remove(path, Found::is_dead)
+}
+
+/// As [`clean`], but the lowest one stays, so that nobody sees the directory beneath: its number; `None` if there is
+/// none. Without root it goes, too: `fusermount3` mounts nothing where there is a dead one.
+///
+/// # Errors
+/// Those of unmounting.
+pub fn clean_but_one(path: &Path) -> io::Result<Option<u64>> {
+    if !rustix::process::geteuid().is_root() {
+        clean(path)?;
+        return Ok(None);
+    }
+    remove(path, |found| found.below.is_some() && found.is_dead())?;
+    Ok(left(path))
+}
+
+/// Takes away mounts of compcache at `path`, from the top, for as long as they are as `goes` says; whether there was
+/// one.
+fn remove(path: &Path, goes: impl Fn(&Found) -> bool) -> io::Result<bool> {
     let mut any = false;
-    // Several may lie one above the other.
     loop {
-        let is_dead = |found: &Found| found.is_dead();
         // A server that does not answer keeps nobody else waiting.
-        if Found::at(path)?.is_none_or(|found| !is_dead(&found)) {
+        if Found::at(path)?.is_none_or(|found| !goes(&found)) {
             return Ok(any);
         }
         let _turn = TURN.lock();
-        let Some(found) = Found::at(path)?.filter(is_dead) else {
+        let Some(found) = Found::at(path)?.filter(&goes) else {
             continue;
         };
         found.unmount()?;
@@ -39,15 +57,18 @@ pub fn clean(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Takes away all dead mounts of compcache that this user has made, as far as that works. Waits
-/// for file systems that do not answer.
-pub fn clean_all() {
+/// Takes away all dead mounts of compcache that this user has made, but for those at the paths that are `kept`, as far
+/// as that works. Waits for file systems that do not answer.
+pub fn clean_all(kept: &[PathBuf]) {
     let table = match mountinfo::read() {
         Ok(table) => table,
         Err(e) => return tracing::warn!("cannot look for mounts of a crashed daemon: {e}"),
     };
     let uid = rustix::process::geteuid().as_raw();
     for path in of_user(&table, uid) {
+        if kept.contains(&path) {
+            continue;
+        }
         if let Err(e) = clean(&path) {
             tracing::warn!(
                 "{}: a mount whose daemon is gone cannot be removed: {e}; try `umount -l`",
@@ -79,25 +100,50 @@ pub fn left(path: &Path) -> Option<u64> {
     Some(found.number)
 }
 
-/// Whether something else is mounted over the mount with this number, which was made at `path`. Asks no file system.
+/// Whether something that is not of compcache is mounted over the mount with this number, which was made at `path`.
+/// Asks no file system but those that `path` leads through.
 #[must_use]
 pub fn is_covered(path: &Path, number: u64) -> bool {
-    let is_there = mountinfo::read()
-        .is_ok_and(|table| mountinfo::parse(&table).any(|mount| mount.id == number));
-    is_there && self::number(path) != Some(number)
+    let is_there = || {
+        mountinfo::read()
+            .is_ok_and(|table| mountinfo::parse(&table).any(|mount| mount.id == number))
+    };
+    match descriptor::open_directory(path) {
+        // It lies in another dead one.
+        Err(e) if descriptor::is_of_lost_server(&e) => false,
+        _ => is_there() && self::number(path).is_none(),
+    }
+}
+
+/// Ends the connection of the mount of compcache with this number to its server, which hangs, if it is at `path`: who
+/// waits for it gets an error. As root the mount stays, dead; otherwise it goes. Asks no file system.
+///
+/// # Errors
+/// Those of unmounting.
+pub fn abort(path: &Path, number: u64) -> io::Result<()> {
+    let _turn = TURN.lock();
+    match Found::at(path)?.filter(|found| found.number == number) {
+        Some(found) => found.abort(),
+        None => Ok(()),
+    }
 }
 
 /// Takes the mount of compcache with this number out of the tree, if it is at `path`; whether its server is gone or
-/// hangs: who waits for it gets an error. Asks no file system.
+/// hangs: who waits for it gets an error. Those that it was made on top of go, too. Asks no file system.
 ///
 /// # Errors
 /// Those of unmounting.
 pub fn take_out(path: &Path, number: u64) -> io::Result<()> {
     let _turn = TURN.lock();
-    match Found::at(path)?.filter(|found| found.number == number) {
-        Some(found) => found.unmount(),
-        None => Ok(()),
+    let mut next = Some(number);
+    while let Some(number) = next {
+        let Some(found) = Found::at(path)?.filter(|found| found.number == number) else {
+            break;
+        };
+        found.unmount()?;
+        next = found.below;
     }
+    Ok(())
 }
 
 /// Whether the file system at `path` has lost its server.
@@ -117,6 +163,8 @@ struct Found {
     path: PathBuf,
     /// As the kernel's table has it.
     number: u64,
+    /// The number of the mount of compcache at the same path that it lies on.
+    below: Option<u64>,
 }
 
 impl Found {
@@ -131,18 +179,37 @@ impl Found {
             descriptor::current_path(&root)?,
         );
         let table = mountinfo::read()?;
-        let ours = mountinfo::parse(&table).any(|mount| {
-            mount.id == id && mount.mountpoint == path && mount.fstype == KIND.as_bytes()
-        });
-        Ok(ours.then_some(Found {
+        let is_ours = |mount: &mountinfo::Mount<'_>| {
+            mount.mountpoint == path && mount.fstype == KIND.as_bytes()
+        };
+        let find = |id| mountinfo::parse(&table).find(|mount| mount.id == id && is_ours(mount));
+        let Some(found) = find(id) else {
+            return Ok(None);
+        };
+        let below = find(found.parent).map(|below| below.id);
+        Ok(Some(Found {
             root,
             path,
             number: id,
+            below,
         }))
     }
 
     fn is_dead(&self) -> bool {
         has_no_server(&self.root)
+    }
+
+    /// Ends the connection to its server.
+    fn abort(&self) -> io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return self.unmount();
+        }
+        let path = descriptor::path(&self.root);
+        match rustix::mount::unmount(path, UnmountFlags::FORCE) {
+            // It is in use by its descriptor, and so stays.
+            Err(rustix::io::Errno::BUSY) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Unmounts lazily, and ends the connection to its server: a dead mount has nothing to lose.
@@ -260,12 +327,56 @@ mod tests {
         mount_dead(&path);
         let above = number(&path).unwrap();
         assert_ne!(below, above);
-        // What lies above is another one's.
+        // What lies above may be another one's.
         take_out(&path, below).unwrap();
         assert_eq!((count(&path), number(&path)), (2, Some(above)));
+        // What lies below would be seen otherwise.
         take_out(&path, above).unwrap();
-        take_out(&path, below).unwrap();
         assert_eq!((count(&path), number(&path)), (0, None));
+    }
+
+    /// However many there are.
+    #[test]
+    fn one_dead_mount_stays_until_a_new_one_is_there() {
+        let Some((_dir, path)) = dead_mount() else {
+            return;
+        };
+        let lowest = number(&path);
+        assert_eq!(clean_but_one(&path).unwrap(), lowest);
+        for _ in 0..3 {
+            mount_dead(&path);
+        }
+        assert_eq!(clean_but_one(&path).unwrap(), lowest);
+        assert_eq!(count(&path), 1);
+        unmount_all(&path);
+        assert_eq!(clean_but_one(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn one_that_is_aborted_stays() {
+        let Some((_dir, path)) = dead_mount() else {
+            return;
+        };
+        let lowest = number(&path).unwrap();
+        abort(&path, lowest).unwrap();
+        assert_eq!((count(&path), left(&path)), (1, Some(lowest)));
+        // Only what is of compcache is made on top of it.
+        mount_dead(&path);
+        assert!(!is_covered(&path, lowest));
+        mount("test", &path, "tmpfs", MountFlags::empty(), None).unwrap();
+        assert!(is_covered(&path, lowest));
+        unmount_all(&path);
+        assert!(!is_covered(&path, lowest));
+    }
+
+    #[test]
+    fn those_of_the_configuration_are_kept() {
+        let Some((_dir, path)) = dead_mount() else {
+            return;
+        };
+        clean_all(std::slice::from_ref(&path));
+        assert_eq!(count(&path), 1);
+        unmount_all(&path);
     }
 
     /// Somebody who owns the directories above has them change their names all the time.

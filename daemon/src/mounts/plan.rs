@@ -148,6 +148,7 @@ pub fn options(
         )?,
         allow_other: allow_other(spec, environment)?,
         flags: spec.flags.clone(),
+        covered: Vec::new(),
         workers: None,
         budget: None,
         dirty_pages: Count::default(),

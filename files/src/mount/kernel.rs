@@ -1,72 +1,65 @@
-//! mount(2), umount(2), and `fusermount3` for those who may not call them.
+//! Mounting, unmounting, and `fusermount3` for those who may do neither.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use fuser::{Config, MountOption, Session, SessionACL};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use super::aside::Aside;
 use super::flags::Flags;
-use super::point::{Directory, FSTYPE, Mounted};
+use super::point::{Directory, Mounted, SUBTYPE};
 use crate::error::FilesError;
 use crate::fs::Service;
-
-/// The same without the part that is every FUSE file system's.
-const SUBTYPE: &str = "compcache";
 
 /// The program that mounts for those who are not root.
 const FUSERMOUNT: &str = "fusermount3";
 
-/// Mounts as root.
+/// Mounts as root; `beneath` the mount whose root the directory is, if the kernel can, on top of it otherwise.
 pub(super) fn mount(
     service: Service,
     directory: &Directory,
     name: &OsStr,
     flags: Flags,
     config: Config,
-) -> Result<(Session<Service>, Mounted), FilesError> {
+    beneath: bool,
+) -> Result<(Session<Service>, Mounted, Aside), FilesError> {
     let mountpoint = directory.path();
     let device = open_device()?;
-    let mut data = format!(
-        "fd={},rootmode={:o},user_id={},group_id={},default_permissions",
-        device.as_raw_fd(),
-        libc::S_IFDIR,
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    if config.acl == SessionACL::All {
-        data.push_str(",allow_other");
-    }
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
-    let data = CString::new(data).map_err(|e| failed(e.into(), None))?;
-    rustix::mount::mount(name, directory.reach(), FSTYPE, flags.0, data.as_c_str()).map_err(
-        |e| {
-            let remedy = match e {
-                rustix::io::Errno::PERM => Some("CAP_SYS_ADMIN is needed, which containers lack"),
-                rustix::io::Errno::NODEV => Some("load the kernel's fuse module (modprobe fuse)"),
-                _ => None,
-            };
-            failed(e.into(), remedy)
-        },
-    )?;
-    let mounted = directory.mounted().inspect_err(|_| {
-        if let Err(e) = rustix::mount::unmount(directory.reach(), UnmountFlags::DETACH) {
-            tracing::error!("unmount {}: {e}", mountpoint.display());
-        }
-    })?;
+    let refused = |e: io::Error| {
+        let remedy = match e.raw_os_error() {
+            Some(libc::EPERM) => Some("CAP_SYS_ADMIN is needed, which containers lack"),
+            Some(libc::ENODEV) => Some("load the kernel's fuse module (modprobe fuse)"),
+            _ => None,
+        };
+        failed(e, remedy)
+    };
+    let others = config.acl == SessionACL::All;
+    let made = Aside::make(&device, name, &flags, others).map_err(refused)?;
     let acl = config.acl;
-    match Session::from_fd(service, device, acl, config) {
-        Ok(session) => Ok((session, mounted)),
-        Err(e) => {
-            abandon(&mounted, true);
-            Err(failed(e, None))
+    let session = Session::from_fd(service, device, acl, config).map_err(|e| failed(e, None))?;
+    let put = || match beneath.then(|| made.put_beneath(directory.fd())) {
+        None | Some(Err(Errno::INVAL)) => made.put_on(directory.fd()),
+        Some(put) => put,
+    };
+    match put() {
+        // What was dead has been removed since.
+        Err(Errno::INVAL) if beneath && !directory.is_in_tree() => {
+            made.put_on(Directory::open("mount on", mountpoint)?.fd())
         }
+        put => put,
     }
+    .map_err(|e| refused(e.into()))?;
+    let mounted = directory.mounted_as(&made);
+    let mounted = mounted.inspect_err(|_| made.take_back())?;
+    Ok((session, mounted, made))
 }
 
 fn open_device() -> Result<OwnedFd, FilesError> {

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use compcache_host::{descriptor, mountinfo};
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::aside::Aside;
 use crate::error::FilesError;
 
 /// The file system's type, as `/proc/self/mountinfo` shows it.
 pub(super) const FSTYPE: &str = "fuse.compcache";
+/// The same without the part that is every FUSE file system's.
+pub(super) const SUBTYPE: &str = "compcache";
 
 /// A directory, opened as a mere reference, with the path that it had then.
 pub(super) struct Directory {
@@ -55,12 +58,47 @@ impl Directory {
         &self.fd
     }
 
-    /// The path by which the system finds it, whatever its own leads to by now.
-    pub(super) fn reach(&self) -> String {
-        descriptor::path(&self.fd)
+    /// Whether it is on the mount with this number.
+    ///
+    /// # Errors
+    /// If /proc is not mounted.
+    pub(super) fn is_on(&self, number: u64) -> Result<bool, FilesError> {
+        let id = descriptor::mount_id(&self.fd)
+            .map_err(|e| FilesError::system("look at", &self.path, e, "mount /proc"))?;
+        Ok(id == number)
     }
 
-    /// The mount that was made here just now.
+    /// Whether the mount that it is on is in the tree still; yes if that cannot be known.
+    pub(super) fn is_in_tree(&self) -> bool {
+        let (Ok(id), Ok(table)) = (descriptor::mount_id(&self.fd), mountinfo::read()) else {
+            return true;
+        };
+        mountinfo::parse(&table).any(|mount| mount.id == id)
+    }
+
+    /// The mount that was put here just now.
+    ///
+    /// # Errors
+    /// If it is somewhere else than the path of this directory says, which has changed meanwhile.
+    pub(super) fn mounted_as(&self, made: &Aside) -> Result<Mounted, FilesError> {
+        let failed = |e| FilesError::system("find the mount on", &self.path, e, "mount /proc");
+        let id = made.id().map_err(failed)?;
+        let table = mountinfo::read().map_err(failed)?;
+        let made = mountinfo::parse(&table).find(|mount| mount.id == id);
+        made.filter(|made| made.mountpoint == self.path)
+            .map(|made| self.found(&made))
+            .ok_or_else(|| FilesError::Moved(self.path.clone()))
+    }
+
+    fn found(&self, made: &mountinfo::Mount<'_>) -> Mounted {
+        Mounted {
+            path: self.path.clone(),
+            id: made.id,
+            device: String::from_utf8_lossy(made.device).into_owned(),
+        }
+    }
+
+    /// The mount that `fusermount3` made here just now.
     ///
     /// # Errors
     /// If it is somewhere else than the path of this directory says, which has changed meanwhile.
@@ -73,14 +111,8 @@ impl Directory {
                 && mount.parent == parent
                 && mount.mountpoint == self.path
         });
-        match made {
-            Some(made) => Ok(Mounted {
-                path: self.path.clone(),
-                id: made.id,
-                device: String::from_utf8_lossy(made.device).into_owned(),
-            }),
-            None => Err(FilesError::Moved(self.path.clone())),
-        }
+        made.map(|made| self.found(&made))
+            .ok_or_else(|| FilesError::Moved(self.path.clone()))
     }
 }
 

@@ -66,7 +66,8 @@ impl Supervisor {
             let Some(number) = orphan.number.filter(|_| !orphan.detached) else {
                 continue;
             };
-            if death.is_gone && is_made_again(record, orphan) && !covers_its_source(record) {
+            let stays = is_made_again(record, orphan) && !covers_its_source(record);
+            if stays && (death.is_gone || abort(record, number)) {
                 record.leave(number);
             } else {
                 take_out(record, number);
@@ -167,7 +168,11 @@ impl Supervisor {
                     }
                 }
                 record.wait_while(Some(TURN), |phase| matches!(phase, Phase::Making));
-                failed |= matches!(record.phase(), Phase::Waiting { .. });
+                failed = matches!(record.phase(), Phase::Waiting { .. });
+                if failed {
+                    // The rest may lie in that one.
+                    break;
+                }
             }
         }
     }
@@ -199,6 +204,18 @@ impl Supervisor {
             }
             self.changed.wait_until(&mut state, until);
         }
+    }
+
+    /// The mounts that wait to be made again in this one.
+    pub(super) fn waiting_within(&self, outer: &Record) -> Vec<Arc<Record>> {
+        let state = self.state.lock();
+        let is_within = |record: &&Arc<Record>| {
+            let path = &record.options.mountpoint;
+            matches!(record.phase(), Phase::Waiting { .. })
+                && *path != outer.options.mountpoint
+                && path.starts_with(&outer.options.mountpoint)
+        };
+        state.records.values().filter(is_within).cloned().collect()
     }
 
     fn make_one_again(self: &Arc<Self>, record: &Arc<Record>, why: String) {
@@ -235,6 +252,10 @@ impl Supervisor {
             }
             Err(error) => {
                 tracing::error!("{path}: {error}");
+                // The process may have come so far as to mount.
+                if let Some(number) = dead::left(&record.options.mountpoint) {
+                    record.leave(number);
+                }
                 record.wait_again(why);
             }
         }
@@ -252,6 +273,20 @@ impl Supervisor {
             state.deaths.0,
             left.as_secs() + 1
         ))
+    }
+}
+
+/// Notes the dead mount that covers the place of one that waits.
+pub(super) fn note_cover(record: &Record) {
+    let Some(number) = dead::left(&record.options.mountpoint) else {
+        return;
+    };
+    record.leave(number);
+    // Whoever has ended it meanwhile may not have known of this one.
+    if matches!(record.phase(), Phase::Over(_))
+        && let Some(number) = record.take_left()
+    {
+        take_out(record, number);
     }
 }
 
@@ -276,7 +311,17 @@ fn covers_its_source(record: &Record) -> bool {
     source.is_some_and(|source| source.starts_with(&record.options.mountpoint))
 }
 
-/// Takes a dead mount out of the tree.
+/// Ends the connection of a mount to a process that does not end; whether that worked.
+fn abort(record: &Record, number: u64) -> bool {
+    let path = &record.options.mountpoint;
+    let aborted = dead::abort(path, number);
+    if let Err(e) = &aborted {
+        tracing::error!("{}: its connection cannot be ended: {e}", path.display());
+    }
+    aborted.is_ok()
+}
+
+/// Takes a dead mount out of the tree, and one that it was made on top of.
 pub(super) fn take_out(record: &Record, number: u64) {
     let path = &record.options.mountpoint;
     if let Err(e) = dead::take_out(path, number) {

@@ -1,8 +1,8 @@
 //! Mounts that another process serves: the daemon's side.
 //!
 //! The process is started with the first mount and ended with the last one, which gives its memory back. If it
-//! dies, its mounts are taken out of the tree, what was lost with them is said, and those that show a directory
-//! are made again by a new process (`again`).
+//! dies, what was lost with its mounts is said; those that show a directory stay in the tree, dead, until they are
+//! made again by a new process (`again`), the others are taken out of it.
 //!
 //! Locks, outermost first: `remaking`, `starting`, `state`, and a record's place. The process is spoken to under
 //! none of the last two, so that neither the status nor its death waits for its answer.
@@ -274,10 +274,21 @@ impl Supervisor {
             dirty.store(0, Ordering::Relaxed);
         }
         let taken = record.options.budget.as_deref().map(taken_of);
+        let within = self.waiting_within(record);
+        let covered = within.iter().filter_map(|inner| {
+            let path = inner
+                .options
+                .mountpoint
+                .strip_prefix(&record.options.mountpoint);
+            Some(path.ok()?.to_owned())
+        });
         let order = Order::Mount {
             mount: record.id,
             count: record.count,
-            options: Box::new(record.options.clone()),
+            options: Box::new(MountOptions {
+                covered: covered.collect(),
+                ..record.options.clone()
+            }),
             taken: taken.unwrap_or_default(),
         };
         let unanswered = |why| NotMade::Unanswered(worker.pid(), why);
@@ -294,6 +305,9 @@ impl Supervisor {
                 return Err(NotMade::Refused(Refusal::new(ErrorCode::Eproto, message)));
             }
         };
+        for inner in &within {
+            again::note_cover(inner);
+        }
         let number = dead::number(&record.options.mountpoint);
         let state = self.state.lock();
         // If it has died since, who buries it knows nothing of this mount (3 of `State`).
