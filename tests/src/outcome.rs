@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use compcache_host::proc;
-use compcache_test_support::{DEADLINE, until_or};
+use compcache_test_support::{DEADLINE, until_or, wait_until};
 
 use crate::process::proc_file;
 
@@ -260,10 +260,30 @@ impl Drop for Running {
     }
 }
 
-/// Sends a signal to a process; gives whether there is such a process.
+/// Sends a signal to a process; gives whether there is such a process. After SIGSTOP all of its threads are stopped.
 pub(crate) fn try_signal(pid: u32, signal: i32) -> bool {
     // SAFETY: kill(2) touches no memory of ours.
-    unsafe { libc::kill(pid.cast_signed(), signal) == 0 }
+    let sent = unsafe { libc::kill(pid.cast_signed(), signal) == 0 };
+    if sent && signal == libc::SIGSTOP {
+        wait_until("all threads to stop", || is_stopped(pid));
+    }
+    sent
+}
+
+/// Whether no thread of a process runs any more: each is stopped, or has ended.
+fn is_stopped(pid: u32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    tasks.flatten().all(|task| {
+        let Ok(stat) = fs::read(task.path().join("stat")) else {
+            return true;
+        };
+        // Behind the name, which may have parentheses of its own.
+        let name_end = stat.iter().rposition(|byte| *byte == b')');
+        let state = name_end.and_then(|end| stat.get(end + 2));
+        matches!(state, Some(b'T' | b't' | b'Z' | b'X'))
+    })
 }
 
 fn content(file: &NamedTempFile) -> String {

@@ -632,12 +632,12 @@ fn a_mount_of_the_configuration_is_not_bare_after_a_crash() {
     let before = mounts_under(&point);
     for _ in 0..3 {
         let seen = count_seen([beneath.clone()], || {
-            // So that it unmounts nothing when its daemon is gone.
-            let mounts = bed.signal_mounts(libc::SIGSTOP).cast_signed();
+            let mounts = Pid::from_raw(bed.mount_pid().cast_signed()).expect("a process");
             let daemon = bed.take_daemon();
+            // So that neither can do anything about it.
+            daemon.signal(libc::SIGSTOP);
+            kill_process(mounts, Signal::KILL).expect("it serves");
             daemon.signal(libc::SIGKILL);
-            let mounts = Pid::from_raw(mounts).expect("a process");
-            kill_process(mounts, Signal::KILL).expect("it is stopped");
             assert_eq!(daemon.finish().code(), 128 + libc::SIGKILL);
             bed.start(&start);
             wait_until("the mount", || is_there() && mounts_under(&point) == before);
