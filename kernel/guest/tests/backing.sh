@@ -8,9 +8,13 @@
 run load brd rd_nr=2 rd_size=65536 max_part=4
 run load ramzswap num_devices=2
 
-# A partition of 64 MiB.
-printf 'n\np\n1\n2048\n+36M\nw\n' | fdisk /dev/ram0 >/dev/null 2>&1
-[ -b /dev/ram0p1 ] && partition=/dev/ram0p1 || partition=/dev/ram1
+# A partition of 36 MiB.
+printf 'n\np\n1\n2048\n+36M\nw\n' | fdisk /dev/ram0 >/tmp/fdisk 2>&1
+partition=/dev/ram0p1
+if [ ! -b $partition ]; then
+	cat /tmp/fdisk
+	fail "no partition was made"
+fi
 
 use() {
 	echo "backing swap $1"

@@ -28,6 +28,7 @@ fi
 run swapoff /dev/$D
 # If the kernel does not tell, they are freed by the next swapon -d.
 if grep -q free_notify=0 $S/features; then
+	logged 'ramzswap: .*freed slots: by discard only: use swapon --discard'
 	run swapon -d /dev/$D
 	run swapoff /dev/$D
 fi

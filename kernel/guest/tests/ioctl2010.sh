@@ -1,7 +1,7 @@
 # The ioctls of compcache 0.6.2, from 64-bit and 32-bit programs: order, errors, statistics.
 . /lib.sh
 
-ENOTTY=25 EBUSY=16 EFAULT=14 EINVAL=22
+ENOENT=2 ENOTTY=25 EBUSY=16 EFAULT=14 EINVAL=22
 
 value() {
 	sed -n "s/^$1 //p" /tmp/stats
@@ -57,7 +57,9 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	# In use: no reset. Then one, after which all begins anew.
 	run mkswap /dev/$D >/dev/null
 	run swapon /dev/$D
-	run $ioctl /dev/$D reset!$EBUSY
+	run $ioctl /dev/$D reset!$EBUSY disksize=4096!$EBUSY memlimit=4096!$EBUSY backing=/dev/ram0!$EBUSY \
+		init!$EBUSY unknown!$ENOTTY
+	equal "$(cat $S/disksize) $(cat $S/mem_limit)" "20971520 10485760" "the size and the limit of one in use"
 	run swapoff /dev/$D
 	run $ioctl /dev/$D reset stats!$ENOTTY reset
 	equal "$(blockdev --getsize64 /dev/$D)" 0 "the size after a reset"
@@ -78,7 +80,13 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	# What cannot be: nothing of it stays.
 	run $ioctl /dev/$D backing=unterminated!$EINVAL
 	# (A 32-bit program cannot even say so much.)
-	[ $ioctl = ioctl2010-32 ] || run $ioctl /dev/$D disksize=18014398509481984!$EINVAL
+	[ $ioctl = ioctl2010-32 ] ||
+		run $ioctl /dev/$D disksize=18014398509481984!$EINVAL memlimit=18014398509481984!$EINVAL
+	run $ioctl /dev/$D memlimit=0!$EINVAL memlimit=63!$EINVAL disksize=0!$EINVAL
+	equal "$(cat $S/mem_limit)" 0 "mem_limit, after bad ones were refused"
+	run $ioctl /dev/$D backing=/dev/none init!$ENOENT
+	equal "$(cat $S/initstate)" 0 "initstate after a backing swap that is not there"
+	set_to backing_dev none
 	run $ioctl /dev/$D disksize=16!$EINVAL init
 	[ "$(cat $S/disksize)" -gt 20971520 ] || fail "not the default size, after a bad one was refused"
 	run $ioctl /dev/$D reset

@@ -83,6 +83,17 @@ run blockio fill /dev/$D 24
 run blockio check /dev/$D 24
 # rmmod needs no reset.
 run rmmod ramzswap
+
+# A backing swap that is in use, and one that is too small.
+run mkswap /dev/ram0 >/dev/null
+run swapon /dev/ram0
+bad backing_swap=/dev/ram0
+grep -q 'in use' /tmp/reason || fail "not the reason for one in use"
+run swapoff /dev/ram0
+# Its header names page 8 as the last one.
+printf '\010\0\0\0' | run dd of=/dev/ram0 bs=1 seek=1028 conv=notrunc 2>/dev/null
+bad backing_swap=/dev/ram0
+grep -q '9 pages' /tmp/reason || fail "not the reason for one of 9 pages"
 run load ramzswap num_devices=2 disksize_kb=20480 memlimit_kb=8192 codec=lzo
 equal "$(cat $S/initstate)" 1 "initstate of device 0"
 equal "$(cat $S/disksize)" 20971520 disksize
@@ -96,11 +107,15 @@ run rmmod ramzswap
 
 # Vector code can be switched off, and the kernel's read-ahead can be chosen.
 for simd in 0 1; do
+	vector=none logged=none
+	[ $simd = 1 ] && grep -q -w avx2 /proc/cpuinfo && vector=avx2 logged=AVX2
 	for synchronous in 0 1; do
+		dmesg -c >/dev/null
 		run load ramzswap simd=$simd synchronous=$synchronous
 		cat $S/features
+		logged "ramzswap: .*vector code: $logged,"
 		grep -q "synchronous=$synchronous" $S/features || fail "features: $(cat $S/features)"
-		[ $simd = 1 ] || grep -q simd=none $S/features || fail "features: $(cat $S/features)"
+		grep -q "simd=$vector " $S/features || fail "features: $(cat $S/features), not simd=$vector"
 		set_to disksize 64M
 		run blockio fill /dev/$D 16
 		run blockio check /dev/$D 16

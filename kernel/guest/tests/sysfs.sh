@@ -2,7 +2,7 @@
 # is refused with its error and a line in the log, and changes nothing.
 . /lib.sh
 
-run load ramzswap num_devices=2
+run load ramzswap num_devices=2 debug=1
 
 # Before initialisation.
 for bad in 0 1 4096 40959 17592186044417 17T -1 +64M x 1X "" 18446744073709551616; do
@@ -72,6 +72,8 @@ equal "$(wc -w <$S/bd_stat)" 3 "the fields of bd_stat"
 swap_on
 write_refused EBUSY reset 1
 write_refused EBUSY disksize 128M
+write_refused EBUSY backing_dev /dev/none
+write_refused EBUSY backing_dev none
 equal "$(cat $S/initstate)" 1 initstate
 refused rmmod ramzswap
 run swapoff /dev/$D
@@ -79,7 +81,7 @@ reset_device
 
 # Without CAP_SYS_ADMIN: EPERM for what changes the device, though root owns the files.
 for change in "disksize 64M" "comp_algorithm lz4" "mem_limit 1M" "reset 1" "backing_dev none" \
-	"recompress_after 5" "recompress_cpu 5" "recompress_algorithm off"; do
+	"recompress_after 5" "recompress_cpu 5" "recompress_algorithm off" "debug_flip 1"; do
 	set -- $change
 	before=$(cat $S/$1 2>/dev/null)
 	unprivileged sh -c "echo $2 >$S/$1" 2>/tmp/errno && fail "$1 may be written without CAP_SYS_ADMIN"
