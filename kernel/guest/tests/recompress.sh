@@ -23,9 +23,32 @@ for bad in zstd:-8 zstd:99 none; do
 	write_refused EINVAL recompress_algorithm $bad
 done
 
+# now_ms: since the machine was started.
+now_ms() {
+	awk '{ printf "%d", $1 * 1000 }' /proc/uptime
+}
+
+recompressed_since() {
+	[ "$(stat_of recompressed)" -gt "$1" ]
+}
+
+# worked_since NS: has the thread used 200 ms of a CPU since it had used so much?
+worked_since() {
+	[ "$(stat_of recompress_cpu_ns)" -gt $(($1 + 200000000)) ]
+}
+
+# A tenth of one CPU: the thread sleeps for the rest of the time.
 set_to recompress_after 1
-set_to recompress_cpu 100
+set_to recompress_cpu 10
 set_to recompress_algorithm zstd:1
+until_true 60 recompressed_since 0
+began=$(now_ms) used=$(stat_of recompress_cpu_ns)
+until_true 60 worked_since "$used"
+used=$((($(stat_of recompress_cpu_ns) - used) / 1000000)) took=$(($(now_ms) - began))
+echo "recompress_cpu 10: $used ms of CPU in $took ms"
+[ $((used * 100)) -le $((took * 30)) ] || fail "$used ms of CPU in $took ms are more than 30 %"
+
+set_to recompress_cpu 100
 smaller() {
 	[ "$(mm 2)" -lt $((before * 95 / 100)) ]
 }
@@ -38,9 +61,19 @@ run blockio random /dev/$D 24 4 $(rounds 200)
 run blockio fill /dev/$D 24
 run blockio half /dev/$D 24
 set_to recompress_algorithm off
-swap_on
+# What is on it before is thrown away: all that is stored from here on is the hog's.
+swap_on -d
 set_to recompress_algorithm zstd:1
-run in_cgroup 16 hog -o -h -f -r $(rounds 1) 24
+in_cgroup 16 hog -o -h -f -r $(rounds 1) -u /tmp/enough 24 &
+hog=$!
+until_true 60 stored_at_least 8388608
+# The hog pauses, so that its pages become cold, and then checks all of them.
+recompressed=$(stat_of recompressed)
+run kill -STOP $(cat $CG/limited/cgroup.procs)
+until_true 60 recompressed_since "$recompressed"
+run kill -CONT $(cat $CG/limited/cgroup.procs)
+touch /tmp/enough
+wait $hog || fail "the hog whose pages were recompressed"
 run swapoff /dev/$D
 equal "$(cat $S/checksum_failures)" 0 checksum_failures
 done_clean
