@@ -205,8 +205,30 @@ reset_device() {
 	equal "$(cat $S/initstate)" 0 initstate
 }
 
+# allow_huge_pages: to programs that ask for them. With less than 512 MiB the kernel switches them off.
+allow_huge_pages() {
+	run write_to /sys/kernel/mm/transparent_hugepage/enabled madvise
+}
+
+# huge_pages_out: how many were swapped out in one piece; nothing if the kernel cannot do that.
+huge_pages_out() {
+	sed -n 's/^thp_swpout //p' /proc/vmstat
+}
+
+# writes_done, sectors_written: by the block layer's count.
+writes_done() {
+	set -- $(cat $S/stat)
+	echo "$5"
+}
+
+sectors_written() {
+	set -- $(cat $S/stat)
+	echo "$7"
+}
+
 # hogs_with_each_codec: all kinds of memory that is swapped, and that none of it is left.
 hogs_with_each_codec() {
+	allow_huge_pages
 	for codec in $(codecs); do
 		echo "$codec"
 		set_to comp_algorithm "$codec"
@@ -214,7 +236,14 @@ hogs_with_each_codec() {
 		swap_on
 		run in_cgroup 8 hog -p 2 -r $(rounds 1) -f -h 8
 		run in_cgroup 8 hog -r $(rounds 1) -o -m -f 10
+		huge=$(huge_pages_out) writes=$(writes_done) sectors=$(sectors_written)
 		run in_cgroup 8 hog -r $(rounds 1) -t -o 10
+		# If the kernel can swap them in one piece, it did: a request then has more than a page.
+		if [ -n "$huge" ]; then
+			[ "$(huge_pages_out)" -gt "$huge" ] || fail "no huge page was swapped out in one piece"
+			writes=$(($(writes_done) - writes)) sectors=$(($(sectors_written) - sectors))
+			[ $sectors -gt $((writes * 8)) ] || fail "$writes writes of $sectors sectors, which are single pages"
+		fi
 		run in_cgroup 8 hog -r $(rounds 1) -x 14
 		run swapoff /dev/$D
 		holds_header_only "after swapoff"

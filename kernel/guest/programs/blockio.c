@@ -4,6 +4,7 @@
  *
  *   blockio fill DEVICE MIB          writes every page, in bios of 4 KiB to 2 MiB
  *   blockio check DEVICE MIB         are they as `fill` wrote them?
+ *   blockio large DEVICE MIB         writes and reads by 2 MiB, from and to one huge page; checks
  *   blockio random DEVICE MIB THREADS ROUNDS
  *       after `fill`: threads, each with pages of its own that lie between the others', write,
  *       read, discard and zero extents of 4 KiB to 2 MiB; then all is checked
@@ -137,6 +138,28 @@ static size_t check(int device, const uint32_t *versions, uint32_t version)
 			wrong += wrong_page(at + i * PAGE, page + i, versions ? versions[page + i] : version);
 	}
 	free(at);
+	return wrong;
+}
+
+/* Requests of 2 MiB whose memory is in one piece, so that no limit on pieces cuts them. */
+static size_t large(int device)
+{
+	char *at = memory(MOST, 0, 1);
+	size_t page, i, wrong = 0;
+
+	for (page = 0; page < pages; page += MOST) {
+		for (i = 0; i < MOST; i++)
+			fill_page(at + i * PAGE, &content, page + i, 1);
+		if (pwrite(device, at, MOST * PAGE, page * PAGE) != (ssize_t)(MOST * PAGE))
+			die("a write of 2 MiB at page %zu", page);
+	}
+	for (page = 0; page < pages; page += MOST) {
+		memset(at, 0, MOST * PAGE);
+		if (pread(device, at, MOST * PAGE, page * PAGE) != (ssize_t)(MOST * PAGE))
+			die("a read of 2 MiB at page %zu", page);
+		for (i = 0; i < MOST; i++)
+			wrong += wrong_page(at + i * PAGE, page + i, 1);
+	}
 	return wrong;
 }
 
@@ -519,6 +542,10 @@ int main(int count, char **words)
 		fill(device);
 	} else if (!strcmp(what, "check")) {
 		wrong = check(device, NULL, 1);
+	} else if (!strcmp(what, "large")) {
+		if (pages % MOST)
+			die("%zu pages are not a multiple of %lu", pages, MOST);
+		wrong = large(device);
 	} else if (!strcmp(what, "random")) {
 		versions = versions_of_all(1);
 		wrong = in_threads(own_pages, threads, rounds, versions);

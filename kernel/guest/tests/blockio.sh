@@ -6,6 +6,7 @@
 . /lib.sh
 
 run load ramzswap
+allow_huge_pages
 for codec in $(codecs); do
 	echo "$codec"
 	set_to comp_algorithm "$codec"
@@ -15,6 +16,13 @@ for codec in $(codecs); do
 	run blockio blank /dev/$D 16
 	run blockio fill /dev/$D 16
 	run blockio check /dev/$D 16
+	# By 2 MiB, of one huge page: each is one request of 4096 sectors.
+	set -- $(cat $S/stat)
+	reads=$1 sectors_read=$3 writes=$5 sectors_written=$7
+	run blockio large /dev/$D 16
+	set -- $(cat $S/stat)
+	equal "$(($3 - sectors_read)) $(($7 - sectors_written))" "32768 32768" "sectors read and written"
+	equal "$(($1 - reads)) $(($5 - writes))" "8 8" "reads and writes of them"
 	run blockio random /dev/$D 16 4 $(rounds 200)
 	run blockio same /dev/$D 4
 	run blockio fill /dev/$D 16
