@@ -1,0 +1,26 @@
+# A program that needs more than the machine has, and whose pages do not compress: the backing swap
+# takes them when the kernel has no page to spare.
+# memory: 256
+# smp: 2
+# timeout: 600
+. /lib.sh
+
+run load ramzswap
+# All of it is written once: it takes no memory afterwards. There is room for all pages of the hog: the
+# kernel may kill while swap is full of pages that it has in memory as well.
+run load brd rd_nr=1 rd_size=90112
+run dd if=/dev/zero of=/dev/ram0 bs=1M count=88 2>/dev/null
+run mkswap /dev/ram0 >/dev/null
+set_to backing_dev /dev/ram0
+set_to disksize 88M
+swap_on
+free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+run hog -r $(rounds 1) -i 100 $((free / 1024 * 4 / 3))
+set -- $(cat $S/bd_stat)
+echo "backing swap: $2 pages read, $3 written"
+[ "$2" -gt 500 ] || fail "only $2 pages were read from the backing swap"
+[ "$3" -gt 1000 ] || fail "only $3 pages were written to the backing swap"
+equal "$(io 1) $(io 2) $(io 3)" "0 0 0" "failed reads, failed writes, invalid requests"
+run swapoff /dev/$D
+reset_device
+done_clean
