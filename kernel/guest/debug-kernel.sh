@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the guest's tests on a kernel with KASAN, lockdep, RCU's proofs, DEBUG_ATOMIC_SLEEP and
+# Runs the guest's tests on a kernel with KASAN, kmemleak, lockdep, RCU's proofs, DEBUG_ATOMIC_SLEEP and
 # injected failures: Debian's linux-source-6.12, with a configuration of its own (debug-kernel.config).
 # The module's core, which is written in Rust, is compiled so that KASAN sees its accesses, too.
 #

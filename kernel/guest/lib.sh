@@ -263,6 +263,25 @@ log_is_clean() {
 	fi
 }
 
+# nothing_mapped_by_us: is nothing in vmalloc space the module's, which has no device initialised or is
+# gone? Its functions have no names then.
+nothing_mapped_by_us() {
+	! awk '$3 ~ /^0x|^rzk?_/ || /\[ramzswap\]/' /proc/vmallocinfo | grep . >/tmp/mapped_by_us
+}
+
+# memory_is_leaked: shows what kmemleak finds, if the kernel has it (debug-kernel.sh); is any of it ours?
+# It reports what is older than five seconds, and was found twice.
+memory_is_leaked() {
+	kmemleak=/sys/kernel/debug/kmemleak
+	[ -e $kmemleak ] || return 1
+	sleep 6
+	echo scan >$kmemleak
+	echo scan >$kmemleak
+	cat $kmemleak >/tmp/kmemleak
+	cat /tmp/kmemleak
+	grep -q -E '\[ramzswap\]|\] 0x[0-9a-f]+$' /tmp/kmemleak
+}
+
 # done_clean [PATTERN]: the end of each test. Lines of the log that match are no complaint.
 done_clean() {
 	for left in $(sed -n 's,^\(/dev/ramzswap[0-9]*\) .*,\1,p' /proc/swaps); do
@@ -273,8 +292,12 @@ done_clean() {
 		echo 1 >"$left/reset" || fail "no reset of $left"
 	done
 	if grep -q '^ramzswap ' /proc/modules; then
+		nothing_mapped_by_us || fail "memory of no device: $(cat /tmp/mapped_by_us)"
+		# While its functions have names.
+		memory_is_leaked && fail "memory is leaked"
 		run rmmod ramzswap
 	fi
+	nothing_mapped_by_us || fail "memory of no module: $(cat /tmp/mapped_by_us)"
 	grep -q '^ramzswap ' /proc/modules && fail "the module is still there"
 	[ -e /dev/$D ] && fail "/dev/$D is still there"
 	log_is_clean "$@"
