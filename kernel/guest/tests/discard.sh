@@ -21,7 +21,7 @@ wait $hog || fail "the hog"
 grep -q free_notify=1 $S/features && most=300000 || most=8388608
 until_true 30 stored_at_most $most
 now=$(io 4)
-echo "freed: $freed before, $now after"
+echo "freed: $freed before, $now after; $(cat $S/features)"
 if grep -q free_notify=1 $S/features; then
 	[ "$now" -gt $((freed + 2000)) ] || fail "the kernel did not tell of freed slots"
 fi
