@@ -1,5 +1,7 @@
 //! `compcache umount` and `compcache sync`.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use compcache_engine::disk::PAGE;
@@ -118,25 +120,61 @@ fn umount_one(path: &Path, lazy: bool, places: &Places) -> Result<(), CliError> 
     )))
 }
 
-/// Writes dirty pages out.
+/// Writes dirty pages out, those first that programs have changed through shared mappings and that only the kernel knows.
 ///
 /// # Errors
-/// Those of the daemon.
+/// Those of the daemon, and [`CliError::Io`] if the kernel cannot write to a mount.
 pub(crate) fn sync(args: &SyncArgs, places: &Places) -> Result<(), CliError> {
-    let mut mountpoints = Vec::new();
+    if args.mountpoints.is_empty() {
+        for mount in mounts(places)? {
+            take_mapped(Path::new(&mount.mountpoint), places)?;
+        }
+        return sync_one(None, places);
+    }
     for path in &args.mountpoints {
-        mountpoints.push(Some(paths::mountpoint(path)?));
-    }
-    if mountpoints.is_empty() {
-        mountpoints.push(None);
-    }
-    for mountpoint in mountpoints {
-        let request = Request::Sync {
-            mountpoint: mountpoint.clone(),
-        };
-        request_and_wait(request, mountpoint.as_deref(), "syncing", places)?;
+        let path = paths::mountpoint(path)?;
+        take_mapped(&path, places)?;
+        sync_one(Some(path), places)?;
     }
     Ok(())
+}
+
+fn sync_one(mountpoint: Option<PathBuf>, places: &Places) -> Result<(), CliError> {
+    let path = mountpoint.clone();
+    request_and_wait(
+        Request::Sync { mountpoint },
+        path.as_deref(),
+        "syncing",
+        places,
+    )
+}
+
+/// Has the kernel write to a mount what programs have stored through shared mappings of its files.
+fn take_mapped(path: &Path, places: &Places) -> Result<(), CliError> {
+    let failed = |e| {
+        let doing = format!(
+            "have the kernel write mapped pages to {}",
+            printable::path(path)
+        );
+        CliError::io(doing, e)
+    };
+    if !dead::is_mounted(path).map_err(failed)? {
+        return Ok(());
+    }
+    let directory = match File::open(path) {
+        Ok(directory) => directory,
+        // The daemon says so, or makes it again.
+        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => return Ok(()),
+        // Another user's mount is not even for root.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            warn("compcache", &[failed(e)]);
+            return Ok(());
+        }
+        Err(e) => return Err(failed(e)),
+    };
+    let sync = move || rustix::fs::syncfs(directory);
+    progress::wait(sync, || left_to_write("syncing", Some(path), places))?
+        .map_err(|e| failed(e.into()))
 }
 
 /// Asks for what writes dirty pages of `path`, or of all mounts, and shows how many are left.
@@ -147,15 +185,7 @@ fn request_and_wait(
     places: &Places,
 ) -> Result<(), CliError> {
     let mut client = places.connect_now()?;
-    let remaining = || {
-        let dirty: u64 = mounts(places)
-            .ok()?
-            .iter()
-            .filter(|mount| path.is_none_or(|path| Path::new(&mount.mountpoint) == path))
-            .map(|mount| mount.dirty_pages * PAGE)
-            .sum();
-        Some(format!("{doing}: {} left to write out", human(dirty)))
-    };
+    let remaining = || left_to_write(doing, path, places);
     match progress::wait(move || client.request(&request), remaining)?? {
         Response::Done { warnings } => {
             warn("compcache", &warnings);
@@ -163,6 +193,17 @@ fn request_and_wait(
         }
         _ => Err(CliError::Answer),
     }
+}
+
+/// How much of `path`, or of all mounts, is left to write out.
+fn left_to_write(doing: &str, path: Option<&Path>, places: &Places) -> Option<String> {
+    let dirty: u64 = mounts(places)
+        .ok()?
+        .iter()
+        .filter(|mount| path.is_none_or(|path| Path::new(&mount.mountpoint) == path))
+        .map(|mount| mount.dirty_pages * PAGE)
+        .sum();
+    Some(format!("{doing}: {} left to write out", human(dirty)))
 }
 
 /// The daemon's mounts.

@@ -24,10 +24,16 @@ impl Map {
         if writable {
             protection |= ProtFlags::WRITE;
         }
-        Ok(Map {
+        let map = Map {
             mapping: Mapping::shared(file, 0, length, protection)?,
             writable,
-        })
+        };
+        // A process that the test starts would have it for a moment, and FUSE writes out a file that anybody unmaps.
+        // SAFETY: nobody else has the mapping, and its pages stay as they are.
+        unsafe {
+            rustix::mm::madvise(map.start().cast(), map.mapping.len(), Advice::LinuxDontFork)
+        }?;
+        Ok(map)
     }
 
     /// Where the mapping starts.

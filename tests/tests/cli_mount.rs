@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 
-use compcache_tests::{Bed, NOBODY, Outcome, Running, mounts_under, needs, wait_until};
+use compcache_tests::{Bed, Map, NOBODY, Outcome, Running, mounts_under, needs, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -348,4 +348,27 @@ fn mounts_of_the_configuration_and_one_limit_for_all() {
     let out = bed.compcache(&daemon);
     assert_eq!(out.code(), 1, "{out}");
     out.refused(&["compcache.toml, line 2", "[[mount]]", "no such directory"]);
+}
+
+/// What a program has stored through a shared mapping is in the kernel's page cache only.
+#[test]
+fn sync_writes_what_is_mapped() {
+    let Some(bed) = Places::new() else { return };
+    let [source, mounted] = ["source", "mounted"].map(|name| bed.path(name));
+    for mode in [&[][..], &["--write-back"]] {
+        bed.done(&[&["mount"], mode, &[&source, &mounted]].concat());
+        let mut open = File::options();
+        open.read(true).write(true);
+        let file = open.open(bed.path("mounted/file")).unwrap();
+        let map = Map::new(&file, 7, true).unwrap();
+        for round in 0..20 {
+            let text = format!("round{round:02}");
+            map.write(0, text.as_bytes()).unwrap();
+            let command = [&["sync"], &[&*mounted][..round % 2]].concat();
+            bed.done(&command);
+            assert_eq!(fs::read_to_string(bed.path("source/file")).unwrap(), text);
+        }
+        drop((map, file));
+        bed.done(&["umount", &mounted]);
+    }
 }

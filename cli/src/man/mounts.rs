@@ -33,8 +33,8 @@ sync\tThe kernel does not pass sync(2) and syncfs(2) to a FUSE file system: sync
 dirty pages out. compcache sync does.
 
 mapped files\tWhat a program stores through mmap(2) with MAP_SHARED is in the kernel's page cache first, in every mode, \
-and reaches the mount by msync(2), fsync(2), munmap(2) and close, sync -f MOUNTPOINT, or after some 30 seconds. Until then neither \
-compcache sync nor the end of the daemon writes it out, and if the mount's process dies, it is lost.
+and reaches the mount by msync(2), fsync(2), munmap(2) and close, compcache sync, or after some 30 seconds. Until then \
+the end of the daemon does not write it out, and if the mount's process dies, it is lost.
 
 changes on SOURCE\tOther programs may change SOURCE directly. That is noticed when a file is opened, and \
 when what is known of it is too old (a tenth of the time since its last change, at least 1 second and at \
