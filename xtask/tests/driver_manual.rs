@@ -25,7 +25,7 @@ fn parameters_and_attributes_are_in_the_manual() {
         .flat_map(|start| names(&control, start))
         .collect();
     assert_eq!((parameters.len(), attributes.len()), (8, 17));
-    let manuals = ["man/ramzswap.4", "docs/kernel.md"].map(|path| (path, read(path)));
+    let manuals = ["kernel/dkms/ramzswap.4.in", "docs/kernel.md"].map(|path| (path, read(path)));
     for name in parameters.iter().chain(&attributes) {
         for (path, manual) in &manuals {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';

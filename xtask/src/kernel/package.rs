@@ -34,7 +34,11 @@ const TEMPLATES: [(&str, &str, u32); 5] = [
         "usr/share/doc/ramzswap-dkms/copyright",
         0o644,
     ),
-    ("man/ramzswap.4", "usr/share/man/man4/ramzswap.4", 0o644),
+    (
+        "kernel/dkms/ramzswap.4.in",
+        "usr/share/man/man4/ramzswap.4",
+        0o644,
+    ),
 ];
 
 /// Builds `target/kernel/ramzswap-dkms_VERSION_all.deb`.
