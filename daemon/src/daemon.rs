@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 use crate::args::{ALREADY_RUNNING, DaemonArgs, MAX_DEVICES, MESSAGE_PREFIX};
 use crate::backend::DeviceBackend;
 use crate::bring_up::{self, Failed, KernelDevices};
-use crate::clean_start::{CleanStart, Unlifted, clean_start};
+use crate::clean_start::{CleanStart, LimitTooLow, clean_start};
 use crate::mounts::plan::{self, Environment};
 use crate::mounts::{Mounts, dead, paths};
 use crate::protocol::Refusal;
@@ -42,7 +42,7 @@ use crate::{confinement, kernel, logging, process, service_manager, swapoff};
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
-    Limit(#[from] Unlifted),
+    Limit(#[from] LimitTooLow),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("{0}")]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::protocol::{ErrorCode, Refusal};
-use crate::registry::{GivenBack, Registry, SwappedOn};
+use crate::registry::{Registry, ResetOutcome, SwappedOn};
 use crate::types::ParamsUpdate;
 
 /// Stands for no device.
@@ -145,15 +145,15 @@ impl Leases {
         let mut kept = false;
         for number in self.registry.numbers() {
             if Some(number) != leased {
-                kept |= self.registry.give_back(number, again) == GivenBack::Kept;
+                kept |= self.registry.give_back(number, again) == ResetOutcome::Kept;
             }
         }
         let mut leased = self.leased.lock();
         if let Some(number) = leased.device {
             match self.registry.give_back(number, again) {
-                GivenBack::No => {}
-                GivenBack::Reset => self.change(&mut leased, None, |n| n),
-                GivenBack::Kept => kept = true,
+                ResetOutcome::No => {}
+                ResetOutcome::Reset => self.change(&mut leased, None, |n| n),
+                ResetOutcome::Kept => kept = true,
             }
         }
         kept

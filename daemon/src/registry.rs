@@ -205,10 +205,10 @@ impl Registry {
 
     /// Resets a device that was swapped on here, and that somebody else has swapped off since. Waits for who
     /// is changing it. `again`: it could not be reset before.
-    pub fn give_back(&self, number: u32, again: bool) -> GivenBack {
+    pub fn give_back(&self, number: u32, again: bool) -> ResetOutcome {
         match self.entry(number) {
             Ok(device) if device.backend.obstacle().is_none() => device.lock().give_back(again),
-            _ => GivenBack::No,
+            _ => ResetOutcome::No,
         }
     }
 
@@ -361,7 +361,7 @@ impl Entry {
 
 /// What became of a device that may have been swapped off by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenBack {
+pub enum ResetOutcome {
     /// It was not.
     No,
     /// It is reset.
@@ -447,17 +447,17 @@ impl Changing<'_> {
         Ok(())
     }
 
-    fn give_back(&self, again: bool) -> GivenBack {
+    fn give_back(&self, again: bool) -> ResetOutcome {
         let status = self.backend.status();
         let gone = status.state == State::Ready && status.swap.is_none();
         if !gone || !self.swapped_on.load(Ordering::Relaxed) {
-            return GivenBack::No;
+            return ResetOutcome::No;
         }
         let number = status.number;
         match self.reset() {
             Ok(()) => {
                 tracing::info!("ramzswap{number} was swapped off by another process: reset");
-                GivenBack::Reset
+                ResetOutcome::Reset
             }
             Err(refusal) => {
                 // At first that is to be expected: the kernel lets go of the block device only when that
@@ -468,7 +468,7 @@ impl Changing<'_> {
                          {refusal}"
                     );
                 }
-                GivenBack::Kept
+                ResetOutcome::Kept
             }
         }
     }

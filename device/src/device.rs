@@ -309,7 +309,7 @@ impl SwapDevice for Device {
         if inner.active.is_some() {
             return Err(DeviceError::AlreadyInitialised {
                 number: self.number,
-                action: "initialise it anew",
+                action: "initialise it again",
             });
         }
         let backing = inner

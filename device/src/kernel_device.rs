@@ -327,7 +327,7 @@ impl SwapDevice for KernelDevice {
 
     fn init(&self) -> Result<Vec<Warning>, DeviceError> {
         if self.is_ready() {
-            return Err(self.already("initialise it anew"));
+            return Err(self.already("initialise it again"));
         }
         let set = self.set_so_far();
         let (resolved, mut warnings) = self.resolve(&self.params(&set)?)?;

@@ -150,7 +150,7 @@ fn every_second_page_is_freed_without_swapoff(channel: Channel) {
     fixture.assert_clean();
 }
 
-/// Slots are freed and given out anew all the time, by several threads at once, on a disk that
+/// Slots are freed and given out again all the time, by several threads at once, on a disk that
 /// has few more of them than are needed.
 fn pages_that_come_and_go_keep_their_content(channel: Channel) {
     let _alone = alone();

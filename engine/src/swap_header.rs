@@ -58,7 +58,7 @@ pub enum HeaderError {
     NoSignature,
     /// A signature where another page size would have it.
     #[error(
-        "its swap header is for pages of {0} bytes, this machine's have 4096: prepare it anew \
+        "its swap header is for pages of {0} bytes, this machine's have 4096: prepare it again \
          with mkswap"
     )]
     PageSize(usize),
@@ -80,7 +80,7 @@ pub enum HeaderError {
     /// The file is shorter than the header says.
     #[error(
         "it is truncated: its header names page {last_page} as the last, but it has only \
-         {pages} pages; prepare it anew with mkswap"
+         {pages} pages; prepare it again with mkswap"
     )]
     Truncated {
         /// The last page by the header.

@@ -575,7 +575,7 @@ fn a_page_in_transit_beside_a_free_and_a_load() {
     }
 }
 
-/// The thread that frees dead pages asks while the page is in transit, arrives and sets out anew
+/// The thread that frees dead pages asks while the page is in transit, arrives and sets out again
 /// with the same content: what it heard of the first must not free the second.
 #[test]
 fn a_page_that_sets_out_anew_is_not_freed() {

@@ -9,7 +9,7 @@ use compcache_host::keeper::Wake;
 /// have nowhere else to go, while a mount can drop clean pages and write dirty ones out.
 ///
 /// Whoever owns the devices and mounts reports what they take; mounts ask whenever they like, and by
-/// asking want to know it anew. All numbers are bytes; nothing here waits.
+/// asking want to know it again. All numbers are bytes; nothing here waits.
 #[derive(Debug, Default)]
 pub struct Budget {
     limit: Option<u64>,

@@ -1,4 +1,4 @@
-//! Pages whose content can be computed anew from a seed, their index and a version, so that a
+//! Pages whose content can be computed again from a seed, their index and a version, so that a
 //! page that comes back wrong, old or in another's place is noticed.
 
 use crate::Random;

@@ -305,7 +305,7 @@ impl Watchdog {
                     let pid = pid.load(Ordering::SeqCst);
                     eprintln!("the test hangs: killing the daemon, process {pid}");
                     if pid != 0 {
-                        // First, or it would have the mount served anew.
+                        // First, or it would have the mount served again.
                         try_signal(pid, libc::SIGKILL);
                         for pid in processes_with(&directory) {
                             try_signal(pid, libc::SIGKILL);

@@ -190,7 +190,7 @@ fn what_was_changed_moved_or_replayed_is_an_error_of_that_page() {
         write(&backing, *place, page);
         assert!(*read(&disk, *place).unwrap() == *Page::tagged(*place));
     }
-    // A page that is written anew is sound, whatever lay there.
+    // A page that is written again is sound, whatever lay there.
     write(&backing, 10, &changed);
     write(&disk, 10, &Page::tagged(9999));
     assert!(*read(&disk, 10).unwrap() == *Page::tagged(9999));

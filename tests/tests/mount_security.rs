@@ -264,7 +264,7 @@ fn private_mount_of_a_user() {
         own "$COMPCACHE" status --json | grep -q "$PWD/point"
         pid=$(own "$COMPCACHE" status --json | tr -d ' ,' | sed -n 's/^"mount_pid"://p')
         own sh -c "kill -KILL $pid"
-        # Its process is started anew, by the daemon of that user.
+        # Its process is started again, by the daemon of that user.
         until test "$(own cat point/file 2>&1)" = mine; do sleep 0.1; done
         own "$COMPCACHE" umount point >&2
         if grep "$PWD/point" /proc/self/mountinfo; then echo 'still mounted'; exit 1; fi

@@ -82,7 +82,7 @@ fn what_the_daemon_keeps_is_private() {
     assert!(bed.device(0).block_device.is_some());
 }
 
-/// Somebody has made the runtime directory before, with a link in place of the log, which is begun anew when it is
+/// Somebody has made the runtime directory before, with a link in place of the log, which is begun again when it is
 /// long.
 #[test]
 fn a_log_that_is_a_link_is_left_alone() {

@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     "the limit of {what} ({flag}) is {hard}, at which the kernel would kill this daemon with all \
      that it holds: start it without that limit, or as root"
 )]
-pub(crate) struct Unlifted {
+pub(crate) struct LimitTooLow {
     what: &'static str,
     flag: &'static str,
     hard: u64,
@@ -66,7 +66,7 @@ const LIMITS: [Limit; 9] = [
 ];
 
 /// Lifts all limits, or raises them as far as this process may. Returns those that stay too low.
-pub(super) fn lift() -> Result<Vec<String>, Unlifted> {
+pub(super) fn lift() -> Result<Vec<String>, LimitTooLow> {
     let mut low = Vec::new();
     for limit in LIMITS {
         let Some(value) = limit.lift() else {
@@ -74,7 +74,7 @@ pub(super) fn lift() -> Result<Vec<String>, Unlifted> {
         };
         let Limit { what, flag, .. } = limit;
         if limit.kills {
-            return Err(Unlifted {
+            return Err(LimitTooLow {
                 what,
                 flag,
                 hard: value,

@@ -12,7 +12,7 @@ mod signals;
 
 use std::io;
 
-pub(crate) use limits::Unlifted;
+pub(crate) use limits::LimitTooLow;
 pub(crate) use signals::ignore_signals;
 pub use signals::reset_sigchld;
 
@@ -31,8 +31,8 @@ pub(crate) struct CleanStart {
 /// neither the command's priorities nor its cgroups.
 ///
 /// # Errors
-/// [`Unlifted`] for a limit under which this daemon would be killed.
-pub(crate) fn clean_start(own: bool) -> Result<CleanStart, Unlifted> {
+/// [`LimitTooLow`] for a limit under which this daemon would be killed.
+pub(crate) fn clean_start(own: bool) -> Result<CleanStart, LimitTooLow> {
     let mut warnings = Vec::new();
     let ignored = signals::reset();
     if let Err(error) = close_descriptors() {

@@ -13,7 +13,7 @@ use crate::runtime_dir::{Directory, LOG_NAME, RuntimeDirError};
 
 /// Lines of the log that an error shows if the daemon gave no message.
 const LOG_TAIL: usize = 4;
-/// A log of more bytes is begun anew.
+/// A log of more bytes is begun again.
 const LOG_MAX: u64 = 1 << 20;
 
 /// Why a daemon did not come up.

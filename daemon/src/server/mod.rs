@@ -155,7 +155,7 @@ impl Server {
                 Event::SwapsChanged | Event::Retry if retry.is_some() => {
                     match self.close(true) {
                         Ok(_) => return self.outcome(),
-                        Err(Stays { refusal, .. }) => tracing::debug!("{refusal}"),
+                        Err(StayReason { refusal, .. }) => tracing::debug!("{refusal}"),
                     }
                     let begun = matches!(event, Event::SwapsChanged).then(Retry::begin);
                     retry = begun.or(retry.map(Retry::next));
@@ -281,7 +281,7 @@ impl Server {
     /// Takes every mount down, then every device. If mounts `must_end`, those in use are written out and
     /// taken out of the tree, and those whose sources do not take dirty pages given up; what is returned
     /// names both. Devices never are.
-    fn close(&self, must_end: bool) -> Result<Vec<String>, Stays> {
+    fn close(&self, must_end: bool) -> Result<Vec<String>, StayReason> {
         let Shared {
             mounts,
             own,
@@ -308,7 +308,9 @@ impl Server {
             }
         }
         let messages = failed.iter().map(Refusal::to_string).collect();
-        Refusal::join(failed).map_or(Ok(warnings), |refusal| Err(Stays { refusal, messages }))
+        Refusal::join(failed).map_or(Ok(warnings), |refusal| {
+            Err(StayReason { refusal, messages })
+        })
     }
 
     fn explain_stay(&self, asked_before: bool) {
@@ -344,13 +346,13 @@ impl Handle {
 }
 
 /// Why the server stays.
-struct Stays {
+struct StayReason {
     /// All refusals as one.
     refusal: Refusal,
     messages: Vec<String>,
 }
 
-impl Stays {
+impl StayReason {
     fn log(&self) {
         for message in &self.messages {
             tracing::error!("{message}");

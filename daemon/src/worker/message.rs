@@ -89,7 +89,7 @@ pub(super) enum Answer {
     /// How a mount has ended.
     Ended { ending: Ending },
     /// It has no such mount any more: it is over, which the events say.
-    Over,
+    Gone,
     /// It was refused or failed, and nothing was changed.
     Refused(Refusal),
 }
@@ -108,14 +108,14 @@ pub(super) enum Event {
         thread: u32,
     },
     /// A mount is over, whoever has unmounted it.
-    Over {
+    Ended {
         mount: MountId,
         /// What was given up.
         loss: Option<Loss>,
         /// Why something could not be written out.
         unwritten: Option<Refusal>,
     },
-    /// A mount has asked for its share of the memory limit: what is taken of it is to be told anew.
+    /// A mount has asked for its share of the memory limit: what is taken of it is to be told again.
     ShareAsked,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Worker {
     /// A thread of it that ends when it is killed, even if others wait in the kernel.
     thread: u32,
     /// For what is answered at once. Innermost, but held until the answer has come, or 3 s.
-    quick: Mutex<Quick>,
+    quick: Mutex<Exchange>,
     /// Innermost: conversations in which no answer is to come.
     idle: Mutex<Vec<Conversation>>,
     /// It is not wanted any more: its end is no accident.
@@ -59,7 +59,7 @@ pub(super) struct Worker {
 }
 
 #[derive(Debug, Default)]
-struct Quick {
+struct Exchange {
     conversation: Option<Conversation>,
     /// An answer is still to come that nobody waits for any more.
     pending: bool,
@@ -75,7 +75,7 @@ pub(super) struct Started {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(super) enum CallError {
     /// It does not answer in time: it was stopped, or hangs.
     #[error("it does not answer")]
     Silent,
@@ -90,11 +90,11 @@ pub(super) enum Unanswered {
     Protocol(ProtocolError),
 }
 
-impl From<ProtocolError> for Unanswered {
+impl From<ProtocolError> for CallError {
     fn from(error: ProtocolError) -> Self {
         match error {
-            ProtocolError::Io(_) | ProtocolError::Truncated => Unanswered::Closed,
-            error => Unanswered::Protocol(error),
+            ProtocolError::Io(_) | ProtocolError::Truncated => CallError::Closed,
+            error => CallError::Protocol(error),
         }
     }
 }
@@ -162,7 +162,7 @@ impl Worker {
             link,
             events: events.handle()?,
             thread,
-            quick: Mutex::new(Quick {
+            quick: Mutex::new(Exchange {
                 conversation: Some(quick),
                 pending: false,
             }),
@@ -187,13 +187,13 @@ impl Worker {
     /// Asks for what takes as long as it takes; but if nothing at all is answered for so long, the worker is killed.
     ///
     /// # Errors
-    /// [`Unanswered`]: `Silent` if it was killed.
+    /// [`CallError`]: `Silent` if it was killed.
     pub(super) fn ask_or_kill<O: Message, A: Message>(
         &self,
         order: &O,
         ping: &O,
         patience: Duration,
-    ) -> Result<A, Unanswered> {
+    ) -> Result<A, CallError> {
         let mut heard = Instant::now();
         let answered = self.ask_while(order, |worker| {
             if worker.quick::<O, A>(ping).is_ok() {
@@ -201,7 +201,7 @@ impl Worker {
             }
             heard.elapsed() < patience
         });
-        if matches!(answered, Err(Unanswered::Silent)) {
+        if matches!(answered, Err(CallError::Silent)) {
             self.kill();
         }
         answered
@@ -210,12 +210,12 @@ impl Worker {
     /// Asks, and waits for as long as `go_on` says, which is called once a second.
     ///
     /// # Errors
-    /// [`Unanswered`]: `Silent` if it says no more.
+    /// [`CallError`]: `Silent` if it says no more.
     pub(super) fn ask_while<O: Message, A: Message>(
         &self,
         order: &O,
         mut go_on: impl FnMut(&Worker) -> bool,
-    ) -> Result<A, Unanswered> {
+    ) -> Result<A, CallError> {
         let idle = self.idle.lock().pop();
         let mut conversation = match idle {
             Some(conversation) => conversation,
@@ -231,9 +231,9 @@ impl Worker {
                     }
                     return Ok(answer);
                 }
-                Received::End => return Err(Unanswered::Closed),
+                Received::End => return Err(CallError::Closed),
                 Received::Nothing if go_on(self) => {}
-                Received::Nothing => return Err(Unanswered::Silent),
+                Received::Nothing => return Err(CallError::Silent),
             }
         }
     }
@@ -242,10 +242,10 @@ impl Worker {
     /// still to come.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub(super) fn quick<O: Message, A: Message>(&self, order: &O) -> Result<A, Unanswered> {
+    /// [`CallError`].
+    pub(super) fn quick<O: Message, A: Message>(&self, order: &O) -> Result<A, CallError> {
         let mut quick = self.quick.lock();
-        let Quick {
+        let Exchange {
             conversation,
             pending,
         } = &mut *quick;
@@ -257,8 +257,8 @@ impl Worker {
             if *pending {
                 match open.receive::<A>(Some(Duration::ZERO))? {
                     Received::Message(_) => *pending = false,
-                    Received::Nothing => return Err(Unanswered::Silent),
-                    Received::End => return Err(Unanswered::Closed),
+                    Received::Nothing => return Err(CallError::Silent),
+                    Received::End => return Err(CallError::Closed),
                 }
             }
             open.send(order)?;
@@ -266,17 +266,17 @@ impl Worker {
                 Received::Message(answer) => Ok(answer),
                 Received::Nothing => {
                     *pending = true;
-                    Err(Unanswered::Silent)
+                    Err(CallError::Silent)
                 }
-                Received::End => Err(Unanswered::Closed),
+                Received::End => Err(CallError::Closed),
             }
         })();
         match &asked {
             Ok(_) => {}
             // One whose threads are dead but for one that waits in the kernel says nothing any more.
-            Err(Unanswered::Silent) if self.is_dying() => self.kill(),
-            Err(Unanswered::Silent) => {}
-            Err(_) => *quick = Quick::default(),
+            Err(CallError::Silent) if self.is_dying() => self.kill(),
+            Err(CallError::Silent) => {}
+            Err(_) => *quick = Exchange::default(),
         }
         asked
     }

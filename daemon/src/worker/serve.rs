@@ -23,7 +23,7 @@ use super::link::{Accepted, Link};
 use super::message::{Answer, Begin, Event, MountId, Order, Taken};
 use crate::args::MESSAGE_PREFIX;
 use crate::backend::{MountBackend, Mounted};
-use crate::clean_start::{Unlifted, clean_start, ignore_signals};
+use crate::clean_start::{LimitTooLow, clean_start, ignore_signals};
 use crate::file_system::FileSystem;
 use crate::mounts::end_all;
 use crate::protocol::{ErrorCode, ProtocolError, Refusal};
@@ -59,7 +59,7 @@ enum BeginError {
     )]
     ByHand,
     #[error(transparent)]
-    Limit(#[from] Unlifted),
+    Limit(#[from] LimitTooLow),
     #[error("the daemon is gone")]
     Orphan,
     #[error(transparent)]
@@ -112,7 +112,7 @@ fn begin() -> Result<Running, BeginError> {
     let limit = begin.memory_limit.map(|_| {
         Keeper::start("limit", budget.asked(), move || {
             // Without a receiver the process is ending.
-            let _ = asked.send(Happened::ShareAsked);
+            let _ = asked.send(WorkerEvent::ShareAsked);
             false
         })
     });
@@ -150,7 +150,7 @@ struct Running {
     _limit: Option<Keeper>,
     served: Arc<Served>,
     events: Conversation,
-    happened: Receiver<Happened>,
+    happened: Receiver<WorkerEvent>,
     lifetime: Lifetime,
     daemon: u32,
 }
@@ -165,12 +165,12 @@ struct Served {
     mounts: Mutex<HashMap<MountId, Option<Arc<dyn Mounted>>>>,
     /// Notified when a mount that was being made is there, or is not.
     arrived: Condvar,
-    happened: Sender<Happened>,
+    happened: Sender<WorkerEvent>,
 }
 
 /// What the daemon is to know.
-enum Happened {
-    Over(MountId),
+enum WorkerEvent {
+    Ended(MountId),
     ShareAsked,
 }
 
@@ -196,8 +196,8 @@ impl Running {
             let _ = events.send(&begun);
             for event in happened {
                 let event = match event {
-                    Happened::Over(mount) => notifier.over(mount),
-                    Happened::ShareAsked => Some(Event::ShareAsked),
+                    WorkerEvent::Ended(mount) => notifier.over(mount),
+                    WorkerEvent::ShareAsked => Some(Event::ShareAsked),
                 };
                 let _ = event.map(|event| events.send(&event));
             }
@@ -273,7 +273,7 @@ impl Served {
             | Order::End { mount } => mount,
         };
         let Some(mounted) = self.mounts.lock().get(&mount).cloned().flatten() else {
-            return Ok(Answer::Over);
+            return Ok(Answer::Gone);
         };
         match order {
             Order::Status { .. } => {
@@ -315,7 +315,7 @@ impl Served {
         let happened = self.happened.clone();
         let on_end = Box::new(move || {
             // Without a receiver the process is ending.
-            let _ = happened.send(Happened::Over(mount));
+            let _ = happened.send(WorkerEvent::Ended(mount));
         });
         let made = self.file_system.start(options, on_end);
         let mut mounts = self.mounts.lock();
@@ -349,7 +349,7 @@ impl Served {
             Some(_) => None,
             None => mounted.sync().err(),
         };
-        Some(Event::Over {
+        Some(Event::Ended {
             mount,
             loss: loss.map(|loss| (*loss).clone()),
             unwritten,

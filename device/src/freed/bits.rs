@@ -10,7 +10,7 @@
 //! mark, then looks at the bits. Between the two steps both sides have a full barrier: the
 //! kernel's read-modify-writes that return a value are ordered against everything, ours are
 //! followed by a fence. So either we see the bit, or the kernel sees that the mark is gone and
-//! sets it anew (and wakes us).
+//! sets it again (and wakes us).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering, fence};

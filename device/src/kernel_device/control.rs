@@ -60,7 +60,7 @@ impl<'a> Control<'a> {
         let before = self.device.set_so_far();
         if self.device.is_ready() {
             let action = if update.is_empty() {
-                "initialise it anew"
+                "initialise it again"
             } else {
                 "change its parameters"
             };
@@ -165,7 +165,7 @@ fn refused(
         (Some(libc::EBUSY), RESET) => {
             device.busy("it is swapped on, mounted or open in a program; swapoff first")
         }
-        (Some(libc::EBUSY), INIT) => device.taken("initialise it anew"),
+        (Some(libc::EBUSY), INIT) => device.taken("initialise it again"),
         (Some(libc::EBUSY), _) => device.already("change its parameters"),
         (Some(libc::EPERM | libc::EACCES), request) => {
             // That one opens the backing swap: it may be the file's error.

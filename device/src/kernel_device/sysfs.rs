@@ -97,7 +97,7 @@ impl KernelDevice {
                 path: OsStr::from_bytes(&setting.value).into(),
                 user: IN_USE.to_owned(),
             },
-            (DISKSIZE, libc::EBUSY) => self.taken("initialise it anew"),
+            (DISKSIZE, libc::EBUSY) => self.taken("initialise it again"),
             (_, libc::EBUSY) => self.already("change its parameters"),
             (BACKING_DEV | DISKSIZE, libc::EACCES | libc::EPERM) => {
                 let remedy = format!("only root may do this; if you are, {}", self.log());
@@ -159,7 +159,7 @@ mod tests {
             (false, BACKING_DEV, libc::ENOENT, log),
             (false, BACKING_DEV, libc::EPERM, log),
             (false, DISKSIZE, libc::EBUSY, "swap /set is in use by"),
-            (true, DISKSIZE, libc::EBUSY, "to initialise it anew"),
+            (true, DISKSIZE, libc::EBUSY, "to initialise it again"),
             (false, DISKSIZE, libc::EACCES, log),
             (false, DISKSIZE, libc::ENOMEM, "free memory"),
             (false, MEM_LIMIT, libc::EPERM, "only root may do this"),

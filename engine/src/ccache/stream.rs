@@ -104,6 +104,6 @@ mod tests {
         media.tried(false);
         assert!(!media.should_skip());
         (0..RAW_RUN).for_each(|_| media.tried(true));
-        assert_eq!(media.pause, PAUSE, "it begins anew");
+        assert_eq!(media.pause, PAUSE, "it begins again");
     }
 }

@@ -287,7 +287,7 @@ impl<H: Host, F: FrameMemory, S: SlotMemory> Store<H, F, S> {
             if run.is_ok() && (backing.verifies() || self.is_current(index, page)) {
                 continue;
             }
-            // It was written anew meanwhile, or the transfer failed at another page.
+            // It was written again meanwhile, or the transfer failed at another page.
             if let Err(error) = self.read_again(shard, &**backing, worker, index, page) {
                 failed.get_or_insert(Failed { pages: 0, error }).pages += 1;
             }

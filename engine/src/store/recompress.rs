@@ -4,7 +4,7 @@
 //! One thread, the [`Recompressor`], goes over the slots again and again; each time round is
 //! an *epoch*. It raises the age of every chunk's slot by one, while a read sets the age to 0
 //! with the store that unlocks the slot anyway, and a write makes a new slot. What
-//! reaches the policy's age is compressed anew, some pages at a time:
+//! reaches the policy's age is compressed again, some pages at a time:
 //!
 //! 1. Each chunk is copied out under the lock of its slot.
 //! 2. The copies are decompressed and compressed, with no lock held.

@@ -85,7 +85,7 @@ impl Passthrough {
     /// Whether the kernel knew who may open a file or directory, of which SOURCE says `found`.
     ///
     /// # Errors
-    /// ESTALE if not: then the kernel looks the name up again, and judges anew.
+    /// ESTALE if not: then the kernel looks the name up again, and judges again.
     pub(super) fn check_rights(
         &self,
         caller: Caller,

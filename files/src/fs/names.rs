@@ -37,7 +37,7 @@ impl Entry {
 }
 
 /// What stood under a name before it was removed or replaced.
-struct Doomed {
+struct Victim {
     fd: OwnedFd,
     before: Statx,
 }
@@ -268,14 +268,14 @@ impl Passthrough {
     }
 
     /// What stands under a name, before that is changed; `None` if nothing does that matters.
-    fn doomed(&self, directory: impl AsFd, name: &OsStr) -> Option<Doomed> {
+    fn doomed(&self, directory: impl AsFd, name: &OsStr) -> Option<Victim> {
         let fd = open_path(directory, name).ok()?;
         let before = stat(&fd).ok()?;
-        Some(Doomed { fd, before })
+        Some(Victim { fd, before })
     }
 
     /// A name of this file was removed or replaced, or it was moved.
-    fn removed(&self, caller: Caller, doomed: Doomed) -> io::Result<()> {
+    fn removed(&self, caller: Caller, doomed: Victim) -> io::Result<()> {
         let after = stat(&doomed.fd)?;
         let key = key(&after);
         let gone = after.stx_nlink == 0;

@@ -9,7 +9,7 @@ use super::stat::{digest, mix};
 use crate::content::Stamp;
 
 /// The kernel tries an open a second time if it is answered with ESTALE, and no third time: how long
-/// after the first one a try may be that second one. The kernel has judged anew in between.
+/// after the first one a try may be that second one. The kernel has judged again in between.
 const ONE_OPEN: Duration = Duration::from_millis(100);
 
 /// What the kernel knows, in few bytes: digests, which are 0 if nothing was reported. There are as many of

@@ -228,7 +228,7 @@ impl Control<'_> {
     pub(crate) fn initialise(&mut self) -> Result<(), Error<'_>> {
         if self.live().is_some() {
             return Err(Error::Initialised {
-                action: "initialise it anew",
+                action: "initialise it again",
             });
         }
         let number = self.device.number;

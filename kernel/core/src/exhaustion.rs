@@ -3,7 +3,7 @@
 //! The kernel kills a program only after it has failed to reclaim any page 16 times in a row, without
 //! reclaiming a single one in between. A swap device of which some writes fail and others do not keeps
 //! it from that for minutes: each frame that is gathered from the last pages lets 15 pages go, and the
-//! count begins anew. So the keeper looks after a write has failed, and if memory stays out, asks for
+//! count begins again. So the keeper looks after a write has failed, and if memory stays out, asks for
 //! some as a program would, but so that no pages need to be written for it: either some is reclaimed, or
 //! the kernel's OOM killer decides.
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(
             asked,
             [2000, 5000],
-            "it begins anew with the next refused write"
+            "it begins again with the next refused write"
         );
     }
 

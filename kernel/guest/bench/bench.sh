@@ -80,7 +80,7 @@ measure_cold() {
 	set_to recompress_algorithm off
 	memory_as memory.cold
 	run measure $prefix /pages/$set.bin reread /dev/$D
-	# Written anew by what is measured next.
+	# Written again by what is measured next.
 	run blkdiscard /dev/$D
 }
 

@@ -323,7 +323,7 @@ static void *while_reset(void *of)
 	ssize_t moved;
 
 	while (!over) {
-		/* Page 0 is the header of a swap area whenever the device was initialised anew. */
+		/* Page 0 is the header of a swap area whenever the device was initialised again. */
 		page = 1 + random_below(&random, pages - 1);
 		fill_noise(at, page, version++);
 		thread->wrong += may_fail("a write", pwrite(shared, at, PAGE, page * PAGE));

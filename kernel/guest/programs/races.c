@@ -91,7 +91,7 @@ static void io(struct worker *worker, char *page)
 		count(worker, "an open", 1, gone);
 		return;
 	}
-	/* Page 0 is the header of a swap area whenever the device was initialised anew. */
+	/* Page 0 is the header of a swap area whenever the device was initialised again. */
 	for (i = 0; i < 16; i++) {
 		at = 1 + random_below(&worker->random, PAGES - 1);
 		fill_page(page, &content, at, 1);

@@ -21,7 +21,7 @@ run rzscontrol ramzswap0 --stats --verbose >/tmp/stats
 grep -q '^RecompressAfter:	      30 s$' /tmp/stats || fail "$(cat /tmp/stats)"
 
 refused_with "ramzswap0 is busy: it is swapped on" rzscontrol /dev/ramzswap0 --reset
-refused_with "already initialised: reset it first to initialise it anew" rzscontrol /dev/ramzswap0 --init
+refused_with "already initialised: reset it first to initialise it again" rzscontrol /dev/ramzswap0 --init
 refused_with "reset it first to change its parameters" rzscontrol /dev/ramzswap0 --disksize_kb=4096
 refused_with "disksize of 4096 bytes is too small: give at least 40 kB" rzscontrol /dev/ramzswap1 --disksize_kb=4 --init
 refused_with "zero" rzscontrol /dev/ramzswap1 --disksize_kb=0

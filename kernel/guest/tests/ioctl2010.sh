@@ -54,7 +54,7 @@ for ioctl in ioctl2010 ioctl2010-32; do
 	done
 	equal "$(value notify_free)" 0 notify_free
 
-	# In use: no reset. Then one, after which all begins anew.
+	# In use: no reset. Then one, after which all begins again.
 	run mkswap /dev/$D >/dev/null
 	run swapon /dev/$D
 	run $ioctl /dev/$D reset!$EBUSY disksize=4096!$EBUSY memlimit=4096!$EBUSY backing=/dev/ram0!$EBUSY \

@@ -201,7 +201,7 @@ impl Archive {
             format!("Dir::State::lists={directory}/lists"),
             format!("Dir::State::extended_states={directory}/extended_states"),
             format!("Dir::Cache={directory}/cache"),
-            // Images for containers switch these off, and each question then reads all lists anew.
+            // Images for containers switch these off, and each question then reads all lists again.
             "Dir::Cache::pkgcache=pkgcache.bin".into(),
             "Dir::Cache::srcpkgcache=srcpkgcache.bin".into(),
             "APT::Architecture=amd64".into(),

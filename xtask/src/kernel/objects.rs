@@ -136,7 +136,7 @@ fn compiler(state: &State) -> Result<PathBuf> {
 
 fn write_script(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    // Cargo compiles all anew when its compiler's time changes.
+    // Cargo compiles all again when its compiler's time changes.
     if fs::read_to_string(path).ok().as_deref() != Some(text) {
         fs::create_dir_all(path.parent().context("a script is in a directory")?)?;
         fs::write(path, text)?;
@@ -245,7 +245,7 @@ fn extract(object: &Object, archive: &Path) -> Result<PathBuf> {
 }
 
 /// Puts a file in another's place if their contents differ, so that what is made from it is
-/// made anew only then.
+/// made again only then.
 fn replace(new: &Path, old: &Path) -> Result<()> {
     if fs::read(new)? != fs::read(old).unwrap_or_default() {
         fs::copy(new, old)?;

@@ -7,10 +7,10 @@
 //! Locks, outermost first: `remaking`, `starting`, `state`, and a record's place. The process is spoken to under
 //! none of the last two, so that neither the status nor its death waits for its answer.
 
-mod again;
-mod news;
+mod journal;
 mod record;
 mod remote;
+mod remount;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,15 +26,15 @@ use compcache_host::Background;
 use compcache_host::counts::SharedCounts;
 use parking_lot::{Condvar, Mutex};
 
-use self::again::Deaths;
-use self::news::News;
-use self::record::{OnEnd, Over, Record};
+use self::journal::Journal;
+use self::record::{End, OnEnd, Record};
 use self::remote::Remote;
+use self::remount::Deaths;
 use super::conversation::Received;
 use super::lifetime;
 pub use super::message::Begin;
 use super::message::{Answer, Event, MountId, Order, Taken};
-use super::process::{Started, Unanswered, Worker};
+use super::process::{CallError, Started, Worker};
 use crate::backend::{MountBackend, Mounted};
 use crate::mounts::dead;
 use crate::protocol::{ErrorCode, Refusal};
@@ -73,13 +73,13 @@ struct Supervisor {
     /// Held by who makes mounts again, over pauses and starts.
     remaking: Mutex<()>,
     /// Innermost.
-    news: Mutex<News>,
+    journal: Mutex<Journal>,
     lossy: AtomicBool,
 }
 
 /// The process and its mounts. While the lock is free:
 ///
-/// 1. A record that is not [over](record::Phase::Over) is in `records`.
+/// 1. A record that is not [ended](record::Phase::Ended) is in `records`.
 /// 2. The count of each record is in `counts`, and no other record's. One of a mount that was given up stays there
 ///    until there is no record.
 /// 3. A process that a record is [on](record::Phase::On) is `worker`, unless `stopped`.
@@ -112,7 +112,7 @@ enum NotMade {
     #[error("cannot start the process that serves mounts: {0}")]
     Start(io::Error),
     #[error("the mount process (pid {0}): {1}; try again")]
-    Unanswered(u32, Unanswered),
+    CallError(u32, CallError),
 }
 
 impl From<NotMade> for Refusal {
@@ -138,7 +138,7 @@ impl MountProcess {
             changed: Condvar::new(),
             starting: Mutex::default(),
             remaking: Mutex::default(),
-            news: Mutex::default(),
+            journal: Mutex::default(),
             lossy: AtomicBool::new(false),
         })))
     }
@@ -151,8 +151,8 @@ impl MountBackend for MountProcess {
         let record = supervisor.enter(options, on_end)?;
         if let Err(error) = supervisor.make(&record) {
             record.drop_on_end();
-            supervisor.finish(&record, Over::default());
-            if matches!(error, NotMade::Unanswered(_, Unanswered::Closed)) {
+            supervisor.finish(&record, End::default());
+            if matches!(error, NotMade::CallError(_, CallError::Closed)) {
                 // What a process that died meanwhile may have left.
                 let _ = dead::clean(&record.options.mountpoint);
             }
@@ -173,11 +173,11 @@ impl MountBackend for MountProcess {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.0.news.lock().sentences();
+        let mut warnings = self.0.journal.lock().sentences();
         if let Some(worker) = self.0.current()
             && matches!(
                 worker.quick::<_, Answer>(&Order::Ping),
-                Err(Unanswered::Silent)
+                Err(CallError::Silent)
             )
         {
             let pid = worker.pid();
@@ -291,7 +291,7 @@ impl Supervisor {
             }),
             taken: taken.unwrap_or_default(),
         };
-        let unanswered = |why| NotMade::Unanswered(worker.pid(), why);
+        let unanswered = |why| NotMade::CallError(worker.pid(), why);
         let answer = worker.ask_while(&order, |_| {
             let ending = self.state.lock().ending;
             ending.is_none_or(|since| since.elapsed() < LATE)
@@ -306,7 +306,7 @@ impl Supervisor {
             }
         };
         for inner in &within {
-            again::note_cover(inner);
+            remount::note_cover(inner);
         }
         let number = dead::number(&record.options.mountpoint);
         let state = self.state.lock();
@@ -316,7 +316,7 @@ impl Supervisor {
             .as_ref()
             .is_some_and(|current| Arc::ptr_eq(current, &worker));
         if !is_there {
-            return Err(unanswered(Unanswered::Closed));
+            return Err(unanswered(CallError::Closed));
         }
         record.made(worker, *status, number);
         Ok(())
@@ -372,11 +372,11 @@ impl Supervisor {
         let Started { child, mut events } = started;
         loop {
             match events.receive::<Event>(None) {
-                Ok(Received::Message(Event::Over {
+                Ok(Received::Message(Event::Ended {
                     mount,
                     loss,
                     unwritten,
-                })) => self.over(mount, loss, unwritten),
+                })) => self.ended(mount, loss, unwritten),
                 Ok(Received::Message(Event::ShareAsked)) => {
                     let budget = self.state.lock().budget.clone();
                     if let Some(budget) = budget {
@@ -401,27 +401,27 @@ impl Supervisor {
     }
 
     /// A mount is over, as its process says.
-    fn over(&self, mount: MountId, loss: Option<Loss>, unwritten: Option<Refusal>) {
+    fn ended(&self, mount: MountId, loss: Option<Loss>, unwritten: Option<Refusal>) {
         // One that was unmounted from here is known to be over.
         let record = self.state.lock().records.get(&mount).cloned();
         if let Some(record) = record {
-            let over = Over {
+            let end = End {
                 loss: loss.map(Arc::new),
                 unwritten,
                 explained: false,
             };
-            self.finish(&record, over);
+            self.finish(&record, end);
         }
     }
 
     /// A mount is over: whoever has it is notified. With the last one the process ends.
-    fn finish(&self, record: &Arc<Record>, over: Over) {
+    fn finish(&self, record: &Arc<Record>, end: End) {
         if let Some(number) = record.take_left() {
-            again::take_out(record, number);
+            remount::take_out(record, number);
         }
         // Threads of one that was given up may still count.
-        let counts_on = over.loss.is_some();
-        if !record.end(over) {
+        let counts_on = end.loss.is_some();
+        if !record.end(end) {
             return;
         }
         {

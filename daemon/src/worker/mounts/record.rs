@@ -33,7 +33,7 @@ pub(super) struct Record {
 
 /// Where a mount stands.
 ///
-/// 1. Phases follow one another so, and [`Phase::Over`] may follow each and is the last:
+/// 1. Phases follow one another so, and [`Phase::Ended`] may follow each and is the last:
 ///    `Making` → `On` → `Orphaned` → `Waiting` → `Making`; or `Making` → `Waiting`, if that fails.
 /// 2. While it is `Orphaned` or `Waiting`, there is no `number`; while it is `On`, nothing is `left`.
 /// 3. `detached` and `ending` stay set.
@@ -67,12 +67,12 @@ pub(super) enum Phase {
         why: String,
     },
     /// There is none.
-    Over(Over),
+    Ended(End),
 }
 
 /// How a mount has ended.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Over {
+pub(super) struct End {
     /// What was given up.
     pub(super) loss: Option<Arc<Loss>>,
     /// Why something could not be written out.
@@ -194,7 +194,7 @@ impl Record {
     }
 
     /// If it waits: it is being made from here on; why it has waited.
-    pub(super) fn begin_again(&self) -> Option<String> {
+    pub(super) fn begin_remount(&self) -> Option<String> {
         let mut place = self.place.lock();
         match mem::replace(&mut place.phase, Phase::Making) {
             Phase::Waiting { why } => Some(why),
@@ -206,22 +206,22 @@ impl Record {
     }
 
     /// It is to be made again, unless it is over already.
-    pub(super) fn wait_again(&self, why: String) {
+    pub(super) fn wait_for_remount(&self, why: String) {
         let mut place = self.place.lock();
-        if !matches!(place.phase, Phase::Over(_)) {
+        if !matches!(place.phase, Phase::Ended(_)) {
             place.phase = Phase::Waiting { why };
         }
         self.changed.notify_all();
     }
 
     /// It is over; whoever has it is notified. Whether it was not over before.
-    pub(super) fn end(&self, over: Over) -> bool {
+    pub(super) fn end(&self, end: End) -> bool {
         {
             let mut place = self.place.lock();
-            if matches!(place.phase, Phase::Over(_)) {
+            if matches!(place.phase, Phase::Ended(_)) {
                 return false;
             }
-            place.phase = Phase::Over(over);
+            place.phase = Phase::Ended(end);
             self.changed.notify_all();
         }
         let on_end = self.on_end.lock().take();

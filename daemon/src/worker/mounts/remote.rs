@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::record::{Over, Phase, Record};
-use super::{Supervisor, Unanswered};
+use super::record::{End, Phase, Record};
+use super::{CallError, Supervisor};
 use crate::backend::Mounted;
 use crate::protocol::{ErrorCode, Refusal};
 use crate::types::{Ending, Loss, MountStatus};
@@ -41,12 +41,12 @@ impl Mounted for Remote {
         let mount = self.record.id;
         match self.ask(&Order::Sync { mount })? {
             Answer::Refused(refusal) => Err(refusal),
-            Answer::Over => match self.record.phase() {
-                Phase::Over(Over {
+            Answer::Gone => match self.record.phase() {
+                Phase::Ended(End {
                     unwritten: Some(refusal),
                     ..
                 }) => Err(refusal),
-                Phase::Over(Over {
+                Phase::Ended(End {
                     loss: Some(loss), ..
                 }) => Err(Refusal::new(ErrorCode::Eio, loss.to_string())),
                 _ => Ok(()),
@@ -60,18 +60,18 @@ impl Mounted for Remote {
         let mount = record.id;
         record.wait_while(None, Phase::is_passing);
         if let Phase::Waiting { .. } = record.phase() {
-            let over = Over {
+            let end = End {
                 explained: true,
-                ..Over::default()
+                ..End::default()
             };
-            self.supervisor.finish(record, over);
+            self.supervisor.finish(record, end);
             return Ok(());
         }
         match self.ask(&Order::Unmount { mount, lazy })? {
             Answer::Refused(refusal) => return Err(refusal),
             // Its end is reported when nobody uses it any more.
             Answer::Done if lazy => record.detach(),
-            _ => self.supervisor.finish(record, Over::default()),
+            _ => self.supervisor.finish(record, End::default()),
         }
         Ok(())
     }
@@ -83,16 +83,16 @@ impl Mounted for Remote {
         let begun = Instant::now();
         loop {
             match record.phase() {
-                Phase::Over(Over {
+                Phase::Ended(End {
                     loss: Some(loss), ..
                 }) => return Ending::GivenUp(loss),
-                Phase::Over(_) => return Ending::Unmounted,
+                Phase::Ended(_) => return Ending::Unmounted,
                 Phase::Waiting { .. } => {
-                    let over = Over {
+                    let end = End {
                         explained: true,
-                        ..Over::default()
+                        ..End::default()
                     };
-                    self.supervisor.finish(record, over);
+                    self.supervisor.finish(record, end);
                 }
                 Phase::Making | Phase::Orphaned => {
                     record.wait_while(Some(patience), Phase::is_passing);
@@ -117,14 +117,14 @@ impl Mounted for Remote {
 
     fn loss(&self) -> Option<Arc<Loss>> {
         match self.record.phase() {
-            Phase::Over(Over { loss, .. }) => loss,
+            Phase::Ended(End { loss, .. }) => loss,
             _ => None,
         }
     }
 
     fn is_explained(&self) -> bool {
         match self.record.phase() {
-            Phase::Over(over) => over.explained,
+            Phase::Ended(end) => end.explained,
             _ => false,
         }
     }
@@ -146,19 +146,19 @@ impl Remote {
                 // The answer to whoever has ended it comes soon after the news that it is over; one that waits for
                 // a source which was given up never does.
                 let answered = worker.ask_while(order, |_| {
-                    rounds += u32::from(matches!(record.phase(), Phase::Over(_)));
+                    rounds += u32::from(matches!(record.phase(), Phase::Ended(_)));
                     rounds < ROUNDS
                 });
                 match (answered, record.phase()) {
                     (Ok(answer), _) => Ok(answer),
-                    (Err(_), Phase::Over(_)) => Ok(Answer::Over),
+                    (Err(_), Phase::Ended(_)) => Ok(Answer::Gone),
                     (Err(why), _) => refuse(format!(
                         "the mount process (pid {}): {why}; try again",
                         worker.pid()
                     )),
                 }
             }
-            Phase::Over(_) => Ok(Answer::Over),
+            Phase::Ended(_) => Ok(Answer::Gone),
             _ => refuse(
                 "its process has died, and it is about to be mounted again; try again".into(),
             ),
@@ -179,12 +179,12 @@ impl Remote {
             Ok(Answer::Ended { ending }) => {
                 match &ending {
                     Ending::Detached => record.detach(),
-                    Ending::Unmounted => self.supervisor.finish(record, Over::default()),
+                    Ending::Unmounted => self.supervisor.finish(record, End::default()),
                     Ending::GivenUp(loss) => self.supervisor.finish(
                         record,
-                        Over {
+                        End {
                             loss: Some(Arc::clone(loss)),
-                            ..Over::default()
+                            ..End::default()
                         },
                     ),
                 }
@@ -192,7 +192,7 @@ impl Remote {
             }
             // Its end is being reported.
             Ok(_) => {}
-            Err(Unanswered::Silent) => tracing::error!(
+            Err(CallError::Silent) => tracing::error!(
                 "the mount process (pid {}) has not answered for {} s, and was killed",
                 worker.pid(),
                 patience.as_secs()

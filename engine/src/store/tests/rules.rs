@@ -310,7 +310,7 @@ fn a_limit_that_is_lowered_holds_from_then_on() {
     let lowered = store.stats();
     assert_eq!(lowered.pages_stored, 600, "what is held stays");
     assert_eq!(lowered.reserve_bytes, 0, "the reserve does not");
-    // As they are written anew, they go to where there is room.
+    // As they are written again, they go to where there is room.
     for _ in 0..2 {
         for (i, page) in (0..).zip(&pages) {
             store

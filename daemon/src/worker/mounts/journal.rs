@@ -7,14 +7,14 @@ const MOST: usize = 32;
 
 /// Sentences for the status. What was lost stays, however much else has happened since.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Journal {
     losses: VecDeque<String>,
     /// Losses that are in the log only.
     older: u64,
     notices: VecDeque<String>,
 }
 
-impl News {
+impl Journal {
     /// Something is lost: pages that were not written out, files, a mount.
     pub(super) fn lost(&mut self, text: String) {
         self.losses.push_back(text);
@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn no_notice_takes_the_place_of_a_loss() {
-        let mut news = News::default();
-        news.lost("a file".into());
+        let mut journal = Journal::default();
+        journal.lost("a file".into());
         for number in 0..100 {
-            news.happened(format!("notice {number}"));
+            journal.happened(format!("notice {number}"));
         }
-        let sentences = news.sentences();
+        let sentences = journal.sentences();
         assert_eq!(sentences.len(), 1 + MOST);
         assert_eq!(sentences[0], "a file");
         assert_eq!(sentences[MOST], "notice 99");
@@ -64,11 +64,11 @@ mod tests {
 
     #[test]
     fn losses_that_are_too_many_are_counted() {
-        let mut news = News::default();
+        let mut journal = Journal::default();
         for number in 0..MOST + 5 {
-            news.lost(format!("loss {number}"));
+            journal.lost(format!("loss {number}"));
         }
-        let sentences = news.sentences();
+        let sentences = journal.sentences();
         assert_eq!(sentences.len(), 1 + MOST);
         assert!(
             sentences[0].starts_with("5 earlier losses"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use compcache_engine::disk::PAGE;
 use compcache_host::Background;
 
-use super::record::{Orphan, Over, Phase, Record};
+use super::record::{End, Orphan, Phase, Record};
 use super::{NotMade, Supervisor};
 use crate::mounts::dead;
 use crate::protocol::{ErrorCode, Refusal};
@@ -66,7 +66,7 @@ impl Supervisor {
             let Some(number) = orphan.number.filter(|_| !orphan.detached) else {
                 continue;
             };
-            let stays = is_made_again(record, orphan) && !covers_its_source(record);
+            let stays = is_remounted(record, orphan) && !covers_its_source(record);
             if stays && (death.is_gone || abort(record, number)) {
                 record.leave(number);
             } else {
@@ -76,7 +76,7 @@ impl Supervisor {
         for (record, orphan) in &orphans {
             self.account(record, orphan, &why);
         }
-        self.make_again();
+        self.remount_all();
     }
 
     /// Says what is lost of a mount whose process has died, and whether it is to be made again.
@@ -97,27 +97,27 @@ impl Supervisor {
             )),
         };
         let bytes = if is_ram { orphan.held } else { dirty };
-        let mut over = Over {
+        let mut end = End {
             explained: true,
-            ..Over::default()
+            ..End::default()
         };
         match lost {
             // Whoever ends it says so.
             Some(text) if orphan.ending => {
                 tracing::error!("{text}");
-                over.loss = Some(loss(record, why, bytes));
+                end.loss = Some(loss(record, why, bytes));
             }
             Some(text) => {
                 self.lossy.store(true, Ordering::Relaxed);
                 tracing::error!("{text}");
-                self.news.lock().lost(text);
+                self.journal.lock().lost(text);
             }
             None => {}
         }
-        if is_made_again(record, orphan) {
-            record.wait_again(why.to_owned());
+        if is_remounted(record, orphan) {
+            record.wait_for_remount(why.to_owned());
         } else {
-            self.finish(record, over);
+            self.finish(record, end);
         }
     }
 
@@ -130,15 +130,15 @@ impl Supervisor {
             Some(_) => dirty,
         };
         let why = "its process neither answers nor ends";
-        let over = Over {
+        let end = End {
             loss: (lost > 0).then(|| loss(record, why, lost)),
-            ..Over::default()
+            ..End::default()
         };
-        self.finish(record, over);
+        self.finish(record, end);
     }
 
     /// Makes the mounts again that wait for it, one after the other as they were made first.
-    fn make_again(self: &Arc<Self>) {
+    fn remount_all(self: &Arc<Self>) {
         let _one = self.remaking.lock();
         let mut failed = false;
         loop {
@@ -154,17 +154,17 @@ impl Supervisor {
                 continue;
             }
             for record in waiting {
-                let Some(why) = record.begin_again() else {
+                let Some(why) = record.begin_remount() else {
                     continue;
                 };
                 let (supervisor, again) = (Arc::clone(self), Arc::clone(&record));
-                let make = move || supervisor.make_one_again(&again, why);
+                let make = move || supervisor.remount_one(&again, why);
                 // By a thread: its source may not answer.
                 match Background::start("mounts/again", make, || ()) {
                     Ok(thread) => thread.detach(),
                     Err(e) => {
                         tracing::error!("no thread that mounts again: {e}");
-                        record.wait_again(e.to_string());
+                        record.wait_for_remount(e.to_string());
                     }
                 }
                 record.wait_while(Some(TURN), |phase| matches!(phase, Phase::Making));
@@ -218,7 +218,7 @@ impl Supervisor {
         state.records.values().filter(is_within).cloned().collect()
     }
 
-    fn make_one_again(self: &Arc<Self>, record: &Arc<Record>, why: String) {
+    fn remount_one(self: &Arc<Self>, record: &Arc<Record>, why: String) {
         let path = record.options.mountpoint.display();
         let is_covered = |number| dead::is_covered(&record.options.mountpoint, number);
         let made = if record.left().is_some_and(is_covered) {
@@ -233,7 +233,7 @@ impl Supervisor {
                     "{path}: mounted again, since {why}; files that were open there must be reopened"
                 );
                 tracing::warn!("{text}");
-                self.news.lock().happened(text);
+                self.journal.lock().happened(text);
             }
             Err(NotMade::Refused(refusal)) => {
                 let text = format!(
@@ -241,14 +241,14 @@ impl Supervisor {
                      (compcache umount, or umount -l), and mount it again"
                 );
                 tracing::error!("{text}");
-                self.news.lock().lost(text);
+                self.journal.lock().lost(text);
                 // A dead mount stays: programs get errors there, not the directory beneath.
                 let _ = record.take_left();
-                let over = Over {
+                let end = End {
                     explained: true,
-                    ..Over::default()
+                    ..End::default()
                 };
-                self.finish(record, over);
+                self.finish(record, end);
             }
             Err(error) => {
                 tracing::error!("{path}: {error}");
@@ -256,7 +256,7 @@ impl Supervisor {
                 if let Some(number) = dead::left(&record.options.mountpoint) {
                     record.leave(number);
                 }
-                record.wait_again(why);
+                record.wait_for_remount(why);
             }
         }
     }
@@ -283,7 +283,7 @@ pub(super) fn note_cover(record: &Record) {
     };
     record.leave(number);
     // Whoever has ended it meanwhile may not have known of this one.
-    if matches!(record.phase(), Phase::Over(_))
+    if matches!(record.phase(), Phase::Ended(_))
         && let Some(number) = record.take_left()
     {
         take_out(record, number);
@@ -301,7 +301,7 @@ fn loss(record: &Record, reason: &str, bytes: u64) -> Arc<Loss> {
 }
 
 /// Whether a mount is made again whose process has died.
-fn is_made_again(record: &Record, orphan: &Orphan) -> bool {
+fn is_remounted(record: &Record, orphan: &Orphan) -> bool {
     record.options.source.is_some() && !orphan.detached && !orphan.ending
 }
 
