@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use compcache_engine::codec::UnknownCodec;
+use compcache_engine::disk::sizes::SizeError;
 use compcache_engine::swap_header::HeaderError;
 use compcache_host::memory::MemoryError;
 use compcache_host::remedy;
@@ -14,43 +15,9 @@ use crate::settings::{BackingEncryption, OutOfRange};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// A size of zero.
-    #[error("{what} 0 is refused: give a size of at least {min_kb} kB")]
-    SizeZero {
-        /// `disksize` or `memlimit`.
-        what: &'static str,
-        /// The smallest size, in kB.
-        min_kb: u64,
-    },
-    /// A size under the smallest one.
-    #[error("{what} of {bytes} bytes is too small: give at least {min_kb} kB")]
-    SizeTooSmall {
-        /// `disksize` or `memlimit`.
-        what: &'static str,
-        /// What was given, in bytes.
-        bytes: u64,
-        /// The smallest size, in kB.
-        min_kb: u64,
-    },
-    /// A size past the largest one.
-    #[error("{what} of {bytes} bytes is too large: the limit is 2^44 bytes (16 TiB)")]
-    SizeTooLarge {
-        /// `disksize` or `memlimit`.
-        what: &'static str,
-        /// What was given, in bytes.
-        bytes: u64,
-    },
-    /// A memory limit over the disk's size.
-    #[error(
-        "memlimit of {memlimit_kb} kB is larger than the disk ({disksize_kb} kB): give at most \
-         the disk's size"
-    )]
-    MemlimitOverDisksize {
-        /// The limit, in kB.
-        memlimit_kb: u64,
-        /// The disk's size, in kB.
-        disksize_kb: u64,
-    },
+    /// A size out of range, or against a rule.
+    #[error(transparent)]
+    Size(#[from] SizeError),
     /// A codec that this build does not have.
     #[error(transparent)]
     UnknownCodec(#[from] UnknownCodec),
@@ -234,10 +201,7 @@ impl DeviceError {
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
-            DeviceError::SizeZero { .. }
-            | DeviceError::SizeTooSmall { .. }
-            | DeviceError::SizeTooLarge { .. }
-            | DeviceError::MemlimitOverDisksize { .. }
+            DeviceError::Size(_)
             | DeviceError::UnknownCodec(_)
             | DeviceError::NotInKernel { .. }
             | DeviceError::NoEncryptionInKernel { .. }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use compcache_engine::codec::UnknownCodec;
-use compcache_engine::disk::PAGE;
+use compcache_engine::disk::{PAGE, sizes};
 use compcache_engine::swap_header::{HeaderError, SwapHeader};
 use compcache_engine::{CodecSpec, PAGE_SIZE};
 use compcache_host::zswap::ZswapOn;
@@ -389,11 +389,8 @@ impl SwapDevice for KernelDevice {
         let mut settings = Vec::new();
         if let Some(memlimit) = params.memlimit.filter(|_| update.memlimit.is_some()) {
             let disksize = self.read_number(DISKSIZE);
-            if params.backing_swap.is_some() && memlimit > disksize {
-                return Err(DeviceError::MemlimitOverDisksize {
-                    memlimit_kb: memlimit / 1024,
-                    disksize_kb: disksize / 1024,
-                });
+            if params.backing_swap.is_some() {
+                sizes::limit_fits(memlimit, disksize)?;
             }
             settings.push(Setting::new(MEM_LIMIT, memlimit));
         }

@@ -1,21 +1,10 @@
-//! The parameters of a device and their rules, those of the original ramzswap:
-//!
-//! - without a backing swap, the disk's size is what was set, else 25 % of the RAM; there is
-//!   no memory limit but one that was set, and pages that do not fit under it are refused: the
-//!   kernel keeps them in memory;
-//! - with a backing swap, the disk has the size of the backing swap; the memory limit is what
-//!   was set, else 15 % of the RAM or the backing swap's size if that is smaller; a limit
-//!   over the disk's size is refused;
-//! - a memory limit of 0 is none, with a backing swap either;
-//! - a disk of more than twice the RAM gives a warning.
+//! The parameters of a device. The rules of its sizes are the engine's ([`sizes`]).
 
 use std::path::PathBuf;
 
 use compcache_engine::CodecSpec;
-use compcache_engine::disk::{
-    MAX_DISKSIZE, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, default_disksize, default_memlimit,
-    is_large_for,
-};
+use compcache_engine::disk::sizes::{self, Sizes, size};
+use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DeviceError;
@@ -169,31 +158,12 @@ impl Params {
         backing: Option<u64>,
     ) -> Result<(Resolved, Vec<Warning>), DeviceError> {
         let mut warnings = Vec::new();
-        let (disksize, memlimit) = match backing {
-            Some(backing) => {
-                if let Some(set) = self.disksize.filter(|set| *set != backing) {
-                    warnings.push(Warning::DisksizeIgnored { set, backing });
-                }
-                let memlimit = self
-                    .memlimit
-                    .unwrap_or_else(|| default_memlimit(ram, backing));
-                if memlimit > backing {
-                    return Err(DeviceError::MemlimitOverDisksize {
-                        memlimit_kb: memlimit / 1024,
-                        disksize_kb: backing / 1024,
-                    });
-                }
-                (backing, memlimit)
-            }
-            None => {
-                let disksize = self.disksize.unwrap_or_else(|| default_disksize(ram));
-                (disksize, self.memlimit.unwrap_or(0))
-            }
+        let sizes = Sizes {
+            disksize: self.disksize,
+            memlimit: self.memlimit,
         };
-        let memlimit = Some(memlimit).filter(|bytes| *bytes > 0);
-        if is_large_for(disksize, ram) {
-            warnings.push(Warning::MoreThanTwiceTheRam { disksize, ram });
-        }
+        let sizes::Resolved { disksize, memlimit } =
+            sizes.resolve(ram, backing, |warning| warnings.push(warning.into()))?;
         Ok((
             Resolved {
                 disksize,
@@ -229,23 +199,6 @@ impl Params {
             recompress_after: self.recompress_after,
             recompress_cpu: self.recompress_cpu,
         }
-    }
-}
-
-/// A size of at least `min` bytes, rounded down to pages.
-fn size(what: &'static str, bytes: u64, min: u64) -> Result<u64, DeviceError> {
-    match bytes {
-        0 => Err(DeviceError::SizeZero {
-            what,
-            min_kb: min / 1024,
-        }),
-        b if b > MAX_DISKSIZE => Err(DeviceError::SizeTooLarge { what, bytes }),
-        b if b < min => Err(DeviceError::SizeTooSmall {
-            what,
-            bytes,
-            min_kb: min / 1024,
-        }),
-        b => Ok(b / PAGE * PAGE),
     }
 }
 
@@ -285,36 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_machine_still_gets_the_smallest_disk() {
-        assert_eq!(
-            Params::default().resolve(0, None).unwrap().0.disksize,
-            MIN_DISKSIZE
-        );
-    }
-
-    #[test]
-    fn sizes_are_rounded_down_to_pages() {
-        assert_eq!(
-            set(disksize(MIN_DISKSIZE + 4095)).unwrap().disksize,
-            Some(MIN_DISKSIZE)
-        );
-        assert_eq!(
-            set(disksize(MAX_DISKSIZE)).unwrap().disksize,
-            Some(MAX_DISKSIZE)
-        );
-    }
-
-    #[test]
     fn sizes_out_of_range_are_refused_by_name() {
         for (bytes, words) in [
             (0, "disksize 0 is refused: give a size of at least 40 kB"),
             (1, "disksize of 1 bytes is too small: give at least 40 kB"),
             (MIN_DISKSIZE - 1, "too small"),
-            (
-                MAX_DISKSIZE + 1,
-                "disksize of 17592186044417 bytes is too large: the limit is 2^44",
-            ),
-            (u64::MAX, "too large"),
+            (u64::MAX, "too large: the limit is 17179869184 kB (16 TiB)"),
         ] {
             let message = set(disksize(bytes)).unwrap_err().to_string();
             assert!(message.contains(words), "{bytes}: {message}");
@@ -339,19 +268,6 @@ mod tests {
             "{warnings:?}"
         );
         assert!(warnings[0].to_string().contains("65536 kB"), "{warnings:?}");
-    }
-
-    #[test]
-    fn the_default_limit_is_a_share_of_the_ram_or_the_backing_swap() {
-        let limit = |backing| {
-            Params::default()
-                .resolve(RAM, Some(backing))
-                .unwrap()
-                .0
-                .memlimit
-        };
-        assert_eq!(limit(500 * MIB), Some(150 * MIB));
-        assert_eq!(limit(64 * MIB), Some(64 * MIB));
     }
 
     #[test]
@@ -392,18 +308,6 @@ mod tests {
         let limited = set(memlimit(10 * MIB)).unwrap();
         let taken_away = limited.with(&memlimit(0)).unwrap();
         assert_eq!(taken_away.resolve(RAM, None).unwrap().0.memlimit, None);
-    }
-
-    #[test]
-    fn more_than_twice_the_ram_is_warned_of() {
-        let warnings = |bytes| set(disksize(bytes)).unwrap().resolve(RAM, None).unwrap().1;
-        assert!(warnings(2 * RAM).is_empty());
-        let warning = warnings(2 * RAM + PAGE)[0].to_string();
-        assert!(
-            warning.contains("more than twice the RAM (1024000 kB)"),
-            "{warning}"
-        );
-        assert!(warning.contains("4000 kB (0.2 % of the disk)"), "{warning}");
     }
 
     #[test]

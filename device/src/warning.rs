@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use compcache_engine::PAGE_SIZE;
+use compcache_engine::disk::sizes::SizeWarning;
 use compcache_host::memory::NotLocked;
 use compcache_host::overcommit::StrictOvercommit;
 use compcache_host::zswap::ZswapOn;
@@ -10,30 +10,9 @@ use compcache_host::zswap::ZswapOn;
 /// Something that works otherwise than a user may expect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A size was set beside a backing swap, which has its own.
-    #[error(
-        "disksize {} kB is ignored: with a backing swap the disk has its size, {} kB",
-        .set / 1024, .backing / 1024
-    )]
-    DisksizeIgnored {
-        /// The size that was set, in bytes.
-        set: u64,
-        /// The size of the backing swap, in bytes.
-        backing: u64,
-    },
-    /// A disk that could fill the memory before it is full.
-    #[error(
-        "disksize {} kB is more than twice the RAM ({} kB): pages seldom compress to less than a \
-         third, so that swap could fill the memory before the disk is full; its slot table alone \
-         takes {} kB (0.2 % of the disk)",
-        .disksize / 1024, .ram / 1024, .disksize / PAGE_SIZE as u64 * 8 / 1024
-    )]
-    MoreThanTwiceTheRam {
-        /// The size of the disk in bytes.
-        disksize: u64,
-        /// The machine's memory in bytes.
-        ram: u64,
-    },
+    /// A size that is not taken as it was set, or is large.
+    #[error(transparent)]
+    Size(#[from] SizeWarning),
     /// A change of a device that is not in use.
     #[error(
         "ramzswap{number} is not initialised: what was set applies when it is (`compcache swap on \

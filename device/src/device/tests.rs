@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use compcache_engine::disk::MIN_DISKSIZE;
+use compcache_engine::disk::sizes::SizeWarning;
 use compcache_engine::swap_header::SwapHeader;
 use tempfile::TempDir;
 
@@ -323,14 +324,17 @@ fn a_warning_is_given_once() {
     } = fixture();
     let warnings = device.configure(&disksize(256 << 20)).unwrap();
     assert!(
-        matches!(warnings[0], Warning::MoreThanTwiceTheRam { .. }),
+        matches!(
+            warnings[0],
+            Warning::Size(SizeWarning::MoreThanTwiceTheRam { .. })
+        ),
         "{warnings:?}"
     );
     let warnings = device.init().unwrap();
     assert!(
         !warnings
             .iter()
-            .any(|w| matches!(w, Warning::MoreThanTwiceTheRam { .. })),
+            .any(|w| matches!(w, Warning::Size(SizeWarning::MoreThanTwiceTheRam { .. }))),
         "{warnings:?}"
     );
 }

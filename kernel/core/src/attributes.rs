@@ -4,14 +4,16 @@
 use core::fmt::{self, Write};
 
 use compcache_engine::codec::{CodecId, CodecSpec, Codecs};
-use compcache_engine::disk::{AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
+use compcache_engine::disk::{
+    AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, sizes,
+};
 
 use crate::backing::BackingSwap;
 use crate::codecs::{self, KernelCodecs};
 use crate::device::{Control, Device};
 use crate::error::Error;
 use crate::live::Live;
-use crate::params::{self, Recompress};
+use crate::params::Recompress;
 use crate::print::{Level, print};
 use crate::text::{self, Writer};
 use crate::{ioctl, module, stats, sys, zstd};
@@ -227,7 +229,7 @@ fn store<'a>(
             let bytes = size("disksize", value)?;
             let before = control
                 .disksize
-                .replace(params::size("disksize", bytes, MIN_DISKSIZE)?);
+                .replace(sizes::size("disksize", bytes, MIN_DISKSIZE)?);
             if let Err(code) = initialise(control) {
                 control.disksize = before;
                 return Err(code);
@@ -352,14 +354,12 @@ fn number<'a>(what: &'static str, value: &'a str, wanted: &'static str) -> Resul
 fn set_mem_limit(control: &mut Control<'_>, bytes: u64) -> Result<(), Error<'static>> {
     let memlimit = match bytes {
         0 => None,
-        bytes => Some(params::size("mem_limit", bytes, MIN_MEMLIMIT)?),
+        bytes => Some(sizes::size("mem_limit", bytes, MIN_MEMLIMIT)?),
     };
     if let Some(live) = control.live() {
         let disksize = live.store().pages() * PAGE;
-        if let Some(memlimit) =
-            memlimit.filter(|limit| live.backing().is_some() && *limit > disksize)
-        {
-            return Err(Error::MemlimitOverDisksize { memlimit, disksize });
+        if let Some(memlimit) = memlimit.filter(|_| live.backing().is_some()) {
+            sizes::limit_fits(memlimit, disksize)?;
         }
         live.set_memlimit(memlimit);
     }

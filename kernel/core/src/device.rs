@@ -240,7 +240,7 @@ impl Control<'_> {
         let size = backing.as_ref().map(|backing| backing.pages() * PAGE);
         // SAFETY: may be called anywhere.
         let ram = unsafe { sys::rzk_totalram_bytes() };
-        let resolved = params.resolve(ram, size, |warning| {
+        let resolved = params.sizes().resolve(ram, size, |warning| {
             print(Level::Warning, Some(number), format_args!("{warning}"));
         })?;
         let table = resolved.disksize / PAGE * 8;

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use compcache_engine::codec::UnknownCodec;
-use compcache_engine::disk::{AFTER_SECONDS, CPU_PERCENT, MAX_DISKSIZE, MIN_DISKSIZE, PAGE};
+use compcache_engine::disk::sizes::SizeError;
+use compcache_engine::disk::{AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, PAGE};
 use compcache_engine::fallible::NoMemory;
 use compcache_engine::swap_header::HeaderError;
 
@@ -20,21 +21,8 @@ pub(crate) enum Error<'a> {
         value: &'a str,
         wanted: &'static str,
     },
-    #[error("{what} 0 is refused: give a size of at least {} kB", .min / 1024)]
-    SizeZero { what: &'static str, min: u64 },
-    #[error("{what} of {bytes} bytes is too small: give at least {} kB", .min / 1024)]
-    SizeTooSmall {
-        what: &'static str,
-        bytes: u64,
-        min: u64,
-    },
-    #[error("{what} of {kb} kB is too large: the limit is {} kB (16 TiB)", MAX_DISKSIZE / 1024)]
-    SizeTooLarge { what: &'static str, kb: u64 },
-    #[error(
-        "memlimit of {} kB is larger than the disk ({} kB): give at most the disk's size",
-        .memlimit / 1024, .disksize / 1024
-    )]
-    MemlimitOverDisksize { memlimit: u64, disksize: u64 },
+    #[error(transparent)]
+    Size(#[from] SizeError),
     #[error("{0}")]
     UnknownCodec(UnknownCodec),
     #[error("recompress_algorithm: {0}; or switch it off with 'off'")]

@@ -12,13 +12,12 @@
 //! A SET after INIT and a second INIT are EBUSY, GET_STATS before INIT is ENOTTY, RESET is EBUSY
 //! while somebody else has the device open and does nothing before INIT.
 
-use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
+use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, sizes};
 use compcache_engine::page::PAGE_SIZE;
 
 use crate::device::{Control, Device};
 use crate::error::{Error, no_memory};
 use crate::fallible;
-use crate::params::{self};
 use crate::print::{Level, print};
 use crate::sys;
 
@@ -128,13 +127,13 @@ fn le<const N: usize>(bytes: [u8; N]) -> u64 {
 
 fn set_disksize(control: &mut Control<'_>, kb: u64) -> Result<(), Error<'static>> {
     let params = control.before_life("change its size")?;
-    params.disksize = Some(params::size_kb("disksize", kb, MIN_DISKSIZE)?);
+    params.disksize = Some(sizes::size_kb("disksize", kb, MIN_DISKSIZE)?);
     Ok(())
 }
 
 fn set_memlimit_kb(control: &mut Control<'_>, kb: u64) -> Result<(), Error<'static>> {
     let params = control.before_life("change its memory limit in this way, or write mem_limit")?;
-    params.memlimit = Some(params::size_kb("memlimit", kb, MIN_MEMLIMIT)?);
+    params.memlimit = Some(sizes::size_kb("memlimit", kb, MIN_MEMLIMIT)?);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use compcache_engine::backing::BackingAccess;
 use compcache_engine::disk::PAGE;
+use compcache_engine::disk::sizes::Resolved;
 use compcache_engine::fallible::{NoMemory, boxed, boxed_page, try_collect};
 use compcache_engine::pool::size::{PoolSize, Reserve};
 use compcache_engine::swap_header::{LABEL_LEN, SwapHeader};
@@ -18,7 +19,7 @@ use crate::codecs::KernelCodecs;
 use crate::error::{Error, no_memory};
 use crate::host::KernelHost;
 use crate::memory::{KernelFrames, KernelSlots};
-use crate::params::{Params, Resolved};
+use crate::params::Params;
 use crate::policy::Policy;
 use crate::refusals::Refusals;
 use crate::sys;

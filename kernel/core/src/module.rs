@@ -7,13 +7,13 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use compcache_engine::codec::CodecSpec;
 use compcache_engine::cpu::Cpu;
-use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE};
+use compcache_engine::disk::sizes::SizeError;
+use compcache_engine::disk::{MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, sizes};
 use compcache_engine::fallible::{boxed, try_collect};
 
 use crate::codecs::{self, KernelCodecs};
 use crate::device::Device;
 use crate::error::{Error, no_memory};
-use crate::params::{self};
 use crate::print::{Level, print};
 use crate::sys::{self, Parameters};
 use crate::{ioctl, zstd};
@@ -180,6 +180,7 @@ fn show(devices: &[Device]) -> Result<usize, (Option<u32>, i32)> {
 /// As for [`rz_init`].
 unsafe fn initialise_first(device: &Device, parameters: &Parameters) -> Result<(), i32> {
     let refused = |error: Error<'_>| refused(Some(device.number()), error).1;
+    let size = |error: SizeError| refused(error.into());
     let has = |bit| parameters.set & bit != 0;
     if !(has(sys::SET_BACKING) || has(sys::SET_MEMLIMIT) || has(sys::SET_DISKSIZE)) {
         return Ok(());
@@ -191,12 +192,12 @@ unsafe fn initialise_first(device: &Device, parameters: &Parameters) -> Result<(
     }
     if has(sys::SET_MEMLIMIT) {
         let bytes =
-            params::size_kb("memlimit", parameters.memlimit_kb, MIN_MEMLIMIT).map_err(refused)?;
+            sizes::size_kb("memlimit", parameters.memlimit_kb, MIN_MEMLIMIT).map_err(size)?;
         control.memlimit = Some(bytes);
     }
     if has(sys::SET_DISKSIZE) {
         let bytes =
-            params::size_kb("disksize", parameters.disksize_kb, MIN_DISKSIZE).map_err(refused)?;
+            sizes::size_kb("disksize", parameters.disksize_kb, MIN_DISKSIZE).map_err(size)?;
         control.disksize = Some(bytes);
     }
     control.initialise().map_err(refused)

@@ -1,6 +1,8 @@
 //! Limits and defaults of a ramzswap disk, the same wherever it is served from (SPECIFICATION.md, "Limits" and
 //! "Defaults").
 
+pub mod sizes;
+
 use core::ops::RangeInclusive;
 
 use crate::host::FRAME_SIZE;
