@@ -75,8 +75,10 @@ impl MountBackend for FileSystem {
             ..Hooks::default()
         };
         let mount = Mount::start(options, hooks)?;
-        if dead.is_some() {
-            dead::clean(&mountpoint).map_err(stuck)?;
+        if let Some(number) = dead {
+            // By its number: nothing here asks whether a mount is dead that this process may serve. Whoever is killed while
+            // it waits for an answer of its own never ends.
+            dead::remove_one(&mountpoint, number).map_err(stuck)?;
         }
         Ok(Box::new(mount))
     }

@@ -168,15 +168,12 @@ impl Mount {
         config.n_threads = Some(workers);
         config.clone_fd = true;
         let service = Service(Arc::clone(&fs));
-        let (session, mounted, made) = if root {
+        let (session, mounted) = if root {
             let is_on = hooks.dead.map(|dead| directory.is_on(dead)).transpose()?;
             let beneath = is_on.unwrap_or(false) && !hooks.on_top;
-            let (session, mounted, made) =
-                kernel::mount(service, &directory, &name, flags, config, beneath)?;
-            (session, mounted, Some(made))
+            kernel::mount(service, &directory, &name, flags, config, beneath)?
         } else {
-            let (session, mounted) = kernel::fusermount(service, &directory, &name, flags, config)?;
-            (session, mounted, None)
+            kernel::fusermount(service, &directory, &name, flags, config)?
         };
         let mounted = Arc::new(mounted);
         let undo = |e| {
@@ -205,14 +202,6 @@ impl Mount {
         Background::start("files/session", move || serving.run(), || ())
             .map_err(undo)?
             .detach();
-        if let Some(made) = made {
-            for path in &options.covered {
-                let whole = mountpoint.join(path);
-                if let Err(e) = made.cover(path, whole.as_os_str()) {
-                    tracing::warn!("{}: cannot be covered: {e}", whole.display());
-                }
-            }
-        }
         let target = Arc::new(Target {
             mounted,
             contents,

@@ -65,9 +65,6 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// Mount options for the kernel: ro, nosuid, nodev, noexec, noatime, suid, dev, exec.
     pub flags: Vec<String>,
-    /// Directories in the mount, relative to it, that dead mounts cover from its beginning, since mounts there are about to
-    /// be made again. As root only.
-    pub covered: Vec<PathBuf>,
     /// Threads that answer the kernel; `None` chooses.
     pub workers: Option<usize>,
     /// The limit that this mount shares with others and with swap devices; `None` for no other

@@ -146,6 +146,20 @@ pub fn take_out(path: &Path, number: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the dead mount of compcache with this number, if it is at `path`, and nothing that it lies on. Asks no file
+/// system.
+///
+/// # Errors
+/// Those of unmounting.
+pub fn remove_one(path: &Path, number: u64) -> io::Result<()> {
+    let _turn = TURN.lock();
+    if let Some(found) = Found::at(path)?.filter(|found| found.number == number) {
+        found.unmount()?;
+        tracing::warn!("{}: removed a mount whose daemon was gone", path.display());
+    }
+    Ok(())
+}
+
 /// Whether the file system at `path` has lost its server.
 #[must_use]
 pub fn is_dead(path: &Path) -> bool {

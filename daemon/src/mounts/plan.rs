@@ -148,7 +148,6 @@ pub fn options(
         )?,
         allow_other: allow_other(spec, environment)?,
         flags: spec.flags.clone(),
-        covered: Vec::new(),
         workers: None,
         budget: None,
         dirty_pages: Count::default(),

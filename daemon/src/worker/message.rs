@@ -152,7 +152,6 @@ mod tests {
             give_up_after: Duration::from_secs(30),
             allow_other: true,
             flags: vec!["ro".into()],
-            covered: vec!["inner".into()],
             workers: Some(3),
             budget: None,
             dirty_pages: Default::default(),

@@ -4,10 +4,8 @@
 //! two is there.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::path::Path;
 
 use compcache_host::descriptor;
 use rustix::io::Errno;
@@ -70,19 +68,6 @@ impl Aside {
             FsMountFlags::FSMOUNT_CLOEXEC,
             attributes,
         )?))
-    }
-
-    /// A dead mount, called `name` in the table of mounts, that covers a directory of this one, which has to be served.
-    ///
-    /// # Errors
-    /// Those of opening the directory and of mounting.
-    pub(super) fn cover(&self, directory: &Path, name: &OsStr) -> io::Result<()> {
-        let directory = descriptor::open_directory_in(&self.0, directory)?;
-        let flags = Flags(MountFlags::NOSUID | MountFlags::NODEV);
-        let device = File::options().read(true).write(true).open("/dev/fuse")?;
-        // Others than root get the same error there.
-        let dead = Aside::make(&device.into(), name, &flags, true)?;
-        Ok(dead.put_on(&directory)?)
     }
 
     /// Its number in the kernel's table, once it is in the tree.

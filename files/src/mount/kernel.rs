@@ -29,7 +29,7 @@ pub(super) fn mount(
     flags: Flags,
     config: Config,
     beneath: bool,
-) -> Result<(Session<Service>, Mounted, Aside), FilesError> {
+) -> Result<(Session<Service>, Mounted), FilesError> {
     let mountpoint = directory.path();
     let device = open_device()?;
     let failed = |e, remedy| FilesError::system("mount on", mountpoint, e, remedy);
@@ -59,7 +59,7 @@ pub(super) fn mount(
     .map_err(|e| refused(e.into()))?;
     let mounted = directory.mounted_as(&made);
     let mounted = mounted.inspect_err(|_| made.take_back())?;
-    Ok((session, mounted, made))
+    Ok((session, mounted))
 }
 
 fn open_device() -> Result<OwnedFd, FilesError> {

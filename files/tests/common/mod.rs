@@ -76,7 +76,6 @@ pub(crate) fn options(source: Option<PathBuf>, mountpoint: PathBuf) -> MountOpti
         give_up_after: Duration::from_secs(30),
         allow_other: true,
         flags: vec!["suid".into(), "dev".into()],
-        covered: Vec::new(),
         workers: None,
         budget: None,
         dirty_pages: Count::default(),

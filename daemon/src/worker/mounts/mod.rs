@@ -274,21 +274,10 @@ impl Supervisor {
             dirty.store(0, Ordering::Relaxed);
         }
         let taken = record.options.budget.as_deref().map(taken_of);
-        let within = self.waiting_within(record);
-        let covered = within.iter().filter_map(|inner| {
-            let path = inner
-                .options
-                .mountpoint
-                .strip_prefix(&record.options.mountpoint);
-            Some(path.ok()?.to_owned())
-        });
         let order = Order::Mount {
             mount: record.id,
             count: record.count,
-            options: Box::new(MountOptions {
-                covered: covered.collect(),
-                ..record.options.clone()
-            }),
+            options: Box::new(record.options.clone()),
             taken: taken.unwrap_or_default(),
         };
         let unanswered = |why| NotMade::CallError(worker.pid(), why);
@@ -305,9 +294,6 @@ impl Supervisor {
                 return Err(NotMade::Refused(Refusal::new(ErrorCode::Eproto, message)));
             }
         };
-        for inner in &within {
-            remount::note_cover(inner);
-        }
         let number = dead::number(&record.options.mountpoint);
         let state = self.state.lock();
         // If it has died since, who buries it knows nothing of this mount (3 of `State`).

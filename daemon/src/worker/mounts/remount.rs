@@ -206,18 +206,6 @@ impl Supervisor {
         }
     }
 
-    /// The mounts that wait to be made again in this one.
-    pub(super) fn waiting_within(&self, outer: &Record) -> Vec<Arc<Record>> {
-        let state = self.state.lock();
-        let is_within = |record: &&Arc<Record>| {
-            let path = &record.options.mountpoint;
-            matches!(record.phase(), Phase::Waiting { .. })
-                && *path != outer.options.mountpoint
-                && path.starts_with(&outer.options.mountpoint)
-        };
-        state.records.values().filter(is_within).cloned().collect()
-    }
-
     fn remount_one(self: &Arc<Self>, record: &Arc<Record>, why: String) {
         let path = record.options.mountpoint.display();
         let is_covered = |number| dead::is_covered(&record.options.mountpoint, number);
@@ -252,8 +240,11 @@ impl Supervisor {
             }
             Err(error) => {
                 tracing::error!("{path}: {error}");
-                // The process may have come so far as to mount.
-                if let Some(number) = dead::left(&record.options.mountpoint) {
+                // The process may have come so far as to mount, and a thread of it may wait for that mount: it is not
+                // asked whether it is dead, but made so.
+                if let Some(number) = dead::number(&record.options.mountpoint)
+                    && abort(record, number)
+                {
                     record.leave(number);
                 }
                 record.wait_for_remount(why);
@@ -273,20 +264,6 @@ impl Supervisor {
             state.deaths.0,
             left.as_secs() + 1
         ))
-    }
-}
-
-/// Notes the dead mount that covers the place of one that waits.
-pub(super) fn note_cover(record: &Record) {
-    let Some(number) = dead::left(&record.options.mountpoint) else {
-        return;
-    };
-    record.leave(number);
-    // Whoever has ended it meanwhile may not have known of this one.
-    if matches!(record.phase(), Phase::Ended(_))
-        && let Some(number) = record.take_left()
-    {
-        take_out(record, number);
     }
 }
 

@@ -48,7 +48,6 @@ pub(super) fn options(directory: &Path, mode: Mode) -> MountOptions {
         give_up_after: Duration::from_secs(1),
         allow_other: false,
         flags: Vec::new(),
-        covered: Vec::new(),
         workers: None,
         budget: None,
         dirty_pages: Count::default(),
