@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
 /// A named thread; stopped and joined on drop.
@@ -70,12 +71,19 @@ fn spawn(
     run: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let own = name.to_owned();
-    builder.name(name.to_owned()).spawn(move || {
+    let (begun, has_begun) = mpsc::sync_channel(1);
+    let thread = builder.name(name.to_owned()).spawn(move || {
+        // Whoever started it waits for this.
+        let _ = begun.send(());
         // The thread ends: nobody sees what a panic has left half done in `run`.
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             tracing::error!("the thread {own} panicked");
         }
-    })
+    })?;
+    // Before it runs, the standard library takes memory for it, and ends the process if that is refused: not later than
+    // here, so that what was started can serve while memory is out. It sends in any case.
+    let _ = has_begun.recv();
+    Ok(thread)
 }
 
 impl Drop for Background {
