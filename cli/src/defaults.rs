@@ -34,32 +34,15 @@ fn helps_name_the_defaults_that_are_taken() {
     let memlimit = format!("with a backing swap {DEFAULT_MEMLIMIT_PERCENT}% of");
     let of_ram = format!("[default: {disksize}% of RAM");
     let only = |value: &dyn std::fmt::Display| format!("[default: {value}]");
-    let table: [(&[&str], &str, String); 20] = [
+    let policy = [
+        ("recompress", only(&recompress.codec)),
+        ("recompress-after", only(&recompress.after_seconds)),
+        ("recompress-cpu", only(&recompress.cpu_percent)),
+    ];
+    let table: [(&[&str], &str, String); 14] = [
         (&["swap", "on"], "size", format!("[default: {disksize}%;")),
         (&["swap", "on"], "memlimit", memlimit.clone()),
         (&["swap", "on"], "codec", only(&codec)),
-        (&["swap", "on"], "recompress", only(&recompress.codec)),
-        (
-            &["swap", "on"],
-            "recompress-after",
-            only(&recompress.after_seconds),
-        ),
-        (
-            &["swap", "on"],
-            "recompress-cpu",
-            only(&recompress.cpu_percent),
-        ),
-        (&["swap", "set"], "recompress", only(&recompress.codec)),
-        (
-            &["swap", "set"],
-            "recompress-after",
-            only(&recompress.after_seconds),
-        ),
-        (
-            &["swap", "set"],
-            "recompress-cpu",
-            only(&recompress.cpu_percent),
-        ),
         (&["run"], "size", of_ram.clone()),
         (&["run"], "codec", only(&codec)),
         (&["demo"], "codec", only(&codec)),
@@ -84,18 +67,24 @@ fn helps_name_the_defaults_that_are_taken() {
         ),
         (&["daemon"], "dev-dir", only(&DEFAULT_DEV_DIR)),
     ];
-    for (path, option, default) in table {
-        let help = help(&compcache, path, option);
-        assert!(
-            help.contains(&default),
-            "{path:?} --{option}: {default}: {help}"
-        );
+    for (path, option, default) in &table {
+        assert_named(&compcache, path, option, default);
+    }
+    for command in ["on", "set"] {
+        for (option, default) in &policy {
+            assert_named(&compcache, &["swap", command], option, default);
+        }
     }
     for (option, default) in [("disksize_kb", of_ram), ("memlimit_kb", memlimit)] {
-        let help = help(&rzscontrol, &[], option);
-        assert!(
-            help.contains(&default),
-            "rzscontrol --{option}: {default}: {help}"
-        );
+        assert_named(&rzscontrol, &[], option, &default);
     }
+}
+
+fn assert_named(command: &Command, path: &[&str], option: &str, default: &str) {
+    let help = help(command, path, option);
+    let name = command.get_name();
+    assert!(
+        help.contains(default),
+        "{name} {path:?} --{option}: {default}: {help}"
+    );
 }

@@ -447,7 +447,7 @@ fn one_that_cannot_even_die_is_replaced() {
     // Nobody need ask for it, if the kernel tells the end of a thread.
     let of_thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
     let tells = pidfd_open(getpid(), of_thread).is_ok();
-    let seen = count_seen([bed.point().join("beneath")], || {
+    let seen = count_seen(&bed.point().join("beneath"), || {
         wait_until("the mount to be made again", || {
             if !tells {
                 assert_ne!(bed.bed().status().0.pid, pid);
@@ -455,7 +455,7 @@ fn one_that_cannot_even_die_is_replaced() {
             bed.daemon().stderr().contains("mounted again")
         });
     });
-    assert_eq!(seen, [0]);
+    assert_eq!(seen, 0);
     syncing.join().expect("a thread").expect_err("a dead mount");
     assert_eq!(fs::read(bed.point().join("other")).expect("it"), b"other");
     assert!(!is_gone(pid), "it could not die");
@@ -526,24 +526,20 @@ fn one_that_dies_again_and_again_is_started_ever_later() {
 }
 
 /// How often each of these files is seen to be there while something is done.
-fn count_seen<const N: usize>(paths: [PathBuf; N], during: impl FnOnce()) -> [u32; N] {
-    let over = AtomicBool::new(false);
-    let counts = paths.map(|path| (path, AtomicU32::new(0)));
+fn count_seen(path: &Path, during: impl FnOnce()) -> u32 {
+    let (over, seen) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
         let _over = SetAtEnd(&over);
-        for (path, seen) in &counts {
-            let over = &over;
-            scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    if fs::symlink_metadata(path).is_ok() {
-                        seen.fetch_add(1, Ordering::Relaxed);
-                    }
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                if fs::symlink_metadata(path).is_ok() {
+                    seen.fetch_add(1, Ordering::Relaxed);
                 }
-            });
-        }
+            }
+        });
         during();
     });
-    counts.map(|(_, seen)| seen.into_inner())
+    seen.into_inner()
 }
 
 /// Whenever it dies, something covers the directory beneath: a mount that is dead, or one that works. A mount that lies
@@ -569,7 +565,7 @@ fn the_directory_beneath_is_never_seen() {
         .compcache(&["mount", "--cache", "8M", source, point])
         .success();
     let before = mounts_under(bed.bed().directory());
-    let seen = count_seen([bed.point().join("beneath")], || {
+    let seen = count_seen(&bed.point().join("beneath"), || {
         let mut pid = bed.bed().mount_pid();
         for _ in 0..DEATHS {
             bed.bed().signal_mounts(libc::SIGKILL);
@@ -585,7 +581,7 @@ fn the_directory_beneath_is_never_seen() {
                 && mounts_under(bed.bed().directory()) == before
         });
     });
-    assert_eq!(seen, [0]);
+    assert_eq!(seen, 0);
     bed.bed().compcache(&["umount", point]).success();
     assert!(inner.join("beneath").exists());
     bed.umount();
@@ -615,7 +611,7 @@ fn a_mount_of_the_configuration_is_not_bare_after_a_crash() {
     wait_until("the mount", is_there);
     let before = mounts_under(&point);
     for _ in 0..3 {
-        let seen = count_seen([beneath.clone()], || {
+        let seen = count_seen(&beneath, || {
             let mounts = Pid::from_raw(bed.mount_pid().cast_signed()).expect("a process");
             let daemon = bed.take_daemon();
             // So that neither can do anything about it.
@@ -626,7 +622,7 @@ fn a_mount_of_the_configuration_is_not_bare_after_a_crash() {
             bed.start(&start);
             wait_until("the mount", || is_there() && mounts_under(&point) == before);
         });
-        assert_eq!(seen, [0]);
+        assert_eq!(seen, 0);
     }
     let point = point.to_str().expect("UTF-8");
     bed.compcache(&["umount", point]).success();

@@ -51,8 +51,7 @@ fn remove(path: &Path, goes: impl Fn(&Found) -> bool) -> io::Result<bool> {
         let Some(found) = Found::at(path)?.filter(&goes) else {
             continue;
         };
-        found.unmount()?;
-        tracing::warn!("{}: removed a mount whose daemon was gone", path.display());
+        found.remove()?;
         any = true;
     }
 }
@@ -154,8 +153,7 @@ pub fn take_out(path: &Path, number: u64) -> io::Result<()> {
 pub fn remove_one(path: &Path, number: u64) -> io::Result<()> {
     let _turn = TURN.lock();
     if let Some(found) = Found::at(path)?.filter(|found| found.number == number) {
-        found.unmount()?;
-        tracing::warn!("{}: removed a mount whose daemon was gone", path.display());
+        found.remove()?;
     }
     Ok(())
 }
@@ -224,6 +222,16 @@ impl Found {
             Err(rustix::io::Errno::BUSY) => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    /// Unmounts one that is dead, and says so.
+    fn remove(&self) -> io::Result<()> {
+        self.unmount()?;
+        tracing::warn!(
+            "{}: removed a mount whose daemon was gone",
+            self.path.display()
+        );
+        Ok(())
     }
 
     /// Unmounts lazily, and ends the connection to its server: a dead mount has nothing to lose.
