@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * A backing swap: a block device, or a regular file whose blocks are looked up once, as swapon does
- * for its files. Data moves by bios of our own set, past the page cache.
+ * for its files. Data moves by bios of our own, past the page cache.
  */
 #include <linux/bio.h>
 #include <linux/blkdev.h>
@@ -32,14 +32,10 @@ struct rzk_backing {
 #elif defined(RZK_PROBE_BDEV_HANDLE)
 	struct bdev_handle *claim;
 #endif
-	struct bio_set bios;
 	struct extent *extents;
 	size_t extent_count;
 	size_t extent_room;
 };
-
-/* Bios that are sure to be had. */
-#define RESERVED_BIOS 8
 
 static int claim_device(struct rzk_backing *backing, const char *path)
 {
@@ -148,9 +144,6 @@ struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_fi
 	*error = -ENOMEM;
 	if (!backing)
 		return NULL;
-	*error = bioset_init(&backing->bios, RESERVED_BIOS, 0, BIOSET_NEED_BVECS);
-	if (*error)
-		goto no_bios;
 	*step = RZK_BACKING_OPEN;
 	file = filp_open(path, O_RDWR | O_LARGEFILE, 0);
 	if (IS_ERR(file)) {
@@ -201,8 +194,6 @@ ours:
 no_claim:
 	filp_close(file, NULL);
 no_file:
-	bioset_exit(&backing->bios);
-no_bios:
 	kfree(backing);
 	return NULL;
 }
@@ -217,7 +208,6 @@ void rzk_backing_close(struct rzk_backing *backing)
 		release_device(backing);
 	}
 	kvfree(backing->extents);
-	bioset_exit(&backing->bios);
 	kfree(backing);
 }
 
@@ -317,63 +307,85 @@ static const struct extent *find_extent(const struct rzk_backing *backing, u64 p
 	return &backing->extents[low];
 }
 
-static struct bio *new_bio(struct rzk_backing *backing, bool write, u64 page, u64 *room)
+/*
+ * Fills a new bio with pages of a request from its iterator on, which is advanced: those that lie side
+ * by side on the backing swap from page `first` on, at most `count`. Returns how many.
+ */
+static u64 fill_bio(const struct rzk_backing *backing, struct bio *bio, struct bio *request,
+		    struct bvec_iter *at, u64 first, u64 count)
 {
-	const struct extent *extent = find_extent(backing, page);
-	u64 within = page - extent->first;
-	blk_opf_t operation = write ? REQ_OP_WRITE | REQ_SYNC : REQ_OP_READ;
-	struct bio *bio;
+	const struct extent *extent = find_extent(backing, first);
+	u64 within = first - extent->first;
+	u64 i;
 
-	*room = min_t(u64, *room, extent->count - within);
-	*room = min_t(u64, *room, BIO_MAX_VECS);
-	bio = bio_alloc_bioset(backing->bdev, *room, operation | REQ_SWAP, GFP_NOIO, &backing->bios);
+	count = min_t(u64, count, extent->count - within);
 	bio->bi_iter.bi_sector = extent->sector + (within << PAGE_SECTORS_SHIFT);
-	return bio;
+	for (i = 0; i < count; i++) {
+		__bio_add_page(bio, bio_iter_page(request, *at), PAGE_SIZE, 0);
+		bio_advance_iter_single(request, at, PAGE_SIZE);
+	}
+	return count;
 }
 
-static int transfer(struct bio *bio)
+/* In any context. */
+static void piece_moved(struct bio *bio)
 {
-	int error = submit_bio_wait(bio);
+	struct rzk_mover *mover = bio->bi_private;
 
-	bio_put(bio);
-	return error;
+	mover->error = blk_status_to_errno(bio->bi_status);
+	mover->moved(mover);
 }
 
 /*
- * Moves count pages of a request, from its iterator on, from or to pages first.. of the backing swap,
- * and waits until that is done. The iterator stays.
+ * Begins to move the next pages of a run, which is not empty; calls mover->moved when that is done, in
+ * any context, and maybe before it returns: the mover may be gone then. Sleeps for the device's sake
+ * only, and takes no memory.
  */
-int rzk_backing_rw(struct rzk_backing *backing, bool write, u64 first, u64 count,
-		   struct bio *request, const struct rzk_bio_iter *iter)
+void rzk_mover_go_on(struct rzk_mover *mover)
 {
-	struct bvec_iter at = iter->at;
+	struct rzk_run *run = &mover->run;
+	struct bio *bio = &mover->bio;
+	u64 pages;
+
+	bio_init(bio, run->backing->bdev, mover->vecs, RZK_RUN,
+		 (run->write ? REQ_OP_WRITE | REQ_SYNC : REQ_OP_READ) | REQ_SWAP);
+	pages = fill_bio(run->backing, bio, run->request, &mover->at, run->first,
+			 min_t(u64, run->count, RZK_RUN));
+	run->first += pages;
+	run->count -= pages;
+	bio->bi_end_io = piece_moved;
+	bio->bi_private = mover;
+	submit_bio(bio);
+}
+
+/* Reads one page and waits until that is done. */
+static int read_page(const struct rzk_backing *backing, u64 first, struct page *page,
+		     unsigned int offset)
+{
+	const struct extent *extent = find_extent(backing, first);
+	struct bio_vec vec;
+	struct bio bio;
 	int error;
 
-	while (count) {
-		u64 room = count;
-		struct bio *bio = new_bio(backing, write, first, &room);
-		u64 i;
+	bio_init(&bio, backing->bdev, &vec, 1, REQ_OP_READ | REQ_SWAP);
+	bio.bi_iter.bi_sector = extent->sector + ((first - extent->first) << PAGE_SECTORS_SHIFT);
+	__bio_add_page(&bio, page, PAGE_SIZE, offset);
+	error = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return error;
+}
 
-		for (i = 0; i < room; i++) {
-			__bio_add_page(bio, bio_iter_page(request, at), PAGE_SIZE, 0);
-			bio_advance_iter_single(request, &at, PAGE_SIZE);
-		}
-		error = transfer(bio);
-		if (error)
-			return error;
-		first += room;
-		count -= room;
-	}
-	return 0;
+/* Reads a page of a request, that at its iterator, and waits until that is done. */
+int rzk_backing_reread(struct rzk_backing *backing, u64 page, struct bio *request,
+		       const struct rzk_bio_iter *iter)
+{
+	return read_page(backing, page, bio_iter_page(request, iter->at), 0);
 }
 
 /* Reads one page into memory from rzk_alloc() and waits until that is done. */
 int rzk_backing_read_page(struct rzk_backing *backing, u64 page, void *memory)
 {
-	u64 room = 1;
-	struct bio *bio = new_bio(backing, false, page, &room);
-
-	__bio_add_page(bio, is_vmalloc_addr(memory) ? vmalloc_to_page(memory) : virt_to_page(memory),
-		       PAGE_SIZE, offset_in_page(memory));
-	return transfer(bio);
+	return read_page(backing, page,
+			 is_vmalloc_addr(memory) ? vmalloc_to_page(memory) : virt_to_page(memory),
+			 offset_in_page(memory));
 }

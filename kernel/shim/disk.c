@@ -99,7 +99,7 @@ static const struct block_device_operations operations = {
 };
 
 /* For kernels that take a device for synchronous if it has rw_page(). */
-static const struct block_device_operations synchronous_operations = {
+static const struct block_device_operations __maybe_unused synchronous_operations = {
 	COMMON_OPERATIONS
 #ifdef RZK_PROBE_RW_PAGE
 	.rw_page = rzk_rw_page,
@@ -114,7 +114,7 @@ bool rzk_bdev_is_ramzswap(struct block_device *bdev)
 }
 
 #ifdef RZK_PROBE_ALLOC_DISK_LIMITS
-static struct gendisk *alloc_gendisk(bool synchronous)
+static struct gendisk *alloc_gendisk(void)
 {
 	struct queue_limits limits = {
 		.logical_block_size = PAGE_SIZE,
@@ -126,14 +126,14 @@ static struct gendisk *alloc_gendisk(bool synchronous)
 		.max_write_zeroes_sectors = UINT_MAX,
 		.discard_granularity = PAGE_SIZE,
 #ifdef BLK_FEAT_STABLE_WRITES
-		.features = BLK_FEAT_STABLE_WRITES | (synchronous ? BLK_FEAT_SYNCHRONOUS : 0),
+		.features = BLK_FEAT_STABLE_WRITES,
 #endif
 	};
 
 	return blk_alloc_disk(&limits, NUMA_NO_NODE);
 }
 #else
-static struct gendisk *alloc_gendisk(bool synchronous)
+static struct gendisk *alloc_gendisk(void)
 {
 	struct gendisk *gendisk = blk_alloc_disk(NUMA_NO_NODE);
 	struct request_queue *queue;
@@ -153,15 +153,39 @@ static struct gendisk *alloc_gendisk(bool synchronous)
 }
 #endif
 
-static void set_flags(struct gendisk *gendisk, bool synchronous)
+static void set_flags(struct gendisk *gendisk)
 {
 #ifndef BLK_FEAT_STABLE_WRITES
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, gendisk->queue);
 	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, gendisk->queue);
-#ifdef QUEUE_FLAG_SYNCHRONOUS
+#endif
+}
+
+/*
+ * Whether swap on the disk, from the next swapon on, is that on a synchronous device; 0 or a negative
+ * error number. Nothing may be under way. May sleep.
+ */
+int rzk_disk_set_synchronous(struct rzk_disk *disk, bool synchronous)
+{
+	struct gendisk *gendisk = disk->gendisk;
+
+#if defined(BLK_FEAT_SYNCHRONOUS)
+	struct queue_limits limits = queue_limits_start_update(gendisk->queue);
+
+	if (synchronous)
+		limits.features |= BLK_FEAT_SYNCHRONOUS;
+	else
+		limits.features &= ~BLK_FEAT_SYNCHRONOUS;
+	return queue_limits_commit_update(gendisk->queue, &limits);
+#elif defined(QUEUE_FLAG_SYNCHRONOUS)
 	if (synchronous)
 		blk_queue_flag_set(QUEUE_FLAG_SYNCHRONOUS, gendisk->queue);
-#endif
+	else
+		blk_queue_flag_clear(QUEUE_FLAG_SYNCHRONOUS, gendisk->queue);
+	return 0;
+#else
+	WRITE_ONCE(gendisk->fops, synchronous ? &synchronous_operations : &operations);
+	return 0;
 #endif
 }
 
@@ -179,7 +203,7 @@ void rzk_unregister_blkdev(void)
 }
 
 /* /dev/ramzswapN, with a size of 0; NULL and *error if there is none. May sleep. */
-struct rzk_disk *rzk_disk_alloc(u32 number, bool synchronous, struct rz_device *device, int *error)
+struct rzk_disk *rzk_disk_alloc(u32 number, struct rz_device *device, int *error)
 {
 	struct rzk_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	struct gendisk *gendisk;
@@ -189,18 +213,18 @@ struct rzk_disk *rzk_disk_alloc(u32 number, bool synchronous, struct rz_device *
 		return NULL;
 	mutex_init(&disk->control);
 	disk->device = device;
-	gendisk = alloc_gendisk(synchronous);
+	gendisk = alloc_gendisk();
 	if (IS_ERR(gendisk)) {
 		*error = PTR_ERR(gendisk);
 		goto no_gendisk;
 	}
 	disk->gendisk = gendisk;
-	set_flags(gendisk, synchronous);
+	set_flags(gendisk);
 	gendisk->major = major;
 	gendisk->first_minor = number;
 	gendisk->minors = 1;
 	gendisk->flags |= GENHD_FL_NO_PART;
-	gendisk->fops = synchronous ? &synchronous_operations : &operations;
+	gendisk->fops = &operations;
 	gendisk->private_data = disk;
 	snprintf(gendisk->disk_name, DISK_NAME_LEN, RZK_NAME "%u", number);
 	return disk;

@@ -64,9 +64,37 @@ static char *codec;
 module_param(codec, charp, 0444);
 MODULE_PARM_DESC(codec, "codec of new devices (default wks)");
 
-static bool synchronous = true;
-module_param(synchronous, bool, 0444);
-MODULE_PARM_DESC(synchronous, "swap without read-ahead and without copies of pages that were read back (default 1)");
+/* The core decides if it was not set. */
+struct choice {
+	bool value;
+	bool set;
+};
+
+static int set_choice(const char *text, const struct kernel_param *parameter)
+{
+	struct choice *choice = parameter->arg;
+	int error = text ? kstrtobool(text, &choice->value) : -EINVAL;
+
+	choice->set = !error;
+	return error;
+}
+
+static int show_choice(char *buffer, const struct kernel_param *parameter)
+{
+	const struct choice *choice = parameter->arg;
+
+	return sysfs_emit(buffer, "%c\n", choice->value ? 'Y' : 'N');
+}
+
+static const struct kernel_param_ops choice_operations = {
+	.set = set_choice,
+	.get = show_choice,
+};
+
+static struct choice synchronous = { .value = true };
+module_param_cb(synchronous, &choice_operations, &synchronous, 0444);
+__MODULE_PARM_TYPE(synchronous, "bool");
+MODULE_PARM_DESC(synchronous, "swap without read-ahead and without copies of pages that were read back (default 1, with a backing swap 0)");
 
 static bool simd = true;
 module_param(simd, bool, 0444);
@@ -141,16 +169,17 @@ static int __init ramzswap_init(void)
 		.memlimit_kb = memlimit_kb.kb,
 		.backing_swap = backing_swap,
 		.codec = codec,
-		.synchronous = synchronous,
+		.synchronous = synchronous.value,
 		.simd = simd,
 		.debug = debug,
 		.set = (disksize_kb.set ? RZK_SET_DISKSIZE : 0) |
 		       (memlimit_kb.set ? RZK_SET_MEMLIMIT : 0) |
-		       (backing_swap ? RZK_SET_BACKING : 0),
+		       (backing_swap ? RZK_SET_BACKING : 0) |
+		       (synchronous.set ? RZK_SET_SYNCHRONOUS : 0),
 	};
 	int error;
 
-	error = rzk_workqueues_alloc();
+	error = rzk_workers_alloc();
 	if (error)
 		return error;
 	error = rzk_register_blkdev();
@@ -164,7 +193,7 @@ static int __init ramzswap_init(void)
 no_start:
 	rzk_unregister_blkdev();
 no_disks:
-	rzk_workqueues_destroy();
+	rzk_workers_destroy();
 	return error;
 }
 
@@ -172,7 +201,7 @@ static void __exit ramzswap_exit(void)
 {
 	rz_exit();
 	rzk_unregister_blkdev();
-	rzk_workqueues_destroy();
+	rzk_workers_destroy();
 }
 
 module_init(ramzswap_init);

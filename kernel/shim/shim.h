@@ -47,6 +47,7 @@ struct rzk_parameters {
 #define RZK_SET_DISKSIZE 1
 #define RZK_SET_MEMLIMIT 2
 #define RZK_SET_BACKING 4
+#define RZK_SET_SYNCHRONOUS 8
 
 /* Kinds of messages; those that anybody can cause are limited in number, each kind by itself. */
 enum {
@@ -152,7 +153,8 @@ void rz_thread_run(struct rz_live *live, u32 kind);
 /* disk.c */
 int rzk_register_blkdev(void);
 void rzk_unregister_blkdev(void);
-struct rzk_disk *rzk_disk_alloc(u32 number, bool synchronous, struct rz_device *device, int *error);
+struct rzk_disk *rzk_disk_alloc(u32 number, struct rz_device *device, int *error);
+int rzk_disk_set_synchronous(struct rzk_disk *disk, bool synchronous);
 int rzk_disk_add(struct rzk_disk *disk);
 void rzk_disk_del(struct rzk_disk *disk);
 void rzk_disk_put(struct rzk_disk *disk);
@@ -199,21 +201,53 @@ void *rzk_zstd_decompressor(void *memory, size_t bytes);
 size_t rzk_zstd_compress(void *context, int level, const void *page, void *out, size_t room);
 bool rzk_zstd_decompress(void *context, const void *chunk, size_t length, void *page);
 
+/* Neighbouring pages that are to be moved to or from a backing swap. */
+struct rzk_run {
+	struct rzk_backing *backing;
+	/* The request that has them, and where in it. */
+	struct bio *request;
+	const struct rzk_bio_iter *from;
+	u64 first;
+	u64 count;
+	bool write;
+};
+
+/* Pages of a run, at most. */
+#define RZK_RUN 32
+
+/* A run on its way, one bio after the other: one for all pages that lie side by side. */
+struct rzk_mover {
+	/* Pages that have not set out, and where the first of them is in the request. */
+	struct rzk_run run;
+	struct bvec_iter at;
+	int error;
+	void (*moved)(struct rzk_mover *mover);
+	struct bio bio;
+	struct bio_vec vecs[RZK_RUN];
+};
+
 /* backing.c */
+void rzk_mover_go_on(struct rzk_mover *mover);
 struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_file_system *found,
 				     u32 *step, int *error);
 void rzk_backing_close(struct rzk_backing *backing);
 int rzk_backing_bmap(struct rzk_backing *backing, u64 pages, u64 *hole);
-int rzk_backing_rw(struct rzk_backing *backing, bool write, u64 first, u64 count,
-		   struct bio *request, const struct rzk_bio_iter *iter);
+int rzk_backing_reread(struct rzk_backing *backing, u64 page, struct bio *request,
+		       const struct rzk_bio_iter *iter);
 int rzk_backing_read_page(struct rzk_backing *backing, u64 page, void *memory);
 
-/* workqueue.c */
-int rzk_workqueues_alloc(void);
-void rzk_workqueues_destroy(void);
+/* worker.c */
+int rzk_workers_alloc(void);
+void rzk_workers_destroy(void);
 void *rzk_work_alloc(struct rz_live *live, bool may_wait, size_t *size);
 void rzk_work_queue(void *memory, bool may_wait);
-bool rz_work_run(struct rz_live *live, void *memory, bool may_wait);
+/* What becomes of a request next. */
+enum {
+	RZK_WORK_ENDED = 0,
+	RZK_WORK_WAITS = 1,
+	RZK_WORK_MOVES = 2,
+};
+u32 rz_work_run(struct rz_live *live, void *memory, bool may_wait, int error, struct rzk_run *run);
 
 /* The core's handle of a gendisk, and the attribute's device. */
 struct gendisk;

@@ -4,9 +4,7 @@
 use core::fmt::{self, Write};
 
 use compcache_engine::codec::{CodecId, CodecSpec, Codecs};
-use compcache_engine::disk::{
-    AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, sizes,
-};
+use compcache_engine::disk::{AFTER_SECONDS, CPU_PERCENT, MIN_DISKSIZE, MIN_MEMLIMIT, PAGE, sizes};
 
 use crate::backing::BackingSwap;
 use crate::codecs::{self, KernelCodecs};
@@ -176,7 +174,7 @@ fn show(control: &mut Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -
                 "none"
             },
             u32::from(module::has_free_notify()),
-            u32::from(module::is_synchronous()),
+            u32::from(module::is_synchronous(control.backing_swap.is_some())),
             u32::from(zstd::is_there()),
             env!("CARGO_PKG_VERSION"),
         ),

@@ -121,19 +121,17 @@ impl BackingSwap {
         check_header(&page, room).map_err(Some)
     }
 
-    /// Moves pages of a request, from its cursor on, and waits for that. May sleep.
+    /// As the kernel's side knows it.
+    pub(crate) fn as_ptr(&self) -> *mut sys::Backing {
+        self.backing.as_ptr()
+    }
+
+    /// Reads a page of a request, that at a cursor, and waits for that. May sleep.
     ///
     /// Returns 0 or a negative error number.
-    pub(crate) fn transfer(
-        &self,
-        write: bool,
-        first: u64,
-        count: u64,
-        bio: *mut Bio,
-        cursor: &BioIter,
-    ) -> i32 {
-        // SAFETY: the pages were mapped, and the request has as many from the cursor on.
-        unsafe { sys::rzk_backing_rw(self.backing.as_ptr(), write, first, count, bio, cursor) }
+    pub(crate) fn reread(&self, page: u64, bio: *mut Bio, cursor: &BioIter) -> i32 {
+        // SAFETY: the page was mapped, and the request has one at the cursor.
+        unsafe { sys::rzk_backing_reread(self.as_ptr(), page, bio, cursor) }
     }
 }
 

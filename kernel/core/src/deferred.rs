@@ -1,15 +1,15 @@
 //! Requests that wait for the backing swap.
 //!
 //! Whoever submits a request serves it until a page must go to the backing swap, come from there,
-//! or is on its way. The rest is handed to work queues with rescuers (`kernel/shim/workqueue.c`),
-//! where one thread a request goes on: it serves what is in memory, collects neighbouring pages
-//! into *runs*, moves each run with as few bios as its extents allow, waits for it, and ends the
-//! request. Many requests are under way at once; nobody waits with a slot or an arena held.
+//! or is on its way. The rest is handed to threads of our own (`kernel/shim/worker.c`): they serve
+//! what is in memory, collect neighbouring pages into *runs*, and have each run moved with as few bios
+//! as its extents allow. Nobody waits for that: its end hands the request to them once more. So many
+//! requests are under way at once; nobody waits with a slot or an arena held.
 //!
 //! A page that leaves is in transit from before its first byte moves until its run has arrived: a
 //! free marks it, another read or write of it waits for that. So that somebody always gets on,
 //! whoever has pages in transit waits neither for those of others, nor for his turn behind requests
-//! that do (they have a queue of their own), nor for memory that such requests hold.
+//! that do (they have a thread of their own), nor for memory that such requests hold.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -31,16 +31,22 @@ const RUN: usize = 32;
 /// How often a page is read that is written by others each time.
 const READS: u32 = 64;
 
-/// A request in the work queue, in memory that the kernel's side keeps for it: it is too large for
+/// A request that was handed over, in memory that the kernel's side keeps for it: it is too large for
 /// a stack.
 pub(crate) struct Deferral {
     transfer: Transfer,
     started: u64,
     /// Pages that are away.
     run: Run,
+    /// Whether the run is being moved.
+    moves: bool,
+    /// The page after the run, if that is away, too.
+    after: Option<Away>,
+    /// Whether something failed, and was logged: no further page is served.
+    failed: bool,
 }
 
-/// Hands the rest of a request to a work queue; `away` is the page before it, if that is away.
+/// Hands the rest of a request to a thread; `away` is the page before it, if that is away.
 /// May sleep.
 pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>, started: u64) {
     live.deferred.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +63,7 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
     }
     assert!(
         size >= size_of::<Deferral>(),
-        "MEMORY_WORDS of workqueue.c are too few"
+        "MEMORY_WORDS of worker.c are too few"
     );
     let leaves = matches!(
         away,
@@ -75,6 +81,9 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
         (&raw mut (*deferral).run.start).write(transfer.cursor);
         (&raw mut (*deferral).transfer).write(transfer);
         (&raw mut (*deferral).started).write(started);
+        (&raw mut (*deferral).moves).write(false);
+        (&raw mut (*deferral).after).write(None);
+        (&raw mut (*deferral).failed).write(false);
         if let Some(away) = away {
             // The run is empty.
             let _ = (*deferral).run.collect(away);
@@ -83,47 +92,44 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
     }
 }
 
-/// Goes on with a request that [`defer`] has handed over, and says whether it has ended: if not, it
-/// must wait for a page in transit and may not here. May sleep.
+/// Goes on with a request that [`defer`] has handed over, and says what becomes of it next
+/// (`sys::WORK_*`): it has ended; it must wait for a page in transit, and may not here; or its `run`
+/// shall be moved, and how that went be told by the next call (0 or a negative error number). May sleep.
 ///
 /// # Safety
-/// The arguments are those of [`defer`], and this is called until it has ended the request.
+/// The first two arguments are those of [`defer`], there is a place at `run`, and this is called until
+/// it has ended the request, once at a time.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rz_work_run(
     live: *const Live,
     deferral: *mut Deferral,
     may_wait: bool,
-) -> bool {
+    moved: i32,
+    run: *mut sys::Run,
+) -> u32 {
     // SAFETY: a reset waits for deferred requests.
     let live = unsafe { &*live };
     // SAFETY: written by `defer`, and nobody else's.
-    let Deferral {
-        transfer,
-        started,
-        run,
-    } = unsafe { &mut *deferral };
-    let (bio, started) = (transfer.bio, *started);
-    let done = match live.backing() {
-        Some(backing) => Waiting {
-            live,
-            backing,
-            transfer,
-            run,
-            may_wait,
-        }
-        .go_on(),
-        None => Err(Failed),
-    };
-    let error = match done {
-        Ok(Progress::Ended) => 0,
-        Ok(Progress::MustWait) => return false,
-        Err(Failed) => -sys::EIO,
+    let deferral = unsafe { &mut *deferral };
+    let (bio, started) = (deferral.transfer.bio, deferral.started);
+    let error = match live.backing() {
+        Some(backing) => match deferral.go_on(live, backing, may_wait, moved) {
+            Progress::MustWait => return sys::WORK_WAITS,
+            Progress::MustMove => {
+                // SAFETY: there is a place.
+                unsafe { run.write(deferral.begin_move(backing)) };
+                return sys::WORK_MOVES;
+            }
+            Progress::Ended if !deferral.failed => 0,
+            Progress::Ended => -sys::EIO,
+        },
+        None => -sys::EIO,
     };
     // SAFETY: it was not ended.
     unsafe { sys::rzk_bio_end_io(bio, error, started) };
     // The last use of `live`.
     live.deferred.fetch_sub(1, Ordering::Release);
-    true
+    sys::WORK_ENDED
 }
 
 /// How far a request has come.
@@ -133,6 +139,8 @@ enum Progress {
     Ended,
     /// To a page in transit; nothing of its own is.
     MustWait,
+    /// To where its run must be moved before it can go on.
+    MustMove,
 }
 
 /// Something failed, and was logged.
@@ -164,65 +172,68 @@ impl Collect for Run {
     }
 }
 
-/// A request that is served in the work queue.
-struct Waiting<'a> {
-    live: &'a Live,
-    backing: &'a BackingSwap,
-    transfer: &'a mut Transfer,
-    run: &'a mut Run,
-    /// Whether it may wait for pages in transit.
-    may_wait: bool,
-}
-
-impl Waiting<'_> {
-    /// Serves the rest of the request.
-    fn go_on(mut self) -> Result<Progress, Failed> {
-        let mut outcome = Ok(());
-        while self.transfer.left > 0 && outcome.is_ok() {
-            outcome = match self.transfer.section(self.live, self.run) {
-                Stop::Pause => Ok(()),
+impl Deferral {
+    /// Serves the rest of the request as far as it can be without its run being moved; if it was,
+    /// `moved` says how that went. It may wait for pages in transit if it `may_wait`.
+    fn go_on(
+        &mut self,
+        live: &Live,
+        backing: &BackingSwap,
+        may_wait: bool,
+        moved: i32,
+    ) -> Progress {
+        if core::mem::take(&mut self.moves) {
+            self.failed |= self.arrive(live, backing, moved).is_err();
+            if let Some(away) = self.after.take() {
+                // The run is empty.
+                let _ = self.run.collect(away);
+            }
+        }
+        while self.transfer.left > 0 && !self.failed {
+            match self.transfer.section(live, &mut self.run) {
+                Stop::Pause => {}
                 Stop::Away(away) => {
-                    let moved = self.move_run();
-                    // The run is empty.
-                    let _ = self.run.collect(away);
-                    moved
+                    self.after = Some(away);
+                    return Progress::MustMove;
                 }
-                Stop::NoRoom => self.move_run().and_then(|()| {
-                    let again = self.transfer.make_room(self.live);
-                    again.then_some(()).ok_or(Failed)
-                }),
-                Stop::InTransit => {
-                    let moved = self.move_run();
-                    if !self.may_wait && moved.is_ok() {
-                        return Ok(Progress::MustWait);
-                    }
-                    // SAFETY: nothing is held, and nothing of ours is in transit.
-                    unsafe { sys::rzk_usleep() };
-                    moved
+                Stop::NoRoom if self.run.length > 0 => {
+                    // The engine has counted a failure, and the page comes again.
+                    live.retried.fetch_add(1, Ordering::Relaxed);
+                    return Progress::MustMove;
                 }
-                Stop::Unaligned | Stop::Failed => Err(Failed),
-            };
+                Stop::NoRoom => self.failed = !self.transfer.make_room(live),
+                Stop::InTransit if self.run.length > 0 => return Progress::MustMove,
+                Stop::InTransit if !may_wait => return Progress::MustWait,
+                // SAFETY: nothing is held, and nothing of ours is in transit.
+                Stop::InTransit => unsafe { sys::rzk_usleep() },
+                Stop::Unaligned | Stop::Failed => self.failed = true,
+            }
         }
         // Pages in transit arrive, whatever became of the others.
-        let moved = self.move_run();
-        outcome.and(moved).map(|()| Progress::Ended)
+        match self.run.length {
+            0 => Progress::Ended,
+            _ => Progress::MustMove,
+        }
     }
 
-    /// Moves the run from or to the backing swap.
-    fn move_run(&mut self) -> Result<(), Failed> {
-        let count = core::mem::take(&mut self.run.length);
-        if count == 0 {
-            return Ok(());
+    /// The run, which is not empty, as the kernel's side moves it.
+    fn begin_move(&mut self, backing: &BackingSwap) -> sys::Run {
+        self.moves = true;
+        sys::Run {
+            backing: backing.as_ptr(),
+            request: self.transfer.bio,
+            from: &raw const self.run.start,
+            first: self.run.first,
+            count: self.run.length as u64,
+            write: self.transfer.write,
         }
-        let Waiting {
-            live,
-            backing,
-            transfer,
-            run,
-            may_wait: _,
-        } = self;
+    }
+
+    /// Tells the store what became of the run's pages, and empties it. `code` says how moving it went.
+    fn arrive(&mut self, live: &Live, backing: &BackingSwap, code: i32) -> Result<(), Failed> {
+        let Deferral { transfer, run, .. } = self;
+        let count = core::mem::take(&mut run.length);
         let (first, bio, write) = (run.first, transfer.bio, transfer.write);
-        let code = backing.transfer(write, first, count as u64, bio, &run.start);
         if code != 0 {
             report(live, write, first, count, -code);
         }
@@ -296,7 +307,7 @@ fn check(
                 _ => return Err(Failed),
             }
         }
-        let code = backing.transfer(false, index, 1, bio, &here);
+        let code = backing.reread(index, bio, &here);
         if code != 0 {
             report(live, false, index, 1, -code);
             live.on_cpu(|worker| live.store().count_failed_read(worker.number(), seen));

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::live::Live;
 use crate::params::Params;
 use crate::print::{Level, print};
-use crate::{fallible, sys};
+use crate::{fallible, module, sys};
 
 /// Slots may take this share of the memory.
 const TABLE_SHARE: u64 = 4;
@@ -56,11 +56,11 @@ impl Device {
 
     /// Makes its disk, which nobody sees yet. The device must stay where it is from now on, until
     /// it is dropped. May sleep.
-    pub(crate) fn make_disk(&self, synchronous: bool) -> Result<(), Error<'static>> {
+    pub(crate) fn make_disk(&self) -> Result<(), Error<'static>> {
         let mut error = 0;
         let at = ptr::from_ref(self).cast();
         // SAFETY: the device stays for as long as the disk.
-        let disk = unsafe { sys::rzk_disk_alloc(self.number, synchronous, at, &mut error) };
+        let disk = unsafe { sys::rzk_disk_alloc(self.number, at, &mut error) };
         if disk.is_null() {
             return Err(no_disk(error));
         }
@@ -249,6 +249,16 @@ impl Control<'_> {
                 disksize: resolved.disksize,
                 table,
                 ram,
+            });
+        }
+        let synchronous = module::is_synchronous(backing.is_some());
+        // SAFETY: the disk is there, and has no size: nothing is under way.
+        let code = unsafe { sys::rzk_disk_set_synchronous(self.device.disk(), synchronous) };
+        if code != 0 {
+            return Err(Error::Kernel {
+                action: "choose how the kernel swaps on it",
+                code: -code,
+                remedy: None,
             });
         }
         let live = Live::start(number, params, resolved, backing)?;

@@ -18,6 +18,11 @@ use crate::print::{Level, print};
 use crate::sys::{self, Parameters};
 use crate::{ioctl, zstd};
 
+/// Which devices are synchronous ones.
+const NEVER: u32 = 0;
+const ALWAYS: u32 = 1;
+const UNLESS_BACKING: u32 = 2;
+
 /// Devices of a module, at most.
 const MOST_DEVICES: u64 = 32;
 
@@ -26,7 +31,8 @@ static DEVICES: AtomicPtr<Box<[Device]>> = AtomicPtr::new(ptr::null_mut());
 
 /// What the kernel and the processor have, and what of it is used.
 static FEATURES: AtomicU32 = AtomicU32::new(0);
-static SYNCHRONOUS: AtomicBool = AtomicBool::new(false);
+/// [`NEVER`], [`ALWAYS`] or [`UNLESS_BACKING`].
+static SYNCHRONOUS: AtomicU32 = AtomicU32::new(NEVER);
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
 /// Whether the kernel tells which swap slots are freed.
@@ -34,9 +40,24 @@ pub(crate) fn has_free_notify() -> bool {
     FEATURES.load(Relaxed) & sys::HAS_FREE_NOTIFY != 0
 }
 
-/// Whether the devices are synchronous ones.
-pub(crate) fn is_synchronous() -> bool {
-    SYNCHRONOUS.load(Relaxed)
+/// Takes in the parameter, if it was set.
+pub(crate) fn choose_synchronous(features: u32, parameter: Option<bool>) {
+    let choice = match parameter {
+        _ if features & sys::HAS_SYNCHRONOUS == 0 => NEVER,
+        None => UNLESS_BACKING,
+        Some(true) => ALWAYS,
+        Some(false) => NEVER,
+    };
+    SYNCHRONOUS.store(choice, Relaxed);
+}
+
+/// Whether devices are synchronous ones: as the parameter says, or else those without a backing swap, for
+/// whose disk the kernel would wait at each page that it writes.
+pub(crate) fn is_synchronous(has_backing: bool) -> bool {
+    match SYNCHRONOUS.load(Relaxed) {
+        UNLESS_BACKING => !has_backing,
+        choice => choice == ALWAYS,
+    }
 }
 
 /// Whether pages may be damaged for a test.
@@ -99,8 +120,8 @@ unsafe fn start(parameters: &Parameters) -> Result<(), (Option<u32>, i32)> {
             value: parameters.num_devices,
         }));
     }
-    let synchronous = parameters.synchronous != 0 && features & sys::HAS_SYNCHRONOUS != 0;
-    SYNCHRONOUS.store(synchronous, Relaxed);
+    let set = parameters.set & sys::SET_SYNCHRONOUS != 0;
+    choose_synchronous(features, set.then_some(parameters.synchronous != 0));
     DEBUG.store(parameters.debug != 0, Relaxed);
     codecs::use_vector(parameters.simd != 0 && features & sys::HAS_AVX2 != 0);
     if features & sys::HAS_CRC32 != 0 {
@@ -127,7 +148,7 @@ unsafe fn start(parameters: &Parameters) -> Result<(), (Option<u32>, i32)> {
     let devices = unsafe { &*devices };
     for device in devices {
         device
-            .make_disk(synchronous)
+            .make_disk()
             .map_err(|error| refused(Some(device.number()), error))?;
     }
     // All that parameters can make fail comes before the first disk is shown: a disk may be opened

@@ -13,9 +13,10 @@ use compcache_engine::page::{PAGE_SIZE, Page};
 use compcache_random::Random;
 
 use crate::device::Device;
+use crate::module;
 use crate::sys::mock::{
-    self, ADMIN, AT_ONCE, BACKING_FAILS, BACKING_MAP_FAILS, BACKING_OPEN_FAILS, FAIL_IN,
-    FILE_SYSTEM, FILES, Gate, LIMITED, LOG, MADE, MockBio, MockDisk, NO_DEFERRALS, QUEUES,
+    self, ADMIN, BACKING_FAILS, BACKING_MAP_FAILS, BACKING_OPEN_FAILS, FAIL_IN, FILE_SYSTEM, FILES,
+    Gate, LIMITED, LOG, MADE, MockBio, MockDisk, NO_DEFERRALS, TOGETHER, WORKERS,
 };
 use crate::sys::{EBUSY, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM, FileSystem};
 
@@ -61,6 +62,7 @@ const IO_STAT: u32 = 7;
 const BD_STAT: u32 = 8;
 const RECOMPRESS_AFTER: u32 = 10;
 const STATS: u32 = 14;
+const FEATURES: u32 = 15;
 const DEBUG_FLIP: u32 = 16;
 
 const READ: u32 = 0;
@@ -72,7 +74,7 @@ struct Bed(Box<Device>);
 impl Bed {
     fn new() -> Self {
         let device = Box::new(Device::new(0).unwrap());
-        device.make_disk(true).unwrap();
+        device.make_disk().unwrap();
         device.show_disk().unwrap();
         Bed(device)
     }
@@ -489,8 +491,8 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
     assert_eq!(bed.stat("corrupt"), 1);
 }
 
-/// One request has a page in transit and is not in its queue yet, when as many as can be under way wait
-/// for that page.
+/// One request has a page in transit and is not in its queue yet, when the thread of those that may wait
+/// waits for that page.
 #[test]
 fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
     let _alone = mock::alone();
@@ -499,7 +501,7 @@ fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
         let bed = Bed::new();
         assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
         assert_eq!(bed.store(DISKSIZE, "1M"), 0);
-        let others = u64::from(2 * AT_ONCE);
+        let others = 6_u64;
         std::thread::scope(|scope| {
             let bed = &bed;
             Gate::Shut.set();
@@ -512,7 +514,7 @@ fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
             let readers: Vec<_> = (0..others)
                 .map(|_| scope.spawn(|| bed.read(5, 1)))
                 .collect();
-            QUEUES[1].wait_full();
+            WORKERS[1].wait_busy();
             NO_DEFERRALS.store(no_deferrals, SeqCst);
             Gate::Open.set();
             assert_eq!(first.join().unwrap(), 0);
@@ -529,6 +531,58 @@ fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
         assert!(bed.read(6, 2).unwrap() == [text(1), noise(2)]);
         let writes = (bed.stat("writes"), bed.stat("failed_writes"));
         assert_eq!(writes, (others + 4, 0), "with the header of the swap area");
+    }
+}
+
+#[test]
+fn as_many_pages_as_come_are_on_their_way_at_once() {
+    let _alone = mock::alone();
+    swap_area("/swap", 256);
+    let bed = Bed::new();
+    assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+    assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+    for _ in 0..2 {
+        TOGETHER.store(20, SeqCst);
+        std::thread::scope(|scope| {
+            for i in 0..20 {
+                let bed = &bed;
+                scope.spawn(move || assert_eq!(bed.write(1 + i, &[noise(i)]), 0));
+            }
+        });
+        TOGETHER.store(20, SeqCst);
+        std::thread::scope(|scope| {
+            for i in 0..20 {
+                let bed = &bed;
+                scope.spawn(move || assert_eq!(bed.read(1 + i, 1).unwrap(), [noise(i)]));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_device_is_synchronous_without_a_backing_swap() {
+    let _alone = mock::alone();
+    swap_area("/swap", 256);
+    // As if the module had been loaded.
+    for (set, value, expected) in [
+        (false, true, [1, 0]),
+        (true, true, [1, 1]),
+        (true, false, [0, 0]),
+    ] {
+        module::choose_synchronous(u32::MAX, set.then_some(value));
+        for (backing, expected) in [None, Some("/swap")].into_iter().zip(expected) {
+            let bed = Bed::new();
+            if let Some(path) = backing {
+                assert_eq!(bed.store(BACKING_DEV, path), 0);
+            }
+            assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+            assert_eq!(u32::from(mock::SYNCHRONOUS.load(SeqCst)), expected);
+            let features = bed.show(FEATURES);
+            assert!(
+                features.contains(&format!(" synchronous={expected} ")),
+                "{features}"
+            );
+        }
     }
 }
 

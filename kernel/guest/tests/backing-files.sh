@@ -70,8 +70,6 @@ has() {
 }
 
 run load ramzswap num_devices=2
-# All three want it; the kernel would ask modprobe for it, if it is a module.
-[ ! -e /mod/crc32c_generic.ko ] || load crc32c_generic || grep -q crc32c /proc/crypto || fail "no crc32c"
 lacking=
 for kind in ext4 xfs; do
 	has $kind || continue
@@ -107,7 +105,6 @@ done
 # Cloud kernels come without.
 if grep -q -w f2fs /proc/filesystems || load f2fs; then
 	echo f2fs
-	[ ! -e /mod/crc32_generic.ko ] || run load crc32_generic
 	made f2fs
 	run mount -t f2fs /dev/ram0 /mnt/files
 	file_of 17

@@ -53,8 +53,6 @@ run rzscontrol /dev/ramzswap1 --reset
 if ! grep -q -w ext4 /proc/filesystems && ! load ext4; then
 	skip "no ext4 in this kernel: files were not tried"
 fi
-# It would be asked of modprobe, if it is a module.
-[ ! -e /mod/crc32c_generic.ko ] || load crc32c_generic || grep -q crc32c /proc/crypto || fail "no crc32c"
 run rmmod brd
 run load brd rd_nr=1 rd_size=114688
 zcat /filesystems/ext4.gz >/dev/ram0 || fail "no file system of ext4"

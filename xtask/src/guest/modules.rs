@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::command;
 
 /// What tests may ask for. If a kernel has one built in, or not at all, it is left out.
-const WANTED: [&str; 22] = [
+const WANTED: [&str; 20] = [
     "zram",
     "lz4",
     "lz4hc",
@@ -27,8 +27,6 @@ const WANTED: [&str; 22] = [
     "btrfs",
     "xfs",
     "f2fs",
-    "crc32c_generic",
-    "crc32_generic",
     "nbd",
     "virtio_blk",
     "fuse",
@@ -95,7 +93,14 @@ fn add(
         return Ok(());
     }
     let contents = decompressed(file, busybox)?;
-    let needs = depends(&contents);
+    let mut needs = depends(&contents);
+    // Names of algorithms, of which the module that runs on every processor will do.
+    needs.extend(before(&contents).into_iter().filter_map(|name| {
+        let generic = format!("{name}_generic");
+        [name, generic]
+            .into_iter()
+            .find(|name| files.contains_key(name))
+    }));
     for need in &needs {
         add(need, files, busybox, modules)?;
     }
@@ -116,17 +121,33 @@ fn decompressed(file: &Path, busybox: &Path) -> Result<Vec<u8>> {
 
 /// The modules that a module names in its `.modinfo` as `depends=A,B`.
 pub(super) fn depends(contents: &[u8]) -> Vec<String> {
-    const KEY: &[u8] = b"depends=";
-    let Some(at) = contents.windows(KEY.len()).position(|window| window == KEY) else {
-        return Vec::new();
-    };
-    let value = &contents[at + KEY.len()..];
-    let value = &value[..value.iter().position(|&byte| byte == 0).unwrap_or(0)];
-    let names = String::from_utf8_lossy(value).into_owned();
+    let values = values(contents, b"depends=");
+    let names = values.first().map_or("", String::as_str).split(',');
+    names.filter(|name| !name.is_empty()).map(same).collect()
+}
+
+/// What a module asks for in its `.modinfo` as `softdep=pre: A crypto-B post: C` without using its
+/// functions: A and B.
+fn before(contents: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    for value in values(contents, b"softdep=") {
+        let words = value.split_whitespace().skip_while(|word| *word != "pre:");
+        let words = words.skip(1).take_while(|word| *word != "post:");
+        names.extend(words.map(|word| same(word.strip_prefix("crypto-").unwrap_or(word))));
+    }
     names
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(same)
+}
+
+/// The values of a key (`name=`) in a module's `.modinfo`.
+fn values(contents: &[u8], key: &[u8]) -> Vec<String> {
+    let starts = contents.windows(key.len()).enumerate();
+    starts
+        .filter(|(at, window)| *window == key && contents[..*at].last().is_none_or(|&it| it == 0))
+        .map(|(at, _)| {
+            let value = &contents[at + key.len()..];
+            let end = value.iter().position(|&byte| byte == 0).unwrap_or(0);
+            String::from_utf8_lossy(&value[..end]).into_owned()
+        })
         .collect()
 }
 
@@ -145,15 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_module_asks_for_without_depending_on_it() {
+        assert_eq!(
+            before(b"\x7fELF\0softdep=pre: crypto-crc32c b-c post: d\0softdep=post: e\0softdep=pre: f\0"),
+            ["crc32c", "b_c", "f"]
+        );
+        assert!(before(b"\0nosoftdep=pre: a\0").is_empty());
+    }
+
+    #[test]
     fn needs_come_before_what_needs_them() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::create_dir(at("kernel")).unwrap();
         fs::write(at("kernel/zram.ko"), "depends=zsmalloc\0").unwrap();
         fs::write(at("zsmalloc.ko"), "depends=\0").unwrap();
+        fs::write(at("ext4.ko"), "softdep=pre: crypto-crc32c\0depends=\0").unwrap();
+        fs::write(at("crc32c_generic.ko"), "depends=\0").unwrap();
         fs::write(at("other.ko"), "depends=\0").unwrap();
         let modules = read(directory.path(), Path::new("unused")).unwrap();
         let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-        assert_eq!(names, ["zsmalloc", "zram"]);
+        assert_eq!(names, ["zsmalloc", "zram", "crc32c_generic", "ext4"]);
     }
 }

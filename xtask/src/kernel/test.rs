@@ -279,7 +279,9 @@ impl Test {
         let echo = self.script.is_some();
         let boot = || qemu.boot(&machine, &image.kernel, &initramfs, &log, echo);
         let mut result = boot()?;
-        if result.timed_out && !result.console.contains(BOOTED) {
+        // Rarely, a kernel that patches its code while another of QEMU's threads executes it hangs or dies.
+        // No module is loaded yet.
+        if !result.console.contains(BOOTED) {
             println!(
                 "{} on {} did not boot: once more",
                 script.name(),

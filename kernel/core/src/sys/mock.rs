@@ -5,6 +5,8 @@ use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 use std::string::String;
 use std::sync::atomic::{
@@ -18,7 +20,10 @@ use std::vec::Vec;
 use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::page::{PAGE_SIZE, Page};
 
-use super::{Bio, BioIter, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS};
+use super::{
+    Bio, BioIter, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS, Run, WORK_ENDED, WORK_MOVES,
+    WORK_WAITS,
+};
 use crate::deferred::Deferral;
 use crate::live::Live;
 use crate::print::Level;
@@ -70,6 +75,8 @@ pub(crate) static BACKING_MAP_FAILS: AtomicI32 = AtomicI32::new(0);
 pub(crate) static MEMORY_IS_OUT: AtomicBool = AtomicBool::new(false);
 /// How often the kernel was asked for memory until it has some.
 pub(crate) static MEMORY_ASKED: AtomicU32 = AtomicU32::new(0);
+/// Whether the disk that was initialised last is a synchronous one.
+pub(crate) static SYNCHRONOUS: AtomicBool = AtomicBool::new(false);
 /// Things that were made and not freed.
 pub(crate) static MADE: AtomicI64 = AtomicI64::new(0);
 /// What the shrinker that was registered last was registered with.
@@ -425,12 +432,7 @@ pub(crate) struct MockDisk {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_disk_alloc(
-    _: u32,
-    _: bool,
-    _: *const c_void,
-    error: *mut c_int,
-) -> *mut MockDisk {
+unsafe extern "C" fn rzk_disk_alloc(_: u32, _: *const c_void, error: *mut c_int) -> *mut MockDisk {
     if may_make() {
         return Box::into_raw(Box::default());
     }
@@ -496,6 +498,13 @@ extern "C" fn rzk_disk_invalidate(_: *mut MockDisk) {}
 unsafe extern "C" fn rzk_disk_set_capacity(disk: *mut MockDisk, bytes: u64) {
     // SAFETY: made by `rzk_disk_alloc`.
     unsafe { &(*disk).bytes }.store(bytes, SeqCst);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rzk_disk_set_synchronous(_: *mut MockDisk, synchronous: bool) -> c_int {
+    might_sleep();
+    SYNCHRONOUS.store(synchronous, SeqCst);
+    0
 }
 
 #[unsafe(no_mangle)]
@@ -613,72 +622,114 @@ unsafe extern "C" fn rzk_work_alloc(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_work_queue(memory: *mut c_void, may_wait: bool) {
+    // SAFETY: made by `rzk_work_alloc`.
+    unsafe { queue(memory, may_wait, 0) }
+}
+
+/// Has a request served that was deferred; `moved` is how moving its run went.
+unsafe fn queue(memory: *mut c_void, may_wait: bool, moved: c_int) {
     #[allow(improper_ctypes)] // the other side is in this crate
     unsafe extern "C" {
-        fn rz_work_run(live: *const Live, deferral: *mut Deferral, may_wait: bool) -> bool;
+        fn rz_work_run(
+            live: *const Live,
+            deferral: *mut Deferral,
+            may_wait: bool,
+            moved: c_int,
+            run: *mut Run,
+        ) -> u32;
     }
     let memory = memory as usize;
-    let queue = &QUEUES[usize::from(may_wait)];
+    let worker = &WORKERS[usize::from(may_wait)];
     std::thread::spawn(move || {
-        queue.begin();
+        worker.begin();
         let words = size_of::<Deferral>().div_ceil(8) + 1;
         let start = (memory - 8) as *mut u64;
-        // SAFETY: made by `rzk_work_alloc`, freed once.
+        let mut run = MaybeUninit::uninit();
+        // SAFETY: made by `rzk_work_alloc`, freed once; a run was written if one is to be moved.
         unsafe {
-            if rz_work_run(
-                start.read() as *const Live,
-                memory as *mut Deferral,
-                may_wait,
-            ) {
-                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words)));
-            } else {
-                assert!(!may_wait, "it may wait");
-                rzk_work_queue(memory as *mut c_void, true);
+            let live = start.read() as *const Live;
+            let deferral = memory as *mut Deferral;
+            match rz_work_run(live, deferral, may_wait, moved, run.as_mut_ptr()) {
+                WORK_ENDED => drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words))),
+                WORK_WAITS => {
+                    assert!(!may_wait, "it may wait");
+                    queue(memory as *mut c_void, true, 0);
+                }
+                WORK_MOVES => begin_move(run.assume_init(), memory),
+                other => panic!("{other} becomes of a request"),
             }
         }
-        queue.end();
+        worker.end();
     });
 }
 
-/// Requests of a work queue that are under way at once, at most.
-pub(crate) const AT_ONCE: u32 = 3;
+/// Runs that are under way.
+static UNDER_WAY: Mutex<u32> = Mutex::new(0);
+static UNDER_WAY_CHANGED: Condvar = Condvar::new();
+/// No run arrives before so many have been under way at once; then it is 0.
+pub(crate) static TOGETHER: AtomicU32 = AtomicU32::new(0);
 
-/// A work queue.
-pub(crate) struct Queue {
-    running: Mutex<u32>,
+/// Moves a run, which nobody waits for.
+///
+/// # Safety
+/// It is that of the request in `memory`.
+unsafe fn begin_move(run: Run, memory: usize) {
+    let (backing, bio) = (run.backing as usize, run.request as usize);
+    // SAFETY: it is a cursor.
+    let at = unsafe { (*run.from)._opaque[0] as usize };
+    std::thread::spawn(move || {
+        let mut under_way = lock(&UNDER_WAY);
+        *under_way += 1;
+        if *under_way >= TOGETHER.load(SeqCst) {
+            TOGETHER.store(0, SeqCst);
+        }
+        UNDER_WAY_CHANGED.notify_all();
+        while TOGETHER.load(SeqCst) != 0 {
+            under_way = UNDER_WAY_CHANGED
+                .wait(under_way)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        *under_way -= 1;
+        drop(under_way);
+        let pages = run.first..run.first + run.count;
+        // SAFETY: the request has not ended, and nobody touches these pages meanwhile.
+        let moved = unsafe { move_pages(backing as _, run.write, pages, bio as _, at) };
+        // SAFETY: made by `rzk_work_alloc`, and not freed.
+        unsafe { queue(memory as *mut c_void, !run.write, moved) };
+    });
+}
+
+/// A thread that serves one request at a time.
+pub(crate) struct Worker {
+    busy: Mutex<bool>,
     changed: Condvar,
 }
 
 /// That of requests that may not wait for pages in transit, and that of those that may.
-pub(crate) static QUEUES: [Queue; 2] = [const {
-    Queue {
-        running: Mutex::new(0),
+pub(crate) static WORKERS: [Worker; 2] = [const {
+    Worker {
+        busy: Mutex::new(false),
         changed: Condvar::new(),
     }
 }; 2];
 
-impl Queue {
+impl Worker {
     fn begin(&self) {
-        let running = lock(&self.running);
-        let running = self
-            .changed
-            .wait_while(running, |running| *running == AT_ONCE);
-        *running.unwrap_or_else(PoisonError::into_inner) += 1;
+        let busy = lock(&self.busy);
+        let busy = self.changed.wait_while(busy, |busy| *busy);
+        *busy.unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
     fn end(&self) {
-        *lock(&self.running) -= 1;
+        *lock(&self.busy) = false;
         self.changed.notify_all();
     }
 
-    /// Waits until no more requests can be under way.
-    pub(crate) fn wait_full(&self) {
-        let running = lock(&self.running);
-        drop(
-            self.changed
-                .wait_while(running, |running| *running < AT_ONCE),
-        );
+    /// Waits until it serves a request.
+    pub(crate) fn wait_busy(&self) {
+        let busy = lock(&self.busy);
+        drop(self.changed.wait_while(busy, |busy| !*busy));
     }
 }
 
@@ -795,18 +846,17 @@ unsafe fn with_page(backing: *mut MockBacking, page: u64, work: impl FnOnce(&mut
     0
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_backing_rw(
+/// Moves pages of a request, from page `at` on, and says how that went.
+unsafe fn move_pages(
     backing: *mut MockBacking,
     write: bool,
-    first: u64,
-    count: u64,
+    pages: Range<u64>,
     request: *mut Bio,
-    cursor: *const BioIter,
+    at: usize,
 ) -> c_int {
-    // SAFETY: a request that was not ended, and a cursor into it.
-    let (bio, at) = unsafe { (MockBio::of(request), (*cursor)._opaque[0] as usize) };
-    for (index, page) in (first..first + count).zip(&mut bio.pages[at..]) {
+    // SAFETY: a request that was not ended.
+    let bio = unsafe { MockBio::of(request) };
+    for (index, page) in pages.zip(&mut bio.pages[at..]) {
         let page = page.as_mut().expect("a whole page");
         // SAFETY: made by `rzk_backing_open`.
         let code = unsafe {
@@ -823,6 +873,20 @@ unsafe extern "C" fn rzk_backing_rw(
         }
     }
     0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_backing_reread(
+    backing: *mut MockBacking,
+    page: u64,
+    request: *mut Bio,
+    cursor: *const BioIter,
+) -> c_int {
+    // SAFETY: a request that was not ended, and a cursor into it.
+    unsafe {
+        let at = (*cursor)._opaque[0] as usize;
+        move_pages(backing, false, page..page + 1, request, at)
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -37,6 +37,25 @@ pub(crate) struct BioIter {
     _opaque: [u64; 3],
 }
 
+/// Neighbouring pages that are to be moved to or from a backing swap.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) backing: *mut Backing,
+    /// The request that has them.
+    pub(crate) request: *mut Bio,
+    /// Where the first of them is in it.
+    pub(crate) from: *const BioIter,
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) write: bool,
+}
+
+/// What becomes next of a request that was deferred.
+pub(crate) const WORK_ENDED: u32 = 0;
+pub(crate) const WORK_WAITS: u32 = 1;
+pub(crate) const WORK_MOVES: u32 = 2;
+
 /// Where a file lies; all zeros for a block device.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +83,7 @@ pub(crate) struct Parameters {
 pub(crate) const SET_DISKSIZE: u32 = 1;
 pub(crate) const SET_MEMLIMIT: u32 = 2;
 pub(crate) const SET_BACKING: u32 = 4;
+pub(crate) const SET_SYNCHRONOUS: u32 = 8;
 
 pub(crate) const HAS_FREE_NOTIFY: u32 = 1;
 pub(crate) const HAS_SYNCHRONOUS: u32 = 2;
@@ -145,10 +165,10 @@ unsafe extern "C" {
     // May sleep.
     pub(crate) fn rzk_disk_alloc(
         number: u32,
-        synchronous: bool,
         device: *const c_void,
         error: *mut c_int,
     ) -> *mut Disk;
+    pub(crate) fn rzk_disk_set_synchronous(disk: *mut Disk, synchronous: bool) -> c_int;
     pub(crate) fn rzk_disk_add(disk: *mut Disk) -> c_int;
     pub(crate) fn rzk_disk_del(disk: *mut Disk);
     pub(crate) fn rzk_disk_put(disk: *mut Disk);
@@ -212,11 +232,9 @@ unsafe extern "C" {
     ) -> *mut Backing;
     pub(crate) fn rzk_backing_close(backing: *mut Backing);
     pub(crate) fn rzk_backing_bmap(backing: *mut Backing, pages: u64, hole: *mut u64) -> c_int;
-    pub(crate) fn rzk_backing_rw(
+    pub(crate) fn rzk_backing_reread(
         backing: *mut Backing,
-        write: bool,
-        first: u64,
-        count: u64,
+        page: u64,
         request: *mut Bio,
         cursor: *const BioIter,
     ) -> c_int;
