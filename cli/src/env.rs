@@ -1,13 +1,12 @@
 //! Where this program finds the daemon, and what machine it runs on.
 
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use compcache_device::kernel::Root;
+use compcache_host::meminfo::Memory;
 use compcache_host::printable::Printable;
-use compcache_host::proc;
 use compcached::args::{DEFAULT_DEV_DIR, DEFAULT_RUNTIME_DIR};
 use compcached::runtime_dir::{self, SOCKET_NAME};
 use compcached::types::DriverChoice;
@@ -138,35 +137,12 @@ impl Places {
     }
 }
 
-/// Bytes of RAM (`MemTotal`) and how many of them are free for use without swapping
-/// (`MemAvailable`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
-    /// All of it.
-    pub total: u64,
-    /// Available now.
-    pub available: u64,
-}
-
-impl Memory {
-    /// Reads `/proc/meminfo`.
-    ///
-    /// # Errors
-    /// [`CliError::Io`] if it can't be read or is not as proc(5) says.
-    pub(crate) fn read() -> Result<Self, CliError> {
-        let doing = "cannot read /proc/meminfo";
-        let text = fs::read("/proc/meminfo").map_err(|e| CliError::io(doing, e))?;
-        Self::parse(&text)
-            .ok_or_else(|| CliError::io(doing, io::Error::from(io::ErrorKind::InvalidData)))
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        let bytes = |key| proc::value(text, key)?.checked_mul(1024);
-        Some(Memory {
-            total: bytes("MemTotal")?,
-            available: bytes("MemAvailable")?,
-        })
-    }
+/// The RAM.
+///
+/// # Errors
+/// [`CliError::Io`] if the kernel does not say.
+pub(crate) fn memory() -> Result<Memory, CliError> {
+    Memory::now().map_err(|e| CliError::io("cannot read /proc/meminfo", e))
 }
 
 /// Prints to standard output. A reader that has gone (`| head`) is no error.
@@ -193,24 +169,4 @@ pub(crate) fn warn(program: &str, warnings: &[impl Display]) {
 /// Prints why something failed to standard error, as `PROGRAM: …` on one line.
 pub(crate) fn complain(program: &str, error: &(impl Display + ?Sized)) {
     eprintln!("{program}: {}", Printable(error));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn meminfo() {
-        let text = b"MemTotal:       24684308 kB\nMemFree:  1 kB\nMemAvailable:   24378000 kB\n";
-        let expected = Memory {
-            total: 24_684_308 << 10,
-            available: 24_378_000 << 10,
-        };
-        assert_eq!(Memory::parse(text), Some(expected));
-        assert_eq!(
-            Memory::parse(b"MemTotal: many kB\nMemAvailable: 1 kB\n"),
-            None
-        );
-        assert!(Memory::read().is_ok());
-    }
 }

@@ -12,7 +12,7 @@ use compcached::size::{Size, human};
 
 use crate::cgroup::{Counted, Group, Parent};
 use crate::child::{self, SpawnError};
-use crate::env::{Memory, Places, complain, warn};
+use crate::env::{Places, complain, memory, warn};
 use crate::error::CliError;
 use crate::lease::{Lease, Sample};
 use crate::signals::Signals;
@@ -83,7 +83,7 @@ pub(crate) fn main(args: &RunArgs, places: &Places) -> ExitCode {
 }
 
 fn run(args: &RunArgs, places: &Places) -> Result<ExitStatus, CliError> {
-    let ram = Memory::read()?.total;
+    let ram = memory()?.total;
     let limit = args.memory.resolve(ram)?;
     let params = ParamsUpdate {
         disksize: args.size.map(|size| size.exactly(ram)).transpose()?,

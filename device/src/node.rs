@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use compcache_host::block;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::DeviceError;
@@ -143,14 +144,6 @@ fn remove(path: &Path, identity: Identity) -> io::Result<()> {
     )?)
 }
 
-/// The file of the loop device that `/sys/block/loopN` describes, if it has one.
-pub(crate) fn backing_file(sys_block: &Path) -> Option<PathBuf> {
-    let text = std::fs::read(sys_block.join("loop/backing_file")).ok()?;
-    let text = text.strip_suffix(b"\n").unwrap_or(&text);
-    let text = text.strip_suffix(b" (deleted)").unwrap_or(text);
-    Some(PathBuf::from(std::ffi::OsStr::from_bytes(text)))
-}
-
 /// Whether `path` names a loop device that has no file, or is not there at all.
 fn is_free_loop(path: &Path) -> bool {
     let Some(name) = path
@@ -160,7 +153,7 @@ fn is_free_loop(path: &Path) -> bool {
         return false;
     };
     path.parent() == Some(Path::new("/dev"))
-        && backing_file(&Path::new("/sys/block").join(name)).is_none()
+        && block::backing_file(&Path::new("/sys/block").join(name)).is_none()
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use compcache_host::{descriptor, mountinfo, proc};
+use compcache_host::{block, descriptor, mountinfo, proc};
 use rustix::mount::UnmountFlags;
 
 use crate::device::Env;
 use crate::error::DeviceError;
-use crate::node::{self, backing_file};
+use crate::node;
 use crate::swap;
 use crate::swapoff::{Executor, SwapoffError};
 use crate::transport::fuse::FSTYPE;
@@ -156,7 +156,7 @@ fn loop_devices(runtime_dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>, DeviceErr
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/block").map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let file = backing_file(&entry.path()).filter(|file| is_ours(file, runtime_dir));
+        let file = block::backing_file(&entry.path()).filter(|file| is_ours(file, runtime_dir));
         let Some(file) = file else { continue };
         let device = Path::new("/dev").join(entry.file_name());
         if is_backed_by_mount(&device, &file, &table) {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::meminfo::Meminfo;
 use crate::proc;
 
 /// The value of `vm.overcommit_memory` with which the kernel promises no more memory than a limit.
@@ -30,15 +31,14 @@ impl StrictOvercommit {
         if mode != Some(NEVER) {
             return None;
         }
-        Self::of(&proc::read_or_empty(Path::new("/proc/meminfo")))
+        Self::of(&Meminfo::read().ok()?)
     }
 
-    /// From the text of `/proc/meminfo`.
-    fn of(meminfo: &[u8]) -> Option<Self> {
-        let limit = proc::value(meminfo, "CommitLimit")?;
-        let committed = proc::value(meminfo, "Committed_AS")?;
+    fn of(meminfo: &Meminfo) -> Option<Self> {
+        let limit = meminfo.bytes("CommitLimit")?;
+        let committed = meminfo.bytes("Committed_AS")?;
         Some(StrictOvercommit {
-            left: limit.saturating_sub(committed).saturating_mul(1024),
+            left: limit.saturating_sub(committed),
         })
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn what_is_left_is_read() {
         let text = b"MemTotal: 9 kB\nCommitLimit:    12342044 kB\nCommitted_AS:     168872 kB\n";
-        let strict = StrictOvercommit::of(text).unwrap();
+        let strict = StrictOvercommit::of(&Meminfo::of(text)).unwrap();
         assert_eq!(strict.left, (12_342_044 - 168_872) * 1024);
         assert!(strict.to_string().contains("12173172 kB more"), "{strict}");
     }
@@ -59,10 +59,12 @@ mod tests {
     fn more_than_the_limit_may_be_committed() {
         let text = b"CommitLimit: 1 kB\nCommitted_AS: 2 kB\n";
         assert_eq!(
-            StrictOvercommit::of(text),
+            StrictOvercommit::of(&Meminfo::of(text)),
             Some(StrictOvercommit { left: 0 })
         );
-        assert_eq!(StrictOvercommit::of(b"CommitLimit: 1 kB\n"), None);
-        assert_eq!(StrictOvercommit::of(b"\xff: \xff"), None);
+        assert_eq!(
+            StrictOvercommit::of(&Meminfo::of(b"CommitLimit: 1 kB\n")),
+            None
+        );
     }
 }

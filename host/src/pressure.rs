@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cgroup::{Hierarchies, Version};
+use crate::proc;
 
 /// Microseconds in [`WINDOW`] that some program has to wait for memory: a 20th.
 const STALL: u32 = 100_000;
@@ -70,6 +71,18 @@ impl AsFd for Trigger {
     }
 }
 
+/// Per cent of the last ten seconds in which all programs waited for memory, by the file
+/// `pressure/memory` of a /proc; `None` if the kernel does not say.
+#[must_use]
+pub fn full_avg10(proc: &Path) -> Option<f64> {
+    let text = proc::read_or_empty(&proc.join("pressure/memory"));
+    let rest = proc::lines(&text).find_map(|line| line.strip_prefix(b"full avg10="))?;
+    std::str::from_utf8(proc::words(rest).next()?)
+        .ok()?
+        .parse()
+        .ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +95,24 @@ mod tests {
 
     /// A pipe of which nobody reads has the condition that the kernel gives the file of a cgroup that
     /// was removed.
+    #[test]
+    fn the_average_is_that_of_all_programs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(full_avg10(dir.path()), None);
+        std::fs::create_dir(dir.path().join("pressure")).unwrap();
+        for (text, expected) in [
+            (
+                "some avg10=50.00 x\nfull avg10=30.25 avg60=1 total=1\n",
+                Some(30.25),
+            ),
+            ("some avg10=50.00 x\n", None),
+            ("full avg10=\n", None),
+        ] {
+            std::fs::write(dir.path().join("pressure/memory"), text).unwrap();
+            assert_eq!(full_avg10(dir.path()), expected, "{text}");
+        }
+    }
+
     #[test]
     fn a_trigger_whose_cgroup_is_gone_says_so() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();

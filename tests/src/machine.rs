@@ -1,11 +1,10 @@
 //! The machine: whether a test can run on it, and what it has now.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use compcache_host::{mountinfo, proc};
+use compcache_host::{block, mountinfo};
 use compcache_test_support::needs;
 use rustix::fs::FlockOperation;
 
@@ -73,8 +72,8 @@ pub fn loops_under(directory: &Path) -> Vec<PathBuf> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices
         .filter(|device| {
-            let file = proc::read_or_empty(&device.path().join("loop/backing_file"));
-            Path::new(OsStr::from_bytes(file.trim_ascii_end())).starts_with(directory)
+            let file = block::backing_file(&device.path());
+            file.is_some_and(|file| file.starts_with(directory))
         })
         .map(|device| Path::new("/dev").join(device.file_name()))
         .collect()

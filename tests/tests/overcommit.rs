@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use compcache_host::meminfo::Memory;
 use compcache_host::proc;
 use compcache_tests::{
     MIB, Mode, MountBed, Outcome, PAGE, Random, drop_page_cache, needs, wait_until,
@@ -60,8 +61,7 @@ impl Drop for Sysctls {
 
 /// The machine's memory in bytes.
 fn ram() -> u64 {
-    let text = proc::read(Path::new("/proc/meminfo")).expect("/proc/meminfo");
-    proc::value(&text, "MemTotal").expect("MemTotal") * 1024
+    Memory::now().expect("/proc/meminfo").total
 }
 
 /// Whether the limit is set as a ratio: setting one forgets a limit in kilobytes.

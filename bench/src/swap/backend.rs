@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use compcache_device::swap;
 use compcache_engine::PAGE_SIZE;
 use compcache_engine::swap_header::SwapHeader;
-use compcache_host::proc;
+use compcache_host::meminfo::Meminfo;
 use fs_err::{self as fs, OpenOptions};
 use tempfile::NamedTempFile;
 
@@ -209,8 +209,8 @@ fn zswap(parameter: &str) -> Result<String> {
 
 /// Bytes of pages that zswap holds, all files together, and of its pool.
 fn zswap_held() -> Result<[u64; 2]> {
-    let text = proc::read(Path::new("/proc/meminfo"))?;
-    Ok(["Zswapped", "Zswap"].map(|key| proc::value(&text, key).unwrap_or(0) << 10))
+    let meminfo = Meminfo::read()?;
+    Ok(["Zswapped", "Zswap"].map(|key| meminfo.bytes(key).unwrap_or(0)))
 }
 
 /// A file of `bytes` without holes.

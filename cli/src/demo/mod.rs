@@ -8,11 +8,12 @@ use std::fs::File;
 use std::process::ExitCode;
 
 use compcache_device::ParamsUpdate;
+use compcache_host::meminfo::Memory;
 use compcached::size::{Size, human};
 
 use crate::cgroup::{CgroupError, Group, Parent};
 use crate::child;
-use crate::env::{Memory, Places, print, warn};
+use crate::env::{Places, memory, print, warn};
 use crate::error::CliError;
 use crate::lease::Lease;
 use crate::signals::Signals;
@@ -145,7 +146,7 @@ pub(crate) fn main(args: &DemoArgs, places: &Places) -> Result<ExitCode, CliErro
     if !rustix::process::geteuid().is_root() {
         return Err(CliError::NotRoot("compcache demo"));
     }
-    let plan = Plan::new(args, Memory::read()?)?;
+    let plan = Plan::new(args, memory()?)?;
     let params = ParamsUpdate {
         disksize: Some(plan.device()),
         codec: args.codec.clone(),

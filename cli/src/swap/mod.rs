@@ -14,7 +14,7 @@ use compcached::types::{
 };
 
 use crate::device_name;
-use crate::env::{Memory, Places, print, warn};
+use crate::env::{Places, memory, print, warn};
 use crate::error::CliError;
 
 /// The command's name in the message to those who may not do it.
@@ -196,7 +196,7 @@ pub(crate) fn main(command: &SwapCommand, places: &Places) -> Result<(), CliErro
 }
 
 fn on(args: &OnArgs, places: &Places) -> Result<(), CliError> {
-    let ram = Memory::read()?.total;
+    let ram = memory()?.total;
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let number = device(args.device.as_deref(), places)?;
     let params = ParamsUpdate {
@@ -270,7 +270,7 @@ fn on_kernel_device(
 
 fn set(args: &SetArgs, places: &Places) -> Result<(), CliError> {
     let number = device_name::number(&args.device, &places.dev_dir)?;
-    let ram = Memory::read()?.total;
+    let ram = memory()?.total;
     let params = ParamsUpdate {
         codec: args.codec.clone(),
         memlimit: args.memlimit.map(|limit| limit.exactly(ram)).transpose()?,

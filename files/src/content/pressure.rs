@@ -6,7 +6,8 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use compcache_host::cgroup::{Hierarchies, Usage};
-use compcache_host::proc;
+use compcache_host::meminfo::Meminfo;
+use compcache_host::{pressure, proc};
 
 /// Part of the memory that shall stay available: a 32nd.
 const RESERVE_PART: u64 = 32;
@@ -55,13 +56,13 @@ impl System {
 
     /// Takes a sample.
     pub(super) fn sample(&self) -> Sample {
-        let meminfo = proc::read_or_empty(&self.proc.join("meminfo"));
+        let meminfo = Meminfo::read_in(&self.proc).ok();
         let vmstat = proc::read_or_empty(&self.proc.join("vmstat"));
-        let kib = |key| proc::value(&meminfo, key).unwrap_or(0) << 10;
-        let (total, available) = (kib("MemTotal"), kib("MemAvailable"));
+        let bytes = |key| meminfo.as_ref().and_then(|it| it.bytes(key)).unwrap_or(0);
+        let (total, available) = (bytes("MemTotal"), bytes("MemAvailable"));
         let mut sample = Sample {
             missing: missing(total, available),
-            page_cache: (kib("Active(file)") + kib("Inactive(file)")) / 4096,
+            page_cache: (bytes("Active(file)") + bytes("Inactive(file)")) / 4096,
             evicted: proc::value(&vmstat, "pgsteal_file").unwrap_or(0),
         };
         // A limit holds for all that is below it: the nearest need not be the tightest.
@@ -69,7 +70,7 @@ impl System {
             sample.missing = sample.missing.max(missing(usage.limit, usage.room()));
             sample.page_cache = sample.page_cache.min(usage.file / 4096);
         }
-        if self.need() > NEED_PERCENT {
+        if pressure::full_avg10(&self.proc).is_some_and(|percent| percent > NEED_PERCENT) {
             // Something gives, whatever the numbers above say.
             sample.missing = sample.missing.max(1 << 20);
         }
@@ -84,18 +85,6 @@ impl System {
                 .groups()
                 .filter_map(move |group| Usage::read(group, version))
         })
-    }
-
-    /// Per cent of the last ten seconds in which all programs waited for memory; 0 if the kernel
-    /// does not say.
-    fn need(&self) -> f64 {
-        let text = proc::read_or_empty(&self.proc.join("pressure/memory"));
-        let full = proc::lines(&text).find_map(|line| line.strip_prefix(b"full avg10="));
-        full.and_then(|rest| {
-            let percent = proc::words(rest).next()?;
-            std::str::from_utf8(percent).ok()?.parse().ok()
-        })
-        .unwrap_or(0.0)
     }
 }
 
