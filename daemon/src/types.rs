@@ -11,7 +11,7 @@ pub use compcache_device::settings::{
 };
 pub use compcache_device::status::{DeviceStats, DeviceStatus, Driver, State, SwapUse};
 pub use compcache_device::{DeviceError, ParamsUpdate};
-pub use compcache_files::{Ending, Loss, MountStatus};
+pub use compcache_files::{Ending, Loss, MountStatus, Writes};
 
 /// Priorities of a swap area.
 pub const PRIORITY: Numbers = Numbers::new(0, MAX_PRIORITY as i64);

@@ -8,7 +8,7 @@ use compcached::protocol::{
     decode, encode, read,
 };
 use compcached::size::Size;
-use compcached::types::{BackingEncryption, Driver, MountStatus, ParamsUpdate};
+use compcached::types::{BackingEncryption, Driver, MountStatus, ParamsUpdate, Writes};
 use proptest::prelude::*;
 
 fn params() -> impl Strategy<Value = ParamsUpdate> {
@@ -74,14 +74,16 @@ fn spec() -> impl Strategy<Value = MountSpec> {
 }
 
 fn mount() -> impl Strategy<Value = MountStatus> {
-    any::<(String, String, String, u64, u64, u64)>().prop_map(|m| MountStatus {
+    let writes = prop::sample::select(vec![Writes::Through, Writes::Back, Writes::Ram]);
+    let other = any::<(String, String, u64, u64, u64)>();
+    (writes, other).prop_map(|(write, m)| MountStatus {
         source: m.0,
         mountpoint: m.1,
-        write: m.2,
-        limit: m.3,
-        pages: m.4,
+        write,
+        limit: m.2,
+        pages: m.3,
         counts: compcache_engine::ccache::Counts {
-            hits: m.5,
+            hits: m.4,
             ..Default::default()
         },
         ..MountStatus::default()

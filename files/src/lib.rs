@@ -52,4 +52,4 @@ pub use fs::RequestHook;
 pub use identity::Caller;
 pub use mount::{Ending, Hooks, Mount};
 pub use options::{Limits, MountOptions, WritePolicy};
-pub use status::MountStatus;
+pub use status::{MountStatus, Writes};

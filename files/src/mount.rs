@@ -32,7 +32,7 @@ use crate::inode::place::Place;
 use crate::inode::table::ROOT;
 use crate::inode::{Inode, Source, Table};
 use crate::options::{MountOptions, WritePolicy};
-use crate::status::MountStatus;
+use crate::status::{MountStatus, Writes};
 
 pub use self::ending::Ending;
 
@@ -231,15 +231,15 @@ impl Mount {
     #[must_use]
     pub fn status(&self) -> MountStatus {
         let write = match (&self.options.source, self.options.write) {
-            (None, _) => "ram",
-            (Some(_), WritePolicy::Through) => "through",
-            (Some(_), WritePolicy::Back) => "back",
+            (None, _) => Writes::Ram,
+            (Some(_), WritePolicy::Through) => Writes::Through,
+            (Some(_), WritePolicy::Back) => Writes::Back,
         };
         let source = self.options.source.as_deref().unwrap_or(Path::new(""));
         let mut status = MountStatus {
             source: source.display().to_string(),
             mountpoint: self.target.mounted.path().display().to_string(),
-            write: write.to_owned(),
+            write,
             codec: self.options.codec.to_string(),
             inodes: self.fs.table.len() as u64,
             ..MountStatus::default()

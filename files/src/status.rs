@@ -1,7 +1,32 @@
 //! What a mount has done and holds.
 
+use std::fmt;
+
 use compcache_engine::ccache::Counts;
 use serde::{Deserialize, Serialize};
+
+/// What becomes of a mount's writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Writes {
+    /// They go to SOURCE before they are answered.
+    #[default]
+    Through,
+    /// They are kept, and go to SOURCE later.
+    Back,
+    /// They stay in memory: there is no SOURCE.
+    Ram,
+}
+
+impl fmt::Display for Writes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Writes::Through => "through",
+            Writes::Back => "back",
+            Writes::Ram => "ram",
+        })
+    }
+}
 
 /// A snapshot of a mount's counters. Counters never go back; gauges say what is held now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,8 +35,8 @@ pub struct MountStatus {
     pub source: String,
     /// Where it is mounted.
     pub mountpoint: String,
-    /// `through`, `back` or `ram`.
-    pub write: String,
+    /// What becomes of writes.
+    pub write: Writes,
     /// Codec for new pages.
     pub codec: String,
     /// Bytes of memory that the cache may take.

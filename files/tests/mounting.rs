@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::{Bed, can_mount, options, unmount, wait_until};
-use compcache_files::{FilesError, Hooks, Mount};
+use compcache_files::{FilesError, Hooks, Mount, Writes};
 use compcache_host::mountinfo;
 use compcache_test_support::mount_dead;
 use rustix::mount::UnmountFlags;
@@ -96,7 +96,7 @@ fn the_mount_table_tells_what_it_is() {
     let status = bed.mount().status();
     assert_eq!(Path::new(&status.source), bed.source());
     assert_eq!(Path::new(&status.mountpoint), bed.mounted());
-    assert_eq!(status.write, "through");
+    assert_eq!(status.write, Writes::Through);
     assert!(status.inodes >= 1);
 }
 
@@ -363,7 +363,7 @@ fn a_mount_in_memory_is_a_file_system() {
     }) else {
         return;
     };
-    assert_eq!(bed.mount().status().write, "ram");
+    assert_eq!(bed.mount().status().write, Writes::Ram);
     let size = rustix::fs::statvfs(bed.mounted()).unwrap();
     assert_eq!(size.f_blocks * size.f_frsize, 64 << 20);
     assert_eq!(bed.mounted().metadata().unwrap().mode() & 0o7777, 0o1777);

@@ -264,6 +264,8 @@ fn usage(message: &str) -> CliError {
 
 #[cfg(test)]
 mod tests {
+    use compcached::types::Writes;
+
     use super::*;
 
     #[test]
@@ -286,7 +288,7 @@ mod tests {
         let mut mount = MountStatus {
             source: "/a".into(),
             mountpoint: "/b".into(),
-            write: "back".into(),
+            write: Writes::Back,
             codec: "lz4".into(),
             limit: 1 << 30,
             ..MountStatus::default()
@@ -294,7 +296,7 @@ mod tests {
         let expected = "/b: shows /a; cache of 1G, lz4, write-back\n";
         assert_eq!(report(&mount), expected);
         mount.source.clear();
-        mount.write = "ram".into();
+        mount.write = Writes::Ram;
         assert_eq!(
             report(&mount),
             "/b: files in memory; cache of 1G, lz4, ram\n"

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use compcache_engine::disk::PAGE;
 use compcache_host::printable::Printable;
 use compcached::size::human;
-use compcached::types::MountStatus;
+use compcached::types::{MountStatus, Writes};
 
 use crate::columns::{self, Column};
 
@@ -30,7 +30,7 @@ fn row(mount: &MountStatus) -> [String; COLUMNS.len()] {
     [
         source(mount).to_owned(),
         mount.mountpoint.clone(),
-        mount.write.clone(),
+        mount.write.to_string(),
         human(mount.limit),
         human(mount.pool_bytes + mount.index_bytes),
         human(mount.pages * PAGE),
@@ -96,11 +96,11 @@ pub(crate) fn details(mount: &MountStatus) -> String {
 }
 
 /// What becomes of writes, as the command line calls it.
-pub(crate) fn write_policy(mount: &MountStatus) -> &str {
-    match mount.write.as_str() {
-        "through" => "write-through",
-        "back" => "write-back",
-        other => other,
+pub(crate) fn write_policy(mount: &MountStatus) -> &'static str {
+    match mount.write {
+        Writes::Through => "write-through",
+        Writes::Back => "write-back",
+        Writes::Ram => "ram",
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
             MountStatus {
                 source: "/srv/data".into(),
                 mountpoint: "/mnt/data".into(),
-                write: "back".into(),
+                write: Writes::Back,
                 codec: "lz4".into(),
                 limit: 1 << 30,
                 target: 1 << 29,
@@ -153,7 +153,7 @@ mod tests {
             },
             MountStatus {
                 mountpoint: "/mnt/ram".into(),
-                write: "ram".into(),
+                write: Writes::Ram,
                 limit: 2 << 30,
                 ..MountStatus::default()
             },

@@ -466,7 +466,7 @@ fn bare(status: &MountStatus) -> MountStatus {
     MountStatus {
         source: status.source.clone(),
         mountpoint: status.mountpoint.clone(),
-        write: status.write.clone(),
+        write: status.write,
         codec: status.codec.clone(),
         limit: status.limit,
         ..MountStatus::default()
