@@ -17,9 +17,24 @@ use std::sync::OnceLock;
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    let path = DIRECTORY.get_or_init(directory).join(name);
+    let path = DIRECTORY
+        .get_or_init(|| {
+            take_signals();
+            directory()
+        })
+        .join(name);
     assert!(path.is_file(), "{} is missing", path.display());
     path
+}
+
+/// Has this process, and so what it starts, take SIGHUP and SIGINT as one does that a user has started. In
+/// a job behind `&` or `nohup` they are ignored, which the tests inherit.
+fn take_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: no handler is set or replaced: the signal ends this process, as it would have.
+        let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+        assert_ne!(before, libc::SIG_ERR, "signal {signal}");
+    }
 }
 
 /// The path of one of this package's own programs, which Cargo builds beside the tests' directory.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Write;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -127,18 +127,6 @@ impl OnTerminal {
     }
 }
 
-/// Has a program take SIGINT as one does that a user has started. In a job behind `&` or `nohup` the
-/// signal is ignored, which the tests, and what they start, inherit.
-fn take_interrupts(command: &mut Command) {
-    // SAFETY: signal() may be called between fork and exec, and changes the new process only.
-    unsafe {
-        command.pre_exec(|| match libc::signal(libc::SIGINT, libc::SIG_DFL) {
-            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
-            _ => Ok(()),
-        })
-    };
-}
-
 /// A program that runs. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Running {
@@ -155,7 +143,6 @@ impl Running {
     /// If it does not start.
     pub fn start(command: &mut Command) -> Running {
         let text = format!("{command:?}");
-        take_interrupts(command);
         let [stdout, stderr] = [(); 2].map(|()| NamedTempFile::new().expect("a temporary file"));
         let child = command
             .stdout(stdout.reopen().expect("a descriptor"))
