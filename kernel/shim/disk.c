@@ -172,6 +172,10 @@ int rzk_disk_set_synchronous(struct rzk_disk *disk, bool synchronous)
 #if defined(BLK_FEAT_SYNCHRONOUS)
 	struct queue_limits limits = queue_limits_start_update(gendisk->queue);
 
+	if (synchronous == !!(limits.features & BLK_FEAT_SYNCHRONOUS)) {
+		queue_limits_cancel_update(gendisk->queue);
+		return 0;
+	}
 	if (synchronous)
 		limits.features |= BLK_FEAT_SYNCHRONOUS;
 	else

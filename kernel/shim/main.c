@@ -73,8 +73,11 @@ struct choice {
 static int set_choice(const char *text, const struct kernel_param *parameter)
 {
 	struct choice *choice = parameter->arg;
-	int error = text ? kstrtobool(text, &choice->value) : -EINVAL;
+	/* The name alone means yes. */
+	int error = text ? kstrtobool(text, &choice->value) : 0;
 
+	if (!text)
+		choice->value = true;
 	choice->set = !error;
 	return error;
 }
@@ -87,6 +90,7 @@ static int show_choice(char *buffer, const struct kernel_param *parameter)
 }
 
 static const struct kernel_param_ops choice_operations = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
 	.set = set_choice,
 	.get = show_choice,
 };
@@ -179,21 +183,12 @@ static int __init ramzswap_init(void)
 	};
 	int error;
 
-	error = rzk_workers_alloc();
-	if (error)
-		return error;
 	error = rzk_register_blkdev();
 	if (error)
-		goto no_disks;
+		return error;
 	error = rz_init(&parameters);
 	if (error)
-		goto no_start;
-	return 0;
-
-no_start:
-	rzk_unregister_blkdev();
-no_disks:
-	rzk_workers_destroy();
+		rzk_unregister_blkdev();
 	return error;
 }
 
@@ -201,7 +196,6 @@ static void __exit ramzswap_exit(void)
 {
 	rz_exit();
 	rzk_unregister_blkdev();
-	rzk_workers_destroy();
 }
 
 module_init(ramzswap_init);

@@ -29,6 +29,7 @@ struct rzk_disk;
 struct rzk_thread;
 struct rzk_shrinker;
 struct rzk_backing;
+struct rzk_workers;
 
 /* The module parameters; strings may be NULL. */
 struct rzk_parameters {
@@ -228,8 +229,8 @@ struct rzk_mover {
 
 /* backing.c */
 void rzk_mover_go_on(struct rzk_mover *mover);
-struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_file_system *found,
-				     u32 *step, int *error);
+struct rzk_backing *rzk_backing_open(u32 number, const char *path, u64 *bytes,
+				     struct rzk_file_system *found, u32 *step, int *error);
 void rzk_backing_close(struct rzk_backing *backing);
 int rzk_backing_bmap(struct rzk_backing *backing, u64 pages, u64 *hole);
 int rzk_backing_reread(struct rzk_backing *backing, u64 page, struct bio *request,
@@ -237,17 +238,19 @@ int rzk_backing_reread(struct rzk_backing *backing, u64 page, struct bio *reques
 int rzk_backing_read_page(struct rzk_backing *backing, u64 page, void *memory);
 
 /* worker.c */
-int rzk_workers_alloc(void);
-void rzk_workers_destroy(void);
-void *rzk_work_alloc(struct rz_live *live, bool may_wait, size_t *size);
-void rzk_work_queue(void *memory, bool may_wait);
+struct rzk_workers *rzk_workers_alloc(u32 number);
+void rzk_workers_free(struct rzk_workers *workers);
+struct rzk_workers *rzk_backing_workers(struct rzk_backing *backing);
+void *rzk_work_alloc(struct rzk_backing *backing, struct rz_live *live, bool write, bool may_wait,
+		     size_t *size);
+void rzk_work_queue(void *memory, bool in_transit);
 /* What becomes of a request next. */
 enum {
 	RZK_WORK_ENDED = 0,
 	RZK_WORK_WAITS = 1,
 	RZK_WORK_MOVES = 2,
 };
-u32 rz_work_run(struct rz_live *live, void *memory, bool may_wait, int error, struct rzk_run *run);
+u32 rz_work_run(struct rz_live *live, void *memory, int error, struct rzk_run *run);
 
 /* The core's handle of a gendisk, and the attribute's device. */
 struct gendisk;

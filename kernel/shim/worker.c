@@ -1,88 +1,143 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Requests that must wait: for the backing swap, or for memory. Threads of our own go on with them, so
- * that whoever submitted them does not wait. They never wait for a disk: the end of a transfer queues
- * its request once more, so that as many can be on their way as the disk takes.
+ * Requests that must wait for a backing swap. Threads of its own go on with them, so that whoever
+ * submitted them does not wait.
+ *
+ * Two serve: they do not wait for a disk (but for a page that was written while it was read), so that
+ * what has arrived ends at once. A request may wait for another one: the writes whose pages are in transit have a thread that waits for no such page, so that
+ * they are sure of their turn however many wait for them in the other. Two send bios, one those that
+ * read, one those that write: each may have to wait until the disk takes one more.
  *
  * They are no work queues: when memory is out, which is when pages are swapped out, a work queue wants
  * another thread, gets none, and its rescuer looks ten times a second for what has come meanwhile. A
  * kernel that waits for each page then swaps out ten pages a second.
- *
- * There are two, because a request may wait for another one: the writes whose pages are in transit
- * already have a thread that waits for no such page, so that they are sure of their turn however many
- * wait for them in the other.
  */
+#include <linux/build_bug.h>
 #include <linux/container_of.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/mempool.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/semaphore.h>
+#include <linux/slab.h>
 
 #include "shim.h"
 
-/* Memory of the core's for a request, in words (deferred.rs). */
-#define MEMORY_WORDS 200
+/* Memory of the core's for a request, in words (sys/mod.rs). */
+#define MEMORY_WORDS 152
 
 struct deferred_bio {
 	struct kthread_work work;
+	struct rzk_workers *workers;
 	struct rz_live *live;
+	bool write;
 	struct rzk_mover mover;
 	u64 memory[MEMORY_WORDS];
 };
 
-/* Requests that are sure to find a place, however little memory there is. */
+/* Requests that are sure to find memory, however little there is. */
 #define RESERVED 16
+
+/* Requests that write, and those that read, at once, at most: then submitters wait, as at a disk. */
+#define AT_ONCE 128
 
 /* Before this was the name of one that is awake, the other woke it, too. */
 #ifndef kthread_run_worker
 #define kthread_run_worker kthread_create_worker
 #endif
 
-static mempool_t *pool;
-/* That of requests that may wait for pages in transit, and that of those that may not. */
-static struct kthread_worker *waiting, *moving;
+/* What the threads do. */
+enum role {
+	/* Serve requests that may wait for pages in transit, and those that have some. */
+	WAIT,
+	MOVE,
+	/* Send bios that read, and those that write. */
+	READ_BIOS,
+	WRITE_BIOS,
+	ROLES,
+};
 
-static struct kthread_worker *new_worker(const char *name)
+static const char *const names[ROLES] = { "wait", "move", "read", "write" };
+
+struct rzk_workers {
+	mempool_t *pool;
+	/* Of reads and of writes. */
+	struct semaphore places[2];
+	struct kthread_worker *threads[ROLES];
+};
+
+/* NULL if there is no memory. May sleep. */
+struct rzk_workers *rzk_workers_alloc(u32 number)
 {
-	struct kthread_worker *worker = kthread_run_worker(0, "%s", name);
+	struct rzk_workers *workers = kzalloc(sizeof(*workers), GFP_KERNEL);
+	struct kthread_worker *thread;
+	int role;
 
-	if (!IS_ERR(worker))
-		set_user_nice(worker->task, MIN_NICE);
-	return worker;
+	BUILD_BUG_ON(sizeof(struct deferred_bio) > 2048);
+	if (!workers)
+		return NULL;
+	sema_init(&workers->places[0], AT_ONCE);
+	sema_init(&workers->places[1], AT_ONCE);
+	workers->pool = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferred_bio));
+	if (!workers->pool)
+		goto failed;
+	for (role = 0; role < ROLES; role++) {
+		thread = kthread_run_worker(0, RZK_NAME "%u/%s", number, names[role]);
+		if (IS_ERR(thread))
+			goto failed;
+		set_user_nice(thread->task, MIN_NICE);
+		workers->threads[role] = thread;
+	}
+	return workers;
+
+failed:
+	rzk_workers_free(workers);
+	return NULL;
 }
 
-int rzk_workers_alloc(void)
+/* All requests must have ended. May sleep. */
+void rzk_workers_free(struct rzk_workers *workers)
 {
-	int error = -ENOMEM;
+	int role;
 
-	pool = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferred_bio));
-	if (!pool)
-		return error;
-	waiting = new_worker(RZK_NAME "/wait");
-	if (IS_ERR(waiting)) {
-		error = PTR_ERR(waiting);
-		goto no_waiting;
-	}
-	moving = new_worker(RZK_NAME "/move");
-	if (IS_ERR(moving)) {
-		error = PTR_ERR(moving);
-		goto no_moving;
-	}
-	return 0;
-
-no_moving:
-	kthread_destroy_worker(waiting);
-no_waiting:
-	mempool_destroy(pool);
-	return error;
+	for (role = 0; role < ROLES; role++)
+		if (workers->threads[role])
+			kthread_destroy_worker(workers->threads[role]);
+	/* Which takes NULL, too. */
+	mempool_destroy(workers->pool);
+	kfree(workers);
 }
 
-void rzk_workers_destroy(void)
+static void queue(struct deferred_bio *deferred, enum role role, kthread_work_func_t work)
 {
-	kthread_destroy_worker(moving);
-	kthread_destroy_worker(waiting);
-	mempool_destroy(pool);
+	kthread_init_work(&deferred->work, work);
+	kthread_queue_work(deferred->workers->threads[role], &deferred->work);
+}
+
+static void serve(struct kthread_work *work);
+
+/*
+ * Memory that a bio takes on its way is given back with the pages that it writes, so it may be of the
+ * reserves: as in reclaim, where the kernel sends its own.
+ */
+static void send(struct kthread_work *work)
+{
+	struct deferred_bio *deferred = container_of(work, struct deferred_bio, work);
+	bool write = deferred->write;
+	unsigned int noio = memalloc_noio_save();
+	unsigned int noreclaim = write ? memalloc_noreclaim_save() : 0;
+
+	rzk_mover_go_on(&deferred->mover);
+	if (write)
+		memalloc_noreclaim_restore(noreclaim);
+	memalloc_noio_restore(noio);
+}
+
+static void queue_send(struct deferred_bio *deferred)
+{
+	queue(deferred, deferred->write ? WRITE_BIOS : READ_BIOS, send);
 }
 
 /* The pages of a run that have set out have arrived, or failed. In any context. */
@@ -90,62 +145,66 @@ static void moved(struct rzk_mover *mover)
 {
 	struct deferred_bio *deferred = container_of(mover, struct deferred_bio, mover);
 
-	rzk_work_queue(deferred->memory, !mover->run.write);
+	if (mover->run.count && !mover->error)
+		queue_send(deferred);
+	else
+		queue(deferred, deferred->write ? MOVE : WAIT, serve);
 }
 
 /* Whoever gets the request next may run before this has returned: that is the last thing done to it. */
-static void run(struct deferred_bio *deferred, bool may_wait)
+static void serve(struct kthread_work *work)
 {
+	struct deferred_bio *deferred = container_of(work, struct deferred_bio, work);
+	struct rzk_workers *workers = deferred->workers;
 	struct rzk_mover *mover = &deferred->mover;
 	unsigned int noio = memalloc_noio_save();
+	bool write = deferred->write;
 	struct rzk_run next;
 
-	if (mover->run.count && !mover->error) {
-		rzk_mover_go_on(mover);
-		goto out;
-	}
-	switch (rz_work_run(deferred->live, deferred->memory, may_wait, mover->error, &next)) {
+	switch (rz_work_run(deferred->live, deferred->memory, mover->error, &next)) {
 	case RZK_WORK_ENDED:
-		mempool_free(deferred, pool);
+		mempool_free(deferred, workers->pool);
+		up(&workers->places[write]);
 		break;
 	case RZK_WORK_WAITS:
-		mover->run.count = 0;
 		mover->error = 0;
-		rzk_work_queue(deferred->memory, true);
+		/* What it waits for takes a disk's time. */
+		if (current == workers->threads[WAIT]->task)
+			usleep_range(50, 200);
+		queue(deferred, WAIT, serve);
 		break;
 	case RZK_WORK_MOVES:
 		mover->run = next;
 		mover->at = next.from->at;
 		mover->error = 0;
-		rzk_mover_go_on(mover);
+		queue_send(deferred);
 		break;
 	}
-out:
 	memalloc_noio_restore(noio);
-}
-
-static void run_waiting(struct kthread_work *work)
-{
-	run(container_of(work, struct deferred_bio, work), true);
-}
-
-static void run_moving(struct kthread_work *work)
-{
-	run(container_of(work, struct deferred_bio, work), false);
 }
 
 /*
  * Memory for a request that is to be deferred; its size is *size. NULL if there is none and the
  * caller may not wait for that of another request. May sleep if it may wait.
  */
-void *rzk_work_alloc(struct rz_live *live, bool may_wait, size_t *size)
+void *rzk_work_alloc(struct rzk_backing *backing, struct rz_live *live, bool write, bool may_wait,
+		     size_t *size)
 {
-	struct deferred_bio *deferred = mempool_alloc(pool, may_wait ? GFP_NOIO :
-						  GFP_NOWAIT | __GFP_NOWARN);
+	struct rzk_workers *workers = rzk_backing_workers(backing);
+	struct deferred_bio *deferred;
 
-	if (!deferred)
+	if (may_wait)
+		down(&workers->places[write]);
+	else if (down_trylock(&workers->places[write]))
 		return NULL;
+	deferred = mempool_alloc(workers->pool, may_wait ? GFP_NOIO : GFP_NOWAIT | __GFP_NOWARN);
+	if (!deferred) {
+		up(&workers->places[write]);
+		return NULL;
+	}
+	deferred->workers = workers;
 	deferred->live = live;
+	deferred->write = write;
 	deferred->mover.run.count = 0;
 	deferred->mover.error = 0;
 	deferred->mover.moved = moved;
@@ -154,14 +213,11 @@ void *rzk_work_alloc(struct rz_live *live, bool may_wait, size_t *size)
 }
 
 /*
- * Has rz_work_run() called with the memory, which is freed when that has ended the request. If it
- * may not wait and has to, it is called once more, and then it may; if it has a run to move, it is
- * called again when that is done, with how it went. In any context.
+ * Has rz_work_run() called with the memory, which is freed when that has ended the request. If it has
+ * to wait for a page in transit, it is called again later; if it has a run to move, when that is done,
+ * with how it went. in_transit: the request has such pages itself.
  */
-void rzk_work_queue(void *memory, bool may_wait)
+void rzk_work_queue(void *memory, bool in_transit)
 {
-	struct deferred_bio *deferred = container_of(memory, struct deferred_bio, memory[0]);
-
-	kthread_init_work(&deferred->work, may_wait ? run_waiting : run_moving);
-	kthread_queue_work(may_wait ? waiting : moving, &deferred->work);
+	queue(container_of(memory, struct deferred_bio, memory[0]), in_transit ? MOVE : WAIT, serve);
 }

@@ -319,7 +319,7 @@ fn try_backing_swap<'a>(control: &mut Control<'_>, value: &[u8]) -> Result<(), E
     ioctl::set_backing_swap(control, value)?;
     let number = control.device().number();
     let path = control.backing_swap.as_deref().unwrap_or_default();
-    BackingSwap::open(path).map(drop).map_err(|error| {
+    BackingSwap::open(number, path).map(drop).map_err(|error| {
         print(Level::Error, Some(number), format_args!("{error}"));
         Error::Reported {
             code: error.errno(),

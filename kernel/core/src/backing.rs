@@ -45,8 +45,9 @@ unsafe impl Send for BackingSwap {}
 unsafe impl Sync for BackingSwap {}
 
 impl BackingSwap {
-    /// Opens the swap area at `path` (which ends with a 0), checks it and claims it. May sleep.
-    pub(crate) fn open(path: &[u8]) -> Result<Self, Error<'_>> {
+    /// Opens the swap area at `path` (which ends with a 0) for device `number`, checks it and claims it.
+    /// May sleep.
+    pub(crate) fn open(number: u32, path: &[u8]) -> Result<Self, Error<'_>> {
         let (text, failed) = (
             CStr::from_bytes_until_nul(path).unwrap_or_default(),
             |problem| Error::Backing { path, problem },
@@ -55,12 +56,19 @@ impl BackingSwap {
         let mut found = FileSystem::default();
         // SAFETY: the text ends with a 0.
         let backing = unsafe {
-            sys::rzk_backing_open(text.as_ptr(), &mut bytes, &mut found, &mut step, &mut error)
+            sys::rzk_backing_open(
+                number,
+                text.as_ptr(),
+                &mut bytes,
+                &mut found,
+                &mut step,
+                &mut error,
+            )
         };
         let Some(backing) = NonNull::new(backing) else {
             return Err(match (step, -error) {
                 (STEP_MEMORY, _) => Error::NoMemory {
-                    what: "the backing swap's requests",
+                    what: "the backing swap's threads and requests",
                     bytes: PAGE,
                 },
                 (_, sys::EBUSY | sys::ETXTBSY) => failed(BackingProblem::Busy),

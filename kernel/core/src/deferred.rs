@@ -1,10 +1,10 @@
 //! Requests that wait for the backing swap.
 //!
 //! Whoever submits a request serves it until a page must go to the backing swap, come from there,
-//! or is on its way. The rest is handed to threads of our own (`kernel/shim/worker.c`): they serve
-//! what is in memory, collect neighbouring pages into *runs*, and have each run moved with as few bios
-//! as its extents allow. Nobody waits for that: its end hands the request to them once more. So many
-//! requests are under way at once; nobody waits with a slot or an arena held.
+//! or is on its way. The rest is handed to threads of the backing swap's (`kernel/shim/worker.c`): they
+//! serve what is in memory, collect neighbouring pages into *runs*, and have each run moved with as few
+//! bios as its extents allow. They do not wait for that: its end hands the request to them once more. So
+//! many requests are under way at once; nobody waits with a slot or an arena held.
 //!
 //! A page that leaves is in transit from before its first byte moves until its run has arrived: a
 //! free marks it, another read or write of it waits for that. So that somebody always gets on,
@@ -46,14 +46,22 @@ pub(crate) struct Deferral {
     failed: bool,
 }
 
+const _: () = assert!(size_of::<Deferral>() <= sys::WORK_MEMORY * 8);
+
 /// Hands the rest of a request to a thread; `away` is the page before it, if that is away.
 /// May sleep.
 pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>, started: u64) {
+    let Some(backing) = live.backing() else {
+        // Without one no page is away, and none in transit.
+        // SAFETY: it was not ended.
+        return unsafe { sys::rzk_bio_end_io(transfer.bio, -sys::EIO, started) };
+    };
     live.deferred.fetch_add(1, Ordering::Relaxed);
-    let mut size = 0;
+    let (write, mut size) = (transfer.write, 0);
     let mut new = |may_wait| {
+        let live = core::ptr::from_ref(live).cast();
         // SAFETY: a reset waits for as long as `deferred` is not 0, so that `live` stays.
-        unsafe { sys::rzk_work_alloc(core::ptr::from_ref(live).cast(), may_wait, &mut size) }
+        unsafe { sys::rzk_work_alloc(backing.as_ptr(), live, write, may_wait, &mut size) }
     };
     let mut memory = new(false);
     if memory.is_null() {
@@ -65,7 +73,7 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
         size >= size_of::<Deferral>(),
         "MEMORY_WORDS of worker.c are too few"
     );
-    let leaves = matches!(
+    let in_transit = matches!(
         away,
         Some(Away {
             token: Token::Leaving(_),
@@ -88,13 +96,13 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
             // The run is empty.
             let _ = (*deferral).run.collect(away);
         }
-        sys::rzk_work_queue(memory, !leaves);
+        sys::rzk_work_queue(memory, in_transit);
     }
 }
 
 /// Goes on with a request that [`defer`] has handed over, and says what becomes of it next
-/// (`sys::WORK_*`): it has ended; it must wait for a page in transit, and may not here; or its `run`
-/// shall be moved, and how that went be told by the next call (0 or a negative error number). May sleep.
+/// (`sys::WORK_*`): it has ended; it must wait for a page in transit; or its `run` shall be moved, and how
+/// that went be told by the next call (0 or a negative error number). May sleep.
 ///
 /// # Safety
 /// The first two arguments are those of [`defer`], there is a place at `run`, and this is called until
@@ -103,7 +111,6 @@ pub(crate) fn defer(live: &Live, mut transfer: Transfer, mut away: Option<Away>,
 unsafe extern "C" fn rz_work_run(
     live: *const Live,
     deferral: *mut Deferral,
-    may_wait: bool,
     moved: i32,
     run: *mut sys::Run,
 ) -> u32 {
@@ -113,7 +120,7 @@ unsafe extern "C" fn rz_work_run(
     let deferral = unsafe { &mut *deferral };
     let (bio, started) = (deferral.transfer.bio, deferral.started);
     let error = match live.backing() {
-        Some(backing) => match deferral.go_on(live, backing, may_wait, moved) {
+        Some(backing) => match deferral.go_on(live, backing, moved) {
             Progress::MustWait => return sys::WORK_WAITS,
             Progress::MustMove => {
                 // SAFETY: there is a place.
@@ -173,15 +180,9 @@ impl Collect for Run {
 }
 
 impl Deferral {
-    /// Serves the rest of the request as far as it can be without its run being moved; if it was,
-    /// `moved` says how that went. It may wait for pages in transit if it `may_wait`.
-    fn go_on(
-        &mut self,
-        live: &Live,
-        backing: &BackingSwap,
-        may_wait: bool,
-        moved: i32,
-    ) -> Progress {
+    /// Serves the rest of the request as far as it can be without waiting: for its run to be moved (if it
+    /// was, `moved` says how that went), or for a page in transit.
+    fn go_on(&mut self, live: &Live, backing: &BackingSwap, moved: i32) -> Progress {
         if core::mem::take(&mut self.moves) {
             self.failed |= self.arrive(live, backing, moved).is_err();
             if let Some(away) = self.after.take() {
@@ -203,9 +204,7 @@ impl Deferral {
                 }
                 Stop::NoRoom => self.failed = !self.transfer.make_room(live),
                 Stop::InTransit if self.run.length > 0 => return Progress::MustMove,
-                Stop::InTransit if !may_wait => return Progress::MustWait,
-                // SAFETY: nothing is held, and nothing of ours is in transit.
-                Stop::InTransit => unsafe { sys::rzk_usleep() },
+                Stop::InTransit => return Progress::MustWait,
                 Stop::Unaligned | Stop::Failed => self.failed = true,
             }
         }

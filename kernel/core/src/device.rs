@@ -234,7 +234,7 @@ impl Control<'_> {
         let number = self.device.number;
         let params: &Params = self;
         let backing = match &params.backing_swap {
-            Some(path) => Some(BackingSwap::open(path)?),
+            Some(path) => Some(BackingSwap::open(number, path)?),
             None => None,
         };
         let size = backing.as_ref().map(|backing| backing.pages() * PAGE);

@@ -2,7 +2,7 @@
 //!
 //! A request is served in *sections* of up to eight pages, with preemption off and this CPU's
 //! worker. What has to be waited for is done between them: for memory in the submitter, for the
-//! backing swap by threads of the module ([`crate::deferred`]).
+//! backing swap by threads of its own ([`crate::deferred`]).
 
 use core::sync::atomic::Ordering::Relaxed;
 

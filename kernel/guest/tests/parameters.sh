@@ -127,5 +127,10 @@ for simd in 0 1; do
 	done
 done
 
+# The name alone means yes, as for any switch.
+run load ramzswap synchronous
+grep -q "synchronous=1" $S/features || fail "features: $(cat $S/features)"
+run rmmod ramzswap
+
 run load ramzswap
 done_clean

@@ -21,8 +21,8 @@ use compcache_engine::host::FRAME_SIZE;
 use compcache_engine::page::{PAGE_SIZE, Page};
 
 use super::{
-    Bio, BioIter, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS, Run, WORK_ENDED, WORK_MOVES,
-    WORK_WAITS,
+    Bio, BioIter, FileSystem, HAS_FREE_NOTIFY, HAS_SYNCHRONOUS, Run, WORK_ENDED, WORK_MEMORY,
+    WORK_MOVES, WORK_WAITS,
 };
 use crate::deferred::Deferral;
 use crate::live::Live;
@@ -590,7 +590,9 @@ unsafe extern "C" fn rzk_bio_kunmap(_: *mut Bio, cursor: *mut BioIter, _: *mut c
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_work_alloc(
+    _: *mut MockBacking,
     live: *const c_void,
+    _: bool,
     may_wait: bool,
     size: *mut usize,
 ) -> *mut c_void {
@@ -610,7 +612,7 @@ unsafe extern "C" fn rzk_work_alloc(
             return ptr::null_mut();
         }
     }
-    let words = size_of::<Deferral>().div_ceil(8);
+    let words = WORK_MEMORY;
     let mut memory = vec![0_u64; words + 1].into_boxed_slice();
     memory[0] = live as u64;
     // SAFETY: there is a place for it, and a word before the memory.
@@ -621,39 +623,38 @@ unsafe extern "C" fn rzk_work_alloc(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn rzk_work_queue(memory: *mut c_void, may_wait: bool) {
+unsafe extern "C" fn rzk_work_queue(memory: *mut c_void, in_transit: bool) {
     // SAFETY: made by `rzk_work_alloc`.
-    unsafe { queue(memory, may_wait, 0) }
+    unsafe { queue(memory, usize::from(!in_transit), 0) }
 }
 
-/// Has a request served that was deferred; `moved` is how moving its run went.
-unsafe fn queue(memory: *mut c_void, may_wait: bool, moved: c_int) {
+/// Has a request served by a thread of [`WORKERS`]; `moved` is how moving its run went.
+unsafe fn queue(memory: *mut c_void, worker: usize, moved: c_int) {
     #[allow(improper_ctypes)] // the other side is in this crate
     unsafe extern "C" {
         fn rz_work_run(
             live: *const Live,
             deferral: *mut Deferral,
-            may_wait: bool,
             moved: c_int,
             run: *mut Run,
         ) -> u32;
     }
     let memory = memory as usize;
-    let worker = &WORKERS[usize::from(may_wait)];
+    let worker = &WORKERS[worker];
     std::thread::spawn(move || {
         worker.begin();
-        let words = size_of::<Deferral>().div_ceil(8) + 1;
+        let words = WORK_MEMORY + 1;
         let start = (memory - 8) as *mut u64;
         let mut run = MaybeUninit::uninit();
         // SAFETY: made by `rzk_work_alloc`, freed once; a run was written if one is to be moved.
         unsafe {
             let live = start.read() as *const Live;
             let deferral = memory as *mut Deferral;
-            match rz_work_run(live, deferral, may_wait, moved, run.as_mut_ptr()) {
+            match rz_work_run(live, deferral, moved, run.as_mut_ptr()) {
                 WORK_ENDED => drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words))),
                 WORK_WAITS => {
-                    assert!(!may_wait, "it may wait");
-                    queue(memory as *mut c_void, true, 0);
+                    std::thread::sleep(Duration::from_micros(50));
+                    queue(memory as *mut c_void, 1, 0);
                 }
                 WORK_MOVES => begin_move(run.assume_init(), memory),
                 other => panic!("{other} becomes of a request"),
@@ -695,7 +696,7 @@ unsafe fn begin_move(run: Run, memory: usize) {
         // SAFETY: the request has not ended, and nobody touches these pages meanwhile.
         let moved = unsafe { move_pages(backing as _, run.write, pages, bio as _, at) };
         // SAFETY: made by `rzk_work_alloc`, and not freed.
-        unsafe { queue(memory as *mut c_void, !run.write, moved) };
+        unsafe { queue(memory as *mut c_void, usize::from(!run.write), moved) };
     });
 }
 
@@ -705,7 +706,7 @@ pub(crate) struct Worker {
     changed: Condvar,
 }
 
-/// That of requests that may not wait for pages in transit, and that of those that may.
+/// That of requests that have pages in transit, and that of those that may wait for such pages.
 pub(crate) static WORKERS: [Worker; 2] = [const {
     Worker {
         busy: Mutex::new(false),
@@ -789,6 +790,7 @@ pub(crate) struct MockBacking(String);
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_backing_open(
+    _: u32,
     path: *const c_char,
     bytes: *mut u64,
     found: *mut FileSystem,

@@ -51,6 +51,9 @@ pub(crate) struct Run {
     pub(crate) write: bool,
 }
 
+/// Words of memory that the kernel's side keeps for a request that was deferred (`worker.c`).
+pub(crate) const WORK_MEMORY: usize = 152;
+
 /// What becomes next of a request that was deferred.
 pub(crate) const WORK_ENDED: u32 = 0;
 pub(crate) const WORK_WAITS: u32 = 1;
@@ -193,11 +196,13 @@ unsafe extern "C" {
     );
     // May sleep if it may wait.
     pub(crate) fn rzk_work_alloc(
+        backing: *mut Backing,
         live: *const c_void,
+        write: bool,
         may_wait: bool,
         size: *mut usize,
     ) -> *mut c_void;
-    pub(crate) fn rzk_work_queue(memory: *mut c_void, may_wait: bool);
+    pub(crate) fn rzk_work_queue(memory: *mut c_void, in_transit: bool);
 
     pub(crate) fn rzk_capable_sys_admin() -> bool;
     // May sleep.
@@ -224,6 +229,7 @@ unsafe extern "C" {
 
     // May sleep.
     pub(crate) fn rzk_backing_open(
+        number: u32,
         path: *const c_char,
         bytes: *mut u64,
         found: *mut FileSystem,
