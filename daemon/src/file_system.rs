@@ -163,6 +163,7 @@ mod tests {
                 rustix::mount::unmount(point, UnmountFlags::empty()).is_ok()
             });
         };
+        let _others = dead::tests::among_others();
         for on_top in [false, true] {
             for end in [by_us, at_the_end, by_others] {
                 let dir = tempfile::tempdir().unwrap();

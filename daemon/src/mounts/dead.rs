@@ -103,10 +103,9 @@ pub fn left(path: &Path) -> Option<u64> {
 /// Asks no file system but those that `path` leads through.
 #[must_use]
 pub fn is_covered(path: &Path, number: u64) -> bool {
-    let is_there = || {
-        mountinfo::read()
-            .is_ok_and(|table| mountinfo::parse(&table).any(|mount| mount.id == number))
-    };
+    // The number alone may be that of another one by now.
+    let is_it = |mount: mountinfo::Mount<'_>| mount.id == number && mount.mountpoint == path;
+    let is_there = || mountinfo::read().is_ok_and(|table| mountinfo::parse(&table).any(is_it));
     match descriptor::open_directory(path) {
         // It lies in another dead one.
         Err(e) if descriptor::is_of_lost_server(&e) => false,
@@ -267,9 +266,10 @@ fn of_user(table: &[u8], uid: u32) -> Vec<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
     use compcache_test_support::needs;
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -277,21 +277,35 @@ mod tests {
 
     use super::*;
 
+    static DEAD_MOUNTS: RwLock<()> = RwLock::new(());
+
+    /// To be held by tests that have dead mounts: [`clean_all`] takes away those of others, too.
+    pub(crate) fn among_others() -> RwLockReadGuard<'static, ()> {
+        DEAD_MOUNTS.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A directory, and leave to have dead mounts.
+    struct Place {
+        _dir: tempfile::TempDir,
+        others: Option<RwLockReadGuard<'static, ()>>,
+    }
+
     /// Mounts what a daemon that was killed leaves.
     fn mount_dead(path: &Path) {
         compcache_test_support::mount_dead(path, KIND, 0o40000);
     }
 
     /// A directory with a dead mount in it, at the path; `None` if this machine cannot make one.
-    fn dead_mount() -> Option<(tempfile::TempDir, PathBuf)> {
+    fn dead_mount() -> Option<(Place, PathBuf)> {
         if !needs::root() || !needs::file("/dev/fuse") {
             return None;
         }
+        let others = Some(among_others());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap().join("m");
         fs::create_dir(&path).unwrap();
         mount_dead(&path);
-        Some((dir, path))
+        Some((Place { _dir: dir, others }, path))
     }
 
     fn count(path: &Path) -> usize {
@@ -393,10 +407,13 @@ mod tests {
 
     #[test]
     fn those_of_the_configuration_are_kept() {
-        let Some((_dir, path)) = dead_mount() else {
+        let Some((mut place, path)) = dead_mount() else {
             return;
         };
+        place.others = None;
+        let alone = DEAD_MOUNTS.write().unwrap_or_else(PoisonError::into_inner);
         clean_all(std::slice::from_ref(&path));
+        drop(alone);
         assert_eq!(count(&path), 1);
         unmount_all(&path);
     }
@@ -408,6 +425,7 @@ mod tests {
         if !needs::root() || !needs::file("/dev/fuse") {
             return;
         }
+        let _others = among_others();
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().canonicalize().unwrap();
         let (a, b) = (top.join("a"), top.join("b"));

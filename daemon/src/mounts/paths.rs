@@ -245,6 +245,7 @@ mod tests {
         if !needs::root() || !needs::file("/dev/fuse") {
             return;
         }
+        let _others = dead::tests::among_others();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         let over = AtomicBool::new(false);
