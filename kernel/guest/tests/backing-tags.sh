@@ -9,7 +9,7 @@
 MOST=128		# writes, that the driver takes at once
 C=/sys/kernel/config
 
-# Kernels of the cloud flavour come without, those of the generic one have it.
+# Some kernels of the cloud flavour come without, those of the generic one have it.
 load null_blk nr_devices=0 || skip "no null_blk in this kernel"
 [ -d $C/nullb ] || run mount -t configfs none $C
 run mkdir $C/nullb/nullb0
