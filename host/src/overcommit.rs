@@ -62,9 +62,8 @@ mod tests {
             StrictOvercommit::of(&Meminfo::of(text)),
             Some(StrictOvercommit { left: 0 })
         );
-        assert_eq!(
-            StrictOvercommit::of(&Meminfo::of(b"CommitLimit: 1 kB\n")),
-            None
-        );
+        for bad in [&b"CommitLimit: 1 kB\n"[..], b"\xff: \xff"] {
+            assert_eq!(StrictOvercommit::of(&Meminfo::of(bad)), None);
+        }
     }
 }

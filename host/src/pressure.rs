@@ -93,8 +93,6 @@ mod tests {
         assert!(Trigger::on(Path::new("/proc/no/such/file")).is_err());
     }
 
-    /// A pipe of which nobody reads has the condition that the kernel gives the file of a cgroup that
-    /// was removed.
     #[test]
     fn the_average_is_that_of_all_programs() {
         let dir = tempfile::tempdir().unwrap();
@@ -113,6 +111,8 @@ mod tests {
         }
     }
 
+    /// A pipe of which nobody reads has the condition that the kernel gives the file of a cgroup that
+    /// was removed.
     #[test]
     fn a_trigger_whose_cgroup_is_gone_says_so() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
