@@ -194,6 +194,31 @@ swap_on() {
 	run swapon "$@" /dev/$D
 }
 
+# backed_by FILE SIZE: initialises the device with a backing swap.
+backed_by() {
+	run mkswap "$1" >/dev/null
+	set_to backing_dev "$1"
+	set_to disksize "$2"
+}
+
+# hog_begins MIB COMMAND...: a program with so much memory (in_cgroup), that goes on until hog_ends. Its
+# arguments name /tmp/enough as where it sees that.
+hog_begins() {
+	rm -f /tmp/enough
+	in_cgroup "$@" >/tmp/hog 2>&1 &
+	hog=$!
+}
+
+# hog_ends: the status is its own. Whether it was killed or not, it has seen no wrong byte.
+hog_ends() {
+	touch /tmp/enough
+	wait $hog
+	_status=$?
+	cat /tmp/hog
+	grep -q WRONG /tmp/hog && fail "a wrong page was seen"
+	return $_status
+}
+
 # used_as_swap: is the device?
 used_as_swap() {
 	grep -q "^/dev/$D " /proc/swaps

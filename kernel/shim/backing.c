@@ -190,7 +190,7 @@ struct rzk_backing *rzk_backing_open(u32 number, const char *path, u64 *bytes,
 	*bytes = i_size_read(file_inode(file));
 	return backing;
 
-/* Its requests would wait in the queues, and for the memory, of those that wait for them. */
+/* When memory is out it has no room for what it is given. */
 ours:
 	*step = RZK_BACKING_OURS;
 	*error = -EINVAL;
@@ -319,24 +319,16 @@ static const struct extent *find_extent(const struct rzk_backing *backing, u64 p
 	return &backing->extents[low];
 }
 
-/*
- * Fills a new bio with pages of a request from its iterator on, which is advanced: those that lie side
- * by side on the backing swap from page `first` on, at most `count`. Returns how many.
- */
-static u64 fill_bio(const struct rzk_backing *backing, struct bio *bio, struct bio *request,
-		    struct bvec_iter *at, u64 first, u64 count)
+/* Makes a bio for pages from `first` on. Returns how many lie side by side from there. */
+static u64 start_bio(struct bio *bio, const struct rzk_backing *backing, struct bio_vec *vecs,
+		     unsigned short room, blk_opf_t operation, u64 first)
 {
 	const struct extent *extent = find_extent(backing, first);
 	u64 within = first - extent->first;
-	u64 i;
 
-	count = min_t(u64, count, extent->count - within);
+	bio_init(bio, backing->bdev, vecs, room, operation | REQ_SWAP);
 	bio->bi_iter.bi_sector = extent->sector + (within << PAGE_SECTORS_SHIFT);
-	for (i = 0; i < count; i++) {
-		__bio_add_page(bio, bio_iter_page(request, *at), PAGE_SIZE, 0);
-		bio_advance_iter_single(request, at, PAGE_SIZE);
-	}
-	return count;
+	return extent->count - within;
 }
 
 /* In any context. */
@@ -358,12 +350,15 @@ void rzk_mover_go_on(struct rzk_mover *mover)
 {
 	struct rzk_run *run = &mover->run;
 	struct bio *bio = &mover->bio;
-	u64 pages;
+	u64 pages = start_bio(bio, mover->backing, mover->vecs, RZK_RUN,
+			      mover->write ? REQ_OP_WRITE | REQ_SYNC : REQ_OP_READ, run->first);
+	u64 i;
 
-	bio_init(bio, run->backing->bdev, mover->vecs, RZK_RUN,
-		 (run->write ? REQ_OP_WRITE | REQ_SYNC : REQ_OP_READ) | REQ_SWAP);
-	pages = fill_bio(run->backing, bio, run->request, &mover->at, run->first,
-			 min_t(u64, run->count, RZK_RUN));
+	pages = min3(pages, run->count, (u64)RZK_RUN);
+	for (i = 0; i < pages; i++) {
+		__bio_add_page(bio, bio_iter_page(run->request, mover->at), PAGE_SIZE, 0);
+		bio_advance_iter_single(run->request, &mover->at, PAGE_SIZE);
+	}
 	run->first += pages;
 	run->count -= pages;
 	bio->bi_end_io = piece_moved;
@@ -375,13 +370,11 @@ void rzk_mover_go_on(struct rzk_mover *mover)
 static int read_page(const struct rzk_backing *backing, u64 first, struct page *page,
 		     unsigned int offset)
 {
-	const struct extent *extent = find_extent(backing, first);
 	struct bio_vec vec;
 	struct bio bio;
 	int error;
 
-	bio_init(&bio, backing->bdev, &vec, 1, REQ_OP_READ | REQ_SWAP);
-	bio.bi_iter.bi_sector = extent->sector + ((first - extent->first) << PAGE_SECTORS_SHIFT);
+	start_bio(&bio, backing, &vec, 1, REQ_OP_READ, first);
 	__bio_add_page(&bio, page, PAGE_SIZE, offset);
 	error = submit_bio_wait(&bio);
 	bio_uninit(&bio);

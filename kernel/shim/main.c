@@ -64,7 +64,7 @@ static char *codec;
 module_param(codec, charp, 0444);
 MODULE_PARM_DESC(codec, "codec of new devices (default wks)");
 
-/* The core decides if it was not set. */
+/* The core decides if it was not set. The value comes first, for the kernel's functions of a bool. */
 struct choice {
 	bool value;
 	bool set;
@@ -73,26 +73,16 @@ struct choice {
 static int set_choice(const char *text, const struct kernel_param *parameter)
 {
 	struct choice *choice = parameter->arg;
-	/* The name alone means yes. */
-	int error = text ? kstrtobool(text, &choice->value) : 0;
+	int error = param_set_bool(text, parameter);
 
-	if (!text)
-		choice->value = true;
 	choice->set = !error;
 	return error;
-}
-
-static int show_choice(char *buffer, const struct kernel_param *parameter)
-{
-	const struct choice *choice = parameter->arg;
-
-	return sysfs_emit(buffer, "%c\n", choice->value ? 'Y' : 'N');
 }
 
 static const struct kernel_param_ops choice_operations = {
 	.flags = KERNEL_PARAM_OPS_FL_NOARG,
 	.set = set_choice,
-	.get = show_choice,
+	.get = param_get_bool,
 };
 
 static struct choice synchronous = { .value = true };

@@ -204,13 +204,11 @@ bool rzk_zstd_decompress(void *context, const void *chunk, size_t length, void *
 
 /* Neighbouring pages that are to be moved to or from a backing swap. */
 struct rzk_run {
-	struct rzk_backing *backing;
 	/* The request that has them, and where in it. */
 	struct bio *request;
 	const struct rzk_bio_iter *from;
 	u64 first;
 	u64 count;
-	bool write;
 };
 
 /* Pages of a run, at most. */
@@ -218,6 +216,8 @@ struct rzk_run {
 
 /* A run on its way, one bio after the other: one for all pages that lie side by side. */
 struct rzk_mover {
+	struct rzk_backing *backing;
+	bool write;
 	/* Pages that have not set out, and where the first of them is in the request. */
 	struct rzk_run run;
 	struct bvec_iter at;

@@ -4,9 +4,10 @@
  * submitted them does not wait.
  *
  * Two serve: they do not wait for a disk (but for a page that was written while it was read), so that
- * what has arrived ends at once. A request may wait for another one: the writes whose pages are in transit have a thread that waits for no such page, so that
- * they are sure of their turn however many wait for them in the other. Two send bios, one those that
- * read, one those that write: each may have to wait until the disk takes one more.
+ * what has arrived ends at once. A request may wait for another one: the writes whose pages are in
+ * transit have a thread that waits for no such page, so that they are sure of their turn however many
+ * wait for them in the other. Two send bios, one those that read, one those that write: each may have
+ * to wait until the disk takes one more.
  *
  * They are no work queues: when memory is out, which is when pages are swapped out, a work queue wants
  * another thread, gets none, and its rescuer looks ten times a second for what has come meanwhile. A
@@ -30,9 +31,7 @@
 
 struct deferred_bio {
 	struct kthread_work work;
-	struct rzk_workers *workers;
 	struct rz_live *live;
-	bool write;
 	struct rzk_mover mover;
 	u64 memory[MEMORY_WORDS];
 };
@@ -112,8 +111,10 @@ void rzk_workers_free(struct rzk_workers *workers)
 
 static void queue(struct deferred_bio *deferred, enum role role, kthread_work_func_t work)
 {
+	struct rzk_workers *workers = rzk_backing_workers(deferred->mover.backing);
+
 	kthread_init_work(&deferred->work, work);
-	kthread_queue_work(deferred->workers->threads[role], &deferred->work);
+	kthread_queue_work(workers->threads[role], &deferred->work);
 }
 
 static void serve(struct kthread_work *work);
@@ -125,7 +126,7 @@ static void serve(struct kthread_work *work);
 static void send(struct kthread_work *work)
 {
 	struct deferred_bio *deferred = container_of(work, struct deferred_bio, work);
-	bool write = deferred->write;
+	bool write = deferred->mover.write;
 	unsigned int noio = memalloc_noio_save();
 	unsigned int noreclaim = write ? memalloc_noreclaim_save() : 0;
 
@@ -137,7 +138,7 @@ static void send(struct kthread_work *work)
 
 static void queue_send(struct deferred_bio *deferred)
 {
-	queue(deferred, deferred->write ? WRITE_BIOS : READ_BIOS, send);
+	queue(deferred, deferred->mover.write ? WRITE_BIOS : READ_BIOS, send);
 }
 
 /* The pages of a run that have set out have arrived, or failed. In any context. */
@@ -148,17 +149,17 @@ static void moved(struct rzk_mover *mover)
 	if (mover->run.count && !mover->error)
 		queue_send(deferred);
 	else
-		queue(deferred, deferred->write ? MOVE : WAIT, serve);
+		queue(deferred, mover->write ? MOVE : WAIT, serve);
 }
 
 /* Whoever gets the request next may run before this has returned: that is the last thing done to it. */
 static void serve(struct kthread_work *work)
 {
 	struct deferred_bio *deferred = container_of(work, struct deferred_bio, work);
-	struct rzk_workers *workers = deferred->workers;
 	struct rzk_mover *mover = &deferred->mover;
+	struct rzk_workers *workers = rzk_backing_workers(mover->backing);
 	unsigned int noio = memalloc_noio_save();
-	bool write = deferred->write;
+	bool write = mover->write;
 	struct rzk_run next;
 
 	switch (rz_work_run(deferred->live, deferred->memory, mover->error, &next)) {
@@ -202,9 +203,9 @@ void *rzk_work_alloc(struct rzk_backing *backing, struct rz_live *live, bool wri
 		up(&workers->places[write]);
 		return NULL;
 	}
-	deferred->workers = workers;
 	deferred->live = live;
-	deferred->write = write;
+	deferred->mover.backing = backing;
+	deferred->mover.write = write;
 	deferred->mover.run.count = 0;
 	deferred->mover.error = 0;
 	deferred->mover.moved = moved;

@@ -19,7 +19,6 @@ use core::sync::atomic::Ordering;
 use compcache_engine::Page;
 use compcache_engine::store::{InBacking, Verified};
 
-use crate::backing::BackingSwap;
 use crate::live::Live;
 use crate::print::{Level, print};
 use crate::sys::{self, Bio, BioIter};
@@ -119,18 +118,15 @@ unsafe extern "C" fn rz_work_run(
     // SAFETY: written by `defer`, and nobody else's.
     let deferral = unsafe { &mut *deferral };
     let (bio, started) = (deferral.transfer.bio, deferral.started);
-    let error = match live.backing() {
-        Some(backing) => match deferral.go_on(live, backing, moved) {
-            Progress::MustWait => return sys::WORK_WAITS,
-            Progress::MustMove => {
-                // SAFETY: there is a place.
-                unsafe { run.write(deferral.begin_move(backing)) };
-                return sys::WORK_MOVES;
-            }
-            Progress::Ended if !deferral.failed => 0,
-            Progress::Ended => -sys::EIO,
-        },
-        None => -sys::EIO,
+    let error = match deferral.go_on(live, moved) {
+        Progress::MustWait => return sys::WORK_WAITS,
+        Progress::MustMove => {
+            // SAFETY: there is a place.
+            unsafe { run.write(deferral.begin_move()) };
+            return sys::WORK_MOVES;
+        }
+        Progress::Ended if !deferral.failed => 0,
+        Progress::Ended => -sys::EIO,
     };
     // SAFETY: it was not ended.
     unsafe { sys::rzk_bio_end_io(bio, error, started) };
@@ -182,9 +178,9 @@ impl Collect for Run {
 impl Deferral {
     /// Serves the rest of the request as far as it can be without waiting: for its run to be moved (if it
     /// was, `moved` says how that went), or for a page in transit.
-    fn go_on(&mut self, live: &Live, backing: &BackingSwap, moved: i32) -> Progress {
+    fn go_on(&mut self, live: &Live, moved: i32) -> Progress {
         if core::mem::take(&mut self.moves) {
-            self.failed |= self.arrive(live, backing, moved).is_err();
+            self.failed |= self.arrive(live, moved).is_err();
             if let Some(away) = self.after.take() {
                 // The run is empty.
                 let _ = self.run.collect(away);
@@ -216,20 +212,18 @@ impl Deferral {
     }
 
     /// The run, which is not empty, as the kernel's side moves it.
-    fn begin_move(&mut self, backing: &BackingSwap) -> sys::Run {
+    fn begin_move(&mut self) -> sys::Run {
         self.moves = true;
         sys::Run {
-            backing: backing.as_ptr(),
             request: self.transfer.bio,
             from: &raw const self.run.start,
             first: self.run.first,
             count: self.run.length as u64,
-            write: self.transfer.write,
         }
     }
 
     /// Tells the store what became of the run's pages, and empties it. `code` says how moving it went.
-    fn arrive(&mut self, live: &Live, backing: &BackingSwap, code: i32) -> Result<(), Failed> {
+    fn arrive(&mut self, live: &Live, code: i32) -> Result<(), Failed> {
         let Deferral { transfer, run, .. } = self;
         let count = core::mem::take(&mut run.length);
         let (first, bio, write) = (run.first, transfer.bio, transfer.write);
@@ -250,7 +244,7 @@ impl Deferral {
                     live.on_cpu(|worker| live.store().count_failed_read(worker.number(), seen));
                 }
                 Token::Found { index, seen } => {
-                    outcome = outcome.and(check(live, backing, bio, &mut at, index, seen));
+                    outcome = outcome.and(check(live, bio, &mut at, index, seen));
                 }
             }
         }
@@ -262,7 +256,6 @@ impl Deferral {
 /// meanwhile, and goes on to the next.
 fn check(
     live: &Live,
-    backing: &BackingSwap,
     bio: *mut Bio,
     at: &mut BioIter,
     index: u64,
@@ -306,6 +299,7 @@ fn check(
                 _ => return Err(Failed),
             }
         }
+        let backing = live.backing().ok_or(Failed)?;
         let code = backing.reread(index, bio, &here);
         if code != 0 {
             report(live, false, index, 1, -code);

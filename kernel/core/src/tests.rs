@@ -79,6 +79,15 @@ impl Bed {
         Bed(device)
     }
 
+    /// One that is initialised, with a backing swap of 256 pages of its own.
+    fn with_backing_swap() -> Self {
+        swap_area("/swap", 256);
+        let bed = Bed::new();
+        assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
+        assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+        bed
+    }
+
     fn ioctl(&self, command: u32, argument: u64) -> i32 {
         // SAFETY: the device lives; arguments are 0 or addresses of enough bytes.
         unsafe { rz_ioctl(&*self.0, command, argument, false) }
@@ -496,11 +505,8 @@ fn what_does_not_compress_goes_to_the_backing_swap() {
 #[test]
 fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
     let _alone = mock::alone();
-    swap_area("/swap", 256);
     for no_deferrals in [false, true] {
-        let bed = Bed::new();
-        assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
-        assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+        let bed = Bed::with_backing_swap();
         let others = 6_u64;
         std::thread::scope(|scope| {
             let bed = &bed;
@@ -537,10 +543,7 @@ fn whoever_has_a_page_in_transit_is_not_behind_those_who_wait_for_it() {
 #[test]
 fn as_many_pages_as_come_are_on_their_way_at_once() {
     let _alone = mock::alone();
-    swap_area("/swap", 256);
-    let bed = Bed::new();
-    assert_eq!(bed.store(BACKING_DEV, "/swap"), 0);
-    assert_eq!(bed.store(DISKSIZE, "1M"), 0);
+    let bed = Bed::with_backing_swap();
     for _ in 0..2 {
         TOGETHER.store(20, SeqCst);
         std::thread::scope(|scope| {

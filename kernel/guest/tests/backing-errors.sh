@@ -11,9 +11,7 @@ run load brd rd_nr=1 rd_size=65536
 run load dm-flakey
 B=$(dm create backing 0 131072 linear "/dev/ram0 0") || fail "no device-mapper"
 run load ramzswap
-run mkswap $B >/dev/null
-set_to backing_dev $B
-set_to disksize 48M
+backed_by $B 48M
 run blockio fill /dev/$D 32
 [ "$(cut -d' ' -f1 $S/bd_stat)" -gt 300 ] || fail "few pages are in the backing swap: $(cat $S/bd_stat)"
 

@@ -12,9 +12,7 @@ run load brd rd_nr=1 rd_size=65536
 run load dm-flakey
 B=$(dm create backing 0 $SECTORS linear "/dev/ram0 0") || fail "no device-mapper"
 run load ramzswap
-run mkswap $B >/dev/null
-set_to backing_dev $B
-set_to disksize 64M
+backed_by $B 64M
 swap_on
 
 # more_failed READS WRITES: have more reads, and more writes, failed than so many? -1: or none.
@@ -30,26 +28,14 @@ in_file_at_least() {
 	[ "$(cut -d' ' -f1 $S/bd_stat)" -ge "$1" ]
 }
 
-# hog_begins: one that sends its pages to swap again and again; most belong in the backing swap. Its
-# cgroup has room for all, so that it need not be killed if none can be sent.
-hog_begins() {
-	rm -f /tmp/enough
-	in_cgroup 48 hog -o -i 70 -r 1 -u /tmp/enough 16 >/tmp/hog 2>&1 &
-	hog=$!
-}
-
-# hog_ends: the status is its own. Whether it was killed or not, it has seen no wrong byte.
-hog_ends() {
-	touch /tmp/enough
-	wait $hog
-	_status=$?
-	cat /tmp/hog
-	grep -q WRONG /tmp/hog && fail "a wrong page was seen"
-	return $_status
+# swapping: a program begins that sends its pages to swap again and again; most belong in the backing
+# swap. Its cgroup has room for all, so that it need not be killed if none can be sent.
+swapping() {
+	hog_begins 48 hog -o -i 70 -r 1 -u /tmp/enough 16
 }
 
 echo "writes fail, reads do not: the kernel keeps the pages, and the program goes on"
-hog_begins
+swapping
 until_true 60 in_file_at_least 1000
 run dm load backing 0 $SECTORS flakey "/dev/ram0 0 0 1000 1 error_writes"
 until_true 60 more_failed -1 $(($(io 2) + 500))
@@ -59,7 +45,7 @@ equal "$(io 1)" 0 "failed reads while only writes failed"
 logged "$D: writing pages .* of the backing swap failed"
 
 echo "all fails: the program may be killed for a page that cannot be read"
-hog_begins
+swapping
 until_true 60 in_file_at_least 1000
 run dm load backing 0 $SECTORS error ""
 until_true 60 more_failed 0 -1
@@ -73,7 +59,7 @@ n=0
 while [ $n -lt $(rounds 2) ]; do
 	n=$((n + 1))
 	failed=$(($(io 1) + $(io 2)))
-	hog_begins
+	swapping
 	until_true 60 failures_above $failed
 	hog_ends
 done
@@ -82,7 +68,7 @@ run dm load backing 0 $SECTORS linear "/dev/ram0 0"
 echo "the disk is sound again: so is the device"
 failed="$(io 1) $(io 2)"
 equal "$(io 3)" 0 "invalid requests"
-hog_begins
+swapping
 until_true 60 in_file_at_least 1000
 hog_ends || fail "the program on a sound disk"
 run swapoff /dev/$D

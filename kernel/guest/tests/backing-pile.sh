@@ -7,9 +7,7 @@
 
 run load brd rd_nr=1 rd_size=65536
 run load ramzswap
-run mkswap /dev/ram0 >/dev/null
-set_to backing_dev /dev/ram0
-set_to disksize 64M
+backed_by /dev/ram0 64M
 run blockio pile /dev/$D 8 200 40
 [ "$(cut -d' ' -f3 $S/bd_stat)" -gt 200 ] || fail "the page stayed here: $(cat $S/bd_stat)"
 equal "$(io 1) $(io 2) $(io 3)" "0 0 0" "failed reads, failed writes, invalid requests"

@@ -10,22 +10,16 @@ run load dm-delay
 # 100 ms for each write.
 B=$(dm create backing 0 196608 delay "/dev/ram0 0 0 /dev/ram0 0 100") || fail "no device-mapper"
 run load ramzswap
-run mkswap $B >/dev/null
-set_to backing_dev $B
-set_to disksize 96M
+backed_by $B 96M
 grep -q " synchronous=0 " $S/features || fail "features: $(cat $S/features)"
 swap_on
-rm -f /tmp/enough
-in_cgroup 16 hog -o -i 100 -r 1 -u /tmp/enough 48 >/tmp/hog 2>&1 &
-hog=$!
+hog_begins 16 hog -o -i 100 -r 1 -u /tmp/enough 48
 on_their_way() {
 	read -r _reads _writes <$S/inflight
 	[ "$_writes" -ge "$1" ]
 }
 until_true 120 on_their_way 24
-touch /tmp/enough
-wait $hog || fail "hog: $(cat /tmp/hog)"
-cat /tmp/hog
+hog_ends || fail "the program on a slow disk"
 equal "$(io 1) $(io 2) $(io 3)" "0 0 0" "failed reads, failed writes, invalid requests"
 run swapoff /dev/$D
 reset_device

@@ -10,9 +10,7 @@ run load ramzswap
 # the kernel may kill while swap is full of pages that it has in memory as well.
 run load brd rd_nr=1 rd_size=163840
 run dd if=/dev/zero of=/dev/ram0 bs=1M count=160 2>/dev/null
-run mkswap /dev/ram0 >/dev/null
-set_to backing_dev /dev/ram0
-set_to disksize 160M
+backed_by /dev/ram0 160M
 swap_on
 # The kernel may first swap out the files of this root file system, which nobody reads again.
 free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)

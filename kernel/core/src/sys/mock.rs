@@ -5,7 +5,7 @@ use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::ops::Range;
 use std::ptr;
 use std::string::String;
@@ -590,9 +590,9 @@ unsafe extern "C" fn rzk_bio_kunmap(_: *mut Bio, cursor: *mut BioIter, _: *mut c
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_work_alloc(
-    _: *mut MockBacking,
+    backing: *mut MockBacking,
     live: *const c_void,
-    _: bool,
+    write: bool,
     may_wait: bool,
     size: *mut usize,
 ) -> *mut c_void {
@@ -612,14 +612,32 @@ unsafe extern "C" fn rzk_work_alloc(
             return ptr::null_mut();
         }
     }
-    let words = WORK_MEMORY;
-    let mut memory = vec![0_u64; words + 1].into_boxed_slice();
-    memory[0] = live as u64;
-    // SAFETY: there is a place for it, and a word before the memory.
+    let work = Box::new(Work {
+        live: live.cast(),
+        backing,
+        write,
+        memory: [0; WORK_MEMORY],
+    });
+    // SAFETY: there is a place for it, and the memory lies in the box.
     unsafe {
-        size.write(words * 8);
-        Box::into_raw(memory).cast::<u64>().add(1).cast()
+        size.write(WORK_MEMORY * 8);
+        (&raw mut (*Box::into_raw(work)).memory).cast()
     }
+}
+
+/// A request that was deferred.
+#[repr(C)]
+struct Work {
+    live: *const Live,
+    backing: *mut MockBacking,
+    write: bool,
+    memory: [u64; WORK_MEMORY],
+}
+
+/// That of which a request has this memory.
+unsafe fn work_of(memory: *mut c_void) -> *mut Work {
+    // SAFETY: it lies in one.
+    unsafe { memory.byte_sub(offset_of!(Work, memory)).cast() }
 }
 
 #[unsafe(no_mangle)]
@@ -643,18 +661,16 @@ unsafe fn queue(memory: *mut c_void, worker: usize, moved: c_int) {
     let worker = &WORKERS[worker];
     std::thread::spawn(move || {
         worker.begin();
-        let words = WORK_MEMORY + 1;
-        let start = (memory - 8) as *mut u64;
+        let memory = memory as *mut c_void;
         let mut run = MaybeUninit::uninit();
         // SAFETY: made by `rzk_work_alloc`, freed once; a run was written if one is to be moved.
         unsafe {
-            let live = start.read() as *const Live;
-            let deferral = memory as *mut Deferral;
-            match rz_work_run(live, deferral, moved, run.as_mut_ptr()) {
-                WORK_ENDED => drop(Box::from_raw(ptr::slice_from_raw_parts_mut(start, words))),
+            let work = work_of(memory);
+            match rz_work_run((*work).live, memory.cast(), moved, run.as_mut_ptr()) {
+                WORK_ENDED => drop(Box::from_raw(work)),
                 WORK_WAITS => {
                     std::thread::sleep(Duration::from_micros(50));
-                    queue(memory as *mut c_void, 1, 0);
+                    queue(memory, 1, 0);
                 }
                 WORK_MOVES => begin_move(run.assume_init(), memory),
                 other => panic!("{other} becomes of a request"),
@@ -674,10 +690,11 @@ pub(crate) static TOGETHER: AtomicU32 = AtomicU32::new(0);
 ///
 /// # Safety
 /// It is that of the request in `memory`.
-unsafe fn begin_move(run: Run, memory: usize) {
-    let (backing, bio) = (run.backing as usize, run.request as usize);
-    // SAFETY: it is a cursor.
-    let at = unsafe { (*run.from)._opaque[0] as usize };
+unsafe fn begin_move(run: Run, memory: *mut c_void) {
+    // SAFETY: it is that of a request, and a cursor into it.
+    let (work, at) = unsafe { (&*work_of(memory), (*run.from)._opaque[0] as usize) };
+    let (memory, bio) = (memory as usize, run.request as usize);
+    let (backing, write) = (work.backing as usize, work.write);
     std::thread::spawn(move || {
         let mut under_way = lock(&UNDER_WAY);
         *under_way += 1;
@@ -694,9 +711,9 @@ unsafe fn begin_move(run: Run, memory: usize) {
         drop(under_way);
         let pages = run.first..run.first + run.count;
         // SAFETY: the request has not ended, and nobody touches these pages meanwhile.
-        let moved = unsafe { move_pages(backing as _, run.write, pages, bio as _, at) };
+        let moved = unsafe { move_pages(backing as _, write, pages, bio as _, at) };
         // SAFETY: made by `rzk_work_alloc`, and not freed.
-        unsafe { queue(memory as *mut c_void, usize::from(!run.write), moved) };
+        unsafe { queue(memory as *mut c_void, usize::from(!write), moved) };
     });
 }
 

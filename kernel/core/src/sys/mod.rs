@@ -41,14 +41,12 @@ pub(crate) struct BioIter {
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) backing: *mut Backing,
     /// The request that has them.
     pub(crate) request: *mut Bio,
     /// Where the first of them is in it.
     pub(crate) from: *const BioIter,
     pub(crate) first: u64,
     pub(crate) count: u64,
-    pub(crate) write: bool,
 }
 
 /// Words of memory that the kernel's side keeps for a request that was deferred (`worker.c`).
