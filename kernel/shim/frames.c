@@ -77,14 +77,20 @@ void *rzk_frame_alloc(bool may_wait)
 	might_sleep();
 	if (time_before(jiffies, READ_ONCE(exhausted_until)))
 		return NULL;
+	/*
+	 * A thread of a device gets ahead of writers, who help themselves: it takes what is free. It must not
+	 * reclaim, for which it would scan all pages in vain: those that can be reclaimed are to be written, and
+	 * it must not start that.
+	 */
+	ours = rzk_in_own_thread();
+	if (ours)
+		gfp = GFP_NOWAIT | __GFP_NOWARN;
 	page = alloc_pages(gfp | __GFP_NORETRY | __GFP_NOMEMALLOC, FRAME_ORDER);
 	if (page)
 		return page_address(page);
 	/* vmap() takes page tables for itself, and must not start I/O for them either. */
 	noio = memalloc_noio_save();
-	ours = rzk_in_own_thread();
-	/* A thread of a device gets ahead of writers, who help themselves: it need not wait for pages. */
-	frame = map_frame(ours ? gfp | __GFP_NORETRY : gfp);
+	frame = map_frame(gfp);
 	memalloc_noio_restore(noio);
 	/* To a thread of a device the reserves are closed: that it finds none says little. */
 	if (!frame && !ours)

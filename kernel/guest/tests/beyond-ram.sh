@@ -21,6 +21,12 @@ watch_mapped() {
 	done
 }
 
+# A thread of the device's that reclaims to have a frame would scan all pages in vain: it may not write
+# them. (Single pages it may: vmap() does, and it looks whether memory is out once a write was refused.)
+T=/sys/kernel/debug/tracing
+run write_to $T/events/vmscan/mm_vmscan_direct_reclaim_begin/filter 'comm ~ "ramzswap*" && order > 0'
+run write_to $T/events/vmscan/mm_vmscan_direct_reclaim_begin/enable 1
+
 run load ramzswap
 echo 0 >/tmp/mapped
 watch_mapped &
@@ -40,4 +46,5 @@ touch /tmp/over
 wait
 echo "frames of single pages: $(cat /tmp/mapped)"
 [ "$(cat /tmp/mapped)" -gt 0 ] || fail "no frame was made of single pages, though memory was short"
+grep direct_reclaim $T/trace >/tmp/reclaims && fail "$(wc -l </tmp/reclaims) times: $(head -n 1 /tmp/reclaims)"
 done_clean
