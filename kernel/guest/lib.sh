@@ -7,10 +7,17 @@ S=/sys/block/$D
 CG=/sys/fs/cgroup
 HEADER=4096			# bytes of the swap header, page 0 of a device that was initialised
 
+# fail REASON...: which is the last that is said.
 fail() {
-	echo "FAILED: $*"
 	[ -e $CG/limited/memory.events ] && echo "cgroup:" $(cat $CG/limited/memory.events)
 	dmesg | tail -n 40
+	failed "$@"
+}
+
+# failed REASON...: as fail, by who has shown already what in the kernel's log is of interest.
+failed() {
+	: >/tmp/log-was-shown
+	echo "FAILED: $*"
 	exit 1
 }
 
@@ -284,7 +291,8 @@ log_is_clean() {
 	bad="$bad|sleeping function|scheduling while atomic|Bad page|list_(add|del) corruption"
 	if dmesg | grep -E "$bad" | grep -v -E 'ommand line:|deadlock detection|RCU.*stall.*(timeout|enabled)'"${1:+|$1}" >/tmp/bad; then
 		cat /tmp/bad
-		fail "the kernel complains"
+		dmesg | grep -F -B 3 -A 40 -e "$(head -n 1 /tmp/bad)"
+		failed "the kernel complains: $(head -n 1 /tmp/bad)"
 	fi
 }
 

@@ -9,6 +9,7 @@ mod newc;
 mod programs;
 mod qemu;
 mod script;
+mod tsc;
 
 pub(crate) use console::{Outcome, Verdict, end_of};
 pub(crate) use initramfs::{Image, Ours, base, with_script};

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::tsc;
 use crate::debian::State;
 
 /// The release whose emulator is used.
@@ -22,6 +22,8 @@ pub(crate) struct Qemu {
     program: PathBuf,
     /// What its release lies unpacked in.
     root: PathBuf,
+    /// Of the time-stamp counter, which guests read; in kHz.
+    tsc_khz: Option<u64>,
 }
 
 /// A guest's hardware.
@@ -46,10 +48,18 @@ pub(crate) enum Counting {
     Plugin(String),
 }
 
+/// What the first process says first (`init.sh`).
+const BOOTED: &str = "GUEST BOOT";
+
+/// How long that may take if instructions are not counted; it takes ten seconds. The emulator may hang
+/// before that if the machine is busy and the guest has several CPUs.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// A guest's console, and whether it was ended for taking too long.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Transcript {
     pub(crate) console: String,
+    pub(crate) booted: bool,
     pub(crate) timed_out: bool,
 }
 
@@ -64,7 +74,11 @@ impl Qemu {
     pub(crate) fn find(state: &State) -> Result<Self> {
         let program = state.unpacked_program(DEBIAN, "qemu-system-x86_64", &["qemu-system-x86"])?;
         let root = state.debian(DEBIAN)?.root().to_path_buf();
-        Ok(Self { program, root })
+        Ok(Self {
+            program,
+            root,
+            tsc_khz: tsc::frequency_khz(),
+        })
     }
 
     /// Boots a kernel with a root file system and waits for the guest's end. The console is also
@@ -92,8 +106,7 @@ impl Qemu {
         let output = guest.stdout.take().context("standard output is piped")?;
         let mut file = File::create(log)?;
         let (sender, lines) = mpsc::channel();
-        let timed_out = AtomicBool::new(false);
-        let mut console = String::new();
+        let mut transcript = Transcript::default();
         std::thread::scope(|scope| -> Result<()> {
             scope.spawn(move || {
                 let mut reader = BufReader::new(output);
@@ -111,18 +124,23 @@ impl Qemu {
                     line.clear();
                 }
             });
-            let end = Instant::now() + machine.timeout;
+            let start = Instant::now();
             loop {
-                match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                let limit = match transcript.booted || machine.counting.is_some() {
+                    true => machine.timeout,
+                    false => machine.timeout.min(BOOT_TIMEOUT),
+                };
+                match lines.recv_timeout(limit.saturating_sub(start.elapsed())) {
                     Ok(line) => {
                         file.write_all(line.as_bytes())?;
                         if echo {
                             print!("{}", line.replace('\r', ""));
                         }
-                        console += &line;
+                        transcript.booted |= line.contains(BOOTED);
+                        transcript.console += &line;
                     }
                     Err(RecvTimeoutError::Timeout) => {
-                        timed_out.store(true, Ordering::Relaxed);
+                        transcript.timed_out = true;
                         // The reader ends with the pipe.
                         guest.kill()?;
                         return Ok(());
@@ -133,14 +151,11 @@ impl Qemu {
         })?;
         guest.wait()?;
         let errors_said = fs::read_to_string(&errors).unwrap_or_default();
-        if console.is_empty() && !errors_said.is_empty() {
+        if transcript.console.is_empty() && !errors_said.is_empty() {
             bail!("QEMU failed: {}", errors_said.trim());
         }
         let _ = fs::remove_file(&errors);
-        Ok(Transcript {
-            console,
-            timed_out: timed_out.into_inner(),
-        })
+        Ok(transcript)
     }
 
     fn command(&self, machine: &Machine, kernel: &Path, initramfs: &Path) -> Command {
@@ -163,10 +178,13 @@ impl Qemu {
         } else {
             ("tcg", "max")
         };
-        let append = format!(
+        let mut append = format!(
             "console=ttyS0 loglevel=5 panic=-1 oops=panic random.trust_cpu=on {}",
             machine.append
         );
+        if let (Some(khz), None) = (self.tsc_khz, &machine.counting) {
+            append += &format!(" tsc_early_khz={khz}");
+        }
         command
             .args(["-accel", accelerator, "-cpu", cpu])
             .args([

@@ -80,10 +80,6 @@ pub(crate) struct Test {
     keep: bool,
 }
 
-/// What a guest says once its kernel has started it. The emulator may hang before that if the
-/// machine is busy and the guest has several CPUs.
-const BOOTED: &str = "GUEST BOOT";
-
 /// A guest to run.
 struct Job {
     release: Release,
@@ -281,7 +277,7 @@ impl Test {
         let mut result = boot()?;
         // Rarely, a kernel that patches its code while another of QEMU's threads executes it hangs or dies.
         // No module is loaded yet.
-        if !result.console.contains(BOOTED) {
+        if !result.booted {
             println!(
                 "{} on {} did not boot: once more",
                 script.name(),
