@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use compcached::DaemonArgs;
 use compcached::args::{DEFAULT_NUM_DEVICES, NUM_DEVICES};
 use compcached::config::{Config, ConfigError};
-use compcached::mounts::plan::{
+use compcached::protocol::{
     DEFAULT_DIRTY_AFTER, DEFAULT_GIVE_UP_AFTER, DEFAULT_REVALIDATE, DIRTY_AFTER, GIVE_UP_AFTER,
     REVALIDATE,
 };
@@ -123,9 +123,9 @@ fn the_examples_in_the_example_parse() {
     assert_eq!(device.priority, Some(100));
     let [fast, build] = ["/mnt/fast", "/build"].map(|path| &config.mounts[Path::new(path)].spec);
     assert_eq!(fast.source.as_deref(), Some(Path::new("/srv/data")));
-    assert_eq!(fast.cache, Some(Size::Bytes(1 << 30)));
+    assert_eq!(fast.settings.cache, Some(Size::Bytes(1 << 30)));
     assert_eq!(
-        (&build.source, build.size),
+        (&build.source, build.settings.size),
         (&None, Some(Size::Bytes(8 << 30)))
     );
 
@@ -166,13 +166,13 @@ fn the_examples_in_the_example_parse() {
         Some(BackingEncryption::On)
     );
     assert_eq!(config.memory_limit, Some(4 << 30));
-    let mount = &config.mounts[Path::new("/mnt/fast")].spec;
-    assert!(mount.write_back && mount.strict);
+    let mount = &config.mounts[Path::new("/mnt/fast")].spec.settings;
+    assert!(mount.is_write_back() && mount.is_strict());
     assert_eq!((mount.dirty_after, mount.revalidate), (Some(5), Some(5)));
     assert_eq!(mount.give_up_after, Some(300));
     assert_eq!(mount.dirty_limit, Some(Size::Bytes(64 << 20)));
     assert_eq!(mount.allow_other, Some(false));
-    assert_eq!(mount.flags, ["ro", "noexec"]);
+    assert_eq!(mount.flags.as_deref().unwrap(), ["ro", "noexec"]);
 }
 
 #[test]
@@ -189,9 +189,10 @@ fn mounts_are_set_key_by_key() {
     let mount = &config.mounts[Path::new("/m")];
     assert_eq!(mount.origin, "later.toml, line 2");
     assert_eq!(mount.spec.source.as_deref(), Some(Path::new("/s")));
-    assert_eq!(mount.spec.cache, Some(Size::Bytes(2 << 20)));
-    assert_eq!(mount.spec.codec.as_deref(), Some("lz4"));
-    assert!(mount.spec.write_back && mount.spec.strict);
+    let settings = &mount.spec.settings;
+    assert_eq!(settings.cache, Some(Size::Bytes(2 << 20)));
+    assert_eq!(settings.codec.as_deref(), Some("lz4"));
+    assert!(settings.is_write_back() && settings.is_strict());
 }
 
 #[test]

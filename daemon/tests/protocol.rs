@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use compcached::protocol::frame::{HEADER_LEN, MAX_PAYLOAD};
 use compcached::protocol::{
-    DaemonStatus, ErrorCode, KernelLease, MountSpec, ProtocolError, Refusal, Request, Response,
-    decode, encode, read,
+    DaemonStatus, ErrorCode, KernelLease, MountSettings, MountSpec, ProtocolError, Refusal,
+    Request, Response, decode, encode, read,
 };
 use compcached::size::Size;
 use compcached::types::{BackingEncryption, Driver, MountStatus, ParamsUpdate, Writes};
@@ -48,27 +48,29 @@ fn size() -> impl Strategy<Value = Option<Size>> {
 fn spec() -> impl Strategy<Value = MountSpec> {
     let paths = any::<(Option<String>, String)>();
     let sizes = (size(), size(), size());
-    let switches = any::<(bool, bool, Option<bool>)>();
+    let switches = any::<(Option<bool>, Option<bool>, Option<bool>)>();
     let seconds = any::<(Option<u32>, Option<u32>, Option<u32>)>();
     let words = (
         any::<Option<String>>(),
-        prop::collection::vec("[a-z]{0,8}", 0..3),
+        prop::option::of(prop::collection::vec("[a-z]{0,8}", 0..3)),
     );
     (paths, sizes, switches, seconds, words).prop_map(|(paths, sizes, switches, seconds, words)| {
         MountSpec {
             source: paths.0.map(PathBuf::from),
             mountpoint: paths.1.into(),
-            size: sizes.0,
-            cache: sizes.1,
-            codec: words.0,
-            write_back: switches.0,
-            dirty_after: seconds.0,
-            dirty_limit: sizes.2,
-            strict: switches.1,
-            revalidate: seconds.1,
-            give_up_after: seconds.2,
-            allow_other: switches.2,
-            flags: words.1,
+            settings: MountSettings {
+                size: sizes.0,
+                cache: sizes.1,
+                codec: words.0,
+                write_back: switches.0,
+                dirty_after: seconds.0,
+                dirty_limit: sizes.2,
+                strict: switches.1,
+                revalidate: seconds.1,
+                give_up_after: seconds.2,
+                allow_other: switches.2,
+                flags: words.1,
+            },
         }
     })
 }

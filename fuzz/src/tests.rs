@@ -2,7 +2,7 @@
 
 use compcache_device::ParamsUpdate;
 use compcache_random::Random;
-use compcached::protocol::{MountSpec, encode};
+use compcached::protocol::{MountSettings, MountSpec, encode};
 use compcached::size::Size;
 use compcached::types::MountStatus;
 
@@ -171,13 +171,15 @@ fn control_messages_are_understood_or_refused() {
             spec: MountSpec {
                 source: Some("/mnt/nas".into()),
                 mountpoint: "/mnt/fast".into(),
-                cache: Some(Size::Percent(25)),
-                dirty_limit: Some(Size::Bytes(1 << 20)),
-                give_up_after: Some(60),
-                codec: Some("zstd:1".into()),
-                write_back: true,
-                flags: vec!["ro".into()],
-                ..MountSpec::default()
+                settings: MountSettings {
+                    cache: Some(Size::Percent(25)),
+                    dirty_limit: Some(Size::Bytes(1 << 20)),
+                    give_up_after: Some(60),
+                    codec: Some("zstd:1".into()),
+                    write_back: Some(true),
+                    flags: Some(vec!["ro".into()]),
+                    ..MountSettings::default()
+                },
             },
         },
         Request::Unmount {

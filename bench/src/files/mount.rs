@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use compcache_files::status::MountStatus;
-use compcached::protocol::{MountSpec, Request, Response};
+use compcached::protocol::{MountSettings, MountSpec, Request, Response};
 use compcached::size::Size;
 
 use super::cgroup::Cgroup;
@@ -30,10 +30,12 @@ impl Mount {
         let spec = MountSpec {
             source: Some(fs::canonicalize(source)?),
             mountpoint: directory.path().to_owned(),
-            cache: Some(Size::Bytes(cache)),
-            codec: Some(policy.codec.to_string()),
-            write_back: policy.write_back,
-            ..MountSpec::default()
+            settings: MountSettings {
+                cache: Some(Size::Bytes(cache)),
+                codec: Some(policy.codec.to_string()),
+                write_back: Some(policy.write_back),
+                ..MountSettings::default()
+            },
         };
         server.request(&Request::Mount { spec })?;
         Ok(Mount { server, directory })

@@ -199,19 +199,27 @@ pub(super) const EXTRA: &[Extra] = &[
 
 #[cfg(test)]
 mod tests {
-    use compcached::mounts::plan;
+    use compcached::protocol;
 
     use super::OPTIONS;
 
     #[test]
     fn ranges_and_defaults_are_those_of_the_code() {
         for (option, range, default) in [
-            ("dirty-after", plan::DIRTY_AFTER, plan::DEFAULT_DIRTY_AFTER),
-            ("revalidate", plan::REVALIDATE, plan::DEFAULT_REVALIDATE),
+            (
+                "dirty-after",
+                protocol::DIRTY_AFTER,
+                protocol::DEFAULT_DIRTY_AFTER,
+            ),
+            (
+                "revalidate",
+                protocol::REVALIDATE,
+                protocol::DEFAULT_REVALIDATE,
+            ),
             (
                 "give-up-after",
-                plan::GIVE_UP_AFTER,
-                plan::DEFAULT_GIVE_UP_AFTER,
+                protocol::GIVE_UP_AFTER,
+                protocol::DEFAULT_GIVE_UP_AFTER,
             ),
         ] {
             let mut paragraphs = OPTIONS.split("\n\n");

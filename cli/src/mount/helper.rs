@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
 use compcached::ClientError;
-use compcached::protocol::{ErrorCode, MountSpec};
+use compcached::protocol::ErrorCode;
 
 use super::options::{OptionError, Options};
 use crate::env::{Places, complain, warn};
@@ -141,13 +141,12 @@ fn run(args: &Args) -> Result<(), HelperError> {
     }
     let options = options(&args.options.join(","), args.sloppy)?;
     let source = source(&args.source, &options)?;
-    let spec = options.below(MountSpec::default(), false);
     if args.fake {
         compcached::mounts::paths::check(source, &args.mountpoint).map_err(CliError::from)?;
         return Ok(());
     }
     let places = Places::new(None, None).of_user();
-    let (mount, warnings) = super::mount(spec, source, &args.mountpoint, &places)?;
+    let (mount, warnings) = super::mount(options.settings(), source, &args.mountpoint, &places)?;
     warn("mount.compcache", &warnings);
     if args.verbose {
         print!("{}", super::report(&mount));

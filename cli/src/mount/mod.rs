@@ -8,12 +8,8 @@ use std::path::{Path, PathBuf};
 use compcache_host::printable::Printable;
 use compcached::ClientError;
 use compcached::mounts::paths;
-use compcached::mounts::plan::{
-    DEFAULT_DIRTY_AFTER, DEFAULT_GIVE_UP_AFTER, DEFAULT_REVALIDATE, DIRTY_AFTER, GIVE_UP_AFTER,
-    REVALIDATE,
-};
-use compcached::protocol::{MountSpec, Request, Response};
-use compcached::size::{Size, human};
+use compcached::protocol::{MountSettings, MountSpec, Request, Response};
+use compcached::size::human;
 use compcached::types::MountStatus;
 
 use crate::env::{Places, print, warn};
@@ -49,101 +45,16 @@ pub(crate) struct MountArgs {
                                 "give_up_after"])]
     ram: bool,
 
-    /// Size of a mount with --ram, before compression: bytes, or with K, M, G, T or % (of RAM)
-    #[arg(
-        long,
-        value_name = "SIZE",
-        allow_hyphen_values = true,
-        requires = "ram"
-    )]
-    size: Option<Size>,
-
-    /// Most memory for its pages: bytes, or with K, M, G, T or % (of the RAM that the daemon can
-    /// have) [default: 50%]
-    #[arg(
-        long,
-        value_name = "SIZE",
-        allow_hyphen_values = true,
-        requires = "paths"
-    )]
-    cache: Option<Size>,
-
-    /// Codec for pages: NAME or NAME:LEVEL, for example zstd:3, lz4 (larger, but less work)
-    /// [default: zstd:1]
-    #[arg(short, long, value_name = "CODEC", requires = "paths")]
-    codec: Option<String>,
-
-    /// Keep writes in memory and write them out later: on fsync, on close, after --dirty-after
-    /// and at --dirty-limit
-    #[arg(long, requires = "paths", conflicts_with = "write_through")]
-    write_back: bool,
-
-    /// Write to SOURCE before a write returns; this is the default
-    #[arg(long, requires = "paths")]
-    write_through: bool,
-
-    #[arg(
-        long,
-        help = format!(
-            "With --write-back: write pages out after so many seconds, from {DIRTY_AFTER} \
-             [default: {DEFAULT_DIRTY_AFTER}]"
-        ),
-        value_name = "SECONDS",
-        requires = "write_back",
-        allow_hyphen_values = true,
-        value_parser = DIRTY_AFTER.parser::<u32>()
-    )]
-    dirty_after: Option<u32>,
-
-    /// With --write-back: most bytes that are not written out yet, before compression; % are of
-    /// the cache [default: 25%]
-    #[arg(
-        long,
-        value_name = "SIZE",
-        allow_hyphen_values = true,
-        requires = "write_back"
-    )]
-    dirty_limit: Option<Size>,
-
-    /// Check SOURCE each time a file is used, for sources that others change all the time
-    #[arg(long, requires = "paths")]
-    strict: bool,
-
-    #[arg(
-        long,
-        help = format!(
-            "Longest time in seconds for which names and attributes are used without checking \
-             SOURCE, from {REVALIDATE}; it is a tenth of the time since the file last changed, but at \
-             least 1 second and at most this [default: {DEFAULT_REVALIDATE}]"
-        ),
-        value_name = "SECONDS",
-        requires = "paths",
-        allow_hyphen_values = true,
-        value_parser = REVALIDATE.parser::<u32>()
-    )]
-    revalidate: Option<u32>,
-
-    #[arg(
-        long,
-        help = format!(
-            "At shutdown or after umount(8): discard dirty pages once SOURCE has accepted none for \
-             this long, in seconds, from {GIVE_UP_AFTER} [default: {DEFAULT_GIVE_UP_AFTER}]"
-        ),
-        value_name = "SECONDS",
-        requires = "paths",
-        allow_hyphen_values = true,
-        value_parser = GIVE_UP_AFTER.parser::<u32>()
-    )]
-    give_up_after: Option<u32>,
-
-    /// Allow other users, subject to the files' permissions; the default for root. Other users
-    /// need user_allow_other in /etc/fuse.conf for this option
-    #[arg(long, requires = "paths", conflicts_with = "no_allow_other")]
-    allow_other: bool,
+    #[command(flatten)]
+    settings: MountSettings,
 
     /// Allow no other user, not even root if the mount is not root's
     #[arg(long, requires = "paths")]
     no_allow_other: bool,
+
+    /// Write to SOURCE before a write returns; this is the default
+    #[arg(long, requires = "paths")]
+    write_through: bool,
 
     /// Options as in /etc/fstab, with commas between them: ro, nosuid, nodev, noexec, noatime,
     /// and all of the above, as in cache=1G; see mount.compcache(8)
@@ -153,6 +64,22 @@ pub(crate) struct MountArgs {
     /// List the mounts as JSON; its keys are described in compcache-status(1)
     #[arg(short, long, conflicts_with = "paths")]
     json: bool,
+}
+
+impl MountArgs {
+    /// What they set; options of their own win over those after `-o`.
+    fn settings(&self) -> MountSettings {
+        let mut options = Options::default();
+        for more in &self.options {
+            options.extend(more.clone());
+        }
+        let off = MountSettings {
+            write_back: self.write_through.then_some(false),
+            allow_other: self.no_allow_other.then_some(false),
+            ..MountSettings::default()
+        };
+        self.settings.clone().or(off).or(options.settings())
+    }
 }
 
 /// Mounts, or lists the mounts.
@@ -171,32 +98,11 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
             ));
         }
     };
-    let mut options = Options::default();
-    for more in &args.options {
-        options.extend(more.clone());
-    }
-    if args.ram && args.size.is_none() && !options.has_size() {
+    let settings = args.settings();
+    if args.ram && settings.size.is_none() {
         return Err(usage("--ram needs --size, for example --size 1G"));
     }
-    let command_line = MountSpec {
-        size: args.size,
-        cache: args.cache,
-        codec: args.codec.clone(),
-        write_back: args.write_back,
-        dirty_after: args.dirty_after,
-        dirty_limit: args.dirty_limit,
-        strict: args.strict,
-        revalidate: args.revalidate,
-        give_up_after: args.give_up_after,
-        allow_other: match (args.allow_other, args.no_allow_other) {
-            (true, _) => Some(true),
-            (_, true) => Some(false),
-            _ => None,
-        },
-        ..MountSpec::default()
-    };
-    let spec = options.below(command_line, args.write_through);
-    let (mount, warnings) = mount(spec, source, mountpoint, places)?;
+    let (mount, warnings) = mount(settings, source, mountpoint, places)?;
     warn("compcache", &warnings);
     print(&report(&mount))
 }
@@ -206,7 +112,7 @@ pub(crate) fn main(args: &MountArgs, places: &Places) -> Result<(), CliError> {
 /// # Errors
 /// Paths that can't be used, and those of the daemon.
 fn mount(
-    spec: MountSpec,
+    settings: MountSettings,
     source: Option<&Path>,
     mountpoint: &Path,
     places: &Places,
@@ -216,7 +122,7 @@ fn mount(
     let spec = MountSpec {
         source,
         mountpoint,
-        ..spec
+        settings,
     };
     let mut client = places.connect_or_spawn_as_user()?;
     let request = move || client.request(&Request::Mount { spec });
@@ -264,6 +170,8 @@ fn usage(message: &str) -> CliError {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+    use compcached::size::Size;
     use compcached::types::Writes;
 
     use super::*;
@@ -301,5 +209,64 @@ mod tests {
             report(&mount),
             "/b: files in memory; cache of 1G, lz4, ram\n"
         );
+    }
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        mount: MountArgs,
+    }
+
+    fn settings(line: &str) -> MountSettings {
+        let words = ["mount", "/source", "/mountpoint"].into_iter();
+        let cli = Cli::try_parse_from(words.chain(line.split_whitespace()));
+        cli.unwrap_or_else(|e| panic!("{line}: {e}"))
+            .mount
+            .settings()
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let of_list = "-o cache=1G,write-back,allow-other,ro";
+        let list = settings(of_list);
+        assert_eq!(list.cache, Some(Size::Bytes(1 << 30)));
+        assert_eq!(
+            (list.write_back, list.allow_other),
+            (Some(true), Some(true))
+        );
+        let both = settings(&format!(
+            "{of_list} --cache 10% --write-through --no-allow-other"
+        ));
+        let expected = MountSettings {
+            cache: Some(Size::Percent(10)),
+            write_back: Some(false),
+            allow_other: Some(false),
+            ..list
+        };
+        assert_eq!(both, expected);
+    }
+
+    #[test]
+    fn switches_take_no_value_and_say_nothing_if_they_are_not_there() {
+        assert_eq!(settings(""), MountSettings::default());
+        let set = settings("--write-back --strict --allow-other");
+        let expected = MountSettings {
+            write_back: Some(true),
+            strict: Some(true),
+            allow_other: Some(true),
+            ..MountSettings::default()
+        };
+        assert_eq!(set, expected);
+        for line in [
+            "--strict=true",
+            "--write-back=no",
+            "--write-back --write-through",
+        ] {
+            assert!(
+                Cli::try_parse_from(["mount", "/s", "/m"].into_iter().chain(line.split(' ')))
+                    .is_err(),
+                "{line}"
+            );
+        }
     }
 }

@@ -3,8 +3,7 @@
 use std::str::FromStr;
 
 use compcached::integer::{NumberError, Numbers};
-use compcached::mounts::plan::{DIRTY_AFTER, FLAGS, GIVE_UP_AFTER, REVALIDATE};
-use compcached::protocol::MountSpec;
+use compcached::protocol::{DIRTY_AFTER, FLAGS, GIVE_UP_AFTER, MountSettings, REVALIDATE};
 use compcached::size::Size;
 
 /// Options that are for mount(8), systemd or the kernel's own business and mean nothing here.
@@ -80,22 +79,10 @@ pub(crate) enum OptionError {
     Remount,
 }
 
-/// What a list of options says.
+/// What a list of options says. Its flags are those of each pair of [`OPPOSITES`] that came last; what the
+/// kernel does anyway is among them, as in `rw`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Options {
-    cache: Option<Size>,
-    codec: Option<String>,
-    size: Option<Size>,
-    write_back: Option<bool>,
-    dirty_after: Option<u32>,
-    dirty_limit: Option<Size>,
-    strict: bool,
-    revalidate: Option<u32>,
-    give_up_after: Option<u32>,
-    allow_other: Option<bool>,
-    /// Of each pair of [`OPPOSITES`] the last one.
-    flags: Vec<String>,
-}
+pub(crate) struct Options(MountSettings);
 
 impl FromStr for Options {
     type Err = OptionError;
@@ -126,46 +113,26 @@ impl Options {
     }
 
     /// Adds what another list says, which wins.
-    pub(crate) fn extend(&mut self, other: Options) {
-        self.cache = other.cache.or(self.cache);
-        self.codec = other.codec.or(self.codec.take());
-        self.size = other.size.or(self.size);
-        self.write_back = other.write_back.or(self.write_back);
-        self.dirty_after = other.dirty_after.or(self.dirty_after);
-        self.dirty_limit = other.dirty_limit.or(self.dirty_limit);
-        self.strict |= other.strict;
-        self.revalidate = other.revalidate.or(self.revalidate);
-        self.give_up_after = other.give_up_after.or(self.give_up_after);
-        self.allow_other = other.allow_other.or(self.allow_other);
-        for flag in other.flags {
+    pub(crate) fn extend(&mut self, mut other: Options) {
+        let flags = other.0.flags.take().unwrap_or_default();
+        self.0 = other.0.or(std::mem::take(&mut self.0));
+        for flag in flags {
             self.set_flag(&flag);
         }
     }
 
     /// Whether a size of a mount in memory is among them.
     pub(crate) fn has_size(&self) -> bool {
-        self.size.is_some()
+        self.0.size.is_some()
     }
 
-    /// Lays a specification's values over these, but for its flags; what neither says stays open.
-    pub(crate) fn below(self, spec: MountSpec, write_through: bool) -> MountSpec {
-        let mut options = self;
-        // What the kernel does anyway needs no option, as in rw.
-        options.flags.retain(|flag| FLAGS.contains(&flag.as_str()));
-        MountSpec {
-            cache: spec.cache.or(options.cache),
-            codec: spec.codec.or(options.codec),
-            size: spec.size.or(options.size),
-            write_back: spec.write_back || options.write_back == Some(true) && !write_through,
-            dirty_after: spec.dirty_after.or(options.dirty_after),
-            dirty_limit: spec.dirty_limit.or(options.dirty_limit),
-            strict: spec.strict || options.strict,
-            revalidate: spec.revalidate.or(options.revalidate),
-            give_up_after: spec.give_up_after.or(options.give_up_after),
-            allow_other: spec.allow_other.or(options.allow_other),
-            flags: options.flags,
-            ..spec
+    /// What they set.
+    pub(crate) fn settings(self) -> MountSettings {
+        let mut settings = self.0;
+        if let Some(flags) = &mut settings.flags {
+            flags.retain(|flag| FLAGS.contains(&flag.as_str()));
         }
+        settings
     }
 
     /// Adds one option; whether it is known.
@@ -185,14 +152,15 @@ impl Options {
         // `allow_other` is how FUSE has always written it.
         let canonical = name.replace('_', "-");
         let needed = || value.ok_or_else(|| OptionError::NoValue(name.to_owned()));
+        let into = &mut self.0;
         match canonical.as_str() {
-            "cache" => self.cache = Some(parse(name, needed()?)?),
-            "codec" => self.codec = Some(needed()?.to_owned()),
-            "size" => self.size = Some(parse(name, needed()?)?),
-            "dirty-after" => self.dirty_after = Some(number(name, needed()?, DIRTY_AFTER)?),
-            "dirty-limit" => self.dirty_limit = Some(parse(name, needed()?)?),
-            "revalidate" => self.revalidate = Some(number(name, needed()?, REVALIDATE)?),
-            "give-up-after" => self.give_up_after = Some(number(name, needed()?, GIVE_UP_AFTER)?),
+            "cache" => into.cache = Some(parse(name, needed()?)?),
+            "codec" => into.codec = Some(needed()?.to_owned()),
+            "size" => into.size = Some(parse(name, needed()?)?),
+            "dirty-after" => into.dirty_after = Some(number(name, needed()?, DIRTY_AFTER)?),
+            "dirty-limit" => into.dirty_limit = Some(parse(name, needed()?)?),
+            "revalidate" => into.revalidate = Some(number(name, needed()?, REVALIDATE)?),
+            "give-up-after" => into.give_up_after = Some(number(name, needed()?, GIVE_UP_AFTER)?),
             "remount" => return Err(OptionError::Remount),
             other => return self.add_switch(other, name, value),
         }
@@ -205,12 +173,13 @@ impl Options {
         name: &str,
         value: Option<&str>,
     ) -> Result<bool, OptionError> {
+        let into = &mut self.0;
         match canonical {
-            "write-back" => self.write_back = Some(true),
-            "write-through" => self.write_back = Some(false),
-            "strict" => self.strict = true,
-            "allow-other" => self.allow_other = Some(true),
-            "no-allow-other" => self.allow_other = Some(false),
+            "write-back" => into.write_back = Some(true),
+            "write-through" => into.write_back = Some(false),
+            "strict" => into.strict = Some(true),
+            "allow-other" => into.allow_other = Some(true),
+            "no-allow-other" => into.allow_other = Some(false),
             _ => return Ok(false),
         }
         match value {
@@ -225,8 +194,9 @@ impl Options {
     fn set_flag(&mut self, flag: &str) {
         for (one, other) in OPPOSITES {
             if flag == one || flag == other {
-                self.flags.retain(|f| f != one && f != other);
-                self.flags.push(flag.to_owned());
+                let flags = self.0.flags.get_or_insert_default();
+                flags.retain(|f| f != one && f != other);
+                flags.push(flag.to_owned());
             }
         }
     }
@@ -256,9 +226,9 @@ mod tests {
 
     use super::*;
 
-    fn spec(list: &str) -> MountSpec {
+    fn settings(list: &str) -> MountSettings {
         let options: Options = list.parse().unwrap();
-        options.below(MountSpec::default(), false)
+        options.settings()
     }
 
     #[test]
@@ -266,46 +236,36 @@ mod tests {
         let list = "defaults,cache=1G,codec=zstd:1,write-back,dirty_after=5,dirty-limit=10%,\
                     allow_other,ro,nosuid,_netdev,nofail,x-systemd.automount,comment=a=b,give-up-after=60,\
                     x-systemd.requires=network-online.target";
-        let expected = MountSpec {
+        let expected = MountSettings {
             cache: Some(Size::Bytes(1 << 30)),
             codec: Some("zstd:1".into()),
-            write_back: true,
+            write_back: Some(true),
             dirty_after: Some(5),
             dirty_limit: Some(Size::Percent(10)),
             give_up_after: Some(60),
             allow_other: Some(true),
-            flags: vec!["ro".into(), "nosuid".into()],
-            ..MountSpec::default()
+            flags: Some(vec!["ro".into(), "nosuid".into()]),
+            ..MountSettings::default()
         };
-        assert_eq!(spec(list), expected);
-        assert_eq!(spec(""), MountSpec::default());
-        assert_eq!(spec("size=2g,").size, Some(Size::Bytes(2 << 30)));
+        assert_eq!(settings(list), expected);
+        assert_eq!(settings(""), MountSettings::default());
+        assert_eq!(settings("size=2g,").size, Some(Size::Bytes(2 << 30)));
     }
 
     #[test]
     fn the_last_one_counts() {
-        assert_eq!(spec("ro,noexec,rw,exec").flags, ["exec"]);
-        assert!(!spec("write-back,write-through").write_back);
-        assert_eq!(spec("cache=1G,cache=2G").cache, Some(Size::Bytes(2 << 30)));
+        assert_eq!(settings("ro,noexec,rw,exec").flags.unwrap(), ["exec"]);
+        assert_eq!(settings("write-back,write-through").write_back, Some(false));
+        assert_eq!(
+            settings("cache=1G,cache=2G").cache,
+            Some(Size::Bytes(2 << 30))
+        );
         let mut first: Options = "ro,cache=1G,strict".parse().unwrap();
         first.extend("rw,codec=lz4".parse().unwrap());
-        let spec = first.below(MountSpec::default(), false);
-        assert_eq!((spec.flags.len(), spec.strict), (0, true));
-        assert_eq!(spec.codec.as_deref(), Some("lz4"));
-    }
-
-    #[test]
-    fn the_command_line_wins() {
-        let options: Options = "cache=1G,write-back,allow-other".parse().unwrap();
-        let command_line = MountSpec {
-            cache: Some(Size::Percent(10)),
-            allow_other: Some(false),
-            ..MountSpec::default()
-        };
-        let spec = options.below(command_line, true);
-        assert_eq!(spec.cache, Some(Size::Percent(10)));
-        assert_eq!(spec.allow_other, Some(false));
-        assert!(!spec.write_back);
+        let settings = first.settings();
+        assert_eq!(settings.flags.as_deref(), Some(&[][..]));
+        assert_eq!(settings.strict, Some(true));
+        assert_eq!(settings.codec.as_deref(), Some("lz4"));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use compcache_host::counts::Count;
 use compcache_host::overcommit::StrictOvercommit;
 
 use crate::integer::Numbers;
-use crate::protocol::{ErrorCode, MountSpec, Refusal};
+use crate::protocol::{
+    DEFAULT_DIRTY_AFTER, DEFAULT_GIVE_UP_AFTER, DEFAULT_REVALIDATE, DIRTY_AFTER, ErrorCode, FLAGS,
+    GIVE_UP_AFTER, MountSettings, MountSpec, REVALIDATE, Refusal,
+};
 use crate::size::{Size, human};
 
 /// Per cent of the memory that a cache may take by default.
@@ -24,26 +27,6 @@ pub const DIRTY_SHARE: u64 = 4;
 const MIN_DIRTY: u64 = 1 << 20;
 /// What compresses the pages of a mount by default: they wait for long, and a source is slower than any codec.
 pub const DEFAULT_CODEC: CodecSpec = CodecSpec::ZSTD;
-/// How long dirty pages wait by default, in seconds.
-pub const DEFAULT_DIRTY_AFTER: u32 = 30;
-/// For how long at most names and attributes are not checked, by default, in seconds.
-pub const DEFAULT_REVALIDATE: u32 = 60;
-/// How long a mount that has to end waits for its source by default, in seconds.
-pub const DEFAULT_GIVE_UP_AFTER: u32 = 30;
-/// The longest time in seconds that anything here may take: a day.
-const MAX_SECONDS: u32 = 86_400;
-/// How long dirty pages may wait.
-pub const DIRTY_AFTER: Numbers = Numbers::of(&(1..=MAX_SECONDS), SECONDS);
-/// For how long at most names and attributes may not be checked.
-pub const REVALIDATE: Numbers = Numbers::of(&(0..=MAX_SECONDS), SECONDS);
-/// How long a mount that has to end may wait for its source.
-pub const GIVE_UP_AFTER: Numbers = Numbers::of(&(1..=MAX_SECONDS), SECONDS);
-/// What they count.
-const SECONDS: &str = "seconds";
-/// Options for the kernel that a mount may have.
-pub const FLAGS: [&str; 8] = [
-    "ro", "nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec",
-];
 /// Where an administrator lets users open their mounts to others.
 const FUSE_CONF: &str = "/etc/fuse.conf";
 
@@ -82,12 +65,14 @@ pub fn options(
     environment: Environment,
 ) -> Result<(MountOptions, Vec<String>), Refusal> {
     kind(spec)?;
-    let limits = limits(spec, environment.memory)?;
-    let codec = match &spec.codec {
+    let settings = &spec.settings;
+    let limits = limits(settings, environment.memory)?;
+    let codec = match &settings.codec {
         Some(text) => text.parse().map_err(|e| invalid(format!("codec: {e}")))?,
         None => DEFAULT_CODEC,
     };
-    if let Some(flag) = spec.flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
+    let flags = settings.flags.as_deref().unwrap_or_default();
+    if let Some(flag) = flags.iter().find(|f| !FLAGS.contains(&f.as_str())) {
         return Err(invalid(format!(
             "\"{flag}\" is not a mount option: give {}",
             FLAGS.join(", ")
@@ -114,40 +99,40 @@ pub fn options(
     let options = MountOptions {
         source: spec.source.clone(),
         mountpoint: spec.mountpoint.clone(),
-        size: spec
+        size: settings
             .size
             .map(|size| bytes(size, environment.memory))
             .transpose()?,
         limits: Limits {
             dirty_after: seconds(
                 "dirty-after",
-                spec.dirty_after,
+                settings.dirty_after,
                 DEFAULT_DIRTY_AFTER,
                 DIRTY_AFTER,
             )?,
             ..limits
         },
         codec,
-        write: if spec.write_back {
+        write: if settings.is_write_back() {
             WritePolicy::Back
         } else {
             WritePolicy::Through
         },
-        strict: spec.strict,
+        strict: settings.is_strict(),
         revalidate: seconds(
             "revalidate",
-            spec.revalidate,
+            settings.revalidate,
             DEFAULT_REVALIDATE,
             REVALIDATE,
         )?,
         give_up_after: seconds(
             "give-up-after",
-            spec.give_up_after,
+            settings.give_up_after,
             DEFAULT_GIVE_UP_AFTER,
             GIVE_UP_AFTER,
         )?,
-        allow_other: allow_other(spec, environment)?,
-        flags: spec.flags.clone(),
+        allow_other: allow_other(settings, environment)?,
+        flags: flags.to_vec(),
         workers: None,
         budget: None,
         dirty_pages: Count::default(),
@@ -157,21 +142,24 @@ pub fn options(
 
 /// Refuses what only the other kind of mount, or another write policy, takes.
 fn kind(spec: &MountSpec) -> Result<(), Refusal> {
-    let ram = spec.source.is_none();
-    if ram && spec.size.is_none() {
+    let MountSpec {
+        source, settings, ..
+    } = spec;
+    let ram = source.is_none();
+    if ram && settings.size.is_none() {
         let message = "a mount in memory needs a size: give --size, for example --size 1G";
         return Err(invalid(message));
     }
-    if !ram && spec.size.is_some() {
+    if !ram && settings.size.is_some() {
         let message = "size is for mounts in memory only (--ram): a mount of a directory is as \
                        large as that; its memory is set by cache";
         return Err(invalid(message));
     }
     let of_source = [
-        ("write-back", spec.write_back),
-        ("strict", spec.strict),
-        ("revalidate", spec.revalidate.is_some()),
-        ("give-up-after", spec.give_up_after.is_some()),
+        ("write-back", settings.is_write_back()),
+        ("strict", settings.is_strict()),
+        ("revalidate", settings.revalidate.is_some()),
+        ("give-up-after", settings.give_up_after.is_some()),
     ];
     if let Some((name, _)) = of_source.iter().find(|(_, is_set)| ram && *is_set) {
         return Err(invalid(format!(
@@ -179,12 +167,12 @@ fn kind(spec: &MountSpec) -> Result<(), Refusal> {
         )));
     }
     let of_back = [
-        ("dirty-after", spec.dirty_after.is_some()),
-        ("dirty-limit", spec.dirty_limit.is_some()),
+        ("dirty-after", settings.dirty_after.is_some()),
+        ("dirty-limit", settings.dirty_limit.is_some()),
     ];
     if let Some((name, _)) = of_back
         .iter()
-        .find(|(_, is_set)| !spec.write_back && *is_set)
+        .find(|(_, is_set)| !settings.is_write_back() && *is_set)
     {
         return Err(invalid(format!(
             "{name} is for write-back only: nothing is dirty without; give --write-back too"
@@ -193,8 +181,8 @@ fn kind(spec: &MountSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn limits(spec: &MountSpec, memory: u64) -> Result<Limits, Refusal> {
-    let size = spec.cache.unwrap_or(Size::Percent(CACHE_PERCENT));
+fn limits(settings: &MountSettings, memory: u64) -> Result<Limits, Refusal> {
+    let size = settings.cache.unwrap_or(Size::Percent(CACHE_PERCENT));
     let cache = bytes(size, memory)?;
     if cache < MIN_CACHE {
         return Err(invalid(format!(
@@ -203,7 +191,7 @@ fn limits(spec: &MountSpec, memory: u64) -> Result<Limits, Refusal> {
             human(MIN_CACHE)
         )));
     }
-    let dirty = match spec.dirty_limit {
+    let dirty = match settings.dirty_limit {
         Some(size) => match bytes(size, cache)? {
             dirty if dirty < MIN_DIRTY => {
                 return Err(invalid(format!(
@@ -224,8 +212,8 @@ fn limits(spec: &MountSpec, memory: u64) -> Result<Limits, Refusal> {
     })
 }
 
-fn allow_other(spec: &MountSpec, environment: Environment) -> Result<bool, Refusal> {
-    let wanted = spec.allow_other.unwrap_or(environment.root);
+fn allow_other(settings: &MountSettings, environment: Environment) -> Result<bool, Refusal> {
+    let wanted = settings.allow_other.unwrap_or(environment.root);
     if wanted && !environment.root && !environment.user_allow_other {
         let message = format!(
             "allow-other needs the line user_allow_other in {FUSE_CONF}, which only root can \
@@ -271,9 +259,17 @@ mod tests {
     fn ram() -> MountSpec {
         MountSpec {
             mountpoint: "/b".into(),
-            size: Some(Size::Bytes(GIB)),
+            settings: MountSettings {
+                size: Some(Size::Bytes(GIB)),
+                ..MountSettings::default()
+            },
             ..MountSpec::default()
         }
+    }
+
+    fn with(mut spec: MountSpec, change: impl FnOnce(&mut MountSettings)) -> MountSpec {
+        change(&mut spec.settings);
+        spec
     }
 
     fn refused(spec: &MountSpec, environment: Environment, words: &[&str]) {
@@ -303,19 +299,20 @@ mod tests {
 
     #[test]
     fn options_are_taken() {
-        let spec = MountSpec {
+        let settings = MountSettings {
+            size: None,
             cache: Some(Size::Percent(25)),
             codec: Some("zstd:1".into()),
-            write_back: true,
+            write_back: Some(true),
             dirty_after: Some(5),
             dirty_limit: Some(Size::Percent(50)),
-            strict: true,
+            strict: Some(true),
             revalidate: Some(0),
             give_up_after: Some(300),
             allow_other: Some(false),
-            flags: vec!["ro".into(), "nosuid".into()],
-            ..directory()
+            flags: Some(vec!["ro".into(), "nosuid".into()]),
         };
+        let spec = with(directory(), |s| *s = settings);
         let (options, _) = options(&spec, ROOT).unwrap();
         assert_eq!(options.limits.cache, GIB);
         assert_eq!(options.limits.dirty, GIB / 2);
@@ -329,10 +326,7 @@ mod tests {
 
     #[test]
     fn a_small_cache_has_the_smallest_floor_and_dirty_limit() {
-        let spec = MountSpec {
-            cache: Some(Size::Bytes(MIN_CACHE)),
-            ..directory()
-        };
+        let spec = with(directory(), |s| s.cache = Some(Size::Bytes(MIN_CACHE)));
         let (options, _) = options(&spec, ROOT).unwrap();
         assert_eq!(options.limits.floor, MIN_CACHE);
         assert_eq!(options.limits.dirty, MIN_DIRTY);
@@ -340,10 +334,7 @@ mod tests {
 
     #[test]
     fn more_than_the_memory_is_said() {
-        let spec = MountSpec {
-            cache: Some(Size::Percent(200)),
-            ..directory()
-        };
+        let spec = with(directory(), |s| s.cache = Some(Size::Percent(200)));
         let (_, warnings) = options(&spec, ROOT).unwrap();
         assert!(warnings[0].contains("8G") && warnings[0].contains("4G"));
         let strict = Environment {
@@ -359,12 +350,7 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_with_value_and_limit() {
-        type Change = fn(&mut MountSpec);
-        let with = |change: Change| {
-            let mut spec = directory();
-            change(&mut spec);
-            spec
-        };
+        type Change = fn(&mut MountSettings);
         let cases: [(Change, &[&str]); 10] = [
             (
                 |s| s.cache = Some(Size::Bytes(1024)),
@@ -381,11 +367,11 @@ mod tests {
                 &["dirty-limit", "--write-back"],
             ),
             (
-                |s| (s.write_back, s.dirty_after) = (true, Some(0)),
+                |s| (s.write_back, s.dirty_after) = (Some(true), Some(0)),
                 &["dirty-after of 0", "1 to 86400"],
             ),
             (
-                |s| (s.write_back, s.dirty_limit) = (true, Some(Size::Bytes(5000))),
+                |s| (s.write_back, s.dirty_limit) = (Some(true), Some(Size::Bytes(5000))),
                 &["dirty-limit of 5000 bytes", "1M"],
             ),
             (
@@ -396,33 +382,20 @@ mod tests {
                 |s| s.give_up_after = Some(0),
                 &["give-up-after of 0", "1 to 86400"],
             ),
-            (|s| s.flags = vec!["loop".into()], &["loop", "nosuid"]),
+            (|s| s.flags = Some(vec!["loop".into()]), &["loop", "nosuid"]),
         ];
         for (change, words) in cases {
-            refused(&with(change), ROOT, words);
+            refused(&with(directory(), change), ROOT, words);
         }
     }
 
     #[test]
     fn mounts_in_memory_take_no_options_of_a_source() {
         options(&ram(), ROOT).unwrap();
-        refused(
-            &MountSpec {
-                size: None,
-                ..ram()
-            },
-            ROOT,
-            &["--size"],
-        );
-        let strict = MountSpec {
-            strict: true,
-            ..ram()
-        };
+        refused(&with(ram(), |s| s.size = None), ROOT, &["--size"]);
+        let strict = with(ram(), |s| s.strict = Some(true));
         refused(&strict, ROOT, &["strict", "no source"]);
-        let back = MountSpec {
-            write_back: true,
-            ..ram()
-        };
+        let back = with(ram(), |s| s.write_back = Some(true));
         refused(&back, ROOT, &["write-back", "no source"]);
     }
 
@@ -433,10 +406,7 @@ mod tests {
             ..ROOT
         };
         assert!(!options(&directory(), user).unwrap().0.allow_other);
-        let open = MountSpec {
-            allow_other: Some(true),
-            ..directory()
-        };
+        let open = with(directory(), |s| s.allow_other = Some(true));
         refused(&open, user, &["user_allow_other", "/etc/fuse.conf"]);
         let allowed = Environment {
             user_allow_other: true,

@@ -10,4 +10,7 @@ mod mount;
 
 pub use frame::{Kind, Message, ProtocolError, decode, encode, read, write};
 pub use message::{DaemonStatus, ErrorCode, KernelLease, Refusal, Request, Response};
-pub use mount::MountSpec;
+pub use mount::{
+    DEFAULT_DIRTY_AFTER, DEFAULT_GIVE_UP_AFTER, DEFAULT_REVALIDATE, DIRTY_AFTER, FLAGS,
+    GIVE_UP_AFTER, MountSettings, MountSpec, REVALIDATE,
+};

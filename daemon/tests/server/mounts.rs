@@ -3,7 +3,7 @@
 use std::thread;
 
 use compcached::Client;
-use compcached::protocol::{ErrorCode, MountSpec, Request, Response};
+use compcached::protocol::{ErrorCode, MountSettings, MountSpec, Request, Response};
 use compcached::server::Outcome;
 use compcached::size::Size;
 use compcached::types::MountStatus;
@@ -16,8 +16,10 @@ fn mount(path: &str) -> Request {
     let spec = MountSpec {
         source: Some("/source".into()),
         mountpoint: path.into(),
-        cache: Some(Size::Bytes(8 * MIB)),
-        ..MountSpec::default()
+        settings: MountSettings {
+            cache: Some(Size::Bytes(8 * MIB)),
+            ..MountSettings::default()
+        },
     };
     Request::Mount { spec }
 }
