@@ -131,11 +131,10 @@ static void release_file(struct rzk_backing *backing)
 }
 
 /*
- * Opens and claims a partition or file for device `number`; *bytes is its size, *found the file system
- * of a file. NULL if that failed, with the step (RZK_BACKING_*) and the error. May sleep.
+ * Opens and claims a partition or file; *bytes is its size, *found the file system of a file. NULL if that failed, with the step (RZK_BACKING_*) and the error. May sleep.
  */
-struct rzk_backing *rzk_backing_open(u32 number, const char *path, u64 *bytes,
-				     struct rzk_file_system *found, u32 *step, int *error)
+struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_file_system *found,
+				     u32 *step, int *error)
 {
 	struct rzk_backing *backing = kzalloc(sizeof(*backing), GFP_KERNEL);
 	struct file *file;
@@ -145,9 +144,6 @@ struct rzk_backing *rzk_backing_open(u32 number, const char *path, u64 *bytes,
 	*error = -ENOMEM;
 	if (!backing)
 		return NULL;
-	backing->workers = rzk_workers_alloc(number);
-	if (!backing->workers)
-		goto no_file;
 	*step = RZK_BACKING_OPEN;
 	file = filp_open(path, O_RDWR | O_LARGEFILE, 0);
 	if (IS_ERR(file)) {
@@ -198,13 +194,11 @@ ours:
 no_claim:
 	filp_close(file, NULL);
 no_file:
-	if (backing->workers)
-		rzk_workers_free(backing->workers);
 	kfree(backing);
 	return NULL;
 }
 
-/* Nothing may be under way. May sleep. */
+/* Nothing may be under way, and its threads must be gone. May sleep. */
 void rzk_backing_close(struct rzk_backing *backing)
 {
 	if (backing->file) {
@@ -214,13 +208,13 @@ void rzk_backing_close(struct rzk_backing *backing)
 		release_device(backing);
 	}
 	kvfree(backing->extents);
-	rzk_workers_free(backing->workers);
 	kfree(backing);
 }
 
-struct rzk_workers *rzk_backing_workers(struct rzk_backing *backing)
+/* Where its threads (worker.c) are kept. */
+struct rzk_workers **rzk_backing_workers(struct rzk_backing *backing)
 {
-	return backing->workers;
+	return &backing->workers;
 }
 
 static int add_extent(struct rzk_backing *backing, u64 page, u64 count, sector_t sector)

@@ -229,18 +229,18 @@ struct rzk_mover {
 
 /* backing.c */
 void rzk_mover_go_on(struct rzk_mover *mover);
-struct rzk_backing *rzk_backing_open(u32 number, const char *path, u64 *bytes,
-				     struct rzk_file_system *found, u32 *step, int *error);
+struct rzk_backing *rzk_backing_open(const char *path, u64 *bytes, struct rzk_file_system *found,
+				     u32 *step, int *error);
 void rzk_backing_close(struct rzk_backing *backing);
+struct rzk_workers **rzk_backing_workers(struct rzk_backing *backing);
 int rzk_backing_bmap(struct rzk_backing *backing, u64 pages, u64 *hole);
 int rzk_backing_reread(struct rzk_backing *backing, u64 page, struct bio *request,
 		       const struct rzk_bio_iter *iter);
 int rzk_backing_read_page(struct rzk_backing *backing, u64 page, void *memory);
 
 /* worker.c */
-struct rzk_workers *rzk_workers_alloc(u32 number);
-void rzk_workers_free(struct rzk_workers *workers);
-struct rzk_workers *rzk_backing_workers(struct rzk_backing *backing);
+int rzk_workers_start(struct rzk_backing *backing, u32 number);
+void rzk_workers_stop(struct rzk_backing *backing);
 void *rzk_work_alloc(struct rzk_backing *backing, struct rz_live *live, bool write, bool may_wait,
 		     size_t *size);
 void rzk_work_queue(void *memory, bool in_transit);

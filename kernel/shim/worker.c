@@ -67,8 +67,13 @@ struct rzk_workers {
 	struct kthread_worker *threads[ROLES];
 };
 
-/* NULL if there is no memory. May sleep. */
-struct rzk_workers *rzk_workers_alloc(u32 number)
+static struct rzk_workers *workers_of(struct rzk_backing *backing)
+{
+	return *rzk_backing_workers(backing);
+}
+
+/* Starts those of a backing swap of device `number`. -ENOMEM if there is no memory. May sleep. */
+int rzk_workers_start(struct rzk_backing *backing, u32 number)
 {
 	struct rzk_workers *workers = kzalloc(sizeof(*workers), GFP_KERNEL);
 	struct kthread_worker *thread;
@@ -76,7 +81,8 @@ struct rzk_workers *rzk_workers_alloc(u32 number)
 
 	BUILD_BUG_ON(sizeof(struct deferred_bio) > 2048);
 	if (!workers)
-		return NULL;
+		return -ENOMEM;
+	*rzk_backing_workers(backing) = workers;
 	sema_init(&workers->places[0], AT_ONCE);
 	sema_init(&workers->places[1], AT_ONCE);
 	workers->pool = mempool_create_kmalloc_pool(RESERVED, sizeof(struct deferred_bio));
@@ -89,18 +95,22 @@ struct rzk_workers *rzk_workers_alloc(u32 number)
 		set_user_nice(thread->task, MIN_NICE);
 		workers->threads[role] = thread;
 	}
-	return workers;
+	return 0;
 
 failed:
-	rzk_workers_free(workers);
-	return NULL;
+	rzk_workers_stop(backing);
+	return -ENOMEM;
 }
 
-/* All requests must have ended. May sleep. */
-void rzk_workers_free(struct rzk_workers *workers)
+/* Stops them, if they were started. All requests must have ended. May sleep. */
+void rzk_workers_stop(struct rzk_backing *backing)
 {
+	struct rzk_workers *workers = workers_of(backing);
 	int role;
 
+	if (!workers)
+		return;
+	*rzk_backing_workers(backing) = NULL;
 	for (role = 0; role < ROLES; role++)
 		if (workers->threads[role])
 			kthread_destroy_worker(workers->threads[role]);
@@ -111,7 +121,7 @@ void rzk_workers_free(struct rzk_workers *workers)
 
 static void queue(struct deferred_bio *deferred, enum role role, kthread_work_func_t work)
 {
-	struct rzk_workers *workers = rzk_backing_workers(deferred->mover.backing);
+	struct rzk_workers *workers = workers_of(deferred->mover.backing);
 
 	kthread_init_work(&deferred->work, work);
 	kthread_queue_work(workers->threads[role], &deferred->work);
@@ -157,7 +167,7 @@ static void serve(struct kthread_work *work)
 {
 	struct deferred_bio *deferred = container_of(work, struct deferred_bio, work);
 	struct rzk_mover *mover = &deferred->mover;
-	struct rzk_workers *workers = rzk_backing_workers(mover->backing);
+	struct rzk_workers *workers = workers_of(mover->backing);
 	unsigned int noio = memalloc_noio_save();
 	bool write = mover->write;
 	struct rzk_run next;
@@ -191,7 +201,7 @@ static void serve(struct kthread_work *work)
 void *rzk_work_alloc(struct rzk_backing *backing, struct rz_live *live, bool write, bool may_wait,
 		     size_t *size)
 {
-	struct rzk_workers *workers = rzk_backing_workers(backing);
+	struct rzk_workers *workers = workers_of(backing);
 	struct deferred_bio *deferred;
 
 	if (may_wait)

@@ -106,12 +106,7 @@ pub struct MountSettings {
     pub dirty_limit: Option<Size>,
 
     /// Check SOURCE each time a file is used, for sources that others change all the time
-    #[arg(
-        long,
-        num_args = 0,
-        default_missing_value = "true",
-        requires = "paths"
-    )]
+    #[arg(long, num_args = 0, default_missing_value = "true", requires = "paths")]
     pub strict: Option<bool>,
 
     /// Seconds.

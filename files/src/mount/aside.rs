@@ -15,7 +15,9 @@ use rustix::mount::{
 };
 
 use super::flags::Flags;
-use super::point::SUBTYPE;
+
+/// The type of such a file system without the part that is every FUSE file system's.
+pub(super) const SUBTYPE: &str = "compcache";
 
 /// A mount that is in no tree, or was not when it was made; one that is in none ends with this.
 pub(super) struct Aside(OwnedFd);

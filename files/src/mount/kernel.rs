@@ -13,8 +13,9 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::aside::Aside;
+use super::aside::SUBTYPE;
 use super::flags::Flags;
-use super::point::{Directory, Mounted, SUBTYPE};
+use super::point::{Directory, Mounted};
 use crate::error::FilesError;
 use crate::fs::Service;
 

@@ -12,10 +12,8 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::aside::Aside;
 use crate::error::FilesError;
 
-/// The file system's type, as `/proc/self/mountinfo` shows it.
-pub(super) const FSTYPE: &str = "fuse.compcache";
-/// The same without the part that is every FUSE file system's.
-pub(super) const SUBTYPE: &str = "compcache";
+/// The file system's type, as `/proc/self/mountinfo` shows it: `fuse.` and [`SUBTYPE`](super::aside::SUBTYPE).
+const FSTYPE: &str = "fuse.compcache";
 
 /// A directory, opened as a mere reference, with the path that it had then.
 pub(super) struct Directory {

@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::params::Recompress;
 use crate::print::{Level, print};
 use crate::text::{self, Writer};
-use crate::{ioctl, module, stats, sys, zstd};
+use crate::{features, ioctl, stats, sys, zstd};
 
 /// An attribute, by the number that the kernel's side gives it (`kernel/shim/control.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Attribute {
 /// Whether an attribute is to be seen.
 #[unsafe(no_mangle)]
 extern "C" fn rz_attribute_visible(number: u32) -> bool {
-    Attribute::of(number) != Some(Attribute::DebugFlip) || module::is_debugged()
+    Attribute::of(number) != Some(Attribute::DebugFlip) || features::is_debugged()
 }
 
 /// Writes what an attribute says into a buffer, and returns its length. May sleep.
@@ -173,8 +173,8 @@ fn show(control: &mut Control<'_>, attribute: Attribute, out: &mut Writer<'_>) -
             } else {
                 "none"
             },
-            u32::from(module::has_free_notify()),
-            u32::from(module::is_synchronous(control.backing_swap.is_some())),
+            u32::from(features::has_free_notify()),
+            u32::from(features::is_synchronous(control.backing_swap.is_some())),
             u32::from(zstd::is_there()),
             env!("CARGO_PKG_VERSION"),
         ),

@@ -56,21 +56,11 @@ impl BackingSwap {
         let mut found = FileSystem::default();
         // SAFETY: the text ends with a 0.
         let backing = unsafe {
-            sys::rzk_backing_open(
-                number,
-                text.as_ptr(),
-                &mut bytes,
-                &mut found,
-                &mut step,
-                &mut error,
-            )
+            sys::rzk_backing_open(text.as_ptr(), &mut bytes, &mut found, &mut step, &mut error)
         };
         let Some(backing) = NonNull::new(backing) else {
             return Err(match (step, -error) {
-                (STEP_MEMORY, _) => Error::NoMemory {
-                    what: "the backing swap's threads and requests",
-                    bytes: PAGE,
-                },
+                (STEP_MEMORY, _) => no_memory("the backing swap"),
                 (_, sys::EBUSY | sys::ETXTBSY) => failed(BackingProblem::Busy),
                 (STEP_KIND, _) => failed(BackingProblem::Kind),
                 (STEP_OURS, _) => failed(BackingProblem::Ours),
@@ -88,13 +78,14 @@ impl BackingSwap {
         swap.map(1).map_err(failed)?;
         let pages = swap.read_header(room).map_err(|problem| match problem {
             Some(problem) => failed(problem),
-            None => Error::NoMemory {
-                what: "the backing swap's header",
-                bytes: PAGE,
-            },
+            None => no_memory("the backing swap's header"),
         })?;
         swap.map(pages).map_err(failed)?;
         swap.pages = pages;
+        // SAFETY: it is open, and has no threads.
+        if unsafe { sys::rzk_workers_start(swap.as_ptr(), number) } != 0 {
+            return Err(no_memory("the backing swap's threads and requests"));
+        }
         Ok(swap)
     }
 
@@ -146,8 +137,16 @@ impl BackingSwap {
 impl Drop for BackingSwap {
     fn drop(&mut self) {
         // SAFETY: it is open, and nothing is under way: its device has no requests left.
-        unsafe { sys::rzk_backing_close(self.backing.as_ptr()) }
+        unsafe {
+            sys::rzk_workers_stop(self.backing.as_ptr());
+            sys::rzk_backing_close(self.backing.as_ptr());
+        }
     }
+}
+
+/// What has no memory; a page is the least that it would take.
+fn no_memory(what: &'static str) -> Error<'static> {
+    Error::NoMemory { what, bytes: PAGE }
 }
 
 /// Whether a backing swap stays where it is: a partition does, or a file on such a file system.

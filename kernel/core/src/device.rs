@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::live::Live;
 use crate::params::Params;
 use crate::print::{Level, print};
-use crate::{fallible, module, sys};
+use crate::{fallible, features, sys};
 
 /// Slots may take this share of the memory.
 const TABLE_SHARE: u64 = 4;
@@ -251,7 +251,7 @@ impl Control<'_> {
                 ram,
             });
         }
-        let synchronous = module::is_synchronous(backing.is_some());
+        let synchronous = features::is_synchronous(backing.is_some());
         // SAFETY: the disk is there, and has no size: nothing is under way.
         let code = unsafe { sys::rzk_disk_set_synchronous(self.device.disk(), synchronous) };
         if code != 0 {

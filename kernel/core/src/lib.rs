@@ -51,6 +51,7 @@ mod device;
 mod error;
 mod exhaustion;
 mod fallible;
+mod features;
 mod host;
 mod ioctl;
 mod live;

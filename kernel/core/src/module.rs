@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::ffi::{CStr, c_char};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use compcache_engine::codec::CodecSpec;
 use compcache_engine::cpu::Cpu;
@@ -16,54 +16,13 @@ use crate::device::Device;
 use crate::error::{Error, no_memory};
 use crate::print::{Level, print};
 use crate::sys::{self, Parameters};
-use crate::{ioctl, zstd};
-
-/// Which devices are synchronous ones.
-const NEVER: u32 = 0;
-const ALWAYS: u32 = 1;
-const UNLESS_BACKING: u32 = 2;
+use crate::{features, ioctl, zstd};
 
 /// Devices of a module, at most.
 const MOST_DEVICES: u64 = 32;
 
 /// The devices; a pointer to a box.
 static DEVICES: AtomicPtr<Box<[Device]>> = AtomicPtr::new(ptr::null_mut());
-
-/// What the kernel and the processor have, and what of it is used.
-static FEATURES: AtomicU32 = AtomicU32::new(0);
-/// [`NEVER`], [`ALWAYS`] or [`UNLESS_BACKING`].
-static SYNCHRONOUS: AtomicU32 = AtomicU32::new(NEVER);
-static DEBUG: AtomicBool = AtomicBool::new(false);
-
-/// Whether the kernel tells which swap slots are freed.
-pub(crate) fn has_free_notify() -> bool {
-    FEATURES.load(Relaxed) & sys::HAS_FREE_NOTIFY != 0
-}
-
-/// Takes in the parameter, if it was set.
-pub(crate) fn choose_synchronous(features: u32, parameter: Option<bool>) {
-    let choice = match parameter {
-        _ if features & sys::HAS_SYNCHRONOUS == 0 => NEVER,
-        None => UNLESS_BACKING,
-        Some(true) => ALWAYS,
-        Some(false) => NEVER,
-    };
-    SYNCHRONOUS.store(choice, Relaxed);
-}
-
-/// Whether devices are synchronous ones: as the parameter says, or else those without a backing swap, for
-/// whose disk the kernel would wait at each page that it writes.
-pub(crate) fn is_synchronous(has_backing: bool) -> bool {
-    match SYNCHRONOUS.load(Relaxed) {
-        UNLESS_BACKING => !has_backing,
-        choice => choice == ALWAYS,
-    }
-}
-
-/// Whether pages may be damaged for a test.
-pub(crate) fn is_debugged() -> bool {
-    DEBUG.load(Relaxed)
-}
 
 /// Starts the module: 0, or a negative error number with a line in the log. May sleep.
 ///
@@ -114,15 +73,14 @@ unsafe fn start(parameters: &Parameters) -> Result<(), (Option<u32>, i32)> {
     let module = |error| refused(None, error);
     // SAFETY: may be called anywhere.
     let features = unsafe { sys::rzk_features() };
-    FEATURES.store(features, Relaxed);
     if parameters.num_devices == 0 || parameters.num_devices > MOST_DEVICES {
         return Err(module(Error::NumDevices {
             value: parameters.num_devices,
         }));
     }
     let set = parameters.set & sys::SET_SYNCHRONOUS != 0;
-    choose_synchronous(features, set.then_some(parameters.synchronous != 0));
-    DEBUG.store(parameters.debug != 0, Relaxed);
+    features::choose_synchronous(features, set.then_some(parameters.synchronous != 0));
+    features::set(features, parameters.debug != 0);
     codecs::use_vector(parameters.simd != 0 && features & sys::HAS_AVX2 != 0);
     if features & sys::HAS_CRC32 != 0 {
         // SAFETY: the processor has SSE 4.2.
@@ -173,7 +131,7 @@ unsafe fn start(parameters: &Parameters) -> Result<(), (Option<u32>, i32)> {
             } else {
                 "none"
             },
-            if has_free_notify() {
+            if features::has_free_notify() {
                 "notified by the kernel"
             } else {
                 "by discard only: use swapon --discard"

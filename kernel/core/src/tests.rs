@@ -13,7 +13,7 @@ use compcache_engine::page::{PAGE_SIZE, Page};
 use compcache_random::Random;
 
 use crate::device::Device;
-use crate::module;
+use crate::features;
 use crate::sys::mock::{
     self, ADMIN, BACKING_FAILS, BACKING_MAP_FAILS, BACKING_OPEN_FAILS, FAIL_IN, FILE_SYSTEM, FILES,
     Gate, LIMITED, LOG, MADE, MockBio, MockDisk, NO_DEFERRALS, TOGETHER, WORKERS,
@@ -572,7 +572,7 @@ fn a_device_is_synchronous_without_a_backing_swap() {
         (true, true, [1, 1]),
         (true, false, [0, 0]),
     ] {
-        module::choose_synchronous(u32::MAX, set.then_some(value));
+        features::choose_synchronous(u32::MAX, set.then_some(value));
         for (backing, expected) in [None, Some("/swap")].into_iter().zip(expected) {
             let bed = Bed::new();
             if let Some(path) = backing {

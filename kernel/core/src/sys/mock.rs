@@ -803,11 +803,13 @@ unsafe extern "C" fn rzk_copy_to_user(to: u64, from: *const c_void, length: usiz
 }
 
 /// A file in use.
-pub(crate) struct MockBacking(String);
+pub(crate) struct MockBacking {
+    path: String,
+    has_workers: bool,
+}
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rzk_backing_open(
-    _: u32,
     path: *const c_char,
     bytes: *mut u64,
     found: *mut FileSystem,
@@ -836,7 +838,30 @@ unsafe extern "C" fn rzk_backing_open(
         bytes.write((file.len() * PAGE_SIZE) as u64);
         found.write(*lock(&FILE_SYSTEM));
     }
-    Box::into_raw(Box::new(MockBacking(path)))
+    Box::into_raw(Box::new(MockBacking {
+        path,
+        has_workers: false,
+    }))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_workers_start(backing: *mut MockBacking, _: u32) -> c_int {
+    might_sleep();
+    if !may_make() {
+        return -super::ENOMEM;
+    }
+    // SAFETY: made by `rzk_backing_open`.
+    unsafe { (*backing).has_workers = true };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rzk_workers_stop(backing: *mut MockBacking) {
+    might_sleep();
+    // SAFETY: as above.
+    if core::mem::take(unsafe { &mut (*backing).has_workers }) {
+        unmake();
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -858,7 +883,7 @@ unsafe fn with_page(backing: *mut MockBacking, page: u64, work: impl FnOnce(&mut
         return -super::EIO;
     }
     // SAFETY: made by `rzk_backing_open`.
-    let path = unsafe { &(*backing).0 };
+    let path = unsafe { &(*backing).path };
     let mut files = lock(&FILES);
     let file = files.as_mut().and_then(|files| files.get_mut(path));
     work(&mut file.expect("an open file")[page as usize]);

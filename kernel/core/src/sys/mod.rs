@@ -192,6 +192,9 @@ unsafe extern "C" {
         page: *mut c_void,
         read: bool,
     );
+    // May sleep.
+    pub(crate) fn rzk_workers_start(backing: *mut Backing, number: u32) -> c_int;
+    pub(crate) fn rzk_workers_stop(backing: *mut Backing);
     // May sleep if it may wait.
     pub(crate) fn rzk_work_alloc(
         backing: *mut Backing,
@@ -227,7 +230,6 @@ unsafe extern "C" {
 
     // May sleep.
     pub(crate) fn rzk_backing_open(
-        number: u32,
         path: *const c_char,
         bytes: *mut u64,
         found: *mut FileSystem,
