@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use compcache_host::maps::{self, Mapped};
 use compcache_host::proc;
 
-use crate::{command, workspace};
+use crate::workspace;
 
 const PAGE: usize = 4096;
 
@@ -31,6 +31,8 @@ struct Source {
     /// What the line has in it.
     ready: &'static str,
     program: &'static str,
+    /// Debian's package of all that it calls.
+    package: &'static str,
     arguments: &'static [&'static str],
     /// What it is told; its standard input then stays open.
     input: &'static str,
@@ -41,6 +43,7 @@ const SOURCES: [Source; 4] = [
         name: "python",
         ready: "READY",
         program: "python3",
+        package: "python3",
         arguments: &["-c", PYTHON],
         input: "",
     },
@@ -48,6 +51,7 @@ const SOURCES: [Source; 4] = [
         name: "node",
         ready: "READY",
         program: "node",
+        package: "nodejs",
         arguments: &["-e", NODE],
         input: "",
     },
@@ -55,6 +59,7 @@ const SOURCES: [Source; 4] = [
         name: "compiler",
         ready: ".file",
         program: "sh",
+        package: "g++",
         arguments: &["-c", COMPILER],
         input: "",
     },
@@ -62,6 +67,7 @@ const SOURCES: [Source; 4] = [
         name: "database",
         ready: "READY",
         program: "sqlite3",
+        package: "sqlite3",
         arguments: &["-batch", ":memory:"],
         input: DATABASE,
     },
@@ -118,11 +124,11 @@ SELECT 'READY';
 ";
 
 /// The files of the sets that are `wanted` (all, if none is named), `NAME.bin`, made if they are
-/// not there yet; programs that the machine lacks are named and left out.
+/// not there yet; programs that the machine lacks, in whole or in part, are named and left out.
 ///
 /// # Errors
 ///
-/// There is no set of such a name, a program cannot be started or looked into, or no set was made.
+/// There is no set of such a name, or no set was made.
 pub(super) fn sets(directory: &Path, wanted: &[String]) -> Result<Vec<(String, PathBuf)>> {
     if let Some(name) = wanted
         .iter()
@@ -136,24 +142,23 @@ pub(super) fn sets(directory: &Path, wanted: &[String]) -> Result<Vec<(String, P
     let is_wanted = |source: &&Source| wanted.is_empty() || wanted.iter().any(|w| w == source.name);
     for source in SOURCES.iter().filter(is_wanted) {
         let file = directory.join(format!("{}.bin", source.name));
-        let program = if source.name == "compiler" {
-            "g++"
-        } else {
-            source.program
-        };
         if !file.exists() {
-            if command::find(program).is_none() {
-                eprintln!("no pages of {}: {program} is not installed", source.name);
-                continue;
-            }
             eprintln!("taking the pages of {}", source.name);
-            let pages = thinned(take(source)?);
+            let pages = match take(source).map(thinned) {
+                Ok(pages) => pages,
+                Err(error) => {
+                    let (name, package) = (source.name, source.package);
+                    eprintln!("no pages of {name}: {error:#}; Debian's package is {package}");
+                    continue;
+                }
+            };
             fs::write(&file, pages.concat())?;
         }
         found.push((source.name.to_string(), file));
     }
     if found.is_empty() {
-        bail!("no program to take pages from: install python3-minimal, nodejs, g++ or sqlite3");
+        let packages = SOURCES.each_ref().map(|source| source.package).join(", ");
+        bail!("no program to take pages from: install one of {packages}");
     }
     Ok(found)
 }
@@ -183,7 +188,8 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
         .stdin
         .as_mut()
         .context("standard input is piped")?;
-    input.write_all(source.input.as_bytes())?;
+    // One that has ended already is found out below.
+    let _ = input.write_all(source.input.as_bytes());
     let output = running
         .0
         .stdout
@@ -194,7 +200,7 @@ fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
     let mut line = String::new();
     output.read_line(&mut line)?;
     if !line.contains(source.ready) {
-        bail!("{} did not fill its memory: {line}", source.name);
+        bail!("{} did not fill its memory", source.program);
     }
     let process = running.0.id();
     let end = Instant::now() + WAIT;
@@ -270,6 +276,7 @@ mod tests {
             name: "shell",
             ready: "READY",
             program: "sh",
+            package: "g++",
             arguments: &["-c", "echo READY; exec seq 1 1000000"],
             input: "",
         };
