@@ -291,8 +291,9 @@ log_is_clean() {
 	bad="$bad|sleeping function|scheduling while atomic|Bad page|list_(add|del) corruption"
 	if dmesg | grep -E "$bad" | grep -v -E 'ommand line:|deadlock detection|RCU.*stall.*(timeout|enabled)'"${1:+|$1}" >/tmp/bad; then
 		cat /tmp/bad
-		dmesg | grep -F -B 3 -A 40 -e "$(head -n 1 /tmp/bad)"
-		failed "the kernel complains: $(head -n 1 /tmp/bad)"
+		first=$(head -n 1 /tmp/bad)
+		dmesg | grep -F -B 3 -A 40 -e "$first"
+		failed "the kernel complains: $first"
 	fi
 }
 

@@ -12,8 +12,7 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use super::aside::Aside;
-use super::aside::SUBTYPE;
+use super::aside::{Aside, SUBTYPE};
 use super::flags::Flags;
 use super::point::{Directory, Mounted};
 use crate::error::FilesError;

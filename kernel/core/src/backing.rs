@@ -7,10 +7,10 @@ use core::ptr::NonNull;
 
 use compcache_engine::Page;
 use compcache_engine::disk::{MIN_DISKSIZE, PAGE};
-use compcache_engine::fallible::boxed_page;
+use compcache_engine::fallible::{NoMemory, boxed_page};
 use compcache_engine::swap_header::SwapHeader;
 
-use crate::error::{BackingProblem, Error};
+use crate::error::{BackingProblem, Error, no_memory};
 use crate::sys::{self, Bio, BioIter, FileSystem};
 
 /// Steps of opening, as the kernel's side numbers them.
@@ -60,7 +60,7 @@ impl BackingSwap {
         };
         let Some(backing) = NonNull::new(backing) else {
             return Err(match (step, -error) {
-                (STEP_MEMORY, _) => no_memory("the backing swap"),
+                (STEP_MEMORY, _) => no_memory("the backing swap", PAGE)(NoMemory),
                 (_, sys::EBUSY | sys::ETXTBSY) => failed(BackingProblem::Busy),
                 (STEP_KIND, _) => failed(BackingProblem::Kind),
                 (STEP_OURS, _) => failed(BackingProblem::Ours),
@@ -78,13 +78,14 @@ impl BackingSwap {
         swap.map(1).map_err(failed)?;
         let pages = swap.read_header(room).map_err(|problem| match problem {
             Some(problem) => failed(problem),
-            None => no_memory("the backing swap's header"),
+            None => no_memory("the backing swap's header", PAGE)(NoMemory),
         })?;
         swap.map(pages).map_err(failed)?;
         swap.pages = pages;
         // SAFETY: it is open, and has no threads.
         if unsafe { sys::rzk_workers_start(swap.as_ptr(), number) } != 0 {
-            return Err(no_memory("the backing swap's threads and requests"));
+            let what = "the backing swap's threads and requests";
+            return Err(no_memory(what, PAGE)(NoMemory));
         }
         Ok(swap)
     }
@@ -142,11 +143,6 @@ impl Drop for BackingSwap {
             sys::rzk_backing_close(self.backing.as_ptr());
         }
     }
-}
-
-/// What has no memory; a page is the least that it would take.
-fn no_memory(what: &'static str) -> Error<'static> {
-    Error::NoMemory { what, bytes: PAGE }
 }
 
 /// Whether a backing swap stays where it is: a partition does, or a file on such a file system.

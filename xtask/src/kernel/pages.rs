@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -128,7 +128,7 @@ SELECT 'READY';
 ///
 /// # Errors
 ///
-/// There is no set of such a name, or no set was made.
+/// There is no set of such a name, a program cannot be looked into, or no set was made.
 pub(super) fn sets(directory: &Path, wanted: &[String]) -> Result<Vec<(String, PathBuf)>> {
     if let Some(name) = wanted
         .iter()
@@ -144,15 +144,15 @@ pub(super) fn sets(directory: &Path, wanted: &[String]) -> Result<Vec<(String, P
         let file = directory.join(format!("{}.bin", source.name));
         if !file.exists() {
             eprintln!("taking the pages of {}", source.name);
-            let pages = match take(source).map(thinned) {
-                Ok(pages) => pages,
+            let running = match Running::start(source) {
+                Ok(running) => running,
                 Err(error) => {
                     let (name, package) = (source.name, source.package);
                     eprintln!("no pages of {name}: {error:#}; Debian's package is {package}");
                     continue;
                 }
             };
-            fs::write(&file, pages.concat())?;
+            fs::write(&file, thinned(running.pages()?).concat())?;
         }
         found.push((source.name.to_string(), file));
     }
@@ -163,56 +163,61 @@ pub(super) fn sets(directory: &Path, wanted: &[String]) -> Result<Vec<(String, P
     Ok(found)
 }
 
-/// A program that ends with its guard.
-struct Running(Child);
+/// A program that has filled its memory, and ends with its guard.
+struct Running {
+    name: &'static str,
+    child: Child,
+    /// Without a reader, the compiler's pipe would kill it.
+    output: BufReader<ChildStdout>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn take(source: &Source) -> Result<Vec<Vec<u8>>> {
-    let mut command = Command::new(source.program);
-    command
-        .args(source.arguments)
-        .current_dir(workspace::root());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", source.program))?;
-    let mut running = Running(child);
-    let input = running
-        .0
-        .stdin
-        .as_mut()
-        .context("standard input is piped")?;
-    // One that has ended already is found out below.
-    let _ = input.write_all(source.input.as_bytes());
-    let output = running
-        .0
-        .stdout
-        .take()
-        .context("standard output is piped")?;
-    // Kept until the pages were taken: without a reader, the compiler's pipe would kill it.
-    let mut output = BufReader::new(output);
-    let mut line = String::new();
-    output.read_line(&mut line)?;
-    if !line.contains(source.ready) {
-        bail!("{} did not fill its memory", source.program);
-    }
-    let process = running.0.id();
-    let end = Instant::now() + WAIT;
-    while !sleeps(process)? {
-        if Instant::now() > end {
-            bail!("{} still works after {WAIT:?}", source.name);
+impl Running {
+    /// # Errors
+    ///
+    /// The machine lacks it or a part of it: it cannot be started, or does not fill its memory.
+    fn start(source: &Source) -> Result<Self> {
+        let mut child = Command::new(source.program)
+            .args(source.arguments)
+            .current_dir(workspace::root())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", source.program))?;
+        let (input, output) = (child.stdin.as_mut(), child.stdout.take());
+        let (input, output) = input.zip(output).context("both are piped")?;
+        // One that has ended already is found out below.
+        let _ = input.write_all(source.input.as_bytes());
+        let mut running = Running {
+            name: source.name,
+            child,
+            output: BufReader::new(output),
+        };
+        let mut line = String::new();
+        running.output.read_line(&mut line)?;
+        if !line.contains(source.ready) {
+            bail!("{} did not fill its memory: {line:?}", source.program);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        Ok(running)
     }
-    let pages = anonymous(process)?;
-    drop(output);
-    Ok(pages)
+
+    fn pages(self) -> Result<Vec<Vec<u8>>> {
+        let process = self.child.id();
+        let end = Instant::now() + WAIT;
+        while !sleeps(process)? {
+            if Instant::now() > end {
+                bail!("{} still works after {WAIT:?}", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        anonymous(process)
+    }
 }
 
 /// Whether a process waits.
@@ -270,22 +275,52 @@ mod tests {
         assert!(error.contains("nodes: there are python, node"), "{error}");
     }
 
+    fn pages_of(source: &Source) -> Vec<Vec<u8>> {
+        Running::start(source).unwrap().pages().unwrap()
+    }
+
+    #[test]
+    fn a_program_that_is_there_in_part_is_known_before_its_pages_are_taken() {
+        let lacking = |program, arguments| Source {
+            name: "shell",
+            ready: "READY",
+            program,
+            package: "dash",
+            arguments,
+            input: "something",
+        };
+        for (source, word) in [
+            (
+                lacking("/nonexistent/program", &[]),
+                "cannot start /nonexistent",
+            ),
+            (lacking("sh", &["-c", "exit 1"]), "did not fill its memory"),
+            (
+                lacking("sh", &["-c", "echo no such module"]),
+                "no such module",
+            ),
+        ] {
+            let error = format!("{:#}", Running::start(&source).err().unwrap());
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
     #[test]
     fn pages_of_a_process_are_found_once_even_if_it_writes_on() {
         let source = Source {
             name: "shell",
             ready: "READY",
             program: "sh",
-            package: "g++",
+            package: "dash",
             arguments: &["-c", "echo READY; exec seq 1 1000000"],
             input: "",
         };
-        assert!(!take(&source).unwrap().is_empty());
+        assert!(!pages_of(&source).is_empty());
         let source = Source {
             arguments: &["-c", "a=$(seq 1 20000); echo READY; read b"],
             ..source
         };
-        let pages = take(&source).unwrap();
+        let pages = pages_of(&source);
         assert!(pages.len() > 20, "{}", pages.len());
         assert!(
             pages
